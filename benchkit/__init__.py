@@ -1,0 +1,1 @@
+"""benchkit: corruption methods, region selectors and detectors, crossed, trained, scored and ranked."""

@@ -1,0 +1,281 @@
+"""All that a plugin author imports: the base classes, their contexts, `param` and `hookimpl`.
+
+A plugin is a frozen dataclass whose fields are its parameters. Importing this module loads no torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import pluggy
+
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import torch
+    from torch import Tensor, nn
+
+__all__ = [
+    "BenchkitError",
+    "Corruptor",
+    "Dataset",
+    "Detector",
+    "InversionContext",
+    "Inverter",
+    "LatentContext",
+    "LatentCorruptor",
+    "Noise",
+    "PixelContext",
+    "PixelCorruptor",
+    "Plugin",
+    "RegionSelector",
+    "Sample",
+    "SelectionContext",
+    "hookimpl",
+    "param",
+]
+
+hookimpl = pluggy.HookimplMarker("benchkit")
+
+
+def param(
+    default: Any,
+    *,
+    doc: str = "",
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """Declare a parameter of a plugin: its default, meaning and allowed range.
+
+    Use it as a dataclass field's value; a plain default works too when any value of the type is allowed.
+    """
+    bounds = {"ge": ge, "gt": gt, "le": le, "lt": lt}
+    metadata = {"doc": doc, "bounds": {k: v for k, v in bounds.items() if v is not None}, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+class Plugin(ABC):
+    """What every plugin has: a `name` (kebab-case, unique within its kind), a docstring, dataclass fields."""
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why this plugin cannot run here (a package that lacks, say), or None; shown as the reason of a skip."""
+        return None
+
+
+class Noise(Protocol):
+    """Per-image random draws, from (seed, image id) alone: the same for every method that asks."""
+
+    def normal(self, shape: Sequence[int], stream: str = "") -> Tensor:
+        """Standard normal draws, (N, *shape) float32; row i depends only on the seed and on image i's id."""
+        ...
+
+    def uniform(self, shape: Sequence[int], stream: str = "") -> Tensor:
+        """Uniform draws in [0, 1), (N, *shape) float32; row i depends only on the seed and on image i's id."""
+        ...
+
+
+@dataclass(frozen=True)
+class LatentContext:
+    """What a latent corruptor is shown of one batch at inversion level `steps`.
+
+    z_t: inverted latents, z_0: clean latents, both (N, C, h, w) float32. mask: (N, 1, h, w) bool, the selected
+    latent cells. alpha_bar: the cumulative alpha at this level, in (0, 1]. image_side: pixels along the image's
+    longer side (the latent's is image_side / factor).
+    """
+
+    z_t: Tensor
+    z_0: Tensor
+    mask: Tensor
+    alpha_bar: float
+    image_side: int
+    captions: tuple[str | None, ...]
+    rng: Noise
+
+    def noise(self) -> Tensor:
+        """The images' noise n ~ N(0, I), (N, C, h, w): the same at every call and for every corruptor (eq. 4)."""
+        return self.rng.normal(tuple(self.z_t.shape[1:])).to(self.z_t)
+
+
+@dataclass(frozen=True)
+class PixelContext:
+    """What a pixel corruptor is shown: images (N, 3, H, W) float32 in [0, 1], mask (N, 1, H, W) bool."""
+
+    images: Tensor
+    mask: Tensor
+    captions: tuple[str | None, ...]
+    rng: Noise
+
+
+class Corruptor(Plugin):
+    """What happens inside the mask; core blends by the mask (eq. 5), resamples (eq. 6) and decodes."""
+
+    kind: ClassVar[str] = "corruptor"
+    space: ClassVar[Literal["latent", "pixel"]]
+
+
+class LatentCorruptor(Corruptor):
+    """A corruptor of inverted latents: f of eq. 5. Every subclass declares the parameter `steps`.
+
+    steps: inversion steps counted from the clean end; 0 works on z_0 itself and resamples nothing.
+    """
+
+    space: ClassVar[Literal["latent", "pixel"]] = "latent"
+    #: True for the round trip: what it returns is z_t, so core may share one result with its own reference.
+    is_round_trip: ClassVar[bool] = False
+    steps: int
+
+    @abstractmethod
+    def corrupt(self, at: LatentContext) -> Tensor:
+        """Return f(z_t, z_0, n, t), (N, C, h, w); cells outside the mask are ignored."""
+
+
+class PixelCorruptor(Corruptor):
+    """A corruptor of pixels: no inversion, the autoencoder passes last."""
+
+    space: ClassVar[Literal["latent", "pixel"]] = "pixel"
+
+    @abstractmethod
+    def corrupt(self, at: PixelContext) -> Tensor:
+        """Return the corrupted images (N, 3, H, W) in [0, 1]; pixels outside the mask are ignored."""
+
+
+@dataclass(frozen=True)
+class InversionContext:
+    """One inversion step from level k-1 (z_s) to level k (z_t), eq. 2.
+
+    eps(z): the noise predicted at level k's timestep `t` for (N, C, h, w) latents. phi, psi: the coefficients of the
+    step. alpha_bar: of level k. z_0: the clean latents. rng: the images' noise. predict(z, t): eps at any timestep.
+    """
+
+    z_s: Tensor
+    z_0: Tensor
+    eps: Callable[[Tensor], Tensor]
+    predict: Callable[[Tensor, int], Tensor]
+    t: int
+    phi: float
+    psi: float
+    alpha_bar: float
+    rng: Noise
+
+    def solve(self, eps: Tensor) -> Tensor:
+        """z_t = (z_s - psi * eps) / phi, the explicit form of eq. 2 for a given noise estimate."""
+        return (self.z_s - self.psi * eps) / self.phi
+
+
+class Inverter(Plugin):
+    """z_0 -> the trajectory z_1 ... z_steps, one step at a time."""
+
+    kind: ClassVar[str] = "inverter"
+
+    def uses_noise(self) -> bool:
+        """Whether `step` draws from at.rng, so that the trajectory depends on the seed."""
+        return False
+
+    @abstractmethod
+    def step(self, at: InversionContext) -> Tensor:
+        """Return z_t, (N, C, h, w); each image independent of its neighbours in the batch."""
+
+    @abstractmethod
+    def forwards(self, t: int) -> int:
+        """Network forwards one image costs for the step to timestep t (an upper bound if it depends on the data)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a dataset.
+
+    image: (H, W, 3) uint8. mask: (H, W) bool artifact label, or None where nothing was marked. id: unique and stable
+    within the dataset. kinds: artifact kind -> (H, W) bool, where the dataset knows kinds. attributes: plain data.
+    """
+
+    id: str
+    image: Any
+    mask: Any | None = None
+    caption: str | None = None
+    kinds: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Dataset(Plugin):
+    """index -> Sample, by split. Labels and images are plain arrays; what is done with them is not its business."""
+
+    kind: ClassVar[str] = "dataset"
+    #: True where a generator has not decoded the images yet, so that core passes them through the autoencoder once.
+    autoencode: ClassVar[bool] = False
+
+    @abstractmethod
+    def splits(self) -> Mapping[str, int]:
+        """Split name -> number of samples."""
+
+    @abstractmethod
+    def read(self, split: str, indices: Sequence[int]) -> list[Sample]:
+        """The samples at these indices, in order; raises BenchkitError for an unknown split or index."""
+
+    @abstractmethod
+    def labelled(self, count: int, seed: int) -> list[int]:
+        """Indices into the split `pool` of the labelled set that this seed draws."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A digest that changes whenever any image or label would."""
+
+
+@dataclass(frozen=True)
+class SelectionContext:
+    """What a region selector is shown: images (N, 3, H, W) float32 in [0, 1], each after its autoencoder pass.
+
+    samples: the datasets' own records of the same images (masks, part maps). score(images): artifact probability
+    (N, H, W) in [0, 1] of the detector that the selector required, if any. threshold: what core chose for it.
+    """
+
+    images: Tensor
+    samples: Sequence[Sample]
+    rng: Noise
+    score: Callable[[Tensor], Tensor] | None = None
+    threshold: float | None = None
+
+
+class RegionSelector(Plugin):
+    """image -> mask: where corruption goes."""
+
+    kind: ClassVar[str] = "selector"
+
+    @abstractmethod
+    def select(self, at: SelectionContext) -> Tensor:
+        """Return the selected regions, (N, H, W) bool."""
+
+    def detector(self) -> str | None:
+        """The detector that core must train on the labelled set first: `NAME:key=value`, `same` for the row's own
+        detector, or None where nothing is learned."""
+        return None
+
+    def threshold(self) -> float | None:
+        """The threshold on at.score, in (0, 1); None lets core choose it so that the mean selected area equals the
+        labelled set's prevalence. Only asked where `detector` names one."""
+        return None
+
+
+class Detector(Plugin):
+    """Builds a network: image -> two-class logits."""
+
+    kind: ClassVar[str] = "detector"
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """A network with its pre-training loaded: (N, 3, H, W) float32 in [0, 1] -> logits (N, 2, H, W), class 1
+        the artifact. In training mode it may return a sequence of logits; the first is the main head's."""
+
+    def optimiser(self, network: nn.Module, lr: float) -> torch.optim.Optimizer | None:
+        """An optimiser of the detector's own choosing, or None for the suite's (AdamW, the paper's settings)."""
+        return None

@@ -1,0 +1,1 @@
+"""The embedded checkpoints and pre-trained detectors, each with its card."""

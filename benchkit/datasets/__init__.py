@@ -1,0 +1,1 @@
+"""Datasets: index to sample (image, mask or none, id, caption, attributes)."""

@@ -1,0 +1,45 @@
+"""What is demanded of a tensor that a plugin returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchkit.errors import BenchkitError, PluginError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.api import Plugin
+
+
+def call(plugin: Plugin, work: Callable[[], Tensor], like: Tensor, where: Tensor | None = None) -> Tensor:
+    """Run a plugin's work and return its result, a tensor of the shape, dtype and device of `like`.
+
+    where: bool, broadcastable to `like`: the only cells that will be read, and so the only ones that must be finite.
+    Raises PluginError naming the plugin when it fails or returns something else.
+    """
+    who = f"{plugin.kind} '{plugin.name}'"
+    try:
+        result = work()
+    except (BenchkitError, MemoryError, torch.OutOfMemoryError):
+        # Running out of memory is the machine's doing: an executor may try again with less at once.
+        raise
+    except Exception as error:
+        raise PluginError(f"{who} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(result, torch.Tensor):
+        raise PluginError(f"{who} returned {type(result).__name__}, not a tensor")
+    for aspect in ("shape", "dtype", "device"):
+        got, wanted = getattr(result, aspect), getattr(like, aspect)
+        if got != wanted:
+            raise PluginError(f"{who} returned {aspect} {_plain(got)} where {_plain(wanted)} was wanted")
+    read = result if where is None else torch.where(where, result, torch.zeros_like(result))
+    if not bool(torch.isfinite(read).all()):
+        raise PluginError(f"{who} returned values that are not finite")
+    return result
+
+
+def _plain(value: object) -> str:
+    return str(tuple(value)) if isinstance(value, torch.Size) else str(value)

@@ -1,0 +1,27 @@
+"""The errors a user can mend: one clear line each, exit code 2 at the command line."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class BenchkitError(Exception):
+    """A mistake of the caller's: the message names the file, key or flag at fault and the remedy."""
+
+
+class UnknownNameError(BenchkitError):
+    """A name that nothing answers to; the message suggests the nearest one that does."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"
+        super().__init__(f"unknown {kind} '{name}': {hint}")
+
+
+class PluginError(BenchkitError):
+    """A plugin failed or broke its contract at run time; the message names the plugin and what it did."""

@@ -1,0 +1,1 @@
+"""Executors run picklable stages: in this process, or elsewhere."""

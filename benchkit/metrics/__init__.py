@@ -1,0 +1,67 @@
+"""Pixel metrics from stored counts: measure each image once (`measure`), derive every figure later (`summarise`)."""
+
+from benchkit.metrics.bins import BINS, EDGES, THRESHOLD
+from benchkit.metrics.counts import (
+    ARTIFACT,
+    CLEAN,
+    COUNTS,
+    Measured,
+    count,
+    kind_histograms,
+    measure,
+    region_histograms,
+    score_histograms,
+)
+from benchkit.metrics.heatmaps import heatmap_measures
+from benchkit.metrics.pooled import (
+    artifact_iou,
+    aupro,
+    auroc,
+    average_precision,
+    background_iou,
+    best_threshold,
+    counts_at,
+    f1,
+    mean_of,
+    mean_terms,
+    precision,
+    recall,
+    two_class_miou,
+)
+from benchkit.metrics.registry import COMPANION, METRICS, PRIMARY, MetricInfo, coverage, metric, summarise
+
+__all__ = [
+    "ARTIFACT",
+    "BINS",
+    "CLEAN",
+    "COMPANION",
+    "COUNTS",
+    "EDGES",
+    "METRICS",
+    "PRIMARY",
+    "THRESHOLD",
+    "Measured",
+    "MetricInfo",
+    "artifact_iou",
+    "aupro",
+    "auroc",
+    "average_precision",
+    "background_iou",
+    "best_threshold",
+    "count",
+    "counts_at",
+    "coverage",
+    "f1",
+    "heatmap_measures",
+    "kind_histograms",
+    "mean_of",
+    "mean_terms",
+    "measure",
+    "metric",
+    "precision",
+    "recall",
+    "region_histograms",
+    "score_histograms",
+    "summarise",
+    "two_class_miou",
+]

@@ -1,0 +1,200 @@
+"""The board's metrics by name: what each means, its unit, its direction, and how it comes from the stored record.
+
+Every metric is `pooled(sum over images of additive(record))`. That one form serves the board's row (`summarise`) and
+the bootstrap (`benchkit.statistics`), which resamples the additive terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.metrics import pooled
+from benchkit.metrics.bins import BINS, THRESHOLD, edge_index
+from benchkit.metrics.counts import CLEAN, COUNTS, Measured
+
+#: Declared before any result was seen: the figure that ranks, and the one shown beside it.
+PRIMARY = "artifact_iou"
+COMPANION = "average_precision"
+_HEATMAP_COLUMNS = ("cc", "kld", "sim", "nss")
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """One metric: unit ("share" lies in [0, 1]), direction, description, and its computation.
+
+    additive: the record of N images -> (N, ...) terms. pooled: their sum, (..., terms) -> (...) values.
+    """
+
+    unit: str
+    higher_is_better: bool
+    description: str
+    additive: Callable[[Measured], NDArray[Any]] = field(repr=False)
+    pooled: Callable[[NDArray[Any]], NDArray[Any]] = field(repr=False)
+
+    def __call__(self, measured: Measured) -> float:
+        """The metric's value on the measured images; NaN where it is undefined."""
+        return float(self.pooled(self.additive(measured).sum(axis=0)))
+
+
+def _counts(m: Measured) -> NDArray[Any]:
+    return m.table[list(COUNTS)].to_numpy(dtype=np.int64)
+
+
+def _counts_at_validation_threshold(m: Measured) -> NDArray[Any]:
+    if m.threshold is None:
+        return np.zeros((len(m), len(COUNTS)), np.int64)
+    return pooled.counts_at(m.histograms, m.threshold)
+
+
+def _iou_terms(m: Measured) -> NDArray[Any]:
+    return pooled.mean_terms(pooled.artifact_iou(_counts(m)))
+
+
+def _false_alarm_terms(m: Measured) -> NDArray[Any]:
+    tp, fp, fn, tn = _counts(m).T
+    return pooled.mean_terms(np.where(tp + fn == 0, pooled.share(fp, fp + tn), np.nan))
+
+
+def _column_terms(m: Measured, column: str) -> NDArray[Any]:
+    values = m.table[column].to_numpy(np.float64) if column in m.table else np.full(len(m), np.nan)
+    return pooled.mean_terms(values)
+
+
+def _histograms(m: Measured) -> NDArray[Any]:
+    return m.histograms
+
+
+def _region_terms(m: Measured) -> NDArray[Any]:
+    regions = np.zeros((len(m), BINS)) if m.regions is None else m.regions
+    return np.stack([m.histograms[:, CLEAN], regions], axis=1)
+
+
+def _kind_recall_terms(m: Measured, kind: str) -> NDArray[Any]:
+    histogram = _kind(m, kind)
+    return np.stack([histogram[:, edge_index(THRESHOLD) :].sum(1), histogram.sum(1)], axis=1)
+
+
+def _kind_terms(m: Measured, kind: str) -> NDArray[Any]:
+    return np.stack([m.histograms[:, CLEAN], _kind(m, kind)], axis=1)
+
+
+def _kind(m: Measured, kind: str) -> NDArray[Any]:
+    if kind not in m.kinds:
+        raise UnknownNameError("artifact kind", kind, m.kinds)
+    return m.kinds[kind]
+
+
+def _mean_of_column(unit: str, higher_is_better: bool, description: str, column: str) -> MetricInfo:
+    return MetricInfo(unit, higher_is_better, description, partial(_column_terms, column=column), pooled.mean_of)
+
+
+#: name -> what it is. Pooled: over all pixels of all images, so that a larger image weighs more.
+METRICS: dict[str, MetricInfo] = {
+    "artifact_iou": MetricInfo(
+        "share", True, "artifact IoU, pooled over all test pixels, at 0.5", _counts, pooled.artifact_iou
+    ),
+    "artifact_iou_per_image": MetricInfo(
+        "share",
+        True,
+        "artifact IoU at 0.5, mean over images; images with no artifact in label and prediction are left out",
+        _iou_terms,
+        pooled.mean_of,
+    ),
+    "background_iou": MetricInfo("share", True, "background IoU, pooled, at 0.5", _counts, pooled.background_iou),
+    "two_class_miou": MetricInfo(
+        "share", True, "mean of pooled artifact and background IoU, at 0.5", _counts, pooled.two_class_miou
+    ),
+    "precision": MetricInfo("share", True, "pixel precision, pooled, at 0.5", _counts, pooled.precision),
+    "recall": MetricInfo("share", True, "pixel recall, pooled, at 0.5", _counts, pooled.recall),
+    "f1": MetricInfo("share", True, "pixel F1, pooled, at 0.5", _counts, pooled.f1),
+    "f1_validation_threshold": MetricInfo(
+        "share",
+        True,
+        "pixel F1, pooled, at the threshold that was best on validation data",
+        _counts_at_validation_threshold,
+        pooled.f1,
+    ),
+    "average_precision": MetricInfo(
+        "share", True, "area under the pixel precision-recall curve, pooled", _histograms, pooled.average_precision
+    ),
+    "auroc": MetricInfo("share", True, "area under the pixel ROC curve, pooled", _histograms, pooled.auroc),
+    "aupro": MetricInfo(
+        "share",
+        True,
+        "area under per-region overlap up to a false-positive rate of 0.3, normalised",
+        _region_terms,
+        pooled.aupro,
+    ),
+    "cc": _mean_of_column("correlation", True, "correlation with the marked map, mean over images where defined", "cc"),
+    "kld": _mean_of_column("nats", False, "divergence from the marked map, mean over images where defined", "kld"),
+    "sim": _mean_of_column("share", True, "overlap with the marked map, mean over images where defined", "sim"),
+    "nss": _mean_of_column(
+        "standard deviations", True, "standardised score at marked pixels, mean over images where defined", "nss"
+    ),
+    "false_positive_area": MetricInfo(
+        "share",
+        False,
+        "share of pixels called at 0.5 in images without any marked artifact, mean over them",
+        _false_alarm_terms,
+        pooled.mean_of,
+    ),
+}
+
+_KIND_DESCRIPTIONS = {
+    "kind_recall": "share of the pixels of kind '{}' called at 0.5, pooled",
+    "kind_average_precision": "average precision of the pixels of kind '{}' against clean pixels, pooled; other kinds "
+    "are left out. Depends on how common the kind is: compare methods, not kinds",
+}
+
+
+def metric(name: str) -> MetricInfo:
+    """A metric by name, also by kind: "kind_recall:NAME", "kind_average_precision:NAME"; else UnknownNameError."""
+    base, _, kind = name.partition(":")
+    if base in _KIND_DESCRIPTIONS and kind:
+        description = _KIND_DESCRIPTIONS[base].format(kind)
+        if base == "kind_recall":
+            return MetricInfo("share", True, description, partial(_kind_recall_terms, kind=kind), pooled.mean_of)
+        return MetricInfo("share", True, description, partial(_kind_terms, kind=kind), pooled.average_precision)
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, METRICS)
+    return METRICS[name]
+
+
+def summarise(
+    table: pd.DataFrame,
+    histograms: NDArray[np.int64],
+    threshold: float | None = None,
+    *,
+    regions: NDArray[np.float64] | None = None,
+    kinds: Mapping[str, NDArray[np.int64]] | None = None,
+) -> dict[str, float]:
+    """One flat row of a board: every metric of METRICS, then the two by-kind metrics of every kind, undefined as NaN.
+
+    The arguments are the parts of a `Measured`. threshold: from `best_threshold` on validation images; without it
+    f1_validation_threshold is NaN, as is aupro without regions and cc, kld, sim, nss without their columns.
+    """
+    measured = Measured(table, histograms, regions, kinds or {}, threshold)
+    if not len(measured):
+        raise BenchkitError("nothing was measured: the test set is empty")
+    names = [*METRICS, *(f"{base}:{kind}" for kind in measured.kinds for base in _KIND_DESCRIPTIONS)]
+    return {name: metric(name)(measured) for name in names}
+
+
+def coverage(table: pd.DataFrame) -> dict[str, int]:
+    """How many images stand behind the means over images: a method whose map is constant is left out of CC and NSS.
+
+    images; artifact_images and clean_images by label; iou_images in the per-image IoU; one number per heat-map measure.
+    """
+    marked = (table["tp"] + table["fn"]) > 0
+    involved = (table["tp"] + table["fn"] + table["fp"]) > 0
+    numbers = {"images": len(table), "artifact_images": int(marked.sum()), "clean_images": int((~marked).sum())}
+    numbers["iou_images"] = int(involved.sum())
+    return numbers | {f"{name}_images": int(table[name].notna().sum()) for name in _HEATMAP_COLUMNS if name in table}

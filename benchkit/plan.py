@@ -1,0 +1,282 @@
+"""Grid -> Plan: the cells of a comparison and the stages they need, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from benchkit.api import Corruptor, Dataset, Detector, Inverter, LatentCorruptor, RegionSelector
+from benchkit.errors import BenchkitError
+from benchkit.grid import Grid
+from benchkit.registry import Registry
+from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
+from benchkit.stages.base import Costs, Model, Stage
+from benchkit.stages.confine import Confine
+from benchkit.stages.corrupt import Corrupt, CorruptPixels, Region, RoundTrip
+from benchkit.stages.evaluate import Evaluate, TrivialPredictor
+from benchkit.stages.images import Images, Latents, Source
+from benchkit.stages.invert import Invert
+from benchkit.stages.pairs import AnyPairs, CorruptedPairs, LabelledPairs, MixedPairs, PseudoPairs
+from benchkit.stages.select import Select
+from benchkit.stages.train import Train
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, the stages that give its row, or the reason it is skipped."""
+
+    cell: Cell
+    evaluate: Evaluate | None = None
+    confine: Confine | None = None
+    skip: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The cell's key: that of its evaluation, or of its description where it is skipped."""
+        return self.evaluate.key if self.evaluate else digest(self.cell)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return tuple(stage for stage in (self.evaluate, self.confine) if stage is not None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells and stages of one comparison; stages in an order in which every input precedes its reader."""
+
+    cells: tuple[PlannedCell, ...]
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """Every stage once, inputs first."""
+        seen: dict[str, Stage] = {}
+        for planned in self.cells:
+            for stage in planned.stages:
+                _visit(stage, seen)
+        return tuple(seen.values())
+
+    def forwards(self, costs: Costs) -> int:
+        """Denoiser forwards of all stages, counted in images."""
+        return sum(stage.forwards(costs) for stage in self.stages)
+
+
+def _visit(stage: Stage, seen: dict[str, Stage]) -> None:
+    if stage.key in seen:
+        return
+    for needed in stage.inputs:
+        _visit(needed, seen)
+    seen[stage.key] = stage
+
+
+def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
+    """The cells of a grid in board order, every Spec complete with its defaults."""
+    dataset = registry.complete(Spec.parse("dataset", grid.dataset))
+    plugin = registry.make(dataset, Dataset)  # type: ignore[type-abstract]
+    test = _first(dataset, grid.test.split, grid.test.size)
+    detectors = [registry.complete(Spec.parse("detector", text)) for text in grid.detectors]
+    for seed in grid.seeds:
+        labelled = Labelled(ImageSet(dataset, "pool", tuple(plugin.labelled(grid.labelled, seed))))
+        for rule in grid.trivial:
+            yield Cell(rule, Trivial(rule), None, seed, test)
+        for detector in detectors:
+            for row, training in _rows(grid, registry, dataset, labelled, detector):
+                yield Cell(row, training, detector, seed, test)
+
+
+def _rows(
+    grid: Grid, registry: Registry, dataset: Spec, labelled: Labelled, detector: Spec
+) -> Iterator[tuple[str, TrainingSet]]:
+    source = _first(dataset, grid.source.split, grid.source.size)
+    inverter = registry.complete(Spec.parse("inverter", grid.inverter))
+    if "human" in grid.baselines:
+        yield "human", labelled
+    if "oracle" in grid.baselines:
+        size = grid.oracle or grid.source.model_copy(update={"split": "wild"})
+        yield "oracle", Labelled(_first(dataset, size.split, size.size))
+    for text in grid.selectors:
+        selector = _own_detector(registry, registry.complete(Spec.parse("selector", text)), detector)
+        if "pseudo" in grid.baselines:
+            yield "pseudo", Pseudo(source, selector)
+        for name in (*grid.corruptors, *grid.with_human):
+            corruptor = registry.complete(Spec.parse("corruptor", name))
+            corrupted = Corrupted(source, selector, corruptor, inverter, grid.label, grid.composite)
+            if name in grid.corruptors:
+                yield name, corrupted
+            if name in grid.with_human:
+                yield f"human+{name}", Mix((labelled, corrupted))
+
+
+def _own_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:
+    """The selector with `same` replaced by the row's own detector."""
+    plugin = registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
+    if plugin.detector() != "same":
+        return selector
+    values = {k: str(detector) if v == "same" else v for k, v in selector.values.items()}
+    return Spec.of("selector", selector.name, **values)
+
+
+def _first(dataset: Spec, split: str, size: int) -> ImageSet:
+    return ImageSet(dataset, split, tuple(range(size)))
+
+
+class Planner:
+    """Builds the stages of cells; equal stages come out equal, so the plan holds each once."""
+
+    def __init__(self, grid: Grid, registry: Registry, model: Model) -> None:
+        self.grid, self.registry, self.model = grid, registry, model
+        self.levels: dict[tuple[Spec, int | None], list[int]] = {}
+
+    def plan(self) -> Plan:
+        """All cells, with the reason where one is skipped.
+
+        Raises BenchkitError for whatever in the grid is a mistake: unknown names, parameters, splits, depths.
+        """
+        cells = list(cells_of(self.grid, self.registry))
+        for cell in cells:
+            for part in _corrupted(cell.training):
+                self._note_depth(part, cell.seed)
+        return Plan(tuple(self._planned(cell) for cell in cells))
+
+    def _note_depth(self, part: Corrupted, seed: int) -> None:
+        corruptor = self.registry.make(part.corruptor, Corruptor)  # type: ignore[type-abstract]
+        if not isinstance(corruptor, LatentCorruptor):
+            return
+        if not 0 <= corruptor.steps <= self.model.steps:
+            raise BenchkitError(
+                f"corruptor '{part.corruptor}': steps must lie in 0...{self.model.steps}, the schedule's length"
+            )
+        levels = self.levels.setdefault((part.inverter, self._inversion_seed(part.inverter, seed)), [])
+        if corruptor.steps not in levels:
+            levels.append(corruptor.steps)
+            levels.sort()
+
+    def _planned(self, cell: Cell) -> PlannedCell:
+        reason = self._unavailable(cell)
+        if reason:
+            return PlannedCell(cell, skip=reason)
+        test = self.images(cell.test)
+        validation = self.grid.validation
+        held = self.images(_first(cell.test.dataset, validation.split, validation.size)) if validation else ()
+        if isinstance(cell.training, Trivial):
+            labelled = self._labelled(cell) if cell.training.rule == "mean-mask" else ()
+            return PlannedCell(cell, Evaluate(TrivialPredictor(cell.training.rule, labelled), test, held))
+        train = self.train(cell)
+        corrupted = next(iter(_corrupted(cell.training)), None) if not isinstance(cell.training, Mix) else None
+        confine = self._confine(corrupted, cell) if corrupted else None
+        return PlannedCell(cell, Evaluate(train, test, held), confine)
+
+    def _unavailable(self, cell: Cell) -> str | None:
+        specs = [cell.detector] if cell.detector else []
+        for part in _corrupted(cell.training):
+            specs += [part.selector, part.corruptor, part.inverter]
+        for spec in specs:
+            reason = self.registry.entry(spec.kind, spec.name).cls.unavailable()
+            if reason:
+                return f"{spec.kind} '{spec.name}': {reason}"
+        return None
+
+    def train(self, cell: Cell) -> Train:
+        """The training stage of a cell; `human` is trained as the learned selector is, and so is the same work."""
+        assert cell.detector is not None
+        pairs = self._pairs(cell.training, cell)
+        budget = self.grid.selector_training if cell.row == "human" else self.grid.training
+        return Train(pairs, cell.detector, self.registry.identity(cell.detector), budget.config(), cell.seed)
+
+    def _pairs(self, training: TrainingSet, cell: Cell) -> AnyPairs:
+        if isinstance(training, Labelled):
+            return LabelledPairs(self.images(training.images))
+        if isinstance(training, Pseudo):
+            return PseudoPairs(self.images(training.images), self.select(training, cell))
+        if isinstance(training, Corrupted):
+            return CorruptedPairs(self.corrupt(training, cell))
+        assert isinstance(training, Mix)
+        return MixedPairs(tuple(self._pairs(part, cell) for part in training.parts))  # type: ignore[misc]
+
+    def images(self, images: ImageSet) -> tuple[Images, ...]:
+        """The Images stages of a set, one a chunk."""
+        return tuple(Images(self.source(c), self._decoded(c)) for c in self._existing(images).chunks())
+
+    def _existing(self, images: ImageSet) -> ImageSet:
+        sizes = self._dataset(images.dataset).splits()
+        if images.split not in sizes:
+            raise BenchkitError(f"dataset '{images.dataset}' has no split '{images.split}': it has {', '.join(sizes)}")
+        size = sizes[images.split]
+        if images.indices and max(images.indices) >= size:
+            raise BenchkitError(
+                f"split '{images.split}' of '{images.dataset}' has {size} images, {max(images.indices) + 1} were asked for"
+            )
+        return images
+
+    def _dataset(self, spec: Spec) -> Dataset:
+        return self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
+
+    def source(self, chunk: ImageSet) -> Source:
+        return Source.of(chunk, self._dataset(chunk.dataset).fingerprint())
+
+    def latents(self, chunk: ImageSet) -> Latents:
+        return Latents(self.source(chunk), self.model)
+
+    def _decoded(self, chunk: ImageSet) -> Latents | None:
+        return self.latents(chunk) if self._dataset(chunk.dataset).autoencode else None
+
+    def select(self, part: Pseudo | Corrupted, cell: Cell) -> Select:
+        """The selection of a set's regions, with the training it requires."""
+        plugin = self.registry.make(part.selector, RegionSelector)  # type: ignore[type-abstract]
+        wanted, train = plugin.detector(), None
+        if wanted is not None:
+            detector = self.registry.complete(Spec.parse("detector", wanted))
+            pairs = LabelledPairs(self._labelled(cell))
+            config = self.grid.selector_training.config()
+            train = Train(pairs, detector, self.registry.identity(detector), config, cell.seed)
+        identity = self.registry.identity(part.selector)
+        return Select(self.images(part.images), part.selector, identity, train, cell.seed)
+
+    def _labelled(self, cell: Cell) -> tuple[Images, ...]:
+        indices = self._dataset(cell.test.dataset).labelled(self.grid.labelled, cell.seed)
+        return self.images(ImageSet(cell.test.dataset, "pool", tuple(indices)))
+
+    def corrupt(self, part: Corrupted, cell: Cell) -> tuple[Corrupt | CorruptPixels, ...]:
+        """The corruption stages of a set, one a chunk."""
+        corruptor = self.registry.make(part.corruptor, Corruptor)  # type: ignore[type-abstract]
+        identity, select = self.registry.identity(part.corruptor), self.select(part, cell)
+        stages: list[Corrupt | CorruptPixels] = []
+        for i, chunk in enumerate(part.images.chunks()):
+            paste = Images(self.source(chunk), self._decoded(chunk)) if part.composite else None
+            region = Region(select, i, part.label, paste)
+            if isinstance(corruptor, LatentCorruptor):
+                start = self.start(chunk, part.inverter, corruptor.steps, cell.seed)
+                stages.append(Corrupt(start, region, part.corruptor, identity, cell.seed))
+            else:
+                stages.append(CorruptPixels(self.latents(chunk), region, part.corruptor, identity, cell.seed))
+        return tuple(stages)
+
+    def start(self, chunk: ImageSet, inverter: Spec, level: int, seed: int) -> Invert | Latents:
+        """z_t at a depth, chained to the shallower depths that the grid needs; z_0 at depth 0."""
+        if level == 0:
+            return self.latents(chunk)
+        seed_or_none = self._inversion_seed(inverter, seed)
+        identity = self.registry.identity(inverter)
+        shallower = [n for n in self.levels.get((inverter, seed_or_none), []) if 0 < n < level]
+        stage = Invert(self.latents(chunk), inverter, identity, level, seed_or_none)
+        if not shallower:
+            return stage
+        before = self.start(chunk, inverter, shallower[-1], seed)
+        assert isinstance(before, Invert)
+        return replace(stage, before=before)
+
+    def _inversion_seed(self, inverter: Spec, seed: int) -> int | None:
+        return seed if self.registry.make(inverter, Inverter).uses_noise() else None  # type: ignore[type-abstract]
+
+    def _confine(self, part: Corrupted, cell: Cell) -> Confine:
+        corruptor = self.registry.make(part.corruptor, Corruptor)  # type: ignore[type-abstract]
+        level = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
+        chunks = part.images.chunks()
+        references = tuple(RoundTrip(self.start(c, part.inverter, level, cell.seed)) for c in chunks)
+        return Confine(self.corrupt(part, cell), references, self.select(part, cell))
+
+
+def _corrupted(training: TrainingSet) -> Iterable[Corrupted]:
+    if isinstance(training, Corrupted):
+        return (training,)
+    return tuple(p for p in training.parts if isinstance(p, Corrupted)) if isinstance(training, Mix) else ()

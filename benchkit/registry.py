@@ -1,0 +1,273 @@
+"""Discovery of plugins: entry points of the group `benchkit`, plugin folders, single files.
+
+Built-ins come through the same entry points as anybody's package. A plugin that cannot be used is reported by name and
+reason and left out; nothing in the working directory is imported unless it was named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import pkgutil
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, TypeVar, cast, get_type_hints
+
+import pluggy
+from pydantic import Field as Bounds
+from pydantic import TypeAdapter, ValidationError
+
+from benchkit import api, hookspecs
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.specs import Spec
+
+GROUP = "benchkit"
+FOLDERS_VARIABLE = "BENCHKIT_PLUGINS"
+HOOKS: dict[str, type[api.Plugin]] = {
+    "benchkit_corruptors": api.Corruptor,
+    "benchkit_selectors": api.RegionSelector,
+    "benchkit_detectors": api.Detector,
+    "benchkit_inverters": api.Inverter,
+    "benchkit_datasets": api.Dataset,
+}
+KINDS = tuple(base.kind for base in HOOKS.values())
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+P = TypeVar("P", bound=api.Plugin)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One usable plugin and where it came from; `source_hash` is the sha256 of its file."""
+
+    kind: str
+    name: str
+    cls: type[api.Plugin]
+    origin: str
+    version: str | None
+    source_hash: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that was left out, and why, in one line."""
+
+    name: str
+    origin: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    module: ModuleType
+    origin: str
+    version: str | None
+
+
+class Registry:
+    """The plugins in use; look them up by Spec."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self.broken: list[Broken] = []
+
+    @classmethod
+    def load(cls, folders: Iterable[Path] = (), files: Iterable[Path] = (), *, strict: bool = False) -> Registry:
+        """All plugins of the installed packages, of `folders` (and $BENCHKIT_PLUGINS) and of `files`.
+
+        Raises BenchkitError for a folder or file that does not exist; with `strict` also for a broken plugin.
+        """
+        registry = cls()
+        for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name != "plugins", p.name)):
+            registry._add_entry_point(point)
+        listed = [Path(p) for p in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if p]
+        for folder in [*listed, *folders]:
+            if not folder.is_dir():
+                raise BenchkitError(f"plugin folder '{folder}' does not exist: name a folder of .py files")
+            for file in sorted(folder.glob("*.py")):
+                if not file.name.startswith("_"):
+                    registry._add_file(file)
+        for file in files:
+            if not file.is_file():
+                raise BenchkitError(f"plugin file '{file}' does not exist: name a .py file")
+            registry._add_file(file)
+        if strict and registry.broken:
+            first = registry.broken[0]
+            raise BenchkitError(f"plugin '{first.name}' ({first.origin}) cannot be used: {first.reason}")
+        return registry
+
+    def _add_entry_point(self, point: EntryPoint) -> None:
+        dist = point.dist
+        origin = f"package {dist.name}" if dist else "package"
+        version = dist.version if dist else None
+        try:
+            module = importlib.import_module(point.module)
+        except Exception as error:
+            self._leave_out(point.name, origin, error)
+            return
+        for name in _modules(module):
+            try:
+                self._register(_Found(importlib.import_module(name), origin, version))
+            except Exception as error:
+                self._leave_out(name, origin, error)
+
+    def _add_file(self, path: Path) -> None:
+        origin = str(path)
+        try:
+            self._register(_Found(import_file(path), origin, None))
+        except Exception as error:
+            self._leave_out(path.stem, origin, error)
+
+    def _leave_out(self, name: str, origin: str, error: BaseException) -> None:
+        text = " ".join(str(error).split()) or "no message"
+        reason = text if isinstance(error, BenchkitError) else f"{type(error).__name__}: {text}"
+        self.broken.append(Broken(name, origin, reason[:500]))
+
+    def _register(self, found: _Found) -> None:
+        hooks = [n for n in dir(found.module) if self._manager.parse_hookimpl_opts(found.module, n) is not None]
+        for hook in hooks:
+            if hook not in HOOKS:
+                raise UnknownNameError("hook", hook, HOOKS)
+        self._manager.register(found.module)
+        for hook in hooks:
+            for plugin in getattr(found.module, hook)():
+                try:
+                    self._add_class(plugin, HOOKS[hook], found)
+                except Exception as error:
+                    self._leave_out(getattr(plugin, "name", repr(plugin)), found.origin, error)
+
+    def _add_class(self, cls: Any, base: type[api.Plugin], found: _Found) -> None:
+        check_class(cls, base)
+        known = self._entries.get((base.kind, cls.name))
+        if known:
+            raise BenchkitError(f"a {base.kind} named '{cls.name}' exists already ({known.origin}): rename this one")
+        source = _source_hash(found.module)
+        self._entries[base.kind, cls.name] = Entry(base.kind, cls.name, cls, found.origin, found.version, source)
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """The usable plugins, sorted by kind and name."""
+        chosen = [e for e in self._entries.values() if kind in (None, e.kind)]
+        return sorted(chosen, key=lambda e: (KINDS.index(e.kind), e.name))
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """The plugin of that name; raises UnknownNameError with the nearest name, or why it was left out."""
+        if (kind, name) in self._entries:
+            return self._entries[kind, name]
+        for broken in self.broken:
+            if name in (broken.name, broken.name.rpartition(".")[2].replace("_", "-")):
+                raise BenchkitError(f"{kind} '{name}' ({broken.origin}) was left out: {broken.reason}")
+        raise UnknownNameError(kind, name, (n for k, n in self._entries if k == kind))
+
+    def make(self, spec: Spec, base: type[P]) -> P:
+        """The live plugin of a Spec; raises BenchkitError for an unknown or ill-typed parameter."""
+        cls = self.entry(spec.kind, spec.name).cls
+        return cast(P, cls(**validated(cls, spec)))
+
+    def complete(self, spec: Spec) -> Spec:
+        """The Spec with every default filled in, so that `x` and `x:k=default` are one."""
+        cls = self.entry(spec.kind, spec.name).cls
+        plugin = cls(**validated(cls, spec))
+        return Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)})
+
+    def identity(self, spec: Spec) -> str:
+        """What a plugin's work depends on beside its parameters: the hash of its source."""
+        return self.entry(spec.kind, spec.name).source_hash
+
+
+def parameters(cls: type[api.Plugin]) -> tuple[Field[Any], ...]:
+    """The parameters of a plugin class: its dataclass fields."""
+    return fields(cls)  # type: ignore[arg-type]
+
+
+def validated(cls: type[api.Plugin], spec: Spec) -> dict[str, Any]:
+    """The Spec's parameters checked against the class's fields, their types, ranges and choices."""
+    known = {f.name: f for f in parameters(cls)}
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for key, value in spec.params:
+        if key not in known:
+            raise UnknownNameError(f"parameter of {spec.kind} '{spec.name}'", key, known)
+        values[key] = _checked(known[key], hints[key], value, spec)
+    return values
+
+
+def _checked(field: Field[Any], hint: Any, value: Any, spec: Spec) -> Any:
+    where = f"{spec.kind} '{spec.name}': parameter {field.name}={value}"
+    choices = field.metadata.get("choices")
+    if choices and value not in choices:
+        raise BenchkitError(f"{where}: choose from {', '.join(map(str, choices))}")
+    bounds = field.metadata.get("bounds", {})
+    annotated = Annotated[hint, Bounds(**bounds)] if bounds else hint
+    try:
+        return TypeAdapter(annotated).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise BenchkitError(f"{where}: {error.errors()[0]['msg']}") from None
+
+
+def check_class(cls: Any, base: type[api.Plugin]) -> None:
+    """Raise BenchkitError unless `cls` is a usable plugin class of this kind."""
+    if not (inspect.isclass(cls) and issubclass(cls, base)):
+        raise BenchkitError(f"{cls!r} is not a subclass of benchkit.api.{base.__name__}")
+    name = getattr(cls, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BenchkitError(f"{cls.__name__}.name must be lower-case words joined by '-', not {name!r}")
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise BenchkitError(f"{cls.__name__} lacks {', '.join(missing)}")
+    if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise BenchkitError(f"{cls.__name__} must be decorated with @dataclass(frozen=True)")
+    if issubclass(cls, api.LatentCorruptor) and "steps" not in {f.name for f in fields(cls)}:
+        raise BenchkitError(f"{cls.__name__} must declare the parameter 'steps: int'")
+    for field in fields(cls):
+        if field.default is MISSING:
+            raise BenchkitError(f"{cls.__name__}.{field.name} needs a default value")
+
+
+def import_file(path: Path) -> ModuleType:
+    """Import one .py file under a name of its own, outside of sys.path."""
+    unique = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"benchkit_file_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{unique}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BenchkitError(f"'{path}' is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _modules(module: ModuleType) -> Iterator[str]:
+    """The module itself, or of a package every module in it; names with a leading underscore are no plugins."""
+    yield module.__name__
+    paths: Sequence[str] = getattr(module, "__path__", ())
+    for info in pkgutil.iter_modules(paths, module.__name__ + "."):
+        if info.name.rpartition(".")[2].startswith("_"):
+            continue
+        if info.ispkg:
+            package = importlib.import_module(info.name)
+            yield from _modules(package)
+        else:
+            yield info.name
+
+
+def _source_hash(module: ModuleType) -> str:
+    """sha256 of the plugin's file and of the private helpers (`_*.py`) beside it."""
+    path = Path(module.__file__ or "")
+    helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py")
+    total = hashlib.sha256()
+    for file in (path, *helpers):
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()

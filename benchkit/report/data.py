@@ -1,0 +1,37 @@
+"""What a report is made from: plain data, gathered by the run; no plugin, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image of a gallery: before and after (H, W, 3) uint8, the mask (H, W) bool it was corrupted in."""
+
+    id: str
+    before: np.ndarray
+    after: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run, as a report sees it.
+
+    rows: benchkit.store.results.ResultStore.rows, a line per cell. records: cell key -> the arrays of its
+    benchkit.metrics.Measured, for the cells that are done. gallery: row name -> examples. grid: the comparison as plain
+    data. reference: lines of reported results to put beside ours, by table (see leaderboard/).
+    """
+
+    run: str
+    grid: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    rows: pd.DataFrame
+    records: Mapping[str, Mapping[str, np.ndarray]]
+    gallery: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)

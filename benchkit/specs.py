@@ -1,0 +1,233 @@
+"""Frozen descriptions that cross process borders: Spec, training sets, test sets, Cell, and the keys made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Literal
+
+import yaml
+
+from benchkit.errors import BenchkitError
+
+#: Images are processed in chunks of this many, so that a result does not depend on who computed it.
+CHUNK = 16
+
+Scalar = bool | int | float | str | None
+Label = Literal["image", "latent"]
+
+
+def canonical(value: Any) -> Any:
+    """Plain JSON data for a frozen description: dataclasses by class name and fields, in declared order."""
+    if is_dataclass(value) and not isinstance(value, type):
+        body = {f.name: canonical(getattr(value, f.name)) for f in fields(value)}
+        return {"is": type(value).__name__, **body}
+    if isinstance(value, tuple | list):
+        return [canonical(item) for item in value]
+    if isinstance(value, dict):
+        return {str(k): canonical(v) for k, v in value.items()}
+    return value
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of the canonical JSON of `value`; equal descriptions have equal digests, on any machine."""
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, order=True)
+class Spec:
+    """Name and parameters of one plugin; parameters sorted by name, so equal Specs compare and hash equal."""
+
+    kind: str
+    name: str
+    params: tuple[tuple[str, Scalar], ...] = ()
+
+    @classmethod
+    def of(cls, kind: str, name: str, **params: Scalar) -> Spec:
+        """A Spec from keyword parameters."""
+        return cls(kind, name, tuple(sorted(params.items())))
+
+    @classmethod
+    def parse(cls, kind: str, text: str) -> Spec:
+        """Read `NAME` or `NAME:key=value,key=value`; values are YAML scalars.
+
+        Raises BenchkitError when the text has another form.
+        """
+        name, _, rest = text.strip().partition(":")
+        if not name:
+            raise BenchkitError(f"{kind} '{text}' has no name: write NAME or NAME:key=value,key=value")
+        params: dict[str, Scalar] = {}
+        for item in rest.split(",") if rest else ():
+            key, equals, value = item.partition("=")
+            key = key.strip()
+            if not equals or not key.isidentifier():
+                raise BenchkitError(f"{kind} '{text}': '{item}' is not key=value")
+            if key in params:
+                raise BenchkitError(f"{kind} '{text}': parameter '{key}' is given twice")
+            params[key] = _scalar(value, f"{kind} '{text}'")
+        return cls.of(kind, name, **params)
+
+    @property
+    def values(self) -> dict[str, Scalar]:
+        """The parameters as a dict."""
+        return dict(self.params)
+
+    def __str__(self) -> str:
+        inner = ",".join(f"{k}={_text(v)}" for k, v in self.params)
+        return f"{self.name}:{inner}" if inner else self.name
+
+
+def _scalar(text: str, where: str) -> Scalar:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text.strip()
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise BenchkitError(f"{where}: '{text}' is not a single value")
+    # YAML 1.1 reads 1e-3 as text; a user means the number.
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _text(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Which images: a dataset's split and the indices into it."""
+
+    dataset: Spec
+    split: str
+    indices: tuple[int, ...]
+
+    def chunks(self) -> tuple[ImageSet, ...]:
+        """The same images in pieces of CHUNK, in order."""
+        starts = range(0, len(self.indices), CHUNK)
+        return tuple(ImageSet(self.dataset, self.split, self.indices[i : i + CHUNK]) for i in starts)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with their datasets' own labels: the `human` rows and the oracle."""
+
+    images: ImageSet
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """Unlabelled images as they are, with a region selector's masks for labels."""
+
+    images: ImageSet
+    selector: Spec
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """Images corrupted inside a region selector's masks, with those masks for labels.
+
+    label: `image` is the mask as selected, `latent` the latent cells really replaced. composite: paste the original
+    pixels outside the mask after decoding.
+    """
+
+    images: ImageSet
+    selector: Spec
+    corruptor: Spec
+    inverter: Spec
+    label: Label = "image"
+    composite: bool = False
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The union of other training sets."""
+
+    parts: tuple[Labelled | Pseudo | Corrupted, ...]
+
+
+@dataclass(frozen=True)
+class Trivial:
+    """No training: a constant or prior prediction, the floor of every board."""
+
+    rule: Literal["all-negative", "all-positive", "mean-mask"]
+    RULES: ClassVar[tuple[str, ...]] = ("all-negative", "all-positive", "mean-mask")
+
+
+TrainingSet = Labelled | Pseudo | Corrupted | Mix | Trivial
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One square of the grid: a training set, the detector trained on it, a seed, the images it is scored on.
+
+    row: the board's name for the training set (`human`, `pseudo`, a corruptor ...). detector: None in trivial rows.
+    """
+
+    row: str
+    training: TrainingSet
+    detector: Spec | None
+    seed: int
+    test: ImageSet
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained; the defaults are the paper's (Sec. 4.4) where it gives one; batch and schedule are ours.
+
+    crop: side of random square crops in pixels, None for whole images. positive_crop: share of crops centred on a
+    pixel of a class other than 0. flip: mirror every other image, left to right. warmup: iterations of linear rise
+    (linear-warmup-poly). power: of the polynomial fall to zero. auxiliary_weight: of every logit map after the first.
+    class_weights: of the cross-entropy. clip_norm: largest gradient norm. checkpoint_every: iterations; changes no
+    result. Raises BenchkitError for values out of range.
+    """
+
+    iterations: int
+    batch: int = 8
+    lr: float = 6e-5
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    schedule: Literal["constant", "poly", "linear-warmup-poly"] = "constant"
+    warmup: int = 0
+    power: float = 1.0
+    crop: int | None = None
+    positive_crop: float = 0.0
+    flip: bool = True
+    auxiliary_weight: float = 0.4
+    class_weights: tuple[float, ...] | None = None
+    clip_norm: float | None = None
+    checkpoint_every: int = 200
+
+    def __post_init__(self) -> None:
+        at_least_one = {"batch": self.batch, "checkpoint_every": self.checkpoint_every, "crop": self.crop or 1}
+        for name, value in at_least_one.items():
+            _require(value >= 1, f"training: {name} must be at least 1, not {value}")
+        _require(self.iterations >= 0, f"training: iterations must not be negative: {self.iterations}")
+        _require(self.lr > 0 and math.isfinite(self.lr), f"training: lr must be positive, not {self.lr}")
+        _require(0 <= self.positive_crop <= 1, f"training: positive_crop must lie in [0, 1], not {self.positive_crop}")
+        _require(not self.positive_crop or self.crop is not None, "training: positive_crop needs a crop")
+        _require(self.warmup >= 0, f"training: warmup must not be negative: {self.warmup}")
+        known = ("constant", "poly", "linear-warmup-poly")
+        _require(self.schedule in known, f"training: schedule must be one of {', '.join(known)}, not {self.schedule!r}")
+
+    def lr_factor(self, iteration: int) -> float:
+        """The share of the learning rate at `iteration` (from 0), in (0, 1]."""
+        if self.schedule == "constant":
+            return 1.0
+        warmup = self.warmup if self.schedule == "linear-warmup-poly" else 0
+        if iteration < warmup:
+            return (iteration + 1) / (warmup + 1)
+        return (1 - (iteration - warmup) / max(1, self.iterations - warmup)) ** self.power
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise BenchkitError(message)

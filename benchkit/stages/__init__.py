@@ -1,0 +1,1 @@
+"""The stages of a plan: one a file, each a pure function of its Spec and its inputs."""

@@ -1,0 +1,153 @@
+"""What a stage is: one unit of work with a content key, a pure function of its description and its inputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from benchkit.specs import canonical, digest
+from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.diffusion.backend import DiffusionBackend
+    from benchkit.registry import Registry
+
+#: Metadata of a field that a stage's result does not depend on (a path, say): it stays out of the key.
+UNKEYED: Mapping[str, Any] = {"keyed": False}
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint: where it lies (not part of any key), and what identifies its weights, schedule and precision."""
+
+    location: str = field(metadata=UNKEYED)
+    identity: str = ""
+    steps: int = 50
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a stage leaves: named files and small facts."""
+
+    files: Mapping[str, bytes | Path]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Env:
+    """What running stages share: the plugins, the store, the device, loaded checkpoints. Never part of a key."""
+
+    registry: Registry
+    store: ArtifactStore
+    device: str = "cpu"
+    progress: Callable[[str], None] = lambda _: None
+    _backends: dict[Model, DiffusionBackend] = field(default_factory=dict)
+
+    def backend(self, model: Model) -> DiffusionBackend:
+        """The loaded checkpoint; one is kept at a time."""
+        if model not in self._backends:
+            from benchkit.diffusion.backend import DiffusionBackend
+
+            self._backends.clear()
+            self._backends[model] = DiffusionBackend.load(model.location, device=self.device, steps=model.steps)
+        return self._backends[model]
+
+    def arrays(self, stage: Stage, name: str = "arrays.safetensors") -> Arrays:
+        """The arrays that a finished stage left."""
+        return arrays_from_bytes(self.store.open(stage.key).read(name))
+
+    def tensor(self, stage: Stage, name: str) -> Tensor:
+        """One of those arrays, as a tensor on the device."""
+        import torch  # here, so that planning loads no torch
+
+        return torch.from_numpy(self.arrays(stage)[name]).to(self.device)
+
+    def meta(self, stage: Stage) -> Mapping[str, Any]:
+        """The facts that a finished stage left."""
+        return self.store.open(stage.key).meta
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What counting forwards needs: the plugins and the timesteps of the schedule, clean end first."""
+
+    registry: Registry
+    timesteps: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stage(ABC):
+    """Base of all stages. A subclass is a frozen dataclass; its fields are its description and its inputs."""
+
+    #: Raise it whenever the stage's code changes what it computes.
+    version: ClassVar[int] = 1
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 over the class, its version, its description and the keys of its inputs."""
+        return digest({"stage": type(self).__name__, "version": self.version, "body": _keyed(self, top=True)})
+
+    @cached_property
+    def inputs(self) -> tuple[Stage, ...]:
+        """The stages this one reads."""
+        return tuple(s for f in fields(self) for s in _stages(getattr(self, f.name)))
+
+    @property
+    def group(self) -> Hashable | None:
+        """Stages of one group are run together by `run_group`; None runs alone."""
+        return None
+
+    @abstractmethod
+    def run(self, env: Env) -> Output:
+        """Compute the output; every input is in env.store."""
+
+    @classmethod
+    def run_group(cls, stages: Sequence[Any], env: Env) -> list[Output]:
+        """Compute several stages of one group; each output equals what `run` would give."""
+        return [stage.run(env) for stage in stages]
+
+    def forwards(self, costs: Costs) -> int:
+        """Denoiser forwards this stage costs, counted in images."""
+        return 0
+
+    def describe(self) -> str:
+        """A short line for the plan and the progress."""
+        return type(self).__name__.lower()
+
+
+def packed(arrays: Arrays, **meta: Any) -> Output:
+    """An Output of one file of arrays."""
+    return Output({"arrays.safetensors": arrays_to_bytes(arrays)}, meta)
+
+
+def _keyed(value: Any, top: bool = False) -> Any:
+    if isinstance(value, Stage) and not top:
+        return value.key
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = [f for f in fields(value) if f.metadata.get("keyed", True)]
+        return {"is": type(value).__name__, **{f.name: _keyed(getattr(value, f.name)) for f in kept}}
+    if isinstance(value, tuple):
+        return [_keyed(item) for item in value]
+    return canonical(value)
+
+
+def _stages(value: Any) -> Iterator[Stage]:
+    if isinstance(value, Stage):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for f in fields(value):
+            yield from _stages(getattr(value, f.name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _stages(item)

@@ -1,0 +1,35 @@
+"""Measure how well a corruptor kept to its regions (eq. 1): corrupted against round trip, inside against outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchkit.stages.base import Env, Output, Stage
+from benchkit.stages.corrupt import Corrupt, CorruptPixels, RoundTrip
+from benchkit.stages.select import Select
+from benchkit.store.artifacts import json_to_bytes
+
+
+@dataclass(frozen=True)
+class Confine(Stage):
+    """Confinement of one corruptor over a set; images with an empty selection are left out."""
+
+    corrupted: tuple[Corrupt | CorruptPixels, ...]
+    references: tuple[RoundTrip, ...]
+    select: Select
+
+    def run(self, env: Env) -> Output:
+        from benchkit.confinement import confinement, summarise_confinement
+
+        corrupted = np.concatenate([env.arrays(stage)["images"] for stage in self.corrupted])
+        reference = np.concatenate([env.arrays(stage)["images"] for stage in self.references])
+        masks = self.select.masks(env)
+        keep = masks.any(axis=(1, 2))
+        rows = confinement(corrupted[keep], reference[keep], masks[keep]) if keep.any() else None
+        facts = summarise_confinement(rows) if rows is not None else {}
+        return Output({"confinement.json": json_to_bytes(facts)})
+
+    def describe(self) -> str:
+        return f"confinement of {self.corrupted[0].corruptor.name}"

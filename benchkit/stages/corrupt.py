@@ -1,0 +1,168 @@
+"""Corrupt one chunk of images inside their masks (eq. 5), resample (eq. 6) and decode."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchkit.api import LatentContext, LatentCorruptor, PixelContext, PixelCorruptor
+from benchkit.specs import CHUNK, Label, Spec
+from benchkit.stages.base import Arrays, Costs, Env, Output, Stage, packed
+from benchkit.stages.images import Images, Latents, to_tensor, to_uint8
+from benchkit.stages.invert import Invert
+from benchkit.stages.select import Select
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a chunk is corrupted: the chunk's place in a set's selection.
+
+    label: what the training label is, the mask as selected or the latent cells replaced. composite: the images to
+    paste back outside the mask, or None.
+    """
+
+    select: Select
+    chunk: int
+    label: Label
+    composite: Images | None
+
+    def masks(self, env: Env, count: int) -> Tensor:
+        """(N, H, W) bool of this chunk."""
+        import torch
+
+        start = self.chunk * CHUNK
+        return torch.from_numpy(self.select.masks(env)[start : start + count])
+
+    def finish(self, env: Env, images: Tensor, masks: Tensor, cells: Tensor, factor: int) -> Arrays:
+        """The stage's arrays: corrupted images and their labels."""
+        from benchkit.masks import composite, to_image
+
+        if self.composite is not None:
+            original = to_tensor(env.arrays(self.composite)["images"]).to(images)
+            images = composite(original, images, masks.to(images.device))
+        labels = masks if self.label == "image" else to_image(cells, factor)
+        return {"images": to_uint8(images), "labels": labels.cpu().numpy()}
+
+
+@dataclass(frozen=True)
+class RoundTrip(Stage):
+    """What autoencoder, inversion and resampling do alone: the reference that corruption is measured against."""
+
+    start: Invert | Latents
+
+    def run(self, env: Env) -> Output:
+        from benchkit.diffusion.resample import resample
+
+        latents, level = origin(self.start)
+        backend = env.backend(latents.model)
+        condition = backend.embed(env.meta(latents)["captions"])
+        z = env.tensor(self.start, "z_t" if level else "z_0")
+        z = resample(lambda x, t: backend.predict(x, t, condition), backend.schedule, z, level)
+        return packed({"images": to_uint8(backend.decode(z))})
+
+    def forwards(self, costs: Costs) -> int:
+        latents, level = origin(self.start)
+        return level * len(latents.source.indices)
+
+    def describe(self) -> str:
+        return f"round trip at {origin(self.start)[1]}"
+
+
+@dataclass(frozen=True)
+class Corrupt(Stage):
+    """One chunk through one latent corruptor: images (N, H, W, 3) uint8 and labels (N, H, W) bool.
+
+    start: the latents it works on, z_t at the corruptor's depth or z_0. seed: of the images' noise.
+    """
+
+    start: Invert | Latents
+    region: Region
+    corruptor: Spec
+    identity: str
+    seed: int
+
+    @property
+    def group(self) -> Hashable:
+        return ("corrupt", self.start.key, self.region.select.key, self.region.chunk, self.seed)
+
+    def run(self, env: Env) -> Output:
+        return self.run_group([self], env)[0]
+
+    @classmethod
+    def run_group(cls, stages: Sequence[Any], env: Env) -> list[Output]:
+        from benchkit.diffusion.noise import ImageNoise
+        from benchkit.diffusion.resample import corrupt_and_resample
+        from benchkit.masks import to_latent
+
+        first: Corrupt = stages[0]
+        latents, level = origin(first.start)
+        meta, backend = env.meta(latents), env.backend(latents.model)
+        z_0 = env.tensor(latents, "z_0")
+        masks = first.region.masks(env, len(z_0))
+        cells = to_latent(masks, backend.factor)
+        at = LatentContext(
+            z_t=env.tensor(first.start, "z_t") if level else z_0.clone(),
+            z_0=z_0,
+            mask=cells.to(z_0.device),
+            alpha_bar=backend.schedule.alpha_bar[level],
+            image_side=max(masks.shape[1:]),
+            captions=tuple(meta["captions"]),
+            rng=ImageNoise(first.seed, meta["ids"]),
+        )
+        corruptors = [env.registry.make(stage.corruptor, LatentCorruptor) for stage in stages]  # type: ignore[type-abstract]
+        results = corrupt_and_resample(
+            backend.predict, backend.schedule, corruptors, at, backend.embed(meta["captions"]), CHUNK
+        )
+        return [
+            packed(stage.region.finish(env, backend.decode(z), masks, cells, backend.factor))
+            for stage, z in zip(stages, results, strict=True)
+        ]
+
+    def forwards(self, costs: Costs) -> int:
+        latents, level = origin(self.start)
+        return level * len(latents.source.indices)
+
+    def describe(self) -> str:
+        return f"corrupt {self.corruptor.name} at {origin(self.start)[1]}"
+
+
+@dataclass(frozen=True)
+class CorruptPixels(Stage):
+    """One chunk through one pixel corruptor; the autoencoder passes last."""
+
+    latents: Latents
+    region: Region
+    corruptor: Spec
+    identity: str
+    seed: int
+
+    def run(self, env: Env) -> Output:
+        import torch
+
+        from benchkit.diffusion.checks import call
+        from benchkit.diffusion.noise import ImageNoise
+        from benchkit.masks import blend, to_latent
+
+        samples, meta, backend = self.latents.source.read(env), env.meta(self.latents), env.backend(self.latents.model)
+        images = to_tensor(np.stack([s.image for s in samples]))
+        masks = self.region.masks(env, len(images))
+        plugin = env.registry.make(self.corruptor, PixelCorruptor)  # type: ignore[type-abstract]
+        at = PixelContext(images.clone(), masks[:, None], tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"]))
+        inside = call(plugin, lambda: plugin.corrupt(at), like=images)
+        with torch.inference_mode():
+            decoded = backend.autoencode(blend(images, inside.clamp(0, 1), masks[:, None]))
+        return packed(self.region.finish(env, decoded, masks, to_latent(masks, backend.factor), backend.factor))
+
+    def describe(self) -> str:
+        return f"corrupt {self.corruptor.name}"
+
+
+def origin(start: Invert | Latents) -> tuple[Latents, int]:
+    """The clean latents that a stage's start comes from, and its depth."""
+    return (start.latents, start.level) if isinstance(start, Invert) else (start, 0)

@@ -1,0 +1,113 @@
+"""Read a dataset's samples, encode them to z_0, and bring them to a detector after one autoencoder pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchkit.api import BenchkitError, Dataset, Sample
+from benchkit.specs import ImageSet
+from benchkit.stages.base import UNKEYED, Env, Model, Output, Stage, packed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which samples of which dataset; keyed by the dataset's fingerprint, never by where it lies."""
+
+    images: ImageSet = field(metadata=UNKEYED)
+    fingerprint: str
+    split: str
+    indices: tuple[int, ...]
+
+    @classmethod
+    def of(cls, images: ImageSet, fingerprint: str) -> Source:
+        return cls(images, fingerprint, images.split, images.indices)
+
+    def read(self, env: Env) -> list[Sample]:
+        """The samples, from the dataset plugin."""
+        dataset = env.registry.make(self.images.dataset, Dataset)  # type: ignore[type-abstract]
+        samples = dataset.read(self.split, self.indices)
+        shapes = {sample.image.shape for sample in samples}
+        if len(shapes) > 1:
+            raise BenchkitError(
+                f"dataset '{self.images.dataset}' has images of several sizes ({sorted(shapes)}): resize them to one"
+            )
+        return samples
+
+
+@dataclass(frozen=True)
+class Latents(Stage):
+    """z_0 of one chunk: the scaled mean of the encoder's posterior, float32."""
+
+    source: Source
+    model: Model
+
+    def run(self, env: Env) -> Output:
+        samples = self.source.read(env)
+        z_0 = env.backend(self.model).encode(to_tensor(np.stack([s.image for s in samples])))
+        return packed({"z_0": z_0.cpu().numpy()}, **_names(samples))
+
+    def describe(self) -> str:
+        return f"encode {self.source.split} ({len(self.source.indices)})"
+
+
+@dataclass(frozen=True)
+class Images(Stage):
+    """Images as a detector meets them, with their labels.
+
+    latents: where the dataset's images have not been through an autoencoder, the latents to decode; else None.
+    """
+
+    source: Source
+    latents: Latents | None
+
+    def run(self, env: Env) -> Output:
+        samples = self.source.read(env)
+        images = np.stack([s.image for s in samples])
+        if self.latents is not None:
+            images = to_uint8(env.backend(self.latents.model).decode(env.tensor(self.latents, "z_0")))
+        kinds = sorted({kind for s in samples for kind in s.kinds})
+        blank = np.zeros(images.shape[1:3], bool)
+        marks = [[s.kinds.get(kind, blank) for kind in kinds] for s in samples]
+        arrays = {
+            "images": images,
+            "masks": np.stack([blank if s.mask is None else s.mask for s in samples]).astype(bool),
+            "labelled": np.array([s.mask is not None for s in samples]),
+            "kinds": np.packbits(np.array(marks, bool).reshape(len(samples), len(kinds), -1), axis=-1),
+        }
+        return packed(arrays, kinds=kinds, **_names(samples))
+
+    def describe(self) -> str:
+        return f"images {self.source.split} ({len(self.source.indices)})"
+
+
+def kind_masks(env: Env, stage: Images) -> dict[str, np.ndarray]:
+    """Artifact kind -> (N, H, W) bool of one finished Images stage."""
+    arrays, names = env.arrays(stage), env.meta(stage)["kinds"]
+    count, height, width = arrays["masks"].shape
+    if not names:
+        return {}
+    bits = np.unpackbits(arrays["kinds"], axis=-1, count=height * width).astype(bool)
+    return {name: bits[:, i].reshape(count, height, width) for i, name in enumerate(names)}
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
+    import torch  # here, so that planning loads no torch
+
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """(N, 3, H, W) float in [0, 1] -> (N, H, W, 3) uint8."""
+    return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _names(samples: Sequence[Sample]) -> dict[str, list[str | None]]:
+    return {"ids": [s.id for s in samples], "captions": [s.caption for s in samples]}

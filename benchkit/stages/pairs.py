@@ -1,0 +1,81 @@
+"""Where a detector's training pairs come from: finished stages joined to (images, masks)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchkit.api import BenchkitError
+from benchkit.stages.base import Env
+from benchkit.stages.corrupt import Corrupt, CorruptPixels
+from benchkit.stages.images import Images
+from benchkit.stages.select import Select
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Training images (N, H, W, 3) uint8 with masks (N, H, W) bool; `dropped`: images whose selection was empty."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class LabelledPairs:
+    """Images with the dataset's labels."""
+
+    images: tuple[Images, ...]
+
+    def load(self, env: Env) -> Pairs:
+        parts = [env.arrays(stage) for stage in self.images]
+        if not all(part["labelled"].all() for part in parts):
+            source = self.images[0].source
+            raise BenchkitError(f"split '{source.split}' of {source.images.dataset.name} has images without labels")
+        return Pairs(np.concatenate([p["images"] for p in parts]), np.concatenate([p["masks"] for p in parts]))
+
+
+@dataclass(frozen=True)
+class PseudoPairs:
+    """Images as they are, with a selector's masks; an empty selection is dropped, as for corruption."""
+
+    images: tuple[Images, ...]
+    select: Select
+
+    def load(self, env: Env) -> Pairs:
+        images = np.concatenate([env.arrays(stage)["images"] for stage in self.images])
+        return kept(images, self.select.masks(env))
+
+
+@dataclass(frozen=True)
+class CorruptedPairs:
+    """Corrupted images with the masks they were corrupted in."""
+
+    chunks: tuple[Corrupt | CorruptPixels, ...]
+
+    def load(self, env: Env) -> Pairs:
+        parts = [env.arrays(stage) for stage in self.chunks]
+        return kept(np.concatenate([p["images"] for p in parts]), np.concatenate([p["labels"] for p in parts]))
+
+
+@dataclass(frozen=True)
+class MixedPairs:
+    """The union of several sources of pairs."""
+
+    parts: tuple[LabelledPairs | PseudoPairs | CorruptedPairs, ...]
+
+    def load(self, env: Env) -> Pairs:
+        loaded = [part.load(env) for part in self.parts]
+        images = np.concatenate([p.images for p in loaded])
+        masks = np.concatenate([p.masks for p in loaded])
+        return Pairs(images, masks, sum(p.dropped for p in loaded))
+
+
+AnyPairs = LabelledPairs | PseudoPairs | CorruptedPairs | MixedPairs
+
+
+def kept(images: np.ndarray, masks: np.ndarray) -> Pairs:
+    """The pairs whose mask is not empty, and how many were dropped."""
+    keep = masks.any(axis=(1, 2))
+    return Pairs(images[keep], masks[keep], int((~keep).sum()))

@@ -1,0 +1,99 @@
+"""Choose the regions of a set of images (Sec. 3, region selection model)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchkit.api import BenchkitError, RegionSelector, SelectionContext
+from benchkit.specs import Spec
+from benchkit.stages.base import Env, Output, Stage, packed
+from benchkit.stages.images import Images, to_tensor, to_uint8
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.stages.train import Train
+
+
+@dataclass(frozen=True)
+class Select(Stage):
+    """Masks for all images of a set. `train`: the detector that the selector required; its threshold, unless given,
+    makes the mean selected area of this set equal the labelled prevalence."""
+
+    images: tuple[Images, ...]
+    selector: Spec
+    identity: str
+    train: Train | None
+    seed: int
+
+    def run(self, env: Env) -> Output:
+        import torch
+
+        from benchkit import training
+
+        plugin = env.registry.make(self.selector, RegionSelector)  # type: ignore[type-abstract]
+        score: Callable[[Tensor], Tensor] | None = None
+        threshold, scored = None, None
+        arrays = [env.arrays(stage)["images"] for stage in self.images]
+        if self.train is not None:
+            network = self.train.network(env)
+            scored = [training.predict(network, images) for images in arrays]
+            threshold = plugin.threshold()
+            if threshold is None:
+                threshold = matching_threshold(np.concatenate(scored), env.meta(self.train)["prevalence"])
+            score = lambda x: torch.from_numpy(training.predict(network, to_uint8(x)))  # noqa: E731
+        masks = [self._chunk(env, plugin, i, score, threshold) for i in range(len(self.images))]
+        whole = np.concatenate(masks)
+        arrays_out = {"masks": np.packbits(whole.reshape(len(whole), -1), axis=-1), "shape": np.array(whole.shape)}
+        empty = int((~whole.any(axis=(1, 2))).sum())
+        return packed(arrays_out, threshold=threshold, area=float(whole.mean()), empty=empty)
+
+    def _chunk(
+        self,
+        env: Env,
+        plugin: RegionSelector,
+        index: int,
+        score: Callable[[Tensor], Tensor] | None,
+        threshold: float | None,
+    ) -> np.ndarray:
+        import torch
+
+        from benchkit.diffusion.noise import ImageNoise
+
+        stage = self.images[index]
+        images = to_tensor(env.arrays(stage)["images"])
+        at = SelectionContext(
+            images=images,
+            samples=stage.source.read(env),
+            rng=ImageNoise(self.seed, env.meta(stage)["ids"]),
+            score=score,
+            threshold=threshold,
+        )
+        masks = plugin.select(at)
+        expected = (len(images), *images.shape[2:])
+        if tuple(masks.shape) != expected or masks.dtype != torch.bool:
+            raise BenchkitError(
+                f"selector '{self.selector}' returned {tuple(masks.shape)} {masks.dtype}, expected {expected} bool"
+            )
+        return masks.cpu().numpy()
+
+    def masks(self, env: Env) -> np.ndarray:
+        """The finished selection, (N, H, W) bool."""
+        arrays = env.arrays(self)
+        count, height, width = (int(n) for n in arrays["shape"])
+        bits = np.unpackbits(arrays["masks"], axis=-1, count=height * width)
+        return bits.reshape(count, height, width).astype(bool)
+
+    def describe(self) -> str:
+        return f"select {self.selector.name} ({sum(len(s.source.indices) for s in self.images)})"
+
+
+def matching_threshold(scores: np.ndarray, prevalence: float) -> float:
+    """The threshold whose selected share of all pixels is nearest to `prevalence`: a quantile of the scores."""
+    if not 0 < prevalence < 1:
+        raise BenchkitError(f"the labelled set's prevalence is {prevalence:.4g}: a threshold cannot be matched to it")
+    return float(np.quantile(scores, 1 - prevalence))

@@ -1,0 +1,71 @@
+"""Train one detector on one training set (Sec. 4.2, 4.4); a learned selector is such a detector too."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from benchkit.api import BenchkitError, Detector
+from benchkit.specs import Spec, TrainingConfig
+from benchkit.stages.base import Env, Output, Stage
+from benchkit.stages.pairs import AnyPairs
+from benchkit.store.artifacts import json_to_bytes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Train(Stage):
+    """Weights of `detector` trained on `pairs`; the same key, and so the same work, whoever asks for it."""
+
+    pairs: AnyPairs
+    detector: Spec
+    identity: str
+    config: TrainingConfig
+    seed: int
+
+    def run(self, env: Env) -> Output:
+        from benchkit import training, weights
+
+        pairs = self.pairs.load(env)
+        if not len(pairs.images):
+            raise BenchkitError(
+                f"nothing to train '{self.detector}' on: all {pairs.dropped} selections are empty; lower the threshold"
+            )
+        plugin, network = self._built(env)
+        with env.store.workdir(self.key) as work:
+            history = training.train(
+                network,
+                pairs.images,
+                pairs.masks,
+                self.config,
+                self.seed,
+                optimiser=plugin.optimiser(network, self.config.lr),
+                checkpoint=work / "checkpoint.safetensors",
+                progress=lambda done, total, _: env.progress(f"{self.describe()} {done}/{total}"),
+            )
+            weights.save_network(network, work / "weights.safetensors")
+            data = (work / "weights.safetensors").read_bytes()
+        files = {"weights.safetensors": data, "history.json": json_to_bytes(history)}
+        facts = {"images": len(pairs.images), "dropped": pairs.dropped, "config": asdict(self.config)}
+        return Output(files, {**facts, "prevalence": float(pairs.masks.mean())})
+
+    def _built(self, env: Env) -> tuple[Detector, nn.Module]:
+        import torch
+
+        plugin = env.registry.make(self.detector, Detector)  # type: ignore[type-abstract]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return plugin, plugin.build().to(env.device)
+
+    def network(self, env: Env) -> nn.Module:
+        """The trained network, in evaluation mode on env.device."""
+        from benchkit import weights
+
+        _, network = self._built(env)
+        weights.load_network(network, env.store.open(self.key).path("weights.safetensors"))
+        return network.eval()
+
+    def describe(self) -> str:
+        return f"train {self.detector.name} on {type(self.pairs).__name__.removesuffix('Pairs').lower()}"

@@ -1,0 +1,342 @@
+"""The artifact store: a key names a small set of files, written once, whole and checksummed.
+
+Under the root: VERSION; objects/ab/cdef…/ (committed; manifest.json carries size and SHA-256 of every file and of
+itself); staging/ (being written); work/ (scratch folders of running stages, with their locks); discarded/ (found
+damaged). A folder enters objects/ by one rename and leaves it by one rename, so that no reader meets a part of one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import re
+import secrets
+import shutil
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from benchkit.errors import BenchkitError
+from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, json_from_bytes, json_to_bytes
+from benchkit.store.files import copy_new, fsync_folder, read_regular, sha256_of, write_atomic, write_new
+from benchkit.store.manifest import (
+    MANIFEST,
+    SCHEMA,
+    Artifact,
+    CorruptArtifact,
+    FileEntry,
+    is_file_name,
+    load_artifact,
+    manifest_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+__all__ = [
+    "Artifact",
+    "ArtifactBusy",
+    "ArtifactStore",
+    "CorruptArtifact",
+    "Pruned",
+    "arrays_from_bytes",
+    "arrays_to_bytes",
+    "default_root",
+    "json_from_bytes",
+    "json_to_bytes",
+]
+
+ROOMS = ("objects", "staging", "work", "discarded")
+TOUCH_AFTER = 3600.0  # seconds; "last used" is kept to the hour, so that asking for an artifact rarely writes
+ABANDONED_AFTER = 3600.0  # seconds without a change after which a staging folder is a dead process's
+RENAME_ATTEMPTS = 5
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+_log = logging.getLogger(__name__)
+
+
+class ArtifactBusy(BenchkitError):
+    """Another process is computing this artifact, and the time to wait for it is over."""
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `prune` removed, or would remove: artifacts and the bytes they held."""
+
+    keys: tuple[str, ...]
+    size: int
+
+
+def default_root() -> Path:
+    """Return $BENCHKIT_CACHE, or else the platform's cache folder for benchkit."""
+    chosen = os.environ.get("BENCHKIT_CACHE")
+    return Path(chosen) if chosen else user_cache_path("benchkit")
+
+
+class ArtifactStore:
+    """Key (a hex SHA-256) → files, in a folder that any number of processes may share. Picklable: it is its root."""
+
+    def __init__(self, root: Path | str, *, create: bool = True) -> None:
+        """Open the store in `root`, creating it unless told not to (then it may be missing, and is empty).
+
+        Raises BenchkitError if the folder cannot be written, or was written by another version of the cache.
+        """
+        self.root = Path(root).expanduser().absolute()
+        with self._writing():
+            if create:
+                self.root.mkdir(parents=True, exist_ok=True)
+            self._check_version(create=create)
+            if create:
+                for room in ROOMS:
+                    (self.root / room).mkdir(exist_ok=True)
+                if not os.access(self.root / "staging", os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                self._sweep_staging()
+
+    def has(self, key: str) -> bool:
+        """Whether `key` is committed and its files have the right names and sizes (contents are not read)."""
+        try:
+            self.open(key)
+        except CorruptArtifact:
+            return False
+        return True
+
+    def open(self, key: str) -> Artifact:
+        """Return the artifact of `key`; raises CorruptArtifact if it is missing or visibly damaged."""
+        artifact = load_artifact(key, self.folder(key))
+        if time.time() - artifact.used > TOUCH_AFTER:
+            with suppress(OSError):  # a cache that can only be read keeps no record of use
+                os.utime(artifact.folder / MANIFEST)
+        return artifact
+
+    def write(self, key: str, files: Mapping[str, bytes | Path], meta: Mapping[str, Any] | None = None) -> Artifact:
+        """Commit `files` (bytes, or paths to copy) under `key`, all or nothing, and drop the key's scratch folder.
+
+        If another process committed the key first and its files are sound, theirs are kept. Raises BenchkitError
+        when the folder cannot be written or the disk is full; the key is then as it was, or committed whole.
+        """
+        target = self.folder(key)
+        for name, content in files.items():
+            if not is_file_name(name):
+                raise ValueError(f"'{name}' cannot name a file of an artifact")
+            if isinstance(content, Path) and not content.is_file():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(content))
+        with self._writing():
+            staged = self.root / "staging" / f"{key[:16]}-{secrets.token_hex(8)}"
+            try:
+                _stage(staged, key, files, meta or {})
+                self._commit(staged, key, target)
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+            shutil.rmtree(self.root / "work" / key, ignore_errors=True)
+        return self.open(key)
+
+    def discard(self, key: str) -> bool:
+        """Move whatever `key` holds out of the way; False if it held nothing. `prune` deletes it."""
+        folder = self.folder(key)
+        with self._writing():
+            try:
+                folder.rename(self.root / "discarded" / f"{key}-{secrets.token_hex(4)}")
+            except FileNotFoundError:
+                return False
+        return True
+
+    @contextmanager
+    def workdir(self, key: str, *, timeout: float | None = None) -> Iterator[Path]:
+        """Lend the scratch folder of `key` to one process at a time: the same folder again after a crash.
+
+        Waits while another process has it (so ask `has` again inside), at most `timeout` seconds: then raises
+        ArtifactBusy. The folder goes when `write` commits the key. One thread must not ask twice for one key.
+        """
+        folder = self.root / "work" / _checked(key)
+        lock = self._lock(key)
+        with self._writing():
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                _log.info("another process is computing %s: waiting for it", key[:12])
+                try:
+                    lock.acquire(timeout=-1 if timeout is None else timeout)
+                except Timeout:
+                    raise ArtifactBusy(f"another process is still computing artifact {key[:12]}") from None
+        try:
+            with self._writing():
+                folder.mkdir(exist_ok=True)
+            yield folder
+        finally:
+            lock.release()
+
+    def keys(self) -> Iterator[str]:
+        """Yield every key that has a folder in the store, sound or not, sorted."""
+        for folder in sorted((self.root / "objects").glob("??/*")):
+            if _KEY.fullmatch(key := folder.parent.name + folder.name):
+                yield key
+
+    def ls(self) -> Iterator[Artifact]:
+        """Yield every committed artifact that is not visibly damaged, in the order of the keys."""
+        for key in self.keys():
+            with suppress(CorruptArtifact):
+                yield load_artifact(key, self.folder(key))
+
+    def size(self) -> int:
+        """Return the bytes that the committed artifacts hold."""
+        return sum(artifact.size for artifact in self.ls())
+
+    def verify(self) -> Iterator[tuple[str, CorruptArtifact | None]]:
+        """Read every artifact and yield its key and what is wrong with it, or None."""
+        for key in self.keys():
+            try:
+                load_artifact(key, self.folder(key)).verify()
+            except CorruptArtifact as damage:
+                yield key, damage
+            else:
+                yield key, None
+
+    def prune(
+        self,
+        *,
+        keep: Collection[str] | None = None,
+        older_than: float | None = None,
+        max_size: int | None = None,
+        dry_run: bool = False,
+    ) -> Pruned:
+        """Delete what is damaged, discarded or abandoned, and the sound artifacts that the arguments condemn.
+
+        keep: keys to spare; given alone, all others go. older_than: seconds since the last use. max_size: bytes
+        that may remain; the least recently used go first. dry_run: only say what would go.
+        """
+        sound = sorted(self.ls(), key=lambda artifact: (artifact.used, artifact.key))
+        condemned, left, now = [], sum(artifact.size for artifact in sound), time.time()
+        all_others = keep is not None and older_than is None and max_size is None
+        for artifact in sound:
+            too_old = older_than is not None and now - artifact.used > older_than
+            too_much = max_size is not None and left > max_size
+            if artifact.key not in (keep or ()) and (all_others or too_old or too_much):
+                condemned.append(artifact)
+                left -= artifact.size
+        if not dry_run:
+            unsound = set(self.keys()) - {artifact.key for artifact in sound}
+            for key in (*unsound, *(artifact.key for artifact in condemned)):
+                self.discard(key)
+            with self._writing():
+                self._sweep(older_than)
+        return Pruned(tuple(artifact.key for artifact in condemned), sum(artifact.size for artifact in condemned))
+
+    def folder(self, key: str) -> Path:
+        """Return where the artifact of `key` lies or would lie."""
+        return self.root / "objects" / _checked(key)[:2] / key[2:]
+
+    def _lock(self, key: str) -> FileLock:
+        return FileLock(self.root / "work" / f"{key}.lock")  # the system frees it when its holder dies
+
+    def _check_version(self, *, create: bool) -> None:
+        version, expected = self.root / "VERSION", f"benchkit-cache {SCHEMA}"
+        found = _first_line(version)
+        if found is None and any((self.root / room).exists() for room in ROOMS):
+            found = _first_line(version) or "none"  # a second look: another process may just have created it
+        if found is None and create:
+            write_atomic(version, f"{expected}\n".encode())
+        elif found not in (None, expected):
+            raise BenchkitError(
+                f"the cache {self.root} was written by another version (its VERSION: {found!r}, needed: {expected!r}): "
+                "set BENCHKIT_CACHE to another folder, or remove that one"
+            )
+
+    def _commit(self, staged: Path, key: str, target: Path) -> None:
+        target.parent.mkdir(exist_ok=True)
+        for _ in range(RENAME_ATTEMPTS):
+            try:
+                staged.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                    raise
+                try:
+                    load_artifact(key, target).verify()
+                except CorruptArtifact as damage:
+                    _log.warning("%s", damage)
+                    self.discard(key)
+                else:
+                    return  # another process won: its files answer the same key
+            else:
+                fsync_folder(target.parent)
+                fsync_folder(target.parent.parent)
+                return
+        raise BenchkitError(f"cannot commit artifact {key[:12]}: its place in {self.root} is taken again and again")
+
+    def _sweep_staging(self) -> None:
+        for folder in (self.root / "staging").iterdir():
+            if _idle_seconds(folder) > ABANDONED_AFTER:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _sweep(self, older_than: float | None) -> None:
+        self._sweep_staging()
+        for entry in (self.root / "discarded").iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+        for mark in (self.root / "work").glob("*.lock"):
+            scratch = mark.with_suffix("")
+            if not _KEY.fullmatch(scratch.name):
+                continue
+            # Nobody having the lock means nobody works there; the folder may still hold a checkpoint worth keeping.
+            with suppress(Timeout), FileLock(mark, timeout=0):
+                too_old = older_than is not None and _idle_seconds(scratch) > older_than
+                if too_old or not scratch.exists() or self.has(scratch.name):
+                    shutil.rmtree(scratch, ignore_errors=True)
+                    mark.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason, full = error.strerror or error, error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "free some space there" if full else "check the folder, or set BENCHKIT_CACHE to another one"
+            raise BenchkitError(f"cannot write to the cache {self.root}: {reason}; {remedy}") from error
+
+
+def _checked(key: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"'{key}' is no artifact key: 64 hex digits are")
+    return key
+
+
+def _stage(staged: Path, key: str, files: Mapping[str, bytes | Path], meta: Mapping[str, Any]) -> None:
+    staged.mkdir()
+    entries = {}
+    for name, content in files.items():
+        path = staged / name
+        if isinstance(content, Path):
+            copy_new(content, path)
+            digest = sha256_of(path)  # of what was written: the source may be changing
+        else:
+            write_new(path, content)
+            digest = hashlib.sha256(content).hexdigest()
+        entries[name] = FileEntry(digest, path.stat().st_size)
+    write_new(staged / MANIFEST, manifest_bytes(key, entries, meta))
+    fsync_folder(staged)
+
+
+def _idle_seconds(folder: Path) -> float:
+    """Return the seconds since anything in `folder` changed; 0 if it goes while one looks."""
+    try:
+        return time.time() - max(path.stat().st_mtime for path in (folder, *folder.glob("**/*")))
+    except FileNotFoundError:
+        return 0.0
+
+
+def _first_line(path: Path) -> str | None:
+    """Return the first line of a small text file, cut to fit a message, or None if there is no such file."""
+    try:
+        text = read_regular(path)[:200].decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    return (text.splitlines() or [""])[0][:40]

@@ -1,0 +1,164 @@
+"""The way to a result store's database: opening, transactions, schema version, errors in one line."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from benchkit.errors import BenchkitError
+from benchkit.store.schema import SCHEMA, Base, MetaRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DIALECTS = ("sqlite", "postgresql")
+
+_REMEDIES = {
+    "locked": "another process is writing to it: try again",
+    "not a database": "choose another file, or move that one away",
+    "malformed": "choose another file, or move that one away",
+    "readonly": "choose a place that can be written",
+    "unable to open": "choose a place that can be written",
+    "full": "free some space there",
+}
+
+
+class Database:
+    """One database with this version's tables; sessions are short and never nested."""
+
+    def __init__(self, location: str | Path, *, create: bool, busy_seconds: float) -> None:
+        """Open `location` (a path or an SQL URL), creating file and tables if asked to.
+
+        Raises BenchkitError if it is unreachable, no database, or of another program or schema version.
+        """
+        self.url = _url(location)
+        self.name = self.url.render_as_string(hide_password=True)
+        if self.url.get_backend_name() == "sqlite" and self.url.database:
+            self.name = self.url.database
+            _prepare_file(Path(self.url.database), create=create)
+        self._engine = self._connectable(busy_seconds)
+        self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        if self._is_empty():
+            if not create:
+                raise BenchkitError(f"result store {self.name} is empty")
+            self._create()
+        self._check_version()
+
+    @property
+    def dialect(self) -> str:
+        """The kind of database, one of DIALECTS."""
+        return self.url.get_backend_name()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Lend a session that sees one state of the store, whatever others write meanwhile."""
+        with self._translated(), Session(self._engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Lend a session whose changes are committed together at the end, or not at all on an error."""
+        with self._translated(), Session(self._writer) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self._engine.dispose()
+
+    def _connectable(self, busy_seconds: float) -> Engine:
+        try:
+            # Parameters stay out of error messages: they may be megabytes of counts.
+            engine = create_engine(self.url, hide_parameters=True)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise BenchkitError(f"result store {self.name} cannot be reached: {_first_line(error)}") from error
+        if self.dialect == "sqlite":
+            _configure_sqlite(engine, busy_seconds)
+        return engine
+
+    def _is_empty(self) -> bool:
+        with self._translated(), self._engine.connect() as connection:
+            return not inspect(connection).get_table_names()
+
+    def _create(self) -> None:
+        with self._translated():
+            if self.dialect == "sqlite":
+                _switch_to_wal(self._engine)
+            with self._writer.begin() as connection:
+                # Inside the write transaction only the first of several processes still finds it empty.
+                if not inspect(connection).get_table_names():
+                    Base.metadata.create_all(connection)
+                    connection.execute(insert(MetaRecord).values(name="schema", value=str(SCHEMA)))
+
+    def _check_version(self) -> None:
+        with self._translated(), self._engine.connect() as connection:
+            tables = inspect(connection)
+            columns = {c["name"] for c in tables.get_columns("meta")} if tables.has_table("meta") else set()
+            if not {"name", "value"} <= columns:
+                raise BenchkitError(f"{self.name} is another program's database: choose another file for the results")
+            found = connection.scalar(select(MetaRecord.value).where(MetaRecord.name == "schema"))
+        if found != str(SCHEMA):
+            raise BenchkitError(
+                f"result store {self.name} has schema version {found}, this benchkit reads {SCHEMA}: "
+                "choose another file, or the benchkit that wrote it"
+            )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            text = _first_line(error.orig or error)
+            remedy = next((f"; {what}" for sign, what in _REMEDIES.items() if sign in text), "")
+            raise BenchkitError(f"result store {self.name}: {text}{remedy}") from error
+
+
+def _url(location: str | Path) -> URL:
+    if isinstance(location, str) and "://" in location:
+        try:
+            url = make_url(location)
+        except (ArgumentError, ValueError) as error:
+            raise BenchkitError("the result store's URL is malformed: write dialect://user@host/database") from error
+        if url.get_backend_name() not in DIALECTS:
+            raise BenchkitError(f"a result store is {' or '.join(DIALECTS)}, not '{url.get_backend_name()}'")
+        return url
+    return URL.create("sqlite", database=str(Path(location).expanduser().absolute()))
+
+
+def _prepare_file(path: Path, *, create: bool) -> None:
+    try:
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.is_file():
+            raise BenchkitError(f"there is no result store {path}")
+    except OSError as error:
+        raise BenchkitError(f"result store {path} cannot be created: {error.strerror or error}") from error
+
+
+def _configure_sqlite(engine: Engine, busy_seconds: float) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        # sqlite3 would begin transactions by itself, late and only before some statements.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        # A writer takes the lock at once: a reader that turns writer later can fail without any wait.
+        if statement := connection.get_execution_options().get("sqlite_begin", "BEGIN"):
+            connection.exec_driver_sql(statement)
+
+
+def _switch_to_wal(engine: Engine) -> None:
+    # Outside any transaction, where SQLite insists on it; the file remembers it from then on.
+    with engine.execution_options(sqlite_begin="").connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

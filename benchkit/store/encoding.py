@@ -1,0 +1,92 @@
+"""Values as bytes and back: JSON with sorted keys, arrays as safetensors. Nothing here can execute.
+
+Equal values give equal bytes, so bytes can be compared and hashed in the values' place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def arrays_to_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Encode named arrays (bool, integers, float16 to float64, of any shape) as safetensors.
+
+    Raises TypeError for a dtype or a name that the format has no place for.
+    """
+    # safetensors writes the buffer as it lies: a transposed view would come back scrambled, without an error.
+    plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    if "__metadata__" in plain:
+        raise TypeError("an array cannot be named '__metadata__': safetensors keeps that name for itself")
+    try:
+        data: bytes = save_safetensors(plain)
+    except (SafetensorError, UnicodeEncodeError) as error:
+        raise TypeError(f"arrays that safetensors cannot hold: {error}") from error
+    return data
+
+
+def arrays_from_bytes(data: bytes) -> dict[str, np.ndarray]:
+    """Decode what `arrays_to_bytes` wrote; raises BenchkitError for bytes that are no safetensors file."""
+    try:
+        arrays: dict[str, np.ndarray] = load_safetensors(data)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise BenchkitError(f"not a readable safetensors file: {error}") from error
+    return arrays
+
+
+def json_to_text(value: Any) -> str:
+    """Encode plain data as one line of ASCII JSON with sorted keys; a float that is not finite becomes null.
+
+    Raises TypeError for anything that is not plain data (numpy scalars count as plain), or a key that is no string.
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def json_from_text(text: str | bytes) -> Any:
+    """Decode JSON, refusing the NaN and Infinity of Python's dialect; raises BenchkitError for anything else."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BenchkitError(f"not readable JSON: {error}") from error
+
+
+def json_to_bytes(value: Any) -> bytes:
+    """Encode plain data as `json_to_text` does, with a newline at the end."""
+    return json_to_text(value).encode("ascii") + b"\n"
+
+
+def json_from_bytes(data: bytes) -> Any:
+    """Decode JSON from UTF-8 bytes; raises BenchkitError for anything else."""
+    return json_from_text(data)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        # JSON has no word for them; null is what JavaScript's JSON.stringify writes, and pandas reads it as NaN.
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError(f"JSON keys are strings, not {[key for key in value if not isinstance(key, str)]}")
+        return {key: _plain(item) for key, item in value.items()}
+    raise TypeError(f"{type(value).__name__} is not plain data")
+
+
+def _refuse_constant(token: str) -> NoReturn:
+    raise ValueError(f"{token} is not JSON")

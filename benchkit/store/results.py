@@ -1,0 +1,352 @@
+"""The result store: runs, their cells and states, and one row per cell with its per-image counts and histograms.
+
+A row belongs to its cell's key, not to a run: a cell computed once is found again by every later run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import zlib
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.store.database import Database
+from benchkit.store.encoding import (
+    arrays_from_bytes,
+    arrays_to_bytes,
+    json_from_bytes,
+    json_to_bytes,
+    json_to_text,
+)
+from benchkit.store.files import write_atomic
+from benchkit.store.schema import (
+    ROW_SCHEMA,
+    Base,
+    BlobRecord,
+    CellInfo,
+    CellRecord,
+    CellState,
+    RowRecord,
+    RunInfo,
+    RunRecord,
+    RunStatus,
+    storable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from sqlalchemy.orm import Session
+
+__all__ = ["CellInfo", "CellState", "ResultStore", "RunInfo", "RunStatus", "mark_folder"]
+
+RUN_MARK = "run.json"
+COUNT_COLUMNS = ("image", "tp", "fp", "fn", "tn")
+LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "seed", "test_set")
+#: The columns of `rows` before the metrics; no metric may have one of these names.
+ROW_COLUMNS = ("run", "cell", *LABELS, "state", "reason", "seconds", "schema_version")
+_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def mark_folder(folder: Path, run_id: str) -> None:
+    """Note in an output folder which run it shows, for `ResultStore.find_run`."""
+    write_atomic(folder / RUN_MARK, json_to_bytes({"run": run_id}))
+
+
+class ResultStore:
+    """Runs, cells and rows in an SQL database; every method is one transaction."""
+
+    def __init__(self, location: str | Path, *, create: bool = True, busy_seconds: float = 30.0) -> None:
+        """Open the store at a path (SQLite in WAL mode) or an SQL URL (sqlite, postgresql).
+
+        create: make file and tables where there are none. busy_seconds: how long to wait for another writer.
+        Raises BenchkitError if it cannot be opened, is no result store, or has another schema version.
+        """
+        self._database = Database(location, create=create, busy_seconds=busy_seconds)
+
+    @property
+    def name(self) -> str:
+        """The file, or the URL without its password, for messages."""
+        return self._database.name
+
+    def close(self) -> None:
+        """Give up the connections; the store opens them again if it is used again."""
+        self._database.close()
+
+    def create_run(self, config: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
+        """Record a new run, `running`, and return its id: date, time and a short hash."""
+        now = datetime.now(UTC)
+        salt = secrets.token_hex(8)  # two equal runs may start in one second
+        digest = hashlib.sha256(f"{salt}{json_to_text(dict(config))}".encode()).hexdigest()
+        run_id = f"{now:%Y%m%d-%H%M%S}-{digest[:6]}"
+        record = RunRecord(
+            id=run_id, created=now.isoformat(), status="running", config=dict(config), environment=dict(environment)
+        )
+        with self._database.writing() as session:
+            session.add(record)
+        return run_id
+
+    def set_status(self, run_id: str, status: RunStatus) -> None:
+        """Record how a run stands; raises UnknownNameError for a run that does not exist."""
+        if status not in get_args(RunStatus):
+            raise ValueError(f"'{status}' is no run status")
+        with self._database.writing() as session:
+            _existing(session, run_id).status = status
+
+    def runs(self) -> list[RunInfo]:
+        """Return every run, oldest first."""
+        with self._database.reading() as session:
+            cells: dict[str, dict[str, int]] = defaultdict(dict)
+            counted = select(CellRecord.run_id, CellRecord.state, func.count())
+            for run_id, state, number in session.execute(counted.group_by(CellRecord.run_id, CellRecord.state)):
+                cells[run_id][state] = number
+            return [
+                RunInfo(run.id, run.created, run.status, run.config, run.environment, cells[run.id])
+                for run in session.scalars(select(RunRecord).order_by(RunRecord.created, RunRecord.id))
+            ]
+
+    def find_run(self, name: str | Path) -> str:
+        """Return the id of the run that is meant by its id, the unique start of it, or its output folder.
+
+        Raises BenchkitError if no run answers to it (UnknownNameError), or more than one.
+        """
+        text = str(name)
+        with self._database.reading() as session:
+            known = list(session.scalars(select(RunRecord.id)))
+        if text not in known and (mark := Path(text) / RUN_MARK).is_file():
+            text = _marked_run(mark)
+        matches = [run_id for run_id in known if run_id == text] or [r for r in known if text and r.startswith(text)]
+        if len(matches) > 1:
+            raise BenchkitError(f"run '{text}' is ambiguous: {', '.join(sorted(matches))}")
+        if not matches:
+            raise UnknownNameError("run", text, known)
+        return matches[0]
+
+    def upsert_cells(self, run_id: str, cells: Iterable[CellInfo]) -> dict[str, CellState]:
+        """Record the cells of a run, in the board's order, and return each one's state by its key.
+
+        Of a `pending` cell the state is found out: `done` if its row is stored, else `failed` if this run saw it fail,
+        else `pending`. Any other state is taken as given. Raises UnknownNameError for a run that does not exist.
+        """
+        cells = list(cells)
+        with self._database.writing() as session:
+            _existing(session, run_id)
+            known = {c.cell_key: c for c in session.scalars(select(CellRecord).where(CellRecord.run_id == run_id))}
+            stored = set(session.scalars(select(RowRecord.cell_key)))
+            first_free = 1 + max((cell.position for cell in known.values()), default=-1)
+            states: dict[str, CellState] = {}
+            for offset, cell in enumerate(cells):
+                record = known.setdefault(cell.key, CellRecord(run_id=run_id, cell_key=cell.key))
+                _describe(record, cell, done=cell.key in stored)
+                if record.position is None:
+                    record.position = first_free + offset
+                session.add(record)
+                states[cell.key] = record.state  # type: ignore[assignment]  # only states are ever written there
+        return states
+
+    def cells(self, run_id: str) -> list[CellInfo]:
+        """Return the cells of a run in the board's order; raises UnknownNameError for a run that does not exist."""
+        chosen = select(CellRecord).where(CellRecord.run_id == run_id).order_by(CellRecord.position)
+        with self._database.reading() as session:
+            _existing(session, run_id)
+            return [_info(record) for record in session.scalars(chosen)]
+
+    def set_state(
+        self,
+        run_id: str,
+        cell_key: str,
+        state: CellState,
+        *,
+        reason: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Record how far a cell has come, why, and after how many seconds; raises KeyError for an unknown cell."""
+        if state not in get_args(CellState):
+            raise ValueError(f"'{state}' is no cell state")
+        change = update(CellRecord).where(CellRecord.run_id == run_id, CellRecord.cell_key == cell_key)
+        with self._database.writing() as session:
+            changed = session.execute(change.values(state=state, reason=reason, seconds=seconds))
+            if not changed.rowcount:  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult, which has it
+                raise KeyError(f"run {run_id} has no cell {cell_key[:12]}")
+
+    def has_rows(self, cell_keys: Collection[str]) -> set[str]:
+        """Return those of `cell_keys` whose row is stored."""
+        with self._database.reading() as session:
+            return set(cell_keys) & set(session.scalars(select(RowRecord.cell_key)))
+
+    def save_row(
+        self,
+        cell_key: str,
+        metrics: Mapping[str, Any],
+        counts: pd.DataFrame | None = None,
+        histograms: Mapping[str, np.ndarray] | None = None,
+        *,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Store the result of a cell, in the place of an earlier one.
+
+        metrics: one flat dict of numbers, text or None; a number that is not finite is kept as undefined. counts: one
+        line per image, with COUNT_COLUMNS and any others. provenance: where and with what it was computed. Raises
+        ValueError for metrics or counts of another form.
+        """
+        row = _checked_metrics(metrics)
+        blobs = {
+            "counts": None if counts is None else _counts_to_bytes(counts),
+            "histograms": None if histograms is None else zlib.compress(arrays_to_bytes(histograms)),
+        }
+        with self._database.writing() as session:
+            self._put(
+                session,
+                RowRecord,
+                {
+                    "cell_key": cell_key,
+                    "schema_version": ROW_SCHEMA,
+                    "metrics": row,
+                    "provenance": dict(provenance or {}),
+                },
+            )
+            for name, data in blobs.items():
+                session.execute(delete(BlobRecord).where(BlobRecord.cell_key == cell_key, BlobRecord.name == name))
+                if data is not None:
+                    self._put(session, BlobRecord, {"cell_key": cell_key, "name": name, "data": data})
+
+    def rows(self, run_id: str) -> pd.DataFrame:
+        """Return the board of a run: ROW_COLUMNS, then every metric; one line per cell, done or not, in its order.
+
+        Undefined and missing numbers are NaN. Raises UnknownNameError for a run that does not exist.
+        """
+        joined = (
+            select(CellRecord, RowRecord)
+            .outerjoin(RowRecord, RowRecord.cell_key == CellRecord.cell_key)
+            .where(CellRecord.run_id == run_id)
+            .order_by(CellRecord.position)
+        )
+        with self._database.reading() as session:
+            _existing(session, run_id)
+            lines, names = [], dict.fromkeys(ROW_COLUMNS)
+            for cell, row in session.execute(joined):
+                metrics = row.metrics if row else {}
+                names |= dict.fromkeys(metrics)
+                lines.append(_line(cell, row) | metrics)
+        frame = pd.DataFrame(lines, columns=list(names))
+        for name in ("seconds", *(name for name in names if name not in ROW_COLUMNS)):
+            if frame[name].isna().all():  # or pandas would take a column of nothing for text
+                frame[name] = frame[name].astype("float64")
+        return frame
+
+    def provenance(self, cell_key: str) -> dict[str, Any]:
+        """Return where and with what a row was computed; raises BenchkitError if the row is not stored."""
+        with self._database.reading() as session:
+            found = session.scalar(select(RowRecord.provenance).where(RowRecord.cell_key == cell_key))
+        if found is None:
+            raise BenchkitError(f"no row is stored for cell {cell_key[:12]}")
+        return dict(found)
+
+    def counts(self, cell_key: str) -> pd.DataFrame:
+        """Return the per-image counts of a cell; raises BenchkitError if none are stored or they are damaged."""
+        data = self._blob(cell_key, "counts")
+        try:
+            # One thread: a store is also read in worker processes forked from a threaded parent.
+            table = pq.read_table(pa.BufferReader(data), use_threads=False, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            raise BenchkitError(f"result store {self.name}: damaged counts of cell {cell_key[:12]}") from error
+        return table.to_pandas(use_threads=False)
+
+    def histograms(self, cell_key: str) -> dict[str, np.ndarray]:
+        """Return the score histograms of a cell; raises BenchkitError if none are stored or they are damaged."""
+        data = self._blob(cell_key, "histograms")
+        try:
+            return arrays_from_bytes(zlib.decompress(data))
+        except (zlib.error, BenchkitError) as error:
+            raise BenchkitError(f"result store {self.name}: damaged histograms of cell {cell_key[:12]}") from error
+
+    def _blob(self, cell_key: str, name: str) -> bytes:
+        chosen = select(BlobRecord.data).where(BlobRecord.cell_key == cell_key, BlobRecord.name == name)
+        with self._database.reading() as session:
+            data = session.scalar(chosen)
+        if data is None:
+            raise BenchkitError(f"no {name} are stored for cell {cell_key[:12]}")
+        return data
+
+    def _put(self, session: Session, table: type[Base], values: dict[str, Any]) -> None:
+        """Insert or replace one record, safe against another process doing the same."""
+        keys = [column.name for column in table.__table__.primary_key]
+        insert = _INSERTS[self._database.dialect](table).values(values)
+        rest = {name: insert.excluded[name] for name in values if name not in keys}
+        session.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest))
+
+
+def _existing(session: Session, run_id: str) -> RunRecord:
+    if run := session.get(RunRecord, run_id):
+        return run
+    raise UnknownNameError("run", run_id, session.scalars(select(RunRecord.id)))
+
+
+def _marked_run(mark: Path) -> str:
+    try:
+        return str(json_from_bytes(mark.read_bytes())["run"])
+    except (OSError, BenchkitError, KeyError, TypeError) as error:
+        raise BenchkitError(f"{mark} does not say which run it belongs to") from error
+
+
+def _describe(record: CellRecord, cell: CellInfo, *, done: bool) -> None:
+    if cell.state not in get_args(CellState):
+        raise ValueError(f"'{cell.state}' is no cell state")
+    for name in LABELS:
+        setattr(record, name, getattr(cell, name))
+    record.corruptor_params = dict(cell.corruptor_params)
+    planned = cell.state == "pending"
+    state: CellState = "done" if planned and done else cell.state
+    if planned and (record.state == state or (state == "pending" and record.state == "failed")):
+        return  # with the reason and the seconds that this run has noted
+    record.state, record.reason, record.seconds = state, cell.reason, cell.seconds
+
+
+def _info(record: CellRecord) -> CellInfo:
+    labels = {name: getattr(record, name) for name in LABELS}
+    state: Any = record.state
+    return CellInfo(key=record.cell_key, **labels, state=state, reason=record.reason, seconds=record.seconds)
+
+
+def _line(cell: CellRecord, row: RowRecord | None) -> dict[str, Any]:
+    labels = {name: getattr(cell, name) for name in LABELS}
+    return {
+        "run": cell.run_id,
+        "cell": cell.cell_key,
+        **labels,
+        "corruptor_params": json_to_text(cell.corruptor_params),
+        "state": cell.state,
+        "reason": cell.reason,
+        "seconds": cell.seconds,
+        "schema_version": row.schema_version if row else ROW_SCHEMA,
+    }
+
+
+def _checked_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in metrics.items():
+        if not isinstance(name, str) or name in ROW_COLUMNS:
+            raise ValueError(f"'{name}' cannot name a metric: a board has that column already")
+        if value is not None and not isinstance(value, bool | int | float | str | np.generic):
+            raise ValueError(f"metric '{name}' is no single value but {type(value).__name__}")
+    return {storable(name): storable(value) if isinstance(value, str) else value for name, value in metrics.items()}
+
+
+def _counts_to_bytes(counts: pd.DataFrame) -> bytes:
+    if missing := [name for name in COUNT_COLUMNS if name not in counts.columns]:
+        raise ValueError(f"counts lack the columns {', '.join(missing)}")
+    # The schema's metadata name the pandas that wrote it: without them equal counts are equal bytes.
+    table = pa.Table.from_pandas(counts, preserve_index=False, nthreads=1).replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return bytes(sink.getvalue())

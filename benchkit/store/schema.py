@@ -1,0 +1,155 @@
+"""The tables of a result store, and the plain records that pass its border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from sqlalchemy import BigInteger, Dialect, ForeignKey, LargeBinary, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from benchkit.store.encoding import json_from_text, json_to_text
+
+#: Version of the tables: a store of another version is refused.
+SCHEMA = 1
+#: Version of what a row's metrics mean, stored with every row.
+ROW_SCHEMA = 1
+
+CellState = Literal["pending", "running", "done", "failed", "skipped"]
+RunStatus = Literal["running", "done", "failed", "interrupted"]
+CELL_STATES: tuple[str, ...] = get_args(CellState)
+RUN_STATUSES: tuple[str, ...] = get_args(RunStatus)
+
+
+def storable(text: str) -> str:
+    """Spell out what databases or Arrow refuse in a text from anywhere: NUL and half surrogates."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class DataText(TypeDecorator[str]):
+    """Text from anywhere (tracebacks, plugin names), made storable."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Make the text storable."""
+        return None if value is None else storable(value)
+
+
+class JsonText(TypeDecorator[Any]):
+    """Plain data as canonical JSON text: equal data are equal text in every database."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+        """Encode."""
+        return json_to_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Decode; raises BenchkitError for text that is no JSON."""
+        return None if value is None else json_from_text(value)
+
+
+class Base(DeclarativeBase):
+    """The tables of one store."""
+
+    type_annotation_map = {str: DataText, int: BigInteger, dict[str, Any]: JsonText, bytes: LargeBinary}
+
+
+class MetaRecord(Base):
+    """One fact about the store itself."""
+
+    __tablename__ = "meta"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class RunRecord(Base):
+    """One run of a comparison."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    created: Mapped[str]  # ISO 8601 in UTC, the same text in every database
+    status: Mapped[str]
+    config: Mapped[dict[str, Any]]
+    environment: Mapped[dict[str, Any]]
+
+
+class CellRecord(Base):
+    """One cell of one run: its labels and how far it has come."""
+
+    __tablename__ = "cells"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    cell_key: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    training_set: Mapped[str]
+    selector: Mapped[str | None]
+    corruptor: Mapped[str | None]
+    corruptor_params: Mapped[dict[str, Any]]
+    detector: Mapped[str | None]
+    seed: Mapped[int]
+    test_set: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    seconds: Mapped[float | None]
+
+
+class RowRecord(Base):
+    """The result of a cell, whichever run computed it."""
+
+    __tablename__ = "rows"
+
+    cell_key: Mapped[str] = mapped_column(primary_key=True)
+    schema_version: Mapped[int]
+    metrics: Mapped[dict[str, Any]]
+    provenance: Mapped[dict[str, Any]]
+
+
+class BlobRecord(Base):
+    """Per-image counts (Parquet) or score histograms (compressed safetensors) of a row."""
+
+    __tablename__ = "blobs"
+
+    cell_key: Mapped[str] = mapped_column(ForeignKey("rows.cell_key", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    data: Mapped[bytes]
+
+
+@dataclass(frozen=True)
+class CellInfo:
+    """A cell as the result store knows it: its key, the labels a board shows, its state.
+
+    training_set: the board's name for it (`human`, `pseudo`, a corruptor ...). state `pending` leaves what the store
+    knows better untouched. reason: why it was skipped or failed. seconds: what computing it took.
+    """
+
+    key: str
+    training_set: str
+    seed: int
+    test_set: str
+    detector: str | None = None
+    selector: str | None = None
+    corruptor: str | None = None
+    corruptor_params: Mapping[str, Any] = field(default_factory=dict)
+    state: CellState = "pending"
+    reason: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run as the result store knows it; cells: state → number of cells."""
+
+    id: str
+    created: str
+    status: str
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    cells: Mapping[str, int]

@@ -1,0 +1,345 @@
+"""The training loop of detectors, learned selectors and pre-training: a pure function of its inputs and a seed.
+
+Every random draw of iteration i comes from (seed, i), so that a run resumed from a checkpoint ends with the same bits
+as one that was never interrupted. Paper, Sec. 5.1: cross-entropy, AdamW, lr 6e-5, betas (0.9, 0.999), decay 0.01.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchkit.errors import BenchkitError
+from benchkit.weights import load_network, load_state, pack, read_tensors, save_network, unpack, write_tensors
+
+__all__ = [
+    "PREDICT_BATCH",
+    "TrainingConfig",
+    "adamw",
+    "batch_at",
+    "check_data",
+    "crop_window",
+    "device_of",
+    "load_network",
+    "predict",
+    "predict_classes",
+    "save_network",
+    "to_input",
+    "train",
+]
+
+#: Images that `predict` shows the network at once. A part of every stage that predicts: change it, change the results.
+PREDICT_BATCH = 16
+
+#: (iterations done, iterations in all, that iteration's losses)
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained; the defaults are the paper's where it gives one (batch and schedule are ours).
+
+    crop: side of random square crops in pixels, None for whole images. positive_crop: share of crops centred on a
+    pixel of a class other than 0. flip: mirror every other image, left to right. warmup: iterations of linear rise
+    (linear-warmup-poly). power: of the polynomial fall to zero. auxiliary_weight: of every logit map after the first.
+    class_weights: of the cross-entropy. clip_norm: largest gradient norm. checkpoint_every: iterations; changes no
+    result. Raises BenchkitError for values out of range.
+    """
+
+    iterations: int
+    batch: int = 8
+    lr: float = 6e-5
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    schedule: Literal["constant", "poly", "linear-warmup-poly"] = "constant"
+    warmup: int = 0
+    power: float = 1.0
+    crop: int | None = None
+    positive_crop: float = 0.0
+    flip: bool = True
+    auxiliary_weight: float = 0.4
+    class_weights: tuple[float, ...] | None = None
+    clip_norm: float | None = None
+    checkpoint_every: int = 200
+
+    def __post_init__(self) -> None:
+        at_least_one = {"batch": self.batch, "checkpoint_every": self.checkpoint_every, "crop": self.crop or 1}
+        for name, value in at_least_one.items():
+            _require(value >= 1, f"training: {name} must be at least 1, not {value}")
+        _require(self.iterations >= 0, f"training: iterations must not be negative: {self.iterations}")
+        _require(self.lr > 0 and math.isfinite(self.lr), f"training: lr must be positive, not {self.lr}")
+        _require(0 <= self.positive_crop <= 1, f"training: positive_crop must lie in [0, 1], not {self.positive_crop}")
+        _require(not self.positive_crop or self.crop is not None, "training: positive_crop needs a crop")
+        _require(self.warmup >= 0, f"training: warmup must not be negative: {self.warmup}")
+        known = ("constant", "poly", "linear-warmup-poly")
+        _require(self.schedule in known, f"training: schedule must be one of {', '.join(known)}, not {self.schedule!r}")
+
+    def lr_factor(self, iteration: int) -> float:
+        """The share of the learning rate at `iteration` (from 0), in (0, 1]."""
+        if self.schedule == "constant":
+            return 1.0
+        warmup = self.warmup if self.schedule == "linear-warmup-poly" else 0
+        if iteration < warmup:
+            return (iteration + 1) / (warmup + 1)
+        return (1 - (iteration - warmup) / max(1, self.iterations - warmup)) ** self.power
+
+
+def train(
+    network: nn.Module,
+    images: np.ndarray,
+    masks: np.ndarray,
+    config: TrainingConfig,
+    seed: int,
+    *,
+    optimiser: torch.optim.Optimizer | None = None,
+    num_classes: int = 2,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, float]]:
+    """Train `network` in place on its own device and return the losses of every iteration.
+
+    images: (N, H, W, 3) uint8. masks: (N, H, W) bool or uint8 class ids below num_classes. The network maps
+    (B, 3, h, w) float32 in [0, 1] to logits (B, num_classes, h, w), or to a sequence of them whose first is the main
+    head's. optimiser: AdamW with the config's values if None; its own lr is what the schedule scales. checkpoint: a
+    file to resume from and to write; left behind after the last iteration, for the caller to delete.
+    The same seed, starting weights and number of threads give the same bits on a CPU. Raises BenchkitError for unfit
+    data, a checkpoint of another run, or a loss that is not finite (naming the iteration).
+    """
+    check_data(images, masks, config, num_classes)
+    _require(seed >= 0, f"training: the seed must not be negative: {seed}")
+    optimiser = optimiser or adamw(network, config)
+    for group in optimiser.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    identity = _identity(network, images, masks, config, seed) if checkpoint else ""
+    history = _resume(checkpoint, identity, network, optimiser) if checkpoint and checkpoint.exists() else []
+    device = device_of(network)
+    with _reproducible(device):
+        network.train()
+        for iteration in range(len(history), config.iterations):
+            for group in optimiser.param_groups:
+                group["lr"] = group["initial_lr"] * config.lr_factor(iteration)
+            crops, labels = batch_at(images, masks, config, seed, iteration)
+            torch.manual_seed(_torch_seed(seed, iteration))
+            history.append(_step(network, optimiser, to_input(crops, device), labels, config, iteration, num_classes))
+            done = iteration + 1
+            if checkpoint and (done % config.checkpoint_every == 0 or done == config.iterations):
+                _save_checkpoint(checkpoint, identity, network, optimiser, history)
+            if progress:
+                progress(done, config.iterations, history[-1])
+    network.eval()
+    return history
+
+
+def adamw(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The suite's optimiser: AdamW over all the network's parameters (paper, Sec. 5.1)."""
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    return torch.optim.AdamW(
+        trainable, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=bool(trainable)
+    )
+
+
+def batch_at(
+    images: np.ndarray, masks: np.ndarray, config: TrainingConfig, seed: int, iteration: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The batch of one iteration: crops (B, h, w, 3) uint8 and their labels (B, h, w) int64.
+
+    Depends on (seed, iteration) alone. Each image comes up once an epoch, in a new order every epoch.
+    """
+    rng = np.random.default_rng([seed, 1, iteration])
+    crops, labels = [], []
+    for position in range(iteration * config.batch, (iteration + 1) * config.batch):
+        epoch, place = divmod(position, len(images))
+        index = int(_order(len(images), seed, epoch)[place])
+        window = crop_window(masks[index], config, rng)
+        mirror = slice(None, None, -1 if config.flip and rng.random() < 0.5 else 1)
+        crops.append(images[index][window][:, mirror])
+        labels.append(masks[index][window][:, mirror])
+    return np.stack(crops), np.stack(labels).astype(np.int64)
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, 0, epoch]).permutation(count)
+
+
+def crop_window(mask: np.ndarray, config: TrainingConfig, rng: np.random.Generator) -> tuple[slice, slice]:
+    """Rows and columns of a random crop of an image whose mask is (H, W); the whole image without `crop`."""
+    if config.crop is None:
+        return slice(None), slice(None)
+    height, width = mask.shape
+    rows, columns = height - config.crop, width - config.crop
+    top, left = int(rng.integers(rows + 1)), int(rng.integers(columns + 1))
+    if config.positive_crop and rng.random() < config.positive_crop:
+        positive = np.flatnonzero(mask)
+        if positive.size:
+            y, x = divmod(int(positive[rng.integers(positive.size)]), width)
+            top = min(max(y - config.crop // 2, 0), rows)
+            left = min(max(x - config.crop // 2, 0), columns)
+    return slice(top, top + config.crop), slice(left, left + config.crop)
+
+
+def _step(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: Tensor,
+    labels: np.ndarray,
+    config: TrainingConfig,
+    iteration: int,
+    num_classes: int,
+) -> dict[str, float]:
+    output = network(images)
+    logits = [output] if isinstance(output, Tensor) else list(output)
+    target = torch.from_numpy(labels).to(images.device)
+    expected = (target.shape[0], num_classes, *target.shape[1:])
+    for one in logits:
+        _require(tuple(one.shape) == expected, f"the detector's logits are {tuple(one.shape)}, expected {expected}")
+    weights = None if config.class_weights is None else images.new_tensor(config.class_weights)
+    losses = [functional.cross_entropy(one, target, weight=weights) for one in logits]
+    loss = losses[0] + config.auxiliary_weight * sum(losses[1:], start=images.new_zeros(()))
+    record = {"loss": loss.item(), "main": losses[0].item()}
+    if not math.isfinite(record["loss"]):
+        raise BenchkitError(f"training diverged: the loss is {record['loss']} at iteration {iteration}; lower the lr")
+    optimiser.zero_grad()
+    loss.backward()
+    if config.clip_norm is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+    optimiser.step()
+    return record
+
+
+def predict(network: nn.Module, images: np.ndarray, batch: int = PREDICT_BATCH) -> np.ndarray:
+    """Artifact probability of every pixel: images (N, H, W, 3) uint8 -> (N, H, W) float32 in [0, 1], in eval mode.
+
+    Chunks start at multiples of `batch`, so that the same array gives the same bits whoever asks.
+    """
+    out = np.empty(images.shape[:3], np.float32)
+    for start, logits in _chunks(network, images, batch):
+        out[start : start + len(logits)] = logits.softmax(1)[:, 1].cpu().numpy()
+    return out
+
+
+def predict_classes(network: nn.Module, images: np.ndarray, batch: int = PREDICT_BATCH) -> np.ndarray:
+    """The likeliest class of every pixel: images (N, H, W, 3) uint8 -> (N, H, W) uint8, in eval mode."""
+    out = np.empty(images.shape[:3], np.uint8)
+    for start, logits in _chunks(network, images, batch):
+        out[start : start + len(logits)] = logits.argmax(1).cpu().numpy()
+    return out
+
+
+def _chunks(network: nn.Module, images: np.ndarray, batch: int) -> Iterator[tuple[int, Tensor]]:
+    _check_images(images)
+    device, was_training = device_of(network), network.training
+    network.eval()
+    try:
+        for start in range(0, len(images), batch):
+            with torch.inference_mode():
+                output = network(to_input(images[start : start + batch], device))
+            yield start, output if isinstance(output, Tensor) else output[0]
+    finally:
+        network.train(was_training)
+
+
+def to_input(images: np.ndarray, device: torch.device) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1] on `device`."""
+    return torch.tensor(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(255).contiguous()
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where the network's first parameter lives; the CPU for one that has none."""
+    first = next(network.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def check_data(images: np.ndarray, masks: np.ndarray, config: TrainingConfig, num_classes: int) -> None:
+    """Raise BenchkitError unless images (N, H, W, 3) and masks (N, H, W) can train a network of num_classes."""
+    _check_images(images)
+    _require(len(images) > 0, "training: there are no images")
+    same = masks.shape == images.shape[:3] and masks.dtype in (np.bool_, np.uint8)
+    _require(same, f"training: masks must be {images.shape[:3]} bool or uint8, not {masks.shape} {masks.dtype}")
+    largest = int(masks.max())
+    _require(largest < num_classes, f"training: masks hold class {largest}, but there are {num_classes} classes")
+    side = min(images.shape[1:3])
+    _require(config.crop is None or config.crop <= side, f"training: crop {config.crop} exceeds the images' {side}")
+    weights = config.class_weights
+    _require(weights is None or len(weights) == num_classes, f"training: class_weights must be {num_classes} numbers")
+
+
+def _check_images(images: np.ndarray) -> None:
+    fit = images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8
+    _require(fit, f"images must be (N, H, W, 3) uint8, not {images.shape} {images.dtype}")
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise BenchkitError(message)
+
+
+def _torch_seed(seed: int, iteration: int) -> int:
+    return int(np.random.default_rng([seed, 2, iteration]).integers(2**63))
+
+
+@contextmanager
+def _reproducible(device: torch.device) -> Iterator[None]:
+    """Torch's generators left as they were found, and kernels whose sums do not depend on thread timing."""
+    strict, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    fill = memory.fill_uninitialized_memory
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        # Warn only: some CUDA kernels have no deterministic twin, and a run there is better than none.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        memory.fill_uninitialized_memory = False
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(strict, warn_only=warn)
+            memory.fill_uninitialized_memory = fill
+
+
+def _identity(network: nn.Module, images: np.ndarray, masks: np.ndarray, config: TrainingConfig, seed: int) -> str:
+    """A digest of what decides the final weights, so that a checkpoint resumes its own run only."""
+    settings = {k: v for k, v in asdict(config).items() if k != "checkpoint_every"}
+    digest = hashlib.sha256(json.dumps([settings, seed, images.shape, str(masks.dtype)]).encode())
+    for array in (images, masks):
+        for row in array:
+            digest.update(np.ascontiguousarray(row).tobytes())
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _save_checkpoint(
+    path: Path,
+    identity: str,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    history: Sequence[dict[str, float]],
+) -> None:
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    state = pack(optimiser.state_dict(), "optimiser", tensors)
+    facts = {"identity": identity, "optimiser": state, "history": list(history)}
+    write_tensors(path, tensors, {"training": json.dumps(facts)})
+
+
+def _resume(path: Path, identity: str, network: nn.Module, optimiser: torch.optim.Optimizer) -> list[dict[str, float]]:
+    tensors, metadata = read_tensors(path)
+    facts = json.loads(metadata.get("training", "{}"))
+    if facts.get("identity") != identity:
+        raise BenchkitError(f"{path}: not a checkpoint of this run (other data, settings, seed or start); delete it")
+    prefix = "network."
+    load_state(network, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, path)
+    optimiser.load_state_dict(unpack(facts["optimiser"], tensors))
+    history: list[dict[str, float]] = facts["history"]
+    return history

@@ -1,0 +1,1 @@
+"""The plugins that ship with benchkit, registered the way a stranger's are."""

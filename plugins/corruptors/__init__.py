@@ -1,0 +1,1 @@
+"""Built-in corruptors, one a file."""

@@ -1,0 +1,23 @@
+"""Fresh Gaussian noise in place of the selected latent (Sec. 5.3; Tables 2 and 4)."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+
+
+@dataclass(frozen=True)
+class Gaussian(LatentCorruptor):
+    """f = n ~ N(0, I). With steps=0 the noise stands in z_0 and is decoded directly ("image latent", Table 4)."""
+
+    name = "gaussian"
+    steps: int = param(20, ge=0, doc="inversion steps from the clean end; 0 is the paper's 'image latent'")
+
+    def corrupt(self, at: LatentContext) -> Tensor:
+        return at.noise()
+
+
+@hookimpl
+def benchkit_corruptors() -> list[type[LatentCorruptor]]:
+    return [Gaussian]

@@ -1,0 +1,24 @@
+"""No corruption: the round trip through autoencoder, inversion and resampling, the control of every comparison."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+
+
+@dataclass(frozen=True)
+class RoundTrip(LatentCorruptor):
+    """Leaves z_t as it is; what changes is what autoencoder and inversion do by themselves."""
+
+    name = "none"
+    is_round_trip = True
+    steps: int = param(10, ge=0, doc="inversion steps from the clean end")
+
+    def corrupt(self, at: LatentContext) -> Tensor:
+        return at.z_t
+
+
+@hookimpl
+def benchkit_corruptors() -> list[type[LatentCorruptor]]:
+    return [RoundTrip]

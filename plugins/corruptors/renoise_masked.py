@@ -1,0 +1,24 @@
+"""The clean latent, forward-noised to the level of its inverted surroundings (the paper's method, eq. 4 and 5)."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+
+
+@dataclass(frozen=True)
+class RenoiseMasked(LatentCorruptor):
+    """f = sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) n (eq. 4): right in magnitude, at odds with what surrounds it."""
+
+    name = "renoise-masked"
+    steps: int = param(10, ge=0, doc="inversion steps from the clean end; 10 is the paper's Corr. (40)")
+
+    def corrupt(self, at: LatentContext) -> Tensor:
+        return math.sqrt(at.alpha_bar) * at.z_0 + math.sqrt(1 - at.alpha_bar) * at.noise()
+
+
+@hookimpl
+def benchkit_corruptors() -> list[type[LatentCorruptor]]:
+    return [RenoiseMasked]

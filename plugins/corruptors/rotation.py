@@ -1,0 +1,86 @@
+"""The inverted latent turned by a quarter (Table 2), the whole plane or each selected component by itself."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+
+
+def quarter_turn(plane: Tensor, top: int, left: int, side: int) -> Tensor:
+    """Turn the square of `side` cells at (top, left) of (C, h, w) by 90 degrees counter-clockwise where it stands.
+
+    Where the square leaves the plane it reads the plane's mirror image (border cell included); what it would write
+    there is dropped. Cells outside the square stay. Returns a new (C, h, w).
+    """
+    height, width = plane.shape[-2:]
+    rows, columns = torch.arange(top, top + side), torch.arange(left, left + side)
+    turned = torch.rot90(plane[:, _mirror(rows, height)][:, :, _mirror(columns, width)], 1, (-2, -1))
+    result = plane.clone()
+    y, x = slice(max(top, 0), min(top + side, height)), slice(max(left, 0), min(left + side, width))
+    result[:, y, x] = turned[:, y.start - top : y.stop - top, x.start - left : x.stop - left]
+    return result
+
+
+def _mirror(index: Tensor, size: int) -> Tensor:
+    index = index % (2 * size)
+    return torch.where(index < size, index, 2 * size - 1 - index)
+
+
+def bounding_square(component: Tensor) -> tuple[int, int, int]:
+    """top, left and side of the square around the selected cells of (h, w): centred on them, moved into the plane
+    where it fits; where it is longer than the plane is wide (or high), it stays centred and overhangs."""
+    y, x = torch.nonzero(component, as_tuple=True)
+    bounds = ((int(y.min()), int(y.max()) + 1), (int(x.min()), int(x.max()) + 1))
+    side = max(last - first for first, last in bounds)
+    corner = []
+    for (first, last), size in zip(bounds, component.shape, strict=True):
+        start = (first + last - side) // 2
+        corner.append(min(max(start, 0), size - side) if side <= size else start)
+    return corner[0], corner[1], side
+
+
+def components(mask: Tensor) -> list[Tensor]:
+    """The connected components of (h, w) bool, diagonal neighbours joined, each (h, w) bool."""
+    selected = mask.double()[None]
+    labels = torch.arange(1, mask.numel() + 1, dtype=torch.float64, device=mask.device).view_as(selected) * selected
+    while True:
+        # The highest label of a component spreads over it, one cell a round.
+        spread = F.max_pool2d(labels, 3, stride=1, padding=1) * selected
+        if torch.equal(spread, labels):
+            return [labels[0] == value for value in labels.unique() if value > 0]
+        labels = spread
+
+
+@dataclass(frozen=True)
+class Rotation(LatentCorruptor):
+    """f = z_t turned by 90 degrees counter-clockwise.
+
+    extent=image turns the whole plane, as the paper says; a plane that is not square is turned inside the square of
+    its longer side, and mirrored where that overhangs. extent=component turns each connected selected component
+    inside its bounding square; every component reads z_t as it was, so neighbours do not turn each other.
+    """
+
+    name = "rotation"
+    steps: int = param(20, ge=0, doc="inversion steps from the clean end")
+    extent: str = param("image", choices=("image", "component"), doc="what is turned")
+
+    def corrupt(self, at: LatentContext) -> Tensor:
+        turn = self._turn_plane if self.extent == "image" else self._turn_components
+        return torch.stack([turn(plane, mask[0]) for plane, mask in zip(at.z_t, at.mask, strict=True)])
+
+    def _turn_plane(self, plane: Tensor, mask: Tensor) -> Tensor:
+        return quarter_turn(plane, *bounding_square(torch.ones_like(mask)))
+
+    def _turn_components(self, plane: Tensor, mask: Tensor) -> Tensor:
+        result = plane
+        for component in components(mask):
+            result = torch.where(component, quarter_turn(plane, *bounding_square(component)), result)
+        return result
+
+
+@hookimpl
+def benchkit_corruptors() -> list[type[LatentCorruptor]]:
+    return [Rotation]

@@ -1,0 +1,70 @@
+"""UPerNet on a ConvNeXt backbone: mmsegmentation's head, transformers' backbone (the paper's "ConvNeXt", Sec. 5.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchkit.api import BenchkitError, Detector, hookimpl, param
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from benchkit_plugins.detectors import _mmseg
+
+#: tiny: mmsegmentation's shipped ConvNeXt-T config.
+BACKBONES: dict[str, dict[str, Any]] = {
+    "mini": {"hidden_sizes": (24, 48, 96, 192), "depths": (2, 2, 4, 2), "drop_path_rate": 0.1},
+    "tiny": {"hidden_sizes": (96, 192, 384, 768), "depths": (3, 3, 9, 3), "drop_path_rate": 0.4},
+}
+#: Channels of the main and the auxiliary head.
+HEADS = {"mini": (64, 32), "tiny": (512, 256)}
+
+
+@dataclass(frozen=True)
+class UPerNetConvNeXt(Detector):
+    """UPerNet on ConvNeXt; 1.69 M parameters for 128-pixel images (mini), 60.1 M for ConvNeXt-T (tiny).
+
+    The paper does not say which size its ConvNeXt has; the smallest, which Swin-T matches, is our choice.
+    """
+
+    name = "upernet-convnext"
+    size: str = param("mini", choices=("mini", "tiny"), doc="mini for 128-pixel images, tiny for ConvNeXt-T")
+    pretrained: str = param(
+        "auto",
+        doc="parts: embedded weights from part segmentation (mini only); none: random; a path: a local checkpoint in "
+        "mmsegmentation's format, such as ADE20K's; auto: parts for mini, none for tiny",
+    )
+
+    def build(self) -> nn.Module:
+        """The two-class network, pre-trained as `pretrained` says.
+
+        What pre-training leaves out is drawn from torch's global generator: seed it first. `pretraining` on the
+        network names what was loaded. Raises BenchkitError for missing or unfit weights.
+        """
+        from benchkit_plugins.detectors import _convnext, _mmseg
+
+        network = self.network(2)
+        source = ("parts" if self.size == "mini" else "none") if self.pretrained == "auto" else self.pretrained
+        if source == "parts":
+            if self.size != "mini":
+                raise BenchkitError(f"{self.name}: embedded weights exist for size=mini only")
+            asset = f"{self.name}-mini.safetensors"
+            _mmseg.load_pretraining(network, _mmseg.embedded(asset), asset)
+        elif source != "none":
+            _mmseg.load_pretraining(network, _mmseg.checkpoint(Path(source)), source, _convnext.renamed)
+        return network
+
+    def network(self, num_classes: int) -> _mmseg.UPerNet:
+        """The same network for any number of classes, not pre-trained."""
+        from benchkit_plugins.detectors import _convnext, _mmseg
+
+        assert _convnext  # imported to register the backbone
+        backbone = {"type": "BenchkitConvNeXt", **BACKBONES[self.size]}
+        return _mmseg.upernet(backbone, backbone["hidden_sizes"], HEADS[self.size], num_classes)
+
+
+@hookimpl
+def benchkit_detectors() -> list[type[Detector]]:
+    return [UPerNetConvNeXt]

@@ -1,0 +1,77 @@
+"""UPerNet on a Swin backbone, mmsegmentation's own classes (the paper's "Swin-T", Sec. 5.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchkit.api import BenchkitError, Detector, hookimpl, param
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from benchkit_plugins.detectors import _mmseg
+
+#: tiny: mmsegmentation's shipped Swin-T config.
+BACKBONES: dict[str, dict[str, Any]] = {
+    "mini": {"embed_dims": 32, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 4, 8), "window_size": 4},
+    "tiny": {"embed_dims": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24), "window_size": 7},
+}
+DROP_PATH = {"mini": 0.1, "tiny": 0.3}
+#: Channels of the main and the auxiliary head.
+HEADS = {"mini": (64, 32), "tiny": (512, 256)}
+
+
+@dataclass(frozen=True)
+class UPerNetSwin(Detector):
+    """UPerNet on a Swin transformer; 2.95 M parameters for 128-pixel images (mini), 59.8 M as in the paper (tiny)."""
+
+    name = "upernet-swin"
+    size: str = param("mini", choices=("mini", "tiny"), doc="mini for 128-pixel images, tiny for the paper's Swin-T")
+    pretrained: str = param(
+        "auto",
+        doc="parts: embedded weights from part segmentation (mini only); none: random; a path: a local checkpoint in "
+        "mmsegmentation's format, such as ADE20K's; auto: parts for mini, none for tiny",
+    )
+
+    def build(self) -> nn.Module:
+        """The two-class network, pre-trained as `pretrained` says.
+
+        What pre-training leaves out is drawn from torch's global generator: seed it first. `pretraining` on the
+        network names what was loaded. Raises BenchkitError for missing or unfit weights.
+        """
+        from benchkit_plugins.detectors import _mmseg
+
+        network = self.network(2)
+        source = ("parts" if self.size == "mini" else "none") if self.pretrained == "auto" else self.pretrained
+        if source == "parts":
+            if self.size != "mini":
+                raise BenchkitError(f"{self.name}: embedded weights exist for size=mini only")
+            asset = f"{self.name}-mini.safetensors"
+            _mmseg.load_pretraining(network, _mmseg.embedded(asset), asset)
+        elif source != "none":
+            _mmseg.load_pretraining(network, _mmseg.checkpoint(Path(source)), source)
+        return network
+
+    def network(self, num_classes: int) -> _mmseg.UPerNet:
+        """The same network for any number of classes, not pre-trained."""
+        from torch import nn
+
+        from benchkit_plugins.detectors import _mmseg
+
+        backbone = {"type": "SwinTransformer", "drop_path_rate": DROP_PATH[self.size], **BACKBONES[self.size]}
+        width = backbone["embed_dims"]
+        network = _mmseg.upernet(backbone, (width, 2 * width, 4 * width, 8 * width), HEADS[self.size], num_classes)
+        # What SwinTransformer.init_weights() does without a checkpoint; itself it prints that it has none.
+        for module in network.segmentor.backbone.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        return network
+
+
+@hookimpl
+def benchkit_detectors() -> list[type[Detector]]:
+    return [UPerNetSwin]

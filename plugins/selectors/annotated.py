@@ -1,0 +1,33 @@
+"""The dataset's own marks as regions: what selection costs is seen against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchkit.api import BenchkitError, RegionSelector, SelectionContext, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Annotated(RegionSelector):
+    """The masks that the dataset itself carries; it must have some."""
+
+    name = "annotated"
+
+    def select(self, at: SelectionContext) -> Tensor:
+        """(N, H, W) bool; raises BenchkitError where a sample has no mask."""
+        import numpy as np
+        import torch
+
+        missing = [sample.id for sample in at.samples if sample.mask is None]
+        if missing:
+            raise BenchkitError(f"selector 'annotated': sample '{missing[0]}' has no mask: use a split with labels")
+        return torch.from_numpy(np.stack([sample.mask for sample in at.samples]).astype(bool))
+
+
+@hookimpl
+def benchkit_selectors() -> list[type[RegionSelector]]:
+    return [Annotated]
