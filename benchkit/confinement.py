@@ -1,4 +1,4 @@
-"""Did the corruption stay inside its mask? The corrupted image against its own round trip, per image (Sec. 5.3).
+"""Did the corruption stay inside its mask? The corrupted image against its own round trip, per image.
 
 The reference is the round trip: the same image through autoencoder, inversion and resampling with nothing corrupted.
 So what the autoencoder alone does to an image is not held against a corruptor. Colours are compared in [0, 1].

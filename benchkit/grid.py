@@ -49,9 +49,14 @@ class Budget(_Strict):
     lr: float = Field(6e-5, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     crop: int | None = Field(None, ge=32)
-    schedule: str = "constant"
+    schedule: Literal["constant", "poly", "linear-warmup-poly"] = "constant"
+    warmup: int = Field(0, ge=0)
+    power: float = Field(1.0, gt=0)
     flip: bool = True
     positive_crop: float = Field(0.0, ge=0, le=1)
+    auxiliary_weight: float = Field(0.4, ge=0)
+    class_weights: tuple[float, float] | None = None
+    clip_norm: float | None = Field(None, gt=0)
 
     def config(self) -> TrainingConfig:
         """The training function's own description."""

@@ -1,4 +1,4 @@
-"""How sure is a figure? Bootstrap over test images and seeds: intervals, paired differences, ranks (Sec. 5).
+"""How sure is a figure? Bootstrap over test images and seeds: intervals, paired differences, ranks.
 
 What is resampled are additive terms per image (counts, histograms): a replicate is a new sum of them and the metric of
 that sum, exactly as the board computes it. One draw of images serves all methods and seeds, so that methods are

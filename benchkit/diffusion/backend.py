@@ -5,6 +5,7 @@ Latents are scaled as the denoiser sees them: z_0 = scaling factor * (posterior 
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -220,8 +221,9 @@ def _ddim_config(source: checkpoint.Checkpoint) -> dict[str, Any]:
     scheduler = getattr(diffusers, name, None)
     if scheduler is None or not hasattr(scheduler, "from_config"):
         raise BenchkitError(f"{source.folder}: scheduler '{name}' is unknown to diffusers {diffusers.__version__}")
-    own = scheduler.from_config(config).config
-    if "beta_schedule" not in own:
+    # Asked of the class, because a scheduler's config also keeps the keys it was given and does not know.
+    if "beta_schedule" not in inspect.signature(scheduler.__init__).parameters:
         raise BenchkitError(f"{source.folder}: scheduler '{name}' has no beta schedule, so no DDIM steps to invert")
+    own = scheduler.from_config(config).config
     clipping = {key: bool(own.get(key, False)) for key in ("clip_sample", "thresholding")}
     return {**diffusers.DDIMScheduler.from_config(own).config, **clipping}

@@ -72,6 +72,9 @@ def find(name_or_path: str | Path) -> Checkpoint:
             raise BenchkitError(f"{folder} has no safetensors weights in {part}/: download or convert them")
         for path in files:
             _check_safetensors(path, folder)
+    # transformers makes an empty tokenizer of an empty folder, without a word.
+    if not any((folder / "tokenizer" / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise BenchkitError(f"{folder} is incomplete: tokenizer/ holds no vocabulary; copy or download it again")
     return Checkpoint(folder, variant)
 
 

@@ -1,4 +1,4 @@
-"""Pixel metrics from stored counts: measure each image once (`measure`), derive every figure later (`summarise`)."""
+"""Pixel metrics from stored counts (Sec. 4.4): measure each image once, derive every figure later (`summarise`)."""
 
 from benchkit.metrics.bins import BINS, EDGES, THRESHOLD
 from benchkit.metrics.counts import (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from benchkit.errors import BenchkitError
@@ -46,7 +47,7 @@ class Database:
         if self._is_empty():
             if not create:
                 raise BenchkitError(f"result store {self.name} is empty")
-            self._create()
+            self._create(busy_seconds)
         self._check_version()
 
     @property
@@ -84,10 +85,10 @@ class Database:
         with self._translated(), self._engine.connect() as connection:
             return not inspect(connection).get_table_names()
 
-    def _create(self) -> None:
+    def _create(self, busy_seconds: float) -> None:
         with self._translated():
             if self.dialect == "sqlite":
-                _switch_to_wal(self._engine)
+                _switch_to_wal(self._engine, busy_seconds)
             with self._writer.begin() as connection:
                 # Inside the write transaction only the first of several processes still finds it empty.
                 if not inspect(connection).get_table_names():
@@ -154,10 +155,19 @@ def _configure_sqlite(engine: Engine, busy_seconds: float) -> None:
             connection.exec_driver_sql(statement)
 
 
-def _switch_to_wal(engine: Engine) -> None:
+def _switch_to_wal(engine: Engine, busy_seconds: float) -> None:
     # Outside any transaction, where SQLite insists on it; the file remembers it from then on.
+    deadline = time.monotonic() + busy_seconds
     with engine.execution_options(sqlite_begin="").connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        while True:
+            try:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+                return
+            except OperationalError as error:
+                # For this statement SQLite does not wait: another process may be creating the same store.
+                if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
 
 def _first_line(error: BaseException) -> str:

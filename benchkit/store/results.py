@@ -203,7 +203,7 @@ class ResultStore:
         row = _checked_metrics(metrics)
         blobs = {
             "counts": None if counts is None else _counts_to_bytes(counts),
-            "histograms": None if histograms is None else zlib.compress(arrays_to_bytes(histograms)),
+            "histograms": None if histograms is None else zlib.compress(arrays_to_bytes(histograms), level=3),
         }
         with self._database.writing() as session:
             self._put(

@@ -87,8 +87,9 @@ def test_sampling_loop_is_that_of_diffusers(variant: str, prediction: str) -> No
     for k in range(ours.steps, 0, -1):
         eps = to_epsilon(network(z, ours.t(k)), z, ours.alpha_bar[k], ours.prediction)
         z = ddim_step(z, eps, *ours.coefficients(k))
-    # Relative to the result's size: an untrained network's samples can be large, and diffusers' alphas are float32.
-    assert (z - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))
+    # Predicted samples divide by sqrt(1 - alpha_bar), where diffusers' alphas, float32, have lost digits.
+    tolerance = 3e-5 if prediction == "sample" else 1e-5
+    assert (z - expected).abs().max() <= tolerance * max(1.0, float(expected.abs().max()))
 
 
 @pytest.mark.parametrize(("spacing", "steps"), [("linspace", 50), ("linspace", 7), ("trailing", 7), ("leading", 7)])

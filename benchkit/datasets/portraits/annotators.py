@@ -36,7 +36,7 @@ def annotate(
 
 
 def paint_over(mask: NDArray[np.bool_], habit: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """The mask as a hand paints it: its outline moved by smooth noise and `habit` pixels, the whole slightly displaced."""
+    """The mask as a hand paints it: outline moved by smooth noise and `habit` pixels, all slightly displaced."""
     height, width = mask.shape
     wobble = rng.normal(0, 1.1, (9, 9)).astype(np.float32)
     shift = rng.normal(0, 0.9, 2)

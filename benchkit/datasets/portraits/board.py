@@ -82,7 +82,7 @@ def _broken(stroke: Stroke, breaks: list[Break]) -> list[Stroke]:
         if b.start > here + 1e-3:
             pieces.append(span(here, b.start))
         if not b.erased:
-            pieces.append(span(b.start, b.stop) + (b.dx, b.dy))
+            pieces.append(span(b.start, b.stop) + np.array((b.dx, b.dy)))
         here = max(here, b.stop)
     if here < 1 - 1e-3:
         pieces.append(span(here, 1.0))

@@ -16,7 +16,7 @@ def draw_body(canvas: Canvas, clothes: Clothes, face: Face) -> None:
     side = np.concatenate((
         [(neck, y - 2)], curve((neck + 3, y - 1), (half - 4, y + 1), (half, y + 14), 8), [(half + 1, 140.0)],
     ))  # fmt: skip
-    shape = np.concatenate((side, side[::-1] * (-1, 1))) + (64, 0)
+    shape = np.concatenate((side, side[::-1] * (-1, 1))) + np.array((64, 0))
     # The torso stays in the middle while the head moves: lean its neck towards the head.
     lean = np.clip(1 - (shape[:, 1] - y) / 20, 0, 1) * (face.x - 64) * 0.6
     shape[:, 0] += lean

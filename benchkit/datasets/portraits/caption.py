@@ -27,8 +27,24 @@ _PATTERNS = {"plain": "", "striped": "striped", "dotted": "dotted", "checked": "
 _EXPRESSIONS = ("smiling", "laughing", "serious", "sad", "surprised", "winking")
 
 VOCABULARY: frozenset[str] = frozenset(
-    "a an with and wearing no hair glasses moustache goatee beard hat left right hand open fist pointing victory".split()
-    + "sign that says wall , woman man bald shirt sweater dress jacket".split()
+    [
+        "a",
+        "an",
+        "with",
+        "and",
+        "wearing",
+        "no",
+        "hair",
+        "glasses",
+        "moustache",
+        "goatee",
+        "beard",
+        "hat",
+        "left",
+        "right",
+    ]
+    + ["hand", "open", "fist", "pointing", "victory", "sign", "that", "says", "wall", ",", "woman", "man"]
+    + ["shirt", "sweater", "dress", "jacket"]
     + [word for words in _HAIR.values() for word in words]
     + [word for word in (*_WALLS.values(), *_PATTERNS.values(), *_EXPRESSIONS) if word]
     + [*COLOURS, *HAIR_COLOURS]

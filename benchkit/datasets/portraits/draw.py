@@ -33,7 +33,7 @@ def render(scene: Scene) -> Rendering:
     canvas = _paint(scene)
     flat = cv2.LUT(cv2.merge([canvas.ids] * 3), P.colours(scene)[:, None, :].transpose(1, 0, 2))
     image = cv2.resize(flat, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    cover = [_coverage(canvas.ids, P.PART_OF == k) for k in range(1, len(PARTS))]
+    cover = [_coverage(canvas.ids, np.equal(P.PART_OF, k)) for k in range(1, len(PARTS))]
     cover.insert(0, np.clip(1 - sum(cover), 0, 1))
     parts = np.argmax(np.stack(cover), axis=0).astype(np.uint8)
     _texture(image, scene, canvas.ids, cover)

@@ -26,7 +26,7 @@ CIRCLE: Points = np.column_stack((np.cos(_TURN), np.sin(_TURN)))
 
 @dataclass(frozen=True)
 class Frame:
-    """A local coordinate frame: rotated clockwise by `angle` degrees, optionally mirrored in x, then moved to (x, y)."""
+    """A local coordinate frame: mirrored in x if asked, rotated clockwise by `angle` degrees, moved to (x, y)."""
 
     x: float
     y: float

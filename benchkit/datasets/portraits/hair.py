@@ -15,34 +15,13 @@ from benchkit.datasets.portraits.records import Face, Hair, Hat
 def draw_hair_back(canvas: Canvas, face: Face, hair: Hair) -> None:
     """Hair behind head and neck, over the shoulders."""
     frame, w, h = face_frame(face), face.width / 2, face.height / 2
-    v = hair.volume
     if hair.style in ("long", "bob"):
-        low = h * 0.98 if hair.style == "bob" else h + (124 - face.y - h) * (0.35 + 0.5 * hair.length)
-        flare = w + v + (1.5 if hair.style == "bob" else 3.0)
-        half = np.array([(w + v, -h * 0.2), (flare, h * 0.4), (flare + 0.5, low - 6), (flare - 4, low)])
-        shape = np.concatenate((half, half[::-1] * (-1, 1)))
-        # Long hair hangs down, it does not swing out with the head.
-        hang = Frame(face.x, face.y, face.tilt * (0.4 if hair.style == "long" else 0.8))
-        canvas.polygon(hang.apply(shape), P.P_HAIR_BACK)
-        canvas.polygon(frame.apply(_dome(face, v)), P.P_HAIR_BACK)
-        for side in (-1, 1):
-            lock = np.array(
-                [
-                    (w - 2.5, -h * 0.3),
-                    (w + v, -h * 0.3),
-                    (flare, h * 0.4),
-                    (flare + 0.5, low - 6),
-                    (flare - 4, low),
-                    (w - 3.5, low - 5),
-                    (w - 2, h * 0.5),
-                ]
-            )
-            canvas.polygon(hang.apply(lock * (side, 1)), P.P_HAIR)
+        _hanging(canvas, frame, face, hair)
     elif hair.style == "curly":
         for x, y, r in _curls(face, hair, start=-30, stop=210):
             canvas.disc(frame.point(x, y), r, P.P_HAIR)
     elif hair.style == "bun":
-        centre, r = (w * 0.25 * hair.parting, -h - 3.0), 7.5 + v * 0.4
+        centre, r = (w * 0.25 * hair.parting, -h - 3.0), 7.5 + hair.volume * 0.4
         canvas.ellipse(frame, centre, (r + 1, r + 1), P.P_HAIR_LINE)
         canvas.ellipse(frame, centre, (r, r), P.P_HAIR)
     elif hair.style == "ponytail":
@@ -54,11 +33,29 @@ def draw_hair_back(canvas: Canvas, face: Face, hair: Hair) -> None:
         canvas.disc(root, 5.5, P.P_HAIR_LINE)
     elif hair.style == "braids":
         for side in (-1, 1):
-            links = 4 + round(hair.length * 3)
-            for k in range(links):
+            for k in range(4 + round(hair.length * 3)):
                 centre = (face.x + side * (w + 1.5 + 0.5 * k), face.y + h * 0.45 + k * 7.2)
                 canvas.disc(centre, 5.6 - 0.2 * k, P.P_HAIR_LINE)
                 canvas.disc(centre, 4.7 - 0.2 * k, P.P_HAIR)
+
+
+def _hanging(canvas: Canvas, frame: Frame, face: Face, hair: Hair) -> None:
+    """A curtain of hair to the jaw (bob) or over the shoulders (long), with a lighter lock on either side."""
+    w, h, v = face.width / 2, face.height / 2, hair.volume
+    low = h * 0.98 if hair.style == "bob" else h + (124 - face.y - h) * (0.35 + 0.5 * hair.length)
+    flare = w + v + (1.5 if hair.style == "bob" else 3.0)
+    half = np.array([(w + v, -h * 0.2), (flare, h * 0.4), (flare + 0.5, low - 6), (flare - 4, low)])
+    shape = np.concatenate((half, half[::-1] * (-1, 1)))
+    # Long hair hangs down, it does not swing out with the head.
+    hang = Frame(face.x, face.y, face.tilt * (0.4 if hair.style == "long" else 0.8))
+    canvas.polygon(hang.apply(shape), P.P_HAIR_BACK)
+    canvas.polygon(frame.apply(_dome(face, v)), P.P_HAIR_BACK)
+    lock = np.array([
+        (w - 2.5, -h * 0.3), (w + v, -h * 0.3), (flare, h * 0.4), (flare + 0.5, low - 6), (flare - 4, low),
+        (w - 3.5, low - 5), (w - 2, h * 0.5),
+    ])  # fmt: skip
+    for side in (-1, 1):
+        canvas.polygon(hang.apply(lock * (side, 1)), P.P_HAIR)
 
 
 def draw_hair_front(canvas: Canvas, face: Face, hair: Hair, covered: bool) -> None:
@@ -100,35 +97,22 @@ def draw_hat(canvas: Canvas, face: Face, hat: Hat) -> None:
         canvas.stroke(frame.apply(band), 6.0, P.P_HAT_BAND)
         canvas.disc(frame.point(0, top - 1), 4.2, P.P_HAT_BAND)
     elif hat.style == "cap":
-        visor = np.concatenate(
-            (
-                curve((-w * 0.95, rim), (0, rim - 7), (w * 0.95, rim)),
-                curve((w * 1.02, rim + 3.5), (0, rim + 1), (-w * 1.02, rim + 3.5)),
-            )
-        )
-        canvas.polygon(frame.apply(_puff(visor, 0.7)), P.P_HAT_LINE)
-        canvas.polygon(frame.apply(visor), P.P_HAT_BAND)
+        upper = curve((-w * 0.95, rim), (0, rim - 7), (w * 0.95, rim))
+        _rimmed(canvas, frame, upper, curve((w * 1.02, rim + 3.5), (0, rim + 1), (-w * 1.02, rim + 3.5)), P.P_HAT_BAND)
     else:
-        canvas.polygon(
-            frame.apply(
-                np.concatenate(
-                    (
-                        curve((-wide, rim - 1), (0, rim - 4), (wide, rim - 1)),
-                        curve((wide, rim - 7), (0, rim - 10), (-wide, rim - 7)),
-                    )
-                )
-            ),
-            P.P_HAT_BAND,
-        )
+        upper = curve((-wide, rim - 1), (0, rim - 4), (wide, rim - 1))
+        lower = curve((wide, rim - 7), (0, rim - 10), (-wide, rim - 7))
+        canvas.polygon(frame.apply(np.concatenate((upper, lower))), P.P_HAT_BAND)
         reach = wide + 10
-        brim = np.concatenate(
-            (
-                curve((-reach, rim + 3), (0, rim - 7), (reach, rim + 3), 13),
-                curve((reach, rim + 3), (0, rim + 3), (-reach, rim + 3), 13),
-            )
-        )
-        canvas.polygon(frame.apply(_puff(brim, 0.8)), P.P_HAT_LINE)
-        canvas.polygon(frame.apply(brim), P.P_HAT)
+        upper = curve((-reach, rim + 3), (0, rim - 7), (reach, rim + 3), 13)
+        _rimmed(canvas, frame, upper, curve((reach, rim + 3), (0, rim + 3), (-reach, rim + 3), 13), P.P_HAT)
+
+
+def _rimmed(canvas: Canvas, frame: Frame, upper: Points, lower: Points, paint: int) -> None:
+    """A visor or brim between two edges, with a dark rim."""
+    shape = np.concatenate((upper, lower))
+    canvas.polygon(frame.apply(_puff(shape, 0.7 if paint == P.P_HAT_BAND else 0.8)), P.P_HAT_LINE)
+    canvas.polygon(frame.apply(shape), paint)
 
 
 def _puff(shape: Points, grow: float) -> Points:
@@ -195,10 +179,8 @@ def _spikes(face: Face, hair: Hair) -> Points:
     ring = outline(face, hair.volume * 0.5)[27:46]
     tips = outline(face, hair.volume + 6.5)[27:46]
     shape = ring.copy()
-    shape[1::2] = tips[1::2] + (3.0 * math.copysign(1, hair.parting), 0)
-    return np.concatenate((shape, [(face.width * 0.4, -face.height * 0.3), (-face.width * 0.4, -face.height * 0.3)]))[
-        : len(shape)
-    ]
+    shape[1::2] = tips[1::2] + np.array((3.0 * math.copysign(1, hair.parting), 0))
+    return shape
 
 
 def _gleam(canvas: Canvas, frame: Frame, face: Face, hair: Hair) -> None:

@@ -31,7 +31,7 @@ class Marked:
 
 @dataclass(frozen=True)
 class Labelled:
-    """An image as painted (not autoencoded), uint8 (128, 128, 3), its visible artifacts, votes 0 .. 3 and majority label."""
+    """An image as painted (not autoencoded), uint8 (128, 128, 3), visible artifacts, votes 0 .. 3, majority label."""
 
     split: str
     index: int
@@ -44,8 +44,8 @@ class Labelled:
 def labels_at(split: str, indices: Sequence[int], autoencode: Autoencode) -> list[Labelled]:
     """Label images in one batch: `autoencode` is called once (and not at all if no image has artifacts).
 
-    An artifact whose change does not survive the autoencoder is left out of the image. Raises KeyError or IndexError for
-    images that do not exist, ValueError if `autoencode` changes shape or type.
+    An artifact whose change does not survive the autoencoder is left out of the image. Raises KeyError or IndexError
+    for images that do not exist, ValueError if `autoencode` changes shape or type.
     """
     scenes = [scene_at(split, index) for index in indices]
     planned = [artifacts_at(split, index) for index in indices]
@@ -57,7 +57,8 @@ def _marked(
     scenes: Sequence[Scene], planned: Sequence[tuple[Artifact, ...]], autoencode: Autoencode
 ) -> list[tuple[Marked, ...]]:
     """The artifacts of every scene that are visible on their own, with their regions."""
-    images, pairs = [], []
+    images: list[NDArray[np.uint8]] = []
+    pairs: list[tuple[int, Artifact, int, int]] = []
     for k, (scene, artifacts) in enumerate(zip(scenes, planned, strict=True)):
         if not artifacts:
             continue

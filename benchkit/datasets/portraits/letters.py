@@ -13,8 +13,8 @@ Stroke = NDArray[np.float64]
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-# A stroke is a list of points (x, y) and arcs (cx, cy, rx, ry, from, to) in degrees; x goes right, y down, 0 deg is right,
-# 90 deg down. Consecutive items are joined.
+# A stroke is a list of points (x, y) and arcs (cx, cy, rx, ry, from, to) in degrees; x goes right, y down, 0 deg is
+# right, 90 deg down. Consecutive items are joined.
 _Item = tuple[float, ...]
 _STROKES: dict[str, list[list[_Item]]] = {
     "A": [[(0, 1), (0.5, 0), (1, 1)], [(0.2, 0.64), (0.8, 0.64)]],
@@ -57,7 +57,7 @@ def letter_width(letter: str, font: Font) -> float:
 
 @lru_cache(maxsize=4096)
 def letter_strokes(letter: str, font: Font) -> tuple[Stroke, ...]:
-    """The strokes of a capital as (n, 2) polylines in letter heights, x and y centred on the letter; KeyError if unknown."""
+    """The strokes of a capital as (n, 2) polylines in letter heights, centred on the letter; KeyError if unknown."""
     skeleton = [_trace(items, font.squareness) for items in _STROKES[letter]]
     width = letter_width(letter, font)
     strokes = [np.column_stack(((s[:, 0] - 0.5) * width, s[:, 1] - 0.5)) for s in skeleton]

@@ -14,7 +14,7 @@ _HOLE = 60  # pixels
 
 
 def colour_distance(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float32]:
-    """Perceived difference (CIE Lab, about 2.3 is just noticeable) of two RGB images, uint8 or float in 0 .. 255; (H, W)."""
+    """Perceived difference (H, W) of two RGB images in 0 .. 255: CIE Lab, about 2.3 is just noticeable."""
     labs = [cv2.cvtColor(np.asarray(image, np.float32) / 255, cv2.COLOR_RGB2Lab) for image in (first, second)]
     # A little blur: single pixels that an autoencoder renders differently are not seen.
     delta = cv2.GaussianBlur(labs[0] - labs[1], (0, 0), 0.8)
@@ -34,8 +34,8 @@ def marked_region(
     """Pixels that differ visibly, joined and widened as by a brush, without specks.
 
     Both images (H, W, 3), uint8 or float in 0 .. 255, have passed the same autoencoder. `threshold` is a Lab distance,
-    `close` and `grow` are radii in pixels, components whose visibly changed core has fewer than `smallest` pixels go, `within`
-    limits the region. All False where nothing is visible; ValueError if the shapes differ.
+    `close` and `grow` are radii in pixels, components with fewer than `smallest` visibly changed pixels go,
+    `within` limits the region. All False where nothing is visible; ValueError if the shapes differ.
     """
     if clean.shape != edited.shape:
         raise ValueError(f"images differ in shape: {clean.shape} and {edited.shape}")

@@ -27,7 +27,7 @@ SPLITS: dict[str, int | None] = {
 
 
 def generator(split: str, index: int, purpose: str = "scene") -> np.random.Generator:
-    """The random generator of one image and purpose, disjoint from every other; KeyError or IndexError if there is none."""
+    """The random generator of one image and purpose, unlike every other; KeyError or IndexError if there is none."""
     if split not in SPLITS:
         raise KeyError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     size = SPLITS[split]

@@ -21,7 +21,7 @@ def _disc(face: Face, x: float, y: float, radius: float) -> Disc:
     return px, py, radius
 
 
-# --- eyes ---------------------------------------------------------------------------------------------------------------
+# --- eyes ------------------------------------------------------------------------------------------------------------
 
 
 def _added_targets(scene: Scene) -> list[Target]:
@@ -101,7 +101,7 @@ def _mismatched_place(scene: Scene, artifact: Artifact) -> tuple[Disc, ...]:
     return (_disc(scene.face, eye.x, eye.y, max(eye.width, new.width) / 2 + 4.0),)
 
 
-# --- mouth and nose -----------------------------------------------------------------------------------------------------
+# --- mouth and nose --------------------------------------------------------------------------------------------------
 
 
 def _mouth_targets(scene: Scene) -> list[Target]:

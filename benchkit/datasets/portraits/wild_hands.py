@@ -85,7 +85,7 @@ def _added_place(scene: Scene, artifact: Artifact) -> tuple[Disc, ...]:
     return (_around(hand, _extra_finger(hand, artifact)[1]),)
 
 
-# --- finger_missing: shortened to a stump, at last gone ---------------------------------------------------------------
+# --- finger_missing: shortened to a stump, at last gone --------------------------------------------------------------
 
 
 def _missing_targets(scene: Scene) -> list[Target]:
@@ -116,7 +116,7 @@ def _missing_place(scene: Scene, artifact: Artifact) -> tuple[Disc, ...]:
     return ((float(x), float(y), 8.0),)
 
 
-# --- fingers_fused ------------------------------------------------------------------------------------------------------
+# --- fingers_fused ---------------------------------------------------------------------------------------------------
 
 
 def _fused_targets(scene: Scene) -> list[Target]:
@@ -157,7 +157,7 @@ def _fused_place(scene: Scene, artifact: Artifact) -> tuple[Disc, ...]:
     return tuple(_around(hand, hand.fingers[k]) for k in range(artifact.target[1], last + 1))
 
 
-# --- finger_bent -------------------------------------------------------------------------------------------------------
+# --- finger_bent -----------------------------------------------------------------------------------------------------
 
 
 def _bent_targets(scene: Scene) -> list[Target]:

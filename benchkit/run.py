@@ -1,0 +1,306 @@
+"""The composition root: from a grid to rows, report and run record; the one place that knows everyone."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchkit.api import BenchkitError
+from benchkit.diffusion import checkpoint
+from benchkit.environment import describe_environment
+from benchkit.executors.inline import Done, Executor, Inline
+from benchkit.grid import Grid, described
+from benchkit.metrics.counts import COUNTS
+from benchkit.plan import Plan, PlannedCell, Planner
+from benchkit.registry import Registry
+from benchkit.report.board import Board
+from benchkit.report.data import Example, RunData
+from benchkit.report.write import load_board, write_report
+from benchkit.specs import CHUNK, Corrupted, Mix, Spec, digest
+from benchkit.stages.base import Costs, Env, Model
+from benchkit.stages.corrupt import Corrupt, CorruptPixels
+from benchkit.stages.images import Images
+from benchkit.stages.pairs import CorruptedPairs
+from benchkit.stages.train import Train
+from benchkit.store.artifacts import ArtifactStore, default_root, json_from_bytes
+from benchkit.store.files import write_atomic
+from benchkit.store.results import CellInfo, ResultStore, mark_folder
+
+GALLERY_IMAGES = 6
+RESULTS = "results.sqlite"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run keeps things. cache: artifacts and, unless `results` names another database, rows. out: the report."""
+
+    out: Path | None = None
+    cache: Path = field(default_factory=default_root)
+    results: str | None = None
+
+    def artifacts(self) -> ArtifactStore:
+        return ArtifactStore(self.cache)
+
+    def result_store(self) -> ResultStore:
+        return ResultStore(self.results or self.cache / RESULTS)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison came to. stages: how many were run, cached, failed, skipped."""
+
+    run: str
+    board: Board
+    stages: Mapping[str, int]
+    seconds: float
+    failures: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `compare --json` prints."""
+        rows = self.board.rows()
+        return {"run": self.run, "board": rows, "stages": dict(self.stages), "seconds": round(self.seconds, 3)}
+
+
+def model_of(grid: Grid) -> Model:
+    """The grid's checkpoint, found and identified; raises BenchkitError when it cannot be used."""
+    found = checkpoint.find(grid.model)
+    return Model(grid.model, found.identity, grid.schedule_steps)
+
+
+def make_plan(grid: Grid, registry: Registry) -> Plan:
+    """The plan of a grid; raises BenchkitError for every mistake in it, before anything is computed."""
+    return Planner(grid, registry, model_of(grid)).plan()
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a plan would do: pending and cached stages by kind, cells with their skips, denoiser forwards."""
+
+    pending: Mapping[str, int]
+    cached: Mapping[str, int]
+    cells: tuple[PlannedCell, ...]
+    forwards: int
+    pending_forwards: int
+    train_iterations: int
+
+
+def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) -> Preview:
+    """Look at a plan without running it."""
+    from benchkit.diffusion.backend import timesteps_of
+
+    costs = Costs(registry, timesteps_of(model.location, model.steps))
+    have = {stage.key for stage in plan.stages if store.has(stage.key)}
+    pending = [stage for stage in plan.stages if stage.key not in have]
+    return Preview(
+        pending=Counter(type(s).__name__.lower() for s in pending),
+        cached=Counter(type(s).__name__.lower() for s in plan.stages if s.key in have),
+        cells=plan.cells,
+        forwards=plan.forwards(costs),
+        pending_forwards=sum(s.forwards(costs) for s in pending),
+        train_iterations=sum(s.config.iterations for s in pending if isinstance(s, Train)),
+    )
+
+
+def compare(
+    grid: Grid,
+    registry: Registry,
+    places: Places,
+    *,
+    device: str = "cpu",
+    executor: Executor | None = None,
+    report: Callable[[Done], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Run what a grid still lacks, store its rows, write its report.
+
+    A finished stage is never computed again. A stage that fails takes its own cells with it and no other. Raises
+    BenchkitError, before anything is computed, for mistakes in the grid or places that cannot be written.
+    """
+    began = time.monotonic()
+    plan = make_plan(grid, registry)
+    if places.out is not None:
+        _check_writable(places.out)
+    env = Env(registry, places.artifacts(), device, progress)
+    results = places.result_store()
+    environment = describe_environment(registry, _used(plan), device)
+    run = _run_id(results, grid, environment, places)
+    states = results.upsert_cells(run, [_info(p) for p in plan.cells])
+    ended: dict[str, Done] = {}
+
+    def note(done: Done) -> None:
+        ended[done.stage.key] = done
+        report(done)
+
+    (executor or Inline()).execute(plan.stages, env, note)
+    for planned in plan.cells:
+        _record(planned, run, env, results, ended, environment if states[planned.key] != "done" else None)
+    counts = {state: sum(d.state == state for d in ended.values()) for state in ("run", "cached", "failed", "skipped")}
+    results.set_status(run, "failed" if counts["failed"] else "done")
+    board = _reported(run, grid, plan, env, results, places, changed=bool(counts["run"] or counts["failed"]))
+    failures = tuple(d.reason or "" for d in ended.values() if d.state == "failed")
+    return Outcome(run, board, counts, time.monotonic() - began, failures)
+
+
+def _check_writable(out: Path) -> None:
+    probe = out / ".benchkit-writable"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
+
+
+def _run_id(results: ResultStore, grid: Grid, environment: Mapping[str, Any], places: Places) -> str:
+    """The run that `out` already belongs to if it is of this very grid, else a new one."""
+    config = described(grid)
+    if places.out is not None:
+        try:
+            known = results.find_run(places.out)
+        except BenchkitError:
+            known = None
+        info = next((r for r in results.runs() if r.id == known), None)
+        if info is not None and digest(dict(info.config)) == digest(config):
+            return info.id
+    run = results.create_run(config, environment)
+    if places.out is not None:
+        mark_folder(places.out, run)
+    return run
+
+
+def _info(planned: PlannedCell) -> CellInfo:
+    cell = planned.cell
+    part = cell.training.parts[-1] if isinstance(cell.training, Mix) else cell.training
+    selector = getattr(part, "selector", None)
+    corruptor = part.corruptor if isinstance(part, Corrupted) else None
+    return CellInfo(
+        key=planned.key,
+        training_set=cell.row,
+        seed=cell.seed,
+        test_set=f"{cell.test.dataset}/{cell.test.split}[{len(cell.test.indices)}]",
+        detector=_short(cell.detector),
+        selector=_short(selector),
+        corruptor=corruptor.name if corruptor else None,
+        corruptor_params=corruptor.values if corruptor else {},
+        state="skipped" if planned.skip else "pending",
+        reason=planned.skip,
+    )
+
+
+def _short(spec: Spec | None) -> str | None:
+    return None if spec is None else str(spec)
+
+
+def _used(plan: Plan) -> set[Spec]:
+    """Every plugin that some cell of the plan uses."""
+    used: set[Spec] = set()
+    for planned in plan.cells:
+        cell = planned.cell
+        used.add(cell.test.dataset)
+        if cell.detector:
+            used.add(cell.detector)
+        for part in cell.training.parts if isinstance(cell.training, Mix) else (cell.training,):
+            for name in ("selector", "corruptor", "inverter"):
+                spec = getattr(part, name, None)
+                if spec is not None:
+                    used.add(spec)
+    return used
+
+
+def _record(
+    planned: PlannedCell,
+    run: str,
+    env: Env,
+    results: ResultStore,
+    ended: Mapping[str, Done],
+    environment: Mapping[str, Any] | None,
+) -> None:
+    """Bring one cell's state and row up to date; environment is None where its row is stored already."""
+    if planned.skip or planned.evaluate is None or environment is None:
+        return
+    for stage in planned.stages:
+        done = ended.get(stage.key)
+        if done is None or done.state in ("failed", "skipped"):
+            results.set_state(run, planned.key, "failed", reason=done.reason if done else "not run")
+            return
+    facts = json_from_bytes(env.store.open(planned.evaluate.key).read("row.json"))
+    measured = planned.evaluate.measured(env)
+    counts = pd.DataFrame({"image": facts["ids"], **{name: measured[f"table.{name}"] for name in COUNTS}})
+    row = {**facts["row"], **facts["coverage"], "threshold": facts["threshold"], **_training_facts(planned, env)}
+    results.save_row(planned.key, row, counts, measured, provenance=environment)
+    seconds = sum(ended[s.key].seconds for s in _closure(planned) if s.key in ended)
+    results.set_state(run, planned.key, "done", seconds=seconds)
+
+
+def _training_facts(planned: PlannedCell, env: Env) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    assert planned.evaluate is not None
+    train = planned.evaluate.predictor
+    if isinstance(train, Train):
+        meta = env.meta(train)
+        facts |= {"train_images": meta["images"], "dropped": meta["dropped"], "train_prevalence": meta["prevalence"]}
+    if planned.confine is not None:
+        select = env.meta(planned.confine.select)
+        facts |= {"selected_area": select["area"], "selector_threshold": select["threshold"]}
+        summary = json_from_bytes(env.store.open(planned.confine.key).read("confinement.json"))
+        facts |= {f"confinement_{name}": value for name, value in summary.items()}
+    return facts
+
+
+def _closure(planned: PlannedCell) -> Sequence[Any]:
+    return Plan((planned,)).stages
+
+
+def _reported(
+    run: str, grid: Grid, plan: Plan, env: Env, results: ResultStore, places: Places, changed: bool
+) -> Board:
+    """The board; the report's files are written again only if something was computed or they are not there."""
+    mark = places.out / "report.json" if places.out else None
+    if mark is not None and not changed and mark.is_file() and run in mark.read_text():
+        assert places.out is not None
+        return load_board(places.out)
+    data = run_data(run, results, gallery=gallery(plan, env), grid=described(grid))
+    if places.out is None:
+        return Board.of(data)
+    board = write_report(data, places.out)
+    write_atomic(places.out / "report.json", f'{{"run": "{run}"}}\n'.encode())
+    return board
+
+
+def run_data(run: str, results: ResultStore, gallery: Mapping[str, tuple[Example, ...]], grid: Mapping[str, Any]) -> RunData:
+    """What a report needs of one run."""
+    info = next(r for r in results.runs() if r.id == run)
+    rows = results.rows(run)
+    done = rows.loc[rows["state"] == "done", "cell"]
+    return RunData(run, grid, info.environment, rows, {key: results.histograms(key) for key in done}, gallery)
+
+
+def gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
+    """A few images of every corrupted training set, first seed and first detector."""
+    found: dict[str, tuple[Example, ...]] = {}
+    for planned in plan.cells:
+        train = planned.evaluate.predictor if planned.evaluate else None
+        if planned.cell.row in found or not isinstance(train, Train) or not isinstance(train.pairs, CorruptedPairs):
+            continue
+        examples: list[Example] = []
+        for stage in train.pairs.chunks:
+            if len(examples) < GALLERY_IMAGES and env.store.has(stage.key):
+                examples += _examples(stage, env)
+        found[planned.cell.row] = tuple(examples[:GALLERY_IMAGES])
+    return {row: examples for row, examples in found.items() if examples}
+
+
+def _examples(stage: Corrupt | CorruptPixels, env: Env) -> list[Example]:
+    select, start = stage.region.select, stage.region.chunk * CHUNK
+    source: Images = select.images[stage.region.chunk]
+    before, after, ids = env.arrays(source)["images"], env.arrays(stage)["images"], env.meta(source)["ids"]
+    masks = select.masks(env)[start : start + len(before)]
+    keep = np.flatnonzero(masks.any(axis=(1, 2)))
+    return [Example(ids[i], before[i], after[i], masks[i]) for i in keep]
