@@ -81,9 +81,9 @@ def part_ious(predicted: np.ndarray, truth: np.ndarray, parts: tuple[str, ...]) 
 class Clock:
     """Process seconds over all resumed runs, kept in a file, and a line of progress now and then."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, resumed: bool) -> None:
         self.path, self.began = path, time.process_time()
-        self.before = float(path.read_text()) if path.exists() else 0.0
+        self.before = float(path.read_text()) if resumed and path.exists() else 0.0
 
     @property
     def seconds(self) -> float:
@@ -134,7 +134,8 @@ def main() -> None:
     )
     torch.manual_seed(args.seed)
     network = DETECTORS[args.detector](size="mini", pretrained="none").network(len(PARTS))
-    clock = Clock(args.state / f"{args.detector}.seconds")
+    checkpoint = args.state / f"{args.detector}.safetensors"
+    clock = Clock(args.state / f"{args.detector}.seconds", resumed=checkpoint.exists())
     history = train(
         network,
         images[:kept],
@@ -142,7 +143,7 @@ def main() -> None:
         config,
         args.seed,
         num_classes=len(PARTS),
-        checkpoint=args.state / f"{args.detector}.safetensors",
+        checkpoint=checkpoint,
         progress=clock,
     )
     ious = part_ious(predict_classes(network, images[kept:]), maps[kept:], PARTS)

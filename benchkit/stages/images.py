@@ -79,7 +79,7 @@ class Images(Stage):
             "images": images,
             "masks": np.stack([blank if s.mask is None else s.mask for s in samples]).astype(bool),
             "labelled": np.array([s.mask is not None for s in samples]),
-            "kinds": np.packbits(np.array(marks, bool).reshape(len(samples), len(kinds), -1), axis=-1),
+            "kinds": np.packbits(np.array(marks, bool).reshape(len(samples), len(kinds), blank.size), axis=-1),
         }
         return packed(arrays, kinds=kinds, **_names(samples))
 

@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 
 from benchkit.errors import BenchkitError
 from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, json_from_bytes, json_to_bytes
-from benchkit.store.files import copy_new, fsync_folder, read_regular, sha256_of, write_atomic, write_new
+from benchkit.store.files import absolute, copy_new, fsync_folder, read_regular, sha256_of, write_atomic, write_new
 from benchkit.store.manifest import (
     MANIFEST,
     SCHEMA,
@@ -88,7 +88,7 @@ class ArtifactStore:
 
         Raises BenchkitError if the folder cannot be written, or was written by another version of the cache.
         """
-        self.root = Path(root).expanduser().absolute()
+        self.root = absolute(root)
         with self._writing():
             if create:
                 self.root.mkdir(parents=True, exist_ok=True)

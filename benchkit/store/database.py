@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sqlalchemy.orm import Session
 
 from benchkit.errors import BenchkitError
+from benchkit.store.files import absolute
 from benchkit.store.schema import SCHEMA, Base, MetaRecord
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _url(location: str | Path) -> URL:
         if url.get_backend_name() not in DIALECTS:
             raise BenchkitError(f"a result store is {' or '.join(DIALECTS)}, not '{url.get_backend_name()}'")
         return url
-    return URL.create("sqlite", database=str(Path(location).expanduser().absolute()))
+    return URL.create("sqlite", database=str(absolute(location)))
 
 
 def _prepare_file(path: Path, *, create: bool) -> None:

@@ -8,10 +8,17 @@ import secrets
 import shutil
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from benchkit.errors import BenchkitError
+
+
+def absolute(path: Path | str) -> Path:
+    """Return `path` from the root on, with ~ expanded; raises BenchkitError for the home of an unknown user."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise BenchkitError(f"'{path}' is nowhere: {error}") from error
 
 
 def fsync_folder(folder: Path) -> None:
@@ -55,10 +62,13 @@ def read_regular(path: Path) -> bytes:
     """Return the bytes of a regular file; raises OSError for a link, a folder or a device."""
     # O_NONBLOCK: a named pipe planted in a cache would otherwise hold the reader for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(f"{path.name} is no regular file")
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:

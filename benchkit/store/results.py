@@ -124,8 +124,8 @@ class ResultStore:
         text = str(name)
         with self._database.reading() as session:
             known = list(session.scalars(select(RunRecord.id)))
-        if text not in known and (mark := Path(text) / RUN_MARK).is_file():
-            text = _marked_run(mark)
+        if text not in known:
+            text = _marked_run(Path(text)) or text
         matches = [run_id for run_id in known if run_id == text] or [r for r in known if text and r.startswith(text)]
         if len(matches) > 1:
             raise BenchkitError(f"run '{text}' is ambiguous: {', '.join(sorted(matches))}")
@@ -293,11 +293,15 @@ def _existing(session: Session, run_id: str) -> RunRecord:
     raise UnknownNameError("run", run_id, session.scalars(select(RunRecord.id)))
 
 
-def _marked_run(mark: Path) -> str:
+def _marked_run(folder: Path) -> str | None:
     try:
-        return str(json_from_bytes(mark.read_bytes())["run"])
-    except (OSError, BenchkitError, KeyError, TypeError) as error:
-        raise BenchkitError(f"{mark} does not say which run it belongs to") from error
+        data = (folder / RUN_MARK).read_bytes()
+    except (OSError, ValueError):  # what the user gave need not be a folder, nor anything a path can be
+        return None
+    try:
+        return str(json_from_bytes(data)["run"])
+    except (BenchkitError, KeyError, TypeError) as error:
+        raise BenchkitError(f"{folder / RUN_MARK} does not say which run it belongs to") from error
 
 
 def _describe(record: CellRecord, cell: CellInfo, *, done: bool) -> None:

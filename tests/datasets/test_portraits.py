@@ -1,4 +1,4 @@
-"""The clean world: pure drawing, disjoint splits, sizes an eightfold autoencoder keeps, captions of a closed vocabulary."""
+"""The clean world: pure drawing, disjoint splits, sizes an eightfold autoencoder keeps, closed captions."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def test_mixed_levels_and_foreign_contexts_are_refused(schedule: Schedule) -> No
         (lambda at: at.z_t[:, :, :4], "shape"),
         (lambda at: at.z_t.double(), "float64"),
         (lambda at: at.z_t * math.inf, "finite"),
-        (lambda at: {}["missing"], "KeyError"),
+        (lambda at: dict[str, Tensor]()["missing"], "KeyError"),
         (lambda at: at.z_t.mul_(2), "z_t in place"),
         (lambda at: at.z_0.zero_() + at.z_t, "z_0 in place"),
         (lambda at: at.z_t + at.mask.logical_not_(), "mask in place"),

@@ -50,8 +50,9 @@ def test_listing_plugins_imports_neither_torch_nor_mmseg() -> None:
 
 @BOTH
 @pytest.mark.parametrize("size", ["mini", "tiny"])
-def test_parameters_are_as_many_as_published(detector: type[Any], size: str) -> None:
-    network = build(detector, size=size)
+def test_parameters_are_as_many_as_published_and_tiny_starts_fresh(detector: type[Any], size: str) -> None:
+    network = build(detector, size=size, pretrained="auto" if size == "tiny" else "none")
+    assert network.pretraining.source == "none"
     count = sum(p.numel() for p in network.parameters())
     assert count == pytest.approx(PARAMETERS[detector.name, size], rel=0.005)
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in network.modules())
@@ -194,11 +195,6 @@ def test_embedded_weights(detector: type[Any]) -> None:
             build(detector, pretrained="auto")
     with pytest.raises(BenchkitError, match="size=mini only"):
         build(detector, size="tiny", pretrained="parts")
-
-
-@BOTH
-def test_tiny_defaults_to_no_pretraining(detector: type[Any]) -> None:
-    assert build(detector, size="tiny", pretrained="auto").pretraining.source == "none"
 
 
 class ReferenceBlock(nn.Module):

@@ -89,7 +89,9 @@ def test_first_writer_wins(store: ArtifactStore) -> None:
     assert store.write(KEY, {"data": b"second"}).read("data") == b"first"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "manifest.json", ".hidden", "a\n", "é", "x" * 201])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "/etc/passwd", "manifest.json", ".hidden", "a\n", "é", "x" * 201]
+)
 def test_impossible_file_names(store: ArtifactStore, name: str) -> None:
     with pytest.raises(ValueError, match="cannot name a file"):
         store.write(KEY, {name: b""})
@@ -380,6 +382,18 @@ def test_root_that_cannot_be_written(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_root_of_nobody() -> None:
+    with pytest.raises(BenchkitError, match="is nowhere"):
+        ArtifactStore("~no such user/cache")
+
+
+def test_version_that_is_a_folder(store: ArtifactStore) -> None:
+    (store.root / "VERSION").unlink()
+    (store.root / "VERSION").mkdir()
+    with pytest.raises(BenchkitError, match="VERSION is no regular file"):
+        ArtifactStore(store.root)
+
+
 def test_root_without_permission(store: ArtifactStore, monkeypatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # tests may run as root, who may do anything
     with pytest.raises(BenchkitError, match="Permission denied"):
@@ -563,7 +577,12 @@ def test_arrays_round_trip(arrays: dict[str, np.ndarray]) -> None:
 
 def test_views_are_stored_as_they_look() -> None:
     array = np.arange(24).reshape(2, 3, 4)
-    views = {"transposed": array.T, "strided": array[:, ::2], "reversed": array[::-1], "fortran": np.asfortranarray(array)}
+    views = {
+        "transposed": array.T,
+        "strided": array[:, ::2],
+        "reversed": array[::-1],
+        "fortran": np.asfortranarray(array),
+    }
     for name, view in arrays_from_bytes(arrays_to_bytes(views)).items():
         np.testing.assert_array_equal(view, views[name])
 
@@ -628,10 +647,7 @@ def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path: Path, monkeypat
 
 
 def test_the_stores_need_no_torch_and_no_pickle() -> None:
-    code = (
-        "import sys, benchkit.store.artifacts, benchkit.store.results; "
-        "sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, benchkit.store.artifacts, benchkit.store.results; sys.exit('torch' in sys.modules)"
     assert python(code).wait() == 0
     folder = Path(benchkit.__file__).parent / "store"
     assert not [path.name for path in folder.glob("*.py") if "import pickle" in path.read_text()]

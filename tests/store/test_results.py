@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -164,7 +165,7 @@ def test_find_run(store: ResultStore, tmp_path: Path) -> None:
     assert store.find_run(second[:-1]) == second
     with pytest.raises(BenchkitError, match="ambiguous"):
         store.find_run("2")
-    for nobody in ("", "%", "_", "nothing"):
+    for nobody in ("", "%", "_", "nothing", "x" * 5000, "a\0b"):
         with pytest.raises(UnknownNameError):
             store.find_run(nobody)
     with pytest.raises(UnknownNameError):
@@ -247,7 +248,17 @@ def test_equal_rows_are_equal_bytes(tmp_path: Path) -> None:
     assert dumps[0] == dumps[1]
 
 
-NASTY = ["'; DROP TABLE rows; --", "=cmd|' /C calc'!A0", "<script>", "%s {} \\", "a\0b", "\ud800", "\n\r\t", "ü漢🙂", ""]
+NASTY = [
+    "'; DROP TABLE rows; --",
+    "=cmd|' /C calc'!A0",
+    "<script>",
+    "%s {} \\",
+    "a\0b",
+    "\ud800",
+    "\n\r\t",
+    "ü漢🙂",
+    "",
+]
 
 
 @pytest.mark.parametrize("text", NASTY)
@@ -403,10 +414,21 @@ def test_locked(store: ResultStore, path: Path) -> None:
     hurried.create_run({}, {})
 
 
+def test_created_as_soon_as_another_lets_go(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+    release.start()
+    ResultStore(path).create_run({}, {})
+    release.join()
+    other.close()
+
+
 def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused(tmp_path, "unable to open database file; choose a place")
     refused(tmp_path / "file" / "results.sqlite", "cannot be created")
+    refused("~no such user/results.sqlite", "is nowhere")
     refused("/proc/results.sqlite", "unable to open database file; choose a place")
     refused(tmp_path / "none" / "results.sqlite", "there is no result store", create=False)
     assert not (tmp_path / "none").exists()
@@ -421,7 +443,9 @@ def test_a_store_that_may_not_be_written(store: ResultStore, path: Path) -> None
         readonly.create_run({}, {})
 
 
-@pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "://", "x://y", "postgresql+nodriver://u:secret@h/d", "sqlite://h:x/y"])
+@pytest.mark.parametrize(
+    "url", ["mysql://u:secret@h/d", "://", "x://y", "postgresql+nodriver://u:secret@h/d", "sqlite://h:x/y"]
+)
 def test_urls_that_lead_nowhere(url: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         ResultStore(url)

@@ -50,7 +50,7 @@ def labels_at(split: str, indices: Sequence[int], autoencode: Autoencode) -> lis
     scenes = [scene_at(split, index) for index in indices]
     planned = [artifacts_at(split, index) for index in indices]
     marked = _marked(scenes, planned, autoencode)
-    return [_labelled(split, index, scene, kept) for index, scene, kept in zip(indices, scenes, marked, strict=True)]
+    return [labelled(split, index, kept) for index, kept in zip(indices, marked, strict=True)]
 
 
 def _marked(
@@ -86,8 +86,9 @@ def artifact_mask(scene: Scene, artifact: Artifact, clean: NDArray[np.uint8], ed
     return marked_region(clean, edited, close=brush_radius(artifact.kind), within=within)
 
 
-def _labelled(split: str, index: int, scene: Scene, kept: tuple[Marked, ...]) -> Labelled:
-    image = render(apply(scene, tuple(m.artifact for m in kept))).image
+def labelled(split: str, index: int, kept: tuple[Marked, ...]) -> Labelled:
+    """One image from the artifacts that are visible in it: painted, marked by the annotators, labelled."""
+    image = render(apply(scene_at(split, index), tuple(m.artifact for m in kept))).image
     votes = annotate(
         [m.mask for m in kept],
         [m.artifact.severity for m in kept],

@@ -99,21 +99,32 @@ def _missing_targets(scene: Scene) -> list[Target]:
     return found
 
 
+def _stump(finger: Finger, severity: float) -> Finger:
+    """What is left of a finger; nothing once it is shorter than wide."""
+    length = finger.length * lerp(0.7, 0.05, severity)
+    gone = length < finger.width or (finger.folded and severity > 0.5)
+    return replace(finger, length=length, visible=not gone)
+
+
 def _drop_finger(scene: Scene, artifact: Artifact) -> Scene:
     h, k = artifact.target
-    finger = scene.hands[h].fingers[k]
-    length = finger.length * lerp(0.8, 0.1, artifact.severity)
-    gone = length < finger.width or (finger.folded and artifact.severity > 0.5)
-    return with_hand(scene, h, _with_finger(scene.hands[h], k, replace(finger, length=length, visible=not gone)))
+    stump = _stump(scene.hands[h].fingers[k], artifact.severity)
+    return with_hand(scene, h, _with_finger(scene.hands[h], k, stump))
 
 
 def _missing_place(scene: Scene, artifact: Artifact) -> tuple[Disc, ...]:
-    """Near the knuckle: nobody paints the empty air where a whole finger might have been."""
+    """Near the knuckle and the stump's end: nobody paints the empty air where a whole finger might have been."""
     h, k = artifact.target
     hand = scene.hands[h]
-    joints = hand_frame(hand).apply(finger_joints(hand.fingers[k]))
+    finger = hand.fingers[k]
+    joints = hand_frame(hand).apply(finger_joints(finger))
     x, y = joints[0] + 0.3 * (joints[-1] - joints[0])
-    return ((float(x), float(y), 8.0),)
+    knuckle = (float(x), float(y), 8.0)
+    stump = _stump(finger, artifact.severity)
+    if not stump.visible:
+        return (knuckle,)
+    x, y = hand_frame(hand).apply(finger_joints(stump))[-1]
+    return knuckle, (float(x), float(y), 7.5)
 
 
 # --- fingers_fused ---------------------------------------------------------------------------------------------------

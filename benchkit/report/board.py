@@ -1,0 +1,208 @@
+"""The board: a line per training set, selector and detector, its seeds aggregated, best first, with how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchkit.errors import BenchkitError
+from benchkit.metrics import METRICS, PRIMARY
+from benchkit.report.aggregate import aggregated
+from benchkit.report.compared import with_uncertainty
+from benchkit.report.data import RunData
+from benchkit.report.text import bare, known, listed
+from benchkit.specs import Trivial
+from benchkit.statistics import LEVEL
+
+#: Of a board's JSON, and of every row in it.
+SCHEMA = 1
+REPLICATES = 1000
+#: Which part of the board a line belongs to, in this order.
+TRAINED, TRIVIAL, MISSING_ROWS = "trained", "trivial", "missing"
+_HEAD = ("run", "title", "note", "replicates", "level")
+_KIND_METRICS = ("kind_recall:", "kind_average_precision:")
+
+
+def is_metric(column: str) -> bool:
+    """Whether a column of the rows is a metric of benchkit.metrics (and not, say, a number of training images)."""
+    return column in METRICS or column.startswith(_KIND_METRICS)
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """A run's board. frame: a line per (test set, detector, selector, training set), columns as follows.
+
+    group: trained, trivial or missing. rank, rank_low, rank_high: among the trained lines of the same test set and
+    detector. training_set, selector, corruptor, corruptor_params, detector, test_set: labels, None where there is none.
+    state: done, partial (some seeds lack), failed, skipped or pending; reason: why. seeds: how many the figures are
+    the mean of; planned_seeds; seed_variance: whether the intervals cover it. images: test images. Every metric as
+    its mean over seeds in [0, 1] or its unit, and NAME_std, undefined where any seed's is (NAME_std also with one
+    seed). PRIMARY_low, PRIMARY_high: its interval. delta_pseudo, delta_human with _low, _high and _positive (share of
+    draws above zero): the primary's paired difference to these baselines of the same detector (and selector). Then
+    the remaining numbers of the rows (train_images, dropped, confinement_* ...), their means over seeds.
+    """
+
+    run: str
+    title: str
+    note: str
+    frame: pd.DataFrame
+    replicates: int = REPLICATES
+    level: float = LEVEL
+
+    @classmethod
+    def of(cls, run: RunData, replicates: int = REPLICATES, seed: int = 0) -> Board:
+        """The board of a run; seed: of the bootstrap. Raises BenchkitError where rows and records do not fit."""
+        lines = aggregated(run.rows, is_metric)
+        lines = with_uncertainty(lines, run.rows, run.records, replicates, seed)
+        lines["group"] = list(map(_group, lines["training_set"], lines["seeds"]))
+        title, note = str(run.grid.get("title") or run.run), str(run.grid.get("note") or "")
+        return cls(run.run, title, note, _ordered(lines), replicates)
+
+    @property
+    def trained(self) -> pd.DataFrame:
+        """The lines of trained detectors that have figures."""
+        return self.frame[self.frame["group"] == TRAINED]
+
+    @property
+    def trivial(self) -> pd.DataFrame:
+        """The lines of predictions without training."""
+        return self.frame[self.frame["group"] == TRIVIAL]
+
+    @property
+    def missing(self) -> pd.DataFrame:
+        """The lines without figures."""
+        return self.frame[self.frame["group"] == MISSING_ROWS]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics on this board."""
+        return tuple(name for name in map(str, self.frame) if is_metric(name) and not name.endswith("_std"))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know to read the figures, a sentence or two each."""
+        measured = self.frame[self.frame["group"] != MISSING_ROWS]
+        if measured.empty:
+            return ("No row of this board has figures.",)
+        tests = listed(f"{int(n)} images of {t}" for n, t in zip(measured["images"], measured["test_set"], strict=True))
+        share = f"{self.level * 100:g} %"
+        return (
+            f"Artifact IoU is pooled over all pixels of the test set ({tests}) at the threshold 0.5. Shares are in per "
+            "cent.",
+            f"Brackets are {share} intervals from {self.replicates} bootstrap draws of the test images, the same draws "
+            f"for every row. {self._seed_note()}",
+            "Ranks are by pooled artifact IoU among the trained rows of one detector. Differences (Δ) are paired: same "
+            f"images, same seeds. Nothing is corrected for many comparisons: of 20 equal pairs, {share} intervals call "
+            "one different.",
+        )
+
+    def _seed_note(self) -> str:
+        seeds = (self.trained if len(self.trained) else self.trivial)["seeds"]
+        if seeds.max() == 1:
+            return "One seed: no seed variance is covered, another training run may differ by more than a bracket."
+        note = "They cover seeds as well, as far as so few seeds can tell."
+        if seeds.min() == 1:
+            note += " Rows with one seed cover no seed variance."
+        return note
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The lines as plain records, each to be read on its own: schema, source, run, title, then the frame's."""
+        head = {"schema": SCHEMA, "source": "run", "run": self.run, "title": self.title}
+        return [{**head, **line} for line in plain_records(self.frame)]
+
+    def as_json(self) -> dict[str, Any]:
+        """The board as plain data; `from_json` reads it back."""
+        return {"schema": SCHEMA, **{name: getattr(self, name) for name in _HEAD}, "rows": self.rows()}
+
+    @classmethod
+    def from_json(cls, data: Any, where: str) -> Board:
+        """The board that `as_json` gave; `where` names it in messages.
+
+        Raises BenchkitError for anything else, or for another schema version.
+        """
+        if not isinstance(data, Mapping) or "schema" not in data:
+            raise BenchkitError(f"{where}: not a board")
+        if data["schema"] != SCHEMA:
+            raise BenchkitError(f"{where}: schema {data['schema']}, but this version reads schema {SCHEMA}")
+        if missing := [name for name in (*_HEAD, "rows") if name not in data]:
+            raise BenchkitError(f"{where}: not a board: '{missing[0]}' is missing")
+        if not isinstance(data["rows"], list) or not all(isinstance(row, Mapping) for row in data["rows"]):
+            raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
+        head = ("schema", "source", "run", "title")
+        frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in data["rows"]])
+        if lacking := [name for name in _LEADING if name not in frame]:
+            raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
+        return cls(**{name: data[name] for name in _HEAD}, frame=_typed(frame))
+
+
+_LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "test_set")
+_TEXT = ("group", *_LABELS, "state", "reason")
+_COUNTS = ("seeds", "planned_seeds")
+_LEADING = (
+    *("group", "rank", "rank_low", "rank_high", *_LABELS),
+    *("state", "reason", "seeds", "planned_seeds", "seed_variance", "images"),
+    *(PRIMARY, f"{PRIMARY}_std", f"{PRIMARY}_low", f"{PRIMARY}_high"),
+    *("delta_pseudo", "delta_pseudo_low", "delta_pseudo_high", "delta_pseudo_positive"),
+    *("delta_human", "delta_human_low", "delta_human_high", "delta_human_positive"),
+)
+
+
+def _group(training_set: str, seeds: int) -> str:
+    if not seeds:
+        return MISSING_ROWS
+    return TRIVIAL if training_set in Trivial.RULES else TRAINED
+
+
+def _ordered(lines: pd.DataFrame) -> pd.DataFrame:
+    """Board order: trained lines by test set and detector as they came, best first; trivial; missing as they came."""
+    groups = {name: i for i, name in enumerate((TRAINED, TRIVIAL, MISSING_ROWS))}
+    place = pd.DataFrame(
+        {
+            "group": lines["group"].map(groups),
+            "test_set": pd.factorize(lines["test_set"])[0],
+            "detector": pd.factorize(lines["detector"], use_na_sentinel=False)[0],
+            "primary": -lines[PRIMARY].fillna(-np.inf),
+        }
+    )
+    place.loc[lines["group"] == MISSING_ROWS, ["test_set", "detector", "primary"]] = 0
+    order = place.sort_values([*map(str, place)], kind="stable").index
+    rest = [name for name in lines if name not in _LEADING]
+    return _typed(lines.loc[order, [*_LEADING, *rest]].reset_index(drop=True))
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Text columns hold str or None, seed_variance bool, numbers of seeds int, all else float."""
+    typed = {}
+    for name, column in zip(map(str, frame), (column for _, column in frame.items()), strict=True):
+        if name in _TEXT:
+            values = [str(value) if known(value) else None for value in column]
+            typed[name] = pd.Series(values, dtype=object)
+        elif name == "seed_variance":
+            typed[name] = column.astype(bool)
+        else:
+            typed[name] = pd.to_numeric(column, errors="coerce").astype(int if name in _COUNTS else float)
+    return pd.DataFrame(typed)
+
+
+def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's lines as JSON's own types; what is undefined or not finite becomes None."""
+    columns = {str(name): [_plain(value) for value in column] for name, column in frame.items()}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def short_names(specs: pd.Series) -> dict[str, str]:
+    """Every Spec's text -> its bare name where that is unambiguous among them, else the text itself."""
+    texts = list(dict.fromkeys(text for text in specs if known(text)))
+    names = [bare(text) for text in texts]
+    return {t: n if names.count(n) == 1 else t for t, n in zip(texts, names, strict=True)}

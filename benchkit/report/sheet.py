@@ -1,0 +1,218 @@
+"""What a table for people shows: a short fixed set of columns, each cell as text, in groups, with notes below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from benchkit.metrics import COMPANION, PRIMARY
+from benchkit.report.board import MISSING_ROWS, TRIVIAL, Board, short_names
+from benchkit.report.text import (
+    MISSING,
+    bare,
+    bracketed,
+    known,
+    listed,
+    number,
+    numeric,
+    one_line,
+    percent,
+    plain_number,
+    short_reason,
+    signed,
+)
+
+Line = Mapping[str, Any]
+_SHARES = (COMPANION, "auroc", "f1", "artifact_iou_per_image")
+
+
+class Cell(NamedTuple):
+    """A cell's text, and the number to sort it by where it has one."""
+
+    text: str
+    value: float = math.nan
+
+
+@dataclass(frozen=True)
+class Column:
+    """header: lines separated by newlines. text: foreign text, to be escaped and left-aligned; else our own numbers.
+
+    vital: 0 is always shown; where room is short the greatest goes first. meaning: for a page, on demand.
+    """
+
+    header: str
+    text: bool = False
+    vital: int = 0
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Lines that stand together; title may be empty."""
+
+    title: str
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table for people. notes: sentences that belong below it; all texts are on one line and not yet escaped."""
+
+    title: str
+    columns: tuple[Column, ...]
+    groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> tuple[tuple[Cell, ...], ...]:
+        """The lines of all groups."""
+        return tuple(row for group in self.groups for row in group.rows)
+
+    def without(self, dropped: Iterable[int], *notes: str) -> Sheet:
+        """The sheet without some columns, and with further notes."""
+        kept = [i for i in range(len(self.columns)) if i not in set(dropped)]
+        groups = [Group(g.title, tuple(tuple(row[i] for i in kept) for row in g.rows)) for g in self.groups]
+        columns = tuple(self.columns[i] for i in kept)
+        return replace(self, columns=columns, groups=tuple(groups), notes=(*self.notes, *notes))
+
+
+BOARD_COLUMNS = (
+    Column("rank", meaning="Place among the rows of one detector, with the interval it takes over the draws."),
+    Column("method", text=True, meaning="What the detector was trained on; a corruptor's name with its parameters."),
+    Column("selector", text=True, vital=4, meaning="What chose the regions."),
+    Column("detector", text=True, vital=3, meaning="The network that was trained."),
+    Column("artifact IoU\n[95 % interval]", meaning="The primary figure: IoU of the artifact class, pooled."),
+    Column("AP", vital=2, meaning="Average precision over pixels: the companion figure."),
+    Column("AUROC", vital=6, meaning="Area under the pixel ROC curve."),
+    Column("F1", vital=7, meaning="Pixel F1 at 0.5."),
+    Column("per-image\nIoU", vital=7, meaning="Artifact IoU, mean over images."),
+    Column("Δ to pseudo\n[95 % interval]", vital=1, meaning="Artifact IoU minus that of pseudo, paired; points."),
+    Column(
+        "outside dB /\ninside change",
+        vital=5,
+        meaning="Confinement. PSNR outside the mask against the round trip (higher: less disturbed); mean absolute "
+        "change inside it, per cent of the colour range.",
+    ),
+    Column("seeds", vital=3, meaning="Seeds the figures are the mean of, and their standard deviation (sd)."),
+)
+
+
+def board_sheet(board: Board) -> Sheet:
+    """The board as a table for people: shares in per cent with two decimals, reasons of missing rows in the notes."""
+    detectors = short_names(board.frame["detector"])
+    titles = _detector_titles(board.trained, detectors)
+    groups = []
+    for (test, detector), lines in _runs(board.trained, ("test_set", "detector")):
+        rows = tuple(_row(line, detectors, _selectors(board, line["detector"])) for line in lines)
+        groups.append(Group(titles.get((test, detector), ""), rows))
+    for name, title in ((TRIVIAL, "without training"), (MISSING_ROWS, "without figures")):
+        lines = _lines(board.frame[board.frame["group"] == name])
+        if lines:
+            rows = tuple(_row(line, detectors, _selectors(board, line["detector"])) for line in lines)
+            groups.append(Group(title, rows))
+    return Sheet(one_line(board.title), BOARD_COLUMNS, tuple(groups), _notes(board, detectors))
+
+
+def _lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in line.items()} for line in frame.to_dict("records")]
+
+
+def _runs(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
+    """The lines in runs of equal values, in order."""
+    runs: list[tuple[tuple[Any, ...], list[dict[str, Any]]]] = []
+    for line in _lines(frame):
+        key = tuple(line[name] for name in by)
+        if not runs or runs[-1][0] != key:
+            runs.append((key, []))
+        runs[-1][1].append(line)
+    return runs
+
+
+def _detector_titles(trained: pd.DataFrame, detectors: Mapping[str, str]) -> dict[tuple[Any, Any], str]:
+    """A heading for each group of trained lines, naming the test set only where there are several."""
+    several = trained["test_set"].nunique() > 1
+    keys = dict.fromkeys(zip(trained["test_set"], trained["detector"], strict=True))
+    return {
+        (test, detector): one_line(detectors.get(detector, "")) + (f" on {one_line(test)}" if several else "")
+        for test, detector in keys
+    }
+
+
+def _selectors(board: Board, detector: str | None) -> dict[str, str]:
+    # A learned selector names its own detector, so selectors are told apart within one detector only.
+    same = board.frame["detector"].map(lambda other: other == detector or (not known(other) and not known(detector)))
+    return short_names(board.frame.loc[same, "selector"])
+
+
+def _row(line: Line, detectors: Mapping[str, str], selectors: Mapping[str, str]) -> tuple[Cell, ...]:
+    return (
+        Cell(rank_text(line), line["rank"]),
+        Cell(one_line(line["training_set"])),
+        Cell(_name(line["selector"], selectors)),
+        Cell(_name(line["detector"], detectors)),
+        Cell(primary_text(line), line[PRIMARY]),
+        *(Cell(percent(value), value) for value in (numeric(line.get(name)) for name in _SHARES)),
+        Cell(delta_text(line, "pseudo"), line["delta_pseudo"]),
+        Cell(_confinement(line), numeric(line.get("confinement_change_inside"))),
+        Cell(_seeds(line), float(line["seeds"])),
+    )
+
+
+def _name(text: str | None, names: Mapping[str, str]) -> str:
+    return one_line(names.get(text, text)) if text is not None and known(text) else MISSING
+
+
+def rank_text(line: Line) -> str:
+    """A rank with its interval: 2 [1–3]."""
+    low, high = plain_number(line["rank_low"]), plain_number(line["rank_high"])
+    shown = plain_number(line["rank"])
+    return shown if shown == MISSING else f"{shown} [{low}–{high}]"
+
+
+def primary_text(line: Line) -> str:
+    """The primary figure with its interval, or the state of a line that has none."""
+    if not line["seeds"]:
+        return str(line["state"])
+    return bracketed(*(percent(line[name]) for name in (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high")))
+
+
+def delta_text(line: Line, base: str) -> str:
+    """The difference to a baseline with its interval, in points."""
+    return bracketed(*(signed(line[f"delta_{base}{part}"]) for part in ("", "_low", "_high")))
+
+
+def _confinement(line: Line) -> str:
+    outside = number(numeric(line.get("confinement_psnr_outside")), 1)
+    inside = percent(numeric(line.get("confinement_change_inside")))
+    return MISSING if MISSING in (outside, inside) else f"{outside} / {inside}"
+
+
+def _seeds(line: Line) -> str:
+    done, planned, spread = line["seeds"], line["planned_seeds"], percent(line[f"{PRIMARY}_std"])
+    shown = str(done) if done == planned else f"{done} of {planned}"
+    return shown if spread == MISSING else f"{shown}, sd {spread}"
+
+
+def _notes(board: Board, detectors: Mapping[str, str]) -> tuple[str, ...]:
+    notes = [board.note] if board.note else []
+    notes += board.notes
+    full = [f"{short} is {text}" for text, short in detectors.items() if short != text]
+    if full:
+        notes.append(f"Detectors: {listed(full)}.")
+    notes += [f"{where}: {why}" for where, why in unfinished(board)]
+    return tuple(one_line(note) for note in notes)
+
+
+def unfinished(board: Board) -> list[tuple[str, str]]:
+    """Every line that lacks figures, or some seeds of them: what it is, and why."""
+    found = []
+    for line in _lines(board.frame[board.frame["state"] != "done"]):
+        parts = [bare(str(line[name])) for name in ("selector", "detector") if known(line[name])]
+        what = one_line(f"{line['training_set']} ({', '.join(parts)})" if parts else line["training_set"])
+        lacking = f"{line['seeds']} of {line['planned_seeds']} seeds; " if line["seeds"] else ""
+        found.append((what, short_reason(f"{lacking}{line['reason'] or line['state']}")))
+    return found

@@ -1,0 +1,250 @@
+"""Boards as text: terminal, Markdown, LaTeX for people (escaped), CSV, JSON, Parquet for programs (raw shares)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any, Protocol
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchkit.errors import UnknownNameError
+from benchkit.report.board import Board
+from benchkit.report.sheet import Sheet, board_sheet
+from benchkit.report.text import MISSING, known
+
+FORMATS = ("table", "markdown", "csv", "json", "latex")
+_NARROWEST_TEXT = 24
+#: What makes a spreadsheet take a text for a formula (OWASP, "CSV Injection"), full-width forms included.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_MARKDOWN = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {c: f"\\{c}" for c in "\\`*_|[]~$#"})
+_LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "{}$&#_%"}
+    | {"\\": "\\textbackslash{}", "^": "\\textasciicircum{}", "~": "\\textasciitilde{}", "|": "\\textbar{}"}
+    | {"<": "\\textless{}", ">": "\\textgreater{}", '"': "\\textquotedbl{}", "`": "\\textasciigrave{}"}
+    | {"'": "\\textquotesingle{}", "[": "{[}", "]": "{]}", "*": "{*}", "-": "{-}"}
+    | {"Δ": "$\\Delta$", "\N{MINUS SIGN}": "$-$", "±": "$\\pm$", "–": "--", "…": "\\ldots{}"}
+)
+
+
+class Tabular(Protocol):
+    """What is no board but can be shown like one."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Raw figures, a line per row."""
+
+    def sheet(self) -> Sheet:
+        """What people are shown."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+
+
+def render(shown: Board | Tabular, form: str, width: int = 100) -> str:
+    """A board, or a board beside the paper, as text in one of FORMATS; width: of the terminal, in characters.
+
+    Raises UnknownNameError for another format.
+    """
+    if form not in FORMATS:
+        raise UnknownNameError("format", form, FORMATS)
+    if form == "csv":
+        return csv_text(shown.frame)
+    if form == "json":
+        return json_text(shown.as_json())
+    sheet = board_sheet(shown) if isinstance(shown, Board) else shown.sheet()
+    if form == "table":
+        return _printed(sheet, width)
+    return markdown(sheet) if form == "markdown" else latex(sheet)
+
+
+def rich_table(sheet: Sheet, width: int = 100) -> Table:
+    """A sheet for a terminal of `width` characters: constant text columns go into the notes, less vital ones out.
+
+    Nothing in it is read as rich's markup.
+    """
+    fitted = _fitted(sheet, width)
+    table = Table(
+        title=Text(fitted.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False
+    )
+    widths = _widths(fitted)
+    for column, needed in zip(fitted.columns, widths, strict=True):
+        justify: Any = "left" if column.text else "right"
+        table.add_column(
+            Text(column.header),
+            justify=justify,
+            overflow="fold",
+            no_wrap=not column.text,
+            min_width=None if column.text else needed,
+        )
+    for group in fitted.groups:
+        table.add_section()
+        if group.title and len(fitted.groups) > 1:
+            first = next((i for i, column in enumerate(fitted.columns) if column.text), 0)
+            titles = [Text(group.title if i == first else "", style="italic") for i in range(len(fitted.columns))]
+            table.add_row(*titles)
+        for row in group.rows:
+            table.add_row(*(Text(cell.text) for cell in row))
+    return table
+
+
+def rich_notes(sheet: Sheet, width: int = 100) -> Text:
+    """The notes below `rich_table`, a line each, with what it left out for want of room."""
+    return Text("\n".join(_fitted(sheet, width).notes), style="dim")
+
+
+def markdown(sheet: Sheet) -> str:
+    """A sheet as a GitHub table with its notes; foreign text cannot make markup, links or HTML of it."""
+    columns = sheet.columns
+    lines = [f"## {_markdown(sheet.title)}", ""]
+    lines.append(_bars(column.header.replace("\n", " ") for column in columns))
+    lines.append(_bars(":--" if column.text else "--:" for column in columns))
+    for row in sheet.rows:
+        pairs = zip(columns, row, strict=True)
+        lines.append(_bars(_markdown(cell.text) if column.text else cell.text for column, cell in pairs))
+    notes = [f"- {_markdown(note)}" for note in sheet.notes]
+    return "\n".join([*lines, "", *notes, ""])
+
+
+def latex(sheet: Sheet) -> str:
+    """A sheet as a LaTeX table (needs booktabs, and textcomp before 2020), every special character escaped."""
+    columns, number = sheet.columns, len(sheet.columns)
+    body: list[str] = []
+    for group in sheet.groups:
+        body.append("\\midrule")
+        if group.title and len(sheet.groups) > 1:
+            body.append(f"\\multicolumn{{{number}}}{{l}}{{\\emph{{{_latex(group.title)}}}}} \\\\")
+        body += [" & ".join(_latex(cell.text) for cell in row) + " \\\\" for row in group.rows]
+    header = " & ".join(_stacked(column.header) for column in columns) + " \\\\"
+    return "\n".join(
+        [
+            "% \\usepackage{booktabs}",
+            "\\begin{table}",
+            f"\\caption{{{_latex(sheet.title)}}}",
+            f"\\begin{{tabular}}{{{''.join('l' if column.text else 'r' for column in columns)}}}",
+            "\\toprule",
+            header,
+            *body,
+            "\\bottomrule",
+            "\\end{tabular}",
+            *(f"\\par\\footnotesize {_latex(note)}" for note in sheet.notes),
+            "\\end{table}",
+            "",
+        ]
+    )
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV (RFC 4180, lines end with a newline): raw numbers, nothing for what is undefined.
+
+    Text that a spreadsheet would take for a formula is led by an apostrophe.
+    """
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerow([_harmless(str(name)) for name in frame])
+    columns = [[_csv(value) for value in column] for _, column in frame.items()]
+    writer.writerows(zip(*columns, strict=True))
+    return sink.getvalue()
+
+
+def json_text(data: Any) -> str:
+    """Plain data as indented JSON with a newline at the end; NaN is refused, see `plain_records`."""
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parquet_bytes(frame: pd.DataFrame) -> bytes:
+    """A frame as Parquet; a column of mixed things becomes text."""
+    plain = pd.DataFrame({str(name): _one_type(column) for name, column in frame.items()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(plain, preserve_index=False, nthreads=1), sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def _printed(sheet: Sheet, width: int) -> str:
+    sink = io.StringIO()
+    console = Console(file=sink, width=width, color_system=None, force_terminal=False)
+    console.print(rich_table(sheet, width))
+    console.print(rich_notes(sheet, width), soft_wrap=False)
+    lines = [line.rstrip() for line in sink.getvalue().splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def _fitted(sheet: Sheet, width: int) -> Sheet:
+    """The sheet with as many columns as fit, and what was left out in its notes."""
+    dropped = []
+    while _needed(sheet) > width:
+        constant = [i for i, c in enumerate(sheet.columns) if c.text and c.vital and len(_texts(sheet, i)) == 1]
+        if constant:
+            said = [f"{sheet.columns[i].header} {_texts(sheet, i)[0]}" for i in constant]
+            sheet = sheet.without(constant, f"In every row: {', '.join(said)}.")
+            continue
+        least = max(range(len(sheet.columns)), key=lambda i: sheet.columns[i].vital)
+        if not sheet.columns[least].vital:
+            break
+        dropped.append(sheet.columns[least].header.replace("\n", " "))
+        sheet = sheet.without([least])
+    return sheet.without([], f"No room here for: {', '.join(dropped)}.") if dropped else sheet
+
+
+def _texts(sheet: Sheet, column: int) -> list[str]:
+    return list(dict.fromkeys(row[column].text for row in sheet.rows if row[column].text != MISSING))
+
+
+def _needed(sheet: Sheet) -> int:
+    widths = zip(sheet.columns, _widths(sheet), strict=True)
+    return sum(min(width, _NARROWEST_TEXT) if column.text else width for column, width in widths) + 2 * len(
+        sheet.columns
+    )
+
+
+def _widths(sheet: Sheet) -> list[int]:
+    """The width of every column's longest line, in terminal cells."""
+    widths = []
+    for i, column in enumerate(sheet.columns):
+        texts = [*column.header.split("\n"), *(row[i].text for row in sheet.rows)]
+        widths.append(max(Text(text).cell_len for text in texts))
+    return widths
+
+
+def _bars(cells: Any) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _markdown(text: str) -> str:
+    # A zero-width space stops GitHub from linking bare addresses and naming people; they read the same.
+    return text.translate(_MARKDOWN).replace("://", ":\u200b//").replace("www.", "www\u200b.").replace("@", "@\u200b")
+
+
+def _latex(text: str) -> str:
+    return text.translate(_LATEX)
+
+
+def _stacked(header: str) -> str:
+    lines = [_latex(line) for line in header.split("\n")]
+    return lines[0] if len(lines) == 1 else "\\shortstack[r]{" + " \\\\ ".join(lines) + "}"
+
+
+def _csv(value: Any) -> Any:
+    if not known(value):
+        return ""
+    return _harmless(value) if isinstance(value, str) else value
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _one_type(column: pd.Series) -> pd.Series:
+    if column.dtype != object:
+        return column
+    here = [value for value in column if known(value)]
+    if here and all(isinstance(value, bool | int | float) for value in here):
+        return pd.to_numeric(column, errors="coerce").astype(float)
+    return pd.Series([str(v) if known(v) else None for v in column], index=column.index, dtype=object)
