@@ -136,7 +136,8 @@ def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Gri
     try:
         return Grid.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key makes a required one missing too; the misspelling is the mistake.
+        first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
         location = tuple(first["loc"])
         line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
         place = f"{where}, line {line}" if line else where

@@ -13,7 +13,7 @@ from benchkit.registry import Registry
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
 from benchkit.stages.base import Costs, Model, Stage
 from benchkit.stages.confine import Confine
-from benchkit.stages.corrupt import Corrupt, CorruptPixels, Region, RoundTrip
+from benchkit.stages.corrupt import AnyCorrupt, Corrupt, CorruptPixels, Region, RoundTrip, Unchanged
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
 from benchkit.stages.images import Images, Latents, Source
 from benchkit.stages.invert import Invert
@@ -236,16 +236,19 @@ class Planner:
         indices = self._dataset(cell.test.dataset).labelled(self.grid.labelled, cell.seed)
         return self.images(ImageSet(cell.test.dataset, "pool", tuple(indices)))
 
-    def corrupt(self, part: Corrupted, cell: Cell) -> tuple[Corrupt | CorruptPixels, ...]:
+    def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:
         """The corruption stages of a set, one a chunk."""
         corruptor = self.registry.make(part.corruptor, Corruptor)  # type: ignore[type-abstract]
         identity, select = self.registry.identity(part.corruptor), self.select(part, cell)
-        stages: list[Corrupt | CorruptPixels] = []
+        stages: list[AnyCorrupt] = []
         for i, chunk in enumerate(part.images.chunks()):
             paste = Images(self.source(chunk), self._decoded(chunk)) if part.composite else None
             region = Region(select, i, part.label, paste)
             if isinstance(corruptor, LatentCorruptor):
                 start = self.start(chunk, part.inverter, corruptor.steps, cell.seed)
+                if corruptor.is_round_trip:
+                    stages.append(Unchanged(RoundTrip(start), region, part.corruptor))
+                    continue
                 stages.append(Corrupt(start, region, part.corruptor, identity, cell.seed))
             else:
                 stages.append(CorruptPixels(self.latents(chunk), region, part.corruptor, identity, cell.seed))

@@ -25,7 +25,7 @@ from benchkit.report.data import Example, RunData
 from benchkit.report.write import load_board, write_report
 from benchkit.specs import CHUNK, Corrupted, Mix, Spec, digest
 from benchkit.stages.base import Costs, Env, Model
-from benchkit.stages.corrupt import Corrupt, CorruptPixels
+from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.stages.train import Train
@@ -297,7 +297,7 @@ def gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
     return {row: examples for row, examples in found.items() if examples}
 
 
-def _examples(stage: Corrupt | CorruptPixels, env: Env) -> list[Example]:
+def _examples(stage: AnyCorrupt, env: Env) -> list[Example]:
     select, start = stage.region.select, stage.region.chunk * CHUNK
     source: Images = select.images[stage.region.chunk]
     before, after, ids = env.arrays(source)["images"], env.arrays(stage)["images"], env.meta(source)["ids"]

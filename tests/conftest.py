@@ -5,3 +5,17 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny pipeline; tests that damage it work on a copy."""
+    from tiny import tiny_pipeline
+
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    tiny_pipeline().save_pretrained(folder)
+    return folder

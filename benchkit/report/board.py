@@ -177,7 +177,8 @@ def _ordered(lines: pd.DataFrame) -> pd.DataFrame:
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     """Text columns hold str or None, seed_variance bool, numbers of seeds int, all else float."""
     typed = {}
-    for name, column in zip(map(str, frame), (column for _, column in frame.items()), strict=True):
+    for key, column in frame.items():
+        name = str(key)
         if name in _TEXT:
             values = [str(value) if known(value) else None for value in column]
             typed[name] = pd.Series(values, dtype=object)

@@ -133,9 +133,11 @@ def _runs(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...],
 
 
 def _detector_titles(trained: pd.DataFrame, detectors: Mapping[str, str]) -> dict[tuple[Any, Any], str]:
-    """A heading for each group of trained lines, naming the test set only where there are several."""
+    """A heading for each group of trained lines where there are several, naming the test set if that differs."""
     several = trained["test_set"].nunique() > 1
     keys = dict.fromkeys(zip(trained["test_set"], trained["detector"], strict=True))
+    if len(keys) == 1:
+        return {}
     return {
         (test, detector): one_line(detectors.get(detector, "")) + (f" on {one_line(test)}" if several else "")
         for test, detector in keys
@@ -182,7 +184,8 @@ def primary_text(line: Line) -> str:
 
 def delta_text(line: Line, base: str) -> str:
     """The difference to a baseline with its interval, in points."""
-    return bracketed(*(signed(line[f"delta_{base}{part}"]) for part in ("", "_low", "_high")))
+    low, high = (percent(line[f"delta_{base}{part}"]) for part in ("_low", "_high"))
+    return bracketed(signed(line[f"delta_{base}"]), low, high)
 
 
 def _confinement(line: Line) -> str:

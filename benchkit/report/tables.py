@@ -72,7 +72,12 @@ def rich_table(sheet: Sheet, width: int = 100) -> Table:
     """
     fitted = _fitted(sheet, width)
     table = Table(
-        title=Text(fitted.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False
+        title=Text(fitted.title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     widths = _widths(fitted)
     for column, needed in zip(fitted.columns, widths, strict=True):
@@ -170,8 +175,7 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
 def _printed(sheet: Sheet, width: int) -> str:
     sink = io.StringIO()
     console = Console(file=sink, width=width, color_system=None, force_terminal=False)
-    console.print(rich_table(sheet, width))
-    console.print(rich_notes(sheet, width), soft_wrap=False)
+    console.print(rich_table(sheet, width), "", rich_notes(sheet, width), sep="\n")
     lines = [line.rstrip() for line in sink.getvalue().splitlines()]
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.stages.base import Env, Output, Stage
-from benchkit.stages.corrupt import Corrupt, CorruptPixels, RoundTrip
+from benchkit.stages.corrupt import AnyCorrupt, RoundTrip
 from benchkit.stages.select import Select
 from benchkit.store.artifacts import json_to_bytes
 
@@ -16,7 +16,7 @@ from benchkit.store.artifacts import json_to_bytes
 class Confine(Stage):
     """Confinement of one corruptor over a set; images with an empty selection are left out."""
 
-    corrupted: tuple[Corrupt | CorruptPixels, ...]
+    corrupted: tuple[AnyCorrupt, ...]
     references: tuple[RoundTrip, ...]
     select: Select
 

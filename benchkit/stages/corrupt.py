@@ -133,6 +133,26 @@ class Corrupt(Stage):
 
 
 @dataclass(frozen=True)
+class Unchanged(Stage):
+    """One chunk of a corruptor that is the round trip itself: the reference's images with the region's labels."""
+
+    reference: RoundTrip
+    region: Region
+    corruptor: Spec
+
+    def run(self, env: Env) -> Output:
+        from benchkit.masks import to_latent
+
+        images = to_tensor(env.arrays(self.reference)["images"])
+        latents, _ = origin(self.reference.start)
+        masks, factor = self.region.masks(env, len(images)), env.backend(latents.model).factor
+        return packed(self.region.finish(env, images, masks, to_latent(masks, factor), factor))
+
+    def describe(self) -> str:
+        return f"corrupt {self.corruptor.name} at {origin(self.reference.start)[1]}"
+
+
+@dataclass(frozen=True)
 class CorruptPixels(Stage):
     """One chunk through one pixel corruptor; the autoencoder passes last."""
 
@@ -161,6 +181,9 @@ class CorruptPixels(Stage):
 
     def describe(self) -> str:
         return f"corrupt {self.corruptor.name}"
+
+
+AnyCorrupt = Corrupt | CorruptPixels | Unchanged
 
 
 def origin(start: Invert | Latents) -> tuple[Latents, int]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchkit.api import BenchkitError
 from benchkit.stages.base import Env
-from benchkit.stages.corrupt import Corrupt, CorruptPixels
+from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.select import Select
 
@@ -52,7 +52,7 @@ class PseudoPairs:
 class CorruptedPairs:
     """Corrupted images with the masks they were corrupted in."""
 
-    chunks: tuple[Corrupt | CorruptPixels, ...]
+    chunks: tuple[AnyCorrupt, ...]
 
     def load(self, env: Env) -> Pairs:
         parts = [env.arrays(stage) for stage in self.chunks]

@@ -89,21 +89,20 @@ def _added_place(scene: Scene, artifact: Artifact) -> tuple[Disc, ...]:
 
 
 def _missing_targets(scene: Scene) -> list[Target]:
-    found = []
-    for h, hand in enumerate(scene.hands):
-        for k, finger in enumerate(hand.fingers):
-            # A pointing hand without its index is a fist, and that is not wrong; a gap in a row of fingers is.
-            between = finger.folded and {"fist": k in (1, 2), "pointing": k == 2}.get(hand.pose, False)
-            if _seen(hand, k) and (between or hand.pose == "open"):
-                found.append(Target((h, k), _claims(h)))
-    return found
+    """Any finger of an open hand: a pointing hand without its index is a fist, and that is not wrong."""
+    return [
+        Target((h, k), _claims(h))
+        for h, hand in enumerate(scene.hands)
+        if hand.pose == "open"
+        for k in range(len(hand.fingers))
+        if _seen(hand, k)
+    ]
 
 
 def _stump(finger: Finger, severity: float) -> Finger:
     """What is left of a finger; nothing once it is shorter than wide."""
     length = finger.length * lerp(0.7, 0.05, severity)
-    gone = length < finger.width or (finger.folded and severity > 0.5)
-    return replace(finger, length=length, visible=not gone)
+    return replace(finger, length=length, visible=length >= finger.width)
 
 
 def _drop_finger(scene: Scene, artifact: Artifact) -> Scene:

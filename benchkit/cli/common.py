@@ -1,0 +1,143 @@
+"""What the commands share: plugin options, the registry with its warnings, consoles, JSON, the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchkit.registry import Registry
+
+#: Columns of a table that goes into a file or a pipe, where no terminal says how wide it is.
+PIPE_WIDTH = 160
+
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A .py file of plugins; may be repeated.")
+]
+PluginFolders = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin-folder", metavar="DIR", help="A folder of plugin files; may be repeated."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop if any plugin cannot be used.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="DIR", help="Finished stages and rows; default $BENCHKIT_CACHE, else the user's."),
+]
+
+
+@dataclass
+class Settings:
+    """What holds for the whole process: set by `benchkit --debug` and by commands with a cache of their own."""
+
+    debug: bool = False
+    cache: Path | None = None
+
+
+settings = Settings()
+
+
+def load_registry(files: Sequence[Path] | None, folders: Sequence[Path] | None, strict: bool = False) -> Registry:
+    """All plugins, a warning line on stderr for each that was left out; raises BenchkitError where `strict` says so."""
+    from benchkit.registry import Registry
+
+    registry = Registry.load(folders or (), files or (), strict=strict)
+    for broken in registry.broken:
+        tell(f"warning: plugin '{broken.name}' ({broken.origin}) was left out: {broken.reason}")
+    return registry
+
+
+def tell(text: str) -> None:
+    """One line on stderr, led by the program's name."""
+    print(f"benchkit: {one_line(text)}", file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks, and without anything else that a terminal would act upon."""
+    joined = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in joined)
+
+
+def print_json(value: Any) -> None:
+    """Plain data as indented JSON on stdout."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console; into a pipe or a file it is PIPE_WIDTH wide, unless COLUMNS says otherwise."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    wide = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=PIPE_WIDTH if wide else None, highlight=False, soft_wrap=False)
+
+
+def cache_root(given: Path | None = None) -> Path:
+    """The cache folder of this invocation, remembered for the log."""
+    from benchkit.store.artifacts import default_root
+
+    if given is not None:
+        settings.cache = given
+    return settings.cache or default_root()
+
+
+def log_file() -> Path:
+    """Where the log goes: beside the cache's contents, or the temporary folder where nothing can be written there."""
+    folder = cache_root() / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder / "benchkit.log"
+    except OSError:
+        pass
+    return Path(tempfile.gettempdir()) / f"benchkit-{os.getuid()}.log"
+
+
+class LogFile(logging.Handler):
+    """Appends to `log_file()`; there is no such file before there is something to say."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        try:
+            with log_file().open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(self.format(record) + "\n")
+        except Exception:
+            self.handleError(record)
+
+
+@contextmanager
+def logging_to_file() -> Iterator[None]:
+    """Send the suite's own log and Python's warnings to the log file (with --debug to stderr as well)."""
+    handlers: list[logging.Handler] = [LogFile()]
+    if debugging():
+        handlers.append(logging.StreamHandler())
+    loggers = [logging.getLogger("benchkit"), logging.getLogger("py.warnings")]
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
+        for logger in loggers:
+            logger.addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for handler in handlers:
+            for logger in loggers:
+                logger.removeHandler(handler)
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted: `benchkit --debug …` or BENCHKIT_DEBUG=1."""
+    return settings.debug or os.environ.get("BENCHKIT_DEBUG", "0") not in ("", "0")

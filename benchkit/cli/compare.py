@@ -1,0 +1,250 @@
+"""`benchkit compare`: run a comparison, or say what it would do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchkit.cli import progress
+from benchkit.cli.common import (
+    AsJson,
+    Cache,
+    PluginFiles,
+    PluginFolders,
+    Strict,
+    cache_root,
+    console,
+    load_registry,
+    log_file,
+    print_json,
+    tell,
+)
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchkit.executors.inline import Done
+    from benchkit.grid import Grid
+    from benchkit.plan import Plan, PlannedCell
+    from benchkit.registry import Registry
+    from benchkit.run import Outcome, Places, Preview
+    from benchkit.stages.base import Env, Stage
+
+SOME_CELLS_FAILED = 3
+_LIST = "may be repeated; replaces the preset's list"
+
+
+def compare(
+    preset: Annotated[str, typer.Argument(metavar="[PRESET|FILE.yaml]", help="A preset or a grid file.")] = "quick",
+    dataset: Annotated[str | None, typer.Option(help="The dataset, NAME[:key=value,…].")] = None,
+    model: Annotated[str | None, typer.Option(help="The checkpoint: a name, a folder or a repository id.")] = None,
+    selector: Annotated[list[str] | None, typer.Option(help=f"A region selector; {_LIST}.")] = None,
+    corruptor: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:k=v,…]", help=f"A corruptor; {_LIST}. gaussian:steps=5|10 names two."),
+    ] = None,
+    detector: Annotated[list[str] | None, typer.Option(help=f"A detector; {_LIST}.")] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Seeds of selection, noise and training.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write rows, tables and the page here.")] = None,
+    cache: Cache = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto is cuda where there is one.")] = (
+        "auto"
+    ),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")] = False,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """Cross corruptors, selectors and detectors; train, score and rank them.
+
+    Whatever is finished is kept, and never computed again. Exit code 3: some cells failed, the others are on the board.
+    """
+    from benchkit.functional import resolve_device
+    from benchkit.grid import load_grid
+    from benchkit.run import Places
+
+    lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
+    grid = chosen(load_grid(preset), {"dataset": dataset, "model": model, "seeds": seeds}, lists)
+    places = Places(out=out, cache=cache_root(cache))
+    with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
+        registry = load_registry(plugin, plugin_folder, strict)
+        if dry_run:
+            plan, seen = previewed(grid, registry, places)
+        else:
+            outcome = computed(grid, registry, places, resolve_device(device))
+    if dry_run:
+        print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
+        return
+    print_json(outcome.as_json()) if as_json else print_outcome(outcome, out)
+    if outcome.stages["failed"]:
+        for reason in outcome.failures:
+            tell(f"failed: {reason}")
+        tell(f"some cells failed; tracebacks are in {log_file()}")
+        raise typer.Exit(SOME_CELLS_FAILED)
+
+
+def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str] | None]) -> Grid:
+    """The grid with what the command line says in the place of the preset's.
+
+    Rows `human+CORRUPTOR` stay for those corruptors that are still compared.
+    """
+    changes: dict[str, Any] = {name: value for name, value in single.items() if value is not None}
+    changes |= {name: expanded(texts) for name, texts in lists.items() if texts}
+    if "seeds" in changes:
+        changes["seeds"] = parsed_seeds(changes["seeds"])
+    if not changes:
+        return grid
+    changed = grid.replaced(**changes)
+    mixed = tuple(name for name in changed.with_human if name in changed.corruptors)
+    return changed if mixed == changed.with_human else changed.replaced(with_human=mixed)
+
+
+def parsed_seeds(text: str) -> list[int]:
+    """`0,1,2` as numbers, each once; raises BenchkitError for anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise BenchkitError(f"--seeds '{text}': write whole numbers from 0 on, separated by commas, such as 0,1,2")
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+def expanded(texts: Sequence[str]) -> list[str]:
+    """Every `NAME:key=a|b` as `NAME:key=a` and `NAME:key=b` (of several sweeps every combination), each text once."""
+    return list(dict.fromkeys(one for text in texts for one in _sweep(text)))
+
+
+def _sweep(text: str) -> list[str]:
+    name, colon, rest = text.partition(":")
+    if "|" not in rest:
+        return [text]
+    choices: list[list[str]] = []
+    for item in rest.split(","):
+        key, _, values = item.partition("=")
+        options = [value.strip() for value in values.split("|")]
+        if not all(options):
+            raise BenchkitError(f"'{text}': '{item}' sweeps over nothing; write {key}=VALUE|VALUE")
+        choices.append([f"{key}={value}" for value in options])
+    return [f"{name}{colon}{','.join(one)}" for one in product(*choices)]
+
+
+def computed(grid: Grid, registry: Registry, places: Places, device: str) -> Outcome:
+    """Run the comparison with its progress on stderr."""
+    from benchkit import run
+
+    with progress.shown() as screen:
+
+        def ended(_: Done) -> None:
+            screen.advance()
+
+        watched = Watched(screen)
+        return run.compare(
+            grid, registry, places, device=device, executor=watched, report=ended, progress=screen.note
+        )
+
+
+@dataclass
+class Watched:
+    """The inline executor, telling the progress how many stages there are, and when they are over."""
+
+    screen: progress.Progress
+
+    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
+        """Run the stages one after another."""
+        from benchkit.executors.inline import Inline
+
+        self.screen.start(len(stages))
+        Inline().execute(stages, env, report)
+        self.screen.note("report: rows, tables and page")
+
+
+def print_outcome(outcome: Outcome, out: Path | None) -> None:
+    """The board, where the report lies, what it took."""
+    from benchkit.report.sheet import board_sheet
+    from benchkit.report.tables import rich_notes, rich_table
+
+    screen = console()
+    sheet = board_sheet(outcome.board)
+    screen.print(rich_table(sheet, screen.width))
+    screen.print(rich_notes(sheet, screen.width))
+    counts = ", ".join(f"{number} {state}" for state, number in outcome.stages.items())
+    print(f"\nrun {outcome.run}: {counts} stages in {outcome.seconds:.1f} s")
+    if out is None:
+        print(f"again: benchkit leaderboard show {outcome.run}   (--out DIR writes tables and a page)")
+        return
+    print(f"report: {out / 'index.html' if (out / 'index.html').is_file() else out}")
+
+
+def previewed(grid: Grid, registry: Registry, places: Places) -> tuple[Plan, Preview]:
+    """The plan of a grid and what of it is there already; nothing is written, not even an empty cache."""
+    from benchkit import run
+    from benchkit.store.artifacts import ArtifactStore
+
+    plan = run.make_plan(grid, registry)
+    store = ArtifactStore(places.cache, create=False)
+    return plan, run.preview(plan, registry, run.model_of(grid), store)
+
+
+def preview_json(grid: Grid, seen: Preview) -> dict[str, Any]:
+    """A preview as plain data."""
+    return {
+        "title": grid.title,
+        "stages": {"pending": dict(seen.pending), "cached": dict(seen.cached)},
+        "forwards": {"total": seen.forwards, "pending": seen.pending_forwards},
+        "train_iterations": seen.train_iterations,
+        "cells": [_cell(planned) for planned in seen.cells],
+    }
+
+
+def _cell(planned: PlannedCell) -> dict[str, Any]:
+    cell = planned.cell
+    selector = next((getattr(part, "selector", None) for part in _parts(planned)), None)
+    return {
+        "training_set": cell.row,
+        "selector": None if selector is None else str(selector),
+        "detector": None if cell.detector is None else str(cell.detector),
+        "seed": cell.seed,
+        "state": "skipped" if planned.skip else "planned",
+        "reason": planned.skip,
+    }
+
+
+def _parts(planned: PlannedCell) -> Sequence[Any]:
+    training = planned.cell.training
+    return tuple(reversed(getattr(training, "parts", (training,))))
+
+
+def print_preview(grid: Grid, plan: Plan, seen: Preview) -> None:
+    """The plan for people: stages by kind, costs, rows, what is skipped."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=f"plan: {grid.title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("stage", "to run", "cached"):
+        table.add_column(header, justify="left" if header == "stage" else "right")
+    kinds = dict.fromkeys(type(stage).__name__.lower() for stage in plan.stages)
+    for kind in kinds:
+        table.add_row(kind, str(seen.pending.get(kind, 0)), str(seen.cached.get(kind, 0)))
+    table.add_section()
+    table.add_row("all", str(sum(seen.pending.values())), str(sum(seen.cached.values())))
+    screen = console()
+    screen.print(table)
+    planned = [cell for cell in seen.cells if not cell.skip]
+    rows = list(dict.fromkeys(cell.cell.row for cell in planned))
+    screen.print(f"denoiser forwards: {seen.pending_forwards:,} to run of {seen.forwards:,} (images)", markup=False)
+    screen.print(f"training iterations: {seen.train_iterations:,} to run", markup=False)
+    screen.print(f"cells: {len(planned)} ({', '.join(rows)})", markup=False)
+    for reason, count in _skips(seen.cells).items():
+        screen.print(f"skipped: {count} cells: {reason}", markup=False)
+
+
+def _skips(cells: Sequence[PlannedCell]) -> dict[str, int]:
+    reasons = [cell.skip for cell in cells if cell.skip]
+    return {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}

@@ -1,0 +1,114 @@
+"""`benchkit corrupt`: one image through one corruptor, to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchkit.cli.common import PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from benchkit.registry import Registry
+
+
+def corrupt(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image; its sides divide by the model's factor.")],
+    mask: Annotated[Path, typer.Option(metavar="MASK", help="An image of the same size; not black is selected.")],
+    corruptor: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The corruptor, such as gaussian:steps=20.")],
+    out: Annotated[Path, typer.Option(metavar="OUT.png", help="The corrupted image.")],
+    inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
+    model: Annotated[str, typer.Option(help="The checkpoint: a name, a folder or a repository id.")] = "portraits",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, with the image's file name.")] = 0,
+    caption: Annotated[str | None, typer.Option(help="What the image shows, in words.")] = None,
+    label: Annotated[str, typer.Option(help="The sheet's mask: image, as given; latent, the cells replaced.")] = "image",
+    sheet: Annotated[Path | None, typer.Option(metavar="SHEET.png", help="Before, mask, after in one row.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """Corrupt one image inside a mask.
+
+    The noise comes from the seed and the image's file name without its ending, as in a comparison from seed and id.
+    """
+    from benchkit.cli.pictures import save_image, side_by_side
+
+    if label not in ("image", "latent"):
+        raise BenchkitError(f"--label '{label}': choose image or latent")
+    before, marked = _inputs(image, mask)
+    _check_targets(image, mask, out, sheet)
+    work = _Work(before, marked, image.stem, caption, seed)
+    after, replaced = work.done(load_registry(plugin, plugin_folder, strict), corruptor, inverter, (model, device))
+    save_image(out, after, "--out")
+    if sheet is not None:
+        save_image(sheet, side_by_side(before, marked if label == "image" else replaced, after), "--sheet")
+
+
+def _inputs(image: Path, mask: Path) -> tuple[Image, NDArray[np.bool_]]:
+    from benchkit.cli.pictures import read_image, read_mask
+
+    before, marked = read_image(image), read_mask(mask)
+    size = (marked.shape[1], marked.shape[0])
+    if size != before.size:
+        raise BenchkitError(
+            f"mask '{mask}' is {size[0]}x{size[1]} pixels, image '{image}' is {before.size[0]}x{before.size[1]}: "
+            "they must be of one size"
+        )
+    if not marked.any():
+        raise BenchkitError(f"mask '{mask}' is empty: paint white what is to be corrupted")
+    return before, marked
+
+
+def _check_targets(image: Path, mask: Path, out: Path, sheet: Path | None) -> None:
+    from benchkit.cli.pictures import check_target
+
+    check_target(out, "--out")
+    if sheet is not None:
+        check_target(sheet, "--sheet")
+    read = {image.resolve(): "the image", mask.resolve(): "the mask"}
+    for option, path in (("--out", out), ("--sheet", sheet)):
+        if path is not None and path.resolve() in read:
+            raise BenchkitError(f"{option} '{path}' is {read[path.resolve()]} itself: name another file")
+    if sheet is not None and sheet.resolve() == out.resolve():
+        raise BenchkitError(f"--out and --sheet are the same file '{out}': name two")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One image and all that belongs to it."""
+
+    before: Image
+    marked: NDArray[np.bool_]
+    name: str
+    caption: str | None
+    seed: int
+
+    def done(
+        self, registry: Registry, corruptor: str, inverter: str, checkpoint: tuple[str, str]
+    ) -> tuple[Image, NDArray[np.bool_]]:
+        """The corrupted image, and the pixels of the latent cells that the mask selects."""
+        from PIL import Image
+
+        from benchkit import functional
+        from benchkit.api import Corruptor, Inverter
+        from benchkit.masks import to_image, to_latent
+        from benchkit.specs import Spec
+        from benchkit.stages.images import to_uint8
+
+        plugin = registry.make(Spec.parse("corruptor", corruptor), Corruptor)  # type: ignore[type-abstract]
+        way = registry.make(Spec.parse("inverter", inverter), Inverter)  # type: ignore[type-abstract]
+        backend = functional.load_backend(*checkpoint)
+        functional.check_divisible("the image", self.before.size, backend.factor)
+        images = functional.image_tensor([self.before], backend.factor)
+        masks = functional.mask_tensor(self.marked[None], images)
+        made = functional.corrupt(backend, images, masks, plugin, self.seed, way, [self.caption], [self.name])
+        replaced = to_image(to_latent(masks, backend.factor), backend.factor)[0].numpy()
+        return Image.fromarray(to_uint8(made)[0]), replaced

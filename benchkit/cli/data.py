@@ -1,0 +1,120 @@
+"""`benchkit data`: which datasets there are, and a dataset as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchkit.cli import progress
+from benchkit.cli.common import AsJson, PluginFiles, PluginFolders, Strict, console, load_registry, print_json
+from benchkit.errors import BenchkitError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy import ndarray
+
+    from benchkit.api import Dataset
+
+app = typer.Typer(help="Datasets.", rich_markup_mode=None)
+
+
+@app.command("list")
+def list_(
+    as_json: AsJson = False, plugin: PluginFiles = None, plugin_folder: PluginFolders = None, strict: Strict = False
+) -> None:
+    """List every dataset and its splits."""
+    registry = load_registry(plugin, plugin_folder, strict)
+    listed = []
+    for entry in registry.entries("dataset"):
+        reason = entry.cls.unavailable()
+        splits, reason = _splits(entry.cls()) if reason is None else ({}, reason)
+        autoencode = bool(getattr(entry.cls, "autoencode", False))
+        listed.append({"name": entry.name, "splits": splits, "autoencode": autoencode, "unavailable": reason})
+    if as_json:
+        print_json({"datasets": listed})
+    else:
+        _print_list(listed)
+
+
+def _splits(dataset: Any) -> tuple[dict[str, int], str | None]:
+    """A dataset's splits, or why they cannot be listed (its default folder is not there, say)."""
+    try:
+        return dict(dataset.splits()), None
+    except BenchkitError as error:
+        return {}, str(error)
+
+
+def _print_list(listed: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("dataset", "splits", "autoencoder pass"):
+        table.add_column(header, overflow="fold")
+    for one in listed:
+        splits = ", ".join(f"{name} {size:,}" for name, size in one["splits"].items())
+        words = "once, by benchkit" if one["autoencode"] else "as it is"
+        table.add_row(*map(Text, (one["name"], one["unavailable"] or splits, words)))
+    console().print(table)
+
+
+@app.command("export")
+def export(
+    dataset: Annotated[str, typer.Argument(metavar="NAME[:k=v,…]", help="The dataset.")],
+    split: Annotated[str, typer.Option(help="The split.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    count: Annotated[int | None, typer.Option(min=1, help="Only the first so many samples.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The dataset's images as they are, no autoencoder pass.")] = False,
+    model: Annotated[str, typer.Option(help="The checkpoint whose autoencoder they pass.")] = "portraits",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in DIR.")] = False,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """Write a split as images, masks, masks by kind, a manifest and a card.
+
+    Images of a dataset that no generator has decoded pass the checkpoint's autoencoder once, as in a comparison.
+    """
+    from benchkit.api import Dataset
+    from benchkit.cli.export import Export, target
+    from benchkit.specs import Spec
+
+    spec = Spec.parse("dataset", dataset)
+    registry = load_registry(plugin, plugin_folder, strict)
+    source = registry.make(spec, Dataset)  # type: ignore[type-abstract]
+    size = checked_size(dataset, source, split, count)
+    with target(out, force) as folder:
+        passed = _autoencoder(model, device) if source.autoencode and not raw else None
+        writing = Export(source, dataset, split, size, folder, None if passed is None else passed[0])
+        with progress.shown() as screen:
+            screen.start(size)
+            for _ in writing.run(None if passed is None else passed[1]):
+                screen.advance()
+                screen.note(f"export {split}")
+    print(f"{size} images of {dataset}/{split} in {out}")
+
+
+def checked_size(name: str, source: Dataset, split: str, count: int | None) -> int:
+    """How many samples are wanted; raises BenchkitError for an unknown split or more than it has."""
+    sizes = source.splits()
+    if split not in sizes:
+        raise UnknownNameError(f"split of dataset '{name}'", split, sizes)
+    if count is not None and count > sizes[split]:
+        raise BenchkitError(f"--count {count}: split '{split}' of '{name}' has {sizes[split]} samples")
+    return count or sizes[split]
+
+
+def _autoencoder(model: str, device: str) -> tuple[str, Callable[[ndarray], ndarray]]:
+    """The checkpoint's identity, and (N, H, W, 3) uint8 -> the same after one pass."""
+    from benchkit.functional import image_tensor, load_backend
+    from benchkit.stages.images import to_tensor, to_uint8
+
+    backend = load_backend(model, device)
+    return backend.identity, lambda images: to_uint8(
+        backend.autoencode(image_tensor(to_tensor(images), backend.factor))
+    )

@@ -1,0 +1,180 @@
+"""`benchkit doctor`: what is installed here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from benchkit.cli.common import AsJson, Cache, PluginFiles, PluginFolders, cache_root, console, load_registry, print_json
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from benchkit.registry import Registry
+
+DISTRIBUTION = "artifact-benchkit"
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def doctor(
+    cache: Cache = None, as_json: AsJson = False, plugin: PluginFiles = None, plugin_folder: PluginFolders = None
+) -> None:
+    """Look at the installation; exit code 1 if something that is needed is missing."""
+    registry = load_registry(plugin, plugin_folder)
+    facts, problems = examined(registry, cache_root(cache))
+    if as_json:
+        print_json({**facts, "problems": problems})
+    else:
+        _print(facts, problems)
+    if problems:
+        raise typer.Exit(1)
+
+
+def examined(registry: Registry, cache: Path) -> tuple[dict[str, Any], list[str]]:
+    """What there is, as plain data, and what is needed but missing: a line each, with its remedy."""
+    packages, problems = _packages()
+    devices, broken_torch = _devices() if packages.get("torch") else ({}, [])
+    folder, cache_problems = _cache(cache)
+    assets, missing_assets = _assets(registry)
+    facts = {
+        "benchkit": packages.pop(DISTRIBUTION, None),
+        "python": sys.version.split()[0],
+        "packages": packages,
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": devices.pop("threads", None),
+        "devices": devices,
+        "cache": folder,
+        "plugins": {f"{entry.kind} {entry.name}": _state(entry.cls.unavailable()) for entry in registry.entries()},
+        "broken_plugins": [f"{b.name} ({b.origin}): {b.reason}" for b in registry.broken],
+        "checkpoints": assets,
+    }
+    return facts, [*problems, *broken_torch, *cache_problems, *missing_assets]
+
+
+def _state(unavailable: str | None) -> str:
+    return "ready" if unavailable is None else f"cannot run here: {unavailable}"
+
+
+def _packages() -> tuple[dict[str, str | None], list[str]]:
+    """Installed versions of everything the distribution requires, and what is missing or of another version."""
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    try:
+        wanted = requires(DISTRIBUTION) or []
+        found: dict[str, str | None] = {DISTRIBUTION: version(DISTRIBUTION)}
+    except PackageNotFoundError:
+        return {DISTRIBUTION: None}, [f"{DISTRIBUTION} is not installed: pip install ."]
+    problems = []
+    for text in wanted:
+        if "extra ==" in text:
+            continue
+        requirement = text.partition(";")[0].strip()
+        name = _REQUIREMENT.match(requirement)[0]  # type: ignore[index]
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+            problems.append(f"package {name} is missing: pip install '{requirement}'")
+            continue
+        if not _satisfied(requirement, str(found[name])):
+            problems.append(f"package {name} is {found[name]}, needed is {requirement}: pip install '{requirement}'")
+    return found, problems
+
+
+def _satisfied(requirement: str, installed: str) -> bool:
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:  # it comes with several of the packages looked for, so this may be the time it is missing
+        return True
+    return Requirement(requirement).specifier.contains(installed, prereleases=True)
+
+
+def _devices() -> tuple[dict[str, Any], list[str]]:
+    """What torch can compute on; a problem if it cannot be imported."""
+    try:
+        import torch
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        return {}, [f"torch cannot be imported ({type(error).__name__}: {reason}): pip install --force-reinstall torch"]
+    devices: dict[str, Any] = {"cpu": "yes", "threads": torch.get_num_threads()}
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            memory = torch.cuda.get_device_properties(i).total_memory / 2**30
+            devices[f"cuda:{i}"] = f"{torch.cuda.get_device_name(i)}, {memory:.0f} GiB"
+    else:
+        devices["cuda"] = "no device" if torch.version.cuda else f"torch {torch.__version__} is built without it"
+    if torch.backends.mps.is_available():
+        devices["mps"] = "yes"
+    return devices, []
+
+
+def _cache(root: Path) -> tuple[dict[str, Any], list[str]]:
+    """The cache folder: its size, and whether it can be written and read by this version; nothing is created."""
+    from benchkit.store.artifacts import ArtifactStore
+
+    facts: dict[str, Any] = {"folder": str(root), "exists": root.is_dir()}
+    nearest = next((folder for folder in (root, *root.absolute().parents) if folder.exists()), root)
+    facts["writable"] = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    if not facts["writable"]:
+        return facts, [f"the cache {root} cannot be written: set BENCHKIT_CACHE to a folder of yours"]
+    try:
+        store = ArtifactStore(root, create=False)
+        sizes = [artifact.size for artifact in store.ls()]
+    except BenchkitError as error:
+        return facts, [str(error)]
+    return {**facts, "artifacts": len(sizes), "bytes": sum(sizes)}, []
+
+
+def _assets(registry: Registry) -> tuple[dict[str, str], list[str]]:
+    """The checkpoints that ship with the package."""
+    from benchkit.diffusion import checkpoint
+
+    found: dict[str, str] = {}
+    problems = []
+    for name in sorted({"portraits", *checkpoint.embedded_names()}):
+        try:
+            found[name] = checkpoint.find(name).identity
+        except BenchkitError as error:
+            found[name] = "missing"
+            problems.append(f"embedded checkpoint '{name}' ({error}): reinstall with pip install --force-reinstall .")
+    return found, problems
+
+
+def _print(facts: dict[str, Any], problems: list[str]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _lines(facts):
+        table.add_row(Text(name), Text(value))
+    screen = console()
+    screen.print(table)
+    for problem in problems:
+        screen.print(Text(f"missing: {problem}"))
+    screen.print("something that is needed is missing" if problems else "all that is needed is there")
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    cache = facts["cache"]
+    size = f", {cache['artifacts']} artifacts, {cache['bytes'] / 2**20:.1f} MiB" if "bytes" in cache else ""
+    words = "writable" if cache["writable"] else "not writable"
+    lines = [
+        ("benchkit", f"{facts['benchkit'] or 'not installed'}, python {facts['python']}"),
+        ("packages", ", ".join(f"{name} {version or 'missing'}" for name, version in facts["packages"].items())),
+        ("cores", f"{facts['cores']}, torch uses {facts['threads'] or '?'} threads"),
+        ("devices", ", ".join(f"{name}: {value}" for name, value in facts["devices"].items())),
+        ("cache", f"{cache['folder']} ({words if cache['exists'] else f'not there yet, {words}'}{size})"),
+        ("checkpoints", ", ".join(f"{name} {state[:12]}" for name, state in facts["checkpoints"].items())),
+    ]
+    for name, state in facts["plugins"].items():
+        lines += [("plugin", f"{name}: {state}")] if state != "ready" else []
+    ready = [name for name, state in facts["plugins"].items() if state == "ready"]
+    lines.append(("plugins", ", ".join(ready)))
+    return [*lines, *(("left out", text) for text in facts["broken_plugins"])]

@@ -1,0 +1,143 @@
+"""The entry point: the commands put together, and every way they can end turned into a line and an exit code.
+
+0 done; 1 a fault of the suite's own; 2 bad input; 3 some cells failed; 130 interrupted; 141 the reader went away.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from benchkit.cli import compare, corrupt, data, doctor, leaderboard, plugins
+from benchkit.cli.common import debugging, log_file, logging_to_file, settings, tell
+from benchkit.errors import BenchkitError
+
+INTERRUPTED, BROKEN_PIPE = 130, 141
+
+app = typer.Typer(
+    name="benchkit",
+    help="Compare methods that make artifacts in clean images, by what detectors learn from them.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("compare")(compare.compare)
+app.command("corrupt")(corrupt.corrupt)
+app.add_typer(plugins.app, name="plugins")
+app.add_typer(data.app, name="data")
+app.add_typer(leaderboard.app, name="leaderboard")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"benchkit {version('artifact-benchkit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show full tracebacks (or set BENCHKIT_DEBUG=1).")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    settings.debug = debug
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: this process's) and return its exit code; never raises."""
+    settings.debug, settings.cache = False, None
+    _never_fail_to_print()
+    try:
+        with logging_to_file():
+            return _run(list(sys.argv[1:] if arguments is None else arguments) or ["--help"])
+    except KeyboardInterrupt:
+        return _interrupted()
+    except BrokenPipeError:
+        _drop_output()
+        return BROKEN_PIPE
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        # Outside of standalone mode usage errors are raised, and what a command exits with is returned.
+        code = typer.main.get_command(app).main(arguments, "benchkit", standalone_mode=False)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except typer.Abort:
+        return _interrupted()
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, BrokenPipeError):  # typer and rich have met it first
+            return BROKEN_PIPE
+        return stopped.code if isinstance(stopped.code, int) else 1
+    except BenchkitError as error:
+        return _refused(str(error))
+    except Exception as error:
+        if hasattr(error, "format_message"):
+            return _refused(_usage(error))
+        return _fault(error)
+    return _interrupted() if code == INTERRUPTED else int(code or 0)
+
+
+def _refused(message: str) -> int:
+    if debugging():
+        traceback.print_exc()
+    tell(f"error: {message}")
+    return 2
+
+
+def _usage(error: Exception) -> str:
+    """What is wrong with the command line, and where its help is."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "benchkit"
+    return f"{error.format_message().rstrip('.')} (see '{path} --help')"  # type: ignore[attr-defined]
+
+
+def _fault(error: Exception) -> int:
+    where = "the traceback is above"
+    if debugging():
+        traceback.print_exc()
+    else:
+        where = f"the traceback is in {_logged()}"
+    tell(f"error: {type(error).__name__}: {error} (not your mistake: {where})")
+    return 1
+
+
+def _logged() -> str:
+    try:
+        file = log_file()
+        with file.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(traceback.format_exc())
+    except (OSError, BenchkitError):
+        return "no file, for none can be written: run it again with 'benchkit --debug'"
+    return str(file)
+
+
+def _interrupted() -> int:
+    tell("interrupted; what is finished is kept: the same command goes on from there")
+    return INTERRUPTED
+
+
+def _never_fail_to_print() -> None:
+    """A terminal that knows no Greek, or a file name that is no text, is no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Whoever read our output has gone: keep the interpreter's own flush at exit quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""`benchkit plugins`: what there is, and what its parameters are."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchkit.cli.common import AsJson, PluginFiles, PluginFolders, Strict, console, load_registry, print_json
+from benchkit.errors import BenchkitError, UnknownNameError
+
+if TYPE_CHECKING:
+    from benchkit.api import Plugin
+    from benchkit.registry import Broken, Entry, Registry
+
+app = typer.Typer(help="Corruptors, selectors, detectors, inverters and datasets.", rich_markup_mode=None)
+
+
+@app.command("list")
+def list_(
+    as_json: AsJson = False, plugin: PluginFiles = None, plugin_folder: PluginFolders = None, strict: Strict = False
+) -> None:
+    """List every plugin, and those that cannot be used, with the reason."""
+    registry = load_registry(plugin, plugin_folder, strict)
+    if as_json:
+        plugins = [described(entry) for entry in registry.entries()]
+        print_json({"plugins": plugins, "broken": [_broken(broken) for broken in registry.broken]})
+        return
+    _print_list(registry)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin's name.")],
+    kind: Annotated[str | None, typer.Option(help="Its kind, where several kinds have that name.")] = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """Show one plugin: what it does, its parameters, where it comes from."""
+    entry = found(load_registry(plugin, plugin_folder, strict), name, kind)
+    facts = described(entry)
+    if as_json:
+        print_json(facts)
+    else:
+        _print_one(facts)
+
+
+def found(registry: Registry, name: str, kind: str | None) -> Entry:
+    """The one plugin of that name; raises BenchkitError if there is none, or several of different kinds."""
+    from benchkit.registry import KINDS
+
+    if kind is not None and kind not in KINDS:
+        raise UnknownNameError("kind of plugin", kind, KINDS)
+    if kind is not None:
+        return registry.entry(kind, name)
+    matches = [entry for entry in registry.entries() if entry.name == name]
+    if len(matches) > 1:
+        kinds = " or ".join(f"--kind {entry.kind}" for entry in matches)
+        raise BenchkitError(f"several plugins are called '{name}': add {kinds}")
+    if not matches:
+        for broken in registry.broken:
+            if name in (broken.name, broken.name.rpartition(".")[2].replace("_", "-")):
+                raise BenchkitError(f"plugin '{name}' ({broken.origin}) was left out: {broken.reason}")
+        raise UnknownNameError("plugin", name, {entry.name for entry in registry.entries()})
+    return matches[0]
+
+
+def described(entry: Entry) -> dict[str, Any]:
+    """A plugin as plain data."""
+    return {
+        "kind": entry.kind,
+        "name": entry.name,
+        "doc": inspect.cleandoc(entry.cls.__doc__ or ""),
+        "parameters": parameters_of(entry.cls),
+        "origin": entry.origin,
+        "version": entry.version,
+        "source_hash": entry.source_hash,
+        "unavailable": entry.cls.unavailable(),
+    }
+
+
+def parameters_of(cls: type[Plugin]) -> list[dict[str, Any]]:
+    """name, type, default, range and meaning of every parameter, as declared."""
+    from typing import get_type_hints
+
+    from benchkit.registry import parameters
+
+    hints = get_type_hints(cls)
+    return [
+        {
+            "name": field.name,
+            "type": getattr(hints[field.name], "__name__", str(hints[field.name])),
+            "default": field.default if isinstance(field.default, bool | int | float | str | None) else str(field.default),
+            "range": allowed(field.metadata.get("bounds") or {}, field.metadata.get("choices")),
+            "doc": field.metadata.get("doc", ""),
+        }
+        for field in parameters(cls)
+    ]
+
+
+def allowed(bounds: dict[str, float], choices: Any) -> str:
+    """Bounds and choices in words: `>= 0, < 1`, `a, b or c`, or nothing where all of the type is allowed."""
+    if choices:
+        *first, last = map(str, choices)
+        return f"{', '.join(first)} or {last}" if first else last
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    return ", ".join(f"{signs[name]} {value}" for name, value in bounds.items())
+
+
+def _broken(broken: Broken) -> dict[str, str]:
+    return {"name": broken.name, "origin": broken.origin, "reason": broken.reason}
+
+
+def _print_list(registry: Registry) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("kind", "name", "parameters", "origin", "what it does"):
+        table.add_column(header, overflow="fold")
+    last = None
+    for entry in registry.entries():
+        if last not in (None, entry.kind):
+            table.add_section()
+        names = ", ".join(f"{p['name']}={_word(p['default'])}" for p in parameters_of(entry.cls))
+        first = inspect.cleandoc(entry.cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        kind = "" if entry.kind == last else entry.kind
+        table.add_row(*map(Text, (kind, entry.name, names, _origin(entry.origin, entry.version), first)))
+        last = entry.kind
+    screen = console()
+    screen.print(table)
+    for broken in registry.broken:
+        screen.print(Text(f"left out: {broken.name} ({broken.origin}): {broken.reason}"))
+
+
+def _print_one(facts: dict[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = console()
+    screen.print(Text(f"{facts['kind']} {facts['name']}", style="bold"))
+    screen.print(Text(facts["doc"]))
+    if facts["parameters"]:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for header in ("parameter", "type", "default", "range", "meaning"):
+            table.add_column(header, overflow="fold")
+        for one in facts["parameters"]:
+            cells = (one["name"], one["type"], _word(one["default"]), one["range"] or "any", one["doc"])
+            table.add_row(*map(Text, cells))
+        screen.print(table)
+    else:
+        screen.print("no parameters")
+    screen.print(Text(f"origin: {_origin(facts['origin'], facts['version'])}"))
+    screen.print(Text(f"source: sha256 {facts['source_hash']}"))
+    if facts["unavailable"]:
+        screen.print(Text(f"cannot run here: {facts['unavailable']}"))
+
+
+def _origin(origin: str, version: str | None) -> str:
+    return f"{origin} {version}" if version else origin
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,107 @@
+"""Progress of long work on stderr: a bar on a terminal, now and then a plain line elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from benchkit.cli.common import console, one_line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+#: Seconds between plain lines about one kind of work.
+EVERY = 5.0
+
+
+class Progress(Protocol):
+    """Hears how many pieces of work there are, what is being done, and that a piece is done."""
+
+    def start(self, total: int) -> None:
+        """There are `total` pieces."""
+        ...
+
+    def note(self, text: str) -> None:
+        """This is being done now; the first word is the kind of work."""
+        ...
+
+    def advance(self) -> None:
+        """One more piece is done."""
+        ...
+
+
+class Bar:
+    """A rich progress bar; see `Progress`."""
+
+    def __init__(self, bar: RichProgress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("planning", total=None)
+
+    def start(self, total: int) -> None:
+        """Show done/total from now on."""
+        self._bar.update(self._task, total=total, completed=0)
+
+    def note(self, text: str) -> None:
+        """Show what is being done."""
+        self._bar.update(self._task, description=one_line(text))
+
+    def advance(self) -> None:
+        """Move on by one."""
+        self._bar.advance(self._task)
+
+
+class Lines:
+    """A line for every kind of work as it begins, and one every few seconds; see `Progress`."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+        self._kinds: set[str] = set()
+        self._done = self._total = 0
+
+    def start(self, total: int) -> None:
+        """Count from zero."""
+        self._done, self._total = 0, total
+
+    def note(self, text: str) -> None:
+        """Print the line if its kind is new or the last one is some time ago."""
+        kind, now = text.partition(" ")[0], time.monotonic()
+        if kind in self._kinds and now - self._last < EVERY:
+            return
+        self._kinds.add(kind)
+        self._last = now
+        width = len(str(self._total))
+        print(f"[{self._done:{width}}/{self._total}] {clock(now - self._began)} {one_line(text)}", file=sys.stderr)
+
+    def advance(self) -> None:
+        """Count one more."""
+        self._done += 1
+
+
+@contextmanager
+def shown() -> Iterator[Progress]:
+    """The progress that suits stderr; the bar is gone when the work is over."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield Lines()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    # Text that comes from plugins is no markup.
+    columns = (
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=screen, transient=True) as bar:
+        yield Bar(bar)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

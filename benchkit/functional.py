@@ -1,0 +1,352 @@
+"""The Python API: load a checkpoint, invert, corrupt, compare. Importing it loads no torch.
+
+Images are PIL images of one size, or a float tensor (N, 3, H, W) in [0, 1]; masks bool (N, H, W); captions strings or
+None. Images pass in chunks of benchkit.specs.CHUNK, so that a result does not depend on how many were given at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from benchkit.api import Corruptor, Inverter, LatentContext, LatentCorruptor, PixelContext, PixelCorruptor, Plugin
+from benchkit.errors import BenchkitError
+from benchkit.registry import Registry, validated
+from benchkit.specs import CHUNK, Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from benchkit.api import Noise
+    from benchkit.diffusion.backend import DiffusionBackend
+    from benchkit.grid import Grid
+    from benchkit.run import Outcome
+
+    Images = Sequence[Image] | Tensor
+    Masks = Tensor | np.ndarray
+
+P = TypeVar("P", bound=Plugin)
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(?::(\d+))?")
+
+
+def resolve_device(name: str = "auto") -> str:
+    """The torch device meant by auto, cpu, cuda, cuda:N or mps; auto is cuda where there is one, else cpu.
+
+    A torch that was built for the CPU alone is not imported for it. Raises BenchkitError for other names, and for a
+    device that is not there.
+    """
+    match = _DEVICE.fullmatch(name)
+    if not match:
+        raise BenchkitError(f"unknown device '{name}': choose auto, cpu, cuda, cuda:N or mps")
+    if name == "cpu" or (name == "auto" and not _built_for_gpus()):
+        return "cpu"
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    there = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
+    if not there or int(match[1] or 0) >= max(1, torch.cuda.device_count()):
+        raise BenchkitError(f"device '{name}' is not available to torch {torch.__version__}: choose auto or cpu")
+    return name
+
+
+def _built_for_gpus() -> bool:
+    """Whether the installed torch may know CUDA or ROCm: read from its version file, without importing it."""
+    spec = find_spec("torch")
+    try:
+        text = Path(str(spec and spec.origin)).with_name("version.py").read_text(encoding="utf-8")
+    except OSError:
+        return True
+    return not all(re.search(rf"^{name}\b[^=\n]*= None$", text, re.MULTILINE) for name in ("cuda", "hip"))
+
+
+def load_backend(
+    name_or_path: str | Path = "portraits", device: str = "auto", *, dtype: torch.dtype | None = None, steps: int = 50
+) -> DiffusionBackend:
+    """Load an embedded checkpoint by name, a folder in diffusers' layout, or a Hugging Face repo id.
+
+    device: see `resolve_device`. dtype: of the networks, float32 unless given. steps: of the DDIM schedule. Raises
+    BenchkitError in one line when the checkpoint cannot be used.
+    """
+    import torch
+
+    from benchkit.diffusion.backend import DiffusionBackend
+
+    return DiffusionBackend.load(name_or_path, resolve_device(device), dtype or torch.float32, steps)
+
+
+def invert(
+    backend: DiffusionBackend,
+    images: Images,
+    steps: int,
+    inverter: str | Spec | Inverter = "renoise",
+    renoise_steps: int | None = None,
+    captions: Sequence[str | None] | None = None,
+    seed: int = 0,
+    ids: Sequence[str] | None = None,
+) -> Tensor:
+    """The inversion trajectory z_0 ... z_steps of images: (steps + 1, N, C, h, w) float32, on the backend's device.
+
+    renoise_steps: the inverter's `iterations` (ReNoise's R), its own where None. seed, ids: of the noise that some
+    inverters draw; ids default to "0", "1", ... Raises BenchkitError for unusable arguments.
+    """
+    import torch
+
+    plugin = _inverter(inverter, renoise_steps)
+    backend.schedule.check_level(_integer("steps", steps))
+    pixels = image_tensor(images, backend.factor)
+    parts = []
+    for rows, texts, rng in _chunks(len(pixels), captions, seed, ids):
+        z_0 = backend.encode(pixels[rows])
+        parts.append(torch.stack(_trajectory(backend, plugin, z_0, backend.embed(texts), rng, steps)))
+    return torch.cat(parts, dim=1)
+
+
+def corrupt(
+    backend: DiffusionBackend,
+    images: Images,
+    masks: Masks,
+    corruptor: str | Spec | Corruptor,
+    seed: int = 0,
+    inverter: str | Spec | Inverter = "renoise",
+    captions: Sequence[str | None] | None = None,
+    ids: Sequence[str] | None = None,
+) -> Tensor:
+    """Images corrupted inside their masks (eq. 5), resampled (eq. 6) and decoded: (N, 3, H, W) float32 in [0, 1].
+
+    corruptor, inverter: `NAME:key=value`, a Spec or a plugin. ids: names of the images, of which with the seed their
+    noise is made; they default to "0", "1", ... An image whose mask is empty makes the round trip alone. Raises
+    BenchkitError for unusable arguments, PluginError for a plugin that breaks its contract.
+    """
+    import torch
+
+    plugin, way = _plugin("corruptor", corruptor, Corruptor), _inverter(inverter, None)  # type: ignore[type-abstract]
+    if isinstance(plugin, LatentCorruptor):
+        backend.schedule.check_level(plugin.steps)
+    pixels = image_tensor(images, backend.factor)
+    regions = mask_tensor(masks, pixels)
+    parts = []
+    for rows, texts, rng in _chunks(len(pixels), captions, seed, ids):
+        if isinstance(plugin, LatentCorruptor):
+            parts.append(_corrupt_latents(backend, plugin, way, (pixels[rows], regions[rows]), texts, rng))
+        else:
+            pixel = cast(PixelCorruptor, plugin)
+            parts.append(_corrupt_pixels(backend, pixel, (pixels[rows], regions[rows]), texts, rng))
+    return torch.cat(parts)
+
+
+def compare(
+    preset: str | Path | Grid = "quick",
+    out: str | Path | None = None,
+    *,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Run a comparison: a preset's name, a YAML file or a Grid; finished stages are taken from the cache.
+
+    out: folder of the report, none is written without it. cache: folder of artifacts and rows, by default the user's.
+    plugins: files of further plugins. progress: told what is being done. Raises BenchkitError for mistakes in it.
+    """
+    from benchkit import run
+    from benchkit.grid import Grid, load_grid
+
+    grid = preset if isinstance(preset, Grid) else load_grid(str(preset))
+    registry = Registry.load(files=[Path(file) for file in plugins])
+    chosen = {} if cache is None else {"cache": Path(cache)}
+    places = run.Places(out=None if out is None else Path(out), **chosen)
+    return run.compare(grid, registry, places, device=resolve_device(device), progress=progress)
+
+
+def image_tensor(images: Images, factor: int) -> Tensor:
+    """Images as a float32 tensor (N, 3, H, W) in [0, 1], on the device they came from.
+
+    Raises BenchkitError for other types, shapes and ranges, for images of several sizes, and for sides that `factor`
+    does not divide.
+    """
+    import torch
+
+    tensor = images if isinstance(images, torch.Tensor) else _from_pil(images)
+    if tensor.ndim != 4 or tensor.shape[1] != 3 or not len(tensor):
+        raise BenchkitError(f"images of shape {tuple(tensor.shape)}: (N, 3, H, W) with N >= 1 is wanted")
+    if not tensor.is_floating_point():
+        raise BenchkitError(f"images of {_short(tensor.dtype)}: floats in [0, 1] are wanted (divide bytes by 255)")
+    check_divisible("images", (tensor.shape[3], tensor.shape[2]), factor)
+    low, high = float(tensor.min()), float(tensor.max())
+    if not (low >= 0 and high <= 1):
+        raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: [0, 1] is wanted")
+    return tensor.detach().float()
+
+
+def check_divisible(what: str, size: tuple[int, int], factor: int) -> None:
+    """Raise BenchkitError, saying the nearest sizes, unless `factor` divides width and height."""
+    if any(side % factor or not side for side in size):
+        smaller = [max(factor, side // factor * factor) for side in size]
+        larger = [-(-side // factor) * factor for side in size]
+        near = " or ".join(dict.fromkeys(f"{w}x{h}" for w, h in (smaller, larger)))
+        raise BenchkitError(
+            f"{what}: {size[0]}x{size[1]} pixels (width x height) do not divide by {factor}: crop or resize to {near}"
+        )
+
+
+def mask_tensor(masks: Masks, images: Tensor) -> Tensor:
+    """Masks as a bool tensor (N, H, W) beside their images; raises BenchkitError for another shape or type."""
+    import torch
+
+    tensor = masks if isinstance(masks, torch.Tensor) else _from_numpy(masks)
+    wanted = (len(images), *images.shape[2:])
+    if tuple(tensor.shape) != wanted:
+        raise BenchkitError(f"masks of shape {tuple(tensor.shape)}: these images need {wanted}")
+    if tensor.dtype != torch.bool:
+        raise BenchkitError(f"masks of {_short(tensor.dtype)}: bool is wanted (mask != 0)")
+    return tensor.cpu()
+
+
+def _from_pil(images: Any) -> Tensor:
+    import numpy as np
+    from PIL import Image
+
+    from benchkit.stages.images import to_tensor
+
+    if not isinstance(images, list | tuple) or not all(isinstance(image, Image.Image) for image in images):
+        kind = type(images).__name__
+        raise BenchkitError(f"images are a list of PIL images or a float tensor (N, 3, H, W), not this {kind}")
+    if not images:
+        raise BenchkitError("no images were given")
+    sizes = sorted({image.size for image in images})
+    if len(sizes) > 1:
+        raise BenchkitError(f"images of several sizes ({sizes[0]} and {sizes[1]}): resize them to one")
+    return to_tensor(np.stack([np.asarray(image.convert("RGB")) for image in images]))
+
+
+def _from_numpy(masks: Any) -> Tensor:
+    import numpy as np
+    import torch
+
+    if not isinstance(masks, np.ndarray):
+        raise BenchkitError(f"masks are a bool tensor or array (N, H, W), not this {type(masks).__name__}")
+    return torch.from_numpy(np.ascontiguousarray(masks)) if masks.dtype == bool else torch.from_numpy(masks.copy())
+
+
+def _trajectory(
+    backend: DiffusionBackend, inverter: Inverter, z_0: Tensor, condition: Tensor, rng: Noise, steps: int
+) -> list[Tensor]:
+    from benchkit.diffusion.inverters import trajectory
+
+    def predict(z: Tensor, t: int) -> Tensor:
+        return backend.predict(z, t, condition)
+
+    return [z_0, *trajectory(inverter, predict, backend.schedule, z_0, rng, None, steps)]
+
+
+def _corrupt_latents(
+    backend: DiffusionBackend,
+    corruptor: LatentCorruptor,
+    inverter: Inverter,
+    marked: tuple[Tensor, Tensor],
+    captions: tuple[str | None, ...],
+    rng: Noise,
+) -> Tensor:
+    """One chunk of (images, masks), as the stage `Corrupt` makes it."""
+    from benchkit.diffusion.resample import corrupt_and_resample
+    from benchkit.masks import to_latent
+
+    images, masks = marked
+    z_0, condition = backend.encode(images), backend.embed(captions)
+    z_t = _trajectory(backend, inverter, z_0, condition, rng, corruptor.steps)[-1].clone()
+    at = LatentContext(
+        z_t=z_t,
+        z_0=z_0,
+        mask=to_latent(masks, backend.factor).to(z_0.device),
+        alpha_bar=backend.schedule.alpha_bar[corruptor.steps],
+        image_side=max(masks.shape[1:]),
+        captions=captions,
+        rng=rng,
+    )
+    (z,) = corrupt_and_resample(backend.predict, backend.schedule, [corruptor], at, condition, CHUNK)
+    return backend.decode(z)
+
+
+def _corrupt_pixels(
+    backend: DiffusionBackend,
+    corruptor: PixelCorruptor,
+    marked: tuple[Tensor, Tensor],
+    captions: tuple[str | None, ...],
+    rng: Noise,
+) -> Tensor:
+    """One chunk of (images, masks), as the stage `CorruptPixels` makes it."""
+    from benchkit.diffusion.checks import call
+    from benchkit.masks import blend
+
+    images, mask = marked[0].cpu(), marked[1][:, None]
+    at = PixelContext(images.clone(), mask.clone(), captions, rng)
+    inside = call(corruptor, lambda: corruptor.corrupt(at), like=images)
+    return backend.autoencode(blend(images, inside.clamp(0, 1), mask))
+
+
+def _chunks(
+    count: int, captions: Sequence[str | None] | None, seed: int, ids: Sequence[str] | None
+) -> Iterator[tuple[slice, tuple[str | None, ...], Noise]]:
+    from benchkit.diffusion.noise import ImageNoise
+
+    names = _texts("ids", ids, [str(i) for i in range(count)])
+    texts = _texts("captions", captions, [None] * count)
+    _integer("seed", seed)
+    for start in range(0, count, CHUNK):
+        rows = slice(start, min(start + CHUNK, count))
+        yield rows, tuple(texts[rows]), ImageNoise(seed, [str(name) for name in names[rows]])
+
+
+def _texts(what: str, given: Sequence[str | None] | None, default: Sequence[str | None]) -> Sequence[str | None]:
+    if given is None:
+        return default
+    if isinstance(given, str) or len(given) != len(default):
+        count = "one text" if isinstance(given, str) else str(len(given))
+        raise BenchkitError(f"{what}: {count} for {len(default)} images; give a list with one for each")
+    return list(given)
+
+
+def _integer(what: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BenchkitError(f"{what}={value!r}: a whole number is wanted")
+    return value
+
+
+def _inverter(inverter: str | Spec | Inverter, renoise_steps: int | None) -> Inverter:
+    plugin = _plugin("inverter", inverter, Inverter)  # type: ignore[type-abstract]
+    if renoise_steps is None:
+        return plugin
+    values = {f.name: getattr(plugin, f.name) for f in fields(plugin)}  # type: ignore[arg-type]
+    if "iterations" not in values:
+        raise BenchkitError(f"inverter '{plugin.name}' has no renoise iterations: leave renoise_steps out")
+    spec = Spec.of("inverter", plugin.name, **{**values, "iterations": renoise_steps})
+    return type(plugin)(**validated(type(plugin), spec))
+
+
+def _plugin(kind: str, wanted: Any, base: type[P]) -> P:
+    if isinstance(wanted, base):
+        return wanted
+    if not isinstance(wanted, str | Spec):
+        raise BenchkitError(f"a {kind} is NAME:key=value, a Spec or a plugin, not this {type(wanted).__name__}")
+    spec = Spec.parse(kind, wanted) if isinstance(wanted, str) else wanted
+    if spec.kind != kind:
+        raise BenchkitError(f"{spec.kind} '{spec}' stands where a {kind} is wanted")
+    return _registry().make(spec, base)
+
+
+@cache
+def _registry() -> Registry:
+    return Registry.load()
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,162 @@
+"""Boards beside the paper: the same methods' figures on different data, whose order alone can be compared."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from benchkit.report.board import MISSING_ROWS, SCHEMA, TRIVIAL, plain_records
+from benchkit.report.leaderboard import Line, PaperLine, RunLine, paper_lines
+from benchkit.report.sheet import Cell, Column, Group, Sheet
+from benchkit.report.text import MISSING, bare, bracketed, known, listed, one_line, percent, plain_number
+
+NOT_RUN = "not run"
+_LABELS = ("run", "test_set", "detector", "selector", "training_set", "steps", "state", "seeds")
+_FIGURES = ("artifact_iou", "artifact_iou_low", "artifact_iou_high")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Lines of boards beside the paper's.
+
+    frame: a line per line of a board, then the paper's that no board has. run, test_set, detector, selector,
+    training_set, steps, state, seeds; artifact_iou with _low and _high in [0, 1]; for each of the paper's datasets
+    paper:NAME (its figure in [0, 1]), order:NAME and paper_order:NAME: the place of the line, here and in the paper,
+    among the lines of its run, test set and detector that both have.
+    """
+
+    frame: pd.DataFrame
+    datasets: tuple[str, ...]
+    paper_test_set: str
+
+    @property
+    def caption(self) -> str:
+        """What may be compared and what not."""
+        ours = listed(str(name) for name in self.frame["test_set"] if known(name))
+        return (
+            f"Different data: figures here are measured on {ours or 'no test set'}, the paper's on "
+            f"{self.paper_test_set}, after training on other images with another budget. Compare the order of methods, "
+            "never the values. The paper prints 'mIoU'; that it means artifact IoU is inferred from its values."
+        )
+
+    @property
+    def agreement(self) -> tuple[str, ...]:
+        """For each run, detector and dataset of the paper: how many pairs of methods stand in the same order."""
+        told = []
+        for (run, _, detector), lines in self.frame.groupby(["run", "test_set", "detector"], sort=False):
+            for name in self.datasets:
+                matched = lines.dropna(subset=[f"order:{name}"])
+                same, pairs = _same_order(matched["artifact_iou"].to_list(), matched[f"paper:{name}"].to_list())
+                if pairs:
+                    told.append(
+                        f"{one_line(run)}, {one_line(detector)}, paper's {name}: {same} of {pairs} pairs of methods in "
+                        "the same order, whether or not their difference is beyond chance."
+                    )
+        return tuple(told)
+
+    def sheet(self) -> Sheet:
+        """The comparison as a table for people."""
+        columns = [
+            Column("method", text=True),
+            Column("selector", text=True, vital=2),
+            Column("artifact IoU here\n[95 % interval]"),
+        ]
+        for name in self.datasets:
+            columns += [Column(f"paper,\n{one_line(name)}"), Column("order here\n/ paper", vital=1)]
+        groups = [
+            Group(self._heading(*key), tuple(self._row(line) for line in lines.to_dict("records")))
+            for key, lines in self.frame.groupby(["run", "test_set", "detector"], sort=False, dropna=False)
+        ]
+        title = "Beside the paper"
+        return Sheet(title, tuple(columns), tuple(groups), (one_line(self.caption), *self.agreement))
+
+    def _heading(self, run: Any, test_set: Any, detector: Any) -> str:
+        name = one_line(bare(detector)) if known(detector) else "no detector"
+        if not known(run):
+            return f"{name}, in the paper only"
+        runs = self.frame["run"].dropna().nunique()
+        return f"{name}, run {one_line(run)} on {one_line(test_set)}" if runs > 1 else name
+
+    def _row(self, line: Mapping[Any, Any]) -> tuple[Cell, ...]:
+        figure = bracketed(*(percent(line[name]) for name in _FIGURES)) if line["seeds"] else str(line["state"])
+        cells = [
+            Cell(one_line(line["training_set"])),
+            Cell(one_line(bare(line["selector"])) if known(line["selector"]) else MISSING),
+            Cell(figure, line["artifact_iou"]),
+        ]
+        for name in self.datasets:
+            here, there = (plain_number(line[f"{order}:{name}"]) for order in ("order", "paper_order"))
+            orders = MISSING if MISSING in (here, there) else f"{here} / {there}"
+            cells += [Cell(percent(line[f"paper:{name}"]), line[f"paper:{name}"]), Cell(orders)]
+        return tuple(cells)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        rows = [{"schema": SCHEMA, **row} for row in plain_records(self.frame)]
+        return {"schema": SCHEMA, "caption": self.caption, "agreement": list(self.agreement), "rows": rows}
+
+
+def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Comparison:
+    """Lines of boards beside the paper's: those among `lines`, else `paper`, else those that ship with benchkit.
+
+    A method is matched by the bare names of training set, selector and detector and by its steps. Of the paper's
+    methods that no board has, those of the boards' detectors are listed too; all of them where there is no board.
+    """
+    lines = list(lines)
+    own = [line for line in lines if isinstance(line, RunLine) and line.group != TRIVIAL]
+    reported = [line for line in lines if isinstance(line, PaperLine)] or list(
+        paper_lines() if paper is None else paper
+    )
+    figures: dict[Any, dict[str | None, float]] = defaultdict(dict)
+    for line in reported:
+        figures[line.method].setdefault(line.dataset, round(line.value / 100, 6))
+    datasets = tuple(dict.fromkeys(line.dataset for line in reported if line.dataset is not None))
+    records = [_record(line, figures.get(line.method, {}), datasets) for line in own]
+    detectors = {line.method[-1] for line in own}
+    absent = [m for m in figures if m not in {o.method for o in own} and (not own or m[-1] in detectors)]
+    records += [_absent(method, figures[method], datasets) for method in absent]
+    names = [*_LABELS, *_FIGURES, *(f"{kind}:{d}" for d in datasets for kind in ("paper", "order", "paper_order"))]
+    frame = pd.DataFrame(records, columns=names)
+    frame = frame.astype({name: float for name in (*_FIGURES, *names[len(_LABELS) + len(_FIGURES) :])})
+    return Comparison(_with_orders(frame, datasets), datasets, listed(line.test_set for line in reported))
+
+
+def _record(line: RunLine, paper: Mapping[str | None, float], datasets: Sequence[str]) -> dict[str, Any]:
+    own = {name: getattr(line, name) for name in (*_LABELS, *_FIGURES) if name != "steps"}
+    shown = {**own, "steps": line.depth}
+    if line.group == MISSING_ROWS:
+        shown |= dict.fromkeys(_FIGURES)
+    # What was trained on no data set but the labelled images (human) stands beside every data set.
+    return shown | {f"paper:{name}": paper.get(name, paper.get(None)) for name in datasets}
+
+
+def _absent(method: tuple[Any, ...], paper: Mapping[str | None, float], datasets: Sequence[str]) -> dict[str, Any]:
+    name, steps, selector, detector = method
+    training_set = name if steps is None else f"{name}:steps={steps}"
+    labels = {"training_set": training_set, "steps": steps, "selector": selector, "detector": detector}
+    figures = {f"paper:{name}": paper.get(name, paper.get(None)) for name in datasets}
+    return {**labels, "state": NOT_RUN, "seeds": 0, **figures}
+
+
+def _with_orders(frame: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
+    """Fills the order columns: 1 is best, ties share the better place."""
+    frame = frame.copy()
+    for _, lines in frame.groupby(["run", "test_set", "detector"], sort=False):
+        for name in datasets:
+            matched = lines.dropna(subset=["artifact_iou", f"paper:{name}"])
+            for order, figure in (("order", "artifact_iou"), ("paper_order", f"paper:{name}")):
+                places = matched[figure].rank(ascending=False, method="min")
+                frame.loc[matched.index, f"{order}:{name}"] = places
+    return frame
+
+
+def _same_order(ours: Sequence[float], theirs: Sequence[float]) -> tuple[int, int]:
+    """Pairs in the same order, and pairs in all; a tie on either side is no pair."""
+    pairs = [(a - b) * (c - d) for (a, c), (b, d) in combinations(zip(ours, theirs, strict=True), 2)]
+    decided = [product for product in pairs if product]
+    return sum(product > 0 for product in decided), len(decided)

@@ -1,0 +1,167 @@
+"""Figures of a board as SVG or PNG bytes: the primary figure with its intervals, and how far corruptions stray."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from benchkit.confinement import VISIBLE
+from benchkit.metrics import PRIMARY
+from benchkit.report.board import TRIVIAL, Board, short_names
+from benchkit.report.compared import BASELINES
+from benchkit.report.text import known, one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Format = Literal["svg", "png"]
+_WIDTH = 7.6
+_LINE = 0.27
+_LONGEST_LABEL = 40
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours on a transparent ground (Okabe and Ito's, safe for colour-blind readers)."""
+
+    ink: str
+    muted: str
+    rule: str
+    first: str
+    second: str
+
+
+THEMES = {
+    "light": Theme("#1b1f24", "#5b636e", "#d5d9de", "#0072b2", "#d55e00"),
+    "dark": Theme("#e6e8eb", "#9aa3ad", "#3a414a", "#56b4e9", "#e69f00"),
+}
+
+
+def primary_figure(board: Board, theme: str = "light", form: Format = "svg") -> bytes | None:
+    """Pooled artifact IoU of every row as a dot with its interval, a panel per detector; None without figures.
+
+    Lines mark the baselines; predictions without training stand in every panel, hollow.
+    """
+    panels = [frame for _, frame in board.trained.groupby(["test_set", "detector"], sort=False, dropna=False)]
+    panels = panels or ([board.trivial] if len(board.trivial) else [])
+    if not panels:
+        return None
+    if len(board.trained):
+        panels = [pd.concat([panel, board.trivial]) for panel in panels]
+    colours, titles = THEMES[theme], short_names(board.frame["detector"])
+    with _drawing(colours) as new_figure:
+        figure, axes = new_figure([len(panel) for panel in panels])
+        for ax, panel in zip(axes, panels, strict=True):
+            _intervals(ax, panel, colours)
+            detector = panel["detector"].iloc[0]
+            title = titles.get(detector, "") if known(detector) else "without training"
+            ax.set_title(_label(title), loc="left", parse_math=False)
+        axes[-1].set_xlabel(f"pooled artifact IoU, % (bars: {board.level * 100:g} % interval)")
+        for ax in axes:
+            ax.set_xlim(0, max(1.0, *(other.get_xlim()[1] for other in axes)))
+        return _saved(figure, form)
+
+
+def confinement_figure(board: Board, theme: str = "light", form: Format = "svg") -> bytes | None:
+    """Mean absolute change of corrupted images against their round trip, inside and outside the mask, per method.
+
+    None where no row has been measured so.
+    """
+    columns = ["confinement_change_inside", "confinement_change_outside"]
+    if any(column not in board.frame for column in columns):
+        return None
+    measured = board.frame.dropna(subset=columns)
+    if measured.empty:
+        return None
+    together = measured.groupby(["training_set", "selector"], sort=False, dropna=False)[columns].mean().reset_index()
+    lines = together.sort_values(columns[0], ascending=False, kind="stable")
+    colours = THEMES[theme]
+    with _drawing(colours) as new_figure:
+        figure, (ax,) = new_figure([len(lines)])
+        places = np.arange(len(lines))
+        inside, outside = (lines[column].to_numpy() * 100 for column in columns)
+        ax.hlines(places, outside, inside, color=colours.rule, linewidth=3, zorder=1)
+        ax.plot(inside, places, "o", color=colours.second, markersize=6, label="inside the mask")
+        ax.plot(outside, places, "o", color=colours.first, markersize=6, fillstyle="none", label="outside")
+        ax.axvline(VISIBLE * 100, color=colours.muted, linewidth=0.8, linestyle=":", label="visible from here on")
+        _names(ax, lines, several=lines["selector"].nunique() > 1)
+        ax.set_xlim(left=0)
+        ax.set_xlabel("mean absolute change against the round trip, % of the colour range")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, borderaxespad=0.2, handletextpad=0.4)
+        return _saved(figure, form)
+
+
+def _intervals(ax: Axes, panel: pd.DataFrame, colours: Theme) -> None:
+    places = np.arange(len(panel))
+    value, low, high = (panel[name].to_numpy(float) * 100 for name in (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high"))
+    for base, style in zip(BASELINES, ("--", ":"), strict=True):
+        lines = panel.loc[panel["training_set"] == base, PRIMARY]
+        if len(lines) == 1 and np.isfinite(lines.iloc[0]):
+            ax.axvline(lines.iloc[0] * 100, color=colours.muted, linewidth=0.9, linestyle=style, zorder=1, label=base)
+    own = (panel["group"] != TRIVIAL).to_numpy()
+    ax.hlines(places, low, high, color=np.where(own, colours.first, colours.muted), linewidth=2, zorder=2)
+    ax.plot(value[own], places[own], "o", color=colours.first, markersize=6, zorder=3)
+    hollow = {"fillstyle": "none", "markersize": 6, "clip_on": False}
+    ax.plot(value[~own], places[~own], "o", color=colours.muted, zorder=3, **hollow)
+    _names(ax, panel, several=panel.loc[own, "selector"].nunique() > 1)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2)
+
+
+def _names(ax: Axes, lines: pd.DataFrame, several: bool) -> None:
+    """Rows by name, the first on top; foreign text is never read as mathematics."""
+    selectors = short_names(lines["selector"])
+    labels = [
+        f"{_label(name)} · {_label(selectors[selector])}" if several and known(selector) else _label(name)
+        for name, selector in zip(lines["training_set"], lines["selector"], strict=True)
+    ]
+    ax.set_yticks(np.arange(len(lines)), labels, parse_math=False)
+    ax.set_ylim(len(lines) - 0.4, -0.6)
+
+
+def _label(text: str) -> str:
+    shown = one_line(text)
+    return shown if len(shown) <= _LONGEST_LABEL else shown[: _LONGEST_LABEL - 1] + "…"
+
+
+@contextmanager
+def _drawing(colours: Theme) -> Iterator[Any]:
+    """Gives a maker of (figure, axes) from the numbers of lines; matplotlib is loaded here, for it takes a while."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    settings: dict[str, Any] = {
+        **{"font.family": "sans-serif", "font.size": 9, "axes.titlesize": 9, "axes.titleweight": "bold"},
+        **{f"axes.spines.{side}": False for side in ("left", "right", "top")},
+        **{"axes.edgecolor": colours.rule, "axes.labelcolor": colours.ink, "text.color": colours.ink},
+        **{"xtick.color": colours.rule, "xtick.labelcolor": colours.muted, "ytick.labelcolor": colours.ink},
+        **{"ytick.major.size": 0, "axes.grid": True, "axes.grid.axis": "x", "grid.color": colours.rule},
+        # Equal boards give equal bytes.
+        **{"grid.linewidth": 0.5, "axes.axisbelow": True, "svg.hashsalt": "benchkit", "svg.fonttype": "path"},
+    }
+
+    def new_figure(lines: list[int]) -> tuple[Figure, list[Axes]]:
+        height = sum(lines) * _LINE + 0.62 * len(lines) + 0.3
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        axes = figure.subplots(len(lines), 1, squeeze=False, height_ratios=[n + 0.5 for n in lines])
+        return figure, list(axes[:, 0])
+
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # A name in a script that the font lacks shows as boxes; its row in the table is right.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield new_figure
+
+
+def _saved(figure: Figure, form: Format) -> bytes:
+    sink = io.BytesIO()
+    metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
+    figure.savefig(sink, format=form, transparent=True, dpi=144, metadata=metadata)
+    return sink.getvalue()

@@ -1,0 +1,187 @@
+"""The leaderboard's lines: reported results and finished boards alike, checked line by line, put side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchkit.errors import BenchkitError
+from benchkit.report.board import SCHEMA, Board
+from benchkit.report.load import BOARD_FILE, load_board
+from benchkit.report.text import bare
+from benchkit.specs import Spec
+
+PACKAGE = "benchkit_leaderboard"
+PAPER_FILE = "paper.jsonl"
+Figure = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, populate_by_name=True)
+
+    version: int = Field(alias="schema")
+    training_set: Name
+    selector: str | None
+    detector: str | None
+    test_set: Name
+
+    @property
+    def method(self) -> tuple[str, int | None, str | None, str | None]:
+        """What lines of different sources are matched by: training set, steps, selector, detector, by bare names."""
+        return (
+            bare(self.training_set),
+            self.depth,
+            *(n if n is None else bare(n) for n in (self.selector, self.detector)),
+        )
+
+    @property
+    def depth(self) -> int | None:
+        """Inversion steps of the corruptor, None where there is none."""
+        raise NotImplementedError
+
+
+class PaperLine(_Line):
+    """A figure as printed in a paper. value: in per cent. inferred: fields the paper does not state in so many words."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Literal["paper"]
+    table: int = Field(ge=1)
+    label: Name
+    steps: int | None = Field(ge=0)
+    dataset: str | None
+    detector_label: str
+    metric: Name
+    metric_label: str
+    value: float = Field(ge=0, le=100, allow_inf_nan=False)
+    unit: Literal["%"]
+    inferred: list[str] = []
+
+    @property
+    def depth(self) -> int | None:
+        """Inversion steps as printed."""
+        return self.steps
+
+
+class RunLine(_Line):
+    """A line of a finished board, see benchkit.report.board.Board.rows; shares in [0, 1], further figures allowed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    source: Literal["run"]
+    run: Name
+    title: str
+    group: Literal["trained", "trivial", "missing"]
+    state: Literal["done", "partial", "failed", "skipped", "pending"]
+    corruptor_params: str | None
+    seeds: int = Field(ge=0)
+    planned_seeds: int = Field(ge=0)
+    artifact_iou: Share | None
+    # The bootstrap over few seeds may leave [0, 1] by its widening.
+    artifact_iou_low: Figure | None
+    artifact_iou_high: Figure | None
+
+    @property
+    def depth(self) -> int | None:
+        """Inversion steps from the corruptor's parameters, else from the training set's name."""
+        try:
+            steps = json.loads(self.corruptor_params or "{}").get("steps")
+            steps = Spec.parse("corruptor", self.training_set).values.get("steps") if steps is None else steps
+        except (ValueError, AttributeError, BenchkitError):
+            return None
+        return steps if isinstance(steps, int) else None
+
+
+Line: TypeAlias = PaperLine | RunLine
+_MODELS: Mapping[str, type[PaperLine] | type[RunLine]] = {"paper": PaperLine, "run": RunLine}
+
+
+def load_leaderboard(paths: Iterable[Path | str]) -> tuple[Line, ...]:
+    """The lines of all paths: JSON Lines files, boards (board.json), folders of a report or of such files.
+
+    Raises BenchkitError, naming file and line, for anything that cannot be read.
+    """
+    return tuple(line for path in paths for line in _load(Path(path)))
+
+
+def paper_lines() -> tuple[PaperLine, ...]:
+    """The paper's reported rows that ship with benchkit."""
+    where, text = _paper_text()
+    return tuple(line for line in parse_lines(text, where) if isinstance(line, PaperLine))
+
+
+def board_lines(board: Board) -> tuple[RunLine, ...]:
+    """A board's lines as the leaderboard holds them."""
+    return tuple(RunLine.model_validate(row) for row in board.rows())
+
+
+def to_jsonl(board: Board) -> str:
+    """A board as JSON Lines, ready to be submitted: one object a line, each to be read on its own."""
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in board.rows())
+
+
+def parse_lines(text: str, where: str) -> Iterator[Line]:
+    """Check JSON Lines; `where` names them in messages, blank lines count but are passed over."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield _parse(line, f"{where}, line {number}")
+
+
+def _parse(text: str, where: str) -> Line:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise BenchkitError(f"{where}: not JSON: {error}") from None
+    if not isinstance(data, dict) or "schema" not in data:
+        raise BenchkitError(f'{where}: no leaderboard line: expected an object with "schema": {SCHEMA}')
+    if data["schema"] != SCHEMA:
+        raise BenchkitError(f"{where}: schema {data['schema']!r}, but this version of benchkit reads schema {SCHEMA}")
+    source = data.get("source")
+    if not isinstance(source, str) or source not in _MODELS:
+        raise BenchkitError(f"{where}: source must be one of {', '.join(_MODELS)}, not {source!r}")
+    try:
+        return _MODELS[source].model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise BenchkitError(f"{where}: {key}: {first['msg']}") from None
+
+
+def _load(path: Path) -> Sequence[Line]:
+    if path.is_dir():
+        if (path / BOARD_FILE).is_file():
+            return board_lines(load_board(path))
+        found = sorted(path.glob("*.jsonl"))
+        if not found:
+            raise BenchkitError(f"'{path}' holds neither a {BOARD_FILE} nor any .jsonl file")
+        return [line for file in found for line in _load(file)]
+    if path.suffix == ".json":
+        return board_lines(load_board(path))
+    try:
+        return list(parse_lines(path.read_text("utf-8"), str(path)))
+    except OSError as error:
+        raise BenchkitError(f"cannot read '{path}': {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise BenchkitError(f"'{path}' is no text in UTF-8") from None
+
+
+@cache
+def _paper_text() -> tuple[str, str]:
+    """Where the paper's rows are, and their text: in the installed package, else in the checkout."""
+    checkout = Path(__file__).parents[2] / "leaderboard"
+    try:
+        folder: Any = resources.files(PACKAGE)
+    except ModuleNotFoundError:
+        folder = checkout
+    file = folder / PAPER_FILE
+    if not file.is_file():
+        raise BenchkitError(f"the paper's rows ({PAPER_FILE}) are not installed: reinstall artifact-benchkit")
+    return f"leaderboard/{PAPER_FILE}", file.read_text("utf-8")

@@ -1,0 +1,29 @@
+"""A board read back from the files of a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchkit.errors import BenchkitError
+from benchkit.report.board import Board
+
+BOARD_FILE = "board.json"
+
+
+def load_board(folder_or_file: Path | str) -> Board:
+    """The board of a report's folder, or of its board.json.
+
+    Raises BenchkitError: no such file, no board, or one of another schema version.
+    """
+    path = Path(folder_or_file)
+    path = path / BOARD_FILE if path.is_dir() else path
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BenchkitError(f"no board at '{path}': name the folder that a comparison wrote (--out)") from None
+    except OSError as error:
+        raise BenchkitError(f"cannot read '{path}': {error.strerror or error}") from None
+    except ValueError as error:
+        raise BenchkitError(f"'{path}' is no board: not JSON ({error})") from None
+    return Board.from_json(data, str(path))

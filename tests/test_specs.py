@@ -1,0 +1,81 @@
+"""Specs and keys: equal descriptions are one, and nothing that should not matter enters a key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchkit.errors import BenchkitError
+from benchkit.specs import CHUNK, ImageSet, Labelled, Spec, digest
+from benchkit.stages.base import Model
+from benchkit.stages.images import Latents, Source
+
+names = st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,5})?", fullmatch=True)
+keys = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
+words = st.from_regex(r"[a-z][a-z0-9]{2,8}", fullmatch=True).filter(
+    lambda w: w not in ("true", "false", "null", "yes", "off", "nan", "inf", "infinity") and w[1:2] != "e"
+)
+values = st.one_of(st.booleans(), st.integers(-1000, 1000), st.floats(-10, 10).map(lambda x: round(x, 3)), words)
+
+
+@given(names, st.dictionaries(keys, values, max_size=4))
+def test_text_round_trip(name: str, params: dict) -> None:
+    spec = Spec.of("corruptor", name, **params)
+    again = Spec.parse("corruptor", str(spec))
+    assert again == spec or digest(again.values) == digest({k: v for k, v in spec.values.items()})
+
+
+@given(st.dictionaries(keys, values, min_size=2, max_size=4))
+def test_order_of_parameters_does_not_matter(params: dict) -> None:
+    backwards = dict(reversed(params.items()))
+    assert Spec.of("corruptor", "x", **params) == Spec.of("corruptor", "x", **backwards)
+    assert digest(Spec.of("corruptor", "x", **params)) == digest(Spec.of("corruptor", "x", **backwards))
+
+
+def test_values_are_yaml_scalars() -> None:
+    spec = Spec.parse("corruptor", "x:a=1,b=0.5,c=true,d=word,e=1e-3,f=null")
+    assert spec.values == {"a": 1, "b": 0.5, "c": True, "d": "word", "e": 0.001, "f": None}
+
+
+@pytest.mark.parametrize("text", ["", ":a=1", "x:a", "x:a=1,a=2", "x:1a=2", "x:a=[1]", "x:a={b: 1}"])
+def test_malformed_specs_are_refused(text: str) -> None:
+    with pytest.raises(BenchkitError):
+        Spec.parse("corruptor", text)
+
+
+@given(st.integers(0, 70))
+def test_chunks_cover_a_set_once_and_in_order(count: int) -> None:
+    images = ImageSet(Spec.of("dataset", "d"), "clean", tuple(range(count)))
+    chunks = images.chunks()
+    assert tuple(i for chunk in chunks for i in chunk.indices) == images.indices
+    assert all(len(chunk.indices) == CHUNK for chunk in chunks[:-1])
+
+
+def test_digest_tells_types_apart() -> None:
+    images = ImageSet(Spec.of("dataset", "d"), "clean", (1,))
+    assert digest(Labelled(images)) != digest(images)
+    assert digest(1) != digest("1")
+    assert digest(True) != digest(1)
+
+
+def source(root: str, fingerprint: str = "f") -> Source:
+    return Source.of(ImageSet(Spec.of("dataset", "d", root=root), "clean", (0, 1)), fingerprint)
+
+
+def test_keys_hold_no_path() -> None:
+    here, there = Latents(source("/a"), Model("/m", "id")), Latents(source("/b"), Model("/n", "id"))
+    assert here.key == there.key
+
+
+def test_keys_hold_what_matters() -> None:
+    base = Latents(source("/a"), Model("/m", "id"))
+    others = [
+        replace(base, model=Model("/m", "other")),
+        replace(base, model=Model("/m", "id", dtype="float16")),
+        replace(base, source=source("/a", "g")),
+        replace(base, source=Source.of(ImageSet(Spec.of("dataset", "d"), "clean", (0, 2)), "f")),
+    ]
+    assert len({base.key, *(other.key for other in others)}) == 5
