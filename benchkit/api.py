@@ -72,6 +72,13 @@ class Plugin(ABC):
         """Why this plugin cannot run here (a package that lacks, say), or None; shown as the reason of a skip."""
         return None
 
+    def depends_on(self) -> str:
+        """A digest of what this plugin reads beside its source and parameters (a weights file, say), or nothing.
+
+        It becomes part of the plugin's identity: when it changes, the plugin's work is done again.
+        """
+        return ""
+
 
 class Noise(Protocol):
     """Per-image random draws, from (seed, image id) alone: the same for every method that asks."""

@@ -27,7 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchkit import api, hookspecs
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.specs import Spec
+from benchkit.specs import Spec, digest
 
 GROUP = "benchkit"
 FOLDERS_VARIABLE = "BENCHKIT_PLUGINS"
@@ -179,8 +179,10 @@ class Registry:
         return Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)})
 
     def identity(self, spec: Spec) -> str:
-        """What a plugin's work depends on beside its parameters: the hash of its source."""
-        return self.entry(spec.kind, spec.name).source_hash
+        """What a plugin's work depends on beside its parameters: its source, and what it says it reads."""
+        entry = self.entry(spec.kind, spec.name)
+        beside = entry.cls(**validated(entry.cls, spec)).depends_on()
+        return entry.source_hash if not beside else digest([entry.source_hash, beside])
 
 
 def parameters(cls: type[api.Plugin]) -> tuple[Field[Any], ...]:

@@ -20,15 +20,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from benchkit.datasets.portraits.caption import caption
-from benchkit.datasets.portraits.splits import scene_at
-from benchkit.diffusion.schedule import alphas_cumprod
 from diffusers import UNet2DConditionModel
 from latents import training_latents
 from state import Average, resume, save
 from tokens import LENGTH, encode, tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
+
+from benchkit.datasets.portraits.caption import caption
+from benchkit.datasets.portraits.splits import scene_at
+from benchkit.diffusion.schedule import alphas_cumprod
 
 SCHEDULER = {
     "num_train_timesteps": 1000,

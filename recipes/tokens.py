@@ -10,9 +10,10 @@ from collections import Counter
 from itertools import pairwise
 
 import torch
-from benchkit.datasets.portraits.caption import VOCABULARY
 from torch import Tensor
 from transformers import CLIPTokenizer
+
+from benchkit.datasets.portraits.caption import VOCABULARY
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 END_OF_WORD = "</w>"

@@ -31,6 +31,12 @@ PluginFolders = Annotated[
     typer.Option("--plugin-folder", metavar="DIR", help="A folder of plugin files; may be repeated."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop if any plugin cannot be used.")]
+Checkpoint = Annotated[
+    str, typer.Option("--model", metavar="NAME|DIR", help="The checkpoint: a name, a folder or a repository id.")
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:N, mps or auto: cuda where there is one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 Cache = Annotated[
     Path | None,

@@ -43,21 +43,25 @@ _LIST = "may be repeated; replaces the preset's list"
 
 
 def compare(
-    preset: Annotated[str, typer.Argument(metavar="[PRESET|FILE.yaml]", help="A preset or a grid file.")] = "quick",
-    dataset: Annotated[str | None, typer.Option(help="The dataset, NAME[:key=value,…].")] = None,
-    model: Annotated[str | None, typer.Option(help="The checkpoint: a name, a folder or a repository id.")] = None,
-    selector: Annotated[list[str] | None, typer.Option(help=f"A region selector; {_LIST}.")] = None,
+    preset: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset or a grid file.")] = "quick",
+    dataset: Annotated[str | None, typer.Option(metavar="NAME[:k=v,…]", help="The dataset.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="The checkpoint: a name, a folder or a repository id.")
+    ] = None,
+    selector: Annotated[
+        list[str] | None, typer.Option(metavar="NAME[:k=v,…]", help=f"A region selector; {_LIST}.")
+    ] = None,
     corruptor: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[:k=v,…]", help=f"A corruptor; {_LIST}. gaussian:steps=5|10 names two."),
     ] = None,
-    detector: Annotated[list[str] | None, typer.Option(help=f"A detector; {_LIST}.")] = None,
+    detector: Annotated[list[str] | None, typer.Option(metavar="NAME[:k=v,…]", help=f"A detector; {_LIST}.")] = None,
     seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Seeds of selection, noise and training.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write rows, tables and the page here.")] = None,
     cache: Cache = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto is cuda where there is one.")] = (
-        "auto"
-    ),
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps; auto is cuda where there is one.")
+    ] = ("auto"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")] = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -145,9 +149,7 @@ def computed(grid: Grid, registry: Registry, places: Places, device: str) -> Out
             screen.advance()
 
         watched = Watched(screen)
-        return run.compare(
-            grid, registry, places, device=device, executor=watched, report=ended, progress=screen.note
-        )
+        return run.compare(grid, registry, places, device=device, executor=watched, report=ended, progress=screen.note)
 
 
 @dataclass

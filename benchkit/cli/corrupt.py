@@ -25,12 +25,16 @@ def corrupt(
     corruptor: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The corruptor, such as gaussian:steps=20.")],
     out: Annotated[Path, typer.Option(metavar="OUT.png", help="The corrupted image.")],
     inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
-    model: Annotated[str, typer.Option(help="The checkpoint: a name, a folder or a repository id.")] = "portraits",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, with the image's file name.")] = 0,
-    caption: Annotated[str | None, typer.Option(help="What the image shows, in words.")] = None,
-    label: Annotated[str, typer.Option(help="The sheet's mask: image, as given; latent, the cells replaced.")] = "image",
+    model: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The checkpoint: a name, a folder or a repository id.")
+    ] = "portraits",
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the noise, with the image's file name.")] = 0,
+    caption: Annotated[str | None, typer.Option(metavar="TEXT", help="What the image shows, in words.")] = None,
+    label: Annotated[
+        str, typer.Option(metavar="image|latent", help="The sheet's mask: as given, or the cells replaced.")
+    ] = "image",
     sheet: Annotated[Path | None, typer.Option(metavar="SHEET.png", help="Before, mask, after in one row.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
     strict: Strict = False,

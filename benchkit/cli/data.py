@@ -65,12 +65,14 @@ def _print_list(listed: list[dict[str, Any]]) -> None:
 @app.command("export")
 def export(
     dataset: Annotated[str, typer.Argument(metavar="NAME[:k=v,…]", help="The dataset.")],
-    split: Annotated[str, typer.Option(help="The split.")],
+    split: Annotated[str, typer.Option(metavar="NAME", help="The split.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
-    count: Annotated[int | None, typer.Option(min=1, help="Only the first so many samples.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first so many samples.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="The dataset's images as they are, no autoencoder pass.")] = False,
-    model: Annotated[str, typer.Option(help="The checkpoint whose autoencoder they pass.")] = "portraits",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    model: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The checkpoint whose autoencoder they pass.")
+    ] = "portraits",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in DIR.")] = False,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,

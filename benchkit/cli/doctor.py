@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from benchkit.cli.common import AsJson, Cache, PluginFiles, PluginFolders, cache_root, console, load_registry, print_json
+from benchkit.cli.common import (
+    AsJson,
+    Cache,
+    PluginFiles,
+    PluginFolders,
+    cache_root,
+    console,
+    load_registry,
+    print_json,
+)
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:

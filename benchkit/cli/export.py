@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from inspect import cleandoc
 from pathlib import Path
@@ -37,20 +37,29 @@ def target(out: Path, force: bool) -> Iterator[Path]:
 
     Raises BenchkitError where `out` is not an empty folder (with `force`: nor an earlier export), or not writable.
     """
-    existed = out.is_dir()
     _check_target(out, force)
+    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
     aside = out / f".export-{secrets.token_hex(6)}"
     try:
-        aside.mkdir(parents=True)
+        with _writing(out):
+            aside.mkdir(parents=True)
         yield aside
-        for made in sorted(aside.iterdir()):
-            _move(made, out / made.name)
-    except OSError as error:
-        raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
+        with _writing(out):
+            for made in sorted(aside.iterdir()):
+                _move(made, out / made.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-        if not existed and out.is_dir() and not any(out.iterdir()):
-            out.rmdir()
+        with suppress(OSError):  # a folder that has something in it stays
+            for folder in absent:
+                folder.rmdir()
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
 
 
 def _check_target(out: Path, force: bool) -> None:
@@ -86,16 +95,21 @@ class Export:
 
     def run(self, autoencode: Autoencode | None) -> Iterator[str]:
         """Write everything; yields each sample's id when its files are there."""
-        with (self.folder / MANIFEST).open("w", encoding="utf-8") as manifest:
-            for start in range(0, self.size, CHUNK):
-                samples = self.source.read(self.split, range(start, min(start + CHUNK, self.size)))
-                images = [np.asarray(sample.image) for sample in samples]
-                if autoencode is not None:
-                    images = list(autoencode(np.stack(images)))
-                for sample, image in zip(samples, images, strict=True):
-                    manifest.write(json.dumps(self._line(sample, image), ensure_ascii=False, allow_nan=False) + "\n")
-                    yield sample.id
-        (self.folder / CARD).write_text(self._card(), encoding="utf-8")
+        lines: list[str] = []
+        for start in range(0, self.size, CHUNK):
+            samples = self.source.read(self.split, range(start, min(start + CHUNK, self.size)))
+            images = _passed([np.asarray(sample.image) for sample in samples], autoencode)
+            for sample, image in zip(samples, images, strict=True):
+                lines.append(json.dumps(self._line(sample, image), ensure_ascii=False, allow_nan=False))
+                yield sample.id
+        self._write(MANIFEST, "".join(f"{line}\n" for line in lines).encode("utf-8"))
+        self._write(CARD, self._card().encode("utf-8"))
+
+    def _write(self, name: str, data: bytes) -> None:
+        path = self.folder / name
+        with _writing(self.folder.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
 
     def _line(self, sample: Sample, image: np.ndarray) -> dict[str, Any]:
         """Write one sample's files; its line of the manifest."""
@@ -125,11 +139,9 @@ class Export:
             raise BenchkitError(f"sample '{sample.id}' of dataset '{self.name}' has a name ({room}) that is no file's")
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * (255 if scale else 1)
-        path = self.folder / room / f"{sample.id}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
         sink = io.BytesIO()
         Image.fromarray(pixels).save(sink, format="PNG")
-        path.write_bytes(sink.getvalue())
+        self._write(f"{room}/{sample.id}.png", sink.getvalue())
         return f"{room}/{sample.id}.png"
 
     def _card(self) -> str:
@@ -140,6 +152,7 @@ class Export:
         marked = len(self._marked)
         share = f"{100 * sum(self._marked) / marked:.2f} % of their pixels" if marked else "none"
         kinds = [f"| {kind} | {number} |" for kind, number in sorted(self._kinds.items())]
+        table = ["", "## Samples by kind of artifact", "", "| kind | samples |", "|:--|--:|", *kinds] if kinds else []
         return "\n".join(
             [
                 f"# {self.name}, split `{self.split}`",
@@ -158,10 +171,19 @@ class Export:
                 f"`{MANIFEST}` has one JSON object a line: `schema`, `id`, `image`, `mask` (or null), `kinds` (kind to",
                 "mask), `caption`, `attributes`. Paths are relative to this folder. Masks are 0 and 255;",
                 "`attributes/NAME/` holds the attributes that have a value for every pixel.",
-                *(["", "## Samples by kind of artifact", "", "| kind | samples |", "|:--|--:|", *kinds] if kinds else []),
+                *table,
                 "",
             ]
         )
+
+
+def _passed(images: list[np.ndarray], autoencode: Autoencode | None) -> list[np.ndarray]:
+    """Images after their autoencoder pass; those of several sizes pass one by one."""
+    if autoencode is None:
+        return images
+    together = len({image.shape for image in images}) == 1
+    batches = [np.stack(images)] if together else [image[None] for image in images]
+    return [image for batch in batches for image in autoencode(batch)]
 
 
 def _plain(value: Any) -> Any:

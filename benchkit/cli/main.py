@@ -26,12 +26,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("compare")(compare.compare)
-app.command("corrupt")(corrupt.corrupt)
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(data.app, name="data")
-app.add_typer(leaderboard.app, name="leaderboard")
-app.command("doctor")(doctor.doctor)
+app.command("compare", short_help="Cross, train, score and rank.")(compare.compare)
+app.command("corrupt", short_help="Corrupt one image inside a mask.")(corrupt.corrupt)
+app.add_typer(plugins.app, name="plugins", short_help="List plugins, show one.")
+app.add_typer(data.app, name="data", short_help="List datasets, export one.")
+app.add_typer(leaderboard.app, name="leaderboard", short_help="Show and list boards.")
+app.command("doctor", short_help="What is installed, what is missing.")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

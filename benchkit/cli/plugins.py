@@ -33,7 +33,9 @@ def list_(
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin's name.")],
-    kind: Annotated[str | None, typer.Option(help="Its kind, where several kinds have that name.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Its kind, where several kinds have that name.")
+    ] = None,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
@@ -93,12 +95,16 @@ def parameters_of(cls: type[Plugin]) -> list[dict[str, Any]]:
         {
             "name": field.name,
             "type": getattr(hints[field.name], "__name__", str(hints[field.name])),
-            "default": field.default if isinstance(field.default, bool | int | float | str | None) else str(field.default),
+            "default": _scalar(field.default),
             "range": allowed(field.metadata.get("bounds") or {}, field.metadata.get("choices")),
             "doc": field.metadata.get("doc", ""),
         }
         for field in parameters(cls)
     ]
+
+
+def _scalar(value: Any) -> bool | int | float | str | None:
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def allowed(bounds: dict[str, float], choices: Any) -> str:

@@ -1,6 +1,7 @@
 """Inverters: from clean latents to noisier ones along the DDIM trajectory (eq. 2).
 
-The pure functions come first, each beside its equation; the plugins that feed them follow.
+The pure functions come first, each beside its equation; the plugins that feed them follow. Being plugins, they are
+imported whenever plugins are listed; so whatever needs torch is imported where it is used.
 """
 
 from __future__ import annotations
@@ -11,10 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchkit.api import InversionContext, Inverter, Noise, hookimpl, param
-from benchkit.diffusion import regularise
-from benchkit.diffusion.anderson import fixed_point
-from benchkit.diffusion.checks import call
-from benchkit.diffusion.schedule import add_noise
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -81,6 +78,8 @@ def trajectory(
     reached; None is (0, z_0). An empty list if nothing is left to do. Raises BenchkitError for a level that the
     schedule lacks or that lies beyond `steps`, PluginError if the inverter breaks its contract.
     """
+    from benchkit.diffusion.checks import call
+
     level, z = start or (0, z_0)
     if not 0 <= level <= schedule.check_level(steps):
         raise BenchkitError(f"cannot continue to {steps} steps from level {level}")
@@ -150,6 +149,8 @@ class ReNoise(Inverter):
         return self.regularise and iterations >= first
 
     def _regulariser(self, at: InversionContext) -> Callable[[Tensor, int], Tensor]:
+        from benchkit.diffusion import regularise
+
         target = at.eps(self._target_latents(at))
         channels, height, width = at.z_s.shape[1:]
         levels = regularise.pyramid_levels(height, width)
@@ -162,6 +163,8 @@ class ReNoise(Inverter):
         return regularised
 
     def _target_latents(self, at: InversionContext) -> Tensor:
+        from benchkit.diffusion.schedule import add_noise
+
         if self.target == "identity":
             return at.z_0
         # A stream of its own: this noise must not be the one a corruptor puts inside the mask.
@@ -183,6 +186,8 @@ class FixedPoint(Inverter):
     memory: int = param(3, ge=0, doc="earlier iterates Anderson acceleration combines; 0 is plain iteration")
 
     def step(self, at: InversionContext) -> Tensor:
+        from benchkit.diffusion.anderson import fixed_point
+
         def update(x: Tensor) -> Tensor:
             return at.solve(at.eps(x))
 
@@ -206,6 +211,8 @@ class SdEdit(Inverter):
         return True
 
     def step(self, at: InversionContext) -> Tensor:
+        from benchkit.diffusion.schedule import add_noise
+
         noise = at.rng.normal(tuple(at.z_0.shape[1:])).to(at.z_0)
         return add_noise(at.z_0, noise, at.alpha_bar)
 

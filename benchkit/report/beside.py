@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from benchkit.report.board import MISSING_ROWS, SCHEMA, TRIVIAL, plain_records
-from benchkit.report.leaderboard import Line, PaperLine, RunLine, paper_lines
+from benchkit.report.leaderboard import Line, Method, PaperLine, RunLine, paper_lines
 from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bare, bracketed, known, listed, one_line, percent, plain_number
 
 NOT_RUN = "not run"
-_LABELS = ("run", "test_set", "detector", "selector", "training_set", "steps", "state", "seeds")
+_LABELS = ("run", "test_set", "detector", "selector", "training_set", "steps", "paper_steps", "state", "seeds")
 _FIGURES = ("artifact_iou", "artifact_iou_low", "artifact_iou_high")
 
 
@@ -25,7 +25,8 @@ class Comparison:
     """Lines of boards beside the paper's.
 
     frame: a line per line of a board, then the paper's that no board has. run, test_set, detector, selector,
-    training_set, steps, state, seeds; artifact_iou with _low and _high in [0, 1]; for each of the paper's datasets
+    training_set, steps, paper_steps (of the paper's line beside it), state, seeds; artifact_iou with _low and _high in
+    [0, 1]; for each of the paper's datasets
     paper:NAME (its figure in [0, 1]), order:NAME and paper_order:NAME: the place of the line, here and in the paper,
     among the lines of its run, test set and detector that both have.
     """
@@ -73,7 +74,10 @@ class Comparison:
             for key, lines in self.frame.groupby(["run", "test_set", "detector"], sort=False, dropna=False)
         ]
         title = "Beside the paper"
-        return Sheet(title, tuple(columns), tuple(groups), (one_line(self.caption), *self.agreement))
+        notes = [one_line(self.caption), *self.agreement]
+        if any(_other_depth(line) for line in self.frame.to_dict("records")):
+            notes.insert(1, "In parentheses: the steps of the paper's figure where they are not those of the row.")
+        return Sheet(title, tuple(columns), tuple(groups), tuple(notes))
 
     def _heading(self, run: Any, test_set: Any, detector: Any) -> str:
         name = one_line(bare(detector)) if known(detector) else "no detector"
@@ -92,7 +96,10 @@ class Comparison:
         for name in self.datasets:
             here, there = (plain_number(line[f"{order}:{name}"]) for order in ("order", "paper_order"))
             orders = MISSING if MISSING in (here, there) else f"{here} / {there}"
-            cells += [Cell(percent(line[f"paper:{name}"]), line[f"paper:{name}"]), Cell(orders)]
+            theirs = percent(line[f"paper:{name}"])
+            other = _other_depth(line) and theirs != MISSING
+            shown = f"{theirs} ({line['paper_steps']:g})" if other else theirs
+            cells += [Cell(shown, line[f"paper:{name}"]), Cell(orders)]
         return tuple(cells)
 
     def as_json(self) -> dict[str, Any]:
@@ -104,43 +111,63 @@ class Comparison:
 def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Comparison:
     """Lines of boards beside the paper's: those among `lines`, else `paper`, else those that ship with benchkit.
 
-    A method is matched by the bare names of training set, selector and detector and by its steps. Of the paper's
-    methods that no board has, those of the boards' detectors are listed too; all of them where there is no board.
+    A line is matched by the bare names of training set, selector and detector and by its steps; where the paper has
+    the method at other steps only, by the nearest of those. Of the paper's methods that no board has, those of the
+    boards' detectors are listed too; all of them where there is no board.
     """
     lines = list(lines)
     own = [line for line in lines if isinstance(line, RunLine) and line.group != TRIVIAL]
-    reported = [line for line in lines if isinstance(line, PaperLine)] or list(
-        paper_lines() if paper is None else paper
-    )
-    figures: dict[Any, dict[str | None, float]] = defaultdict(dict)
+    given = [line for line in lines if isinstance(line, PaperLine)]
+    reported = given or list(paper_lines() if paper is None else paper)
+    figures: dict[Method, dict[str | None, float]] = defaultdict(dict)
     for line in reported:
         figures[line.method].setdefault(line.dataset, round(line.value / 100, 6))
     datasets = tuple(dict.fromkeys(line.dataset for line in reported if line.dataset is not None))
-    records = [_record(line, figures.get(line.method, {}), datasets) for line in own]
-    detectors = {line.method[-1] for line in own}
-    absent = [m for m in figures if m not in {o.method for o in own} and (not own or m[-1] in detectors)]
-    records += [_absent(method, figures[method], datasets) for method in absent]
-    names = [*_LABELS, *_FIGURES, *(f"{kind}:{d}" for d in datasets for kind in ("paper", "order", "paper_order"))]
-    frame = pd.DataFrame(records, columns=names)
-    frame = frame.astype({name: float for name in (*_FIGURES, *names[len(_LABELS) + len(_FIGURES) :])})
+    matches = _matches(own, list(figures))
+    detectors = {line.method.detector for line in own}
+    absent = [m for m in figures if m not in matches and (not own or m.detector in detectors)]
+    pairs = zip(own, matches, strict=True)
+    records = [_record(line, match, _by_dataset(figures, match, datasets)) for line, match in pairs]
+    records += [_absent(method, _by_dataset(figures, method, datasets)) for method in absent]
+    shares = [*_FIGURES, *(f"{kind}:{name}" for name in datasets for kind in ("paper", "order", "paper_order"))]
+    frame = pd.DataFrame(records, columns=[*_LABELS, *shares]).astype(dict.fromkeys(shares, float))
     return Comparison(_with_orders(frame, datasets), datasets, listed(line.test_set for line in reported))
 
 
-def _record(line: RunLine, paper: Mapping[str | None, float], datasets: Sequence[str]) -> dict[str, Any]:
-    own = {name: getattr(line, name) for name in (*_LABELS, *_FIGURES) if name != "steps"}
-    shown = {**own, "steps": line.depth}
-    if line.group == MISSING_ROWS:
-        shown |= dict.fromkeys(_FIGURES)
+def _matches(own: Sequence[RunLine], reported: Sequence[Method]) -> list[Method | None]:
+    """For every line the paper's method to stand beside it: the same, else the same at the nearest other steps."""
+    boards: dict[tuple[str, str], set[Method]] = defaultdict(set)
+    for line in own:
+        boards[line.run, line.test_set].add(line.method)
+    found: list[Method | None] = []
+    for line in own:
+        method, taken = line.method, boards[line.run, line.test_set]
+        # Step 0 replaces the image's own latent without any resampling: another method, no other depth.
+        near = [m for m in reported if m._replace(steps=method.steps) == method and m.steps and method.steps]
+        near = [m for m in near if m not in taken]
+        nearest = min(near, key=lambda m: abs((m.steps or 0) - (method.steps or 0)), default=None)
+        found.append(method if method in reported else nearest)
+    return found
+
+
+def _by_dataset(
+    figures: Mapping[Method, Mapping[str | None, float]], method: Method | None, datasets: Sequence[str]
+) -> dict[str, float | None]:
     # What was trained on no data set but the labelled images (human) stands beside every data set.
-    return shown | {f"paper:{name}": paper.get(name, paper.get(None)) for name in datasets}
+    found = figures[method] if method is not None else {}
+    return {f"paper:{name}": found.get(name, found.get(None)) for name in datasets}
 
 
-def _absent(method: tuple[Any, ...], paper: Mapping[str | None, float], datasets: Sequence[str]) -> dict[str, Any]:
-    name, steps, selector, detector = method
-    training_set = name if steps is None else f"{name}:steps={steps}"
-    labels = {"training_set": training_set, "steps": steps, "selector": selector, "detector": detector}
-    figures = {f"paper:{name}": paper.get(name, paper.get(None)) for name in datasets}
-    return {**labels, "state": NOT_RUN, "seeds": 0, **figures}
+def _record(line: RunLine, match: Method | None, paper: Mapping[str, float | None]) -> dict[str, Any]:
+    own = {name: getattr(line, name) for name in (*_LABELS, *_FIGURES) if name not in ("steps", "paper_steps")}
+    missing = dict.fromkeys(_FIGURES) if line.group == MISSING_ROWS else {}
+    return {**own, **missing, "steps": line.depth, "paper_steps": match.steps if match else None, **paper}
+
+
+def _absent(method: Method, paper: Mapping[str, float | None]) -> dict[str, Any]:
+    name = method.training_set if method.steps is None else f"{method.training_set}:steps={method.steps}"
+    labels = {**method._asdict(), "training_set": name, "paper_steps": method.steps}
+    return {**labels, "state": NOT_RUN, "seeds": 0, **paper}
 
 
 def _with_orders(frame: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
@@ -153,6 +180,10 @@ def _with_orders(frame: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
                 places = matched[figure].rank(ascending=False, method="min")
                 frame.loc[matched.index, f"{order}:{name}"] = places
     return frame
+
+
+def _other_depth(line: Mapping[Any, Any]) -> bool:
+    return known(line["paper_steps"]) and line["paper_steps"] != line["steps"]
 
 
 def _same_order(ours: Sequence[float], theirs: Sequence[float]) -> tuple[int, int]:

@@ -109,7 +109,7 @@ def _intervals(ax: Axes, panel: pd.DataFrame, colours: Theme) -> None:
     own = (panel["group"] != TRIVIAL).to_numpy()
     ax.hlines(places, low, high, color=np.where(own, colours.first, colours.muted), linewidth=2, zorder=2)
     ax.plot(value[own], places[own], "o", color=colours.first, markersize=6, zorder=3)
-    hollow = {"fillstyle": "none", "markersize": 6, "clip_on": False}
+    hollow: dict[str, Any] = {"fillstyle": "none", "markersize": 6, "clip_on": False}
     ax.plot(value[~own], places[~own], "o", color=colours.muted, zorder=3, **hollow)
     _names(ax, panel, several=panel.loc[own, "selector"].nunique() > 1)
     if ax.get_legend_handles_labels()[0]:
@@ -139,13 +139,28 @@ def _drawing(colours: Theme) -> Iterator[Any]:
     from matplotlib.figure import Figure
 
     settings: dict[str, Any] = {
-        **{"font.family": "sans-serif", "font.size": 9, "axes.titlesize": 9, "axes.titleweight": "bold"},
-        **{f"axes.spines.{side}": False for side in ("left", "right", "top")},
-        **{"axes.edgecolor": colours.rule, "axes.labelcolor": colours.ink, "text.color": colours.ink},
-        **{"xtick.color": colours.rule, "xtick.labelcolor": colours.muted, "ytick.labelcolor": colours.ink},
-        **{"ytick.major.size": 0, "axes.grid": True, "axes.grid.axis": "x", "grid.color": colours.rule},
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "text.color": colours.ink,
+        "axes.titlesize": 9,
+        "axes.titleweight": "bold",
+        "axes.labelcolor": colours.ink,
+        "axes.edgecolor": colours.rule,
+        "axes.spines.left": False,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.grid": True,
+        "axes.grid.axis": "x",
+        "axes.axisbelow": True,
+        "grid.color": colours.rule,
+        "grid.linewidth": 0.5,
+        "xtick.color": colours.rule,
+        "xtick.labelcolor": colours.muted,
+        "ytick.labelcolor": colours.ink,
+        "ytick.major.size": 0,
+        "svg.fonttype": "path",
         # Equal boards give equal bytes.
-        **{"grid.linewidth": 0.5, "axes.axisbelow": True, "svg.hashsalt": "benchkit", "svg.fonttype": "path"},
+        "svg.hashsalt": "benchkit",
     }
 
     def new_figure(lines: list[int]) -> tuple[Figure, list[Axes]]:

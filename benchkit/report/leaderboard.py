@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,6 +24,15 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 
 
+class Method(NamedTuple):
+    """A row by bare names, whoever reports it."""
+
+    training_set: str
+    steps: int | None
+    selector: str | None
+    detector: str | None
+
+
 class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, populate_by_name=True)
 
@@ -34,13 +43,10 @@ class _Line(BaseModel):
     test_set: Name
 
     @property
-    def method(self) -> tuple[str, int | None, str | None, str | None]:
-        """What lines of different sources are matched by: training set, steps, selector, detector, by bare names."""
-        return (
-            bare(self.training_set),
-            self.depth,
-            *(n if n is None else bare(n) for n in (self.selector, self.detector)),
-        )
+    def method(self) -> Method:
+        """What lines of different sources are matched by."""
+        selector, detector = (name if name is None else bare(name) for name in (self.selector, self.detector))
+        return Method(bare(self.training_set), self.depth, selector, detector)
 
     @property
     def depth(self) -> int | None:
@@ -49,7 +55,7 @@ class _Line(BaseModel):
 
 
 class PaperLine(_Line):
-    """A figure as printed in a paper. value: in per cent. inferred: fields the paper does not state in so many words."""
+    """A figure as printed in a paper. value: in per cent. inferred: fields that the paper does not state outright."""
 
     model_config = ConfigDict(extra="forbid")
 

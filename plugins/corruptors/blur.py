@@ -1,17 +1,22 @@
 """A Gaussian blur of the inverted latent (Table 2)."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from typing import TYPE_CHECKING
 
 from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def gaussian_blur(plane: Tensor, sigma: float) -> Tensor:
     """Blur (N, C, h, w) with a Gaussian of `sigma` cells, cut off at 4 sigma; the border cells repeat outwards."""
+    import torch  # here, so that listing plugins loads no torch
+    from torch.nn import functional as F
+
     radius = max(math.ceil(4 * sigma), 1)
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)

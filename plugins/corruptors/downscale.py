@@ -1,11 +1,14 @@
 """The inverted latent reduced and brought back: blocks of cells replaced by their mean (Fig. 5)."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from torch import Tensor
-from torch.nn import functional as F
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def block_means(plane: Tensor, factor: int) -> Tensor:
@@ -14,6 +17,8 @@ def block_means(plane: Tensor, factor: int) -> Tensor:
     Where factor does not divide a side, the last blocks are smaller and average the cells they have; a factor beyond
     the side makes one block of it.
     """
+    from torch.nn import functional as F  # here, so that listing plugins loads no torch
+
     height, width = plane.shape[-2:]
     means = F.avg_pool2d(plane, (min(factor, height), min(factor, width)), ceil_mode=True)
     full = means.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)

@@ -1,11 +1,15 @@
 """The clean latent, forward-noised to the level of its inverted surroundings (the paper's method, eq. 4 and 5)."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """The inverted latent turned by a quarter (Table 2), the whole plane or each selected component by itself."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def quarter_turn(plane: Tensor, top: int, left: int, side: int) -> Tensor:
@@ -15,6 +17,8 @@ def quarter_turn(plane: Tensor, top: int, left: int, side: int) -> Tensor:
     Where the square leaves the plane it reads the plane's mirror image (border cell included); what it would write
     there is dropped. Cells outside the square stay. Returns a new (C, h, w).
     """
+    import torch  # here and below, so that listing plugins loads no torch
+
     height, width = plane.shape[-2:]
     rows, columns = torch.arange(top, top + side), torch.arange(left, left + side)
     turned = torch.rot90(plane[:, _mirror(rows, height)][:, :, _mirror(columns, width)], 1, (-2, -1))
@@ -25,6 +29,8 @@ def quarter_turn(plane: Tensor, top: int, left: int, side: int) -> Tensor:
 
 
 def _mirror(index: Tensor, size: int) -> Tensor:
+    import torch
+
     index = index % (2 * size)
     return torch.where(index < size, index, 2 * size - 1 - index)
 
@@ -32,6 +38,8 @@ def _mirror(index: Tensor, size: int) -> Tensor:
 def bounding_square(component: Tensor) -> tuple[int, int, int]:
     """top, left and side of the square around the selected cells of (h, w): centred on them, moved into the plane
     where it fits; where it is longer than the plane is wide (or high), it stays centred and overhangs."""
+    import torch
+
     y, x = torch.nonzero(component, as_tuple=True)
     bounds = ((int(y.min()), int(y.max()) + 1), (int(x.min()), int(x.max()) + 1))
     side = max(last - first for first, last in bounds)
@@ -44,6 +52,9 @@ def bounding_square(component: Tensor) -> tuple[int, int, int]:
 
 def components(mask: Tensor) -> list[Tensor]:
     """The connected components of (h, w) bool, diagonal neighbours joined, each (h, w) bool."""
+    import torch
+    from torch.nn import functional as F
+
     selected = mask.double()[None]
     labels = torch.arange(1, mask.numel() + 1, dtype=torch.float64, device=mask.device).view_as(selected) * selected
     while True:
@@ -68,13 +79,19 @@ class Rotation(LatentCorruptor):
     extent: str = param("image", choices=("image", "component"), doc="what is turned")
 
     def corrupt(self, at: LatentContext) -> Tensor:
+        import torch
+
         turn = self._turn_plane if self.extent == "image" else self._turn_components
         return torch.stack([turn(plane, mask[0]) for plane, mask in zip(at.z_t, at.mask, strict=True)])
 
     def _turn_plane(self, plane: Tensor, mask: Tensor) -> Tensor:
-        return quarter_turn(plane, *bounding_square(torch.ones_like(mask)))
+        height, width = mask.shape
+        side = max(height, width)
+        return quarter_turn(plane, (height - side) // 2, (width - side) // 2, side)
 
     def _turn_components(self, plane: Tensor, mask: Tensor) -> Tensor:
+        import torch
+
         result = plane
         for component in components(mask):
             result = torch.where(component, quarter_turn(plane, *bounding_square(component)), result)

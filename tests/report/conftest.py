@@ -94,7 +94,7 @@ def standard(seeds: Iterable[int] = (0,), hostile: str = "") -> Maker:
         maker.cell("human", 0.45, seed=seed).cell("oracle", 0.8, seed=seed)
         maker.cell("pseudo", 0.5, seed=seed, selector="learned:threshold=0.5")
         maker.corrupted("renoise-masked:steps=10", 0.62, seed=seed).corrupted("blur:steps=20", 0.2, seed=seed)
-        maker.corrupted("gaussian:steps=20", 0.35, seed=seed)
+        maker.corrupted("gaussian:steps=10", 0.35, seed=seed)
         if hostile:
             maker.corrupted(hostile, 0.3, seed=seed, corruptor=hostile, selector=hostile)
     maker.trivial()

@@ -1,0 +1,150 @@
+"""`benchkit leaderboard`: boards of finished runs, side by side, beside the paper's; no torch is needed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchkit.cli.common import AsJson, Cache, cache_root, console, print_json
+from benchkit.errors import BenchkitError, UnknownNameError
+
+if TYPE_CHECKING:
+    from benchkit.report.board import Board
+    from benchkit.report.leaderboard import Line
+    from benchkit.store.results import ResultStore
+
+app = typer.Typer(help="Boards of finished runs and the paper's rows.", rich_markup_mode=None)
+
+
+@app.command("show")
+def show(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="A run's id, an --out folder, or a .jsonl file.")],
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="table, markdown, csv, json or latex.")
+    ] = "table",
+    paper: Annotated[bool, typer.Option("--paper", help="Put the paper's reported rows beside them.")] = False,
+    cache: Cache = None,
+) -> None:
+    """Show a board; several boards side by side, by method.
+
+    A run's id may be shortened to its unique beginning.
+    """
+    from benchkit.cli.sidebyside import SideBySide
+    from benchkit.report import beside
+    from benchkit.report.leaderboard import PaperLine
+    from benchkit.report.tables import FORMATS, render
+
+    if form not in FORMATS:
+        raise UnknownNameError("format", form, FORMATS)
+    sources = [_source(run, cache) for run in runs]
+    lines = [line for source in sources for line in source.lines]
+    boards = [board for source in sources for board in source.boards]
+    width = console().width
+    if paper or any(isinstance(line, PaperLine) for line in lines):
+        text = render(beside.show(lines), form, width)
+    else:
+        text = render(boards[0] if len(boards) == 1 else SideBySide(tuple(boards)), form, width)
+    print(text, end="" if text.endswith("\n") else "\n")
+
+
+@app.command("list")
+def list_(cache: Cache = None, as_json: AsJson = False) -> None:
+    """List the runs in the cache, oldest first."""
+    from benchkit.run import RESULTS
+
+    file = cache_root(cache) / RESULTS
+    runs = _store(file).runs() if file.is_file() else []
+    rows = [
+        {
+            "run": run.id,
+            "created": run.created,
+            "status": run.status,
+            "title": run.config.get("title"),
+            "cells": dict(run.cells),
+        }
+        for run in runs
+    ]
+    if as_json:
+        print_json({"runs": rows})
+    elif rows:
+        _print_runs(rows)
+    else:
+        print(f"no runs yet in {file}: 'benchkit compare' makes one")
+
+
+def _store(file: Path) -> ResultStore:
+    from benchkit.store.results import ResultStore
+
+    return ResultStore(file, create=False)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one RUN names: lines of the leaderboard, and the boards they make up."""
+
+    lines: Sequence[Line]
+    boards: Sequence[Board]
+
+
+def _source(name: str, cache: Path | None) -> Source:
+    from benchkit.report.leaderboard import board_lines, load_leaderboard
+    from benchkit.report.load import BOARD_FILE, load_board
+
+    path = Path(name)
+    if path.is_dir() and (path / BOARD_FILE).is_file():
+        board = load_board(path)
+    elif path.is_file() or path.suffix in (".json", ".jsonl"):
+        lines = load_leaderboard([path])
+        return Source(lines, _boards(lines, name))
+    else:
+        board = _stored(name, cache)
+    return Source(board_lines(board), [board])
+
+
+def _stored(name: str, cache: Path | None) -> Board:
+    """The board of a run in the cache, made anew from its rows."""
+    from benchkit.report.board import Board
+    from benchkit.run import RESULTS, run_data
+
+    file = cache_root(cache) / RESULTS
+    if not file.is_file():
+        raise BenchkitError(f"no run '{name}': there is no folder or file of that name, and no runs yet in {file}")
+    store = _store(file)
+    run = store.find_run(name)
+    info = next(one for one in store.runs() if one.id == run)
+    return Board.of(run_data(run, store, {}, info.config))
+
+
+def _boards(lines: Sequence[Line], where: str) -> list[Board]:
+    """The boards that lines of runs make up, a board a run; the paper's lines are none."""
+    from benchkit.report.board import REPLICATES, SCHEMA, Board
+    from benchkit.report.leaderboard import RunLine
+    from benchkit.statistics import LEVEL
+
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in lines:
+        if isinstance(line, RunLine):
+            rows.setdefault((line.run, line.title), []).append(line.model_dump(by_alias=True))
+    heads = {"schema": SCHEMA, "note": "", "replicates": REPLICATES, "level": LEVEL}
+    return [
+        Board.from_json({**heads, "run": run, "title": title, "rows": own}, where) for (run, title), own in rows.items()
+    ]
+
+
+def _print_runs(rows: Sequence[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("run", "begun (UTC)", "status", "cells", "title"):
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        cells = ", ".join(f"{number} {state}" for state, number in sorted(row["cells"].items()))
+        begun = row["created"][:16].replace("T", " ")
+        table.add_row(*map(Text, (row["run"], begun, row["status"], cells, str(row["title"] or ""))))
+    console().print(table)
