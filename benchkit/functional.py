@@ -128,7 +128,7 @@ def corrupt(
     """
     import torch
 
-    plugin, way = _plugin("corruptor", corruptor, Corruptor), _inverter(inverter, None)  # type: ignore[type-abstract]
+    plugin, way = _plugin("corruptor", corruptor, Corruptor), _inverter(inverter, None)
     if isinstance(plugin, LatentCorruptor):
         backend.schedule.check_level(plugin.steps)
     pixels = image_tensor(images, backend.factor)
@@ -159,11 +159,11 @@ def compare(
     """
     from benchkit import run
     from benchkit.grid import Grid, load_grid
+    from benchkit.store.artifacts import default_root
 
     grid = preset if isinstance(preset, Grid) else load_grid(str(preset))
     registry = Registry.load(files=[Path(file) for file in plugins])
-    chosen = {} if cache is None else {"cache": Path(cache)}
-    places = run.Places(out=None if out is None else Path(out), **chosen)
+    places = run.Places(None if out is None else Path(out), default_root() if cache is None else Path(cache))
     return run.compare(grid, registry, places, device=resolve_device(device), progress=progress)
 
 

@@ -173,4 +173,8 @@ def _lines(node: yaml.Node | None, at: tuple[Any, ...] = ()) -> Iterator[tuple[t
 def described(grid: Grid) -> dict[str, Any]:
     """The grid as plain data, with the training's full settings, for a run's record."""
     data = grid.model_dump(mode="json")
-    return {**data, "training": asdict(grid.training.config()), "selector_training": asdict(grid.selector_training.config())}
+    return {
+        **data,
+        "training": asdict(grid.training.config()),
+        "selector_training": asdict(grid.selector_training.config()),
+    }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from benchkit.api import Corruptor, Dataset, Detector, Inverter, LatentCorruptor, RegionSelector
+from benchkit.api import Corruptor, Dataset, Inverter, LatentCorruptor, RegionSelector
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid
 from benchkit.registry import Registry
@@ -139,7 +139,7 @@ class Planner:
         return Plan(tuple(self._planned(cell) for cell in cells))
 
     def _note_depth(self, part: Corrupted, seed: int) -> None:
-        corruptor = self.registry.make(part.corruptor, Corruptor)  # type: ignore[type-abstract]
+        corruptor = self.registry.make(part.corruptor, Corruptor)
         if not isinstance(corruptor, LatentCorruptor):
             return
         if not 0 <= corruptor.steps <= self.model.steps:
@@ -204,7 +204,8 @@ class Planner:
         size = sizes[images.split]
         if images.indices and max(images.indices) >= size:
             raise BenchkitError(
-                f"split '{images.split}' of '{images.dataset}' has {size} images, {max(images.indices) + 1} were asked for"
+                f"split '{images.split}' of '{images.dataset}' has {size} images, "
+                f"{max(images.indices) + 1} were asked for"
             )
         return images
 
@@ -238,7 +239,7 @@ class Planner:
 
     def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:
         """The corruption stages of a set, one a chunk."""
-        corruptor = self.registry.make(part.corruptor, Corruptor)  # type: ignore[type-abstract]
+        corruptor = self.registry.make(part.corruptor, Corruptor)
         identity, select = self.registry.identity(part.corruptor), self.select(part, cell)
         stages: list[AnyCorrupt] = []
         for i, chunk in enumerate(part.images.chunks()):
@@ -272,7 +273,7 @@ class Planner:
         return seed if self.registry.make(inverter, Inverter).uses_noise() else None  # type: ignore[type-abstract]
 
     def _confine(self, part: Corrupted, cell: Cell) -> Confine:
-        corruptor = self.registry.make(part.corruptor, Corruptor)  # type: ignore[type-abstract]
+        corruptor = self.registry.make(part.corruptor, Corruptor)
         level = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
         chunks = part.images.chunks()
         references = tuple(RoundTrip(self.start(c, part.inverter, level, cell.seed)) for c in chunks)

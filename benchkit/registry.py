@@ -208,7 +208,7 @@ def _checked(field: Field[Any], hint: Any, value: Any, spec: Spec) -> Any:
     if choices and value not in choices:
         raise BenchkitError(f"{where}: choose from {', '.join(map(str, choices))}")
     bounds = field.metadata.get("bounds", {})
-    annotated = Annotated[hint, Bounds(**bounds)] if bounds else hint
+    annotated: Any = Annotated[hint, Bounds(**bounds)] if bounds else hint
     try:
         return TypeAdapter(annotated).validate_python(value, strict=True)
     except ValidationError as error:
@@ -225,7 +225,7 @@ def check_class(cls: Any, base: type[api.Plugin]) -> None:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise BenchkitError(f"{cls.__name__} lacks {', '.join(missing)}")
-    if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:
         raise BenchkitError(f"{cls.__name__} must be decorated with @dataclass(frozen=True)")
     if issubclass(cls, api.LatentCorruptor) and "steps" not in {f.name for f in fields(cls)}:
         raise BenchkitError(f"{cls.__name__} must declare the parameter 'steps: int'")

@@ -39,7 +39,10 @@ RESULTS = "results.sqlite"
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run keeps things. cache: artifacts and, unless `results` names another database, rows. out: the report."""
+    """Where a run keeps things.
+
+    cache: artifacts and, unless `results` names another database, rows. out: the report.
+    """
 
     out: Path | None = None
     cache: Path = field(default_factory=default_root)
@@ -258,9 +261,7 @@ def _closure(planned: PlannedCell) -> Sequence[Any]:
     return Plan((planned,)).stages
 
 
-def _reported(
-    run: str, grid: Grid, plan: Plan, env: Env, results: ResultStore, places: Places, changed: bool
-) -> Board:
+def _reported(run: str, grid: Grid, plan: Plan, env: Env, results: ResultStore, places: Places, changed: bool) -> Board:
     """The board; the report's files are written again only if something was computed or they are not there."""
     mark = places.out / "report.json" if places.out else None
     if mark is not None and not changed and mark.is_file() and run in mark.read_text():
@@ -274,7 +275,9 @@ def _reported(
     return board
 
 
-def run_data(run: str, results: ResultStore, gallery: Mapping[str, tuple[Example, ...]], grid: Mapping[str, Any]) -> RunData:
+def run_data(
+    run: str, results: ResultStore, gallery: Mapping[str, tuple[Example, ...]], grid: Mapping[str, Any]
+) -> RunData:
     """What a report needs of one run."""
     info = next(r for r in results.runs() if r.id == run)
     rows = results.rows(run)

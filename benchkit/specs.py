@@ -181,7 +181,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a network is trained; the defaults are the paper's (Sec. 4.4) where it gives one; batch and schedule are ours.
+    """How a network is trained; the defaults are the paper's (Sec. 4.4) where it gives one.
+
+    Batch and schedule are ours.
 
     crop: side of random square crops in pixels, None for whole images. positive_crop: share of crops centred on a
     pixel of a class other than 0. flip: mirror every other image, left to right. warmup: iterations of linear rise

@@ -11,10 +11,10 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchkit.errors import BenchkitError
+from benchkit.specs import TrainingConfig
 from benchkit.weights import load_network, load_state, pack, read_tensors, save_network, unpack, write_tensors
 
 __all__ = [
@@ -45,55 +46,6 @@ PREDICT_BATCH = 16
 
 #: (iterations done, iterations in all, that iteration's losses)
 Progress = Callable[[int, int, dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained; the defaults are the paper's where it gives one (batch and schedule are ours).
-
-    crop: side of random square crops in pixels, None for whole images. positive_crop: share of crops centred on a
-    pixel of a class other than 0. flip: mirror every other image, left to right. warmup: iterations of linear rise
-    (linear-warmup-poly). power: of the polynomial fall to zero. auxiliary_weight: of every logit map after the first.
-    class_weights: of the cross-entropy. clip_norm: largest gradient norm. checkpoint_every: iterations; changes no
-    result. Raises BenchkitError for values out of range.
-    """
-
-    iterations: int
-    batch: int = 8
-    lr: float = 6e-5
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.01
-    schedule: Literal["constant", "poly", "linear-warmup-poly"] = "constant"
-    warmup: int = 0
-    power: float = 1.0
-    crop: int | None = None
-    positive_crop: float = 0.0
-    flip: bool = True
-    auxiliary_weight: float = 0.4
-    class_weights: tuple[float, ...] | None = None
-    clip_norm: float | None = None
-    checkpoint_every: int = 200
-
-    def __post_init__(self) -> None:
-        at_least_one = {"batch": self.batch, "checkpoint_every": self.checkpoint_every, "crop": self.crop or 1}
-        for name, value in at_least_one.items():
-            _require(value >= 1, f"training: {name} must be at least 1, not {value}")
-        _require(self.iterations >= 0, f"training: iterations must not be negative: {self.iterations}")
-        _require(self.lr > 0 and math.isfinite(self.lr), f"training: lr must be positive, not {self.lr}")
-        _require(0 <= self.positive_crop <= 1, f"training: positive_crop must lie in [0, 1], not {self.positive_crop}")
-        _require(not self.positive_crop or self.crop is not None, "training: positive_crop needs a crop")
-        _require(self.warmup >= 0, f"training: warmup must not be negative: {self.warmup}")
-        known = ("constant", "poly", "linear-warmup-poly")
-        _require(self.schedule in known, f"training: schedule must be one of {', '.join(known)}, not {self.schedule!r}")
-
-    def lr_factor(self, iteration: int) -> float:
-        """The share of the learning rate at `iteration` (from 0), in (0, 1]."""
-        if self.schedule == "constant":
-            return 1.0
-        warmup = self.warmup if self.schedule == "linear-warmup-poly" else 0
-        if iteration < warmup:
-            return (iteration + 1) / (warmup + 1)
-        return (1 - (iteration - warmup) / max(1, self.iterations - warmup)) ** self.power
 
 
 def train(

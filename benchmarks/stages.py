@@ -1,4 +1,4 @@
-"""What the parts of a comparison cost on this machine: seconds an image, and each as a ratio to one denoiser forward."""
+"""What the parts of a comparison cost here: seconds an image, and each as a ratio to one denoiser forward."""
 
 from __future__ import annotations
 

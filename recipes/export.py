@@ -87,7 +87,10 @@ def write(pipeline: StableDiffusionPipeline, folder: Path) -> int:
     content = json.loads(config.read_text())
     content.pop("torch_dtype", None)
     config.write_text(json.dumps({**content, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
-    size = sum(path.stat().st_size for path in aside.rglob("*") if path.is_file())
+    files = [path for path in aside.rglob("*") if path.is_file()]
+    for path in files:
+        path.chmod(0o644)  # safetensors makes files that only their owner can read
+    size = sum(path.stat().st_size for path in files)
     if size > LIMIT:
         raise SystemExit(f"{aside} has {size} bytes, more than {LIMIT}")
     shutil.rmtree(folder, ignore_errors=True)

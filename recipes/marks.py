@@ -1,6 +1,6 @@
 """Decide which artifacts of `portraits` survive the embedded autoencoder, and write the shipped marks.
 
-    python recipes/marks.py [--split test ...]
+python recipes/marks.py [--split test ...]
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from benchkit.datasets.portraits.labels import Labelled, labels_at
 from benchkit.datasets.portraits.marks import MARKED_SPLITS, marks_file, to_bytes
 from benchkit.datasets.portraits.splits import SPLITS

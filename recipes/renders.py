@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from benchkit.datasets.portraits.draw import render
 from benchkit.datasets.portraits.splits import scene_at
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -38,7 +37,7 @@ def save(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, avera
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".writing")
     save_file(tensors, aside, metadata={"facts": json.dumps(facts)})
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def resume(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> dict:

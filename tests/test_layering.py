@@ -96,7 +96,7 @@ def test_plugins_know_only_the_api(path: Path) -> None:
     ("library", "allowed"),
     [
         ("diffusers", {"benchkit/diffusion/backend.py"}),
-        ("mmseg", {"plugins/detectors/_mmseg.py", "plugins/detectors/upernet_swin.py", "plugins/detectors/upernet_convnext.py"}),
+        ("mmseg", {"plugins/detectors/_mmseg.py", "plugins/detectors/_convnext.py"}),
         ("ray", {"benchkit/executors/ray.py"}),
         ("pluggy", {"benchkit/api.py", "benchkit/hookspecs.py", "benchkit/registry.py"}),
         ("sqlalchemy", {"benchkit/store/results.py", "benchkit/store/schema.py", "benchkit/store/database.py"}),

@@ -12,7 +12,7 @@ from benchkit.grid import Grid, parse_grid
 from benchkit.plan import Plan, Planner
 from benchkit.registry import Registry
 from benchkit.stages.base import Costs, Env, Model
-from benchkit.stages.corrupt import Corrupt, RoundTrip
+from benchkit.stages.corrupt import Corrupt
 from benchkit.stages.images import Latents
 from benchkit.stages.invert import Invert
 from benchkit.stages.select import Select

@@ -16,6 +16,7 @@ from benchkit.cli import progress
 from benchkit.cli.common import (
     AsJson,
     Cache,
+    Device,
     PluginFiles,
     PluginFolders,
     Strict,
@@ -45,9 +46,7 @@ _LIST = "may be repeated; replaces the preset's list"
 def compare(
     preset: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset or a grid file.")] = "quick",
     dataset: Annotated[str | None, typer.Option(metavar="NAME[:k=v,…]", help="The dataset.")] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME|DIR", help="The checkpoint: a name, a folder or a repository id.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME|DIR", help="The checkpoint, by name or folder.")] = None,
     selector: Annotated[
         list[str] | None, typer.Option(metavar="NAME[:k=v,…]", help=f"A region selector; {_LIST}.")
     ] = None,
@@ -59,9 +58,7 @@ def compare(
     seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Seeds of selection, noise and training.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write rows, tables and the page here.")] = None,
     cache: Cache = None,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps; auto is cuda where there is one.")
-    ] = ("auto"),
+    device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")] = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli.common import PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.cli.common import Checkpoint, Device, PluginFiles, PluginFolders, Strict, load_registry
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -25,16 +25,14 @@ def corrupt(
     corruptor: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The corruptor, such as gaussian:steps=20.")],
     out: Annotated[Path, typer.Option(metavar="OUT.png", help="The corrupted image.")],
     inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
-    model: Annotated[
-        str, typer.Option(metavar="NAME|DIR", help="The checkpoint: a name, a folder or a repository id.")
-    ] = "portraits",
+    model: Checkpoint = "portraits",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the noise, with the image's file name.")] = 0,
     caption: Annotated[str | None, typer.Option(metavar="TEXT", help="What the image shows, in words.")] = None,
     label: Annotated[
         str, typer.Option(metavar="image|latent", help="The sheet's mask: as given, or the cells replaced.")
     ] = "image",
     sheet: Annotated[Path | None, typer.Option(metavar="SHEET.png", help="Before, mask, after in one row.")] = None,
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
     strict: Strict = False,
@@ -107,7 +105,7 @@ class _Work:
         from benchkit.specs import Spec
         from benchkit.stages.images import to_uint8
 
-        plugin = registry.make(Spec.parse("corruptor", corruptor), Corruptor)  # type: ignore[type-abstract]
+        plugin = registry.make(Spec.parse("corruptor", corruptor), Corruptor)
         way = registry.make(Spec.parse("inverter", inverter), Inverter)  # type: ignore[type-abstract]
         backend = functional.load_backend(*checkpoint)
         functional.check_divisible("the image", self.before.size, backend.factor)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchkit.cli import progress
-from benchkit.cli.common import AsJson, PluginFiles, PluginFolders, Strict, console, load_registry, print_json
+from benchkit.cli.common import (
+    AsJson,
+    Checkpoint,
+    Device,
+    PluginFiles,
+    PluginFolders,
+    Strict,
+    console,
+    load_registry,
+    print_json,
+)
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -69,10 +79,8 @@ def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first so many samples.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="The dataset's images as they are, no autoencoder pass.")] = False,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|DIR", help="The checkpoint whose autoencoder they pass.")
-    ] = "portraits",
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    model: Checkpoint = "portraits",
+    device: Device = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in DIR.")] = False,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,

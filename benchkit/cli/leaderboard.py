@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from benchkit.report.leaderboard import Line
     from benchkit.store.results import ResultStore
 
+_FORMATS = ("table", "markdown", "csv", "json", "latex")
+
 app = typer.Typer(help="Boards of finished runs and the paper's rows.", rich_markup_mode=None)
 
 
 @app.command("show")
 def show(
     runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="A run's id, an --out folder, or a .jsonl file.")],
-    form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="table, markdown, csv, json or latex.")
-    ] = "table",
+    form: Annotated[str, typer.Option("--format", metavar="|".join(_FORMATS))] = "table",
     paper: Annotated[bool, typer.Option("--paper", help="Put the paper's reported rows beside them.")] = False,
     cache: Cache = None,
 ) -> None:
@@ -36,10 +36,10 @@ def show(
     from benchkit.cli.sidebyside import SideBySide
     from benchkit.report import beside
     from benchkit.report.leaderboard import PaperLine
-    from benchkit.report.tables import FORMATS, render
+    from benchkit.report.tables import render
 
-    if form not in FORMATS:
-        raise UnknownNameError("format", form, FORMATS)
+    if form not in _FORMATS:
+        raise UnknownNameError("format", form, _FORMATS)
     sources = [_source(run, cache) for run in runs]
     lines = [line for source in sources for line in source.lines]
     boards = [board for source in sources for board in source.boards]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from benchkit.errors import BenchkitError
 from benchkit.store.files import write_atomic
@@ -47,7 +47,7 @@ def _read(path: Path, what: str) -> Image.Image:
             return ImageOps.exif_transpose(picture)
     except FileNotFoundError:
         raise BenchkitError(f"there is no {what} file '{path}'") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise BenchkitError(f"cannot read {what} '{path}': it is no image file that Pillow knows") from None
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -227,3 +227,10 @@ def _ddim_config(source: checkpoint.Checkpoint) -> dict[str, Any]:
     own = scheduler.from_config(config).config
     clipping = {key: bool(own.get(key, False)) for key in ("clip_sample", "thresholding")}
     return {**diffusers.DDIMScheduler.from_config(own).config, **clipping}
+
+
+def timesteps_of(location: str, steps: int) -> tuple[int, ...]:
+    """The timesteps of a checkpoint's schedule, clean end first, without loading its networks."""
+    source = checkpoint.find(location)
+    with _quiet():
+        return Schedule.from_scheduler(_ddim_config(source), steps).timesteps

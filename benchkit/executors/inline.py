@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from benchkit.errors import BenchkitError
-from benchkit.stages.base import Env, Stage
+from benchkit.stages.base import Env, Output, Stage
 from benchkit.store.artifacts import CorruptArtifact
 
 State = Literal["run", "cached", "failed", "skipped"]
@@ -97,7 +97,7 @@ class Inline:
             yield Done(stage, "run", seconds=share)
 
 
-def _computed(batch: list[Stage], env: Env) -> list:  # type: ignore[type-arg]
+def _computed(batch: list[Stage], env: Env) -> list[Output]:
     """The group's outputs; an input found damaged on reading is computed again, once."""
     try:
         return type(batch[0]).run_group(batch, env)

@@ -49,14 +49,14 @@ class Comparison:
     def agreement(self) -> tuple[str, ...]:
         """For each run, detector and dataset of the paper: how many pairs of methods stand in the same order."""
         told = []
-        for (run, _, detector), lines in self.frame.groupby(["run", "test_set", "detector"], sort=False):
+        for (run, test_set, detector), lines in self.frame.groupby(["run", "test_set", "detector"], sort=False):
             for name in self.datasets:
                 matched = lines.dropna(subset=[f"order:{name}"])
                 same, pairs = _same_order(matched["artifact_iou"].to_list(), matched[f"paper:{name}"].to_list())
                 if pairs:
                     told.append(
-                        f"{one_line(run)}, {one_line(detector)}, paper's {name}: {same} of {pairs} pairs of methods in "
-                        "the same order, whether or not their difference is beyond chance."
+                        f"{self._heading(run, test_set, detector)}, paper's {one_line(name)}: {same} of {pairs} pairs "
+                        "of methods in the same order, whether or not their difference is beyond chance."
                     )
         return tuple(told)
 

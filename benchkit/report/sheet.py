@@ -110,21 +110,22 @@ def board_sheet(board: Board) -> Sheet:
         rows = tuple(_row(line, detectors, _selectors(board, line["detector"])) for line in lines)
         groups.append(Group(titles.get((test, detector), ""), rows))
     for name, title in ((TRIVIAL, "without training"), (MISSING_ROWS, "without figures")):
-        lines = _lines(board.frame[board.frame["group"] == name])
+        lines = line_records(board.frame[board.frame["group"] == name])
         if lines:
             rows = tuple(_row(line, detectors, _selectors(board, line["detector"])) for line in lines)
             groups.append(Group(title, rows))
     return Sheet(one_line(board.title), BOARD_COLUMNS, tuple(groups), _notes(board, detectors))
 
 
-def _lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def line_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A board's lines, column -> value."""
     return [{str(name): value for name, value in line.items()} for line in frame.to_dict("records")]
 
 
 def _runs(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
     """The lines in runs of equal values, in order."""
     runs: list[tuple[tuple[Any, ...], list[dict[str, Any]]]] = []
-    for line in _lines(frame):
+    for line in line_records(frame):
         key = tuple(line[name] for name in by)
         if not runs or runs[-1][0] != key:
             runs.append((key, []))
@@ -213,7 +214,7 @@ def _notes(board: Board, detectors: Mapping[str, str]) -> tuple[str, ...]:
 def unfinished(board: Board) -> list[tuple[str, str]]:
     """Every line that lacks figures, or some seeds of them: what it is, and why."""
     found = []
-    for line in _lines(board.frame[board.frame["state"] != "done"]):
+    for line in line_records(board.frame[board.frame["state"] != "done"]):
         parts = [bare(str(line[name])) for name in ("selector", "detector") if known(line[name])]
         what = one_line(f"{line['training_set']} ({', '.join(parts)})" if parts else line["training_set"])
         lacking = f"{line['seeds']} of {line['planned_seeds']} seeds; " if line["seeds"] else ""

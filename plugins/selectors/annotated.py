@@ -22,10 +22,12 @@ class Annotated(RegionSelector):
         import numpy as np
         import torch
 
-        missing = [sample.id for sample in at.samples if sample.mask is None]
-        if missing:
-            raise BenchkitError(f"selector 'annotated': sample '{missing[0]}' has no mask: use a split with labels")
-        return torch.from_numpy(np.stack([sample.mask for sample in at.samples]).astype(bool))
+        masks = []
+        for sample in at.samples:
+            if sample.mask is None:
+                raise BenchkitError(f"selector 'annotated': sample '{sample.id}' has no mask: use a split with labels")
+            masks.append(sample.mask)
+        return torch.from_numpy(np.stack(masks).astype(bool))
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Regions where a detector trained on the labelled set expects artifacts (the paper's region selection model, Sec. 3)."""
+"""Regions where a detector trained on the labelled set expects artifacts (the paper's region selection, Sec. 3)."""
 
 from __future__ import annotations
 

@@ -66,7 +66,9 @@ def _sample(split: str, index: int) -> Sample:
         kind = mark.artifact.kind
         kinds[kind] = kinds[kind] | mark.mask if kind in kinds else mark.mask
     severities = [[mark.artifact.kind, mark.artifact.severity] for mark in found.artifacts]
-    return Sample(name, found.image, found.label, caption(scene), kinds, {"artifacts": severities, "votes": found.votes})
+    return Sample(
+        name, found.image, found.label, caption(scene), kinds, {"artifacts": severities, "votes": found.votes}
+    )
 
 
 @cache

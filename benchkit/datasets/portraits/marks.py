@@ -37,8 +37,9 @@ def to_bytes(found: Sequence[Labelled]) -> bytes:
             ordinals.append(planned.index(mark.artifact))
             masks.append(np.packbits(mark.mask))
     file = io.BytesIO()
-    arrays = {"image": np.array(images, np.int32), "ordinal": np.array(ordinals, np.int8), "mask": np.stack(masks)}
-    np.savez_compressed(file, allow_pickle=False, **arrays)
+    np.savez_compressed(
+        file, image=np.array(images, np.int32), ordinal=np.array(ordinals, np.int8), mask=np.stack(masks)
+    )
     return file.getvalue()
 
 

@@ -1,0 +1,193 @@
+"""A run as one HTML page that needs nothing else: no network, no other file; all foreign text is escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from benchkit.errors import BenchkitError
+from benchkit.metrics import METRICS, metric
+from benchkit.report.beside import NOT_RUN, Comparison, show
+from benchkit.report.board import Board, short_names
+from benchkit.report.data import RunData
+from benchkit.report.figures import THEMES, confinement_figure, primary_figure
+from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
+from benchkit.report.sheet import board_sheet, delta_text, line_records, primary_text
+from benchkit.report.site.gallery import GAIN, data_uri, galleries
+from benchkit.report.text import MISSING, known, number, numeric, one_line, percent
+
+
+class Picture(NamedTuple):
+    """A figure in both themes, as data: URIs, and in words."""
+
+    light: str
+    dark: str
+    alternative: str
+
+
+def page(run: RunData, board: Board, reference: Sequence[PaperLine] | None = None) -> str:
+    """The page of a run. reference: the paper's lines to put beside it, None for those that ship with benchkit."""
+    environment = Environment(
+        loader=PackageLoader("benchkit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _asset("page.css"), _asset("page.js")
+    strips, pictures = galleries(run.gallery, board.frame["training_set"])
+    context = {
+        "title": one_line(board.title),
+        "note": one_line(board.note),
+        "facts": _facts(run, board),
+        "policy": _policy(style, script),
+        "style": Markup(style),
+        "script": Markup(script),
+        "sheet": board_sheet(board),
+        "figures": _figures(board),
+        "unfinished": _unfinished(board),
+        "gallery": {name: (_remarks(board, name), shown) for name, shown in strips.items()},
+        "images": pictures.images,
+        "gain": GAIN,
+        "beside": _beside(board, reference),
+        "metrics": _metrics(board),
+        "every": _every_metric(board),
+        "grid": _yaml(run.grid),
+        **_provenance(run),
+    }
+    return environment.get_template("page.html").render(context)
+
+
+def _asset(name: str) -> str:
+    return (resources.files("benchkit.report") / "templates" / name).read_text("utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """A content security policy under which only this very style and script apply, and nothing is fetched."""
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _facts(run: RunData, board: Board) -> dict[str, str]:
+    seeds = sorted({int(seed) for seed in run.rows["seed"]})
+    facts = {
+        "Run": run.run,
+        "Test images": ", ".join(dict.fromkeys(str(name) for name in board.frame["test_set"] if known(name))),
+        "Seeds": ", ".join(map(str, seeds)),
+        "Detectors": ", ".join(short_names(board.frame["detector"]).values()) or MISSING,
+        "Rows": f"{len(board.trained)} trained, {len(board.trivial)} without training, "
+        f"{len(board.missing)} without figures",
+    }
+    return {name: one_line(value) for name, value in facts.items()}
+
+
+def _figures(board: Board) -> dict[str, Picture]:
+    drawn = {
+        "primary": (primary_figure, "Pooled artifact IoU of every row with its interval; the table has the figures."),
+        "confinement": (confinement_figure, "Mean absolute change inside and outside the mask, per method."),
+    }
+    found = {}
+    for name, (draw, words) in drawn.items():
+        themes = [draw(board, theme) for theme in THEMES]
+        light, dark = (data_uri(svg, "image/svg+xml") if svg is not None else None for svg in themes)
+        if light is not None and dark is not None:
+            found[name] = Picture(light, dark, words)
+    return found
+
+
+def _unfinished(board: Board) -> list[dict[str, str]]:
+    lines = board.frame[board.frame["state"] != "done"].to_dict("records")
+    names = ("training_set", "selector", "detector", "state", "reason")
+    return [{name: one_line(line[name]) if known(line[name]) else MISSING for name in names} for line in lines]
+
+
+def _remarks(board: Board, row: str) -> list[str]:
+    """What the board says of a gallery's row, a sentence per detector and selector."""
+    lines = board.frame[board.frame["training_set"] == row]
+    detectors = short_names(board.frame["detector"])
+    remarks = []
+    for line in line_records(lines):
+        said = [f"artifact IoU {primary_text(line)}"]
+        if known(line["delta_pseudo"]):
+            said.append(f"Δ to pseudo {delta_text(line, 'pseudo')}")
+        inside = percent(numeric(line.get("confinement_change_inside")))
+        if inside != MISSING:
+            outside = number(numeric(line.get("confinement_psnr_outside")), 1)
+            said.append(f"mean change inside {inside} %, PSNR outside {outside} dB")
+        where = detectors.get(line["detector"], "")
+        remarks.append(one_line(f"{where}: {'; '.join(said)}."))
+    return remarks
+
+
+def _beside(board: Board, reference: Sequence[PaperLine] | None) -> Comparison | None:
+    """The board beside the paper, None where they have no method in common."""
+    try:
+        compared = show(board_lines(board), paper_lines() if reference is None else reference)
+    except BenchkitError:
+        return None  # a report is worth having without the paper's rows
+    figures = compared.frame.loc[compared.frame["state"] != NOT_RUN, [f"paper:{name}" for name in compared.datasets]]
+    return compared if figures.notna().any(axis=None) else None
+
+
+def _metrics(board: Board) -> list[dict[str, str]]:
+    named = [*METRICS, *(name for name in board.metrics if name not in METRICS)]
+    infos = {name: metric(name) for name in named}
+    return [
+        {
+            "name": one_line(name),
+            "description": one_line(info.description),
+            "unit": "per cent" if info.unit == "share" else info.unit,
+            "better": "higher" if info.higher_is_better else "lower",
+        }
+        for name, info in infos.items()
+    ]
+
+
+def _every_metric(board: Board) -> dict[str, Any]:
+    """Every metric of every row that has figures: names, and per row its labels and cells (text, value)."""
+    detectors = short_names(board.frame["detector"])
+    rows = []
+    for line in board.frame[board.frame["seeds"] > 0].to_dict("records"):
+        cells = []
+        for name in board.metrics:
+            share = metric(name).unit == "share"
+            mean, spread = (number(line[key], 2, 100.0 if share else 1.0) for key in (name, f"{name}_std"))
+            cells.append((mean if spread == MISSING else f"{mean} ± {spread}", line[name]))
+        labels = (one_line(line["training_set"]), one_line(detectors.get(line["detector"], MISSING)))
+        rows.append((labels, cells))
+    return {"names": [one_line(name) for name in board.metrics], "rows": rows}
+
+
+def _provenance(run: RunData) -> dict[str, Any]:
+    environment = dict(run.environment)
+    plugins = environment.pop("plugins", {})
+    names = ("training_set", "selector", "detector", "seed", "test_set", "state", "seconds", "cell")
+    cells = [
+        {name: one_line(f"{v:.1f}" if name == "seconds" else v) if known(v) else MISSING for name, v in line.items()}
+        for line in run.rows[list(names)].to_dict("records")
+    ]
+    plain = plugins if isinstance(plugins, Mapping) else {}
+    identities = [
+        {"name": one_line(name), **{k: one_line(v) for k, v in (about if isinstance(about, Mapping) else {}).items()}}
+        for name, about in plain.items()
+    ]
+    return {"environment": _yaml(environment), "plugins": identities, "cells": cells}
+
+
+def _yaml(data: Mapping[str, Any]) -> str:
+    """Plain data as YAML, for reading; tuples as lists, whatever is no plain data as text."""
+    plain = json.loads(json.dumps(dict(data), default=str))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))

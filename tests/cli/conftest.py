@@ -1,0 +1,52 @@
+"""What the command line tests share: commands run in this process, in a cache of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tiny
+
+from benchkit.cli.main import main
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint; tests that damage it work on a copy."""
+    return tiny.save_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder of this test, not there yet."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("BENCHKIT_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def run(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command line as the console script does."""
+    monkeypatch.delenv("BENCHKIT_DEBUG", raising=False)
+
+    def command(*arguments: object) -> Result:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Result(code, out, err)
+
+    return command
