@@ -81,9 +81,7 @@ def examples(images: np.ndarray, scenes: list[Scene], rng: np.random.Generator) 
 def altered(x: Tensor, rng: np.random.Generator) -> Tensor:
     """Windows (N, 3, 28, 28) with other contrast and brightness, half the time blurred, a little noisy."""
     n = len(x)
-    scale, shift = (
-        torch.from_numpy(rng.uniform(*span, (n, 1, 1, 1))).float() for span in ((0.75, 1.2), (-0.08, 0.08))
-    )
+    scale, shift = (torch.from_numpy(rng.uniform(*span, (n, 1, 1, 1))).float() for span in ((0.75, 1.2), (-0.08, 0.08)))
     x = (x - 0.5) * scale + 0.5 + shift
     if rng.random() < 0.5:
         sigma = rng.uniform(0.4, 1.1)

@@ -1,37 +1,71 @@
-"""The smallest world in which every command runs: a random checkpoint, a dataset, a detector, a grid."""
+"""A tiny random Stable Diffusion checkpoint, and the published scheduler constants it is built with."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+import string
+from typing import Any
 
-PLUGINS = Path(__file__).parent / "cli" / "tiny_plugins.py"
-
-GRID = """
-title: A tiny comparison
-dataset: shapes
-model: {model}
-schedule_steps: 10
-labelled: 4
-source: {{split: clean, size: 4}}
-test: {{split: test, size: 4}}
-baselines: [human, pseudo]
-trivial: [all-negative]
-selectors: [random-boxes]
-corruptors: ["none:steps=1", "gaussian:steps=1"]
-inverter: ddim
-detectors: [dot]
-seeds: [0]
-selector_training: &budget {{iterations: 2, batch: 2}}
-training: *budget
-"""
+#: What the scheduler config of SD 1.x says.
+SD1 = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+    "set_alpha_to_one": False,
+    "clip_sample": False,
+    "prediction_type": "epsilon",
+}
 
 
-def save_checkpoint(folder: Path) -> Path:
-    """Write the diffusion tests' random Stable Diffusion checkpoint (factor 8) to `folder`."""
-    spec = importlib.util.spec_from_file_location("diffusion_conftest", Path(__file__).parent / "diffusion/conftest.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.tiny_pipeline().save_pretrained(folder)
-    return folder
+def tiny_pipeline(prediction: str = "epsilon") -> Any:
+    """A random Stable Diffusion pipeline of a few thousand weights: factor 8, 4 latent channels."""
+    import diffusers
+    import torch
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8,
+        layers_per_block=1,
+        block_out_channels=(16, 32),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    )
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=4,
+        scaling_factor=0.7,
+        shift_factor=0.1,
+    )
+    letters = string.ascii_lowercase
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{c}</w>" for c in letters)]
+    tokenizer = CLIPTokenizer(vocab={w: i for i, w in enumerate(words)}, merges=[], model_max_length=12)
+    text = CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=12,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    return diffusers.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=diffusers.DDIMScheduler(**{**SD1, "prediction_type": prediction}),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

@@ -18,7 +18,7 @@ from rich.text import Text
 from benchkit.errors import UnknownNameError
 from benchkit.report.board import Board
 from benchkit.report.sheet import Sheet, board_sheet
-from benchkit.report.text import MISSING, known
+from benchkit.report.text import known
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _NARROWEST_TEXT = 24
@@ -182,23 +182,15 @@ def _printed(sheet: Sheet, width: int) -> str:
 
 def _fitted(sheet: Sheet, width: int) -> Sheet:
     """The sheet with as many columns as fit, and what was left out in its notes."""
-    dropped = []
+    dropped: list[str] = []
+    sheet = sheet if _needed(sheet) <= width else sheet.without_constants()
     while _needed(sheet) > width:
-        constant = [i for i, c in enumerate(sheet.columns) if c.text and c.vital and len(_texts(sheet, i)) == 1]
-        if constant:
-            said = [f"{sheet.columns[i].header} {_texts(sheet, i)[0]}" for i in constant]
-            sheet = sheet.without(constant, f"In every row: {', '.join(said)}.")
-            continue
         least = max(range(len(sheet.columns)), key=lambda i: sheet.columns[i].vital)
         if not sheet.columns[least].vital:
             break
         dropped.append(sheet.columns[least].header.replace("\n", " "))
         sheet = sheet.without([least])
     return sheet.without([], f"No room here for: {', '.join(dropped)}.") if dropped else sheet
-
-
-def _texts(sheet: Sheet, column: int) -> list[str]:
-    return list(dict.fromkeys(row[column].text for row in sheet.rows if row[column].text != MISSING))
 
 
 def _needed(sheet: Sheet) -> int:

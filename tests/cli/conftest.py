@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import tiny
 
 from benchkit.cli.main import main
 
@@ -22,12 +21,6 @@ class Result:
 
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random checkpoint; tests that damage it work on a copy."""
-    return tiny.save_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def page(run: RunData, board: Board, reference: Sequence[PaperLine] | None = Non
         "policy": _policy(style, script),
         "style": Markup(style),
         "script": Markup(script),
-        "sheet": board_sheet(board),
+        "sheet": board_sheet(board).without_constants(),
         "figures": _figures(board),
         "unfinished": _unfinished(board),
         "gallery": {name: (_remarks(board, name), shown) for name, shown in strips.items()},

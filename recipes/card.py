@@ -1,0 +1,244 @@
+"""The card of the embedded checkpoint: gates from figures, and README.md from a template."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+Card = dict[str, Any]
+
+TEMPLATE = """# The embedded checkpoint `portraits`
+
+A small latent-diffusion checkpoint in the layout of Stable Diffusion 1.x, trained on renders of benchkit's procedural
+world `portraits` (version {world}): 128x128 pictures of painted people. It exists so that a whole benchmark runs
+anywhere; it draws nothing else. `diffusers.StableDiffusionPipeline.from_pretrained(folder)` opens it. Apache-2.0, as
+the rest of the project. Figures in machine-readable form: `card.json`, written with this page by `recipes/gates.py`.
+
+Identity (sha256 of configs, tokenizer and weights): `{identity}`
+
+## Gates
+
+Measured with the float16 weights of this folder, computed in float32, on scenes of the split `heldout`, which no
+training saw. Averages of PSNR are means over images.
+
+| gate | wanted | measured | |
+|---|---|---|---|
+{gates}
+
+{missed}
+
+## What it is
+
+- **AutoencoderKL**, 8x, {latent_channels} latent channels, channels 16-32-64-96, no attention, scaling factor
+  {scaling} (one over the standard deviation of all latents).
+- **UNet2DConditionModel** on 16x16 latents, channels 64-128-192, 10.8 M weights, epsilon prediction; 1000 timesteps,
+  scaled-linear 0.00085-0.012; DDIMScheduler as SD 1.x.
+- **CLIPTextModel**, 2 layers of 96, trained with the UNet; its own **CLIPTokenizer**: every word of the closed
+  vocabulary of the captions is one token, 48 tokens a caption.
+- {megabytes} MB, float16 safetensors.
+
+## Data and training
+
+- Data: clean scenes of the split `train` (an unbounded stream, disjoint from all others by construction), a pure
+  function of world version, split and index; captions from `portraits.caption`. No photograph, no outside data.
+{training}
+- Scripts: `recipes/autoencoder.py`, `recipes/denoiser.py`, `recipes/export.py`, `recipes/gates.py`. Both trainings
+  resume, and draw every iteration from its own seed; on another machine or thread count the sums of floats differ.
+
+## Autoencoder
+{autoencoder}
+
+## Noise prediction
+
+Mean squared error of epsilon by timestep (1 would be predicting nothing), {eps_images} images, one draw a bin:
+
+| timesteps | captions | empty caption |
+|---|---|---|
+{bins}
+
+Mean over all timesteps {eps_mean}, below 400 {eps_low}; without captions {eps_empty} ({eps_empty_images} images).
+
+## Inversion and back
+
+Image, latent, inverted N of 50 steps, resampled N steps, image; no mask, no guidance, the scene's own caption. *Lost*
+is PSNR against the original, compared with the autoencoder alone on the same images; *to autoencoded* is the PSNR
+between the picture that came back and the autoencoded one.
+
+| inverter | images | forwards to 20 | lost at 10 | at 20 | to autoencoded at 10 | at 20 |
+|---|---|---|---|---|---|---|
+{trips}
+
+`docs/images/checkpoint.png` shows original, autoencoded and returned pictures.
+
+## Samples
+
+50-step DDIM from pure noise under held-out captions, no guidance: `docs/images/samples.png`. A small convolutional
+reader of letters (trained on raw renders, `recipes/letters.py`) finds the sign without being told where it is: three
+places in a row that most surely hold *some* letter; then it says which. The same reader on renders of the same
+captions' scenes shows what it misses by itself. Chance is 4 %.
+
+| | signs found | letters as in the caption | whole signs |
+|---|---|---|---|
+{samples}
+
+Letters at their known places: {raw} % right on raw renders.
+
+## Looked at
+
+{remarks}
+"""
+
+GATES = (
+    # name, wanted, path into the figures, comparison, limit, format
+    ("autoencoder PSNR on clean scenes", ">= 27 dB", ("autoencoder", "psnr_db"), "least", 27.0, "{:.2f} dB"),
+    ("lost on scenes with artifacts", "<= 1 dB", ("autoencoder", "artifact_loss_db"), "most", 1.0, "{:.2f} dB"),
+    (
+        "letters read on autoencoded signs",
+        ">= 90 %",
+        ("autoencoder", "letter_accuracy_autoencoded"),
+        "least",
+        0.9,
+        "{:.1%}",
+    ),
+    (
+        "lost by ReNoise, 10 steps and back",
+        "<= 0.5 dB",
+        ("round_trip", "renoise", "steps_10", "loss_db"),
+        "most",
+        0.5,
+        "{:.3f} dB",
+    ),
+    ("size", "<= 40 MB", ("megabytes",), "most", 40.0, "{:.1f} MB"),
+)
+
+
+def at(figures: Any, path: tuple[str, ...]) -> float | None:
+    """The figure at a path, None where it has not been measured."""
+    for key in path:
+        if not isinstance(figures, dict) or key not in figures:
+            return None
+        figures = figures[key]
+    return float(figures)
+
+
+def gates(figures: Card) -> list[Card]:
+    """Every gate with what was measured and whether it holds (None: not measured)."""
+    found = []
+    for name, wanted, path, comparison, limit, form in GATES:
+        value = at(figures, path)
+        held = None if value is None else value >= limit if comparison == "least" else value <= limit
+        found.append(
+            {
+                "gate": name,
+                "wanted": wanted,
+                "measured": "not measured" if value is None else form.format(value),
+                "held": held,
+            }
+        )
+    return found
+
+
+def write(folder: Path, card: Card) -> None:
+    """card.json and README.md of a checkpoint folder."""
+    card = {**card, "gates": gates(card["figures"])}
+    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    (folder / "README.md").write_text(page(card))
+
+
+def read(folder: Path, identity: str) -> Card:
+    """The card so far, or an empty one if it speaks of other weights."""
+    path = folder / "card.json"
+    card: Card = json.loads(path.read_text()) if path.exists() else {}
+    return card if card.get("identity") == identity else {"identity": identity, "figures": {}}
+
+
+def page(card: Card) -> str:
+    """README.md."""
+    figures = card["figures"]
+    eps = figures.get("noise_prediction", {})
+    auto = figures.get("autoencoder", {})
+    missed = [f"{g['gate']} ({g['measured']}, wanted {g['wanted']})" for g in card["gates"] if g["held"] is False]
+    words = {True: "held", False: "**missed**", None: "?"}
+    return TEMPLATE.format(
+        world=card["world"],
+        identity=card["identity"],
+        gates=rows([g["gate"], g["wanted"], g["measured"], words[g["held"]]] for g in card["gates"]),
+        missed=f"**Missed:** {'; '.join(missed)}." if missed else "No measured gate is missed.",
+        latent_channels=card["latent_channels"],
+        scaling=card["scaling"],
+        megabytes=figures["megabytes"],
+        training=training(card.get("training", {})),
+        autoencoder=autoencoder(auto),
+        raw=percent(auto.get("letter_accuracy_raw")),
+        bins=rows([t, eps["bins"][t], eps["bins_empty"][t]] for t in eps.get("bins", {})),
+        eps_images=eps.get("images", 0),
+        eps_empty_images=eps.get("images_empty", 0),
+        eps_mean=eps.get("mean", "?"),
+        eps_low=eps.get("mean_below_400", "?"),
+        eps_empty=eps.get("mean_empty", "?"),
+        trips=rows(trip(name, found) for name, found in figures.get("round_trip", {}).items()),
+        samples=rows(
+            [name.replace("_", " "), *(percent(found[key]) + " %" for key in SIGN_KEYS)]
+            for name, found in figures.get("samples", {}).items()
+        ),
+        remarks=card.get("remarks", "Nobody has written down yet what the sheets show."),
+    )
+
+
+SIGN_KEYS = ("signs_found", "letter_accuracy", "sign_accuracy")
+
+
+def rows(lines: Any) -> str:
+    """Markdown table rows."""
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) or "| not measured |"
+
+
+def percent(share: float | None) -> str:
+    return "?" if share is None else f"{100 * share:.1f}"
+
+
+def trip(name: str, found: Card) -> list[Any]:
+    ten, twenty = found["steps_10"], found["steps_20"]
+    return [
+        name,
+        found["images"],
+        found["forwards_an_image_to_20"],
+        *(f"{level['loss_db']} dB" for level in (ten, twenty)),
+        *(f"{level['psnr_to_autoencoded_db']} dB" for level in (ten, twenty)),
+    ]
+
+
+def autoencoder(auto: Card) -> str:
+    if not auto:
+        return "\nNot measured."
+    return f"""
+- {auto["psnr_db"]} dB on {auto["images"]} clean scenes (lowest {auto["psnr_db_lowest"]}), {auto["psnr_db_artifact_scenes"]} dB on
+  the same scenes with one to three artifacts.
+- On the pixels that the artifacts changed: {auto["psnr_db_changed_pixels_artifact"]} dB with them, {auto["psnr_db_changed_pixels_clean"]} dB on the same
+  pixels of the clean scenes (hands, faces and signs are harder than walls).
+- Letters at their known places, {auto["letters"]} of them: {percent(auto["letter_accuracy_raw"])} % right on raw renders, {percent(auto["letter_accuracy_autoencoded"])} % after the
+  autoencoder."""
+
+
+def training(facts: Card) -> str:
+    """How the two networks came about, as list items."""
+    if not facts:
+        return "- The training states were not at hand when this card was written."
+    auto, denoiser = facts["autoencoder"], facts["denoiser"]
+    args = {k.removeprefix("arg_"): v for k, v in denoiser.items() if k.startswith("arg_")}
+    rounded = facts["float16"]
+    return "\n".join(
+        (
+            f"- Autoencoder: {auto['iteration']} iterations of 8 random 64x64 crops, AdamW, 1.5e-3 falling to 0, L1 +",
+            "  squared error + L1 of image gradients + 1e-6 KL, averaged weights (0.999);",
+            f"  {auto['seconds'] / 3600:.2f} h, {auto.get('threads', 1)} thread(s).",
+            f"- UNet and text encoder: {denoiser['iteration']} iterations of {args.get('batch')} latents from",
+            f"  {args.get('images')} scenes, AdamW, {args.get('lr')} falling to 0, plain squared error, half of the samples",
+            "  below t = 400, a tenth with the empty caption, averaged weights (0.999);",
+            f"  {denoiser['seconds'] / 3600:.2f} h, {args.get('threads')} thread(s).",
+            "- Seeds: iteration i draws from (1, i), the autoencoder, and (2, i), the denoiser; weights start from 0.",
+            f"- Rounding the weights to float16 moves decoded images by {rounded['image_psnr_db']} dB PSNR and epsilon by",
+            f"  {100 * rounded['eps_relative_rms']:.2f} % of its size.",
+        )
+    )
