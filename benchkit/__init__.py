@@ -1,6 +1,7 @@
 """benchkit: corruption methods, region selectors and detectors, crossed, trained, scored and ranked.
 
-The Python API is four functions, see `benchkit.functional`; importing this package loads neither them nor torch.
+The Python API is four functions: `compare` here, the others in `benchkit.functional`. Importing this package loads
+neither torch nor any plugin.
 """
 
 from __future__ import annotations
@@ -8,9 +9,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchkit.functional import compare, corrupt, invert, load_backend
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from benchkit.functional import corrupt, invert, load_backend
+    from benchkit.grid import Grid
+    from benchkit.run import Outcome
 
 __all__ = ["compare", "corrupt", "invert", "load_backend"]
+
+
+def compare(
+    preset: str | Path | Grid = "quick",
+    out: str | Path | None = None,
+    *,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Run a comparison: a preset's name, a YAML file or a Grid; finished stages are taken from the cache.
+
+    out: folder of the report; without it none is written. cache: folder of artifacts and rows, by default the user's.
+    device: see `benchkit.functional.resolve_device`. plugins: files of further plugins. progress: told what is being
+    done. Raises BenchkitError for mistakes in any of them, before anything is computed.
+    """
+    from pathlib import Path
+
+    from benchkit import run
+    from benchkit.functional import resolve_device
+    from benchkit.grid import Grid, load_grid
+    from benchkit.registry import Registry
+    from benchkit.store.artifacts import default_root
+
+    grid = preset if isinstance(preset, Grid) else load_grid(str(preset))
+    registry = Registry.load(files=[Path(file) for file in plugins])
+    places = run.Places(None if out is None else Path(out), default_root() if cache is None else Path(cache))
+    return run.compare(grid, registry, places, device=resolve_device(device), progress=progress)
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +57,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__})

@@ -21,6 +21,10 @@ class UnknownNameError(BenchkitError):
         near = get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"
         super().__init__(f"unknown {kind} '{name}': {hint}")
+        self.arguments = (kind, name, known)
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
+        return type(self), self.arguments  # or it could not come back from a worker process
 
 
 class PluginError(BenchkitError):

@@ -1,4 +1,4 @@
-"""The Python API: load a checkpoint, invert, corrupt, compare. Importing it loads no torch.
+"""The Python API on tensors: load a checkpoint, invert, corrupt. Importing it loads no torch.
 
 Images are PIL images of one size, or a float tensor (N, 3, H, W) in [0, 1]; masks bool (N, H, W); captions strings or
 None. Images pass in chunks of benchkit.specs.CHUNK, so that a result does not depend on how many were given at once.
@@ -7,7 +7,7 @@ None. Images pass in chunks of benchkit.specs.CHUNK, so that a result does not d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cache
 from importlib.util import find_spec
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from benchkit.api import Noise
     from benchkit.diffusion.backend import DiffusionBackend
-    from benchkit.grid import Grid
-    from benchkit.run import Outcome
 
     Images = Sequence[Image] | Tensor
     Masks = Tensor | np.ndarray
@@ -141,30 +139,6 @@ def corrupt(
             pixel = cast(PixelCorruptor, plugin)
             parts.append(_corrupt_pixels(backend, pixel, (pixels[rows], regions[rows]), texts, rng))
     return torch.cat(parts)
-
-
-def compare(
-    preset: str | Path | Grid = "quick",
-    out: str | Path | None = None,
-    *,
-    cache: str | Path | None = None,
-    device: str = "auto",
-    plugins: Sequence[str | Path] = (),
-    progress: Callable[[str], None] = lambda _: None,
-) -> Outcome:
-    """Run a comparison: a preset's name, a YAML file or a Grid; finished stages are taken from the cache.
-
-    out: folder of the report, none is written without it. cache: folder of artifacts and rows, by default the user's.
-    plugins: files of further plugins. progress: told what is being done. Raises BenchkitError for mistakes in it.
-    """
-    from benchkit import run
-    from benchkit.grid import Grid, load_grid
-    from benchkit.store.artifacts import default_root
-
-    grid = preset if isinstance(preset, Grid) else load_grid(str(preset))
-    registry = Registry.load(files=[Path(file) for file in plugins])
-    places = run.Places(None if out is None else Path(out), default_root() if cache is None else Path(cache))
-    return run.compare(grid, registry, places, device=resolve_device(device), progress=progress)
 
 
 def image_tensor(images: Images, factor: int) -> Tensor:

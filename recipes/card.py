@@ -89,6 +89,24 @@ Letters at their known places: {raw} % right on raw renders.
 {remarks}
 """
 
+AUTOENCODER = """
+- {psnr_db} dB on {images} clean scenes (lowest {psnr_db_lowest}), {psnr_db_artifact_scenes} dB on the same scenes with
+  one to three artifacts.
+- On the pixels that the artifacts changed: {psnr_db_changed_pixels_artifact} dB with them,
+  {psnr_db_changed_pixels_clean} dB on the same pixels of the clean scenes.
+- Letters at their known places, {letters} of them: {letter_accuracy_raw_percent} % right on raw renders,
+  {letter_accuracy_autoencoded_percent} % after the autoencoder."""
+
+TRAINING = """\
+- Autoencoder: {auto[iteration]} iterations of 8 random 64x64 crops, AdamW, 1.5e-3 falling to 0, L1 + squared error +
+  L1 of image gradients + 1e-6 KL, averaged weights (0.999); {auto_hours:.2f} h, {auto[threads]} thread(s).
+- UNet and text encoder: {denoiser[iteration]} iterations of {denoiser[arg_batch]} latents from {denoiser[arg_images]}
+  scenes, AdamW, {denoiser[arg_lr]} falling to 0, plain squared error, half of the samples below t = 400, a tenth with
+  the empty caption, averaged weights (0.999); {denoiser_hours:.2f} h, {denoiser[arg_threads]} thread(s).
+- Seeds: iteration i draws from (1, i) for the autoencoder and from (2, i) for the denoiser; weights start from 0.
+- Rounded to float16, the weights decode the same latents to images {rounded[image_psnr_db]} dB from the unrounded ones'
+  and predict an epsilon that differs by {rounded_percent:.2f} % of its size."""
+
 GATES = (
     # name, wanted, path into the figures, comparison, limit, format
     ("autoencoder PSNR on clean scenes", ">= 27 dB", ("autoencoder", "psnr_db"), "least", 27.0, "{:.2f} dB"),
@@ -212,33 +230,20 @@ def trip(name: str, found: Card) -> list[Any]:
 def autoencoder(auto: Card) -> str:
     if not auto:
         return "\nNot measured."
-    return f"""
-- {auto["psnr_db"]} dB on {auto["images"]} clean scenes (lowest {auto["psnr_db_lowest"]}), {auto["psnr_db_artifact_scenes"]} dB on
-  the same scenes with one to three artifacts.
-- On the pixels that the artifacts changed: {auto["psnr_db_changed_pixels_artifact"]} dB with them, {auto["psnr_db_changed_pixels_clean"]} dB on the same
-  pixels of the clean scenes (hands, faces and signs are harder than walls).
-- Letters at their known places, {auto["letters"]} of them: {percent(auto["letter_accuracy_raw"])} % right on raw renders, {percent(auto["letter_accuracy_autoencoded"])} % after the
-  autoencoder."""
+    shares = {f"{key}_percent": percent(auto[key]) for key in auto if key.startswith("letter_")}
+    return AUTOENCODER.format(**auto, **shares)
 
 
 def training(facts: Card) -> str:
     """How the two networks came about, as list items."""
     if not facts:
         return "- The training states were not at hand when this card was written."
-    auto, denoiser = facts["autoencoder"], facts["denoiser"]
-    args = {k.removeprefix("arg_"): v for k, v in denoiser.items() if k.startswith("arg_")}
-    rounded = facts["float16"]
-    return "\n".join(
-        (
-            f"- Autoencoder: {auto['iteration']} iterations of 8 random 64x64 crops, AdamW, 1.5e-3 falling to 0, L1 +",
-            "  squared error + L1 of image gradients + 1e-6 KL, averaged weights (0.999);",
-            f"  {auto['seconds'] / 3600:.2f} h, {auto.get('threads', 1)} thread(s).",
-            f"- UNet and text encoder: {denoiser['iteration']} iterations of {args.get('batch')} latents from",
-            f"  {args.get('images')} scenes, AdamW, {args.get('lr')} falling to 0, plain squared error, half of the samples",
-            "  below t = 400, a tenth with the empty caption, averaged weights (0.999);",
-            f"  {denoiser['seconds'] / 3600:.2f} h, {args.get('threads')} thread(s).",
-            "- Seeds: iteration i draws from (1, i), the autoencoder, and (2, i), the denoiser; weights start from 0.",
-            f"- Rounding the weights to float16 moves decoded images by {rounded['image_psnr_db']} dB PSNR and epsilon by",
-            f"  {100 * rounded['eps_relative_rms']:.2f} % of its size.",
-        )
+    auto, denoiser, rounded = facts["autoencoder"], facts["denoiser"], facts["float16"]
+    return TRAINING.format(
+        auto=auto,
+        denoiser=denoiser,
+        rounded=rounded,
+        auto_hours=auto["seconds"] / 3600,
+        denoiser_hours=denoiser["seconds"] / 3600,
+        rounded_percent=100 * rounded["eps_relative_rms"],
     )

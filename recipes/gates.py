@@ -47,9 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trips", type=int, default=64, help="images inverted by ddim and renoise")
     parser.add_argument("--fixed-point", type=int, default=16, help="images inverted by fixed-point")
     parser.add_argument("--samples", type=int, default=64)
-    parser.add_argument(
-        "--train-images", type=int, default=12000, help="renders that the reader of letters learns from"
-    )
+    parser.add_argument("--train-images", type=int, default=12000, help="renders that the letters' reader learns from")
     parser.add_argument("--remarks", help="what somebody saw on the sheets; kept until other remarks come")
     parser.add_argument("--quick", action="store_true", help="everything on a few images")
     parser.add_argument("--threads", type=int, default=1)

@@ -91,7 +91,7 @@ def altered(x: Tensor, rng: np.random.Generator) -> Tensor:
     return (x + torch.from_numpy(rng.normal(0, 0.015, x.shape)).float()).clamp(0, 1)
 
 
-def trained_reader(state: Path, images: int = 12000, iterations: int = 1200, scenes_a_batch: int = 24) -> Reader:
+def trained_reader(state: Path, images: int = 12000, iterations: int = 400, scenes_a_batch: int = 24) -> Reader:
     """The reader, trained on the first call (some minutes) and kept in STATE/letters.safetensors."""
     torch.manual_seed(0)
     model = Reader()

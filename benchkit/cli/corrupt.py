@@ -52,6 +52,7 @@ def corrupt(
     save_image(out, after, "--out")
     if sheet is not None:
         save_image(sheet, side_by_side(before, marked if label == "image" else replaced, after), "--sheet")
+    print(f"{out}: {corruptor} inside {100 * marked.mean():.1f} % of the image")
 
 
 def _inputs(image: Path, mask: Path) -> tuple[Image, NDArray[np.bool_]]:

@@ -118,7 +118,7 @@ class Export:
         line["kinds"] = {kind: self._save(f"kinds/{kind}", sample, mask) for kind, mask in sample.kinds.items()}
         line["caption"] = sample.caption
         line["attributes"] = self._attributes(sample, image.shape[:2])
-        self._kinds.update(sample.kinds)
+        self._kinds.update(list(sample.kinds))
         if sample.mask is None:
             self._unmarked += 1
         else:

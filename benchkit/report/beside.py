@@ -63,9 +63,9 @@ class Comparison:
     def sheet(self) -> Sheet:
         """The comparison as a table for people."""
         columns = [
-            Column("method", text=True),
+            Column("method", text=True, role="name"),
             Column("selector", text=True, vital=2),
-            Column("artifact IoU here\n[95 % interval]"),
+            Column("artifact IoU here\n[95 % interval]", role="primary"),
         ]
         for name in self.datasets:
             columns += [Column(f"paper,\n{one_line(name)}"), Column("order here\n/ paper", vital=1)]

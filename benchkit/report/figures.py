@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from benchkit.confinement import VISIBLE
 from benchkit.metrics import PRIMARY
 from benchkit.report.board import TRIVIAL, Board, short_names
 from benchkit.report.compared import BASELINES
+from benchkit.report.sheet import selector_names
 from benchkit.report.text import known, one_line
 
 if TYPE_CHECKING:
@@ -45,6 +47,12 @@ THEMES = {
 }
 
 
+def recoloured(svg: bytes, theme: str = "dark") -> bytes:
+    """A figure that was drawn in the light theme as SVG, in another: much quicker than drawing it again."""
+    colours = dict(zip(astuple(THEMES["light"]), astuple(THEMES[theme]), strict=True))
+    return re.sub(rb"#[0-9a-f]{6}\b", lambda found: colours.get(found[0].decode(), found[0].decode()).encode(), svg)
+
+
 def primary_figure(board: Board, theme: str = "light", form: Format = "svg") -> bytes | None:
     """Pooled artifact IoU of every row as a dot with its interval, a panel per detector; None without figures.
 
@@ -60,7 +68,7 @@ def primary_figure(board: Board, theme: str = "light", form: Format = "svg") -> 
     with _drawing(colours) as new_figure:
         figure, axes = new_figure([len(panel) for panel in panels])
         for ax, panel in zip(axes, panels, strict=True):
-            _intervals(ax, panel, colours)
+            _intervals(ax, panel.assign(selector=_selectors(board, panel)), colours)
             detector = panel["detector"].iloc[0]
             title = titles.get(detector, "") if known(detector) else "without training"
             ax.set_title(_label(title), loc="left", parse_math=False)
@@ -81,7 +89,8 @@ def confinement_figure(board: Board, theme: str = "light", form: Format = "svg")
     measured = board.frame.dropna(subset=columns)
     if measured.empty:
         return None
-    together = measured.groupby(["training_set", "selector"], sort=False, dropna=False)[columns].mean().reset_index()
+    named = measured.assign(selector=_selectors(board, measured))
+    together = named.groupby(["training_set", "selector"], sort=False, dropna=False)[columns].mean().reset_index()
     lines = together.sort_values(columns[0], ascending=False, kind="stable")
     colours = THEMES[theme]
     with _drawing(colours) as new_figure:
@@ -89,11 +98,12 @@ def confinement_figure(board: Board, theme: str = "light", form: Format = "svg")
         places = np.arange(len(lines))
         inside, outside = (lines[column].to_numpy() * 100 for column in columns)
         ax.hlines(places, outside, inside, color=colours.rule, linewidth=3, zorder=1)
-        ax.plot(inside, places, "o", color=colours.second, markersize=6, label="inside the mask")
-        ax.plot(outside, places, "o", color=colours.first, markersize=6, fillstyle="none", label="outside")
+        ax.plot(inside, places, "o", color=colours.second, markersize=6, clip_on=False, label="inside the mask")
+        hollow: dict[str, Any] = {"fillstyle": "none", "clip_on": False, "label": "outside"}
+        ax.plot(outside, places, "o", color=colours.first, markersize=6, **hollow)
         ax.axvline(VISIBLE * 100, color=colours.muted, linewidth=0.8, linestyle=":", label="visible from here on")
-        _names(ax, lines, several=lines["selector"].nunique() > 1)
-        ax.set_xlim(left=0)
+        _names(ax, lines["training_set"], lines["selector"])
+        ax.set_xlim(0, max(*inside, *outside, VISIBLE * 100) * 1.05)
         ax.set_xlabel("mean absolute change against the round trip, % of the colour range")
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, borderaxespad=0.2, handletextpad=0.4)
         return _saved(figure, form)
@@ -111,20 +121,25 @@ def _intervals(ax: Axes, panel: pd.DataFrame, colours: Theme) -> None:
     ax.plot(value[own], places[own], "o", color=colours.first, markersize=6, zorder=3)
     hollow: dict[str, Any] = {"fillstyle": "none", "markersize": 6, "clip_on": False}
     ax.plot(value[~own], places[~own], "o", color=colours.muted, zorder=3, **hollow)
-    _names(ax, panel, several=panel.loc[own, "selector"].nunique() > 1)
+    _names(ax, panel["training_set"], panel["selector"])
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2)
 
 
-def _names(ax: Axes, lines: pd.DataFrame, several: bool) -> None:
-    """Rows by name, the first on top; foreign text is never read as mathematics."""
-    selectors = short_names(lines["selector"])
-    labels = [
-        f"{_label(name)} · {_label(selectors[selector])}" if several and known(selector) else _label(name)
-        for name, selector in zip(lines["training_set"], lines["selector"], strict=True)
-    ]
-    ax.set_yticks(np.arange(len(lines)), labels, parse_math=False)
-    ax.set_ylim(len(lines) - 0.4, -0.6)
+def _selectors(board: Board, lines: pd.DataFrame) -> pd.Series:
+    """The lines' selectors by short names, None where there is none."""
+    pairs = zip(lines["detector"], lines["selector"], strict=True)
+    names = [selector_names(board, detector).get(selector) for detector, selector in pairs]
+    return pd.Series(names, index=lines.index, dtype=object)
+
+
+def _names(ax: Axes, methods: pd.Series, selectors: pd.Series) -> None:
+    """Rows by name, the first on top, their selectors if there are several; foreign text is no mathematics."""
+    several = selectors.nunique() > 1
+    pairs = zip(methods, selectors, strict=True)
+    labels = [f"{_label(m)} · {_label(s)}" if several and known(s) else _label(m) for m, s in pairs]
+    ax.set_yticks(np.arange(len(labels)), labels, parse_math=False)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
 
 
 def _label(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -41,12 +41,14 @@ class Cell(NamedTuple):
 class Column:
     """header: lines separated by newlines. text: foreign text, to be escaped and left-aligned; else our own numbers.
 
-    vital: 0 is always shown; where room is short the greatest goes first. meaning: for a page, on demand.
+    vital: 0 is always shown; where room is short the greatest goes first. role: the column that names the row, or the
+    one that holds its primary figure. meaning: for a page, on demand.
     """
 
     header: str
     text: bool = False
     vital: int = 0
+    role: Literal["", "name", "primary"] = ""
     meaning: str = ""
 
 
@@ -74,7 +76,8 @@ class Sheet:
 
     def without(self, dropped: Iterable[int], *notes: str) -> Sheet:
         """The sheet without some columns, and with further notes."""
-        kept = [i for i in range(len(self.columns)) if i not in set(dropped)]
+        dropped = set(dropped)
+        kept = [i for i in range(len(self.columns)) if i not in dropped]
         groups = [Group(g.title, tuple(tuple(row[i] for i in kept) for row in g.rows)) for g in self.groups]
         columns = tuple(self.columns[i] for i in kept)
         return replace(self, columns=columns, groups=tuple(groups), notes=(*self.notes, *notes))
@@ -92,10 +95,15 @@ class Sheet:
 
 BOARD_COLUMNS = (
     Column("rank", meaning="Place among the rows of one detector, with the interval it takes over the draws."),
-    Column("method", text=True, meaning="What the detector was trained on; a corruptor's name with its parameters."),
+    Column(
+        "method",
+        text=True,
+        role="name",
+        meaning="What the detector was trained on; a corruptor's name with its parameters.",
+    ),
     Column("selector", text=True, vital=4, meaning="What chose the regions."),
     Column("detector", text=True, vital=3, meaning="The network that was trained."),
-    Column("artifact IoU\n[95 % interval]", meaning="The primary figure: IoU of the artifact class, pooled."),
+    Column("artifact IoU\n[95 % interval]", role="primary", meaning="The primary figure: artifact-class IoU, pooled."),
     Column("AP", vital=2, meaning="Average precision over pixels: the companion figure."),
     Column("AUROC", vital=6, meaning="Area under the pixel ROC curve."),
     Column("F1", vital=7, meaning="Pixel F1 at 0.5."),
@@ -117,12 +125,12 @@ def board_sheet(board: Board) -> Sheet:
     titles = _detector_titles(board.trained, detectors)
     groups = []
     for (test, detector), lines in _runs(board.trained, ("test_set", "detector")):
-        rows = tuple(_row(line, detectors, _selectors(board, line["detector"])) for line in lines)
+        rows = tuple(_row(line, detectors, selector_names(board, line["detector"])) for line in lines)
         groups.append(Group(titles.get((test, detector), ""), rows))
     for name, title in ((TRIVIAL, "without training"), (MISSING_ROWS, "without figures")):
         lines = line_records(board.frame[board.frame["group"] == name])
         if lines:
-            rows = tuple(_row(line, detectors, _selectors(board, line["detector"])) for line in lines)
+            rows = tuple(_row(line, detectors, selector_names(board, line["detector"])) for line in lines)
             groups.append(Group(title, rows))
     return Sheet(one_line(board.title), BOARD_COLUMNS, tuple(groups), _notes(board, detectors))
 
@@ -155,7 +163,8 @@ def _detector_titles(trained: pd.DataFrame, detectors: Mapping[str, str]) -> dic
     }
 
 
-def _selectors(board: Board, detector: str | None) -> dict[str, str]:
+def selector_names(board: Board, detector: str | None) -> dict[str, str]:
+    """Short names of the selectors of one detector's lines."""
     # A learned selector names its own detector, so selectors are told apart within one detector only.
     same = board.frame["detector"].map(lambda other: other == detector or (not known(other) and not known(detector)))
     return short_names(board.frame.loc[same, "selector"])
@@ -217,16 +226,15 @@ def _notes(board: Board, detectors: Mapping[str, str]) -> tuple[str, ...]:
     full = [f"{short} is {text}" for text, short in detectors.items() if short != text]
     if full:
         notes.append(f"Detectors: {listed(full)}.")
-    notes += [f"{where}: {why}" for where, why in unfinished(board)]
-    return tuple(one_line(note) for note in notes)
+    return tuple(one_line(note) for note in (*notes, *unfinished(board)))
 
 
-def unfinished(board: Board) -> list[tuple[str, str]]:
+def unfinished(board: Board) -> tuple[str, ...]:
     """Every line that lacks figures, or some seeds of them: what it is, and why."""
     found = []
     for line in line_records(board.frame[board.frame["state"] != "done"]):
         parts = [bare(str(line[name])) for name in ("selector", "detector") if known(line[name])]
         what = one_line(f"{line['training_set']} ({', '.join(parts)})" if parts else line["training_set"])
         lacking = f"{line['seeds']} of {line['planned_seeds']} seeds; " if line["seeds"] else ""
-        found.append((what, short_reason(f"{lacking}{line['reason'] or line['state']}")))
-    return found
+        found.append(f"{what}: {short_reason(lacking + str(line['reason'] or line['state']))}")
+    return tuple(found)

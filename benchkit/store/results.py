@@ -219,7 +219,9 @@ class ResultStore:
             for name, data in blobs.items():
                 session.execute(delete(BlobRecord).where(BlobRecord.cell_key == cell_key, BlobRecord.name == name))
                 if data is not None:
-                    self._put(session, BlobRecord, {"cell_key": cell_key, "name": name, "data": data})
+                    digest = hashlib.sha256(data).hexdigest()
+                    values = {"cell_key": cell_key, "name": name, "sha256": digest, "data": data}
+                    self._put(session, BlobRecord, values)
 
     def rows(self, run_id: str) -> pd.DataFrame:
         """Return the board of a run: ROW_COLUMNS, then every metric; one line per cell, done or not, in its order.
@@ -256,28 +258,21 @@ class ResultStore:
     def counts(self, cell_key: str) -> pd.DataFrame:
         """Return the per-image counts of a cell; raises BenchkitError if none are stored or they are damaged."""
         data = self._blob(cell_key, "counts")
-        try:
-            # One thread: a store is also read in worker processes forked from a threaded parent.
-            table = pq.read_table(pa.BufferReader(data), use_threads=False, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
-            raise BenchkitError(f"result store {self.name}: damaged counts of cell {cell_key[:12]}") from error
-        return table.to_pandas(use_threads=False)
+        # One thread: a store is also read in worker processes forked from a threaded parent.
+        return pq.read_table(pa.BufferReader(data), use_threads=False).to_pandas(use_threads=False)
 
     def histograms(self, cell_key: str) -> dict[str, np.ndarray]:
         """Return the score histograms of a cell; raises BenchkitError if none are stored or they are damaged."""
-        data = self._blob(cell_key, "histograms")
-        try:
-            return arrays_from_bytes(zlib.decompress(data))
-        except (zlib.error, BenchkitError) as error:
-            raise BenchkitError(f"result store {self.name}: damaged histograms of cell {cell_key[:12]}") from error
+        return arrays_from_bytes(zlib.decompress(self._blob(cell_key, "histograms")))
 
     def _blob(self, cell_key: str, name: str) -> bytes:
-        chosen = select(BlobRecord.data).where(BlobRecord.cell_key == cell_key, BlobRecord.name == name)
         with self._database.reading() as session:
-            data = session.scalar(chosen)
-        if data is None:
-            raise BenchkitError(f"no {name} are stored for cell {cell_key[:12]}")
-        return data
+            blob = session.get(BlobRecord, (cell_key, name))
+            if blob is None:
+                raise BenchkitError(f"no {name} are stored for cell {cell_key[:12]}")
+            if hashlib.sha256(blob.data).hexdigest() != blob.sha256:
+                raise BenchkitError(f"result store {self.name}: damaged {name} of cell {cell_key[:12]}")
+            return blob.data
 
     def _put(self, session: Session, table: type[Base], values: dict[str, Any]) -> None:
         """Insert or replace one record, safe against another process doing the same."""
@@ -352,5 +347,5 @@ def _counts_to_bytes(counts: pd.DataFrame) -> bytes:
     # The schema's metadata name the pandas that wrote it: without them equal counts are equal bytes.
     table = pa.Table.from_pandas(counts, preserve_index=False, nthreads=1).replace_schema_metadata(None)
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue())

@@ -119,6 +119,7 @@ class BlobRecord(Base):
 
     cell_key: Mapped[str] = mapped_column(ForeignKey("rows.cell_key", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str]  # databases do not notice a flipped bit
     data: Mapped[bytes]
 
 

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -31,6 +32,11 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STRIDE = 32
 #: Warnings that concern mmsegmentation's own training pipeline or operators which nothing here uses.
 NOISE = ("For binary segmentation, we suggest", "Fail to import ``MultiScaleDeformableAttention``")
+#: What checkpoints hold beside tensors: numpy's numbers (best scores), under the name that old releases gave their
+#: constructor too. Not mmengine's own list, which lets `getattr` in and so anything.
+_scalar: Any = np.float64().__reduce__()[0]
+_kinds = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)]
+NUMBERS: list[Any] = [_scalar, (_scalar, "numpy.core.multiarray.scalar"), np.dtype, *_kinds]
 
 
 @contextmanager
@@ -181,9 +187,11 @@ def checkpoint(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content: Any = safetensors.torch.load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(NUMBERS):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, safetensors.SafetensorError) as error:
-        raise BenchkitError(f"{path}: cannot be read as weights alone: {error}") from error
+        message = f"{path}: cannot be read as weights alone; save its 'state_dict', and nothing else, to a new file"
+        raise BenchkitError(message) from error
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -1,7 +1,9 @@
-"""A comparison as small as can be, in which every command runs."""
+"""A comparison as small as can be, in which every command runs; and how a command ends."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 PLUGINS = Path(__file__).parent / "tiny_plugins.py"
@@ -24,3 +26,15 @@ seeds: [0]
 selector_training: &budget {{iterations: 2, batch: 2}}
 training: *budget
 """
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]

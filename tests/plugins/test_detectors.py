@@ -137,7 +137,8 @@ def test_checkpoint_of_other_classes_gives_all_but_the_last_layers(
     state = made_up_checkpoint(detector, 150) | {"head.fc.weight": torch.zeros(3)}
     path = tmp_path / f"ade20k.{form}"
     if form == "pth":
-        torch.save({"meta": {"CLASSES": ["wall"], "epoch": 3}, "state_dict": state}, path)
+        meta = {"CLASSES": ["wall"], "epoch": 3, "best_score": np.float64(44.4)}
+        torch.save({"meta": meta, "state_dict": state}, path)
     else:
         save_file(state, path)
     caplog.set_level(logging.INFO, logger="benchkit")

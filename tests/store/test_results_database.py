@@ -110,7 +110,8 @@ def test_damaged_blobs(results: ResultStore, path: Path, name: str) -> None:
     results.save_row(key_of("a"), {}, COUNTS, HISTOGRAMS)
     with sqlite3.connect(path) as raw:
         (sound,) = raw.execute("SELECT data FROM blobs WHERE name = ?", (name,)).fetchone()
-        for damaged in (b"", b"x" * 100, sound[:-9], sound[:20] + b"\0\0" + sound[22:]):
+        flipped = (sound[:i] + bytes([sound[i] ^ 1]) + sound[i + 1 :] for i in range(0, len(sound), 97))
+        for damaged in (b"", b"x" * 100, sound[:-9], *flipped):
             raw.execute("UPDATE blobs SET data = ? WHERE name = ?", (damaged, name))
             raw.commit()
             with pytest.raises(BenchkitError, match=f"damaged {name}"):

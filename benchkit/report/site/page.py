@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -18,9 +19,9 @@ from benchkit.metrics import METRICS, metric
 from benchkit.report.beside import NOT_RUN, Comparison, show
 from benchkit.report.board import Board, short_names
 from benchkit.report.data import RunData
-from benchkit.report.figures import THEMES, confinement_figure, primary_figure
+from benchkit.report.figures import confinement_figure, primary_figure, recoloured
 from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
-from benchkit.report.sheet import board_sheet, delta_text, line_records, primary_text
+from benchkit.report.sheet import Sheet, board_sheet, delta_text, line_records, primary_text, unfinished
 from benchkit.report.site.gallery import GAIN, data_uri, galleries
 from benchkit.report.text import MISSING, known, number, numeric, one_line, percent
 
@@ -51,7 +52,7 @@ def page(run: RunData, board: Board, reference: Sequence[PaperLine] | None = Non
         "policy": _policy(style, script),
         "style": Markup(style),
         "script": Markup(script),
-        "sheet": board_sheet(board).without_constants(),
+        "sheet": _sheet(board),
         "figures": _figures(board),
         "unfinished": _unfinished(board),
         "gallery": {name: (_remarks(board, name), shown) for name, shown in strips.items()},
@@ -81,6 +82,14 @@ def _policy(style: str, script: str) -> str:
     )
 
 
+def _sheet(board: Board) -> Sheet:
+    """The board's table, without what the page says elsewhere: detectors (as headings), the note, what did not run."""
+    sheet = board_sheet(board).without_constants()
+    sheet = sheet.without(i for i, column in enumerate(sheet.columns) if column.header == "detector")
+    said = {one_line(board.note), *unfinished(board)}
+    return replace(sheet, notes=tuple(note for note in sheet.notes if note not in said))
+
+
 def _facts(run: RunData, board: Board) -> dict[str, str]:
     seeds = sorted({int(seed) for seed in run.rows["seed"]})
     facts = {
@@ -101,9 +110,8 @@ def _figures(board: Board) -> dict[str, Picture]:
     }
     found = {}
     for name, (draw, words) in drawn.items():
-        themes = [draw(board, theme) for theme in THEMES]
-        light, dark = (data_uri(svg, "image/svg+xml") if svg is not None else None for svg in themes)
-        if light is not None and dark is not None:
+        if (svg := draw(board)) is not None:
+            light, dark = (data_uri(image, "image/svg+xml") for image in (svg, recoloured(svg)))
             found[name] = Picture(light, dark, words)
     return found
 
