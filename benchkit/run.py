@@ -235,7 +235,7 @@ def _record(
             return
     facts = json_from_bytes(env.store.open(planned.evaluate.key).read("row.json"))
     measured = planned.evaluate.measured(env)
-    counts = pd.DataFrame({"image": facts["ids"], **{name: measured[f"table.{name}"] for name in COUNTS}})
+    counts = pd.DataFrame({"image": facts["ids"], **{name: measured[f"table:{name}"] for name in COUNTS}})
     row = {**facts["row"], **facts["coverage"], "threshold": facts["threshold"], **_training_facts(planned, env)}
     results.save_row(planned.key, row, counts, measured, provenance=environment)
     seconds = sum(ended[s.key].seconds for s in _closure(planned) if s.key in ended)
