@@ -103,7 +103,7 @@ def invert(
     pixels = image_tensor(images, backend.factor)
     parts = []
     for rows, texts, rng in _chunks(len(pixels), captions, seed, ids):
-        z_0 = backend.encode(pixels[rows])
+        z_0 = backend.encode(pixels[rows]).contiguous()
         parts.append(torch.stack(_trajectory(backend, plugin, z_0, backend.embed(texts), rng, steps)))
     return torch.cat(parts, dim=1)
 
@@ -158,7 +158,8 @@ def image_tensor(images: Images, factor: int) -> Tensor:
     low, high = float(tensor.min()), float(tensor.max())
     if not (low >= 0 and high <= 1):
         raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: [0, 1] is wanted")
-    return tensor.detach().float()
+    # One layout in memory, that of the stages' own images: another one changes a convolution's last bit.
+    return tensor.detach().float().contiguous(memory_format=torch.channels_last)
 
 
 def check_divisible(what: str, size: tuple[int, int], factor: int) -> None:
@@ -231,12 +232,16 @@ def _corrupt_latents(
     rng: Noise,
 ) -> Tensor:
     """One chunk of (images, masks), as the stage `Corrupt` makes it."""
+    import torch
+
     from benchkit.diffusion.resample import corrupt_and_resample
     from benchkit.masks import to_latent
 
     images, masks = marked
-    z_0, condition = backend.encode(images), backend.embed(captions)
-    z_t = _trajectory(backend, inverter, z_0, condition, rng, corruptor.steps)[-1].clone()
+    z_0, condition = backend.encode(images).contiguous(), backend.embed(captions)
+    z_t = _trajectory(backend, inverter, z_0, condition, rng, corruptor.steps)[-1].clone(
+        memory_format=torch.contiguous_format
+    )
     at = LatentContext(
         z_t=z_t,
         z_0=z_0,

@@ -236,8 +236,8 @@ def autoencoder(auto: Card) -> str:
 
 def training(facts: Card) -> str:
     """How the two networks came about, as list items."""
-    if not facts:
-        return "- The training states were not at hand when this card was written."
+    if "denoiser" not in facts:
+        return "- **This is no finished checkpoint:** its denoiser, at least, has not been trained."
     auto, denoiser, rounded = facts["autoencoder"], facts["denoiser"], facts["float16"]
     return TRAINING.format(
         auto=auto,

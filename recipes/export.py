@@ -1,12 +1,15 @@
 """Assemble the embedded checkpoint from the training states: a StableDiffusionPipeline in float16 safetensors.
 
     python recipes/export.py --state STATE
+    python recipes/export.py --state STATE --autoencoder-only
     python recipes/export.py --random --out FOLDER
 
 Writes benchkit/assets/checkpoints/portraits/ (the averaged weights; the files carry no variant in their names, so that
 StableDiffusionPipeline.from_pretrained(folder) finds them without arguments) and says what rounding to float16
-changes. The card is written by recipes/gates.py and is lost here: it spoke of the weights before. --random makes a
-checkpoint of the same shape from random weights, for tests.
+changes. The card is written by recipes/gates.py and is lost here: it spoke of the weights before.
+
+--autoencoder-only puts a random denoiser beside the trained autoencoder: all that needs only the autoencoder can go on
+while the denoiser trains. --random makes a checkpoint of the same shape from random weights alone, for tests.
 """
 
 from __future__ import annotations
@@ -29,23 +32,29 @@ from tokens import tokenizer, tokens_and_merges
 from benchkit.datasets.portraits.caption import caption
 from benchkit.datasets.portraits.draw import render
 from benchkit.datasets.portraits.splits import scene_at
+from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
 
 FOLDER = Path(__file__).parents[1] / "benchkit" / "assets" / "checkpoints" / "portraits"
 LIMIT = 40 * 10**6
 
 
-def trained(state: Path) -> tuple[AutoencoderKL, Denoiser, dict[str, Any]]:
+def trained(state: Path, autoencoder_only: bool = False) -> tuple[AutoencoderKL, Denoiser, dict[str, Any]]:
     """Autoencoder (its scaling factor set) and denoiser with averaged weights, and how they were trained."""
-    facts = {name: facts_of(state / f"{name}.safetensors") for name in ("autoencoder", "denoiser")}
+    facts = {"autoencoder": facts_of(state / "autoencoder.safetensors")}
     latents = json.loads((state / "latents.json").read_text())
-    seen = {facts["autoencoder"]["iteration"], facts["denoiser"]["autoencoder"], latents["iteration"]}
+    seen = {facts["autoencoder"]["iteration"], latents["iteration"]}
+    if not autoencoder_only:
+        facts["denoiser"] = facts_of(state / "denoiser.safetensors")
+        seen.add(facts["denoiser"]["autoencoder"])
     if len(seen) > 1:
         raise SystemExit(f"autoencoder, latents and denoiser stem from different autoencoder iterations: {seen}")
     vae = trained_autoencoder(state)
     vae.register_to_config(scaling_factor=latents["scaling"])
+    torch.manual_seed(0)
     denoiser = Denoiser(LATENTS)
-    denoiser.load_state_dict(averaged(state / "denoiser.safetensors"))
+    if not autoencoder_only:
+        denoiser.load_state_dict(averaged(state / "denoiser.safetensors"))
     return vae, denoiser.eval(), {**facts, "latents": latents}
 
 
@@ -141,6 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--state", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--autoencoder-only", action="store_true", help="with a random denoiser")
     parser.add_argument("--random", action="store_true", help="random weights; needs --out")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -151,10 +161,10 @@ def main() -> None:
     if args.random:
         print(f"{folder}: {write(assembled(*random_parts()), folder) / 1e6:.1f} MB, random weights")
         return
-    vae, denoiser, facts = trained(args.state)
+    vae, denoiser, facts = trained(args.state, args.autoencoder_only)
     size = write(assembled(vae, denoiser), folder)
-    vae, denoiser, _ = trained(args.state)
-    facts |= {"bytes": size, "float16": rounding(vae, denoiser, folder)}
+    vae, denoiser, _ = trained(args.state, args.autoencoder_only)
+    facts |= {"identity": checkpoint.find(folder).identity, "float16": rounding(vae, denoiser, folder)}
     (args.state / "export.json").write_text(json.dumps(facts, indent=2) + "\n")
     print(f"{folder}: {size / 1e6:.1f} MB; float16 against float32 weights: {facts['float16']}")
 

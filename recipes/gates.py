@@ -118,8 +118,8 @@ def described(backend: DiffusionBackend, args: argparse.Namespace) -> card.Card:
         "versions": {m.__name__: m.__version__ for m in (torch, diffusers, transformers)},
     }
     found["figures"]["megabytes"] = round(sum(path.stat().st_size for path in weights) / 1e6, 1)
-    if facts.exists():
-        found["training"] = json.loads(facts.read_text())
+    if facts.exists() and (training := json.loads(facts.read_text())).get("identity") == backend.identity:
+        found["training"] = training
     if args.remarks:
         found["remarks"] = args.remarks
     return found

@@ -14,6 +14,9 @@ from safetensors.torch import load_file
 from state import facts_of
 from torch import Tensor
 
+from benchkit.datasets.portraits.draw import render
+from benchkit.datasets.portraits.splits import scene_at
+
 
 def averaged(path: Path) -> dict[str, Tensor]:
     """The averaged weights of a training state that `state.save` wrote."""
@@ -22,10 +25,45 @@ def averaged(path: Path) -> dict[str, Tensor]:
 
 
 def trained_autoencoder(state: Path) -> AutoencoderKL:
-    """The autoencoder with its averaged weights, frozen."""
+    """The autoencoder with its averaged weights, frozen, its latent channels brought to mean 0 and deviation 1."""
     model = network()
     model.load_state_dict(averaged(state / "autoencoder.safetensors"))
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    means, stds = channel_statistics(state, model)
+    return standardised(model, means, stds)
+
+
+def channel_statistics(state: Path, model: AutoencoderKL, count: int = 512) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (C,) of every latent channel over the first scenes of `train`; kept in STATE/channels.json."""
+    notes = state / "channels.json"
+    iteration = facts_of(state / "autoencoder.safetensors")["iteration"]
+    facts = json.loads(notes.read_text()) if notes.exists() else {}
+    if facts.get("iteration") != iteration:
+        images = np.stack([render(scene_at("train", i)).image for i in range(count)])
+        latents = encoded(model, images, 16).astype(np.float64)
+        facts = {
+            "iteration": iteration,
+            "means": latents.mean((0, 2, 3)).tolist(),
+            "stds": latents.std((0, 2, 3)).tolist(),
+        }
+        notes.write_text(json.dumps(facts))
+    return torch.tensor(facts["means"]), torch.tensor(facts["stds"])
+
+
+def standardised(model: AutoencoderKL, means: Tensor, stds: Tensor) -> AutoencoderKL:
+    """The same autoencoder with latents (z - mean) / deviation a channel, folded into the convolutions around them.
+
+    One scaling factor for all channels, which is all that a diffusers config holds, would leave the denoiser channels
+    of unequal strength and off centre. What is decoded stays the same.
+    """
+    channels = len(means)
+    encode, decode = model.quant_conv, model.post_quant_conv
+    encode.weight[:channels] /= stds.view(-1, 1, 1, 1)
+    encode.bias[:channels] = (encode.bias[:channels] - means) / stds
+    encode.bias[channels:] -= 2 * stds.log()
+    decode.bias += decode.weight[:, :, 0, 0] @ means
+    decode.weight *= stds.view(1, -1, 1, 1)
+    return model
 
 
 def training_latents(state: Path, count: int, batch: int = 16) -> tuple[np.ndarray, dict[str, float]]:

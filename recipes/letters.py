@@ -99,7 +99,7 @@ def trained_reader(state: Path, images: int = 12000, iterations: int = 400, scen
     average = Average(model, 0.99)
     path = state / "letters.safetensors"
     start = resume(path, model, optimiser, average).get("iteration", 0)
-    stored = rendered(state, "train", images)
+    stored = rendered(state, "train", images) if start < iterations else np.empty(0)
     for i in range(start, iterations):
         rng = np.random.default_rng([3, i])
         picked = rng.choice(images, scenes_a_batch, replace=False)

@@ -35,7 +35,7 @@ def heldout(state: Path, count: int) -> np.ndarray:
     """The first `count` clean held-out scenes, uint8 (count, 128, 128, 3); rendered once."""
     size = SPLITS[SPLIT]
     assert size is not None
-    return np.asarray(rendered(state, SPLIT, size)[:count])
+    return np.array(rendered(state, SPLIT, size)[:count])
 
 
 def chunks(count: int) -> Iterator[range]:

@@ -67,6 +67,10 @@ def test_a_trajectory_has_a_level_a_step(backend: DiffusionBackend) -> None:
     levels = benchkit.invert(backend, pictures(2), steps=3, captions=["a hand", None])
     assert levels.shape == (4, 2, 4, 4, 5)
     assert torch.equal(levels[0], backend.encode(functional.image_tensor(pictures(2), 8)))
+    assert torch.equal(
+        levels,
+        benchkit.invert(backend, functional.image_tensor(pictures(2), 8).contiguous(), 3, captions=["a hand", None]),
+    )
     assert all(not torch.equal(levels[k], levels[k + 1]) for k in range(3))
 
 

@@ -139,7 +139,9 @@ def _sweep(text: str) -> list[str]:
 def computed(grid: Grid, registry: Registry, places: Places, device: str) -> Outcome:
     """Run the comparison with its progress on stderr."""
     from benchkit import run
+    from benchkit.store.artifacts import ArtifactStore
 
+    ArtifactStore(places.cache, create=False)  # refuses another version's cache before --out is made
     with progress.shown() as screen:
 
         def ended(_: Done) -> None:

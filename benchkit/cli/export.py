@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import secrets
 import shutil
@@ -26,6 +25,8 @@ from benchkit.specs import CHUNK
 #: Of the manifest's lines.
 SCHEMA = 1
 MANIFEST, CARD = "manifest.jsonl", "README.md"
+#: Folders of an export.
+ROOMS = ("images", "masks", "kinds", "attributes")
 _NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
 
 Autoencode = Callable[[np.ndarray], np.ndarray]
@@ -45,8 +46,10 @@ def target(out: Path, force: bool) -> Iterator[Path]:
             aside.mkdir(parents=True)
         yield aside
         with _writing(out):
+            for room in ROOMS:
+                shutil.rmtree(out / room, ignore_errors=True)
             for made in sorted(aside.iterdir()):
-                _move(made, out / made.name)
+                made.replace(out / made.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         with suppress(OSError):  # a folder that has something in it stays
@@ -71,12 +74,6 @@ def _check_target(out: Path, force: bool) -> None:
         raise BenchkitError(f"--out '{out}' is not empty: name another folder, or replace an export with --force")
     if not (out / MANIFEST).is_file():
         raise BenchkitError(f"--out '{out}' holds other things than an export ({MANIFEST} is missing): not replaced")
-
-
-def _move(made: Path, place: Path) -> None:
-    if place.is_dir():
-        shutil.rmtree(place)
-    os.replace(made, place)  # noqa: PTH105  # Path.replace says the same, but of one's self
 
 
 @dataclass

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Format = Literal["svg", "png"]
 _WIDTH = 7.6
 _LINE = 0.27
-_LONGEST_LABEL = 40
+#: Characters of a method's name, and of both where its selector must be told.
+_LONGEST_LABEL, _LONGEST_METHOD, _LONGEST_SELECTOR = 40, 27, 16
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,19 @@ def _names(ax: Axes, methods: pd.Series, selectors: pd.Series) -> None:
     """Rows by name, the first on top, their selectors if there are several; foreign text is no mathematics."""
     several = selectors.nunique() > 1
     pairs = zip(methods, selectors, strict=True)
-    labels = [f"{_label(m)} · {_label(s)}" if several and known(s) else _label(m) for m, s in pairs]
+    labels = [
+        f"{_label(method, _LONGEST_METHOD)} · {_label(selector, _LONGEST_SELECTOR)}"
+        if several and known(selector)
+        else _label(method)
+        for method, selector in pairs
+    ]
     ax.set_yticks(np.arange(len(labels)), labels, parse_math=False)
     ax.set_ylim(len(labels) - 0.4, -0.6)
 
 
-def _label(text: str) -> str:
+def _label(text: str, longest: int = _LONGEST_LABEL) -> str:
     shown = one_line(text)
-    return shown if len(shown) <= _LONGEST_LABEL else shown[: _LONGEST_LABEL - 1] + "…"
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 @contextmanager
@@ -173,6 +179,7 @@ def _drawing(colours: Theme) -> Iterator[Any]:
         "xtick.labelcolor": colours.muted,
         "ytick.labelcolor": colours.ink,
         "ytick.major.size": 0,
+        "ytick.major.pad": 7,
         "svg.fonttype": "path",
         # Equal boards give equal bytes.
         "svg.hashsalt": "benchkit",

@@ -83,11 +83,12 @@ class Sheet:
         return replace(self, columns=columns, groups=tuple(groups), notes=(*self.notes, *notes))
 
     def without_constants(self) -> Sheet:
-        """The sheet without the less vital text columns that say the same in every row; a note says it instead."""
-        texts = {i: self._texts(i) for i, column in enumerate(self.columns) if column.text and column.vital}
-        constant = [i for i, found in texts.items() if len(found) == 1]
+        """The sheet without the less vital columns that are empty, or text that is the same in every row (a note)."""
+        texts = {i: self._texts(i) for i, column in enumerate(self.columns) if column.vital}
+        empty = [i for i, found in texts.items() if not found]
+        constant = [i for i, found in texts.items() if len(found) == 1 and self.columns[i].text]
         said = ", ".join(f"{self.columns[i].header} {texts[i][0]}" for i in constant)
-        return self.without(constant, f"In every row: {said}.") if constant else self
+        return self.without([*empty, *constant], *([f"In every row: {said}."] if constant else []))
 
     def _texts(self, column: int) -> list[str]:
         return list(dict.fromkeys(row[column].text for row in self.rows if row[column].text != MISSING))

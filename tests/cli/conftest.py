@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pytest
-from small_world import Result, Run
+from small_world import GRID, PLUGINS, Finished, Result, Run
 
 from benchkit.cli.main import main
 
@@ -30,3 +34,22 @@ def run(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         return Result(code, out, err)
 
     return command
+
+
+@pytest.fixture(scope="session")
+def grid(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small comparison as a YAML file."""
+    file = tmp_path_factory.mktemp("grid") / "small.yaml"
+    file.write_text(GRID.format(model=tiny_checkpoint))
+    return file
+
+
+@pytest.fixture(scope="session")
+def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The small comparison, run once; tests that change anything work on a copy."""
+    folder = tmp_path_factory.mktemp("finished")
+    arguments = ["compare", str(grid), "--plugin", str(PLUGINS), "--out", str(folder / "out"), "--device", "cpu"]
+    out, err = io.StringIO(), io.StringIO()
+    with mock.patch.dict(os.environ, BENCHKIT_CACHE=str(folder / "cache")), redirect_stdout(out), redirect_stderr(err):
+        code = main(arguments)
+    return Finished(folder / "cache", folder / "out", Result(code, out.getvalue(), err.getvalue()))

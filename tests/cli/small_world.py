@@ -8,7 +8,7 @@ from pathlib import Path
 
 PLUGINS = Path(__file__).parent / "tiny_plugins.py"
 
-GRID = """
+GRID = """\
 title: A tiny comparison
 dataset: shapes
 model: {model}
@@ -38,3 +38,12 @@ class Result:
 
 
 Run = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A comparison that has run: its cache, its report, how it ended."""
+
+    cache: Path
+    out: Path
+    result: Result

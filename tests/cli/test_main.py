@@ -21,7 +21,7 @@ from benchkit.errors import BenchkitError
 COMMANDS = ("compare", "corrupt", "plugins", "data", "leaderboard", "doctor")
 
 
-def python(code: str) -> "subprocess.CompletedProcess[str]":
+def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 

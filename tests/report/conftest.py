@@ -111,16 +111,16 @@ def examples(count: int = 2) -> tuple[Example, ...]:
     return tuple(Example(f"portraits/clean/{i}", before, after, mask) for i in range(count))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def maker():
     return Maker
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_standard():
     return standard
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_examples():
     return examples

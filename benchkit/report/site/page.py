@@ -95,7 +95,7 @@ def _facts(run: RunData, board: Board) -> dict[str, str]:
     facts = {
         "Run": run.run,
         "Test images": ", ".join(dict.fromkeys(str(name) for name in board.frame["test_set"] if known(name))),
-        "Seeds": ", ".join(map(str, seeds)),
+        "Seeds": ", ".join(map(str, seeds)) + (" (no seed variance is covered)" if len(seeds) == 1 else ""),
         "Detectors": ", ".join(short_names(board.frame["detector"]).values()) or MISSING,
         "Rows": f"{len(board.trained)} trained, {len(board.trivial)} without training, "
         f"{len(board.missing)} without figures",

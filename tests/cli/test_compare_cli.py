@@ -1,0 +1,283 @@
+"""`benchkit compare`: plans, runs, reruns, failures, and what each prints where."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_world import PLUGINS, Finished, Run
+
+from benchkit.cli import compare, progress
+from benchkit.errors import BenchkitError
+from benchkit.grid import Grid, load_grid
+
+WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
+ROWS = ("human", "pseudo", "none:steps=1", "gaussian:steps=1", "all-negative")
+
+
+@pytest.fixture
+def warm(finished: Finished, cache: Path, tmp_path: Path) -> Path:
+    """This test's own copy of the finished comparison; returns its --out."""
+    shutil.copytree(finished.cache, cache)
+    return Path(shutil.copytree(finished.out, tmp_path / "out"))
+
+
+def with_plugin(tmp_path: Path, name: str, body: str) -> tuple[object, ...]:
+    """Options that add a latent corruptor whose method `corrupt` has this body."""
+    file = tmp_path / f"{name}.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from benchkit.api import LatentCorruptor, hookimpl\n"
+        "print('a plugin that talks')\n"
+        "@dataclass(frozen=True)\n"
+        f"class Mine(LatentCorruptor):\n    name = '{name}'\n    steps: int = 1\n{body}\n"
+        "@hookimpl\ndef benchkit_corruptors():\n    return [Mine]\n"
+    )
+    return ("--plugin", file, "--corruptor", "none:steps=1", "--corruptor", name)
+
+
+def test_a_comparison_ends_with_its_board(finished: Finished) -> None:
+    code, out, err = finished.result.code, finished.result.out, finished.result.err
+    assert code == 0, err
+    for row in ROWS:
+        assert row in out
+    assert "artifact IoU" in out
+    assert "22 run, 0 cached, 0 failed, 0 skipped stages in " in out
+    assert f"report: {finished.out / 'index.html'}" in out
+    assert (finished.out / "board.json").is_file()
+
+
+def test_progress_is_a_plain_line_for_every_kind_of_stage(finished: Finished) -> None:
+    lines = finished.result.err.splitlines()
+    kinds = [line.split("] ")[1].split()[1] for line in lines]
+    for kind in ("encode", "images", "train", "select", "invert", "corrupt", "evaluate", "report:"):
+        assert kind in kinds
+    assert len(lines) <= 3 * len(set(kinds))
+    assert "/22] 0:" in lines[0]
+
+
+def test_the_same_command_again_computes_nothing_and_loads_no_torch(warm: Path, grid: Path) -> None:
+    arguments = ["compare", str(grid), "--plugin", str(PLUGINS), "--out", str(warm), "--json"]
+    code = (
+        "import sys; from benchkit.cli.main import main; "
+        f"code = main({arguments!r}); sys.exit(code or int('torch' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["stages"] == {"run": 0, "cached": 22, "failed": 0, "skipped": 0}
+
+
+def test_json_is_one_object_alone_on_stdout(run: Run, warm: Path, grid: Path, tmp_path: Path) -> None:
+    quiet = with_plugin(tmp_path, "quiet", "    def corrupt(self, at):\n        print('talk')\n        return at.z_t")
+    result = run("compare", grid, *WITH_PLUGINS, *quiet, "--json")
+    assert result.code == 0, result.err
+    printed = json.loads(result.out)
+    assert set(printed) == {"run", "board", "stages", "seconds"}
+    assert {row["training_set"] for row in printed["board"]} == {
+        *("human", "pseudo", "none:steps=1", "quiet", "all-negative")
+    }
+    assert printed["stages"]["run"] > 0
+    assert "a plugin that talks" in result.err
+
+
+def test_the_corrupted_images_are_those_of_the_python_api(
+    finished: Finished, grid: Path, tiny_checkpoint: Path
+) -> None:
+    import benchkit
+    from benchkit.registry import Registry
+    from benchkit.run import make_plan
+    from benchkit.stages.base import Env
+    from benchkit.stages.corrupt import Corrupt
+    from benchkit.store.artifacts import ArtifactStore
+
+    registry = Registry.load(files=[PLUGINS])
+    plan = make_plan(load_grid(str(grid)), registry)
+    (stage,) = (s for s in plan.stages if isinstance(s, Corrupt) and s.corruptor.name == "gaussian")
+    env = Env(registry, ArtifactStore(finished.cache))
+    samples = stage.region.select.images[0].source.read(env)
+    backend = benchkit.load_backend(tiny_checkpoint, device="cpu", steps=10)
+    made = benchkit.corrupt(
+        backend,
+        [Image.fromarray(sample.image) for sample in samples],
+        stage.region.select.masks(env),
+        stage.corruptor,
+        seed=0,
+        inverter="ddim",
+        captions=[sample.caption for sample in samples],
+        ids=[sample.id for sample in samples],
+    )
+    pixels = (made * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(pixels, env.arrays(stage)["images"])
+
+
+def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(
+    run: Run, grid: Path, cache: Path, tmp_path: Path
+) -> None:
+    result = run("compare", grid, *WITH_PLUGINS, "--dry-run", "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    for text in ("plan: A tiny comparison", "22", "denoiser forwards: 12 to run of 12", "training iterations: 8"):
+        assert text in result.out
+    assert not cache.exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_knows_what_is_cached(run: Run, warm: Path, grid: Path) -> None:
+    planned = json.loads(run("compare", grid, *WITH_PLUGINS, "--dry-run", "--json").out)
+    assert planned["stages"]["pending"] == {}
+    assert sum(planned["stages"]["cached"].values()) == 22
+    assert planned["forwards"] == {"total": 12, "pending": 0}
+    assert [cell["training_set"] for cell in planned["cells"]] == [
+        *("all-negative", "human", "pseudo", "none:steps=1", "gaussian:steps=1")
+    ]
+    assert {cell["state"] for cell in planned["cells"]} == {"planned"}
+
+
+def test_what_cannot_run_here_is_skipped_with_its_reason(run: Run, warm: Path, grid: Path, tmp_path: Path) -> None:
+    body = (
+        "    @classmethod\n    def unavailable(cls):\n        return 'no tea in the kitchen'\n"
+        "    def corrupt(self, at):\n        return at.z_t"
+    )
+    options = with_plugin(tmp_path, "tea", body)
+    planned = run("compare", grid, *WITH_PLUGINS, *options, "--dry-run")
+    assert "skipped: 1 cells: corruptor 'tea': no tea in the kitchen" in planned.out
+    cells = json.loads(run("compare", grid, *WITH_PLUGINS, *options, "--dry-run", "--json").out)["cells"]
+    assert [cell["reason"] for cell in cells if cell["state"] == "skipped"] == [
+        "corruptor 'tea': no tea in the kitchen"
+    ]
+    result = run("compare", grid, *WITH_PLUGINS, *options)
+    assert result.code == 0, result.err
+    assert "no tea in the kitchen" in " ".join(result.out.split())
+
+
+def test_a_failing_method_takes_its_own_rows_and_no_others(
+    run: Run, warm: Path, grid: Path, cache: Path, tmp_path: Path
+) -> None:
+    options = with_plugin(tmp_path, "faulty", "    def corrupt(self, at):\n        return at.z_t[:, :1]")
+    result = run("compare", grid, *WITH_PLUGINS, *options)
+    assert result.code == 3
+    assert "benchkit: failed: corrupt faulty at 1: corruptor 'faulty' returned shape" in result.err
+    assert str(cache / "logs" / "benchkit.log") in result.err
+    assert "Traceback" in (cache / "logs" / "benchkit.log").read_text()
+    assert "Traceback" not in result.err
+    assert "none:steps=1" in result.out
+    assert "failed" in result.out
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(run: Run, warm: Path, grid: Path, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    body = (
+        "    def corrupt(self, at):\n        import pathlib\n"
+        f"        if not pathlib.Path({str(flag)!r}).exists():\n            raise KeyboardInterrupt\n"
+        "        return at.z_t"
+    )
+    options = with_plugin(tmp_path, "slow", body)
+    stopped = run("compare", grid, *WITH_PLUGINS, *options)
+    assert stopped.code == 130
+    assert "the same command goes on from there" in stopped.err
+    flag.touch()
+    assert run("compare", grid, *WITH_PLUGINS, *options).code == 0
+
+
+def test_a_broken_plugin_is_a_warning_unless_strict(run: Run, warm: Path, grid: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("import a_package_that_is_not_there\n")
+    result = run("compare", grid, *WITH_PLUGINS, "--plugin", broken)
+    assert result.code == 0, result.err
+    assert "benchkit: warning: plugin 'broken'" in result.err
+    assert run("compare", grid, *WITH_PLUGINS, "--plugin", broken, "--strict").code == 2
+
+
+def test_without_out_the_run_can_be_shown_again(run: Run, warm: Path, grid: Path) -> None:
+    result = run("compare", grid, *WITH_PLUGINS)
+    name = result.out.split("benchkit leaderboard show ")[1].split()[0]
+    assert run("leaderboard", "show", name).code == 0
+
+
+def test_the_python_function_returns_the_outcome(warm: Path, grid: Path, cache: Path) -> None:
+    import benchkit
+
+    told: list[str] = []
+    for preset in (grid, load_grid(str(grid))):
+        outcome = benchkit.compare(preset, out=warm, cache=cache, plugins=[PLUGINS], progress=told.append)
+        assert outcome.stages["cached"] == 22
+    assert told == []
+
+
+def grid_of(**changes: object) -> Grid:
+    training = {"iterations": 1}
+    return Grid.model_validate({"title": "t", "selector_training": training, "training": training, **changes})
+
+
+def test_options_take_the_place_of_the_presets_lists() -> None:
+    preset = grid_of(corruptors=["none", "blur"], detectors=["dot"], seeds=[0])
+    lists = {"selectors": None, "corruptors": ["gaussian:steps=5|10"], "detectors": None}
+    changed = compare.chosen(preset, {"dataset": "mine", "model": None, "seeds": "2,1,2"}, lists)
+    assert changed.corruptors == ("gaussian:steps=5", "gaussian:steps=10")
+    assert (changed.dataset, changed.model, changed.seeds) == ("mine", "portraits", (2, 1))
+    assert changed.detectors == ("dot",)
+
+
+def test_mixed_rows_stay_for_what_is_still_compared() -> None:
+    preset = grid_of(corruptors=["none", "blur"], with_human=["none", "blur"])
+    lists = {"selectors": None, "corruptors": ["blur"], "detectors": None}
+    assert compare.chosen(preset, {"seeds": None}, lists).with_human == ("blur",)
+
+
+def test_nothing_said_changes_nothing() -> None:
+    preset = grid_of(with_human=["blur"])
+    assert compare.chosen(preset, {"seeds": None}, {"corruptors": None}) is preset
+
+
+def test_sweeps() -> None:
+    assert compare.expanded(["a", "b:x=1|2,y=3", "a"]) == ["a", "b:x=1,y=3", "b:x=2,y=3"]
+    assert compare.expanded(["c:x=1|2,y=u|v"]) == ["c:x=1,y=u", "c:x=1,y=v", "c:x=2,y=u", "c:x=2,y=v"]
+    with pytest.raises(BenchkitError, match="sweeps over nothing; write x=VALUE"):
+        compare.expanded(["c:x=1|"])
+
+
+@pytest.mark.parametrize("text", ["", "1,", "-1", "a", "1.5", "٣"])
+def test_seeds_are_whole_numbers(text: str) -> None:
+    with pytest.raises(BenchkitError, match="--seeds"):
+        compare.parsed_seeds(text)
+
+
+def test_plain_progress_is_no_flood(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    lines = progress.Lines()
+    lines.start(1000)
+    for i in range(1000):
+        lines.note(f"{'train' if i % 2 else 'evaluate'} {i}")
+        lines.advance()
+        now[0] += 0.01
+    written = capsys.readouterr().err.splitlines()
+    assert written[:2] == ["[   0/1000] 0:00 evaluate 0", "[   1/1000] 0:00 train 1"]
+    assert len(written) == 2 + 1
+    assert progress.clock(3671.9) == "1:01:11"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress.shown() as bar:
+        bar.start(3)
+        bar.note("train [bold]mine\n")
+        bar.advance()
+    assert "1/3" in screen.getvalue()
+    assert "train [bold]mine" in screen.getvalue()

@@ -1,0 +1,140 @@
+"""`benchkit corrupt`: one image, its sheet, masks of every kind, and nothing half-written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_world import Run
+
+import benchkit
+from benchkit.cli.pictures import read_image, read_mask, side_by_side
+
+WIDTH, HEIGHT = 40, 32
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "clean-00007.png")
+    return tmp_path / "clean-00007.png"
+
+
+def selection() -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:20, 9:30] = True
+    return mask
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    Image.fromarray(selection().astype(np.uint8)).save(tmp_path / "mask.png")
+    return tmp_path / "mask.png"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def test_the_image_is_what_the_python_api_makes(
+    run: Run, tiny_checkpoint: Path, image: Path, mask: Path, folder: Path
+) -> None:
+    out = folder / "after.png"
+    spec = ("--corruptor", "gaussian:steps=2", "--inverter", "ddim", "--seed", 3, "--caption", "a face")
+    result = run("corrupt", image, "--mask", mask, *spec, "--model", tiny_checkpoint, "--out", out, "--device", "cpu")
+    assert result.code == 0, result.err
+    assert result.out == f"{out}: gaussian:steps=2 inside 16.4 % of the image\n"
+    backend = benchkit.load_backend(tiny_checkpoint, device="cpu")
+    marked = torch.from_numpy(selection())[None]
+    made = benchkit.corrupt(
+        backend, [Image.open(image)], marked, "gaussian:steps=2", 3, "ddim", ["a face"], ["clean-00007"]
+    )
+    expected = (made[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    assert np.array_equal(np.asarray(Image.open(out)), expected)
+    assert [path.name for path in folder.iterdir()] == ["after.png"]
+
+
+@pytest.mark.parametrize(("label", "cells"), [("image", selection()), ("latent", None)])
+def test_the_sheet_shows_before_mask_and_after(
+    run: Run, tiny_checkpoint: Path, image: Path, mask: Path, folder: Path, label: str, cells: np.ndarray | None
+) -> None:
+    out, sheet = folder / "after.png", folder / "sheet.png"
+    result = run(
+        *("corrupt", image, "--mask", mask, "--corruptor", "gaussian:steps=0", "--model", tiny_checkpoint),
+        *("--out", out, "--sheet", sheet, "--label", label),
+    )
+    assert result.code == 0, result.err
+    if cells is None:
+        cells = np.zeros((HEIGHT, WIDTH), bool)
+        cells[8:24, 8:32] = True
+    expected = side_by_side(read_image(image), cells, read_image(out))
+    assert np.array_equal(np.asarray(Image.open(sheet)), np.asarray(expected))
+    assert expected.size == (3 * WIDTH + 8, HEIGHT)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
+def test_an_earlier_result_is_replaced_in_any_format(
+    run: Run, tiny_checkpoint: Path, image: Path, mask: Path, folder: Path, suffix: str
+) -> None:
+    out = folder / f"after.{suffix}"
+    out.write_text("an earlier result")
+    arguments = ("--mask", mask, "--corruptor", "none:steps=0", "--model", tiny_checkpoint, "--out", out)
+    assert run("corrupt", image, *arguments).code == 0
+    assert Image.open(out).size == (WIDTH, HEIGHT)
+
+
+def test_plugins_of_ones_own(
+    run: Run, tiny_checkpoint: Path, image: Path, mask: Path, folder: Path, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "zero.py"
+    plugin.write_text(
+        '"""Zeros."""\n'
+        "from dataclasses import dataclass\n"
+        "from benchkit.api import LatentCorruptor, hookimpl\n"
+        "@dataclass(frozen=True)\n"
+        "class Zero(LatentCorruptor):\n"
+        "    name = 'zero'\n"
+        "    steps: int = 1\n"
+        "    def corrupt(self, at):\n"
+        "        return 0 * at.z_t\n"
+        "@hookimpl\n"
+        "def benchkit_corruptors():\n"
+        "    return [Zero]\n"
+    )
+    arguments = ("--mask", mask, "--model", tiny_checkpoint, "--out", folder / "a.png")
+    assert run("corrupt", image, *arguments, "--corruptor", "zero").code == 2
+    result = run("corrupt", image, *arguments, "--corruptor", "zero", "--plugin", plugin)
+    assert result.code == 0, result.err
+
+
+def saved(tmp_path: Path, picture: Image.Image) -> Path:
+    picture.save(tmp_path / "a_mask.png")
+    return tmp_path / "a_mask.png"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "RGB", "RGBA", "LA", "P"])
+def test_masks_of_every_kind(tmp_path: Path, mode: str) -> None:
+    grey = selection().astype(np.uint8) * 255
+    if mode == "I;16":
+        picture = Image.fromarray(selection().astype(np.uint16) * 3)
+    else:
+        picture = Image.fromarray(grey).convert(mode)
+    assert np.array_equal(read_mask(saved(tmp_path, picture)), selection())
+
+
+def test_what_is_transparent_is_not_selected(tmp_path: Path) -> None:
+    pixels = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
+    pixels[..., 3] = selection() * 255
+    assert np.array_equal(read_mask(saved(tmp_path, Image.fromarray(pixels))), selection())
+
+
+def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (16, 8)).save(tmp_path / "a.jpg", exif=turned)
+    assert read_image(tmp_path / "a.jpg").size == (8, 16)

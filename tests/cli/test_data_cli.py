@@ -1,0 +1,141 @@
+"""`benchkit data`: datasets listed, and exported whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_world import PLUGINS, Run
+
+import benchkit
+from benchkit.registry import import_file
+
+SHAPES = ("data", "export", "shapes", "--plugin", PLUGINS)
+
+
+def shapes(split: str, count: int) -> list[Any]:
+    return import_file(PLUGINS).Shapes().read(split, range(count))
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_datasets_are_listed_with_their_splits(run: Run) -> None:
+    result = run("data", "list", "--plugin", PLUGINS)
+    assert result.code == 0
+    assert "portraits" in result.out
+    assert "clean 20" in result.out
+    listed = {one["name"]: one for one in json.loads(run("data", "list", "--json").out)["datasets"]}
+    assert listed["portraits"]["splits"]["test"] == 500
+
+
+def test_a_raw_export_holds_the_datasets_own_pixels(run: Run, tmp_path: Path) -> None:
+    result = run(*SHAPES, "--split", "test", "--out", tmp_path / "x", "--count", 3, "--raw")
+    assert result.code == 0, result.err
+    assert result.out == f"3 images of shapes/test in {tmp_path / 'x'}\n"
+    written = lines(tmp_path / "x")
+    assert [line["id"] for line in written] == ["test-0", "test-1", "test-2"]
+    for line, sample in zip(written, shapes("test", 3), strict=True):
+        assert np.array_equal(pixels(tmp_path / "x" / line["image"]), sample.image)
+        assert np.array_equal(pixels(tmp_path / "x" / line["mask"]), sample.mask * np.uint8(255))
+        assert np.array_equal(pixels(tmp_path / "x" / line["kinds"]["square"]) > 0, sample.kinds["square"])
+        assert np.array_equal(pixels(tmp_path / "x" / line["attributes"]["parts"]), sample.attributes["parts"])
+        assert line["attributes"]["corner"] == sample.attributes["corner"].tolist()
+        assert line["caption"] == sample.caption
+
+
+def test_images_pass_the_autoencoder_once(run: Run, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    result = run(*SHAPES, "--split", "clean", "--out", tmp_path / "x", "--model", tiny_checkpoint)
+    assert result.code == 0, result.err
+    backend = benchkit.load_backend(tiny_checkpoint, device="cpu")
+    samples = shapes("clean", 20)
+    for chunk in (samples[:16], samples[16:]):
+        images = benchkit.functional.image_tensor([Image.fromarray(s.image) for s in chunk], 8)
+        decoded = (backend.autoencode(images) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        for sample, expected in zip(chunk, decoded, strict=True):
+            assert np.array_equal(pixels(tmp_path / "x" / "images" / f"{sample.id}.png"), expected)
+    assert {line["mask"] for line in lines(tmp_path / "x")} == {None}
+    card = (tmp_path / "x" / "README.md").read_text()
+    assert f"checkpoint `{backend.identity[:12]}`" in card
+    assert "without a mask (nobody looked): 20" in card
+
+
+def test_the_card_counts_masks_and_kinds(run: Run, tmp_path: Path) -> None:
+    assert run(*SHAPES, "--split", "test", "--out", tmp_path / "x", "--raw").code == 0
+    card = (tmp_path / "x" / "README.md").read_text()
+    assert "with a mask: 6; marked: 14.06 % of their pixels" in card
+    assert "| square | 6 |" in card
+    assert "images: as read" in card
+
+
+def test_the_embedded_world_is_exported(run: Run, tmp_path: Path) -> None:
+    result = run("data", "export", "portraits", "--split", "clean", "--count", 2, "--raw", "--out", tmp_path / "x")
+    assert result.code == 0, result.err
+    first = lines(tmp_path / "x")[0]
+    assert first["id"] == "clean-00000"
+    assert pixels(tmp_path / "x" / first["image"]).shape == (128, 128, 3)
+    assert pixels(tmp_path / "x" / first["attributes"]["parts"]).max() < 7
+
+
+def test_a_folder_with_something_in_it_is_left_alone(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    target.mkdir()
+    (target / "thesis.tex").write_text("years of work")
+    for force in ([], ["--force"]):
+        result = run(*SHAPES, "--split", "test", "--out", target, "--raw", *force)
+        assert result.code == 2
+        assert str(target) in result.err
+        assert [path.name for path in target.iterdir()] == ["thesis.tex"]
+
+
+def test_an_earlier_export_is_replaced_by_force(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    assert run(*SHAPES, "--split", "test", "--out", target, "--raw").code == 0
+    again = run(*SHAPES, "--split", "clean", "--out", target, "--raw", "--count", 1)
+    assert again.code == 2
+    assert "--force" in again.err
+    assert run(*SHAPES, "--split", "clean", "--out", target, "--raw", "--count", 1, "--force").code == 0
+    assert [path.name for path in (target / "images").iterdir()] == ["clean-0.png"]
+    assert not (target / "masks").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--split", "tset"], "did you mean 'test'?"),
+        (["--split", "test", "--count", 7], "has 6 samples"),
+        (["--split", "test", "--model", "portrats"], "checkpoint"),
+    ],
+)
+def test_mistakes_leave_no_folder(run: Run, tmp_path: Path, arguments: list[object], message: str) -> None:
+    result = run(*SHAPES, *arguments, "--out", tmp_path / "deep" / "x")
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_dataset_that_fails_half_way_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    plugin = tmp_path / "faulty.py"
+    plugin.write_text(PLUGINS.read_text().replace('f"{split}-{index}"', '"../escape" if index == 3 else str(index)'))
+    result = run("data", "export", "shapes", "--plugin", plugin, "--split", "test", "--raw", "--out", tmp_path / "x")
+    assert result.code == 2
+    assert "'../escape'" in result.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_file_in_the_way(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("a file")
+    for out in (tmp_path / "x", tmp_path / "x" / "y"):
+        result = run(*SHAPES, "--split", "test", "--raw", "--out", out)
+        assert result.code == 2
+        assert f"'{out}'" in result.err

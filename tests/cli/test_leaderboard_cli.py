@@ -1,0 +1,104 @@
+"""`benchkit leaderboard`: runs, folders and files alike, alone, side by side and beside the paper."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from small_world import Finished, Run
+
+
+@pytest.fixture
+def store(finished: Finished, cache: Path) -> str:
+    """This test's own copy of the cache with the finished run; returns the run's id."""
+    shutil.copytree(finished.cache, cache)
+    return str(json.loads((finished.out / "run.json").read_text())["run"])
+
+
+def test_a_run_its_folder_and_its_file_show_one_board(run: Run, finished: Finished, store: str) -> None:
+    names = (store, store[:12], finished.out, finished.out / "board.json", finished.out / "board.jsonl")
+    shown = [json.loads(run("leaderboard", "show", name, "--format", "json").out) for name in names]
+    figures = [[(row["training_set"], row["artifact_iou"]) for row in one["rows"]] for one in shown]
+    assert all(one == figures[0] for one in figures)
+    assert {one["run"] for one in shown} == {store}
+
+
+@pytest.mark.parametrize(
+    ("form", "sign"),
+    [
+        ("table", "artifact IoU"),
+        ("markdown", "| :-- |"),
+        ("latex", "\\toprule"),
+        ("csv", "training_set,"),
+        ("json", "{"),
+    ],
+)
+def test_every_format(run: Run, finished: Finished, form: str, sign: str) -> None:
+    result = run("leaderboard", "show", finished.out, "--format", form)
+    assert result.code == 0, result.err
+    assert sign in result.out
+    assert "gaussian" in result.out
+    assert result.out.endswith("\n")
+    assert not result.out.endswith("\n\n\n")
+
+
+def test_beside_the_paper(run: Run, finished: Finished) -> None:
+    result = run("leaderboard", "show", finished.out, "--paper")
+    assert result.code == 0, result.err
+    assert "Beside the paper" in result.out
+    assert "Different data" in result.out
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "latex", "csv", "json"])
+def test_several_runs_side_by_side(run: Run, finished: Finished, store: str, form: str) -> None:
+    result = run("leaderboard", "show", store, finished.out, "--format", form)
+    assert result.code == 0, result.err
+    if form == "json":
+        assert [board["run"] for board in json.loads(result.out)["boards"]] == [store, store]
+    elif form == "csv":
+        rows = list(csv.DictReader(io.StringIO(result.out)))
+        assert [row["training_set"] for row in rows].count("human") == 2
+    else:
+        line = next(line for line in result.out.splitlines() if "human" in line)
+        assert line.count("14.") >= 2 or line.count("[") >= 2
+
+
+def test_runs_are_listed(run: Run, store: str, cache: Path) -> None:
+    listed = json.loads(run("leaderboard", "list", "--json").out)["runs"]
+    assert [(one["run"], one["status"], one["title"], one["cells"]) for one in listed] == [
+        (store, "done", "A tiny comparison", {"done": 5})
+    ]
+    assert store in run("leaderboard", "list").out
+    assert store in run("leaderboard", "list", "--cache", cache).out
+
+
+def test_no_runs_yet(run: Run, cache: Path) -> None:
+    result = run("leaderboard", "list")
+    assert (result.code, result.err) == (0, "")
+    assert "no runs yet" in result.out
+    assert not cache.exists()
+
+
+def test_unknown_runs_and_formats(run: Run, store: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"schema": 99}\n')
+    for arguments, message in (
+        (["20990101"], "unknown run '20990101'"),
+        ([tmp_path / "none.jsonl"], "cannot read"),
+        ([tmp_path / "bad.jsonl"], "bad.jsonl, line 1: schema 99"),
+        ([store, "--format", "excel"], "unknown format 'excel'"),
+    ):
+        result = run("leaderboard", "show", *arguments)
+        assert result.code == 2
+        assert message in result.err
+        assert result.err.count("\n") == 1
+
+
+def test_a_run_where_there_are_none(run: Run, cache: Path) -> None:
+    result = run("leaderboard", "show", "2026")
+    assert result.code == 2
+    assert "no run '2026'" in result.err
+    assert not cache.exists()
