@@ -110,8 +110,8 @@ class Board:
         return note
 
     def rows(self) -> list[dict[str, Any]]:
-        """The lines as plain records, each to be read on its own: schema, source, run, title, then the frame's."""
-        head = {"schema": SCHEMA, "source": "run", "run": self.run, "title": self.title}
+        """The lines as plain records, each to be read on its own: what holds for the board, then the frame's."""
+        head = {"schema": SCHEMA, "source": "run", **{name: getattr(self, name) for name in _HEAD}}
         return [{**head, **line} for line in plain_records(self.frame)]
 
     def as_json(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Board:
             raise BenchkitError(f"{where}: not a board: '{missing[0]}' is missing")
         if not isinstance(data["rows"], list) or not all(isinstance(row, Mapping) for row in data["rows"]):
             raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
-        head = ("schema", "source", "run", "title")
+        head = ("schema", "source", *_HEAD)
         frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in data["rows"]])
         if lacking := [name for name in _LEADING if name not in frame]:
             raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")

@@ -54,6 +54,7 @@ class World:
         return path
 
     def note(self, name: str, text: str = "just words") -> Path:
+        (self.folder / name).parent.mkdir(exist_ok=True)
         (self.folder / name).write_text(text)
         return self.folder / name
 
@@ -121,7 +122,7 @@ MISTAKES: dict[str, tuple[Arguments, str]] = {
     # Places
     "unwritable out": (lambda w: compared("--out", w.note("file") / "x")(w), "cannot write to --out"),
     "cache of another version": (
-        lambda w: (w.cache.mkdir(), w.note("cache/VERSION", "benchkit-cache 0\n"), *compared()(w))[2:],
+        lambda w: (w.note("cache/VERSION", "benchkit-cache 0\n"), *compared()(w))[1:],
         "was written by another version",
     ),
     "unwritable cache": (lambda w: (w.note("cache"), *compared()(w))[1:], "cannot write to the cache"),
@@ -165,7 +166,7 @@ MISTAKES: dict[str, tuple[Arguments, str]] = {
     "out without a format": (lambda w: corrupted("gaussian", "--out", w.out / "x.txt")(w), "name an image file"),
     "out in no folder": (lambda w: corrupted("gaussian", "--out", w.out / "no" / "x.png")(w), "there is no folder"),
     "out is a folder": (
-        lambda w: ((w.folder / "d.png").mkdir(), *corrupted("gaussian", "--out", w.folder / "d.png")(w))[1:],
+        lambda w: corrupted("gaussian", "--out", w.note("d.png/words").parent)(w),
         "is a folder",
     ),
     "out is the image": (lambda w: corrupted("gaussian", "--out", w.folder / "image.png")(w), "is the image itself"),

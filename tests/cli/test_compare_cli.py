@@ -250,7 +250,7 @@ def test_seeds_are_whole_numbers(text: str) -> None:
 
 def test_plain_progress_is_no_flood(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     lines = progress.Lines()
     lines.start(1000)
     for i in range(1000):
