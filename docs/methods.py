@@ -1,6 +1,6 @@
 """Draw docs/images/methods.png from a finished run of the preset `quick`: sources, regions, and every method.
 
-    benchkit compare quick --out runs/quick && python docs/methods.py
+benchkit compare quick --out runs/quick && python docs/methods.py
 """
 
 from __future__ import annotations
