@@ -37,6 +37,16 @@ class UPerNetConvNeXt(Detector):
         "mmsegmentation's format, such as ADE20K's; auto: parts for mini, none for tiny",
     )
 
+    def depends_on(self) -> str:
+        """The digest of the weights it starts from."""
+        from benchkit_plugins.detectors import _identity
+
+        return _identity.weights_digest(self._source(), f"{self.name}-mini.safetensors")
+
+    def _source(self) -> str:
+        automatic = "parts" if self.size == "mini" else "none"
+        return automatic if self.pretrained == "auto" else self.pretrained
+
     def build(self) -> nn.Module:
         """The two-class network, pre-trained as `pretrained` says.
 
@@ -46,7 +56,7 @@ class UPerNetConvNeXt(Detector):
         from benchkit_plugins.detectors import _convnext, _mmseg
 
         network = self.network(2)
-        source = ("parts" if self.size == "mini" else "none") if self.pretrained == "auto" else self.pretrained
+        source = self._source()
         if source == "parts":
             if self.size != "mini":
                 raise BenchkitError(f"{self.name}: embedded weights exist for size=mini only")
