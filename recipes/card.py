@@ -99,7 +99,10 @@ AUTOENCODER = """
 
 TRAINING = """\
 - Autoencoder: {auto[iteration]} iterations of 8 random 64x64 crops, AdamW, 1.5e-3 falling to 0, L1 + squared error +
-  L1 of image gradients + 1e-6 KL, averaged weights (0.999); {auto_hours:.2f} h, {auto[threads]} thread(s).
+  L1 of image gradients + L1 of each cell's mean colour + 1e-6 KL, averaged weights (0.999); {auto_hours:.2f} h,
+  {auto[threads]} thread(s). The first 5,000 iterations ran without the colour term, which was added because one axis of
+  colour had stayed unlearned, and the planned length (and so the fall of the rate) was 7,500, from 4,000 on 6,500, from
+  5,000 on 7,500 again: the script as it is makes a run like this one, not this very run.
 - UNet and text encoder: {denoiser[iteration]} iterations of {denoiser[arg_batch]} latents from {denoiser[arg_images]}
   scenes, AdamW, {denoiser[arg_lr]} falling to 0, plain squared error, half of the samples below t = 400, a tenth with
   the empty caption, averaged weights (0.999); {denoiser_hours:.2f} h, {denoiser[arg_threads]} thread(s).
