@@ -128,10 +128,11 @@ def compare(
     """
     began = time.monotonic()
     plan = make_plan(grid, registry)
-    if places.out is not None:
-        _check_writable(places.out)
+    # A cache that is refused must leave no empty folder behind.
     env = Env(registry, places.artifacts(), device, progress)
     results = places.result_store()
+    if places.out is not None:
+        _check_writable(places.out)
     environment = describe_environment(registry, _used(plan), device)
     run = _run_id(results, grid, environment, places)
     states = results.upsert_cells(run, [_info(p) for p in plan.cells])
@@ -141,7 +142,11 @@ def compare(
         ended[done.stage.key] = done
         report(done)
 
-    (executor or Inline()).execute(plan.stages, env, note)
+    try:
+        (executor or Inline()).execute(plan.stages, env, note)
+    except BaseException as stopped:
+        results.set_status(run, "interrupted" if isinstance(stopped, KeyboardInterrupt) else "failed")
+        raise
     for planned in plan.cells:
         _record(planned, run, env, results, ended, environment if states[planned.key] != "done" else None)
     counts = {state: sum(d.state == state for d in ended.values()) for state in ("run", "cached", "failed", "skipped")}

@@ -108,7 +108,8 @@ class DiffusionBackend:
                 f"images of shape {tuple(images.shape)}: (N, 3, H, W) with sides divisible by {self.factor} are wanted"
             )
         posterior = self._vae.encode(2 * images.to(self.device, self._vae.dtype) - 1).latent_dist
-        return self._scale * (posterior.mean.float() - self._shift)
+        # Its memory layout would show in the last bits of everything computed from it.
+        return (self._scale * (posterior.mean.float() - self._shift)).contiguous()
 
     @_inference
     def decode(self, z_0: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from benchkit.errors import BenchkitError
 from benchkit.metrics.bins import BINS, THRESHOLD, IntArray, as_labels, as_scores, bin_index
@@ -74,6 +73,8 @@ def region_histograms(scores: Any, labels: Any) -> NDArray[np.float64]:
     Sum over an image's regions (8-connected, as in MVTec AD's evaluation) of the region's histogram over its area, so
     that a row adds up to the image's number of regions. This is all that AUPRO needs of the artifact pixels.
     """
+    from scipy import ndimage  # here, for it costs half a second that a run with nothing to do need not spend
+
     p = as_scores(scores)
     marked = as_labels(labels, p.shape)
     histograms = np.zeros((len(p), BINS))
