@@ -263,13 +263,10 @@ def _corrupt_pixels(
     rng: Noise,
 ) -> Tensor:
     """One chunk of (images, masks), as the stage `CorruptPixels` makes it."""
-    from benchkit.diffusion.checks import call
-    from benchkit.masks import blend
+    from benchkit.diffusion.pixels import corrupt_pixels
 
     images, mask = marked[0].cpu(), marked[1][:, None]
-    at = PixelContext(images.clone(), mask.clone(), captions, rng)
-    inside = call(corruptor, lambda: corruptor.corrupt(at), like=images)
-    return backend.autoencode(blend(images, inside.clamp(0, 1), mask))
+    return corrupt_pixels(backend.autoencode, corruptor, PixelContext(images, mask, captions, rng))
 
 
 def _chunks(

@@ -24,6 +24,7 @@ CHANNELS = (16, 32, 64, 96)
 LATENTS = 12
 FACTOR = 8
 COLOUR_WEIGHT = 4.0
+SQUARE_WEIGHT = 8.0
 
 
 def network() -> AutoencoderKL:
@@ -63,7 +64,7 @@ def loss_of(model: AutoencoderKL, x: Tensor, kl_weight: float) -> tuple[Tensor, 
     square = d.pow(2).mean()
     colour = avg_pool2d(d, FACTOR).abs().mean()
     kl = posterior.kl().mean() / posterior.mean[0].numel()
-    return d.abs().mean() + 2 * square + edges + COLOUR_WEIGHT * colour + kl_weight * kl, square
+    return d.abs().mean() + SQUARE_WEIGHT * square + edges + COLOUR_WEIGHT * colour + kl_weight * kl, square
 
 
 def main() -> None:

@@ -163,20 +163,16 @@ class CorruptPixels(Stage):
     seed: int
 
     def run(self, env: Env) -> Output:
-        import torch
-
-        from benchkit.diffusion.checks import call
         from benchkit.diffusion.noise import ImageNoise
-        from benchkit.masks import blend, to_latent
+        from benchkit.diffusion.pixels import corrupt_pixels
+        from benchkit.masks import to_latent
 
         samples, meta, backend = self.latents.source.read(env), env.meta(self.latents), env.backend(self.latents.model)
         images = to_tensor(np.stack([s.image for s in samples]))
         masks = self.region.masks(env, len(images))
         plugin = env.registry.make(self.corruptor, PixelCorruptor)  # type: ignore[type-abstract]
-        at = PixelContext(images.clone(), masks[:, None], tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"]))
-        inside = call(plugin, lambda: plugin.corrupt(at), like=images)
-        with torch.inference_mode():
-            decoded = backend.autoencode(blend(images, inside.clamp(0, 1), masks[:, None]))
+        at = PixelContext(images, masks[:, None], tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"]))
+        decoded = corrupt_pixels(backend.autoencode, plugin, at)
         return packed(self.region.finish(env, decoded, masks, to_latent(masks, backend.factor), backend.factor))
 
     def describe(self) -> str:
