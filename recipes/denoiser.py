@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from latents import training_latents
+from latents import averaged, training_latents
 from state import Average, resume, save
 from tokens import LENGTH, encode, tokenizer
 from torch import Tensor, nn
@@ -128,6 +128,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--warm", type=Path, help="an earlier state whose averaged weights are the start")
     return parser.parse_args()
 
 
@@ -148,6 +149,8 @@ def main() -> None:
     tokens, empty = token_rows(args.state, args.images)
     alphas = alphas_cumprod(SCHEDULER).float()
     model = Denoiser(latents.shape[1]).train()
+    if args.warm:
+        model.load_state_dict(averaged(args.warm))
     optimiser = torch.optim.AdamW(model.parameters(), args.lr, betas=(0.9, 0.99), weight_decay=1e-2)
     average = Average(model, 0.999)
     path = args.state / "denoiser.safetensors"
@@ -175,8 +178,16 @@ def main() -> None:
             report(i + 1, errors, spent)
         if (i + 1) % 250 == 0 or i + 1 == args.iterations:
             kept = {"iteration": i + 1, "seconds": spent, "autoencoder": facts["iteration"]}
-            recipe = {k: v for k, v in vars(args).items() if k != "state"}
-            save(path, model, optimiser, average, **kept, **{f"arg_{k}": v for k, v in recipe.items()})
+            recipe = {k: v for k, v in vars(args).items() if k not in ("state", "warm")}
+            save(
+                path,
+                model,
+                optimiser,
+                average,
+                **kept,
+                warm=bool(args.warm),
+                **{f"arg_{k}": v for k, v in recipe.items()},
+            )
 
 
 if __name__ == "__main__":
