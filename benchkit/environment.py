@@ -55,10 +55,11 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def describe_environment(registry: Registry, used: Iterable[Spec], device: str) -> dict[str, Any]:
-    """A JSON object; plugin identities are those of the plugins in `used`."""
+    """A JSON object; plugin identities are those of the plugins in `used`, without the folders of this machine."""
     entries = [registry.entry(spec.kind, spec.name) for spec in sorted(set(used), key=str)]
     plugins = {
-        f"{e.kind} {e.name}": {"origin": e.origin, "version": e.version, "source": e.source_hash} for e in entries
+        f"{e.kind} {e.name}": {"origin": Path(e.origin).name, "version": e.version, "source": e.source_hash}
+        for e in entries
     }
     return {
         "packages": versions(),

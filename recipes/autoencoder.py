@@ -77,10 +77,13 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--kl", type=float, default=1e-6)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--warm", type=Path, help="an exported checkpoint whose autoencoder is the start")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     model = network().train()
+    if args.warm:
+        model.load_state_dict(AutoencoderKL.from_pretrained(args.warm, subfolder="vae").state_dict())
     optimiser = torch.optim.AdamW(model.parameters(), args.lr, betas=(0.9, 0.99), weight_decay=1e-4)
     average = Average(model, 0.999)
     path = args.state / "autoencoder.safetensors"
@@ -108,7 +111,8 @@ def main() -> None:
             print(f"{i + 1} loss {loss.item():.4f} train PSNR {psnr:.2f} {spent:.0f} s", flush=True)
         if (i + 1) % 500 == 0 or i + 1 == args.iterations:
             spent = seconds + time.monotonic() - began
-            save(path, model, optimiser, average, iteration=i + 1, seconds=spent, threads=args.threads)
+            kept = {"iteration": i + 1, "seconds": spent, "threads": args.threads, "lr": args.lr}
+            save(path, model, optimiser, average, **kept, warm=bool(args.warm))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from latents import averaged, training_latents
+from latents import training_latents
 from state import Average, resume, save
 from tokens import LENGTH, encode, tokenizer
 from torch import Tensor, nn
@@ -128,7 +128,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--warm", type=Path, help="an earlier state whose averaged weights are the start")
+    parser.add_argument("--warm", type=Path, help="an exported checkpoint whose denoiser is the start")
     return parser.parse_args()
 
 
@@ -150,7 +150,8 @@ def main() -> None:
     alphas = alphas_cumprod(SCHEDULER).float()
     model = Denoiser(latents.shape[1]).train()
     if args.warm:
-        model.load_state_dict(averaged(args.warm))
+        model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(args.warm, subfolder="unet").state_dict())
+        model.text.load_state_dict(CLIPTextModel.from_pretrained(args.warm, subfolder="text_encoder").state_dict())
     optimiser = torch.optim.AdamW(model.parameters(), args.lr, betas=(0.9, 0.99), weight_decay=1e-2)
     average = Average(model, 0.999)
     path = args.state / "denoiser.safetensors"

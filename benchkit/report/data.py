@@ -26,7 +26,7 @@ class RunData:
 
     rows: benchkit.store.results.ResultStore.rows, a line per cell. records: cell key -> the arrays of its
     benchkit.metrics.Measured, for the cells that are done. gallery: row name -> examples. grid: the comparison as plain
-    data. reference: lines of reported results to put beside ours, by table (see leaderboard/).
+    data.
     """
 
     run: str
