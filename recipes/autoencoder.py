@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from renders import rendered
-from state import Average, resume, save
+from state import Average, resume, save, sittings
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -89,6 +89,7 @@ def main() -> None:
     path = args.state / "autoencoder.safetensors"
     facts = resume(path, model, optimiser, average)
     start, seconds = facts.get("iteration", 0), facts.get("seconds", 0.0)
+    earlier = facts["earlier"] if "earlier" in facts else sittings(args.warm, "autoencoder")
     images = rendered(args.state, "train", args.images)
     squares: list[float] = []
     began = time.monotonic()
@@ -112,7 +113,7 @@ def main() -> None:
         if (i + 1) % 500 == 0 or i + 1 == args.iterations:
             spent = seconds + time.monotonic() - began
             kept = {"iteration": i + 1, "seconds": spent, "threads": args.threads, "lr": args.lr}
-            save(path, model, optimiser, average, **kept, warm=bool(args.warm))
+            save(path, model, optimiser, average, **kept, earlier=earlier)
 
 
 if __name__ == "__main__":

@@ -98,14 +98,16 @@ AUTOENCODER = """
   {letter_accuracy_autoencoded_percent} % after the autoencoder."""
 
 TRAINING = """\
-- Autoencoder: {auto[iteration]} iterations of 8 random 64x64 crops, AdamW, 1.5e-3 falling to 0, L1 + squared error +
-  L1 of image gradients + L1 of each cell's mean colour + 1e-6 KL, averaged weights (0.999); {auto_hours:.2f} h,
-  {auto[threads]} thread(s). The first 5,000 iterations ran without the colour term, which was added because one axis of
-  colour had stayed unlearned, and the planned length (and so the fall of the rate) was 7,500, from 4,000 on 6,500, from
-  5,000 on 7,500 again: the script as it is makes a run like this one, not this very run.
-- UNet and text encoder: {denoiser[iteration]} iterations of {denoiser[arg_batch]} latents from {denoiser[arg_images]}
-  scenes, AdamW, {denoiser[arg_lr]} falling to 0, plain squared error, half of the samples below t = 400, a tenth with
-  the empty caption, averaged weights (0.999); {denoiser_hours:.2f} h, {denoiser[arg_threads]} thread(s).
+- Autoencoder: {auto_sittings} of 8 random 64x64 crops, AdamW, the rate falling to 0 in each, L1 + squared error + L1
+  of image gradients + L1 of each cell's mean colour + 1e-6 KL, averaged weights (0.999); {auto_hours:.2f} h,
+  {auto[threads]} thread(s). In the first sitting squared error had weight 1 (8 since), the first 5,000 iterations ran
+  without the colour term, which was added because one axis of colour had stayed unlearned, and the planned length was
+  changed twice: the script as it is makes a run like this one, not this very run.
+- UNet and text encoder: {denoiser_sittings} of {denoiser[arg_batch]} latents from {denoiser[arg_images]}
+  scenes, AdamW, the rate falling to 0 in each, plain squared error, half of the samples below t = 400, a tenth with
+  the empty caption, averaged weights (0.999); {denoiser_hours:.2f} h, {denoiser[arg_threads]} thread(s). Each sitting
+  learned the latents of the autoencoder that was the best until then.
+- A later sitting starts from the shipped float16 weights of the one before, with a fresh optimiser.
 - Seeds: iteration i draws from (1, i) for the autoencoder and from (2, i) for the denoiser; weights start from 0.
 - Rounded to float16, the weights decode the same latents to images {rounded[image_psnr_db]} dB from the unrounded ones'
   and predict an epsilon that differs by {rounded_percent:.2f} % of its size."""
@@ -246,7 +248,24 @@ def training(facts: Card) -> str:
         auto=auto,
         denoiser=denoiser,
         rounded=rounded,
-        auto_hours=auto["seconds"] / 3600,
-        denoiser_hours=denoiser["seconds"] / 3600,
+        auto_sittings=sittings(auto),
+        auto_hours=hours(auto),
+        denoiser_sittings=sittings(denoiser),
+        denoiser_hours=hours(denoiser),
         rounded_percent=100 * rounded["eps_relative_rms"],
     )
+
+
+def sittings(facts: Card) -> str:
+    """Iterations of every sitting and its peak learning rate."""
+    lines = [f"{s['iteration']:,} iterations at {s.get('lr') or s.get('arg_lr') or 1.5e-3}" for s in every(facts)]
+    return ", then ".join(lines)
+
+
+def hours(facts: Card) -> float:
+    return sum(float(s["seconds"]) for s in every(facts)) / 3600
+
+
+def every(facts: Card) -> list[Card]:
+    """All sittings of a network, oldest first."""
+    return [*facts.get("earlier", []), facts]

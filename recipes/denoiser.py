@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from latents import training_latents
-from state import Average, resume, save
+from state import Average, resume, save, sittings
 from tokens import LENGTH, encode, tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -159,6 +159,7 @@ def main() -> None:
     if done and done["autoencoder"] != facts["iteration"]:
         raise SystemExit(f"{path} was trained on another autoencoder's latents: move it away to begin again")
     start, seconds = done.get("iteration", 0), done.get("seconds", 0.0)
+    earlier = done["earlier"] if "earlier" in done else sittings(args.warm, "denoiser")
     errors: deque[tuple[float, float]] = deque(maxlen=100)
     began = time.monotonic()
     for i in range(start, args.iterations):
@@ -186,7 +187,7 @@ def main() -> None:
                 optimiser,
                 average,
                 **kept,
-                warm=bool(args.warm),
+                earlier=earlier,
                 **{f"arg_{k}": v for k, v in recipe.items()},
             )
 

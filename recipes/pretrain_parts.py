@@ -23,24 +23,25 @@ from benchkit_plugins.detectors.upernet_convnext import UPerNetConvNeXt
 from benchkit_plugins.detectors.upernet_swin import UPerNetSwin
 
 DETECTORS = {detector.name: detector for detector in (UPerNetSwin, UPerNetConvNeXt)}
+PLACES = ("state", "out", "checkpoint", "checkpoint_every")
 ASSETS = Path(benchkit.__file__).parent / "assets" / "detectors"
 
 
-def world(state: Path, count: int, autoencode: bool) -> tuple[np.ndarray, np.ndarray]:
+def world(state: Path, count: int, checkpoint: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Images (count, 128, 128, 3) and part maps (count, 128, 128), uint8: made once, then read from `state`."""
     from benchkit.datasets.portraits.splits import VERSION
 
     backend: Any = None
     suffix = "rendered"
-    if autoencode:
+    if checkpoint:
         from benchkit.diffusion.backend import DiffusionBackend
 
-        backend = DiffusionBackend.load("portraits")
+        backend = DiffusionBackend.load(checkpoint)
         suffix = f"autoencoded-{backend.identity[:12]}"
     paths = [state / f"parts-v{VERSION}-{count}-{what}.npy" for what in (suffix, "maps")]
     if not all(path.exists() for path in paths):
         images, maps = rendered(count)
-        if autoencode:
+        if checkpoint:
             images = autoencoded(backend, images)
         state.mkdir(parents=True, exist_ok=True)
         for path, array in zip(paths, (images, maps), strict=True):
@@ -103,6 +104,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--held-out", type=int, default=200, help="how many of the images only measure")
     parser.add_argument("--autoencode", action="store_true", help="pass images once through the embedded autoencoder")
+    parser.add_argument("--checkpoint", default="portraits", help="whose autoencoder that is: a name or a folder")
     parser.add_argument("--iterations", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=64)
@@ -120,7 +122,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     from benchkit.datasets.portraits.records import PARTS
 
-    images, maps = world(args.state, args.images, args.autoencode)
+    images, maps = world(args.state, args.images, args.checkpoint if args.autoencode else None)
     kept = len(images) - args.held_out
     config = TrainingConfig(
         iterations=args.iterations,
@@ -153,7 +155,9 @@ def main() -> None:
         "detector": args.detector,
         "task": f"part segmentation of portraits: {', '.join(PARTS)}",
         "recipe": "recipes/pretrain_parts.py",
-        "settings": {k: v for k, v in vars(args).items() if k not in ("state", "out", "checkpoint_every")},
+        "settings": {
+            k: v for k, v in vars(args).items() if k not in ("state", "out", "checkpoint", "checkpoint_every")
+        },
         "parameters": sum(p.numel() for p in network.parameters()),
         "cpu_seconds": round(clock.seconds, 1),
         "last_losses_mean": round(float(np.mean([h["main"] for h in history[-50:]])), 4),

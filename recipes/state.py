@@ -64,3 +64,11 @@ def facts_of(path: Path) -> dict:
 
     with safe_open(path, framework="pt") as file:
         return json.loads((file.metadata() or {}).get("facts", "{}"))
+
+
+def sittings(checkpoint: Path | None, network: str) -> list[dict]:
+    """How `network` was trained before, oldest first: from the card of the checkpoint that a training starts from."""
+    if checkpoint is None:
+        return []
+    facts = json.loads((checkpoint / "card.json").read_text())["training"][network]
+    return [*facts.pop("earlier", []), facts]

@@ -27,14 +27,17 @@ NAMES = (
 
 @MODELS.register_module(name="BenchkitConvNeXt", force=True)
 class ConvNeXtFeatures(nn.Module):
-    """(N, 3, H, W) -> the normalised feature maps of the four stages, strides 4, 8, 16 and 32."""
+    """(N, 3, H, W) -> the normalised feature maps of the four stages, strides 1, 2, 4 and 8 times patch_size."""
 
-    def __init__(self, hidden_sizes: tuple[int, ...], depths: tuple[int, ...], drop_path_rate: float) -> None:
+    def __init__(
+        self, hidden_sizes: tuple[int, ...], depths: tuple[int, ...], drop_path_rate: float, patch_size: int = 4
+    ) -> None:
         super().__init__()
         config = ConvNextConfig(
             hidden_sizes=list(hidden_sizes),
             depths=list(depths),
             drop_path_rate=drop_path_rate,
+            patch_size=patch_size,
             layer_scale_init_value=1.0,
             out_features=["stage1", "stage2", "stage3", "stage4"],
         )

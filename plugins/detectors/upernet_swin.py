@@ -15,17 +15,25 @@ if TYPE_CHECKING:
 
 #: tiny: mmsegmentation's shipped Swin-T config.
 BACKBONES: dict[str, dict[str, Any]] = {
-    "mini": {"embed_dims": 32, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 4, 8), "window_size": 4},
+    # Patches of 2: at 128 pixels a finger is 6 wide, and patches of 4 lose what is wrong with it.
+    "mini": {
+        "embed_dims": 24,
+        "depths": (2, 2, 2, 2),
+        "num_heads": (1, 2, 4, 8),
+        "window_size": 4,
+        "patch_size": 2,
+        "strides": (2, 2, 2, 2),
+    },
     "tiny": {"embed_dims": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24), "window_size": 7},
 }
 DROP_PATH = {"mini": 0.1, "tiny": 0.3}
 #: Channels of the main and the auxiliary head.
-HEADS = {"mini": (64, 32), "tiny": (512, 256)}
+HEADS = {"mini": (32, 16), "tiny": (512, 256)}
 
 
 @dataclass(frozen=True)
 class UPerNetSwin(Detector):
-    """UPerNet on a Swin transformer; 2.95 M parameters for 128-pixel images (mini), 59.8 M as in the paper (tiny)."""
+    """UPerNet on a Swin transformer; 1.49 M parameters for 128-pixel images (mini), 59.8 M as in the paper (tiny)."""
 
     name = "upernet-swin"
     size: str = param("mini", choices=("mini", "tiny"), doc="mini for 128-pixel images, tiny for the paper's Swin-T")

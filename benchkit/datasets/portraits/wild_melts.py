@@ -104,8 +104,8 @@ def _around(warp: Warp) -> tuple[Disc, ...]:
 
 
 MELT_KINDS = (
-    Kind("objects_merged", _merge_targets, _merge, _merge_place, 1.6, close=4),
-    Kind("face_melted", _face_targets, _melt_face, lambda s, a: _around(_face_warp(s, a)), 1.1, close=6),
-    Kind("hand_melted", _hand_targets, _melt_hand, lambda s, a: _around(_hand_warp(s, a)), 1.6, close=5),
+    Kind("objects_merged", _merge_targets, _merge, _merge_place, 4.8, close=4),
+    Kind("face_melted", _face_targets, _melt_face, lambda s, a: _around(_face_warp(s, a)), 3.3, close=6),
+    Kind("hand_melted", _hand_targets, _melt_hand, lambda s, a: _around(_hand_warp(s, a)), 4.8, close=5),
 )
 """Kinds that are done to the finished picture."""
