@@ -12,6 +12,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from transformers import ConvNextBackbone, ConvNextConfig
 
+from benchkit_plugins.detectors._stem import convolutional_stem
+
 #: mmpretrain's names -> transformers', in order.
 NAMES = (
     (r"^backbone\.downsample_layers\.0\.0\.", "backbone.net.embeddings.patch_embeddings."),
@@ -27,21 +29,26 @@ NAMES = (
 
 @MODELS.register_module(name="BenchkitConvNeXt", force=True)
 class ConvNeXtFeatures(nn.Module):
-    """(N, 3, H, W) -> the normalised feature maps of the four stages, strides 1, 2, 4 and 8 times patch_size."""
+    """(N, 3, H, W) -> the normalised feature maps of the four stages.
+
+    Strides 4, 8, 16, 32 behind ConvNeXt's own patches of 4 ("patches"); 2, 4, 8, 16 behind a convolutional stem
+    ("convolutions").
+    """
 
     def __init__(
-        self, hidden_sizes: tuple[int, ...], depths: tuple[int, ...], drop_path_rate: float, patch_size: int = 4
+        self, hidden_sizes: tuple[int, ...], depths: tuple[int, ...], drop_path_rate: float, stem: str = "patches"
     ) -> None:
         super().__init__()
         config = ConvNextConfig(
             hidden_sizes=list(hidden_sizes),
             depths=list(depths),
             drop_path_rate=drop_path_rate,
-            patch_size=patch_size,
             layer_scale_init_value=1.0,
             out_features=["stage1", "stage2", "stage3", "stage4"],
         )
         self.net: Any = ConvNextBackbone(config)
+        if stem == "convolutions":
+            self.net.embeddings.patch_embeddings = convolutional_stem(hidden_sizes[0])
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         maps: tuple[Tensor, ...] = self.net(images).feature_maps

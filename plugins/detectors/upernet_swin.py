@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: tiny: mmsegmentation's shipped Swin-T config.
 BACKBONES: dict[str, dict[str, Any]] = {
-    # Patches of 2: at 128 pixels a finger is 6 wide, and patches of 4 lose what is wrong with it.
+    # At 128 pixels a finger is 6 wide: patches of 4 lose what is wrong with it, so a convolutional stem of stride 2.
     "mini": {
         "embed_dims": 24,
         "depths": (2, 2, 2, 2),
@@ -33,7 +33,7 @@ HEADS = {"mini": (32, 16), "tiny": (512, 256)}
 
 @dataclass(frozen=True)
 class UPerNetSwin(Detector):
-    """UPerNet on a Swin transformer; 1.49 M parameters for 128-pixel images (mini), 59.8 M as in the paper (tiny)."""
+    """UPerNet on a Swin transformer; 1.50 M parameters for 128-pixel images (mini), 59.8 M as in the paper (tiny)."""
 
     name = "upernet-swin"
     size: str = param("mini", choices=("mini", "tiny"), doc="mini for 128-pixel images, tiny for the paper's Swin-T")
@@ -76,11 +76,13 @@ class UPerNetSwin(Detector):
         """The same network for any number of classes, not pre-trained."""
         from torch import nn
 
-        from benchkit_plugins.detectors import _mmseg
+        from benchkit_plugins.detectors import _mmseg, _stem
 
         backbone = {"type": "SwinTransformer", "drop_path_rate": DROP_PATH[self.size], **BACKBONES[self.size]}
         width = backbone["embed_dims"]
         network = _mmseg.upernet(backbone, (width, 2 * width, 4 * width, 8 * width), HEADS[self.size], num_classes)
+        if self.size == "mini":
+            network.segmentor.backbone.patch_embed.projection = _stem.convolutional_stem(width)
         # What SwinTransformer.init_weights() does without a checkpoint; itself it prints that it has none.
         for module in network.segmentor.backbone.modules():
             if isinstance(module, nn.Linear):
