@@ -242,12 +242,12 @@ class ReferenceConvNeXt(nn.Module):
 
 def test_convnext_weights_under_mmsegmentations_names_compute_the_same(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    reference = ReferenceConvNeXt((24, 48, 96, 192), (2, 2, 4, 2))
+    reference = ReferenceConvNeXt((96, 192, 384, 768), (3, 3, 9, 3))
     for value in reference.parameters():
-        nn.init.normal_(value, std=0.2)
+        nn.init.normal_(value, std=0.1)
     state = {f"backbone.{name}": value for name, value in reference.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "mm.pth")
-    network = build(UPerNetConvNeXt, pretrained=str(tmp_path / "mm.pth")).eval()
+    network = build(UPerNetConvNeXt, size="tiny", pretrained=str(tmp_path / "mm.pth")).eval()
     assert len(network.pretraining.loaded) == len(state) and not network.pretraining.unused
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
