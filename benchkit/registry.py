@@ -114,7 +114,7 @@ class Registry:
         except Exception as error:
             self._leave_out(point.name, origin, error)
             return
-        for name in _modules(module):
+        for name in modules_of(module):
             try:
                 self._register(_Found(importlib.import_module(name), origin, version))
             except Exception as error:
@@ -133,10 +133,7 @@ class Registry:
         self.broken.append(Broken(name, origin, reason[:500]))
 
     def _register(self, found: _Found) -> None:
-        hooks = [n for n in dir(found.module) if self._manager.parse_hookimpl_opts(found.module, n) is not None]
-        for hook in hooks:
-            if hook not in HOOKS:
-                raise UnknownNameError("hook", hook, HOOKS)
+        hooks = hooks_of(found.module)
         self._manager.register(found.module)
         for hook in hooks:
             for plugin in getattr(found.module, hook)():
@@ -215,13 +212,38 @@ def _checked(field: Field[Any], hint: Any, value: Any, spec: Spec) -> Any:
         raise BenchkitError(f"{where}: {error.errors()[0]['msg']}") from None
 
 
+def hooks_of(module: ModuleType) -> list[str]:
+    """The hooks that a module implements; raises UnknownNameError for one that benchkit does not have."""
+    manager = pluggy.PluginManager(GROUP)
+    hooks = [name for name in dir(module) if manager.parse_hookimpl_opts(module, name) is not None]
+    for hook in hooks:
+        if hook not in HOOKS:
+            raise UnknownNameError("hook", hook, HOOKS)
+    return hooks
+
+
 def check_class(cls: Any, base: type[api.Plugin]) -> None:
     """Raise BenchkitError unless `cls` is a usable plugin class of this kind."""
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise BenchkitError(f"{cls!r} is not a subclass of benchkit.api.{base.__name__}")
+    check_name(cls)
+    check_form(cls, base)
+
+
+def check_name(cls: type[api.Plugin]) -> None:
+    """Raise BenchkitError unless the class's name is one that a Spec can carry."""
     name = getattr(cls, "name", None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise BenchkitError(f"{cls.__name__}.name must be lower-case words joined by '-', not {name!r}")
+
+
+def is_name(name: Any) -> bool:
+    """Whether this is a plugin's name: lower-case words of letters and digits, joined by '-'."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def check_form(cls: Any, base: type[api.Plugin]) -> None:
+    """Raise BenchkitError unless `cls` is a frozen dataclass with this kind's methods, and defaults everywhere."""
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise BenchkitError(f"{cls.__name__} lacks {', '.join(missing)}")
@@ -251,7 +273,7 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-def _modules(module: ModuleType) -> Iterator[str]:
+def modules_of(module: ModuleType) -> Iterator[str]:
     """The module itself, or of a package every module in it; names with a leading underscore are no plugins."""
     yield module.__name__
     paths: Sequence[str] = getattr(module, "__path__", ())
@@ -260,7 +282,7 @@ def _modules(module: ModuleType) -> Iterator[str]:
             continue
         if info.ispkg:
             package = importlib.import_module(info.name)
-            yield from _modules(package)
+            yield from modules_of(package)
         else:
             yield info.name
 

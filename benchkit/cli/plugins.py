@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchkit.cli import plugins_check
 from benchkit.cli.common import AsJson, PluginFiles, PluginFolders, Strict, console, load_registry, print_json
 from benchkit.errors import BenchkitError, UnknownNameError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from benchkit.registry import Broken, Entry, Registry
 
 app = typer.Typer(help="Corruptors, selectors, detectors, inverters and datasets.", rich_markup_mode=None)
+app.command("check", short_help="Check that a plugin keeps its contract.")(plugins_check.check)
 
 
 @app.command("list")
