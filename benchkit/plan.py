@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 from benchkit.api import Corruptor, Dataset, Inverter, LatentCorruptor, RegionSelector
 from benchkit.errors import BenchkitError
@@ -88,7 +89,9 @@ def _rows(
     grid: Grid, registry: Registry, dataset: Spec, labelled: Labelled, detector: Spec
 ) -> Iterator[tuple[str, TrainingSet]]:
     source = _first(dataset, grid.source.split, grid.source.size)
-    inverter = registry.complete(Spec.parse("inverter", grid.inverter))
+    inverters = {f" via {spec}": registry.complete(spec) for spec in grid.inverters}
+    if len(inverters) == 1:  # only where several are compared does a row's name say which
+        inverters = {"": next(iter(inverters.values()))}
     if "human" in grid.baselines:
         yield "human", labelled
     if "oracle" in grid.baselines:
@@ -98,13 +101,13 @@ def _rows(
         selector = _own_detector(registry, registry.complete(Spec.parse("selector", text)), detector)
         if "pseudo" in grid.baselines:
             yield "pseudo", Pseudo(source, selector)
-        for name in (*grid.corruptors, *grid.with_human):
+        for name, (via, inverter) in product((*grid.corruptors, *grid.with_human), inverters.items()):
             corruptor = registry.complete(Spec.parse("corruptor", name))
             corrupted = Corrupted(source, selector, corruptor, inverter, grid.label, grid.composite)
             if name in grid.corruptors:
-                yield name, corrupted
+                yield f"{name}{via}", corrupted
             if name in grid.with_human:
-                yield f"human+{name}", Mix((labelled, corrupted))
+                yield f"human+{name}{via}", Mix((labelled, corrupted))
 
 
 def _own_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import product
 from typing import Any, ClassVar, Literal
 
 import yaml
@@ -54,21 +55,39 @@ class Spec:
     def parse(cls, kind: str, text: str) -> Spec:
         """Read `NAME` or `NAME:key=value,key=value`; values are YAML scalars.
 
-        Raises BenchkitError when the text has another form.
+        Raises BenchkitError when the text has another form, or is a sweep of several values.
+        """
+        specs = cls.parse_all(kind, text)
+        if len(specs) > 1:
+            raise BenchkitError(f"{kind} '{text}' names {len(specs)} of them where one is wanted: leave out the '|'")
+        return specs[0]
+
+    @classmethod
+    def parse_all(cls, kind: str, text: str) -> tuple[Spec, ...]:
+        """Read a text in which a parameter may have alternatives: `NAME:key=value|value`.
+
+        Of several such parameters every combination is meant, the last one varying fastest; equal ones are given
+        once. Raises BenchkitError when the text has another form.
         """
         name, _, rest = text.strip().partition(":")
         if not name:
             raise BenchkitError(f"{kind} '{text}' has no name: write NAME or NAME:key=value,key=value")
-        params: dict[str, Scalar] = {}
+        alternatives: dict[str, list[Scalar]] = {}
         for item in rest.split(",") if rest else ():
-            key, equals, value = item.partition("=")
+            key, equals, values = item.partition("=")
             key = key.strip()
             if not equals or not key.isidentifier():
                 raise BenchkitError(f"{kind} '{text}': '{item}' is not key=value")
-            if key in params:
-                raise BenchkitError(f"{kind} '{text}': parameter '{key}' is given twice")
-            params[key] = _scalar(value, f"{kind} '{text}'")
-        return cls.of(kind, name, **params)
+            if key in alternatives:
+                raise BenchkitError(f"{kind} '{text}': parameter '{key}' is given twice; write {key}=VALUE|VALUE")
+            texts = values.split("|")
+            if len(texts) > 1 and not all(one.strip() for one in texts):
+                raise BenchkitError(f"{kind} '{text}': '{item}' has an empty alternative; write {key}=VALUE|VALUE")
+            alternatives[key] = [_scalar(one, f"{kind} '{text}'") for one in texts]
+        combined = product(*alternatives.values())
+        specs = (cls.of(kind, name, **dict(zip(alternatives, values, strict=True))) for values in combined)
+        # By their text, because 1, 1.0 and true are equal in Python and three parameters here.
+        return tuple({str(spec): spec for spec in specs}.values())
 
     @property
     def values(self) -> dict[str, Scalar]:

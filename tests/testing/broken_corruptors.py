@@ -109,6 +109,7 @@ ALSO = {
     "writes outside the mask": {"inputs", "empty mask"},
     "widens the mask": {"inputs", "empty mask"},
     "a list for a type": {"defaults"},
+    "default that no Spec can carry": {"runs"},
     "ignores at.rng": {"neighbours"},
     "torch's generator": {"seeds", "neighbours"},
     "unseeded generator": {"seeds", "neighbours"},

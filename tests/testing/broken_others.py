@@ -121,8 +121,8 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "selector": {
         "raises": ("(at.images.mean(1) > 0.6)", "at.nothing", "runs"),
-        "other shape": ("at.images.mean(1) > 0.6", "at.images > 0.6", "shape"),
-        "not bool": ("return (at.images", "return 1.0 * (at.images", "dtype"),
+        "other shape": ("return (at.images.mean(1) > 0.6) | (noise > 0.99)", "return at.images > 0.6", "shape"),
+        "not bool": ("return (at.images.mean(1) > 0.6) | (noise > 0.99)", "return at.images.mean(1)", "dtype"),
         "mutates": ("        noise =", "        at.images.mul_(0.5)\n        noise =", "inputs"),
         "mutates a sample": ("        noise =", "        at.samples[0].mask[:] = True\n        noise =", "inputs"),
         "global generator": ("(noise > 0.99)", "(torch.rand_like(noise) > 0.9)", "deterministic"),
