@@ -259,6 +259,8 @@ def _corrupted(
     if not isinstance(plugin, LatentCorruptor):
         return [_corrupt_pixels(backend, cast(PixelCorruptor, plugin), chunk) for chunk in chunks]
     backend.schedule.check_level(plugin.steps)
+    if plugin.needs_partner() and sum(len(chunk.images) for chunk in chunks) < 2:
+        raise BenchkitError(f"corruptor '{plugin.name}' draws a partner for each image: give two images or more")
     z_0 = [backend.encode(chunk.images).contiguous() for chunk in chunks]
     partners = _partners(z_0, chunks) if plugin.needs_partner() else [None] * len(chunks)
     return [
