@@ -130,7 +130,7 @@ def _corrupted(
         for seed in wanted.seeds:
             progress(f"{spec} seed {seed}")
             way.seed[0] = seed
-            made = _one(backend, images, masks, plugin, way, seed, samples)
+            made = _one(backend, images, masks, plugin, way, seed, samples, registry)
             found.append(Column(_heading(spec, seed, wanted), list(_uint8(made))))
     return found
 
@@ -143,9 +143,10 @@ def _one(
     way: Inverter,
     seed: int,
     samples: list[Sample],
+    registry: Registry,
 ) -> Tensor:
     captions, ids = [s.caption for s in samples], [s.id for s in samples]
-    return functional.corrupt(backend, images, masks, plugin, seed, way, captions, ids)
+    return functional.corrupt(backend, images, masks, plugin, seed, way, captions, ids, registry)
 
 
 def _masks(registry: Registry, wanted: Wanted, samples: list[Sample]) -> NDArray[np.bool_]:
@@ -160,6 +161,8 @@ def _masks(registry: Registry, wanted: Wanted, samples: list[Sample]) -> NDArray
 
 def select(registry: Registry, spec: Spec, samples: list[Sample], seed: int) -> NDArray[np.bool_]:
     """A selector's masks (N, H, W); raises BenchkitError for one that must be trained first."""
+    import torch
+
     from benchkit.diffusion.noise import ImageNoise
 
     plugin = registry.make(spec, RegionSelector)  # type: ignore[type-abstract]
@@ -168,7 +171,8 @@ def select(registry: Registry, spec: Spec, samples: list[Sample], seed: int) -> 
             f"selector '{spec.name}' needs a trained detector, and a preview trains none: compare it, or choose "
             f"another mask (--mask {BOX})"
         )
-    at = SelectionContext(_tensor(samples), samples, ImageNoise(seed, [s.id for s in samples]))
+    parts = tuple(torch.from_numpy(select(registry, part, samples, seed)) for part in registry.parts(spec))
+    at = SelectionContext(_tensor(samples), samples, ImageNoise(seed, [s.id for s in samples]), parts=parts)
     masks = plugin.select(at).cpu().numpy()
     expected = (len(samples), *samples[0].image.shape[:2])
     if masks.shape != expected or masks.dtype != np.bool_:

@@ -170,16 +170,29 @@ class Registry:
         return cast(P, cls(**validated(cls, spec)))
 
     def complete(self, spec: Spec) -> Spec:
-        """The Spec with every default filled in, so that `x` and `x:k=default` are one."""
+        """The Spec with every default filled in, so that `x` and `x:k=default` are one; its parts are checked."""
         cls = self.entry(spec.kind, spec.name).cls
         plugin = cls(**validated(cls, spec))
+        self.parts(spec)
         return Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)})
 
+    def parts(self, spec: Spec) -> tuple[Spec, ...]:
+        """The complete Specs of the plugins that a composite one names; none for an ordinary one."""
+        texts = self.make(spec, api.Plugin).parts()
+        return tuple(self.complete(Spec.parse(spec.kind, text)) for text in texts)
+
+    def with_parts(self, spec: Spec) -> Iterator[Spec]:
+        """The Spec itself, its parts, theirs, and so on."""
+        yield spec
+        for part in self.parts(spec):
+            yield from self.with_parts(part)
+
     def identity(self, spec: Spec) -> str:
-        """What a plugin's work depends on beside its parameters: its source, and what it says it reads."""
+        """What a plugin's work depends on beside its parameters: its source, what it says it reads, and its parts."""
         entry = self.entry(spec.kind, spec.name)
-        beside = entry.cls(**validated(entry.cls, spec)).depends_on()
-        return entry.source_hash if not beside else digest([entry.source_hash, beside])
+        beside = self.make(spec, api.Plugin).depends_on()
+        parts = [[part, self.identity(part)] for part in self.parts(spec)]
+        return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
 
 
 def parameters(cls: type[api.Plugin]) -> tuple[Field[Any], ...]:

@@ -13,11 +13,12 @@ import torch
 import yaml
 from torch import Tensor
 
-from benchkit.api import Corruptor, LatentCorruptor
+from benchkit.api import Corruptor, LatentCorruptor, ResamplingCorruptor
 from benchkit.masks import blend
 from benchkit.registry import parameters
 from benchkit.specs import Spec
 from benchkit.testing.checks import NotApplicable, Subject, Unmet, check
+from benchkit.testing.network import corrupted, level_of, returned
 from benchkit.testing.pictures import Panels
 from benchkit.testing.worlds import (
     FACTOR,
@@ -39,20 +40,24 @@ SLACK = 1e-3
 def scene_of(subject: Subject, plugin: Any = None, **size: int) -> Scene:
     """A batch in the corruptor's own space, at its own level."""
     made = plugin or subject.plugin
-    if isinstance(made, LatentCorruptor):
-        return latent_scene(made.steps, device=subject.device, **size)
-    return pixel_scene(device=subject.device, **{k: FACTOR * v if k != "count" else v for k, v in size.items()})
+    if not isinstance(made, LatentCorruptor):
+        return pixel_scene(device=subject.device, **{k: FACTOR * v if k != "count" else v for k, v in size.items()})
+    scene = latent_scene(level_of(made), device=subject.device, **size)
+    other = scene.other if made.needs_partner() else None
+    return replace(scene, other=other, everywhere=isinstance(made, ResamplingCorruptor))
 
 
-def made_of(subject: Subject, scene: Scene) -> Tensor:
-    """What the plugin makes of a batch, as the plugin returns it."""
-    result: Tensor = subject.plugin.corrupt(scene.context())
+def made_of(plugin: Any, scene: Scene, noise: CountedNoise | None = None) -> Tensor:
+    """What the plugin makes of a batch: what it returns, or z_0 after its own way back."""
+    if isinstance(plugin, ResamplingCorruptor):
+        return corrupted(plugin, scene, noise)
+    result: Tensor = plugin.corrupt(scene.context(noise))
     return result
 
 
 def inside(result: Tensor, scene: Scene) -> Tensor:
     """The part of a result that core reads; elsewhere the start."""
-    return blend(scene.start, result, scene.mask)
+    return result if scene.everywhere else blend(scene.start, result, scene.mask)
 
 
 def panels(scene: Scene, after: Tensor, image: int = 0) -> Panels:
@@ -64,9 +69,9 @@ def _worst(first: Tensor, second: Tensor) -> int:
     return int((first - second).abs().nan_to_num(nan=torch.inf).flatten(1).amax(1).argmax())
 
 
-@check("runs", "corrupt() returns a tensor for a batch of four images", gate=True)
+@check("runs", "it makes a tensor of a batch of four images", gate=True)
 def runs(subject: Subject) -> None:
-    result = subject.plugin.corrupt(scene_of(subject).context())
+    result = made_of(subject.plugin, scene_of(subject))
     if not isinstance(result, Tensor):
         raise Unmet("a tensor", type(result).__name__)
 
@@ -74,7 +79,7 @@ def runs(subject: Subject) -> None:
 @check("shape", "the result has the shape of what is corrupted", gate=True)
 def shape(subject: Subject) -> str:
     scene = scene_of(subject)
-    result = made_of(subject, scene)
+    result = made_of(subject.plugin, scene)
     if result.shape != scene.start.shape:
         raise Unmet(f"shape {tuple(scene.start.shape)}, that of what is corrupted", str(tuple(result.shape)))
     return str(tuple(result.shape))
@@ -83,7 +88,7 @@ def shape(subject: Subject) -> str:
 @check("dtype", "the result keeps dtype and device", gate=True)
 def dtype(subject: Subject) -> str:
     scene = scene_of(subject)
-    result = made_of(subject, scene)
+    result = made_of(subject.plugin, scene)
     wanted, came = (f"{one.dtype} on {one.device}" for one in (scene.start, result))
     if wanted != came:
         raise Unmet(wanted, came)
@@ -93,7 +98,7 @@ def dtype(subject: Subject) -> str:
 @check("finite", "every value inside the mask is finite", gate=True)
 def finite(subject: Subject) -> None:
     scene = scene_of(subject)
-    after = inside(made_of(subject, scene), scene)
+    after = inside(made_of(subject.plugin, scene), scene)
     bad = ~torch.isfinite(after)
     if bool(bad.any()):
         worst = int(bad.flatten(1).sum(1).argmax())
@@ -106,7 +111,7 @@ def value_range(subject: Subject) -> str:
     scene = scene_of(subject)
     if scene.alpha_bar is not None:
         raise NotApplicable("latents have no range")
-    after = inside(made_of(subject, scene), scene)
+    after = inside(made_of(subject.plugin, scene), scene)
     low, high = float(after.min()), float(after.max())
     if low < -SLACK or high > 1 + SLACK:
         worst = int((after - 0.5).abs().flatten(1).amax(1).argmax())
@@ -138,7 +143,7 @@ def deterministic(subject: Subject) -> None:
         results = []
         for seed in (1, 1, 2):
             seed_globals(seed)
-            results.append(inside(made_of(subject, scene), scene))
+            results.append(inside(made_of(subject.plugin, scene), scene))
     first, again, elsewhere = results
     for other, why in ((again, "two equal calls differ"), (elsewhere, "the result follows a global generator")):
         if not same(first, other):
@@ -150,15 +155,15 @@ def deterministic(subject: Subject) -> None:
 def seeds(subject: Subject) -> str:
     scene = scene_of(subject)
     noise = CountedNoise(0, scene.ids)
-    first = inside(subject.plugin.corrupt(scene.context(noise)), scene)
-    second = inside(made_of(subject, replace(scene, seed=1)), scene)
+    first = inside(made_of(subject.plugin, scene, noise), scene)
+    second = inside(made_of(subject.plugin, replace(scene, seed=1)), scene)
     if noise.asked:
         if same(first, second):
             raise Unmet("another result for another seed, since at.rng is asked", "one result for seeds 0 and 1")
         return "draws noise"
     # Equal images under several names can only come out differently by noise that at.rng did not give.
     twins = replace(scene.rows(0, 0, 0), ids=("a", "b", "c"))
-    after = inside(made_of(subject, twins), twins)
+    after = inside(made_of(subject.plugin, twins), twins)
     if not close(after[:1].expand_as(after), after):
         came = "equal images come out differently although at.rng was not asked: noise of its own, or of neighbours"
         raise Unmet("noise from at.rng", came, panels(twins, after, 1))
@@ -168,10 +173,10 @@ def seeds(subject: Subject) -> str:
 @check("neighbours", "an image's result does not depend on its neighbours in the batch")
 def neighbours(subject: Subject) -> None:
     scene = scene_of(subject)
-    together = inside(made_of(subject, scene), scene)
+    together = inside(made_of(subject.plugin, scene), scene)
     for i in range(len(scene.start)):
         single = scene.rows(i)
-        alone = inside(made_of(subject, single), single)
+        alone = inside(made_of(subject.plugin, single), single)
         if not close(alone, together[i : i + 1]):
             came = f"image {i} differs by up to {furthest(alone, together[i : i + 1]):.3g} when it is alone"
             raise Unmet("the same result alone and in a batch of four", came, panels(single, together[i : i + 1]))
@@ -180,8 +185,9 @@ def neighbours(subject: Subject) -> None:
 @check("inside", "something changes inside the mask")
 def changes_inside(subject: Subject) -> str:
     scene = scene_of(subject)
-    after = inside(made_of(subject, scene), scene)
-    changed = (after != scene.start).flatten(1).any(1)
+    after = inside(made_of(subject.plugin, scene), scene)
+    before = returned(subject.plugin, scene) if scene.everywhere else scene.start
+    changed = ((after != before) & scene.mask).flatten(1).any(1)
     if getattr(subject.plugin, "is_round_trip", False):
         if bool(changed.any()):
             came = f"{int(changed.sum())} of {len(changed)} images changed"
@@ -195,6 +201,8 @@ def changes_inside(subject: Subject) -> str:
 @check("outside", "nothing changes outside the mask before resampling")
 def outside(subject: Subject) -> None:
     scene = scene_of(subject)
+    if scene.everywhere:
+        raise NotApplicable("it acts while resampling, and what it leaves outside is its own")
     at = scene.context()
     result = subject.plugin.corrupt(at)
     # Core shows copies and blends by its own mask; here the plugin's writing, if any, is let through.
@@ -211,26 +219,29 @@ def outside(subject: Subject) -> None:
 def empty_mask(subject: Subject) -> None:
     scene = scene_of(subject)
     scene = replace(scene, mask=torch.zeros_like(scene.mask))
+    if scene.everywhere:
+        return _usable(made_of(subject.plugin, scene), scene, "an empty mask")
     at = scene.context()
     result = subject.plugin.corrupt(at)
     after = blend(at.images if scene.alpha_bar is None else at.z_t, result, at.mask)
     if not same(after, scene.start):
         came = f"changes of up to {furthest(after, scene.start):.3g}"
         raise Unmet("no change at all", came, panels(scene, after, _worst(after, scene.start)))
+    return None
 
 
 @check("full mask", "a mask of everything works")
 def full_mask(subject: Subject) -> None:
     scene = scene_of(subject)
     scene = replace(scene, mask=torch.ones_like(scene.mask))
-    _usable(made_of(subject, scene), scene, "a full mask")
+    _usable(made_of(subject.plugin, scene), scene, "a full mask")
 
 
 @check("sizes", "planes that are not square work, and a batch of one")
 def sizes(subject: Subject) -> None:
     for height, width in ((8, 24), (24, 8)):
         scene = scene_of(subject, height=height, width=width, count=1)
-        _usable(made_of(subject, scene), scene, f"a plane of {height}x{width}")
+        _usable(made_of(subject.plugin, scene), scene, f"a plane of {height}x{width}")
 
 
 def _usable(result: Any, scene: Scene, where: str) -> None:
@@ -250,7 +261,7 @@ def ranges(subject: Subject) -> str:
         scene = scene_of(subject, plugin)
         where = f"{name}={value}"
         try:
-            result = plugin.corrupt(scene.context())
+            result = made_of(plugin, scene)
         except Exception as error:
             raise Unmet(f"a result with {where}", f"{type(error).__name__}: {error}") from error
         _usable(result, scene, where)
@@ -271,10 +282,12 @@ def ends(subject: Subject) -> list[tuple[str, Any]]:
 
 @check("cost", "it takes no more than a stated multiple of the reference corruptor's time")
 def cost(subject: Subject) -> str:
+    if isinstance(subject.plugin, ResamplingCorruptor):
+        return f"{subject.plugin.forwards()} denoiser forwards a step: its time is that of resampling"
     reference, limit = _reference()
     yardstick: Any = subject.registry.make(Spec.parse("corruptor", reference), Corruptor)
     own, shown = scene_of(subject, height=32, width=32, count=16), latent_scene(0, 32, 32, 16)
-    times = _seconds(lambda: made_of(subject, own)) / _seconds(lambda: yardstick.corrupt(shown.context()))
+    times = _seconds(lambda: made_of(subject.plugin, own)) / _seconds(lambda: yardstick.corrupt(shown.context()))
     said = f"{times:.1f} times {reference}, on 16 images of {FULL_SIDE} pixels (limit {limit:g})"
     if times > limit:
         raise Unmet(f"at most {limit:g} times the time of {reference}", said)

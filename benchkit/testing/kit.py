@@ -6,25 +6,27 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchkit.api import Corruptor, Dataset, Detector, Inverter, Plugin, RegionSelector
+from benchkit.api import CompositeCorruptor, Corruptor, Dataset, Detector, Inverter, Plugin, RegionSelector
 from benchkit.errors import UnknownNameError
 from benchkit.registry import KINDS
 from benchkit.specs import Scalar
 from benchkit.testing.checks import Check, Report, Subject, examine
 
 
-def checks(kind: str) -> tuple[Check, ...]:
-    """Every check of plugins of a kind, in the order in which they are run; raises UnknownNameError for no kind.
+def checks(of: str | type[Plugin]) -> tuple[Check, ...]:
+    """Every check of plugins of a kind, or of one class, in the order in which they are run.
 
-    Each is called with a plugin class, and each has a name: `@pytest.mark.parametrize("check", checks("corruptor"),
+    Raises UnknownNameError for no kind. Each is called with a plugin class, and each has a name: `@pytest.mark.parametrize("check", checks("corruptor"),
     ids=str)`.
     """
+    kind = of if isinstance(of, str) else of.kind
     if kind not in KINDS:
         raise UnknownNameError("kind of plugin", kind, KINDS)
     from benchkit.testing import general
 
+    composite = not isinstance(of, str) and issubclass(of, CompositeCorruptor)
     # Imported when they are wanted, because they load torch.
-    own: tuple[Check, ...] = import_module(f"benchkit.testing.{kind}s").CHECKS
+    own: tuple[Check, ...] = import_module(f"benchkit.testing.{'composite' if composite else kind}s").CHECKS
     return (*general.CHECKS, *own)
 
 
@@ -35,7 +37,7 @@ def report_on(cls: type[Plugin], **options: Any) -> Report:
 
 def report_on_subject(subject: Subject) -> Report:
     """Run all checks of the subject's kind."""
-    return examine(subject, checks(subject.kind))
+    return examine(subject, checks(subject.cls))
 
 
 def assert_conforms(cls: type[Plugin], *, pictures: Path | None = None, **params: Scalar) -> None:

@@ -24,6 +24,8 @@ from benchkit.testing.worlds import (
 )
 
 SAME = "same"
+#: What the stripes of a made-up part map are called.
+PARTS = ("background", "hair", "face", "eyes_mouth", "hand", "clothes", "sign", "text")
 
 
 def shown(
@@ -37,18 +39,28 @@ def shown(
     samples = [
         _sample(n, images[i], marked[i], CAPTIONS[c % 4]) for i, (n, c) in enumerate(zip(names, chosen, strict=True))
     ]
+    parts = tuple(_part(subject, text, rows, seed, size) for text in subject.plugin.parts())
     learned = subject.plugin.detector() is not None
     threshold = (subject.plugin.threshold() or 0.5) if learned else None
     score = brightness if learned else None
-    return SelectionContext(images.to(subject.device), samples, CountedNoise(seed, names), score, threshold)
+    return SelectionContext(images.to(subject.device), samples, CountedNoise(seed, names), score, threshold, parts)
+
+
+def _part(subject: Subject, text: str, rows: Sequence[int], seed: int, size: tuple[int, int]) -> Tensor:
+    """What one of a composite selector's parts selects of the same images."""
+    spec = Spec.parse("selector", text)
+    part = Subject(subject.registry.entry("selector", spec.name).cls, spec.values, registry=subject.registry)
+    selected: Tensor = part.plugin.select(shown(part, rows, seed, size))
+    return selected
 
 
 def _sample(name: str, image: Tensor, mask: Tensor, caption: str | None) -> Sample:
     pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     marks = mask.numpy()
-    # Labels 0 ... 7 in stripes stand for a part map.
-    parts = np.broadcast_to(np.arange(marks.shape[1], dtype=np.uint8) // 8 % 8, marks.shape).copy()
-    return Sample(name, pixels, marks, caption, {"made-up": marks}, {"parts": parts})
+    # Stripes stand for a part map.
+    stripes = np.arange(marks.shape[1], dtype=np.uint8) // 8 % len(PARTS)
+    parts = {"parts": np.broadcast_to(stripes, marks.shape).copy(), "part_names": PARTS}
+    return Sample(name, pixels, marks, caption, {"made-up": marks}, parts)
 
 
 def brightness(images: Tensor) -> Tensor:
@@ -134,6 +146,8 @@ def seeds(subject: Subject) -> str:
     at, other = shown(subject), shown(subject, seed=1)
     first, second = subject.plugin.select(at), subject.plugin.select(other)
     noise: Any = at.rng
+    if subject.plugin.parts():
+        return "draws what its parts draw"
     if noise.asked and torch.equal(first, second):
         raise Unmet("other masks for another seed, since at.rng is asked", "the same masks for seeds 0 and 1")
     return "draws noise" if noise.asked else "draws none"

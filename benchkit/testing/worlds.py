@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchkit.api import LatentContext, PixelContext
+from benchkit.api import LatentContext, Partner, PixelContext
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.schedule import Schedule
 
@@ -61,7 +61,9 @@ class Scene:
     """A batch that a corruptor can be shown, in its own space.
 
     start: what is corrupted, z_t (N, C, h, w) or images (N, 3, H, W). clean: z_0, or the images again. mask:
-    (N, 1, h, w) bool at the same resolution. alpha_bar: None for pixels.
+    (N, 1, h, w) bool at the same resolution. alpha_bar: None for pixels. other: clean latents of each image's partner,
+    for corruptors that need one. everywhere: whether what is outside the mask is read as well, since the corruptor acts
+    while resampling.
     """
 
     start: Tensor
@@ -70,6 +72,8 @@ class Scene:
     captions: tuple[str | None, ...]
     ids: tuple[str, ...]
     alpha_bar: float | None
+    other: Tensor | None = None
+    everywhere: bool = False
     seed: int = 0
 
     def rows(self, *index: int) -> Scene:
@@ -82,6 +86,7 @@ class Scene:
             mask=self.mask[chosen],
             captions=tuple(self.captions[i] for i in chosen),
             ids=tuple(self.ids[i] for i in chosen),
+            other=None if self.other is None else self.other[chosen],
         )
 
     def context(self, noise: CountedNoise | None = None) -> Any:
@@ -91,7 +96,8 @@ class Scene:
         if self.alpha_bar is None:
             return PixelContext(start, mask, self.captions, rng)
         side = FACTOR * max(start.shape[2:])
-        return LatentContext(start, self.clean.clone(), mask, self.alpha_bar, side, self.captions, rng)
+        partner = None if self.other is None else Partner(self.other.clone(), ("another caption",) * len(start))
+        return LatentContext(start, self.clean.clone(), mask, self.alpha_bar, side, self.captions, rng, partner)
 
 
 def latent_scene(level: int, height: int = 16, width: int = 16, count: int = 4, device: str = "cpu") -> Scene:
@@ -101,7 +107,8 @@ def latent_scene(level: int, height: int = 16, width: int = 16, count: int = 4, 
     clean = smooth(count, 4, height, width, "clean") * 2 - 1
     noise = draws(count, 4, height, width, "noise")
     start = clean if level == 0 else alpha_bar**0.5 * clean + (1 - alpha_bar) ** 0.5 * noise
-    return _scene(start, clean, masks(count, height, width), alpha_bar, device)
+    scene = _scene(start, clean, masks(count, height, width), alpha_bar, device)
+    return replace(scene, other=(smooth(count, 4, height, width, "other") * 2 - 1).to(device))
 
 
 def pixel_scene(height: int = 64, width: int = 64, count: int = 4, device: str = "cpu") -> Scene:
