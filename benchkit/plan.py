@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
-from benchkit.api import Corruptor, Dataset, Inverter, LatentCorruptor, RegionSelector
+from benchkit.api import CompositeCorruptor, Corruptor, Dataset, Inverter, LatentCorruptor, RegionSelector
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid
 from benchkit.registry import Registry
@@ -258,8 +258,8 @@ class Planner:
 
     def _corrupt_chunk(self, part: Corrupted, spec: Spec, chunk: ImageSet, region: Region, seed: int) -> AnyCorrupt:
         corruptor, identity = self.registry.make(spec, Corruptor), self.registry.identity(spec)
-        inner = self.registry.parts(spec)
-        if inner:
+        if isinstance(corruptor, CompositeCorruptor):
+            inner = self.registry.parts(spec)
             parts = tuple(self._corrupt_chunk(part, one, chunk, region, seed) for one in inner)
             return Choose(parts, self.latents(chunk), spec, identity, seed)
         if not isinstance(corruptor, LatentCorruptor):

@@ -3,7 +3,8 @@
 Schlüter, Tan, Hou and Kainz, "Natural synthetic anomalies for self-supervised anomaly detection and localization"
 (ECCV 2022, Sec. 3): patches are pasted by Poisson image editing (Pérez, Gangnet and Blake 2003), here OpenCV's
 seamlessClone. Theirs come from another image, resized, and the change they make weighs the label; here the image itself
-is cut, so that no image depends on another, at its own scale, and the label is the region.
+is cut, so that no image depends on another, at its own scale, and the label is the region. seamlessClone solves on a
+bounding box, of which the region alone is kept: around a region that is no rectangle a faint seam may remain.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-#: Pixels around the image, since seamlessClone needs known pixels on every side of a region.
-MARGIN = 2
+#: seamlessClone wears this many pixels off the mask (and so would leave thin regions as they are): they are added.
+WORN = 3
+#: Pixels around the image, since it needs known ones on every side of the mask.
+MARGIN = WORN + 2
 
 
 def offset(mask: np.ndarray, draw: float) -> tuple[int, int]:
@@ -46,6 +49,7 @@ def cloned(source: np.ndarray, target: np.ndarray, mask: np.ndarray, flags: int)
 
     around = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
     source, target, mask = np.pad(source, around, "edge"), np.pad(target, around, "edge"), np.pad(mask, MARGIN)
+    mask = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=WORN)
     left, top, width, height = cv2.boundingRect(mask)
     # It wants the middle of the mask's bounding box, rounded down.
     done = cv2.seamlessClone(source, target, mask, (left + width // 2, top + height // 2), flags)
