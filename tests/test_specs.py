@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchkit.errors import BenchkitError
@@ -47,6 +47,7 @@ def test_malformed_specs_are_refused(text: str) -> None:
         Spec.parse("corruptor", text)
 
 
+@settings(deadline=None)
 @given(names, st.dictionaries(keys, st.lists(values, min_size=1, max_size=3), max_size=3))
 def test_a_sweep_is_every_combination_once(name: str, alternatives: dict[str, list]) -> None:
     written = ",".join(f"{k}={'|'.join(str(Spec.of('x', 'n', v=v))[4:] for v in vs)}" for k, vs in alternatives.items())

@@ -16,8 +16,8 @@ from benchkit.testing.checks import Check, Report, Subject, examine
 def checks(of: str | type[Plugin]) -> tuple[Check, ...]:
     """Every check of plugins of a kind, or of one class, in the order in which they are run.
 
-    Raises UnknownNameError for no kind. Each is called with a plugin class, and each has a name: `@pytest.mark.parametrize("check", checks("corruptor"),
-    ids=str)`.
+    Raises UnknownNameError for no kind. Each is called with a plugin class, and each has a name:
+    `@pytest.mark.parametrize("check", checks("corruptor"), ids=str)`.
     """
     kind = of if isinstance(of, str) else of.kind
     if kind not in KINDS:

@@ -73,7 +73,8 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "fails at the end of its range": (RESULT, "        return at.noise() / (1 / self.share)\n", "ranges"),
     "too dear": (
         RESULT,
-        "        import time\n        time.sleep(2 if len(at.z_t) == 16 else 0)\n        return at.noise()\n",
+        "        import time\n        end = time.process_time() + (0.3 if len(at.z_t) == 16 else 0)\n"
+        "        while time.process_time() < end:\n            pass\n        return at.noise()\n",
         "cost",
     ),
     "no docstring": ('    """Adds a share of the images\' noise."""\n', "", "docstring"),

@@ -30,6 +30,39 @@ class Mine(PixelCorruptor):
 def benchkit_corruptors():
     return [Mine]
 ''',
+    "resampling": HEAD
+    + '''
+@dataclass(frozen=True)
+class Mine(ResamplingCorruptor):
+    """Takes the noise prediction of another caption inside the mask."""
+    name = "mine"
+    steps: int = param(3, ge=1)
+
+    def step(self, at):
+        eps = at.eps(captions=["melted"] * len(at.z_t))
+        return at.solve(eps)
+
+@hookimpl
+def benchkit_corruptors():
+    return [Mine]
+''',
+    "composite": HEAD
+    + '''
+@dataclass(frozen=True)
+class Mine(CompositeCorruptor):
+    """One of two, by lot."""
+    name = "mine"
+
+    def parts(self):
+        return ("gaussian:steps=3", "blur:steps=3")
+
+    def choose(self, rng):
+        return (rng.uniform(()) > 0.5).long()
+
+@hookimpl
+def benchkit_corruptors():
+    return [Mine]
+''',
     "selector": HEAD
     + '''
 @dataclass(frozen=True)
@@ -118,6 +151,22 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "mutates": ("1 - at.images", "at.images.mul_(0.5)", "inputs"),
         "other shape": ("1 - at.images", "at.images[:, :, ::2]", "shape"),
         "neighbours": ("1 - at.images", "(at.images - at.images.mean(0)).abs()", "neighbours"),
+    },
+    "resampling": {
+        "predicts oftener than it says": ("return at.solve(eps)", "return at.solve(at.eps())", "runs"),
+        "other shape": ("return at.solve(eps)", "return at.solve(eps)[:, :2]", "runs"),
+        "mutates": ("return at.solve(eps)", "at.start.z_0.add_(1)\n        return at.solve(eps)", "runs"),
+        "changes nothing": ('at.eps(captions=["melted"] * len(at.z_t))', "at.eps()", "inside"),
+        "neighbours": ("return at.solve(eps)", "return at.solve(eps.mean(0, keepdim=True)).clone()", "neighbours"),
+        "global generator": ("return at.solve(eps)", "return at.solve(eps + torch.rand(()))", "deterministic"),
+    },
+    "composite": {
+        "no such part": ("blur:steps=3", "blurr:steps=3", "parts"),
+        "one part": ('("gaussian:steps=3", "blur:steps=3")', '("gaussian:steps=3",)', "parts"),
+        "floats": (".long()", ".float()", "choices"),
+        "a part it lacks": (".long()", ".long() + 1", "choices"),
+        "global generator": ("rng.uniform(())", "rng.uniform(()) * torch.rand(())", "deterministic"),
+        "neighbours": ("rng.uniform(()) > 0.5", "rng.uniform(()) > rng.uniform(()).mean()", "neighbours"),
     },
     "selector": {
         "raises": ("(at.images.mean(1) > 0.6)", "at.nothing", "runs"),
