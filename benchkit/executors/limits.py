@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -45,7 +46,8 @@ def limited(seconds: float | None) -> Iterator[None]:
     def overdue(_: int, __: FrameType | None) -> None:
         raise _Overdue
 
-    before = signal.signal(signal.SIGALRM, overdue)
+    began, before = time.monotonic(), signal.signal(signal.SIGALRM, overdue)
+    earlier, interval = signal.getitimer(signal.ITIMER_REAL)
     try:
         # One within the other, so that an alarm in the very moment of the end is caught as well.
         try:
@@ -59,3 +61,5 @@ def limited(seconds: float | None) -> Iterator[None]:
         ) from None
     finally:
         signal.signal(signal.SIGALRM, before)
+        if earlier:  # somebody else's alarm goes on
+            signal.setitimer(signal.ITIMER_REAL, max(earlier - (time.monotonic() - began), 1e-3), interval)

@@ -68,14 +68,22 @@ def test_in_a_group_the_one_that_hangs_is_found(tmp_path: Path) -> None:
     assert {name: done.state for name, done in found.items()} == {"quick": "run", "hangs": "failed"}
 
 
-def test_the_alarm_is_off_afterwards_and_its_handler_restored() -> None:
-    before = signal.getsignal(signal.SIGALRM)
-    with pytest.raises(TimeLimitExceeded), limited(0.05):
-        time.sleep(30)
-    with limited(30):
-        pass
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    assert signal.getsignal(signal.SIGALRM) is before
+def test_somebody_elses_alarm_and_handler_are_left_as_they_were() -> None:
+    def other(_: int, __: object) -> None:
+        raise AssertionError("too early")
+
+    handler, timer = signal.signal(signal.SIGALRM, other), signal.setitimer(signal.ITIMER_REAL, 500, 7)
+    try:
+        with pytest.raises(TimeLimitExceeded), limited(0.05):
+            time.sleep(30)
+        with limited(30), limited(None):
+            pass
+        remaining, interval = signal.getitimer(signal.ITIMER_REAL)
+        assert 400 < remaining < 500 and interval == 7
+        assert signal.getsignal(signal.SIGALRM) is other
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, handler)
 
 
 def test_work_that_catches_everything_is_reminded() -> None:
@@ -84,11 +92,6 @@ def test_work_that_catches_everything_is_reminded() -> None:
             time.sleep(30)
         except BaseException:
             time.sleep(30)
-
-
-def test_without_a_limit_no_alarm_is_set() -> None:
-    with limited(None):
-        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_outside_of_the_main_thread_a_limit_is_refused() -> None:
