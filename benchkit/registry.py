@@ -15,7 +15,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -260,7 +260,7 @@ def check_form(cls: Any, base: type[api.Plugin]) -> None:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise BenchkitError(f"{cls.__name__} lacks {', '.join(missing)}")
-    if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:
+    if not getattr(getattr(cls, "__dataclass_params__", None), "frozen", False):
         raise BenchkitError(f"{cls.__name__} must be decorated with @dataclass(frozen=True)")
     if issubclass(cls, api.LatentCorruptor) and "steps" not in {f.name for f in fields(cls)}:
         raise BenchkitError(f"{cls.__name__} must declare the parameter 'steps: int'")

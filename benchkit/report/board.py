@@ -107,7 +107,7 @@ class Board:
 
     def _foreign_note(self) -> tuple[str, ...]:
         texts = [text for text in self.frame.get("plugins", ()) if known(text)]
-        names = list(dict.fromkeys(part for text in texts for part in text.split("; ")))
+        names = sorted({part for text in texts for part in text.split("; ")})
         return (f"Not shipped with benchkit: {'; '.join(map(shortened, names))}.",) if names else ()
 
     def _seed_note(self) -> str:

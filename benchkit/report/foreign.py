@@ -24,7 +24,7 @@ def foreign_plugins(environment: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def named_by(line: Mapping[str, Any], foreign: Mapping[str, str]) -> str | None:
+def named_by(line: Mapping[Any, Any], foreign: Mapping[str, str]) -> str | None:
     """Those of them that one line of a board rests on, as text, or None.
 
     A run's inverters belong to every line with a corruptor.

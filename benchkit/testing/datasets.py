@@ -114,8 +114,8 @@ def order(subject: Subject) -> None:
 def _equal(first: Sample, second: Sample) -> bool:
     plain = replace(first, image=None, mask=None, kinds={}, attributes={})
     other = replace(second, image=None, mask=None, kinds={}, attributes={})
-    masks_equal = (first.mask is None) == (second.mask is None) and np.array_equal(first.mask, second.mask)
-    return plain == other and masks_equal and np.array_equal(first.image, second.image)
+    mask, again = (np.array([]) if one.mask is None else one.mask for one in (first, second))
+    return plain == other and np.array_equal(mask, again) and np.array_equal(first.image, second.image)
 
 
 @check("bounds", "an unknown split and an index beyond the end are refused with a BenchkitError")

@@ -94,7 +94,7 @@ def _plain(hint: Any) -> str:
 
 @check("defaults", "every default lies within its parameter's range", gate=True)
 def defaults(subject: Subject) -> str:
-    own = {field.name: field.default for field in declared(subject.cls)}
+    own: dict[str, Any] = {field.name: field.default for field in declared(subject.cls)}
     try:
         validated(subject.cls, Spec.of(subject.kind, subject.name, **own))
     except BenchkitError as error:
