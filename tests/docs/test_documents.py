@@ -40,7 +40,7 @@ def commands(path: Path) -> Iterator[str]:
 
 def parsed(command: str) -> None:
     """Parse a command line as the program does, without running it; raises what the program would say."""
-    words = shlex.split(command)[1:]
+    words = shlex.split(command, comments=True)[1:]
     found, context = typer.main.get_command(app), None
     while hasattr(found, "commands"):
         context = found.context_class(found, info_name="benchkit", parent=context)
