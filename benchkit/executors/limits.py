@@ -31,20 +31,30 @@ def check_limits_work() -> None:
         raise BenchkitError("a time limit works in a process's main thread only: leave it out here")
 
 
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a frame, or one that it was called from, is of Python's import system."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextmanager
 def limited(seconds: float | None) -> Iterator[None]:
     """End the work inside after so many seconds with TimeLimitExceeded; None sets no limit.
 
     Python acts on the alarm between two of its own steps: a single call into compiled code that never returns cannot
-    be ended so. Raises BenchkitError where no limit can be set.
+    be ended so. An import under way is let finish, since half a library would break whatever comes after. Raises BenchkitError where no limit can be set.
     """
     if seconds is None:
         yield
         return
     check_limits_work()
 
-    def overdue(_: int, __: FrameType | None) -> None:
-        raise _Overdue
+    def overdue(_: int, frame: FrameType | None) -> None:
+        if not _importing(frame):  # the next reminder is near
+            raise _Overdue
 
     began, before = time.monotonic(), signal.signal(signal.SIGALRM, overdue)
     earlier, interval = signal.getitimer(signal.ITIMER_REAL)

@@ -156,8 +156,8 @@ def sizes(subject: Subject) -> None:
     trajectory(subject.plugin, Predictor(), levels, torch.zeros(1, 4, 8, 24, device=subject.device), noise, None, 1)
 
 
-@check("gaussian", "how well it returns, where the noise is known in closed form", informs=True)
-def gaussian(subject: Subject) -> str:
+@check("closed form", "how well it returns, where the noise is known exactly", informs=True)
+def closed_form(subject: Subject) -> str:
     predict, z_0 = Predictor(), clean(device=subject.device)
     reached = inverted(subject, predict=predict, levels=10)[-1]
     back = resample(predict, schedule(), reached, 10)
@@ -165,4 +165,4 @@ def gaussian(subject: Subject) -> str:
     return f"inverted and resampled ten steps, it is back within {100 * error:.2g} % of the latents' own size"
 
 
-CHECKS = (runs, inputs, deterministic, seeds, neighbours, forwards, sizes, gaussian)
+CHECKS = (runs, inputs, deterministic, seeds, neighbours, forwards, sizes, closed_form)

@@ -94,6 +94,16 @@ def test_work_that_catches_everything_is_reminded() -> None:
             time.sleep(30)
 
 
+def test_an_import_under_way_is_let_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.5)\nwhole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TimeLimitExceeded), limited(0.05):
+        import slow_to_import  # type: ignore[import-not-found]
+
+        time.sleep(30)
+    assert slow_to_import.whole
+
+
 def test_outside_of_the_main_thread_a_limit_is_refused() -> None:
     said: list[str] = []
 
