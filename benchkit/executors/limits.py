@@ -45,7 +45,8 @@ def limited(seconds: float | None) -> Iterator[None]:
     """End the work inside after so many seconds with TimeLimitExceeded; None sets no limit.
 
     Python acts on the alarm between two of its own steps: a single call into compiled code that never returns cannot
-    be ended so. An import under way is let finish, since half a library would break whatever comes after. Raises BenchkitError where no limit can be set.
+    be ended so. An import under way is let finish, since half a library would break whatever comes after. Raises
+    BenchkitError where no limit can be set.
     """
     if seconds is None:
         yield
