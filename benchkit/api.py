@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import pluggy
 
 from benchkit.errors import BenchkitError
+from benchkit.specs import split_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    #: Self-attention: (query, key, value, (rows, columns) of the tokens) -> (N, heads, tokens, width), as they are.
+    Attend = Callable[[Tensor, Tensor, Tensor, tuple[int, int]], Tensor]
+
 __all__ = [
     "BenchkitError",
+    "CompositeCorruptor",
     "Corruptor",
     "Dataset",
     "Detector",
@@ -29,14 +34,18 @@ __all__ = [
     "LatentContext",
     "LatentCorruptor",
     "Noise",
+    "Partner",
     "PixelContext",
     "PixelCorruptor",
     "Plugin",
     "RegionSelector",
+    "ResamplingCorruptor",
     "Sample",
     "SelectionContext",
+    "StepContext",
     "hookimpl",
     "param",
+    "split_parts",
 ]
 
 hookimpl = pluggy.HookimplMarker("benchkit")
@@ -79,6 +88,13 @@ class Plugin(ABC):
         """
         return ""
 
+    def parts(self) -> Sequence[str]:
+        """The plugins of the same kind that this one is composed of, `NAME:key=value` each (see `split_parts`).
+
+        Core checks them, makes their work, and counts their identities into this plugin's own.
+        """
+        return ()
+
 
 class Noise(Protocol):
     """Per-image random draws, from (seed, image id) alone: the same for every method that asks."""
@@ -93,12 +109,23 @@ class Noise(Protocol):
 
 
 @dataclass(frozen=True)
+class Partner:
+    """For each image of a batch another image of its set, drawn by core from (seed, image id).
+
+    z_0: their clean latents, (N, C, h, w) float32. captions: theirs.
+    """
+
+    z_0: Tensor
+    captions: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
 class LatentContext:
     """What a latent corruptor is shown of one batch at inversion level `steps`.
 
     z_t: inverted latents, z_0: clean latents, both (N, C, h, w) float32. mask: (N, 1, h, w) bool, the selected
     latent cells. alpha_bar: the cumulative alpha at this level, in (0, 1]. image_side: pixels along the image's
-    longer side (the latent's is image_side / factor).
+    longer side (the latent's is image_side / factor). partner: other images, for a corruptor that `needs_partner`.
     """
 
     z_t: Tensor
@@ -108,6 +135,7 @@ class LatentContext:
     image_side: int
     captions: tuple[str | None, ...]
     rng: Noise
+    partner: Partner | None = None
 
     def noise(self) -> Tensor:
         """The images' noise n ~ N(0, I), (N, C, h, w): the same at every call and for every corruptor (eq. 4)."""
@@ -128,7 +156,7 @@ class Corruptor(Plugin):
     """What happens inside the mask; core blends by the mask (eq. 5), resamples (eq. 6) and decodes."""
 
     kind: ClassVar[str] = "corruptor"
-    space: ClassVar[Literal["latent", "pixel"]]
+    space: ClassVar[Literal["latent", "pixel", "parts"]]
 
 
 class LatentCorruptor(Corruptor):
@@ -137,24 +165,92 @@ class LatentCorruptor(Corruptor):
     steps: inversion steps counted from the clean end; 0 works on z_0 itself and resamples nothing.
     """
 
-    space: ClassVar[Literal["latent", "pixel"]] = "latent"
+    space: ClassVar[Literal["latent", "pixel", "parts"]] = "latent"
     #: True for the round trip: what it returns is z_t, so core may share one result with its own reference.
     is_round_trip: ClassVar[bool] = False
     steps: int
+
+    def needs_partner(self) -> bool:
+        """Whether `corrupt` reads at.partner; each image's result then depends on one other image of its set."""
+        return False
 
     @abstractmethod
     def corrupt(self, at: LatentContext) -> Tensor:
         """Return f(z_t, z_0, n, t), (N, C, h, w); cells outside the mask are ignored."""
 
 
+@dataclass(frozen=True)
+class StepContext:
+    """One resampling step from level k (z_t) to level k-1 (z_s), eq. 6.
+
+    start: what `corrupt` was shown (mask, z_0, captions, rng, the inverted z_t). z_t: the latents as they stand now,
+    (N, C, h, w) float32. level: k, counted down to 1. t: its timestep. phi, psi: the step's coefficients. alpha_bar,
+    alpha_bar_s: of level k and of level k-1. predict(z, captions, attend): see `eps`.
+    """
+
+    start: LatentContext
+    z_t: Tensor
+    level: int
+    t: int
+    phi: float
+    psi: float
+    alpha_bar: float
+    alpha_bar_s: float
+    predict: Callable[[Tensor, Sequence[str | None], Attend | None], Tensor]
+
+    def eps(
+        self, z: Tensor | None = None, captions: Sequence[str | None] | None = None, attend: Attend | None = None
+    ) -> Tensor:
+        """The noise predicted at this level, (N, C, h, w): of `z` (default z_t), under `captions` (default the images'
+        own). attend: what self-attention returns inside the mask, in every layer. One forward an image."""
+        at = self.start
+        return self.predict(self.z_t if z is None else z, at.captions if captions is None else captions, attend)
+
+    def solve(self, eps: Tensor, z: Tensor | None = None) -> Tensor:
+        """z_s = phi * z + psi * eps (eq. 6); z: default z_t."""
+        return self.phi * (self.z_t if z is None else z) + self.psi * eps
+
+
+class ResamplingCorruptor(LatentCorruptor):
+    """A latent corruptor that acts at every step of the way back, instead of plain DDIM.
+
+    Cells outside the mask are its own responsibility there: what it leaves outside is decoded.
+    """
+
+    def corrupt(self, at: LatentContext) -> Tensor:
+        """What stands inside the mask before the first step: z_t, unless a subclass says otherwise."""
+        return at.z_t
+
+    def forwards(self) -> int:
+        """Network forwards one image costs a step: the most that `step` may spend."""
+        return 1
+
+    @abstractmethod
+    def step(self, at: StepContext) -> Tensor:
+        """Return z_s, (N, C, h, w); each image independent of its neighbours in the batch."""
+
+
 class PixelCorruptor(Corruptor):
     """A corruptor of pixels: no inversion, the autoencoder passes last."""
 
-    space: ClassVar[Literal["latent", "pixel"]] = "pixel"
+    space: ClassVar[Literal["latent", "pixel", "parts"]] = "pixel"
 
     @abstractmethod
     def corrupt(self, at: PixelContext) -> Tensor:
         """Return the corrupted images (N, 3, H, W) in [0, 1]; pixels outside the mask are ignored."""
+
+
+class CompositeCorruptor(Corruptor):
+    """Chooses, image by image, among other corruptors (`parts`), of any space and depth.
+
+    Core makes what every part would have made by itself, with the same noise, and keeps the chosen one.
+    """
+
+    space: ClassVar[Literal["latent", "pixel", "parts"]] = "parts"
+
+    @abstractmethod
+    def choose(self, rng: Noise) -> Tensor:
+        """Return the part that makes each image, (N,) int64 indices into `parts()`."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +340,7 @@ class SelectionContext:
 
     samples: the datasets' own records of the same images (masks, part maps). score(images): artifact probability
     (N, H, W) in [0, 1] of the detector that the selector required, if any. threshold: what core chose for it.
+    parts: the selections of the selector's `parts`, (N, H, W) bool each.
     """
 
     images: Tensor
@@ -251,6 +348,7 @@ class SelectionContext:
     rng: Noise
     score: Callable[[Tensor], Tensor] | None = None
     threshold: float | None = None
+    parts: tuple[Tensor, ...] = ()
 
 
 class RegionSelector(Plugin):

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from benchkit.api import Corruptor, Inverter, LatentContext, LatentCorruptor, PixelContext, PixelCorruptor, Plugin
+from benchkit.api import (
+    CompositeCorruptor,
+    Corruptor,
+    Inverter,
+    LatentContext,
+    LatentCorruptor,
+    Partner,
+    PixelContext,
+    PixelCorruptor,
+    Plugin,
+)
 from benchkit.errors import BenchkitError
 from benchkit.registry import Registry, validated
 from benchkit.specs import CHUNK, Spec
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
 
     from benchkit.api import Noise
     from benchkit.diffusion.backend import DiffusionBackend
+    from benchkit.diffusion.noise import ImageNoise
 
     Images = Sequence[Image] | Tensor
     Masks = Tensor | np.ndarray
@@ -117,28 +128,23 @@ def corrupt(
     inverter: str | Spec | Inverter = "renoise",
     captions: Sequence[str | None] | None = None,
     ids: Sequence[str] | None = None,
+    registry: Registry | None = None,
 ) -> Tensor:
     """Images corrupted inside their masks (eq. 5), resampled (eq. 6) and decoded: (N, 3, H, W) float32 in [0, 1].
 
     corruptor, inverter: `NAME:key=value`, a Spec or a plugin. ids: names of the images, of which with the seed their
-    noise is made; they default to "0", "1", ... An image whose mask is empty makes the round trip alone. Raises
-    BenchkitError for unusable arguments, PluginError for a plugin that breaks its contract.
+    noise is made; they default to "0", "1", ... registry: the plugins that names stand for, the installed ones if it
+    is None. An image whose mask is empty makes the round trip alone, unless the corruptor replaces what is outside.
+    Raises BenchkitError for unusable arguments, PluginError for a plugin that breaks its contract.
     """
     import torch
 
-    plugin, way = _plugin("corruptor", corruptor, Corruptor), _inverter(inverter, None)
-    if isinstance(plugin, LatentCorruptor):
-        backend.schedule.check_level(plugin.steps)
+    plugin, way = _plugin("corruptor", corruptor, Corruptor, registry), _inverter(inverter, None)
     pixels = image_tensor(images, backend.factor)
     regions = mask_tensor(masks, pixels)
-    parts = []
-    for rows, texts, rng in _chunks(len(pixels), captions, seed, ids):
-        if isinstance(plugin, LatentCorruptor):
-            parts.append(_corrupt_latents(backend, plugin, way, (pixels[rows], regions[rows]), texts, rng))
-        else:
-            pixel = cast(PixelCorruptor, plugin)
-            parts.append(_corrupt_pixels(backend, pixel, (pixels[rows], regions[rows]), texts, rng))
-    return torch.cat(parts)
+    pieces = _chunks(len(pixels), captions, seed, ids)
+    chunks = [_Chunk(pixels[rows], regions[rows], texts, rng) for rows, texts, rng in pieces]
+    return torch.cat(_corrupted(backend, plugin, way, chunks, registry))
 
 
 def image_tensor(images: Images, factor: int) -> Tensor:
@@ -223,55 +229,105 @@ def _trajectory(
     return [z_0, *trajectory(inverter, predict, backend.schedule, z_0, rng, None, steps)]
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """Images that are computed together, with all that belongs to them."""
+
+    images: Tensor
+    masks: Tensor
+    captions: tuple[str | None, ...]
+    rng: ImageNoise
+
+
+def _corrupted(
+    backend: DiffusionBackend,
+    plugin: Corruptor,
+    inverter: Inverter,
+    chunks: Sequence[_Chunk],
+    registry: Registry | None,
+) -> list[Tensor]:
+    """What a corruptor of any kind makes of each chunk."""
+    import torch
+
+    from benchkit.diffusion.checks import chosen
+
+    if isinstance(plugin, CompositeCorruptor):
+        parts = [_plugin("corruptor", text, Corruptor, registry) for text in plugin.parts()]
+        made = [_corrupted(backend, part, inverter, chunks, registry) for part in parts]
+        rows = [enumerate(chosen(plugin, chunk.rng, len(chunk.images))) for chunk in chunks]
+        return [torch.stack([made[part][i][row] for row, part in of]) for i, of in enumerate(rows)]
+    if not isinstance(plugin, LatentCorruptor):
+        return [_corrupt_pixels(backend, cast(PixelCorruptor, plugin), chunk) for chunk in chunks]
+    backend.schedule.check_level(plugin.steps)
+    if plugin.needs_partner() and sum(len(chunk.images) for chunk in chunks) < 2:
+        raise BenchkitError(f"corruptor '{plugin.name}' draws a partner for each image: give two images or more")
+    z_0 = [backend.encode(chunk.images).contiguous() for chunk in chunks]
+    partners = _partners(z_0, chunks) if plugin.needs_partner() else [None] * len(chunks)
+    return [
+        _corrupt_latents(backend, plugin, inverter, chunk, clean, partner)
+        for chunk, clean, partner in zip(chunks, z_0, partners, strict=True)
+    ]
+
+
 def _corrupt_latents(
     backend: DiffusionBackend,
     corruptor: LatentCorruptor,
     inverter: Inverter,
-    marked: tuple[Tensor, Tensor],
-    captions: tuple[str | None, ...],
-    rng: Noise,
+    chunk: _Chunk,
+    z_0: Tensor,
+    partner: Partner | None,
 ) -> Tensor:
-    """One chunk of (images, masks), as the stage `Corrupt` makes it."""
+    """One chunk, as the stage `Corrupt` makes it."""
     import torch
 
     from benchkit.diffusion.resample import corrupt_and_resample
     from benchkit.masks import to_latent
 
-    images, masks = marked
-    z_0, condition = backend.encode(images).contiguous(), backend.embed(captions)
-    z_t = _trajectory(backend, inverter, z_0, condition, rng, corruptor.steps)[-1].clone(
+    condition = backend.embed(chunk.captions)
+    z_t = _trajectory(backend, inverter, z_0, condition, chunk.rng, corruptor.steps)[-1].clone(
         memory_format=torch.contiguous_format
     )
     at = LatentContext(
         z_t=z_t,
         z_0=z_0,
-        mask=to_latent(masks, backend.factor).to(z_0.device),
+        mask=to_latent(chunk.masks, backend.factor).to(z_0.device),
         alpha_bar=backend.schedule.alpha_bar[corruptor.steps],
-        image_side=max(masks.shape[1:]),
-        captions=captions,
-        rng=rng,
+        image_side=max(chunk.masks.shape[1:]),
+        captions=chunk.captions,
+        rng=chunk.rng,
+        partner=partner,
     )
-    (z,) = corrupt_and_resample(backend.predict, backend.schedule, [corruptor], at, condition, CHUNK)
+    (z,) = corrupt_and_resample(backend.predict, backend.schedule, [corruptor], at, condition, CHUNK, backend.embed)
     return backend.decode(z)
 
 
-def _corrupt_pixels(
-    backend: DiffusionBackend,
-    corruptor: PixelCorruptor,
-    marked: tuple[Tensor, Tensor],
-    captions: tuple[str | None, ...],
-    rng: Noise,
-) -> Tensor:
-    """One chunk of (images, masks), as the stage `CorruptPixels` makes it."""
+def _partners(z_0: Sequence[Tensor], chunks: Sequence[_Chunk]) -> list[Partner | None]:
+    """For each image another one of those given, as the stage `Corrupt` draws it from the set."""
+    import torch
+
+    from benchkit.diffusion.noise import partners
+
+    everyone, captions = torch.cat(list(z_0)), [text for chunk in chunks for text in chunk.captions]
+    found: list[Partner | None] = []
+    start = 0
+    for chunk in chunks:
+        own = range(start, start := start + len(chunk.images))
+        places = partners(chunk.rng.seed, chunk.rng.ids, own, len(everyone))
+        found.append(Partner(everyone[places], tuple(captions[place] for place in places)))
+    return found
+
+
+def _corrupt_pixels(backend: DiffusionBackend, corruptor: PixelCorruptor, chunk: _Chunk) -> Tensor:
+    """One chunk, as the stage `CorruptPixels` makes it."""
     from benchkit.diffusion.pixels import corrupt_pixels
 
-    images, mask = marked[0].cpu(), marked[1][:, None]
-    return corrupt_pixels(backend.autoencode, corruptor, PixelContext(images, mask, captions, rng))
+    at = PixelContext(chunk.images.cpu(), chunk.masks[:, None], chunk.captions, chunk.rng)
+    return corrupt_pixels(backend.autoencode, corruptor, at)
 
 
 def _chunks(
     count: int, captions: Sequence[str | None] | None, seed: int, ids: Sequence[str] | None
-) -> Iterator[tuple[slice, tuple[str | None, ...], Noise]]:
+) -> Iterator[tuple[slice, tuple[str | None, ...], ImageNoise]]:
     from benchkit.diffusion.noise import ImageNoise
 
     names = _texts("ids", ids, [str(i) for i in range(count)])
@@ -308,7 +364,7 @@ def _inverter(inverter: str | Spec | Inverter, renoise_steps: int | None) -> Inv
     return type(plugin)(**validated(type(plugin), spec))
 
 
-def _plugin(kind: str, wanted: Any, base: type[P]) -> P:
+def _plugin(kind: str, wanted: Any, base: type[P], registry: Registry | None = None) -> P:
     if isinstance(wanted, base):
         return wanted
     if not isinstance(wanted, str | Spec):
@@ -316,7 +372,7 @@ def _plugin(kind: str, wanted: Any, base: type[P]) -> P:
     spec = Spec.parse(kind, wanted) if isinstance(wanted, str) else wanted
     if spec.kind != kind:
         raise BenchkitError(f"{spec.kind} '{spec}' stands where a {kind} is wanted")
-    return _registry().make(spec, base)
+    return (registry or _registry()).make(spec, base)
 
 
 @cache

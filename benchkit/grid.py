@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -14,15 +14,38 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.specs import Spec, TrainingConfig
 
+T = TypeVar("T")
+
 
 def _spec(kind: str) -> Any:
-    def check(text: str) -> str:
-        try:
-            return str(Spec.parse(kind, text))
-        except BenchkitError as error:
-            raise ValueError(str(error)) from None
+    return Annotated[str, AfterValidator(lambda text: str(_read(kind, text, Spec.parse)))]
 
-    return Annotated[str, AfterValidator(check)]
+
+def _specs(kind: str) -> Any:
+    """Texts of which each may be a sweep, `NAME:key=value|value`; they come out as one text a Spec, each once."""
+
+    def expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(str(spec) for text in texts for spec in Spec.parse_all(kind, text)))
+
+    # Each by itself first, so that a mistake is named with its line.
+    return Annotated[tuple[_sweep(kind), ...], AfterValidator(expanded)]  # type: ignore[misc]
+
+
+def _sweep(kind: str) -> Any:
+    """One text that may be a sweep, checked and left as it is written, without spaces around it."""
+
+    def checked(text: str) -> str:
+        specs = _read(kind, text, Spec.parse_all)
+        return text.strip() if len(specs) > 1 else str(specs[0])
+
+    return Annotated[str, AfterValidator(checked)]
+
+
+def _read(kind: str, text: str, read: Callable[[str, str], T]) -> T:
+    try:
+        return read(kind, text)
+    except BenchkitError as error:
+        raise ValueError(str(error)) from None
 
 
 Baseline = Literal["human", "pseudo", "oracle"]
@@ -78,16 +101,21 @@ class Grid(_Strict):
     validation: SetSize | None = None
     baselines: tuple[Baseline, ...] = ("human", "pseudo")
     trivial: tuple[TrivialRow, ...] = ("all-negative", "all-positive", "mean-mask")
-    selectors: tuple[_spec("selector"), ...] = ("learned",)  # type: ignore[valid-type]
-    corruptors: tuple[_spec("corruptor"), ...] = ()  # type: ignore[valid-type]
-    with_human: tuple[_spec("corruptor"), ...] = ()  # type: ignore[valid-type]
-    inverter: _spec("inverter") = "renoise"  # type: ignore[valid-type]
-    detectors: tuple[_spec("detector"), ...] = ("upernet-swin",)  # type: ignore[valid-type]
+    selectors: _specs("selector") = ("learned",)  # type: ignore[valid-type]
+    corruptors: _specs("corruptor") = ()  # type: ignore[valid-type]
+    with_human: _specs("corruptor") = ()  # type: ignore[valid-type]
+    inverter: _sweep("inverter") = "renoise"  # type: ignore[valid-type]
+    detectors: _specs("detector") = ("upernet-swin",)  # type: ignore[valid-type]
     seeds: tuple[Seed, ...] = (0,)
     label: Literal["image", "latent"] = "image"
     composite: bool = False
     selector_training: Budget
     training: Budget
+
+    @property
+    def inverters(self) -> tuple[Spec, ...]:
+        """The inverters that `inverter` names: one, or those of a sweep."""
+        return Spec.parse_all("inverter", self.inverter)
 
     def replaced(self, **changes: Any) -> Grid:
         """A copy with some fields replaced and checked again."""

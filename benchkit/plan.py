@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
-from benchkit.api import Corruptor, Dataset, Inverter, LatentCorruptor, RegionSelector
+from benchkit.api import CompositeCorruptor, Corruptor, Dataset, Inverter, LatentCorruptor, RegionSelector
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid
 from benchkit.registry import Registry
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
 from benchkit.stages.base import Costs, Model, Stage
 from benchkit.stages.confine import Confine
-from benchkit.stages.corrupt import AnyCorrupt, Corrupt, CorruptPixels, Region, RoundTrip, Unchanged
+from benchkit.stages.corrupt import AnyCorrupt, Choose, Corrupt, CorruptPixels, Region, RoundTrip, Unchanged
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
 from benchkit.stages.images import Images, Latents, Source
 from benchkit.stages.invert import Invert
@@ -88,7 +89,9 @@ def _rows(
     grid: Grid, registry: Registry, dataset: Spec, labelled: Labelled, detector: Spec
 ) -> Iterator[tuple[str, TrainingSet]]:
     source = _first(dataset, grid.source.split, grid.source.size)
-    inverter = registry.complete(Spec.parse("inverter", grid.inverter))
+    inverters = {f" via {spec}": registry.complete(spec) for spec in grid.inverters}
+    if len(inverters) == 1:  # only where several are compared does a row's name say which
+        inverters = {"": next(iter(inverters.values()))}
     if "human" in grid.baselines:
         yield "human", labelled
     if "oracle" in grid.baselines:
@@ -98,13 +101,13 @@ def _rows(
         selector = _own_detector(registry, registry.complete(Spec.parse("selector", text)), detector)
         if "pseudo" in grid.baselines:
             yield "pseudo", Pseudo(source, selector)
-        for name in (*grid.corruptors, *grid.with_human):
+        for name, (via, inverter) in product((*grid.corruptors, *grid.with_human), inverters.items()):
             corruptor = registry.complete(Spec.parse("corruptor", name))
             corrupted = Corrupted(source, selector, corruptor, inverter, grid.label, grid.composite)
             if name in grid.corruptors:
-                yield name, corrupted
+                yield f"{name}{via}", corrupted
             if name in grid.with_human:
-                yield f"human+{name}", Mix((labelled, corrupted))
+                yield f"human+{name}{via}", Mix((labelled, corrupted))
 
 
 def _own_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:
@@ -135,17 +138,19 @@ class Planner:
         cells = list(cells_of(self.grid, self.registry))
         for cell in cells:
             for part in _corrupted(cell.training):
-                self._note_depth(part, cell.seed)
+                self._note_depth(part, part.corruptor, cell.seed)
         return Plan(tuple(self._planned(cell) for cell in cells))
 
-    def _note_depth(self, part: Corrupted, seed: int) -> None:
-        corruptor = self.registry.make(part.corruptor, Corruptor)
+    def _note_depth(self, part: Corrupted, spec: Spec, seed: int) -> None:
+        for inner in self.registry.parts(spec):
+            self._note_depth(part, inner, seed)
+        corruptor = self.registry.make(spec, Corruptor)
         if not isinstance(corruptor, LatentCorruptor):
             return
         if not 0 <= corruptor.steps <= self.model.steps:
-            raise BenchkitError(
-                f"corruptor '{part.corruptor}': steps must lie in 0...{self.model.steps}, the schedule's length"
-            )
+            raise BenchkitError(f"corruptor '{spec}': steps must lie in 0...{self.model.steps}, the schedule's length")
+        if corruptor.needs_partner() and len(part.images.indices) < 2:
+            raise BenchkitError(f"corruptor '{spec}' draws a partner for each image: give a source of two or more")
         levels = self.levels.setdefault((part.inverter, self._inversion_seed(part.inverter, seed)), [])
         if corruptor.steps not in levels:
             levels.append(corruptor.steps)
@@ -170,7 +175,7 @@ class Planner:
         specs = [cell.detector] if cell.detector else []
         for part in _corrupted(cell.training):
             specs += [part.selector, part.corruptor, part.inverter]
-        for spec in specs:
+        for spec in (s for whole in specs for s in self.registry.with_parts(whole)):
             reason = self.registry.entry(spec.kind, spec.name).cls.unavailable()
             if reason:
                 return f"{spec.kind} '{spec.name}': {reason}"
@@ -222,16 +227,21 @@ class Planner:
         return self.latents(chunk) if self._dataset(chunk.dataset).autoencode else None
 
     def select(self, part: Pseudo | Corrupted, cell: Cell) -> Select:
-        """The selection of a set's regions, with the training it requires."""
-        plugin = self.registry.make(part.selector, RegionSelector)  # type: ignore[type-abstract]
+        """The selection of a set's regions, with the training that it, or a part of it, requires."""
+        return self._select(self.images(part.images), part.selector, cell)
+
+    def _select(self, images: tuple[Images, ...], selector: Spec, cell: Cell) -> Select:
+        assert cell.detector is not None
+        selector = _own_detector(self.registry, selector, cell.detector)
+        plugin = self.registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
         wanted, train = plugin.detector(), None
         if wanted is not None:
             detector = self.registry.complete(Spec.parse("detector", wanted))
             pairs = LabelledPairs(self._labelled(cell))
             config = self.grid.selector_training.config()
             train = Train(pairs, detector, self.registry.identity(detector), config, cell.seed)
-        identity = self.registry.identity(part.selector)
-        return Select(self.images(part.images), part.selector, identity, train, cell.seed)
+        parts = tuple(self._select(images, part, cell) for part in self.registry.parts(selector))
+        return Select(images, selector, self.registry.identity(selector), train, cell.seed, parts)
 
     def _labelled(self, cell: Cell) -> tuple[Images, ...]:
         indices = self._dataset(cell.test.dataset).labelled(self.grid.labelled, cell.seed)
@@ -239,21 +249,26 @@ class Planner:
 
     def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:
         """The corruption stages of a set, one a chunk."""
-        corruptor = self.registry.make(part.corruptor, Corruptor)
-        identity, select = self.registry.identity(part.corruptor), self.select(part, cell)
-        stages: list[AnyCorrupt] = []
+        select, stages = self.select(part, cell), []
         for i, chunk in enumerate(part.images.chunks()):
             paste = Images(self.source(chunk), self._decoded(chunk)) if part.composite else None
             region = Region(select, i, part.label, paste)
-            if isinstance(corruptor, LatentCorruptor):
-                start = self.start(chunk, part.inverter, corruptor.steps, cell.seed)
-                if corruptor.is_round_trip:
-                    stages.append(Unchanged(RoundTrip(start), region, part.corruptor))
-                    continue
-                stages.append(Corrupt(start, region, part.corruptor, identity, cell.seed))
-            else:
-                stages.append(CorruptPixels(self.latents(chunk), region, part.corruptor, identity, cell.seed))
+            stages.append(self._corrupt_chunk(part, part.corruptor, chunk, region, cell.seed))
         return tuple(stages)
+
+    def _corrupt_chunk(self, part: Corrupted, spec: Spec, chunk: ImageSet, region: Region, seed: int) -> AnyCorrupt:
+        corruptor, identity = self.registry.make(spec, Corruptor), self.registry.identity(spec)
+        if isinstance(corruptor, CompositeCorruptor):
+            inner = self.registry.parts(spec)
+            parts = tuple(self._corrupt_chunk(part, one, chunk, region, seed) for one in inner)
+            return Choose(parts, self.latents(chunk), spec, identity, seed)
+        if not isinstance(corruptor, LatentCorruptor):
+            return CorruptPixels(self.latents(chunk), region, spec, identity, seed)
+        start = self.start(chunk, part.inverter, corruptor.steps, seed)
+        if corruptor.is_round_trip:
+            return Unchanged(RoundTrip(start), region, spec)
+        everyone = part.images.chunks() if corruptor.needs_partner() else ()
+        return Corrupt(start, region, spec, identity, seed, tuple(self.latents(c) for c in everyone))
 
     def start(self, chunk: ImageSet, inverter: Spec, level: int, seed: int) -> Invert | Latents:
         """z_t at a depth, chained to the shallower depths that the grid needs; z_0 at depth 0."""
@@ -273,11 +288,19 @@ class Planner:
         return seed if self.registry.make(inverter, Inverter).uses_noise() else None  # type: ignore[type-abstract]
 
     def _confine(self, part: Corrupted, cell: Cell) -> Confine:
-        corruptor = self.registry.make(part.corruptor, Corruptor)
-        level = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
-        chunks = part.images.chunks()
-        references = tuple(RoundTrip(self.start(c, part.inverter, level, cell.seed)) for c in chunks)
+        references = tuple(self._reference(part, part.corruptor, c, cell.seed) for c in part.images.chunks())
         return Confine(self.corrupt(part, cell), references, self.select(part, cell))
+
+    def _reference(self, part: Corrupted, spec: Spec, chunk: ImageSet, seed: int) -> RoundTrip | Choose:
+        """The round trip at a corruptor's depth; of a composite one, at the depth of each image's part."""
+        references = tuple(self._reference(part, inner, chunk, seed) for inner in self.registry.parts(spec))
+        if references and any(reference != references[0] for reference in references):
+            return Choose(references, self.latents(chunk), spec, self.registry.identity(spec), seed)
+        if references:
+            return references[0]
+        corruptor = self.registry.make(spec, Corruptor)
+        level = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
+        return RoundTrip(self.start(chunk, part.inverter, level, seed))
 
 
 def _corrupted(training: TrainingSet) -> Iterable[Corrupted]:

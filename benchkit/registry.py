@@ -15,7 +15,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -114,7 +114,7 @@ class Registry:
         except Exception as error:
             self._leave_out(point.name, origin, error)
             return
-        for name in _modules(module):
+        for name in modules_of(module):
             try:
                 self._register(_Found(importlib.import_module(name), origin, version))
             except Exception as error:
@@ -133,10 +133,7 @@ class Registry:
         self.broken.append(Broken(name, origin, reason[:500]))
 
     def _register(self, found: _Found) -> None:
-        hooks = [n for n in dir(found.module) if self._manager.parse_hookimpl_opts(found.module, n) is not None]
-        for hook in hooks:
-            if hook not in HOOKS:
-                raise UnknownNameError("hook", hook, HOOKS)
+        hooks = hooks_of(found.module)
         self._manager.register(found.module)
         for hook in hooks:
             for plugin in getattr(found.module, hook)():
@@ -173,16 +170,29 @@ class Registry:
         return cast(P, cls(**validated(cls, spec)))
 
     def complete(self, spec: Spec) -> Spec:
-        """The Spec with every default filled in, so that `x` and `x:k=default` are one."""
+        """The Spec with every default filled in, so that `x` and `x:k=default` are one; its parts are checked."""
         cls = self.entry(spec.kind, spec.name).cls
         plugin = cls(**validated(cls, spec))
+        self.parts(spec)
         return Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)})
 
+    def parts(self, spec: Spec) -> tuple[Spec, ...]:
+        """The complete Specs of the plugins that a composite one names; none for an ordinary one."""
+        texts = self.make(spec, api.Plugin).parts()
+        return tuple(self.complete(Spec.parse(spec.kind, text)) for text in texts)
+
+    def with_parts(self, spec: Spec) -> Iterator[Spec]:
+        """The Spec itself, its parts, theirs, and so on."""
+        yield spec
+        for part in self.parts(spec):
+            yield from self.with_parts(part)
+
     def identity(self, spec: Spec) -> str:
-        """What a plugin's work depends on beside its parameters: its source, and what it says it reads."""
+        """What a plugin's work depends on beside its parameters: its source, what it says it reads, and its parts."""
         entry = self.entry(spec.kind, spec.name)
-        beside = entry.cls(**validated(entry.cls, spec)).depends_on()
-        return entry.source_hash if not beside else digest([entry.source_hash, beside])
+        beside = self.make(spec, api.Plugin).depends_on()
+        parts = [[part, self.identity(part)] for part in self.parts(spec)]
+        return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
 
 
 def parameters(cls: type[api.Plugin]) -> tuple[Field[Any], ...]:
@@ -215,17 +225,42 @@ def _checked(field: Field[Any], hint: Any, value: Any, spec: Spec) -> Any:
         raise BenchkitError(f"{where}: {error.errors()[0]['msg']}") from None
 
 
+def hooks_of(module: ModuleType) -> list[str]:
+    """The hooks that a module implements; raises UnknownNameError for one that benchkit does not have."""
+    manager = pluggy.PluginManager(GROUP)
+    hooks = [name for name in dir(module) if manager.parse_hookimpl_opts(module, name) is not None]
+    for hook in hooks:
+        if hook not in HOOKS:
+            raise UnknownNameError("hook", hook, HOOKS)
+    return hooks
+
+
 def check_class(cls: Any, base: type[api.Plugin]) -> None:
     """Raise BenchkitError unless `cls` is a usable plugin class of this kind."""
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise BenchkitError(f"{cls!r} is not a subclass of benchkit.api.{base.__name__}")
+    check_name(cls)
+    check_form(cls, base)
+
+
+def check_name(cls: type[api.Plugin]) -> None:
+    """Raise BenchkitError unless the class's name is one that a Spec can carry."""
     name = getattr(cls, "name", None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise BenchkitError(f"{cls.__name__}.name must be lower-case words joined by '-', not {name!r}")
+
+
+def is_name(name: Any) -> bool:
+    """Whether this is a plugin's name: lower-case words of letters and digits, joined by '-'."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def check_form(cls: Any, base: type[api.Plugin]) -> None:
+    """Raise BenchkitError unless `cls` is a frozen dataclass with this kind's methods, and defaults everywhere."""
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise BenchkitError(f"{cls.__name__} lacks {', '.join(missing)}")
-    if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:
+    if not getattr(getattr(cls, "__dataclass_params__", None), "frozen", False):
         raise BenchkitError(f"{cls.__name__} must be decorated with @dataclass(frozen=True)")
     if issubclass(cls, api.LatentCorruptor) and "steps" not in {f.name for f in fields(cls)}:
         raise BenchkitError(f"{cls.__name__} must declare the parameter 'steps: int'")
@@ -251,7 +286,7 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-def _modules(module: ModuleType) -> Iterator[str]:
+def modules_of(module: ModuleType) -> Iterator[str]:
     """The module itself, or of a package every module in it; names with a leading underscore are no plugins."""
     yield module.__name__
     paths: Sequence[str] = getattr(module, "__path__", ())
@@ -260,7 +295,7 @@ def _modules(module: ModuleType) -> Iterator[str]:
             continue
         if info.ispkg:
             package = importlib.import_module(info.name)
-            yield from _modules(package)
+            yield from modules_of(package)
         else:
             yield info.name
 

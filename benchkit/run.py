@@ -133,7 +133,7 @@ def compare(
     results = places.result_store()
     if places.out is not None:
         _check_writable(places.out)
-    environment = describe_environment(registry, _used(plan), device)
+    environment = describe_environment(registry, _used(plan, registry), device)
     run = _run_id(results, grid, environment, places)
     states = results.upsert_cells(run, [_info(p) for p in plan.cells])
     ended: dict[str, Done] = {}
@@ -206,7 +206,7 @@ def _short(spec: Spec | None) -> str | None:
     return None if spec is None else str(spec)
 
 
-def _used(plan: Plan) -> set[Spec]:
+def _used(plan: Plan, registry: Registry) -> set[Spec]:
     """Every plugin that some cell of the plan uses."""
     used: set[Spec] = set()
     for planned in plan.cells:
@@ -218,7 +218,7 @@ def _used(plan: Plan) -> set[Spec]:
             for name in ("selector", "corruptor", "inverter"):
                 spec = getattr(part, name, None)
                 if spec is not None:
-                    used.add(spec)
+                    used.update(registry.with_parts(spec))
     return used
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import product
 from typing import Any, ClassVar, Literal
 
 import yaml
@@ -52,23 +53,41 @@ class Spec:
 
     @classmethod
     def parse(cls, kind: str, text: str) -> Spec:
-        """Read `NAME` or `NAME:key=value,key=value`; values are YAML scalars.
+        """Read `NAME` or `NAME:key=value,key=value`; values are YAML scalars, a comma in brackets belongs to one.
 
-        Raises BenchkitError when the text has another form.
+        Raises BenchkitError when the text has another form, or is a sweep of several values.
+        """
+        specs = cls.parse_all(kind, text)
+        if len(specs) > 1:
+            raise BenchkitError(f"{kind} '{text}' names {len(specs)} of them where one is wanted: leave out the '|'")
+        return specs[0]
+
+    @classmethod
+    def parse_all(cls, kind: str, text: str) -> tuple[Spec, ...]:
+        """Read a text in which a parameter may have alternatives, `NAME:key=value|value`; see `parse`.
+
+        Of several such parameters every combination is meant, the last one varying fastest; equal ones are given
+        once. Raises BenchkitError when the text has another form.
         """
         name, _, rest = text.strip().partition(":")
         if not name:
             raise BenchkitError(f"{kind} '{text}' has no name: write NAME or NAME:key=value,key=value")
-        params: dict[str, Scalar] = {}
-        for item in rest.split(",") if rest else ():
-            key, equals, value = item.partition("=")
+        alternatives: dict[str, list[Scalar]] = {}
+        for item in _split(rest, ",") if rest else ():
+            key, equals, values = item.partition("=")
             key = key.strip()
             if not equals or not key.isidentifier():
                 raise BenchkitError(f"{kind} '{text}': '{item}' is not key=value")
-            if key in params:
-                raise BenchkitError(f"{kind} '{text}': parameter '{key}' is given twice")
-            params[key] = _scalar(value, f"{kind} '{text}'")
-        return cls.of(kind, name, **params)
+            if key in alternatives:
+                raise BenchkitError(f"{kind} '{text}': parameter '{key}' is given twice; write {key}=VALUE|VALUE")
+            texts = _split(values, "|")
+            if len(texts) > 1 and not all(one.strip() for one in texts):
+                raise BenchkitError(f"{kind} '{text}': '{item}' has an empty alternative; write {key}=VALUE|VALUE")
+            alternatives[key] = [_scalar(one, f"{kind} '{text}'") for one in texts]
+        combined = product(*alternatives.values())
+        specs = (cls.of(kind, name, **dict(zip(alternatives, values, strict=True))) for values in combined)
+        # By their text, because 1, 1.0 and true are equal in Python and three parameters here.
+        return tuple({str(spec): spec for spec in specs}.values())
 
     @property
     def values(self) -> dict[str, Scalar]:
@@ -78,6 +97,30 @@ class Spec:
     def __str__(self) -> str:
         inner = ",".join(f"{k}={_text(v)}" for k, v in self.params)
         return f"{self.name}:{inner}" if inner else self.name
+
+
+def split_parts(text: str) -> tuple[str, ...]:
+    """The Specs in one parameter, joined by `+`; one that holds a `,` or a `+` itself stands in brackets.
+
+    `a+(b:x=1,y=2)` is `a` and `b:x=1,y=2`. Raises BenchkitError for an empty part.
+    """
+    parts = [part.strip() for part in _split(text, "+")]
+    bare = tuple(part[1:-1].strip() if part[:1] == "(" and part[-1:] == ")" else part for part in parts)
+    if not all(bare):
+        raise BenchkitError(f"'{text}' names no plugin in one place: write A+B or A+(B:key=value,key=value)")
+    return bare
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split where the separator stands outside of brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth = max(0, depth + {"(": 1, ")": -1}.get(character, 0))
+        if character == separator and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def _scalar(text: str, where: str) -> Scalar:

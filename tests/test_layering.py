@@ -31,6 +31,7 @@ FLOORS = {
     "datasets": 2,
     "store": 2,
     "report": 3,
+    "scaffold": 3,
     "stages": 3,
     "executors": 4,
     "grid": 3,
@@ -38,6 +39,7 @@ FLOORS = {
     "environment": 4,
     "functional": 4,
     "testing": 4,
+    "preview": 5,
     "run": 5,
     "cli": 6,
     "assets": 0,
@@ -83,6 +85,17 @@ def test_imports_point_downwards(path: Path) -> None:
             target = name.split(".")[1]
             if target in FLOORS:
                 assert FLOORS[target] <= floor, f"{path.relative_to(ROOT)} imports {name}, which is above it"
+
+
+#: What a stranger's tests need, and no more: neither how the suite runs, nor what it keeps or prints.
+KIT_MAY_KNOW = {"api", "errors", "registry", "specs", "masks", "diffusion", "training", "testing"}
+
+
+@pytest.mark.parametrize("path", [p for p in CORE if room(p) == "testing"], ids=lambda p: p.name)
+def test_the_conformance_kit_stands_on_its_own(path: Path) -> None:
+    for name, _ in imported(path):
+        if name.startswith("benchkit."):
+            assert name.split(".")[1] in KIT_MAY_KNOW, f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda p: str(p.relative_to(ROOT)))
@@ -136,7 +149,9 @@ def test_core_names_no_plugin() -> None:
                 assert path.name == "grid.py", f"{path.relative_to(ROOT)} names the plugin {node.value}"
 
 
-@pytest.mark.parametrize("module", ["benchkit", "benchkit.cli.main", "benchkit.api", "benchkit.plan", "benchkit.run"])
+@pytest.mark.parametrize(
+    "module", ["benchkit", "benchkit.cli.main", "benchkit.api", "benchkit.plan", "benchkit.run", "benchkit.testing"]
+)
 def test_start_up_loads_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit(int('torch' in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

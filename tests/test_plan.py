@@ -165,3 +165,11 @@ def test_a_deeper_grid_continues_the_trajectory(registry: Registry, tiny_checkpo
         assert {k: v.tobytes() for k, v in env.arrays(stage).items()} == {
             k: v.tobytes() for k, v in fresh.arrays(stage).items()
         }
+
+
+def test_a_sweep_of_inverters_gives_a_row_each(registry: Registry) -> None:
+    made = plan(registry, inverter="renoise:iterations=1|2", corruptors=["gaussian:steps=2"], baselines=[], trivial=[])
+    assert [p.cell.row for p in made.cells] == [f"gaussian:steps=2 via renoise:iterations={n}" for n in (1, 2)]
+    one = plan(registry, inverter="renoise:iterations=1", corruptors=["gaussian:steps=2"], baselines=[], trivial=[])
+    assert [p.cell.row for p in one.cells] == ["gaussian:steps=2"]
+    assert one.cells[0].key == made.cells[0].key

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchkit.errors import BenchkitError
@@ -44,6 +45,39 @@ def test_values_are_yaml_scalars() -> None:
 def test_malformed_specs_are_refused(text: str) -> None:
     with pytest.raises(BenchkitError):
         Spec.parse("corruptor", text)
+
+
+@settings(deadline=None)
+@given(names, st.dictionaries(keys, st.lists(values, min_size=1, max_size=3), max_size=3))
+def test_a_sweep_is_every_combination_once(name: str, alternatives: dict[str, list]) -> None:
+    written = ",".join(f"{k}={'|'.join(str(Spec.of('x', 'n', v=v))[4:] for v in vs)}" for k, vs in alternatives.items())
+    specs = Spec.parse_all("corruptor", f"{name}:{written}" if written else name)
+    wanted = {
+        str(Spec.of("corruptor", name, **dict(zip(alternatives, combined, strict=True))))
+        for combined in product(*alternatives.values())
+    }
+    assert len(specs) == len(wanted)
+    assert {str(spec) for spec in specs} == wanted
+    for spec in specs:  # each is what its own text says, and no sweep
+        assert digest(Spec.parse("corruptor", str(spec)).values) == digest(spec.values)
+
+
+def test_the_last_parameter_of_a_sweep_varies_fastest() -> None:
+    specs = Spec.parse_all("corruptor", "x:b=1|2,a=u|v")
+    assert [str(spec) for spec in specs] == ["x:a=u,b=1", "x:a=v,b=1", "x:a=u,b=2", "x:a=v,b=2"]
+    assert [str(spec) for spec in Spec.parse_all("corruptor", "x:a=1|1|true|1.0")] == ["x:a=1", "x:a=true", "x:a=1.0"]
+
+
+@pytest.mark.parametrize("text", ["x:a=1|", "x:a=|1", "x:a=1||2", "x:a=|", "x:a|b=1"])
+def test_malformed_sweeps_are_refused(text: str) -> None:
+    with pytest.raises(BenchkitError):
+        Spec.parse_all("corruptor", text)
+
+
+def test_where_one_is_wanted_a_sweep_is_refused() -> None:
+    with pytest.raises(BenchkitError, match="names 3 of them where one is wanted"):
+        Spec.parse("corruptor", "gaussian:steps=5|10|20")
+    assert Spec.parse("corruptor", "x:a=1|1") == Spec.parse("corruptor", "x:a=1")
 
 
 @given(st.integers(0, 70))

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from benchkit.stages.base import Env, Stage
 
 SOME_CELLS_FAILED = 3
-_LIST = "may be repeated; replaces the preset's list"
+_LIST = "may be repeated; replaces the preset's list. NAME:key=a|b names two"
 
 
 def compare(
@@ -52,13 +51,20 @@ def compare(
     ] = None,
     corruptor: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[:k=v,…]", help=f"A corruptor; {_LIST}. gaussian:steps=5|10 names two."),
+        typer.Option(metavar="NAME[:k=v,…]", help=f"A corruptor; {_LIST}."),
     ] = None,
     detector: Annotated[list[str] | None, typer.Option(metavar="NAME[:k=v,…]", help=f"A detector; {_LIST}.")] = None,
+    inverter: Annotated[
+        str | None, typer.Option(metavar="NAME[:k=v,…]", help="The inverter. NAME:key=a|b compares two.")
+    ] = None,
     seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Seeds of selection, noise and training.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write rows, tables and the page here.")] = None,
     cache: Cache = None,
     device: Device = "auto",
+    time_limit: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="End a stage that takes longer; only its own cells fail. Default: none."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")] = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -74,14 +80,17 @@ def compare(
     from benchkit.run import Places
 
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
-    grid = chosen(load_grid(preset), {"dataset": dataset, "model": model, "seeds": seeds}, lists)
+    if time_limit is not None and not 0 < time_limit < 1e9:
+        raise BenchkitError(f"--time-limit {time_limit:g}: give a number of seconds above 0")
+    single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
+    grid = chosen(load_grid(preset), single, lists)
     places = Places(out=out, cache=cache_root(cache))
     with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
         registry = load_registry(plugin, plugin_folder, strict)
         if dry_run:
             plan, seen = previewed(grid, registry, places)
         else:
-            outcome = computed(grid, registry, places, resolve_device(device))
+            outcome = computed(grid, registry, places, resolve_device(device), time_limit)
     if dry_run:
         print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
         return
@@ -99,7 +108,7 @@ def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str]
     Rows `human+CORRUPTOR` stay for those corruptors that are still compared.
     """
     changes: dict[str, Any] = {name: value for name, value in single.items() if value is not None}
-    changes |= {name: expanded(texts) for name, texts in lists.items() if texts}
+    changes |= {name: texts for name, texts in lists.items() if texts}
     if "seeds" in changes:
         changes["seeds"] = parsed_seeds(changes["seeds"])
     if not changes:
@@ -117,26 +126,7 @@ def parsed_seeds(text: str) -> list[int]:
     return list(dict.fromkeys(int(part) for part in parts))
 
 
-def expanded(texts: Sequence[str]) -> list[str]:
-    """Every `NAME:key=a|b` as `NAME:key=a` and `NAME:key=b` (of several sweeps every combination), each text once."""
-    return list(dict.fromkeys(one for text in texts for one in _sweep(text)))
-
-
-def _sweep(text: str) -> list[str]:
-    name, colon, rest = text.partition(":")
-    if "|" not in rest:
-        return [text]
-    choices: list[list[str]] = []
-    for item in rest.split(","):
-        key, _, values = item.partition("=")
-        options = [value.strip() for value in values.split("|")]
-        if not all(options):
-            raise BenchkitError(f"'{text}': '{item}' sweeps over nothing; write {key}=VALUE|VALUE")
-        choices.append([f"{key}={value}" for value in options])
-    return [f"{name}{colon}{','.join(one)}" for one in product(*choices)]
-
-
-def computed(grid: Grid, registry: Registry, places: Places, device: str) -> Outcome:
+def computed(grid: Grid, registry: Registry, places: Places, device: str, time_limit: float | None = None) -> Outcome:
     """Run the comparison with its progress on stderr."""
     from benchkit import run
     from benchkit.store.artifacts import ArtifactStore
@@ -147,7 +137,7 @@ def computed(grid: Grid, registry: Registry, places: Places, device: str) -> Out
         def ended(_: Done) -> None:
             screen.advance()
 
-        watched = Watched(screen)
+        watched = Watched(screen, time_limit)
         return run.compare(grid, registry, places, device=device, executor=watched, report=ended, progress=screen.note)
 
 
@@ -156,13 +146,14 @@ class Watched:
     """The inline executor, telling the progress how many stages there are, and when they are over."""
 
     screen: progress.Progress
+    time_limit: float | None = None
 
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
         """Run the stages one after another."""
         from benchkit.executors.inline import Inline
 
         self.screen.start(len(stages))
-        Inline().execute(stages, env, report)
+        Inline(self.time_limit).execute(stages, env, report)
         self.screen.note("report: rows, tables and page")
 
 

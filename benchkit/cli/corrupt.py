@@ -112,6 +112,8 @@ class _Work:
         functional.check_divisible("the image", self.before.size, backend.factor)
         images = functional.image_tensor([self.before], backend.factor)
         masks = functional.mask_tensor(self.marked[None], images)
-        made = functional.corrupt(backend, images, masks, plugin, self.seed, way, [self.caption], [self.name])
+        made = functional.corrupt(
+            backend, images, masks, plugin, self.seed, way, [self.caption], [self.name], registry=registry
+        )
         replaced = to_image(to_latent(masks, backend.factor), backend.factor)[0].numpy()
         return Image.fromarray(to_uint8(made)[0]), replaced

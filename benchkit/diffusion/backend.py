@@ -8,17 +8,21 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import torch
 from torch import Tensor
 
 from benchkit.diffusion import checkpoint
+from benchkit.diffusion.attention import attending
 from benchkit.diffusion.schedule import Schedule, alphas_cumprod, to_epsilon
 from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from benchkit.api import Attend
 
 P = ParamSpec("P")
 
@@ -139,17 +143,22 @@ class DiffusionBackend:
         return encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0].float()
 
     @_inference
-    def predict(self, z: Tensor, t: int, condition: Tensor) -> Tensor:
+    def predict(
+        self, z: Tensor, t: int, condition: Tensor, attend: Attend | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """eps at training timestep t of latents (N, C, h, w), float32, whatever the checkpoint predicts; no guidance.
 
-        condition: (N, tokens, width), from `embed`. Counts N forwards.
+        condition: (N, tokens, width), from `embed`. attend: what self-attention returns inside the mask, (N, 1, h, w)
+        bool. Counts N forwards.
         """
         if len(condition) != len(z):
             raise BenchkitError(f"{len(condition)} text conditions for {len(z)} latents")
         z = z.to(self.device).float()
         self.forwards += len(z)
         dtype = self._unet.dtype
-        output = self._unet(z.to(dtype), t, encoder_hidden_states=condition.to(self.device, dtype)).sample
+        inside = nullcontext() if attend is None or mask is None else attending(self._unet, attend, mask.to(z.device))
+        with inside:
+            output = self._unet(z.to(dtype), t, encoder_hidden_states=condition.to(self.device, dtype)).sample
         return to_epsilon(output.float(), z, float(self._alphas[t]), self.schedule.prediction)
 
     @property

@@ -12,7 +12,7 @@ from benchkit.errors import BenchkitError, PluginError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.api import Plugin
+    from benchkit.api import CompositeCorruptor, Noise, Plugin
 
 
 def call(plugin: Plugin, work: Callable[[], Tensor], like: Tensor, where: Tensor | None = None) -> Tensor:
@@ -39,6 +39,14 @@ def call(plugin: Plugin, work: Callable[[], Tensor], like: Tensor, where: Tensor
     if not bool(torch.isfinite(read).all()):
         raise PluginError(f"{who} returned values that are not finite")
     return result
+
+
+def chosen(plugin: CompositeCorruptor, rng: Noise, count: int) -> list[int]:
+    """The part that a composite corruptor chooses for each of `count` images; raises PluginError for no such part."""
+    rows = call(plugin, lambda: plugin.choose(rng), like=torch.zeros(count, dtype=torch.int64))
+    if count and not 0 <= int(rows.min()) <= int(rows.max()) < len(plugin.parts()):
+        raise PluginError(f"corruptor '{plugin.name}' chose parts that it does not have")
+    return rows.tolist()
 
 
 def _plain(value: object) -> str:

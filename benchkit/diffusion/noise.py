@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from benchkit.errors import BenchkitError
+
 
 class ImageNoise:
     """The images' noise (`benchkit.api.Noise`): row i depends on the seed, on ids[i] and on the stream alone.
@@ -41,3 +43,15 @@ class ImageNoise:
         # JSON keeps ("a", "bc") and ("ab", "c") apart.
         digest = hashlib.sha256(json.dumps([self.seed, image, stream]).encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
+
+
+def partners(seed: int, ids: Sequence[str], positions: Sequence[int], count: int) -> list[int]:
+    """For each image the position of another one in its set of `count`, drawn uniformly from (seed, image id).
+
+    ids, positions: of the images, and where they stand in the set. Raises BenchkitError where there is no other.
+    """
+    if count < 2:
+        raise BenchkitError("a partner is another image of the same set: give at least two images")
+    draws = ImageNoise(seed, ids).uniform((), stream="partner").tolist()
+    others = [int(draw * (count - 1)) for draw in draws]
+    return [other + (other >= own) for other, own in zip(others, positions, strict=True)]

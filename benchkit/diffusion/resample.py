@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchkit.api import ResamplingCorruptor, StepContext
 from benchkit.diffusion.checks import call
 from benchkit.diffusion.schedule import ddim_step
 from benchkit.errors import BenchkitError, PluginError
@@ -18,11 +19,13 @@ from benchkit.masks import blend
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.api import LatentContext, LatentCorruptor
+    from benchkit.api import Attend, LatentContext, LatentCorruptor
     from benchkit.diffusion.schedule import Predict, Schedule
 
-    #: eps(z, t, condition): the condition has one row per latent, (N, tokens, width).
-    ConditionedPredict = Callable[[Tensor, int, Tensor], Tensor]
+    #: eps(z, t, condition): the condition has one row per latent, (N, tokens, width). A corruptor that replaces
+    #: attention needs two arguments more: what attention returns, and the mask where it does.
+    ConditionedPredict = Callable[..., Tensor]
+    Embed = Callable[[Sequence[str | None]], Tensor]
 
 
 def resample(predict: Predict, schedule: Schedule, z: Tensor, level: int) -> Tensor:
@@ -39,13 +42,11 @@ def corrupt(corruptor: LatentCorruptor, at: LatentContext) -> Tensor:
     """z_t^corr: the corruptor's latents inside the mask, z_t outside, bit for bit (eq. 5); (N, C, h, w).
 
     The corruptor sees copies. Raises PluginError naming it when it fails, changes what it was shown, or returns
-    anything but finite latents of the right shape and dtype.
+    anything but finite latents of the right shape and dtype; BenchkitError when it needs partners and none are there.
     """
-    shown = replace(at, z_t=at.z_t.clone(), z_0=at.z_0.clone(), mask=at.mask.clone())
+    shown = _copy(corruptor, at)
     inside = call(corruptor, partial(corruptor.corrupt, shown), like=at.z_t, where=at.mask)
-    for field in ("z_t", "z_0", "mask"):
-        if not torch.equal(getattr(shown, field), getattr(at, field)):
-            raise PluginError(f"corruptor '{corruptor.name}' changed its input {field} in place: work on a copy")
+    _check_unchanged(corruptor, shown, at)
     return blend(at.z_t, inside, at.mask)
 
 
@@ -56,25 +57,91 @@ def corrupt_and_resample(
     at: LatentContext,
     condition: Tensor,
     chunk: int = 16,
+    embed: Embed | None = None,
 ) -> list[Tensor]:
     """What each corruptor makes of the same images: z_0 after eq. 5 and eq. 6, (N, C, h, w), in the given order.
 
-    corruptors: all at one level (`steps`), at which `at` stands. condition: (N, tokens, width). All methods share one
-    loop over the steps; within it the network sees one method's `chunk` of images at a time, always the same rows, so
-    that no method's result depends, to the bit, on which others are there. Raises BenchkitError for mixed levels or a
-    context of another level, PluginError for a corruptor that breaks its contract.
+    corruptors: all at one level (`steps`), at which `at` stands. condition: (N, tokens, width), of at.captions; embed
+    makes those of other captions. All methods share one loop over the steps, in which a ResamplingCorruptor takes its
+    own; the network sees one method's `chunk` of images at a time, always the same rows, so that no method's result
+    depends, to the bit, on which others are there. Raises BenchkitError for mixed levels or a context of another
+    level, PluginError for a corruptor that breaks its contract.
     """
     if not corruptors:
         return []
     level = _common_level(schedule, corruptors, at, condition)
-    # Tensors of their own rather than views into one: a view's memory alignment can change a product's last bit.
-    conditions = [rows.clone() for rows in condition.split(chunk)]
-    slices = [rows.clone() for c in corruptors for rows in corrupt(c, at).split(chunk)]
+    network = _Network(predict, at, condition, chunk, embed)
+    results = [corrupt(c, at) for c in corruptors]
     for k in range(level, 0, -1):
-        t, (phi, psi) = schedule.t(k), schedule.coefficients(k)
-        for i, z in enumerate(slices):
-            slices[i] = ddim_step(z, predict(z, t, conditions[i % len(conditions)]), phi, psi)
-    return [torch.cat(slices[i : i + len(conditions)]) for i in range(0, len(slices), len(conditions))]
+        for i, corruptor in enumerate(corruptors):
+            if isinstance(corruptor, ResamplingCorruptor):
+                results[i] = _own_step(corruptor, at, results[i], k, schedule, network)
+            else:
+                eps = network(results[i], schedule.t(k), at.captions)
+                results[i] = ddim_step(results[i], eps, *schedule.coefficients(k))
+    return results
+
+
+class _Network:
+    """The denoiser of one batch, which sees `chunk` images at a time, always the same rows, under any captions."""
+
+    def __init__(
+        self, predict: ConditionedPredict, at: LatentContext, condition: Tensor, chunk: int, embed: Embed | None
+    ) -> None:
+        self.predict, self.chunk, self.embed = predict, chunk, embed
+        self.masks = at.mask.split(chunk)
+        self.conditions = {at.captions: self._rows(condition)}
+
+    def __call__(self, z: Tensor, t: int, captions: tuple[str | None, ...], attend: Attend | None = None) -> Tensor:
+        if captions not in self.conditions:
+            if self.embed is None:
+                raise BenchkitError("other captions than the images' own need a text encoder: pass `embed`")
+            self.conditions[captions] = self._rows(self.embed(captions))
+        # Only asked for where it is wanted, so that any eps(z, t, condition) will do elsewhere.
+        attention = [(attend, mask) if attend else () for mask in self.masks]
+        rows = zip(self._rows(z), self.conditions[captions], attention, strict=True)
+        return torch.cat([self.predict(z, t, condition, *more) for z, condition, more in rows])
+
+    def _rows(self, batch: Tensor) -> list[Tensor]:
+        # Tensors of their own rather than views into one: a view's memory alignment can change a product's last bit.
+        return [rows.clone() for rows in batch.split(self.chunk)]
+
+
+def _own_step(
+    corruptor: ResamplingCorruptor, at: LatentContext, z: Tensor, k: int, schedule: Schedule, network: _Network
+) -> Tensor:
+    """z_s as the corruptor takes the step from level k to level k-1."""
+    spent = 0
+
+    def predict(z: Tensor, captions: Sequence[str | None], attend: Attend | None) -> Tensor:
+        nonlocal spent
+        spent += 1
+        if spent > corruptor.forwards():
+            raise PluginError(f"corruptor '{corruptor.name}' predicts oftener than its forwards() says")
+        if z.shape != at.z_t.shape or len(captions) != len(z):
+            raise PluginError(f"corruptor '{corruptor.name}' asked for eps of other images than it was shown")
+        return network(z, schedule.t(k), tuple(captions), attend)
+
+    shown, alphas = _copy(corruptor, at), schedule.alpha_bar
+    step = StepContext(shown, z.clone(), k, schedule.t(k), *schedule.coefficients(k), alphas[k], alphas[k - 1], predict)
+    result = call(corruptor, partial(corruptor.step, step), like=z)
+    _check_unchanged(corruptor, shown, at)
+    return result
+
+
+def _copy(corruptor: LatentCorruptor, at: LatentContext) -> LatentContext:
+    """What a corruptor is shown: copies, and partners only if it needs them."""
+    needed = corruptor.needs_partner()
+    if needed and at.partner is None:
+        raise BenchkitError(f"corruptor '{corruptor.name}' needs a second image to draw partners from: give it a set")
+    partner = at.partner if needed else None
+    return replace(at, z_t=at.z_t.clone(), z_0=at.z_0.clone(), mask=at.mask.clone(), partner=partner)
+
+
+def _check_unchanged(corruptor: LatentCorruptor, shown: LatentContext, at: LatentContext) -> None:
+    for field in ("z_t", "z_0", "mask"):
+        if not torch.equal(getattr(shown, field), getattr(at, field)):
+            raise PluginError(f"corruptor '{corruptor.name}' changed its input {field} in place: work on a copy")
 
 
 def _common_level(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from benchkit.errors import BenchkitError
+from benchkit.executors.limits import check_limits_work, limited
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.store.artifacts import CorruptArtifact
 
@@ -37,12 +38,19 @@ class Executor(Protocol):
 
 @dataclass
 class Inline:
-    """The executor of one process; the order is the plan's, stages of one group run together."""
+    """The executor of one process; the order is the plan's, stages of one group run together.
 
+    time_limit: seconds that a stage may take, None for no limit. A group may take as many times as long as it has
+    stages; where it takes longer, each of them is run by itself, so that the one that hangs is named and alone fails.
+    """
+
+    time_limit: float | None = None
     _failed: dict[str, str] = field(default_factory=dict)
 
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
         """Run every stage that `env.store` lacks, and whose inputs did not fail."""
+        if self.time_limit is not None:
+            check_limits_work()
         pending = self._pending(stages, env, report)
         done: set[str] = set()
         for stage in pending:
@@ -78,7 +86,8 @@ class Inline:
         began = time.monotonic()
         env.progress(batch[0].describe())
         try:
-            outputs = _computed(batch, env)
+            with limited(None if self.time_limit is None else self.time_limit * len(batch)):
+                outputs = _computed(batch, env)
             for stage, output in zip(batch, outputs, strict=True):
                 env.store.write(stage.key, output.files, output.meta)
         except Exception as error:

@@ -14,6 +14,7 @@ from benchkit.metrics import METRICS, PRIMARY
 from benchkit.report.aggregate import aggregated
 from benchkit.report.compared import with_uncertainty
 from benchkit.report.data import RunData
+from benchkit.report.foreign import foreign_plugins, named_by, shortened
 from benchkit.report.text import bare, known, listed
 from benchkit.specs import Trivial
 from benchkit.statistics import LEVEL
@@ -43,7 +44,8 @@ class Board:
     its mean over seeds in [0, 1] or its unit, and NAME_std, undefined where any seed's is (NAME_std also with one
     seed). PRIMARY_low, PRIMARY_high: its interval. delta_pseudo, delta_human with _low, _high and _positive (share of
     draws above zero): the primary's paired difference to these baselines of the same detector (and selector). Then
-    the remaining numbers of the rows (train_images, dropped, confinement_* ...), their means over seeds.
+    the remaining numbers of the rows (train_images, dropped, confinement_* ...), their means over seeds. plugins: those
+    of the line that do not ship with benchkit, with package, version and source hash, or None.
     """
 
     run: str
@@ -59,6 +61,8 @@ class Board:
         lines = aggregated(run.rows, is_metric)
         lines = with_uncertainty(lines, run.rows, run.records, replicates, seed)
         lines["group"] = list(map(_group, lines["training_set"], lines["seeds"]))
+        foreign = foreign_plugins(run.environment)
+        lines["plugins"] = [named_by(line, foreign) for line in lines.to_dict("records")]
         title, note = str(run.grid.get("title") or run.run), str(run.grid.get("note") or "")
         return cls(run.run, title, note, _ordered(lines), replicates)
 
@@ -98,7 +102,13 @@ class Board:
             "Ranks are by pooled artifact IoU among the trained rows of one detector. Differences (Δ) are paired: same "
             f"images, same seeds. Nothing is corrected for many comparisons: of 20 equal pairs, {share} intervals call "
             "one different.",
+            *self._foreign_note(),
         )
+
+    def _foreign_note(self) -> tuple[str, ...]:
+        texts = [text for text in self.frame.get("plugins", ()) if known(text)]
+        names = sorted({part for text in texts for part in text.split("; ")})
+        return (f"Not shipped with benchkit: {'; '.join(map(shortened, names))}.",) if names else ()
 
     def _seed_note(self) -> str:
         seeds = (self.trained if len(self.trained) else self.trivial)["seeds"]
@@ -140,7 +150,7 @@ class Board:
 
 
 _LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "test_set")
-_TEXT = ("group", *_LABELS, "state", "reason")
+_TEXT = ("group", *_LABELS, "state", "reason", "plugins")
 _COUNTS = ("seeds", "planned_seeds")
 _LEADING = (
     *("group", "rank", "rank_low", "rank_high", *_LABELS),

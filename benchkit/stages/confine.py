@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.stages.base import Env, Output, Stage
-from benchkit.stages.corrupt import AnyCorrupt, RoundTrip
+from benchkit.stages.corrupt import AnyCorrupt, Choose, RoundTrip
 from benchkit.stages.select import Select
 from benchkit.store.artifacts import json_to_bytes
 
@@ -17,7 +17,7 @@ class Confine(Stage):
     """Confinement of one corruptor over a set; images with an empty selection are left out."""
 
     corrupted: tuple[AnyCorrupt, ...]
-    references: tuple[RoundTrip, ...]
+    references: tuple[RoundTrip | Choose, ...]
     select: Select
 
     def run(self, env: Env) -> Output:

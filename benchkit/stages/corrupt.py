@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchkit.api import LatentContext, LatentCorruptor, PixelContext, PixelCorruptor
+from benchkit.api import (
+    CompositeCorruptor,
+    LatentContext,
+    LatentCorruptor,
+    Partner,
+    PixelContext,
+    PixelCorruptor,
+    ResamplingCorruptor,
+)
 from benchkit.specs import CHUNK, Label, Spec
 from benchkit.stages.base import Arrays, Costs, Env, Output, Stage, packed
 from benchkit.stages.images import Images, Latents, to_tensor, to_uint8
@@ -78,7 +86,8 @@ class RoundTrip(Stage):
 class Corrupt(Stage):
     """One chunk through one latent corruptor: images (N, H, W, 3) uint8 and labels (N, H, W) bool.
 
-    start: the latents it works on, z_t at the corruptor's depth or z_0. seed: of the images' noise.
+    start: the latents it works on, z_t at the corruptor's depth or z_0. seed: of the images' noise. partners: the
+    whole set's latents, all chunks in order, where the corruptor needs a partner for each image.
     """
 
     start: Invert | Latents
@@ -86,6 +95,7 @@ class Corrupt(Stage):
     corruptor: Spec
     identity: str
     seed: int
+    partners: tuple[Latents, ...] = ()
 
     @property
     def group(self) -> Hashable:
@@ -114,19 +124,40 @@ class Corrupt(Stage):
             image_side=max(masks.shape[1:]),
             captions=tuple(meta["captions"]),
             rng=ImageNoise(first.seed, meta["ids"]),
+            partner=next((stage.partner(env) for stage in stages if stage.partners), None),
         )
         corruptors = [env.registry.make(stage.corruptor, LatentCorruptor) for stage in stages]  # type: ignore[type-abstract]
+        condition = backend.embed(at.captions)
         results = corrupt_and_resample(
-            backend.predict, backend.schedule, corruptors, at, backend.embed(meta["captions"]), CHUNK
+            backend.predict, backend.schedule, corruptors, at, condition, CHUNK, backend.embed
         )
         return [
             packed(stage.region.finish(env, backend.decode(z), masks, cells, backend.factor))
             for stage, z in zip(stages, results, strict=True)
         ]
 
+    def partner(self, env: Env) -> Partner:
+        """For each image of the chunk another one of the set, drawn from (seed, image id)."""
+        import torch
+
+        from benchkit.diffusion.noise import partners
+
+        ids = env.meta(origin(self.start)[0])["ids"]
+        own = range(self.region.chunk * CHUNK, self.region.chunk * CHUNK + len(ids))
+        count = sum(len(stage.source.indices) for stage in self.partners)
+        drawn = [divmod(place, CHUNK) for place in partners(self.seed, ids, own, count)]
+        stages = {chunk: self.partners[chunk] for chunk, _ in drawn}
+        z_0 = {chunk: env.tensor(stage, "z_0") for chunk, stage in stages.items()}
+        captions = {chunk: env.meta(stage)["captions"] for chunk, stage in stages.items()}
+        return Partner(
+            torch.stack([z_0[chunk][row] for chunk, row in drawn]), tuple(captions[chunk][row] for chunk, row in drawn)
+        )
+
     def forwards(self, costs: Costs) -> int:
         latents, level = origin(self.start)
-        return level * len(latents.source.indices)
+        plugin = costs.registry.make(self.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
+        a_step = plugin.forwards() if isinstance(plugin, ResamplingCorruptor) else 1
+        return level * a_step * len(latents.source.indices)
 
     def describe(self) -> str:
         return f"corrupt {self.corruptor.name} at {origin(self.start)[1]}"
@@ -179,7 +210,41 @@ class CorruptPixels(Stage):
         return f"corrupt {self.corruptor.name}"
 
 
-AnyCorrupt = Corrupt | CorruptPixels | Unchanged
+@dataclass(frozen=True)
+class Choose(Stage):
+    """One chunk of a composite corruptor: of each image, what the chosen part made of it.
+
+    parts: of the same chunk and region, or their references. latents: of the chunk, whose images are chosen for.
+    """
+
+    parts: tuple[Corrupt | CorruptPixels | Unchanged | RoundTrip | Choose, ...]
+    latents: Latents
+    corruptor: Spec
+    identity: str
+    seed: int
+
+    @property
+    def region(self) -> Region:
+        """Where its parts corrupt; references have no region."""
+        first = self.parts[0]
+        assert not isinstance(first, RoundTrip)
+        return first.region
+
+    def run(self, env: Env) -> Output:
+        from benchkit.diffusion.checks import chosen
+        from benchkit.diffusion.noise import ImageNoise
+
+        ids = env.meta(self.latents)["ids"]
+        plugin = env.registry.make(self.corruptor, CompositeCorruptor)  # type: ignore[type-abstract]
+        rows = list(enumerate(chosen(plugin, ImageNoise(self.seed, ids), len(ids))))
+        made = [env.arrays(part) for part in self.parts]
+        return packed({name: np.stack([made[part][name][row] for row, part in rows]) for name in made[0]})
+
+    def describe(self) -> str:
+        return f"choose {self.corruptor.name}"
+
+
+AnyCorrupt = Corrupt | CorruptPixels | Unchanged | Choose
 
 
 def origin(start: Invert | Latents) -> tuple[Latents, int]:

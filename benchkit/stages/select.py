@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchkit.api import BenchkitError, RegionSelector, SelectionContext
-from benchkit.specs import Spec
+from benchkit.specs import CHUNK, Spec
 from benchkit.stages.base import Env, Output, Stage, packed
 from benchkit.stages.images import Images, to_tensor, to_uint8
 
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Select(Stage):
     """Masks for all images of a set. `train`: the detector that the selector required; its threshold, unless given,
-    makes the mean selected area of this set equal the labelled prevalence."""
+    makes the mean selected area of this set equal the labelled prevalence. parts: what a composite selector's parts
+    selected of the same images."""
 
     images: tuple[Images, ...]
     selector: Spec
     identity: str
     train: Train | None
     seed: int
+    parts: tuple[Select, ...] = ()
 
     def run(self, env: Env) -> Output:
         import torch
@@ -66,12 +68,14 @@ class Select(Stage):
 
         stage = self.images[index]
         images = to_tensor(env.arrays(stage)["images"])
+        rows = slice(index * CHUNK, index * CHUNK + len(images))
         at = SelectionContext(
             images=images,
             samples=stage.source.read(env),
             rng=ImageNoise(self.seed, env.meta(stage)["ids"]),
             score=score,
             threshold=threshold,
+            parts=tuple(torch.from_numpy(part.masks(env)[rows]) for part in self.parts),
         )
         masks = plugin.select(at)
         expected = (len(images), *images.shape[2:])

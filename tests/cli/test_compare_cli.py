@@ -235,11 +235,15 @@ def test_nothing_said_changes_nothing() -> None:
     assert compare.chosen(preset, {"seeds": None}, {"corruptors": None}) is preset
 
 
-def test_sweeps() -> None:
-    assert compare.expanded(["a", "b:x=1|2,y=3", "a"]) == ["a", "b:x=1,y=3", "b:x=2,y=3"]
-    assert compare.expanded(["c:x=1|2,y=u|v"]) == ["c:x=1,y=u", "c:x=1,y=v", "c:x=2,y=u", "c:x=2,y=v"]
-    with pytest.raises(BenchkitError, match="sweeps over nothing; write x=VALUE"):
-        compare.expanded(["c:x=1|"])
+def test_sweeps_on_the_command_line_are_those_of_a_file() -> None:
+    swept = ["none", "blur:sigma=0.1|0.2,steps=3", "none"]
+    lists = {"selectors": ["random-boxes:boxes=1|2"], "corruptors": swept, "detectors": ["a:x=1|2"]}
+    changed = compare.chosen(grid_of(), {"inverter": "renoise:iterations=1|4"}, lists)
+    assert changed.corruptors == ("none", "blur:sigma=0.1,steps=3", "blur:sigma=0.2,steps=3")
+    assert changed == grid_of(**lists, inverter="renoise:iterations=1|4")
+    assert [str(spec) for spec in changed.inverters] == ["renoise:iterations=1", "renoise:iterations=4"]
+    with pytest.raises(BenchkitError, match=r"empty alternative; write sigma=VALUE\|VALUE"):
+        compare.chosen(grid_of(), {}, {"corruptors": ["blur:sigma=1|"]})
 
 
 @pytest.mark.parametrize("text", ["", "1,", "-1", "a", "1.5", "٣"])

@@ -83,7 +83,9 @@ class Maker:
         names = list(dict.fromkeys(name for line in self.lines for name in line))
         rows = pd.DataFrame(self.lines, columns=names)
         environment = {"python": "3.11.9", "packages": {"numpy": "2.0"}, "git": None, "cores": 2}
-        environment["plugins"] = {"corruptor blur": {"origin": "builtin", "version": "0.1.0", "source": "ab" * 32}}
+        environment["plugins"] = {
+            "corruptor blur": {"origin": "package artifact-benchkit", "version": "0.1.0", "source": "ab" * 32}
+        }
         return RunData("20250101-000000-abcdef", self.grid, environment, rows, self.records, self.gallery)
 
 

@@ -227,3 +227,21 @@ def test_reports_load_neither_torch_nor_the_registry_nor_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_rows_name_the_plugins_that_do_not_ship(make_standard) -> None:
+    run = make_standard().run()
+    assert Board.of(run, replicates=20).frame["plugins"].isna().all()
+    foreign = {"corruptor gaussian": {"origin": "mine.py", "version": None, "source": "cd" * 32}}
+    foreign |= {"inverter odd": {"origin": "package benchkit-odd", "version": "0.3", "source": "ef" * 32}}
+    run.environment["plugins"].update(foreign)  # type: ignore[attr-defined]
+    board = Board.of(run, replicates=20)
+    lines = board.frame.set_index("training_set")["plugins"]
+    inverter = f"inverter odd: package benchkit-odd 0.3, sha256 {'ef' * 32}"
+    assert lines["gaussian:steps=10"] == f"corruptor gaussian: mine.py, sha256 {'cd' * 32}; {inverter}"
+    assert lines["blur:steps=20"] == inverter
+    assert lines["human"] is None
+    assert "gaussian: mine.py, sha256 cdcdcdcdcdcd; inverter odd" in board.notes[-1]
+    again = Board.from_json(board.as_json(), "it")
+    assert again.frame["plugins"].tolist() == board.frame["plugins"].tolist()
+    assert again.notes == board.notes

@@ -53,13 +53,15 @@ def _sample(split: str, index: int) -> Sample:
     from benchkit.datasets.portraits.caption import caption
     from benchkit.datasets.portraits.draw import render
     from benchkit.datasets.portraits.marks import MARKED_SPLITS, read_marked
+    from benchkit.datasets.portraits.records import PARTS
     from benchkit.datasets.portraits.splits import scene_at
 
     scene = scene_at(split, index)
     name = f"{split}-{index:05d}"
     if split not in MARKED_SPLITS:
         rendering = render(scene)
-        return Sample(name, rendering.image, None, caption(scene), attributes={"parts": rendering.parts})
+        parts = {"parts": rendering.parts, "part_names": PARTS}
+        return Sample(name, rendering.image, None, caption(scene), attributes=parts)
     found = read_marked(split, index)
     kinds: dict[str, np.ndarray] = {}
     for mark in found.artifacts:

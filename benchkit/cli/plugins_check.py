@@ -1,0 +1,50 @@
+"""`benchkit plugins check`: a plugin put through the conformance kit."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchkit.cli.common import AsJson, Device, PluginFiles, PluginFolders, load_registry, print_json
+
+SOME_CHECKS_FAILED = 3
+
+
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="NAME[:k=v,…]|FILE|FOLDER|PACKAGE", help="A plugin, a .py file, or a package of them."),
+    ],
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Pictures of what failed; default a new folder among temporary files."),
+    ] = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+) -> None:
+    """Check that a plugin keeps its contract: what is demanded, what came, and pictures where they help.
+
+    Exit code 0: every check passed; 3: some failed; 2: there is no such plugin, file or package.
+    """
+    from benchkit.functional import resolve_device
+    from benchkit.testing import reports_on
+
+    # Not made before there is a picture to put into it.
+    folder = pictures or Path(tempfile.gettempdir()) / f"benchkit-check-{os.getpid()}"
+    with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
+        registry = load_registry(plugin, plugin_folder)
+        reports = reports_on(target, registry, folder, resolve_device(device))
+    if as_json:
+        print_json({"ok": all(report.ok for report in reports), "plugins": [report.as_json() for report in reports]})
+    else:
+        print("\n\n".join(report.text() for report in reports))
+    if not all(report.ok for report in reports):
+        raise typer.Exit(SOME_CHECKS_FAILED)

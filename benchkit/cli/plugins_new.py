@@ -1,0 +1,59 @@
+"""`benchkit plugins new`: a plugin's first file, or a package around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchkit.cli.common import PluginFiles, PluginFolders, load_registry
+from benchkit.errors import BenchkitError
+
+
+def new(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="corruptor, selector, detector, inverter or dataset.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by '-', such as my-method.")],
+    space: Annotated[
+        str | None, typer.Option(metavar="latent|pixel", help="What a corruptor works on; default latent.")
+    ] = None,
+    package: Annotated[
+        bool, typer.Option("--package", help="An installable package: entry point, tests and README.")
+    ] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.")] = Path(),
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+) -> None:
+    """Write a plugin that runs as it is, with a comment at the one line to change. Nothing is overwritten."""
+    from benchkit.scaffold import SPACES, new_plugin, write_plugin
+
+    if space is not None and kind != "corruptor":
+        raise BenchkitError(f"--space is for corruptors: leave it out for a {kind}")
+    if space not in (None, *SPACES):
+        raise BenchkitError(f"--space '{space}': choose {' or '.join(SPACES)}")
+    if out.exists() and not out.is_dir():
+        raise BenchkitError(f"--out '{out}' is a file: name a folder")
+    files = new_plugin(
+        kind,
+        name,
+        load_registry(plugin, plugin_folder),
+        space="pixel" if space == "pixel" else "latent",
+        package=package,
+    )
+    written = write_plugin(files, out)
+    for path in written:
+        print(path)
+    for line in _next(kind, name, written[0].parent if package else written[0], package):
+        print(line)
+
+
+def _next(kind: str, name: str, place: Path, package: bool) -> list[str]:
+    """What one does with it now."""
+    lines = ["", f"check it:   benchkit plugins check {place}"]
+    if package:
+        return [*lines, f"install it: pip install --editable {place}"]
+    if kind in ("corruptor", "selector"):
+        lines.append(f"look at it: benchkit plugins preview {place} --out {name}.png")
+    if kind != "inverter":
+        lines.append(f"compare it: benchkit compare quick --plugin {place} --{kind} {name} --out runs/{name}")
+    return lines

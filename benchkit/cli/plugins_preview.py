@@ -1,0 +1,111 @@
+"""`benchkit plugins preview`: a contact sheet of what a plugin does, in under a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchkit.cli.common import Checkpoint, Device, PluginFiles, PluginFolders, load_registry, tell
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from benchkit.preview import Column
+    from benchkit.registry import Entry, Registry
+    from benchkit.specs import Spec
+
+_GAP, _HEADING = 4, 14
+
+
+def preview(
+    target: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A corruptor or selector, or a .py file of one.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=A|B|C", help="Values of a parameter, a column each; may be repeated."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="0,1", help="Seeds of the noise, a column each.")] = "0",
+    images: Annotated[int, typer.Option(metavar="N", help="Images, a row each.")] = 4,
+    mask: Annotated[
+        str,
+        typer.Option(metavar="box|SELECTOR", help="Where: a box in the middle, or a selector that needs no training."),
+    ] = "box",
+    out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The sheet; default preview-NAME.png.")] = None,
+    dataset: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="Whose images.")] = "portraits",
+    inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
+    model: Checkpoint = "portraits",
+    device: Device = "auto",
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help="Where several kinds have that name.")] = None,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+) -> None:
+    """Show what a plugin does on a few images: one sheet, labelled, images against parameter values and seeds."""
+    from benchkit import functional
+    from benchkit.cli.compare import parsed_seeds
+    from benchkit.cli.pictures import check_target, save_image
+    from benchkit.preview import Wanted, columns
+
+    entry, registry = _found(target, kind, plugin, plugin_folder)
+    to = out or Path(f"preview-{entry.name}.png")
+    check_target(to, "--out")
+    numbers = tuple(parsed_seeds(seeds))
+    specs = _specs(entry, set_ or ())
+    resolved = functional.resolve_device(device)
+    wanted = Wanted(specs, numbers, images, mask, dataset, inverter, model, resolved)
+    save_image(to, sheet(columns(registry, wanted, tell)), "--out")
+    print(f"{to}: {images} images, {len(specs)} values, {len(numbers)} seeds")
+
+
+def _found(
+    target: str, kind: str | None, files: Sequence[Path] | None, folders: Sequence[Path] | None
+) -> tuple[Entry, Registry]:
+    """The plugin a target names, and the registry that knows it; a broken file is said in one line."""
+    from benchkit.cli.plugins import found
+
+    path = Path(target)
+    if path.suffix != ".py":
+        registry = load_registry(files, folders)
+        return found(registry, target, kind), registry
+    if not path.is_file():
+        raise BenchkitError(f"there is no plugin file '{target}'")
+    registry = load_registry([*(files or ()), path], folders)
+    entries = [e for e in registry.entries(kind) if e.origin == str(path)]
+    if len(entries) == 1:
+        return entries[0], registry
+    broken = next((b for b in registry.broken if b.origin == str(path)), None)
+    if broken is not None and not entries:
+        raise BenchkitError(f"'{target}' cannot be used: {broken.reason} (see 'benchkit plugins check {target}')")
+    names = ", ".join(e.name for e in entries) or "none"
+    raise BenchkitError(f"'{target}' has {len(entries)} plugins ({names}): name one, with --plugin {target}")
+
+
+def _specs(entry: Entry, given: Sequence[str]) -> tuple[Spec, ...]:
+    from benchkit.specs import Spec
+
+    for text in given:
+        if "=" not in text:
+            raise BenchkitError(f"--set '{text}': write KEY=VALUE or KEY=VALUE|VALUE")
+    return Spec.parse_all(entry.kind, f"{entry.name}:{','.join(given)}" if given else entry.name)
+
+
+def sheet(columns: Sequence[Column]) -> Image:
+    """The columns side by side, under their headings."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    times = max(1, 128 // columns[0].images[0].shape[1])
+    height, width = (times * side for side in columns[0].images[0].shape[:2])
+    top = _HEADING * max(column.heading.count("\n") + 1 for column in columns) + _GAP
+    rows = len(columns[0].images)
+    whole = Image.new("RGB", (len(columns) * (width + _GAP) + _GAP, top + rows * (height + _GAP)), "white")
+    draw, font = ImageDraw.Draw(whole), ImageFont.load_default(11)
+    for i, column in enumerate(columns):
+        left = _GAP + i * (width + _GAP)
+        for n, line in enumerate(column.heading.split("\n")):
+            draw.text((left, _GAP // 2 + n * _HEADING), line, fill="black", font=font)
+        for row, pixels in enumerate(column.images):
+            picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
+            whole.paste(picture, (left, top + row * (height + _GAP)))
+    return whole

@@ -1,0 +1,101 @@
+"""New plugins from templates: a file that runs and passes its checks as it is, with one line to change."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.registry import KINDS, Registry, is_name
+
+Space = Literal["latent", "pixel"]
+SPACES: tuple[Space, ...] = ("latent", "pixel")
+#: How the base class of a kind is called where only the kind decides it.
+BASES = {"selector": "RegionSelector", "detector": "Detector", "inverter": "Inverter", "dataset": "Dataset"}
+
+
+def new_plugin(
+    kind: str, name: str, registry: Registry, *, space: Space = "latent", package: bool = False
+) -> dict[str, str]:
+    """The files of a new plugin, relative path -> text: one module, or a package around it.
+
+    name: kebab-case. space: of a corruptor. registry: whose names are taken. Raises BenchkitError for an unknown
+    kind, for a name of another form and for one that is taken.
+    """
+    _check(kind, name, registry)
+    facts = facts_of(kind, name, space)
+    module = f"{facts['module']}.py"
+    template = f"corruptor-{space}" if kind == "corruptor" else kind
+    files = {module: rendered(f"{template}.py.jinja", facts)}
+    if not package:
+        return files
+    folder = facts["distribution"]
+    around = {"pyproject.toml": "pyproject.toml.jinja", "README.md": "README.md.jinja"}
+    around[f"tests/test_{facts['module']}.py"] = "test_plugin.py.jinja"
+    return {
+        f"{folder}/{facts['package']}.py": files[module],
+        **{f"{folder}/{path}": rendered(source, facts) for path, source in around.items()},
+    }
+
+
+def write_plugin(files: Mapping[str, str], out: Path) -> list[Path]:
+    """Write the files below `out`, all or none; raises BenchkitError where one is there already."""
+    targets = {out / path: text for path, text in files.items()}
+    for target in targets:
+        if target.exists() or target.is_symlink():
+            raise BenchkitError(f"'{target}' is there already: choose another name, or another folder with --out")
+    for target, text in targets.items():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise BenchkitError(f"cannot write '{target}': {error.strerror or error}; choose another --out") from None
+    return list(targets)
+
+
+def _check(kind: str, name: str, registry: Registry) -> None:
+    if kind not in KINDS:
+        raise UnknownNameError("kind of plugin", kind, KINDS)
+    if not is_name(name) or not name[0].isalpha():
+        raise BenchkitError(
+            f"'{name}' is no name for a plugin: write lower-case words joined by '-', such as my-method"
+        )
+    if keyword.iskeyword(name):
+        raise BenchkitError(f"'{name}' is a word of Python's own: add another one, such as {name}-{kind}")
+    taken = {entry.name: entry.origin for entry in registry.entries(kind)}
+    if name in taken:
+        raise BenchkitError(f"a {kind} named '{name}' exists already ({taken[name]}): choose another name")
+
+
+def facts_of(kind: str, name: str, space: Space) -> dict[str, str]:
+    """What the templates are filled with."""
+    words = name.split("-")
+    base = {"latent": "LatentCorruptor", "pixel": "PixelCorruptor"}[space] if kind == "corruptor" else BASES[kind]
+    return {
+        "kind": kind,
+        "name": name,
+        "words": " ".join(words),
+        "cls": "".join(word.capitalize() for word in words),
+        "module": "_".join(words),
+        "base": base,
+        "distribution": f"benchkit-{name}",
+        "package": f"benchkit_{'_'.join(words)}",
+    }
+
+
+def rendered(template: str, facts: Mapping[str, str]) -> str:
+    """One template with the facts put in."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # What comes out is Python and TOML: nothing of it is escaped.
+    environment = Environment(
+        loader=PackageLoader("benchkit.scaffold"),
+        undefined=StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+    )
+    return environment.get_template(template).render(facts)

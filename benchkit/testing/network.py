@@ -1,0 +1,53 @@
+"""A denoiser in closed form, for corruptors that act while resampling: it minds its captions and attends to itself."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from benchkit.api import LatentCorruptor
+from benchkit.diffusion.resample import corrupt_and_resample, resample
+from benchkit.testing.worlds import CountedNoise, Scene, schedule
+
+if TYPE_CHECKING:
+    from benchkit.api import Attend
+
+
+def embed(captions: Sequence[str | None]) -> Tensor:
+    """Conditions (N, 1, 1), a number for each caption."""
+    digests = [hashlib.sha256((caption or "").encode()).digest() for caption in captions]
+    return torch.tensor([int.from_bytes(d[:4], "big") / 2**31 - 1 for d in digests]).view(-1, 1, 1)
+
+
+def predict(z: Tensor, t: int, condition: Tensor, attend: Attend | None = None, mask: Tensor | None = None) -> Tensor:
+    """eps of (N, C, h, w): a share of z, a little of what it attends to, and of its caption."""
+    tokens = z.flatten(2).transpose(1, 2)[:, None]
+    attended = torch.softmax(tokens @ tokens.transpose(-1, -2) / math.sqrt(z.shape[1]), -1) @ tokens
+    if attend is not None and mask is not None:
+        perturbed = attend(tokens, tokens, tokens, (z.shape[2], z.shape[3]))
+        attended = torch.where(mask.flatten(2).transpose(1, 2)[:, None], perturbed, attended)
+    context = attended[:, 0].transpose(1, 2).view_as(z)
+    return 0.6 * z + 0.2 * context + 0.2 * condition.to(z).view(-1, 1, 1, 1)
+
+
+def level_of(corruptor: LatentCorruptor) -> int:
+    """The level that made-up latents stand at for it: its own, or the schedule's last."""
+    return min(corruptor.steps, schedule().steps)
+
+
+def corrupted(corruptor: LatentCorruptor, scene: Scene, noise: CountedNoise | None = None) -> Tensor:
+    """z_0 after the corruptor's own way back, by core's loop."""
+    at = scene.context(noise)
+    (result,) = corrupt_and_resample(predict, schedule(), [corruptor], at, embed(at.captions), embed=embed)
+    return result
+
+
+def returned(corruptor: LatentCorruptor, scene: Scene) -> Tensor:
+    """z_0 after the plain way back: what a corruptor that changes nothing gives."""
+    condition = embed(scene.captions)
+    return resample(lambda z, t: predict(z, t, condition), schedule(), scene.start.clone(), level_of(corruptor))

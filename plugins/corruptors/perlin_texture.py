@@ -1,0 +1,90 @@
+"""A foreign texture in the region, where Perlin noise is high.
+
+Zavrtanik, Kristan and Skocaj, "DRAEM: A discriminatively trained reconstruction embedding for surface anomaly
+detection" (ICCV 2021, Sec. 3.3): binarised Perlin noise is where a texture is laid over the image with opacity beta,
+I_a = (1 - M) I + (1 - beta) M I + beta M A, beta uniform in [0.1, 1]. There a fixed threshold makes the label; here the
+label is the region, so the threshold is the one that covers a given share of it. Their textures are photographs (DTD),
+which do not ship with a suite: A is a cloud of three Perlin fields, one a colour. The noise is not turned.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchkit.api import PixelContext, PixelCorruptor, hookimpl, param
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: The lattice has 2^0 ... 2^5 cells along a side, as in the paper.
+OCTAVES = 6
+
+
+def perlin(angles: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Perlin noise in [-1, 1], (H, W), at rows y (H,) and columns x (W,) in units of lattice cells.
+
+    angles: directions of the gradients at the lattice's nodes, (rows, columns) in radians. It is 0 at every node.
+    """
+    import torch  # here and below, so that listing plugins loads no torch
+
+    top, left = y.floor().long(), x.floor().long()
+    down, right = (y - top).view(-1, 1), (x - left).view(1, -1)
+
+    def corner(below: int, beside: int) -> Tensor:
+        angle = angles[(top + below).view(-1, 1), (left + beside).view(1, -1)]
+        return angle.cos() * (right - beside) + angle.sin() * (down - below)
+
+    fade_y, fade_x = (f * f * f * (f * (6 * f - 15) + 10) for f in (down, right))
+    above = torch.lerp(corner(0, 0), corner(0, 1), fade_x)
+    below = torch.lerp(corner(1, 0), corner(1, 1), fade_x)
+    # A sum of such products stays within sqrt(1/2).
+    return math.sqrt(2) * torch.lerp(above, below, fade_y)
+
+
+def field(angles: Tensor, octaves: Tensor, height: int, width: int) -> Tensor:
+    """Noise over an image, (H, W): 2^k cells along each side, k from two draws in [0, 1)."""
+    import torch
+
+    rows, columns = (2 ** int(draw * OCTAVES) for draw in octaves)
+    return perlin(angles, (torch.arange(height) + 0.5) * rows / height, (torch.arange(width) + 0.5) * columns / width)
+
+
+def covered(noise: Tensor, mask: Tensor, share: float) -> Tensor:
+    """The ceil(share * n) of the n pixels in the mask (H, W) where the noise is highest (more where it ties)."""
+    values = noise[mask]
+    if not len(values):
+        return mask
+    highest = values.sort(descending=True).values
+    return mask & (noise >= highest[math.ceil(share * len(values)) - 1])
+
+
+@dataclass(frozen=True)
+class PerlinTexture(PixelCorruptor):
+    """I_a = (1 - beta M) I + beta M A, with M the share of the region where Perlin noise is highest."""
+
+    name = "perlin-texture"
+    coverage: float = param(0.5, gt=0, le=1, doc="share of the region that the texture covers")
+    opacity: float = param(0.1, ge=0, le=1, doc="smallest beta; it is uniform from there to 1")
+
+    def corrupt(self, at: PixelContext) -> Tensor:
+        import torch
+
+        height, width = at.images.shape[-2:]
+        nodes = 2 ** (OCTAVES - 1) + 1
+        angles = 2 * math.pi * at.rng.uniform((4, nodes, nodes), stream="perlin-texture angles")
+        draws = at.rng.uniform((9,), stream="perlin-texture")
+        results = []
+        for image, mask, turns, own in zip(at.images, at.mask[:, 0], angles, draws, strict=True):
+            noise, *colours = (field(turns[i], own[2 * i : 2 * i + 2], height, width) for i in range(4))
+            texture = torch.stack(colours).to(image) / 2 + 0.5
+            beta = self.opacity + (1 - self.opacity) * float(own[8])
+            laid = covered(noise, mask, self.coverage)
+            results.append(torch.where(laid, (1 - beta) * image + beta * texture, image))
+        return torch.stack(results)
+
+
+@hookimpl
+def benchkit_corruptors() -> list[type[PixelCorruptor]]:
+    return [PerlinTexture]

@@ -1,0 +1,100 @@
+"""What the documents show works: their plugins pass the checks, their commands parse, the API page is up to date."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+from benchkit.cli.main import app
+from benchkit.registry import Registry
+from benchkit.testing import reports_on
+
+ROOT = Path(__file__).parents[2]
+GUIDES = sorted((ROOT / "docs").glob("write-*.md"))
+REGISTRY = Registry.load()
+FENCE = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(path: Path, language: str) -> list[tuple[str, str]]:
+    """The file name and text of every block of a language."""
+    return [(name, text) for found, name, text in FENCE.findall(path.read_text()) if found == language]
+
+
+def commands(path: Path) -> Iterator[str]:
+    """Every command line of benchkit's that a document shows, in blocks, indented or in the text."""
+    text = path.read_text()
+    for _, block in blocks(path, "sh"):
+        yield from (line for line in block.splitlines() if line.startswith("benchkit "))
+    yield from re.findall(r"^    (benchkit .*)$", text, re.MULTILINE)
+    yield from re.findall(r"`(benchkit plugins new [^`]+)`", text)
+
+
+def parsed(command: str) -> None:
+    """Parse a command line as the program does, without running it; raises what the program would say."""
+    words = shlex.split(command, comments=True)[1:]
+    found, context = typer.main.get_command(app), None
+    while hasattr(found, "commands"):
+        context = found.context_class(found, info_name="benchkit", parent=context)
+        _, found, words = found.resolve_command(context, words)
+    found.make_context("benchkit", words, parent=context)
+
+
+def test_every_kind_has_its_guide() -> None:
+    assert len(GUIDES) == 5
+    assert all(blocks(path, "python") and blocks(path, "sh") for path in GUIDES)
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda p: p.stem)
+def test_the_plugins_of_a_guide_conform(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for split in ("pool", "clean"):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        for i in range(3):
+            pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / split / f"{i}.png")
+            Image.fromarray(pixels[..., 0]).save(tmp_path / "images" / split / f"{i}.mask.png")
+    for name, text in blocks(path, "python"):
+        Path(name).write_text(text)
+        for report in reports_on(name, REGISTRY):
+            assert report.ok, report.text()
+        assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_corruptor_of_the_guide_is_short() -> None:
+    ((_, text),) = blocks(ROOT / "docs" / "write-a-corruptor.md", "python")
+    assert len([line for line in text.splitlines() if line.strip()]) < 40
+
+
+def test_the_corruptor_of_the_readme_conforms(tmp_path: Path) -> None:
+    ((_, text),) = blocks(ROOT / "README.md", "python")
+    (tmp_path / "faint.py").write_text(text)
+    (report,) = reports_on(str(tmp_path / "faint.py"), REGISTRY)
+    assert report.ok, report.text()
+
+
+@pytest.mark.parametrize("path", [*GUIDES, ROOT / "README.md"], ids=lambda p: p.stem)
+def test_the_commands_of_a_document_parse(path: Path) -> None:
+    shown = [c for c in commands(path) if not re.search(r"[\[…]|\w\|show", c)]
+    assert shown
+    for command in shown:
+        parsed(command)
+
+
+def test_a_wrong_command_does_not_parse() -> None:
+    for command in ("benchkit plugins chekc x.py", "benchkit compare --no-such-option", "benchkit plugins new"):
+        with pytest.raises(Exception, match=r"No such|Missing"):
+            parsed(command)
+
+
+def test_the_api_page_is_up_to_date() -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs" / "api.py", "--check"], check=False)
+    assert done.returncode == 0, "run: python docs/api.py"
