@@ -27,6 +27,7 @@ bench: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/sheets.py
 	$(BIN)/python docs/methods.py
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python docs/gallery.py
 	$(BIN)/python docs/api.py
 
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -98,3 +99,15 @@ def test_a_wrong_command_does_not_parse() -> None:
 def test_the_api_page_is_up_to_date() -> None:
     done = subprocess.run([sys.executable, ROOT / "docs" / "api.py", "--check"], check=False)
     assert done.returncode == 0, "run: python docs/api.py"
+
+
+def test_the_gallery_shows_every_corruptor_and_selector() -> None:
+    text = (ROOT / "docs" / "gallery.md").read_text()
+    for kind in ("corruptor", "selector"):
+        for entry in REGISTRY.entries(kind):
+            assert f"### {entry.name}\n" in text, "run: python docs/gallery.py"
+            assert inspect.cleandoc(entry.cls.__doc__ or "") in text, "run: python docs/gallery.py"
+    pictures = re.findall(r"\((images/preview-[^)]+)\)", text)
+    assert pictures
+    for picture in pictures:
+        assert (ROOT / "docs" / picture).is_file(), f"run: python docs/gallery.py ({picture})"
