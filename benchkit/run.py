@@ -149,7 +149,7 @@ def execute(
     env = Env(registry, places.artifacts(), device, progress)
     results = places.result_store()
     if places.out is not None:
-        _check_writable(places.out)
+        check_writable(places.out)
     environment = describe_environment(registry, _used(plan, registry), device)
     run = _run_id(results, config, environment, places)
     states = results.upsert_cells(run, [_info(p) for p in plan.cells])
@@ -174,7 +174,8 @@ def execute(
     return Outcome(run, board, counts, time.monotonic() - began, failures)
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
+    """Make the folder; raises BenchkitError where nothing can be written there."""
     probe = out / ".benchkit-writable"
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ FLOORS = {
     "grid": 3,
     "plan": 4,
     "variants": 4,
+    "space": 4,
     "environment": 4,
     "functional": 4,
     "testing": 4,
