@@ -11,13 +11,11 @@ from benchkit.executors.inline import Done, Executor
 from benchkit.grid import Grid, described
 from benchkit.plan import Levels, Plan, PlannedCell, Planner
 from benchkit.registry import Registry
-from benchkit.report.ablation import AblationBoard, Point, write_ablation
+from benchkit.report.ablation import CROSSED, AblationBoard, Point, write_ablation
 from benchkit.run import Outcome, Places, execute, model_of, run_data
 from benchkit.specs import Mix, Spec, Trivial
 from benchkit.stages.base import Model
 from benchkit.variants import Axis, Variant, base_value, expand
-
-CROSSED = "crossed"
 
 
 @dataclass(frozen=True)

@@ -168,8 +168,7 @@ def execute(
         _record(planned, run, env, results, ended, environment if states[planned.key] != "done" else None)
     counts = {state: sum(d.state == state for d in ended.values()) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] else "done")
-    changed = bool(counts["run"] or counts["failed"])
-    board = _reported(run, config, plan, env, results, places, changed)
+    board = _reported(run, config, plan, env, results, places, bool(counts["run"] or counts["failed"]))
     failures = tuple(d.reason or "" for d in ended.values() if d.state == "failed")
     return Outcome(run, board, counts, time.monotonic() - began, failures)
 

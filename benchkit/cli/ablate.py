@@ -66,32 +66,59 @@ def ablate(
 
     All variants are one plan: what several need is computed once. Exit code 3: some cells failed.
     """
-    from benchkit.ablate import make_ablation, run_ablation
-    from benchkit.functional import resolve_device
-    from benchkit.grid import load_grid
-    from benchkit.run import Places
-    from benchkit.variants import Axis
-
     options.check_time_limit(time_limit)
-    axes = [Axis.parse(text) for text in vary or ()]
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
-    grid = chosen(load_grid(preset), single, lists)
-    places = Places(out=out, cache=cache_root(cache))
+    places = _places(out, cache)
     with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
         registry = load_registry(plugin, plugin_folder, strict)
-        ablation = make_ablation(grid, axes, registry, crossed)
-        if dry_run:
-            seen = _previewed(ablation, registry, places)
-        else:
-            work = partial(run_ablation, ablation, registry, places, device=resolve_device(device))
-            ended = watched(work, places, time_limit)
-    if dry_run:
-        title = grid.replaced(title=str(ablation.config["title"]))
-        print_json(preview_json(title, seen)) if as_json else print_preview(title, ablation.plan, seen)
+        ablation = _planned(preset, vary or [], single, lists, registry, crossed)
+        ended = None if dry_run else _ran(ablation, registry, places, device, time_limit)
+    if ended is None:
+        _print_preview(ablation, registry, places, as_json)
         return
     print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
     exit_with_failures(ended.outcome)
+
+
+def _places(out: Path | None, cache: Path | None) -> Places:
+    from benchkit.run import Places
+
+    return Places(out=out, cache=cache_root(cache))
+
+
+def _planned(
+    preset: str,
+    vary: list[str],
+    single: dict[str, str | None],
+    lists: dict[str, list[str] | None],
+    registry: Registry,
+    crossed: bool,
+) -> Ablation:
+    """The base that the command line means with its variants."""
+    from benchkit.ablate import make_ablation
+    from benchkit.grid import load_grid
+    from benchkit.variants import Axis
+
+    axes = [Axis.parse(text) for text in vary]
+    return make_ablation(chosen(load_grid(preset), single, lists), axes, registry, crossed)
+
+
+def _ran(
+    ablation: Ablation, registry: Registry, places: Places, device: str, time_limit: float | None
+) -> AblationOutcome:
+    from benchkit.ablate import run_ablation
+    from benchkit.functional import resolve_device
+
+    work = partial(run_ablation, ablation, registry, places, device=resolve_device(device))
+    return watched(work, places, time_limit)
+
+
+def _print_preview(ablation: Ablation, registry: Registry, places: Places, machine_readable: bool) -> None:
+    with redirect_stdout(sys.stderr):
+        seen = _previewed(ablation, registry, places)
+    titled = ablation.base.replaced(title=str(ablation.config["title"]))
+    print_json(preview_json(titled, seen)) if machine_readable else print_preview(titled, ablation.plan, seen)
 
 
 def _previewed(ablation: Ablation, registry: Registry, places: Places) -> Preview:

@@ -79,28 +79,38 @@ def tune(
 
     The same command again resumes: finished trials are not repeated. Exit code 3: some trials failed.
     """
-    from benchkit.functional import resolve_device
-    from benchkit.grid import load_grid
-    from benchkit.run import Places
-    from benchkit.tune import Tuner
-
     options.check_time_limit(time_limit)
-    if trials < 1 or not 0 <= sampler_seed < 2**31:
-        wrong = f"--trials {trials}: give 1 or more" if trials < 1 else f"--sampler-seed {sampler_seed}: give 0 or more"
-        raise BenchkitError(wrong)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
-    base = chosen(load_grid(preset), single, {"selectors": selector, "detectors": detector})
-    places = Places(out=out, cache=cache_root(cache))
+    base = _base(preset, single, {"selectors": selector, "detectors": detector})
+    tuner, places = _tuner(trials, sampler_seed, out), _places(out, cache)
     with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
         registry = load_registry(plugin, plugin_folder, strict)
         spaces = _spaces([first, *(corruptor or ())], space or [], base, registry)
-        if dry_run:
-            found = []
-        else:
-            tuner = Tuner(trials, sampler_seed, out)
-            found = _searched(spaces, base, registry, places, tuner, resolve_device(device), time_limit)
-    _print(found, spaces, base, trials, sampler_seed, as_json)
+        found = [] if dry_run else _searched(spaces, base, registry, places, tuner, device, time_limit)
+    _print(found, spaces, base, tuner, as_json)
     _exit_with_failures(found)
+
+
+def _base(preset: str, single: dict[str, str | None], lists: dict[str, list[str] | None]) -> Grid:
+    from benchkit.grid import load_grid
+
+    return chosen(load_grid(preset), single, lists)
+
+
+def _places(out: Path | None, cache: Path | None) -> Places:
+    from benchkit.run import Places
+
+    return Places(out=out, cache=cache_root(cache))
+
+
+def _tuner(trials: int, seed: int, out: Path | None) -> Tuner:
+    from benchkit.tune import Tuner
+
+    if trials < 1:
+        raise BenchkitError(f"--trials {trials}: give 1 or more")
+    if not 0 <= seed < 2**31:
+        raise BenchkitError(f"--sampler-seed {seed}: give 0 or more")
+    return Tuner(trials, seed, out)
 
 
 def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) -> dict[Spec, Space]:
@@ -133,10 +143,12 @@ def _searched(
 ) -> list[Search]:
     """Every corruptor's search, its trials kept in --out as far as it came."""
     from benchkit.executors.inline import Inline
+    from benchkit.functional import resolve_device
     from benchkit.run import check_writable
     from benchkit.stages.base import Env
     from benchkit.tune import Scorer, as_json, budget, search_config, write_trials
 
+    chosen_device = resolve_device(device)
     store = places.artifacts()
     if places.out is not None:
         check_writable(places.out)
@@ -144,7 +156,7 @@ def _searched(
     with progress.shown() as screen:
         tuner.told = screen.note
         screen.start(tuner.trials * len(spaces))
-        scorer = Scorer(base, registry, Env(registry, store, device, screen.note), lambda: Inline(time_limit))
+        scorer = Scorer(base, registry, Env(registry, store, chosen_device, screen.note), lambda: Inline(time_limit))
         for spec, space in spaces.items():
 
             def scored(tried: Spec) -> float:
@@ -160,14 +172,12 @@ def _searched(
     return found
 
 
-def _print(
-    found: list[Search], spaces: dict[Spec, Space], base: Grid, trials: int, seed: int, machine_readable: bool
-) -> None:
+def _print(found: list[Search], spaces: dict[Spec, Space], base: Grid, tuner: Tuner, machine_readable: bool) -> None:
     from benchkit.tune import as_json, budget
 
-    spent = budget(base, trials)
+    trials, spent = tuner.trials, budget(base, tuner.trials)
     if machine_readable:
-        plain: dict[str, Any] = as_json(found, spent, base, seed)
+        plain: dict[str, Any] = as_json(found, spent, base, tuner.seed)
         searched = {str(spec): {key: str(part) for key, part in space.items()} for spec, space in spaces.items()}
         print_json(plain if found else {**plain, "spaces": searched})
         return

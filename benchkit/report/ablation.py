@@ -19,6 +19,8 @@ from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
 from benchkit.statistics import LEVEL, bootstrap, interval
 
+#: The one axis of an ablation whose axes are crossed.
+CROSSED = "crossed"
 FILES = ("ablation.parquet", "ablation.csv", "ablation.json", "ablation.svg", "ablation.png", "ablation.md")
 _DELTA = ("delta_base", "delta_base_low", "delta_base_high", "delta_base_positive")
 _FIGURES = (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high")
@@ -97,8 +99,9 @@ class AblationBoard:
             for line in missing.to_dict("records")
             if known(line["reason"])
         )
+        one = "All of a line's settings are" if (self.frame["axis"] == CROSSED).all() else "Each value is"
         return (
-            "Each value is set on the base alone, all else as in the base; rows that an axis does not change are left "
+            f"{one} set on the base, all else as in the base; rows that an axis does not change are left "
             "out of it. Artifact IoU is pooled over all test pixels at the threshold 0.5.",
             f"Differences (Δ) are paired: same test images, same seeds; brackets are {share} intervals from "
             f"{self.replicates} bootstrap draws. Nothing is corrected for many comparisons.",

@@ -68,8 +68,11 @@ def _panel(ax: Axes, lines: pd.DataFrame, styles: dict[tuple[Any, ...], tuple[st
         # Rows stand beside each other, or their bars would hide one another.
         shift = (i - (len(groups) - 1) / 2) * span * 0.012
         _row(ax, own, [places[value] + shift for value in own["value"]], styles[_key(own.iloc[0])], numeric)
-    shown = [short_label(value, _LONGEST_VALUE) for value in values]
-    ax.set_xticks([places[value] for value in values], shown, parse_math=False)
+    ax.set_xticks([places[value] for value in values], [_tick(value) for value in values], parse_math=False)
+    if len(values) > 6 and not numeric:
+        # So many texts would run into each other.
+        for label in ax.get_xticklabels():
+            label.set(rotation=30, ha="right", rotation_mode="anchor")
     ax.margins(x=0.08)
     ax.tick_params(axis="x", labelcolor=colours.ink)
     legend: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False, "fontsize": 8}
@@ -90,6 +93,14 @@ def _row(ax: Axes, own: pd.DataFrame, x: list[float], style: tuple[str, str, str
     ax.vlines(place, low, high, color=colour, linewidth=1.6, alpha=0.7)
     ax.plot(place[~base], y[~base], marker, color=colour, markersize=5, label=name)
     ax.plot(place[base], y[base], marker, color=colour, markersize=7, fillstyle="none")
+
+
+def _tick(value: str) -> str:
+    """A value under the axis; of a crossed one a line for each setting, without the kind: `steps=5`."""
+    if "=" not in value:
+        return short_label(value, _LONGEST_VALUE)
+    parts = [part.partition(".")[2] if "." in part.partition("=")[0] else part for part in value.split(", ")]
+    return "\n".join(short_label(part, _LONGEST_VALUE) for part in parts)
 
 
 def _number(text: str) -> float:
