@@ -21,6 +21,8 @@ _MARKERS = "osD^vP"
 _KEY = ["training_set", "selector", "detector"]
 _WIDTH, _HEIGHT = 7.6, 2.6
 _LONGEST_VALUE, _LONGEST_NAME = 16, 44
+#: Texts that stand level under a panel; more of them are turned upright, which takes room of its own.
+_MOST_LEVEL, _UPRIGHT = 6, 1.8
 
 
 def ablation_figure(board: AblationBoard, theme: str = "light", form: Format = "svg") -> bytes:
@@ -31,8 +33,9 @@ def ablation_figure(board: AblationBoard, theme: str = "light", form: Format = "
     axes_of = list(board.frame.groupby("axis", sort=False))
     styles = _styles(board.frame)
     with drawing(colours):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT * len(axes_of) + 0.3), layout="constrained")
-        panels = figure.subplots(len(axes_of), 1, squeeze=False)[:, 0]
+        heights = [_HEIGHT + _UPRIGHT * (lines["value"].nunique() > _MOST_LEVEL) for _, lines in axes_of]
+        figure = Figure(figsize=(_WIDTH, sum(heights) + 0.3), layout="constrained")
+        panels = figure.subplots(len(axes_of), 1, squeeze=False, height_ratios=heights)[:, 0]
         for ax, (axis, lines) in zip(panels, axes_of, strict=True):
             _panel(ax, lines, styles, colours)
             ax.set_title(short_label(str(axis)), loc="left", parse_math=False)
@@ -68,11 +71,12 @@ def _panel(ax: Axes, lines: pd.DataFrame, styles: dict[tuple[Any, ...], tuple[st
         # Rows stand beside each other, or their bars would hide one another.
         shift = (i - (len(groups) - 1) / 2) * span * 0.012
         _row(ax, own, [places[value] + shift for value in own["value"]], styles[_key(own.iloc[0])], numeric)
-    ax.set_xticks([places[value] for value in values], [_tick(value) for value in values], parse_math=False)
-    if len(values) > 6 and not numeric:
-        # So many texts would run into each other.
-        for label in ax.get_xticklabels():
-            label.set(rotation=30, ha="right", rotation_mode="anchor")
+    # So many texts side by side would run into each other.
+    upright = len(values) > _MOST_LEVEL and not numeric
+    ticks = [_tick(value, ", " if upright else "\n") for value in values]
+    ax.set_xticks([places[value] for value in values], ticks, parse_math=False)
+    if upright:
+        ax.tick_params(axis="x", labelrotation=90, labelsize=8)
     ax.margins(x=0.08)
     ax.tick_params(axis="x", labelcolor=colours.ink)
     legend: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False, "fontsize": 8}
@@ -95,12 +99,12 @@ def _row(ax: Axes, own: pd.DataFrame, x: list[float], style: tuple[str, str, str
     ax.plot(place[base], y[base], marker, color=colour, markersize=7, fillstyle="none")
 
 
-def _tick(value: str) -> str:
-    """A value under the axis; of a crossed one a line for each setting, without the kind: `steps=5`."""
+def _tick(value: str, separator: str) -> str:
+    """A value under the axis; of a crossed one each setting without its kind: `steps=5`."""
     if "=" not in value:
         return short_label(value, _LONGEST_VALUE)
     parts = [part.partition(".")[2] if "." in part.partition("=")[0] else part for part in value.split(", ")]
-    return "\n".join(short_label(part, _LONGEST_VALUE) for part in parts)
+    return separator.join(short_label(part, _LONGEST_VALUE) for part in parts)
 
 
 def _number(text: str) -> float:
