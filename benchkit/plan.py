@@ -123,23 +123,33 @@ def _first(dataset: Spec, split: str, size: int) -> ImageSet:
     return ImageSet(dataset, split, tuple(range(size)))
 
 
-class Planner:
-    """Builds the stages of cells; equal stages come out equal, so the plan holds each once."""
+#: Inverter and the seed of its noise -> the depths that are wanted of that trajectory, ascending.
+Levels = dict[tuple[Spec, int | None], list[int]]
 
-    def __init__(self, grid: Grid, registry: Registry, model: Model) -> None:
+
+class Planner:
+    """Builds the stages of cells; equal stages come out equal, so the plan holds each once.
+
+    levels: shared by the planners of several grids that are run as one, so that each trajectory is computed once.
+    """
+
+    def __init__(self, grid: Grid, registry: Registry, model: Model, levels: Levels | None = None) -> None:
         self.grid, self.registry, self.model = grid, registry, model
-        self.levels: dict[tuple[Spec, int | None], list[int]] = {}
+        self.levels: Levels = {} if levels is None else levels
 
     def plan(self) -> Plan:
         """All cells, with the reason where one is skipped.
 
         Raises BenchkitError for whatever in the grid is a mistake: unknown names, parameters, splits, depths.
         """
-        cells = list(cells_of(self.grid, self.registry))
-        for cell in cells:
+        self.note_depths()
+        return Plan(tuple(self._planned(cell) for cell in cells_of(self.grid, self.registry)))
+
+    def note_depths(self) -> None:
+        """Enter the depths that this grid needs into `levels`; raises BenchkitError as `plan` does."""
+        for cell in cells_of(self.grid, self.registry):
             for part in _corrupted(cell.training):
                 self._note_depth(part, part.corruptor, cell.seed)
-        return Plan(tuple(self._planned(cell) for cell in cells))
 
     def _note_depth(self, part: Corrupted, spec: Spec, seed: int) -> None:
         for inner in self.registry.parts(spec):

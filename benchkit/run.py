@@ -126,15 +126,32 @@ def compare(
     A finished stage is never computed again. A stage that fails takes its own cells with it and no other. Raises
     BenchkitError, before anything is computed, for mistakes in the grid or places that cannot be written.
     """
-    began = time.monotonic()
     plan = make_plan(grid, registry)
+    return execute(
+        plan, described(grid), registry, places, device=device, executor=executor, report=report, progress=progress
+    )
+
+
+def execute(
+    plan: Plan,
+    config: Mapping[str, Any],
+    registry: Registry,
+    places: Places,
+    *,
+    device: str = "cpu",
+    executor: Executor | None = None,
+    report: Callable[[Done], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Run what a plan lacks and report it as one run; config: the run's description. Otherwise as `compare`."""
+    began = time.monotonic()
     # A cache that is refused must leave no empty folder behind.
     env = Env(registry, places.artifacts(), device, progress)
     results = places.result_store()
     if places.out is not None:
-        _check_writable(places.out)
+        check_writable(places.out)
     environment = describe_environment(registry, _used(plan, registry), device)
-    run = _run_id(results, grid, environment, places)
+    run = _run_id(results, config, environment, places)
     states = results.upsert_cells(run, [_info(p) for p in plan.cells])
     ended: dict[str, Done] = {}
 
@@ -151,12 +168,13 @@ def compare(
         _record(planned, run, env, results, ended, environment if states[planned.key] != "done" else None)
     counts = {state: sum(d.state == state for d in ended.values()) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] else "done")
-    board = _reported(run, grid, plan, env, results, places, changed=bool(counts["run"] or counts["failed"]))
+    board = _reported(run, config, plan, env, results, places, bool(counts["run"] or counts["failed"]))
     failures = tuple(d.reason or "" for d in ended.values() if d.state == "failed")
     return Outcome(run, board, counts, time.monotonic() - began, failures)
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
+    """Make the folder; raises BenchkitError where nothing can be written there."""
     probe = out / ".benchkit-writable"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -166,9 +184,8 @@ def _check_writable(out: Path) -> None:
         raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
 
 
-def _run_id(results: ResultStore, grid: Grid, environment: Mapping[str, Any], places: Places) -> str:
-    """The run that `out` already belongs to if it is of this very grid, else a new one."""
-    config = described(grid)
+def _run_id(results: ResultStore, config: Mapping[str, Any], environment: Mapping[str, Any], places: Places) -> str:
+    """The run that `out` already belongs to if it is of this very description, else a new one."""
     if places.out is not None:
         try:
             known = results.find_run(places.out)
@@ -266,13 +283,21 @@ def _closure(planned: PlannedCell) -> Sequence[Any]:
     return Plan((planned,)).stages
 
 
-def _reported(run: str, grid: Grid, plan: Plan, env: Env, results: ResultStore, places: Places, changed: bool) -> Board:
+def _reported(
+    run: str,
+    config: Mapping[str, Any],
+    plan: Plan,
+    env: Env,
+    results: ResultStore,
+    places: Places,
+    changed: bool,
+) -> Board:
     """The board; the report's files are written again only if something was computed or they are not there."""
     mark = places.out / "report.json" if places.out else None
     if mark is not None and not changed and mark.is_file() and run in mark.read_text():
         assert places.out is not None
         return load_board(places.out)
-    data = run_data(run, results, gallery=gallery(plan, env), grid=described(grid))
+    data = run_data(run, results, gallery=gallery(plan, env), grid=config)
     if places.out is None:
         return Board.of(data)
     board = write_report(data, places.out)

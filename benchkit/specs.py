@@ -83,7 +83,7 @@ class Spec:
             texts = _split(values, "|")
             if len(texts) > 1 and not all(one.strip() for one in texts):
                 raise BenchkitError(f"{kind} '{text}': '{item}' has an empty alternative; write {key}=VALUE|VALUE")
-            alternatives[key] = [_scalar(one, f"{kind} '{text}'") for one in texts]
+            alternatives[key] = [scalar(one, f"{kind} '{text}'") for one in texts]
         combined = product(*alternatives.values())
         specs = (cls.of(kind, name, **dict(zip(alternatives, values, strict=True))) for values in combined)
         # By their text, because 1, 1.0 and true are equal in Python and three parameters here.
@@ -111,6 +111,12 @@ def split_parts(text: str) -> tuple[str, ...]:
     return bare
 
 
+def split_values(text: str) -> tuple[str, ...]:
+    """The values in `a,b,c`; one that holds a `,` itself stands in brackets, `(b:x=1,y=2)`. Each once, in order."""
+    parts = (part.strip() for part in _split(text, ","))
+    return tuple(dict.fromkeys(part[1:-1].strip() if part[:1] == "(" and part[-1:] == ")" else part for part in parts))
+
+
 def _split(text: str, separator: str) -> list[str]:
     """Split where the separator stands outside of brackets."""
     parts, depth = [""], 0
@@ -123,7 +129,8 @@ def _split(text: str, separator: str) -> list[str]:
     return parts
 
 
-def _scalar(text: str, where: str) -> Scalar:
+def scalar(text: str, where: str) -> Scalar:
+    """One parameter's text as YAML reads it, `1e-3` as a number; `where` leads the message of a BenchkitError."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from benchkit.cli import progress
+from benchkit.cli import options, progress
 from benchkit.cli.common import (
     AsJson,
     Cache,
@@ -38,34 +39,24 @@ if TYPE_CHECKING:
     from benchkit.run import Outcome, Places, Preview
     from benchkit.stages.base import Env, Stage
 
+T = TypeVar("T")
 SOME_CELLS_FAILED = 3
-_LIST = "may be repeated; replaces the preset's list. NAME:key=a|b names two"
 
 
 def compare(
-    preset: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset or a grid file.")] = "quick",
-    dataset: Annotated[str | None, typer.Option(metavar="NAME[:k=v,…]", help="The dataset.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME|DIR", help="The checkpoint, by name or folder.")] = None,
-    selector: Annotated[
-        list[str] | None, typer.Option(metavar="NAME[:k=v,…]", help=f"A region selector; {_LIST}.")
-    ] = None,
-    corruptor: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[:k=v,…]", help=f"A corruptor; {_LIST}."),
-    ] = None,
-    detector: Annotated[list[str] | None, typer.Option(metavar="NAME[:k=v,…]", help=f"A detector; {_LIST}.")] = None,
-    inverter: Annotated[
-        str | None, typer.Option(metavar="NAME[:k=v,…]", help="The inverter. NAME:key=a|b compares two.")
-    ] = None,
-    seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Seeds of selection, noise and training.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write rows, tables and the page here.")] = None,
+    preset: options.Preset = "quick",
+    dataset: options.DatasetName = None,
+    model: options.ModelName = None,
+    selector: options.Selectors = None,
+    corruptor: options.Corruptors = None,
+    detector: options.Detectors = None,
+    inverter: options.InverterName = None,
+    seeds: options.Seeds = None,
+    out: options.Out = None,
     cache: Cache = None,
     device: Device = "auto",
-    time_limit: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="End a stage that takes longer; only its own cells fail. Default: none."),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")] = False,
+    time_limit: options.TimeLimit = None,
+    dry_run: options.DryRun = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
@@ -80,8 +71,7 @@ def compare(
     from benchkit.run import Places
 
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
-    if time_limit is not None and not 0 < time_limit < 1e9:
-        raise BenchkitError(f"--time-limit {time_limit:g}: give a number of seconds above 0")
+    options.check_time_limit(time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     grid = chosen(load_grid(preset), single, lists)
     places = Places(out=out, cache=cache_root(cache))
@@ -95,11 +85,17 @@ def compare(
         print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
         return
     print_json(outcome.as_json()) if as_json else print_outcome(outcome, out)
-    if outcome.stages["failed"]:
-        for reason in outcome.failures:
-            tell(f"failed: {reason}")
-        tell(f"some cells failed; tracebacks are in {log_file()}")
-        raise typer.Exit(SOME_CELLS_FAILED)
+    exit_with_failures(outcome)
+
+
+def exit_with_failures(outcome: Outcome) -> None:
+    """Name what failed and end with exit code 3; nothing where nothing did."""
+    if not outcome.stages["failed"]:
+        return
+    for reason in outcome.failures:
+        tell(f"failed: {reason}")
+    tell(f"some cells failed; tracebacks are in {log_file()}")
+    raise typer.Exit(SOME_CELLS_FAILED)
 
 
 def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str] | None]) -> Grid:
@@ -129,6 +125,12 @@ def parsed_seeds(text: str) -> list[int]:
 def computed(grid: Grid, registry: Registry, places: Places, device: str, time_limit: float | None = None) -> Outcome:
     """Run the comparison with its progress on stderr."""
     from benchkit import run
+
+    return watched(partial(run.compare, grid, registry, places, device=device), places, time_limit)
+
+
+def watched(work: Callable[..., T], places: Places, time_limit: float | None) -> T:
+    """What `work(executor=, report=, progress=)` returns, its progress on stderr."""
     from benchkit.store.artifacts import ArtifactStore
 
     ArtifactStore(places.cache, create=False)  # refuses another version's cache before --out is made
@@ -137,8 +139,7 @@ def computed(grid: Grid, registry: Registry, places: Places, device: str, time_l
         def ended(_: Done) -> None:
             screen.advance()
 
-        watched = Watched(screen, time_limit)
-        return run.compare(grid, registry, places, device=device, executor=watched, report=ended, progress=screen.note)
+        return work(executor=Watched(screen, time_limit), report=ended, progress=screen.note)
 
 
 @dataclass

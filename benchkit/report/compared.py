@@ -49,7 +49,7 @@ def with_uncertainty(
 
 def _group(lines: pd.DataFrame, records: Records, replicates: int, seed: int) -> dict[int, dict[str, Any]]:
     """The new columns of the lines of one test set and detector, by line."""
-    terms = {str(i): own for i, cells in lines["cells"].items() if (own := _terms(cells, records))}
+    terms = {str(i): own for i, cells in lines["cells"].items() if (own := terms_of(cells, records))}
     if not terms:
         return {}
     boot = bootstrap(terms, metric(PRIMARY).pooled, replicates=replicates, seed=seed)
@@ -67,11 +67,11 @@ def _group(lines: pd.DataFrame, records: Records, replicates: int, seed: int) ->
     for base in BASELINES:
         for i, other in _pairs(lines, base):
             if str(i) in terms and str(other) in terms:
-                found[i] |= _delta(base, _paired(boot, terms, str(i), str(other), seed))
+                found[i] |= _delta(base, paired(boot, terms, str(i), str(other), seed))
     return found
 
 
-def _terms(cells: Mapping[int, str], records: Records) -> dict[int, NDArray[Any]]:
+def terms_of(cells: Mapping[int, str], records: Records) -> dict[int, NDArray[Any]]:
     """Seed -> terms of a line's finished cells; nothing where one of them has no record."""
     if not all(key in records for key in cells.values()):
         return {}
@@ -115,7 +115,7 @@ def _same(a: Any, b: Any) -> bool:
     return a == b or (not known(a) and not known(b))
 
 
-def _paired(boot: Bootstrap, terms: Terms, first: str, second: str, seed: int) -> Difference | None:
+def paired(boot: Bootstrap, terms: Terms, first: str, second: str, seed: int) -> Difference | None:
     """The difference over the seeds that both have; None where they share none."""
     if boot.seeds[first] == boot.seeds[second]:
         return difference(boot, first, second)
@@ -128,8 +128,8 @@ def _paired(boot: Bootstrap, terms: Terms, first: str, second: str, seed: int) -
     return difference(own, first, second)
 
 
-def _delta(base: str, paired: Difference | None) -> dict[str, float]:
-    if paired is None:
+def _delta(base: str, pair: Difference | None) -> dict[str, float]:
+    if pair is None:
         return {}
-    values = (paired.estimate, paired.low, paired.high, paired.positive)
+    values = (pair.estimate, pair.low, pair.high, pair.positive)
     return {f"delta_{base}{part}": value for part, value in zip(_DELTA, values, strict=True)}

@@ -66,17 +66,17 @@ def primary_figure(board: Board, theme: str = "light", form: Format = "svg") -> 
     if len(board.trained):
         panels = [pd.concat([panel, board.trivial]) for panel in panels]
     colours, titles = THEMES[theme], short_names(board.frame["detector"])
-    with _drawing(colours) as new_figure:
+    with drawing(colours) as new_figure:
         figure, axes = new_figure([len(panel) for panel in panels])
         for ax, panel in zip(axes, panels, strict=True):
             _intervals(ax, panel.assign(selector=_selectors(board, panel)), colours)
             detector = panel["detector"].iloc[0]
             title = titles.get(detector, "") if known(detector) else "without training"
-            ax.set_title(_label(title), loc="left", parse_math=False)
+            ax.set_title(short_label(title), loc="left", parse_math=False)
         axes[-1].set_xlabel(f"pooled artifact IoU, % (bars: {board.level * 100:g} % interval)")
         for ax in axes:
             ax.set_xlim(0, max(1.0, *(other.get_xlim()[1] for other in axes)))
-        return _saved(figure, form)
+        return saved(figure, form)
 
 
 def confinement_figure(board: Board, theme: str = "light", form: Format = "svg") -> bytes | None:
@@ -94,7 +94,7 @@ def confinement_figure(board: Board, theme: str = "light", form: Format = "svg")
     together = named.groupby(["training_set", "selector"], sort=False, dropna=False)[columns].mean().reset_index()
     lines = together.sort_values(columns[0], ascending=False, kind="stable")
     colours = THEMES[theme]
-    with _drawing(colours) as new_figure:
+    with drawing(colours) as new_figure:
         figure, (ax,) = new_figure([len(lines)])
         places = np.arange(len(lines))
         inside, outside = (lines[column].to_numpy() * 100 for column in columns)
@@ -107,7 +107,7 @@ def confinement_figure(board: Board, theme: str = "light", form: Format = "svg")
         ax.set_xlim(0, max(*inside, *outside, VISIBLE * 100) * 1.05)
         ax.set_xlabel("mean absolute change against the round trip, % of the colour range")
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, borderaxespad=0.2, handletextpad=0.4)
-        return _saved(figure, form)
+        return saved(figure, form)
 
 
 def _intervals(ax: Axes, panel: pd.DataFrame, colours: Theme) -> None:
@@ -139,22 +139,23 @@ def _names(ax: Axes, methods: pd.Series, selectors: pd.Series) -> None:
     several = selectors.nunique() > 1
     pairs = zip(methods, selectors, strict=True)
     labels = [
-        f"{_label(method, _LONGEST_METHOD)} · {_label(selector, _LONGEST_SELECTOR)}"
+        f"{short_label(method, _LONGEST_METHOD)} · {short_label(selector, _LONGEST_SELECTOR)}"
         if several and known(selector)
-        else _label(method)
+        else short_label(method)
         for method, selector in pairs
     ]
     ax.set_yticks(np.arange(len(labels)), labels, parse_math=False)
     ax.set_ylim(len(labels) - 0.4, -0.6)
 
 
-def _label(text: str, longest: int = _LONGEST_LABEL) -> str:
+def short_label(text: str, longest: int = _LONGEST_LABEL) -> str:
+    """Foreign text on one line of at most `longest` characters."""
     shown = one_line(text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 @contextmanager
-def _drawing(colours: Theme) -> Iterator[Any]:
+def drawing(colours: Theme) -> Iterator[Any]:
     """Gives a maker of (figure, axes) from the numbers of lines; matplotlib is loaded here, for it takes a while."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -197,7 +198,8 @@ def _drawing(colours: Theme) -> Iterator[Any]:
         yield new_figure
 
 
-def _saved(figure: Figure, form: Format) -> bytes:
+def saved(figure: Figure, form: Format) -> bytes:
+    """The figure as a file's bytes, on a transparent ground; equal figures give equal bytes."""
     sink = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
     figure.savefig(sink, format=form, transparent=True, dpi=144, metadata=metadata)

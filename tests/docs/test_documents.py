@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,9 @@ def test_the_corruptor_of_the_readme_conforms(tmp_path: Path) -> None:
     assert report.ok, report.text()
 
 
-@pytest.mark.parametrize("path", [*GUIDES, ROOT / "README.md"], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [*GUIDES, ROOT / "docs" / "ablate-and-tune.md", ROOT / "README.md"], ids=lambda p: p.stem
+)
 def test_the_commands_of_a_document_parse(path: Path) -> None:
     shown = [c for c in commands(path) if not re.search(r"[\[…]|\w\|show", c)]
     assert shown
@@ -111,3 +114,22 @@ def test_the_gallery_shows_every_corruptor_and_selector() -> None:
     assert pictures
     for picture in pictures:
         assert (ROOT / "docs" / picture).is_file(), f"run: python docs/gallery.py ({picture})"
+
+
+def test_the_ablations_and_searches_shown_are_accepted() -> None:
+    from benchkit.cli.compare import chosen
+    from benchkit.grid import load_grid
+    from benchkit.space import parse_space, space_of
+    from benchkit.specs import Spec
+    from benchkit.variants import Axis, expand
+
+    for command in commands(ROOT / "docs" / "ablate-and-tune.md"):
+        words = shlex.split(command)
+        given = {flag: [b for a, b in pairwise(words) if a == flag] for flag in words}
+        if words[1] == "ablate":
+            base = chosen(load_grid(words[2]), {}, {"corruptors": given.get("--corruptor")})
+            assert len(expand(base, [Axis.parse(text) for text in given["--vary"]], REGISTRY, "--crossed" in words)) > 2
+        if words[1] == "tune":
+            for text in (words[2], *given.get("--corruptor", [])):
+                space = parse_space(given.get("--space", []))
+                assert space_of(Spec.parse("corruptor", text), space, REGISTRY, 50)

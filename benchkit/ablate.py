@@ -1,0 +1,186 @@
+"""An ablation: the base and its variants as one plan, run once, and what each setting changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchkit.errors import BenchkitError
+from benchkit.executors.inline import Done, Executor
+from benchkit.grid import Grid, described
+from benchkit.plan import Levels, Plan, PlannedCell, Planner
+from benchkit.registry import Registry
+from benchkit.report.ablation import CROSSED, AblationBoard, Point, write_ablation
+from benchkit.run import Outcome, Places, execute, model_of, run_data
+from benchkit.specs import Mix, Spec, Trivial
+from benchkit.stages.base import Model
+from benchkit.variants import Axis, Variant, base_value, expand
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A planned ablation. pairs: for every variant after the base its cells, each beside the base's own."""
+
+    axes: tuple[Axis, ...]
+    crossed: bool
+    variants: tuple[Variant, ...]
+    pairs: tuple[tuple[tuple[PlannedCell, PlannedCell], ...], ...]
+    plan: Plan
+
+    @property
+    def base(self) -> Grid:
+        return self.variants[0].grid
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The run's description: the base with what is varied."""
+        vary = {axis.name: list(axis.values) for axis in self.axes}
+        grid = described(self.base)
+        return {**grid, "title": f"Ablation: {self.base.title}", "vary": vary, "crossed": self.crossed}
+
+
+def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool = False) -> Ablation:
+    """Plan the base and its variants as one: a stage that several need is there once, a trajectory is cut once.
+
+    Raises BenchkitError for every mistake in the grid or its axes, before anything is computed.
+    """
+    if not axes:
+        raise BenchkitError("nothing is varied: give --vary AXIS=VALUE,VALUE, such as --vary corruptor.steps=5,10")
+    variants = expand(base, axes, registry, crossed)
+    levels: dict[Model, Levels] = {}
+    planners = []
+    for variant in variants:
+        model = model_of(variant.grid)
+        planners.append(Planner(variant.grid, registry, model, levels.setdefault(model, {})))
+        _told(variant, planners[-1].note_depths)
+    plans = [_told(variant, planner.plan).cells for variant, planner in zip(variants, planners, strict=True)]
+    learned = [cell for cell in plans[0] if not isinstance(cell.cell.training, Trivial)]
+    pairs = tuple(tuple(zip(learned, own, strict=True)) for own in plans[1:])
+    for axis in axes:
+        _check_it_matters(axis, variants, pairs)
+    together = {cell.key: cell for cell in plans[0]}
+    for variant, own in zip(variants[1:], pairs, strict=True):
+        for of_base, cell in own:
+            together.setdefault(cell.key, _named(cell, f"{of_base.cell.row} [{variant.label}]"))
+    return Ablation(tuple(axes), crossed, variants, pairs, Plan(tuple(together.values())))
+
+
+def _told(variant: Variant, plan: Callable[[], Any]) -> Any:
+    """What `plan` returns; a mistake is told with the variant that makes it."""
+    try:
+        return plan()
+    except BenchkitError as error:
+        raise BenchkitError(f"--vary {variant.label}: {error}" if variant.settings else str(error)) from None
+
+
+def _check_it_matters(axis: Axis, variants: Sequence[Variant], pairs: Sequence[Any]) -> None:
+    """Refuse an axis whose every value leaves every row as it is."""
+    for variant, own in zip(variants[1:], pairs, strict=True):
+        if axis.name in dict(variant.settings) and any(of_base.key != cell.key for of_base, cell in own):
+            return
+    raise BenchkitError(
+        f"--vary {axis.name}={','.join(axis.values)}: applies to no row, or is what the base has: no row changes"
+    )
+
+
+def _named(planned: PlannedCell, row: str) -> PlannedCell:
+    return replace(planned, cell=replace(planned.cell, row=row))
+
+
+def points(ablation: Ablation) -> list[Point]:
+    """The lines of the board: for every axis and every row that it changes, the base's value and each other one.
+
+    A crossed ablation has one axis, named `crossed`.
+    """
+    names = [CROSSED] if ablation.crossed else [axis.name for axis in ablation.axes]
+    return [point for name in names for point in _points_of(ablation, name)]
+
+
+Line = tuple[str, Spec | None, Spec | None]
+
+
+def _points_of(ablation: Ablation, axis: str) -> Iterator[Point]:
+    moved = [
+        (variant, _lines(own))
+        for variant, own in zip(ablation.variants[1:], ablation.pairs, strict=True)
+        if axis == CROSSED or axis in dict(variant.settings)
+    ]
+    for line, of_base in _lines(tuple((cell, cell) for cell, _ in ablation.pairs[0])).items():
+        values: dict[str, dict[int, str]] = {}
+        for variant, lines in moved:
+            if lines[line] != of_base:
+                value = variant.label if axis == CROSSED else dict(variant.settings)[axis]
+                values[value] = lines[line]
+        if not values:
+            continue  # nothing that this axis varies is in this row
+        first = next(cell for cell, _ in ablation.pairs[0] if _line(cell) == line)
+        held = "base" if axis == CROSSED else base_value(ablation.base, axis, _spec(first, axis))
+        row, selector, detector = line
+        where: dict[str, Any] = {
+            "axis": axis,
+            "training_set": row,
+            "selector": _text(selector),
+            "detector": _text(detector),
+        }
+        yield Point(value=held, is_base=True, cells=of_base, **where)
+        for value, cells in values.items():
+            yield Point(value=value, is_base=False, cells=cells, **where)
+
+
+def _lines(pairs: Sequence[tuple[PlannedCell, PlannedCell]]) -> dict[Line, dict[int, str]]:
+    """The base's line of each pair -> seed -> the key of the cell that stands there."""
+    found: dict[Line, dict[int, str]] = {}
+    for of_base, cell in pairs:
+        found.setdefault(_line(of_base), {})[cell.cell.seed] = cell.key
+    return found
+
+
+def _line(planned: PlannedCell) -> Line:
+    return planned.cell.row, _spec(planned, "selector"), planned.cell.detector
+
+
+def _spec(planned: PlannedCell, axis: str) -> Spec | None:
+    """The plugin of an axis's kind that a cell uses."""
+    kind, training = axis.partition(".")[0], planned.cell.training
+    part = training.parts[-1] if isinstance(training, Mix) else training
+    return planned.cell.detector if kind == "detector" else getattr(part, kind, None)
+
+
+def _text(spec: Spec | None) -> str | None:
+    return None if spec is None else str(spec)
+
+
+@dataclass(frozen=True)
+class AblationOutcome:
+    """What an ablation came to: the run of all its cells, and the board of differences."""
+
+    outcome: Outcome
+    board: AblationBoard
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `ablate --json` prints."""
+        ran = self.outcome.as_json()
+        return {name: ran[name] for name in ("run", "stages", "seconds")} | {"ablation": self.board.as_json()}
+
+
+def run_ablation(
+    ablation: Ablation,
+    registry: Registry,
+    places: Places,
+    *,
+    device: str = "cpu",
+    executor: Executor | None = None,
+    report: Callable[[Done], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> AblationOutcome:
+    """Run what an ablation lacks as one run, and write its report and its board of differences into `places.out`."""
+    config: Mapping[str, Any] = ablation.config
+    outcome = execute(
+        ablation.plan, config, registry, places, device=device, executor=executor, report=report, progress=progress
+    )
+    data = run_data(outcome.run, places.result_store(), {}, config)
+    board = AblationBoard.of(points(ablation), data)
+    if places.out is not None:
+        write_ablation(board, places.out)
+    return AblationOutcome(outcome, board)

@@ -1,0 +1,145 @@
+"""`benchkit ablate`: vary one thing at a time, or cross the axes, and say what each changes against the base."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchkit.cli import options
+from benchkit.cli.common import (
+    AsJson,
+    Cache,
+    Device,
+    PluginFiles,
+    PluginFolders,
+    Strict,
+    cache_root,
+    console,
+    load_registry,
+    print_json,
+)
+from benchkit.cli.compare import chosen, exit_with_failures, preview_json, print_preview, watched
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchkit.ablate import Ablation, AblationOutcome
+    from benchkit.registry import Registry
+    from benchkit.run import Places, Preview
+
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="AXIS=v1,v2,…",
+        help="What to vary: corruptor, selector, inverter, detector, KIND.PARAMETER, or a grid's setting such as "
+        "source.size; may be repeated. A value that holds a ',' stands in brackets.",
+    ),
+]
+
+
+def ablate(
+    preset: options.Preset = "quick",
+    vary: Vary = None,
+    crossed: Annotated[bool, typer.Option("--crossed", help="Every combination, not one axis at a time.")] = False,
+    dataset: options.DatasetName = None,
+    model: options.ModelName = None,
+    selector: options.Selectors = None,
+    corruptor: options.Corruptors = None,
+    detector: options.Detectors = None,
+    inverter: options.InverterName = None,
+    seeds: options.Seeds = None,
+    out: options.Out = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    time_limit: options.TimeLimit = None,
+    dry_run: options.DryRun = False,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """Vary one axis of a comparison at a time, and score each value against the base.
+
+    All variants are one plan: what several need is computed once. Exit code 3: some cells failed.
+    """
+    options.check_time_limit(time_limit)
+    single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
+    lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
+    places = _places(out, cache)
+    with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
+        registry = load_registry(plugin, plugin_folder, strict)
+        ablation = _planned(preset, vary or [], single, lists, registry, crossed)
+        ended = None if dry_run else _ran(ablation, registry, places, device, time_limit)
+    if ended is None:
+        _print_preview(ablation, registry, places, as_json)
+        return
+    print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
+    exit_with_failures(ended.outcome)
+
+
+def _places(out: Path | None, cache: Path | None) -> Places:
+    from benchkit.run import Places
+
+    return Places(out=out, cache=cache_root(cache))
+
+
+def _planned(
+    preset: str,
+    vary: list[str],
+    single: dict[str, str | None],
+    lists: dict[str, list[str] | None],
+    registry: Registry,
+    crossed: bool,
+) -> Ablation:
+    """The base that the command line means with its variants."""
+    from benchkit.ablate import make_ablation
+    from benchkit.grid import load_grid
+    from benchkit.variants import Axis
+
+    axes = [Axis.parse(text) for text in vary]
+    return make_ablation(chosen(load_grid(preset), single, lists), axes, registry, crossed)
+
+
+def _ran(
+    ablation: Ablation, registry: Registry, places: Places, device: str, time_limit: float | None
+) -> AblationOutcome:
+    from benchkit.ablate import run_ablation
+    from benchkit.functional import resolve_device
+
+    work = partial(run_ablation, ablation, registry, places, device=resolve_device(device))
+    return watched(work, places, time_limit)
+
+
+def _print_preview(ablation: Ablation, registry: Registry, places: Places, machine_readable: bool) -> None:
+    with redirect_stdout(sys.stderr):
+        seen = _previewed(ablation, registry, places)
+    titled = ablation.base.replaced(title=str(ablation.config["title"]))
+    print_json(preview_json(titled, seen)) if machine_readable else print_preview(titled, ablation.plan, seen)
+
+
+def _previewed(ablation: Ablation, registry: Registry, places: Places) -> Preview:
+    """What of the plan is there already; nothing is written."""
+    from benchkit.run import model_of, preview
+    from benchkit.store.artifacts import ArtifactStore
+
+    store = ArtifactStore(places.cache, create=False)
+    return preview(ablation.plan, registry, model_of(ablation.base), store)
+
+
+def _print_outcome(ended: AblationOutcome, out: Path | None) -> None:
+    """The differences, where the files lie, what it took."""
+    from benchkit.report.tables import rich_notes, rich_table
+
+    screen, outcome = console(), ended.outcome
+    sheet = ended.board.with_axis()
+    screen.print(rich_table(sheet, screen.width))
+    screen.print(rich_notes(sheet, screen.width))
+    counts = ", ".join(f"{number} {state}" for state, number in outcome.stages.items())
+    print(f"\nrun {outcome.run}: {counts} stages in {outcome.seconds:.1f} s")
+    print(
+        "files: --out DIR writes tables, the figure and the page" if out is None else f"report: {out / 'ablation.md'}"
+    )

@@ -1,0 +1,45 @@
+"""The options that choose a comparison, the same for every command that runs one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchkit.errors import BenchkitError
+
+_LIST = "may be repeated; replaces the preset's list. NAME:key=a|b names two"
+
+Preset = Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset or a grid file.")]
+DatasetName = Annotated[str | None, typer.Option("--dataset", metavar="NAME[:k=v,…]", help="The dataset.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", metavar="NAME|DIR", help="The checkpoint, by name or folder.")
+]
+Selectors = Annotated[
+    list[str] | None, typer.Option("--selector", metavar="NAME[:k=v,…]", help=f"A region selector; {_LIST}.")
+]
+Corruptors = Annotated[
+    list[str] | None, typer.Option("--corruptor", metavar="NAME[:k=v,…]", help=f"A corruptor; {_LIST}.")
+]
+Detectors = Annotated[
+    list[str] | None, typer.Option("--detector", metavar="NAME[:k=v,…]", help=f"A detector; {_LIST}.")
+]
+InverterName = Annotated[
+    str | None, typer.Option("--inverter", metavar="NAME[:k=v,…]", help="The inverter. NAME:key=a|b compares two.")
+]
+Seeds = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds of selection, noise and training.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write rows, tables and the page here.")]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit", metavar="SECONDS", help="End a stage that takes longer; only its own cells fail. Default: none."
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")]
+
+
+def check_time_limit(seconds: float | None) -> None:
+    """Raise BenchkitError unless this is a time."""
+    if seconds is not None and not 0 < seconds < 1e9:
+        raise BenchkitError(f"--time-limit {seconds:g}: give a number of seconds above 0")

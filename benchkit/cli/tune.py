@@ -1,0 +1,208 @@
+"""`benchkit tune`: search a corruptor's parameters on validation data, within a stated budget."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchkit.cli import options, progress
+from benchkit.cli.common import (
+    AsJson,
+    Cache,
+    Device,
+    PluginFiles,
+    PluginFolders,
+    Strict,
+    cache_root,
+    load_registry,
+    log_file,
+    print_json,
+    tell,
+)
+from benchkit.cli.compare import SOME_CELLS_FAILED, chosen
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from benchkit.grid import Grid
+    from benchkit.registry import Registry
+    from benchkit.run import Places
+    from benchkit.space import Space
+    from benchkit.specs import Spec
+    from benchkit.tune import Search, Tuner
+
+Spaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=LOW..HIGH|A|B",
+        help="What to search instead of every declared parameter: KEY=LOW..HIGH, or KEY=A|B|C; may be repeated.",
+    ),
+]
+Further = Annotated[
+    list[str] | None,
+    typer.Option("--corruptor", metavar="NAME[:k=v,…]", help="A further corruptor, with the same budget; repeatable."),
+]
+First = Annotated[str, typer.Argument(metavar="CORRUPTOR", help="NAME[:k=v,…]; what it sets is not searched.")]
+
+
+def tune(
+    first: First,
+    preset: options.Preset = "quick",
+    trials: Annotated[int, typer.Option(metavar="N", help="Trials of each corruptor, failed ones included.")] = 20,
+    space: Spaces = None,
+    corruptor: Further = None,
+    sampler_seed: Annotated[int, typer.Option(metavar="N", help="Seed of the sampler (TPE).")] = 0,
+    dataset: options.DatasetName = None,
+    model: options.ModelName = None,
+    selector: options.Selectors = None,
+    detector: options.Detectors = None,
+    inverter: options.InverterName = None,
+    seeds: options.Seeds = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the trials here; resumes what is there.")
+    ] = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    time_limit: options.TimeLimit = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be searched, and its budget.")
+    ] = False,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """Search a corruptor's parameters on validation data; the test split is never read.
+
+    The same command again resumes: finished trials are not repeated. Exit code 3: some trials failed.
+    """
+    options.check_time_limit(time_limit)
+    single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
+    base = _base(preset, single, {"selectors": selector, "detectors": detector})
+    tuner, places = _tuner(trials, sampler_seed, out), _places(out, cache)
+    with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
+        registry = load_registry(plugin, plugin_folder, strict)
+        spaces = _spaces([first, *(corruptor or ())], space or [], base, registry)
+        found = [] if dry_run else _searched(spaces, base, registry, places, tuner, device, time_limit)
+    _print(found, spaces, base, tuner, as_json)
+    _exit_with_failures(found)
+
+
+def _base(preset: str, single: dict[str, str | None], lists: dict[str, list[str] | None]) -> Grid:
+    from benchkit.grid import load_grid
+
+    return chosen(load_grid(preset), single, lists)
+
+
+def _places(out: Path | None, cache: Path | None) -> Places:
+    from benchkit.run import Places
+
+    return Places(out=out, cache=cache_root(cache))
+
+
+def _tuner(trials: int, seed: int, out: Path | None) -> Tuner:
+    from benchkit.tune import Tuner
+
+    if trials < 1:
+        raise BenchkitError(f"--trials {trials}: give 1 or more")
+    if not 0 <= seed < 2**31:
+        raise BenchkitError(f"--sampler-seed {seed}: give 0 or more")
+    return Tuner(trials, seed, out)
+
+
+def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) -> dict[Spec, Space]:
+    """What is searched of each corruptor; every mistake is found here, before anything is computed or written."""
+    from benchkit.space import check_keys, corners, parse_space, space_of
+    from benchkit.specs import Spec
+    from benchkit.tune import tuning_plan
+
+    specs = list(dict.fromkeys(Spec.parse("corruptor", text) for text in texts))
+    for spec in specs:
+        registry.entry(spec.kind, spec.name)
+    asked = parse_space(given)
+    check_keys(asked, specs, registry)
+    spaces: dict[Spec, Space] = {}
+    for spec in specs:
+        spaces[spec] = space_of(spec, asked, registry, base.schedule_steps)
+        for corner in corners(spec, spaces[spec]):
+            tuning_plan(base, corner, registry)
+    return spaces
+
+
+def _searched(
+    spaces: dict[Spec, Space],
+    base: Grid,
+    registry: Registry,
+    places: Places,
+    tuner: Tuner,
+    device: str,
+    time_limit: float | None,
+) -> list[Search]:
+    """Every corruptor's search, its trials kept in --out as far as it came."""
+    from benchkit.executors.inline import Inline
+    from benchkit.functional import resolve_device
+    from benchkit.run import check_writable
+    from benchkit.stages.base import Env
+    from benchkit.tune import Scorer, as_json, budget, search_config, write_trials
+
+    chosen_device = resolve_device(device)
+    store = places.artifacts()
+    if places.out is not None:
+        check_writable(places.out)
+    found: list[Search] = []
+    with progress.shown() as screen:
+        tuner.told = screen.note
+        screen.start(tuner.trials * len(spaces))
+        scorer = Scorer(base, registry, Env(registry, store, chosen_device, screen.note), lambda: Inline(time_limit))
+        for spec, space in spaces.items():
+
+            def scored(tried: Spec) -> float:
+                try:
+                    return scorer(tried)
+                finally:
+                    screen.advance()
+
+            found.append(tuner.search(spec, space, scored, search_config(base, spec, registry)))
+            if places.out is not None:
+                plain = as_json(found, budget(base, tuner.trials), base, tuner.seed)
+                write_trials(found, plain, places.out)
+    return found
+
+
+def _print(found: list[Search], spaces: dict[Spec, Space], base: Grid, tuner: Tuner, machine_readable: bool) -> None:
+    from benchkit.tune import as_json, budget
+
+    trials, spent = tuner.trials, budget(base, tuner.trials)
+    if machine_readable:
+        plain: dict[str, Any] = as_json(found, spent, base, tuner.seed)
+        searched = {str(spec): {key: str(part) for key, part in space.items()} for spec, space in spaces.items()}
+        print_json(plain if found else {**plain, "spaces": searched})
+        return
+    print(
+        f"budget of each corruptor: {trials} trials x {spent['trainings_per_trial']} trainings x "
+        f"{spent['training_iterations']} iterations, {spent['sources']} sources"
+    )
+    assert base.validation is not None
+    print(f"scored on: split '{base.validation.split}', {base.validation.size} images; the test split is not read")
+    for spec, space in spaces.items():
+        print(f"searched of {spec}: {', '.join(f'{key}={part}' for key, part in space.items())}")
+    for search in found:
+        done = f"{len(search.trials)} trials, {search.resumed} of them from before"
+        if search.best is None:
+            print(f"{search.corruptor}: {done}: every one failed")
+        else:
+            value = 100 * (search.best.value or 0.0)
+            print(f"{search.corruptor}: {done}; best artifact IoU {value:.2f} % on validation data")
+            print(f"--corruptor {search.best.spec}")
+
+
+def _exit_with_failures(found: list[Search]) -> None:
+    failed = [(search, trial) for search in found for trial in search.trials if trial.value is None]
+    for _, trial in failed:
+        tell(f"failed: trial {trial.number} ({trial.spec}): {trial.reason}")
+    if failed:
+        tell(f"some trials failed; tracebacks are in {log_file()}")
+        raise typer.Exit(SOME_CELLS_FAILED)

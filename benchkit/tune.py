@@ -1,0 +1,318 @@
+"""A search for a corruptor's parameters on validation data: the same stated budget for every method.
+
+The test split is neither planned nor read here: a trial's grid is scored on the validation split in its place.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pandas as pd
+
+from benchkit.errors import BenchkitError
+from benchkit.executors.inline import Done, Inline
+from benchkit.grid import Grid, described
+from benchkit.metrics import PRIMARY
+from benchkit.plan import Plan
+from benchkit.registry import Registry
+from benchkit.run import make_plan
+from benchkit.space import Choices, Range, Space, rounded
+from benchkit.specs import Scalar, Spec, digest
+from benchkit.stages.base import Env, Stage
+from benchkit.stages.images import Images, Latents
+from benchkit.store.artifacts import json_from_bytes
+from benchkit.store.files import write_atomic
+
+if TYPE_CHECKING:
+    import optuna
+
+STORAGE = "trials.sqlite"
+FILES = ("trials.csv", "trials.json")
+SCHEMA = 1
+
+
+class TrialFailedError(Exception):
+    """A trial without a figure; the message says why."""
+
+
+#: A complete Spec's score, higher is better; raises TrialFailedError or BenchkitError where there is none.
+Objective = Callable[[Spec], float]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: the Spec that was scored, its figure or why there is none, and the seconds it took."""
+
+    number: int
+    spec: Spec
+    value: float | None
+    reason: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """A finished search of one corruptor: its trials in order, and how many of them were there before."""
+
+    corruptor: Spec
+    space: Space
+    trials: tuple[Trial, ...]
+    resumed: int = 0
+
+    @property
+    def best(self) -> Trial | None:
+        """The first of the trials with the highest figure; None where every trial failed."""
+        done = [trial for trial in self.trials if trial.value is not None]
+        return max(done, key=lambda trial: trial.value or 0.0, default=None)
+
+
+def tuning_grid(base: Grid, corruptor: Spec) -> Grid:
+    """The grid of one trial: the corruptor's rows alone, scored on the validation split; the test split is not in it.
+
+    Raises BenchkitError for a base without validation data, or whose validation or training images are test images.
+    """
+    if base.validation is None:
+        raise BenchkitError("tuning needs validation data: add 'validation: {split: …, size: …}' to the grid")
+    for name, split in {"validation": base.validation.split, "source": base.source.split}.items():
+        if split == base.test.split:
+            raise BenchkitError(f"{name}.split is '{split}', the test split, which tuning must not see: name another")
+    return base.replaced(
+        corruptors=[str(corruptor)],
+        with_human=[],
+        baselines=[],
+        trivial=[],
+        test=base.validation.model_dump(mode="json"),
+        validation=None,
+        oracle=None,
+    )
+
+
+def tuning_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
+    """The plan of one trial; raises BenchkitError where a stage of it would read the test split."""
+    whole = make_plan(tuning_grid(base, corruptor), registry)
+    # How far a corruption strays tells a search nothing, and would cost a round trip at every depth.
+    plan = Plan(tuple(replace(cell, confine=None) for cell in whole.cells))
+    for stage in plan.stages:
+        if isinstance(stage, Images | Latents) and stage.source.split == base.test.split:
+            raise BenchkitError(f"'{stage.describe()}' reads the test split '{base.test.split}': tuning must not")
+    if skipped := [cell.skip for cell in plan.cells if cell.skip]:
+        raise BenchkitError(f"cannot tune: {skipped[0]}")
+    return plan
+
+
+def budget(base: Grid, trials: int) -> dict[str, int]:
+    """What every method may spend: trials, and of each the trainings, their iterations and the source images."""
+    trainings = len(base.detectors) * len(base.selectors) * len(base.inverters) * len(base.seeds)
+    return {
+        "trials": trials,
+        "trainings_per_trial": trainings,
+        "training_iterations": base.training.iterations,
+        "sources": base.source.size,
+        "total_training_iterations": trials * trainings * base.training.iterations,
+    }
+
+
+@dataclass
+class Scorer:
+    """The objective of a real search: mean pooled artifact IoU on validation images, over rows and seeds."""
+
+    base: Grid
+    registry: Registry
+    env: Env
+    executor: Callable[[], StageExecutor] = Inline
+    report: Callable[[Done], None] = lambda _: None
+
+    def __call__(self, spec: Spec) -> float:
+        """Run what the trial lacks; finished stages are never computed again."""
+        plan = tuning_plan(self.base, spec, self.registry)
+        ended: list[Done] = []
+
+        def note(done: Done) -> None:
+            ended.append(done)
+            self.report(done)
+
+        self.executor().execute(plan.stages, self.env, note)
+        if failed := [done.reason for done in ended if done.state == "failed"]:
+            raise TrialFailedError(failed[0] or "a stage failed")
+        stages = [cell.evaluate for cell in plan.cells if cell.evaluate is not None]
+        rows = [json_from_bytes(self.env.store.open(stage.key).read("row.json"))["row"] for stage in stages]
+        values = [math.nan if row.get(PRIMARY) is None else float(row[PRIMARY]) for row in rows]
+        return sum(values) / len(values)
+
+
+class StageExecutor(Protocol):
+    """Runs the stages of one trial."""
+
+    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
+        """Run what is not in the store yet."""
+        ...
+
+
+@dataclass
+class Tuner:
+    """Searches of one or more corruptors, kept in `out` where one is named, and so resumable.
+
+    trials: of every corruptor, failed ones included. seed: of the sampler; trial n draws from (seed, n) and the trials
+    before it alone, so that a resumed search goes on as if it had never stopped.
+    """
+
+    trials: int
+    seed: int = 0
+    out: Path | None = None
+    told: Callable[[str], None] = field(default=lambda _: None)
+
+    def search(self, corruptor: Spec, space: Space, objective: Objective, config: Mapping[str, Any]) -> Search:
+        """Run the trials that are still lacking; config: what a resumed search must have in common with the first.
+
+        Raises BenchkitError where `out` holds another search of this corruptor.
+        """
+        study = self._study(corruptor, digest({**config, "space": _plain(space), "seed": self.seed}))
+        finished = _finished(study)
+        _requeue(study)
+        for number in range(len(finished), self.trials):
+            self._one(study, number, corruptor, space, objective)
+        made = tuple(_trial(i, corruptor, space, found) for i, found in enumerate(_finished(study)[: self.trials]))
+        return Search(corruptor, space, made, min(len(finished), self.trials))
+
+    def _study(self, corruptor: Spec, key: str) -> optuna.Study:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        storage = None if self.out is None else f"sqlite:///{(self.out / STORAGE).resolve()}"
+        try:
+            study = optuna.create_study(
+                storage=storage, study_name=str(corruptor), direction="maximize", load_if_exists=True
+            )
+        except Exception as error:  # whatever the database says
+            text = " ".join(str(error).split())[:200]
+            raise BenchkitError(f"cannot keep trials in --out '{self.out}': {text}; name another folder") from None
+        if study.user_attrs.setdefault("config", key) != key:
+            raise BenchkitError(
+                f"--out '{self.out}' holds another search of '{corruptor}' (other grid, --space or --sampler-seed): "
+                "name another folder"
+            )
+        study.set_user_attr("config", key)
+        return study
+
+    def _one(self, study: optuna.Study, number: int, corruptor: Spec, space: Space, objective: Objective) -> None:
+        """Ask for one trial, score it, and keep what came of it."""
+        import numpy as np
+        import optuna
+
+        own = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        study.sampler = optuna.samplers.TPESampler(seed=own)
+        asked = study.ask({key: _distribution(part) for key, part in space.items()})
+        spec, began, reason, value = _spec(corruptor, space, asked.params), time.monotonic(), None, math.nan
+        self.told(f"trial {number + 1} of {self.trials}: {spec}")
+        try:
+            value = objective(spec)
+            reason = None if math.isfinite(value) else "the figure is not a finite number"
+        except (BenchkitError, TrialFailedError) as error:
+            reason = " ".join(str(error).split())
+        except Exception as error:  # a plugin's own
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        asked.set_user_attr("seconds", time.monotonic() - began)
+        if reason is None:
+            study.tell(asked, value)
+        else:
+            asked.set_user_attr("reason", reason)
+            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trials that have ended by themselves, in order; what an interruption cut off is not among them."""
+    return [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE" or "reason" in t.user_attrs]
+
+
+def _requeue(study: optuna.Study) -> None:
+    """Ask first for what an interrupted search was at, unless that is waiting already."""
+    import optuna
+
+    for cut in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(cut.number, state=optuna.trial.TrialState.FAIL)
+        study.enqueue_trial(cut.params, skip_if_exists=False)
+
+
+def _distribution(part: Range | Choices) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(part, Choices):
+        return CategoricalDistribution(part.values)
+    if part.whole:
+        return IntDistribution(int(part.low), int(part.high))
+    return FloatDistribution(part.low, part.high, log=part.log)
+
+
+def _spec(corruptor: Spec, space: Space, params: Mapping[str, Scalar]) -> Spec:
+    found = {key: rounded(value, space[key]) for key, value in params.items()}
+    return Spec.of(corruptor.kind, corruptor.name, **{**corruptor.values, **found})
+
+
+def _trial(number: int, corruptor: Spec, space: Space, found: optuna.trial.FrozenTrial) -> Trial:
+    value = None if found.value is None else float(found.value)
+    spec = _spec(corruptor, space, found.params)
+    return Trial(number, spec, value, found.user_attrs.get("reason"), float(found.user_attrs.get("seconds", 0.0)))
+
+
+def _plain(space: Space) -> dict[str, str]:
+    return {key: str(part) for key, part in space.items()}
+
+
+def search_config(base: Grid, corruptor: Spec, registry: Registry) -> dict[str, Any]:
+    """What decides a trial's figure beside its parameters: the trial's grid and the plugin's identity."""
+    return {**described(tuning_grid(base, corruptor)), "identity": registry.identity(registry.complete(corruptor))}
+
+
+def as_json(searches: Sequence[Search], spent: Mapping[str, int], base: Grid, seed: int) -> dict[str, Any]:
+    """The searches as plain data: the budget that each had, where it was scored, the best Spec, every trial."""
+    held = base.validation
+    return {
+        "schema": SCHEMA,
+        "metric": PRIMARY,
+        "dataset": base.dataset,
+        "validation": None if held is None else held.model_dump(mode="json"),
+        "budget": dict(spent),
+        "sampler": {"name": "TPE", "seed": seed},
+        "searches": [
+            {
+                "corruptor": str(search.corruptor),
+                "space": _plain(search.space),
+                "best": None if search.best is None else str(search.best.spec),
+                PRIMARY: None if search.best is None else search.best.value,
+                "resumed": search.resumed,
+                "trials": list(_records(search)),
+            }
+            for search in searches
+        ],
+    }
+
+
+def _records(search: Search) -> Iterator[dict[str, Any]]:
+    for trial in search.trials:
+        yield {
+            "trial": trial.number,
+            "spec": str(trial.spec),
+            "state": "failed" if trial.value is None else "done",
+            PRIMARY: trial.value,
+            "reason": trial.reason,
+            "seconds": round(trial.seconds, 3),
+            **{key: trial.spec.values[key] for key in search.space},
+        }
+
+
+def write_trials(searches: Sequence[Search], plain: Mapping[str, Any], out: Path) -> None:
+    """Write FILES: every trial of every search as CSV, and all that `as_json` gave."""
+    from benchkit.report.tables import csv_text, json_text
+
+    lines = [{"corruptor": str(search.corruptor), **line} for search in searches for line in _records(search)]
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    try:
+        write_atomic(out / "trials.csv", csv_text(pd.DataFrame(lines, columns=names)).encode("utf-8", "replace"))
+        write_atomic(out / "trials.json", json_text(dict(plain)).encode("utf-8", "replace"))
+    except OSError as error:
+        raise BenchkitError(f"cannot write the trials to --out '{out}': {error.strerror or error}") from None

@@ -1,0 +1,86 @@
+"""`benchkit ablate`: its files, what a second run computes, a dry run, and how failures and mistakes end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_world import PLUGINS, Run
+
+WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
+VARY = ("--vary", "corruptor.steps=1,2", "--vary", "training.lr=1e-2")
+
+
+def test_an_ablation_is_run_once_and_writes_its_differences(run: Run, grid: Path, tmp_path: Path) -> None:
+    command = ("ablate", grid, *WITH_PLUGINS, *VARY, "--out", tmp_path / "out")
+    first = run(*command)
+    assert first.code == 0, first.err
+    assert "Δ to base" in first.out
+    frame = pd.read_csv(tmp_path / "out" / "ablation.csv")
+    assert set(frame["axis"]) == {"corruptor.steps", "training.lr"}
+    bases = frame[frame["is_base"]]
+    assert (bases["delta_base"] == 0).all()
+    for (_, _), lines in frame.groupby(["axis", "training_set"]):
+        expected = lines["artifact_iou"] - lines["artifact_iou"].iloc[0]
+        assert (lines["delta_base"] - expected).abs().max() < 1e-12
+    assert "corruptor.steps=2" in (tmp_path / "out" / "index.html").read_text()
+    again = json.loads(run(*command, "--json").out)
+    assert again["stages"]["run"] == 0
+    assert len(again["ablation"]["rows"]) == len(frame)
+    # The base is what `compare` would run: nothing of it is computed again.
+    compared = json.loads(run("compare", grid, *WITH_PLUGINS, "--json").out)
+    assert compared["stages"]["run"] == 0
+
+
+def test_a_dry_run_writes_nothing(run: Run, grid: Path, cache: Path, tmp_path: Path) -> None:
+    result = run("ablate", grid, *WITH_PLUGINS, *VARY, "--out", tmp_path / "out", "--dry-run", "--json")
+    assert result.code == 0, result.err
+    plan = json.loads(result.out)
+    assert "gaussian:steps=1 [corruptor.steps=2]" in {cell["training_set"] for cell in plan["cells"]}
+    assert plan["stages"]["pending"]["invert"] == 2
+    assert not (tmp_path / "out").exists()
+    assert not cache.exists()
+
+
+def test_a_value_that_fails_takes_its_own_line_alone(run: Run, grid: Path, tmp_path: Path) -> None:
+    file = tmp_path / "deep.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from benchkit.api import LatentCorruptor, hookimpl\n"
+        "@dataclass(frozen=True)\n"
+        "class Deep(LatentCorruptor):\n    name = 'deep'\n    steps: int = 1\n"
+        "    def corrupt(self, at):\n"
+        "        if self.steps > 2:\n            raise ValueError('too deep for me')\n"
+        "        return at.z_t\n"
+        "@hookimpl\ndef benchkit_corruptors():\n    return [Deep]\n"
+    )
+    options = ("--plugin", file, "--corruptor", "deep", "--vary", "corruptor.steps=2,3", "--json")
+    result = run("ablate", grid, *WITH_PLUGINS, *options)
+    assert result.code == 3, result.err
+    assert "too deep for me" in result.err
+    states = {row["value"]: row["state"] for row in json.loads(result.out)["ablation"]["rows"]}
+    assert states == {"1": "done", "2": "done", "3": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "give --vary AXIS=VALUE"),
+        (("--vary", "corruptor.stepz=2"), "did you mean 'corruptor.steps'?"),
+        (("--vary", "corruptor.steps=many"), "--vary corruptor.steps=many: "),
+        (("--vary", "corruptor.steps=99"), "steps must lie in 0"),
+        (("--vary", "selector.tau=0.3"), "applies to no row"),
+        (("--vary", "source.size=2", "--time-limit", "0"), "--time-limit 0"),
+        (("--vary", "source.size=99"), "--vary source.size=99: split 'clean'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    run: Run, grid: Path, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    result = run("ablate", grid, *WITH_PLUGINS, *options, "--out", tmp_path / "out")
+    assert (result.code, result.out) == (2, "")
+    assert len(result.err.splitlines()) == 1
+    assert said in result.err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,113 @@
+"""`benchkit tune`: what it prints and keeps, how it resumes, and how failures and mistakes end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_world import PLUGINS, Run
+
+WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
+BRITTLE = """
+from dataclasses import dataclass
+from benchkit.api import LatentCorruptor, hookimpl, param
+
+
+@dataclass(frozen=True)
+class Brittle(LatentCorruptor):
+    name = "brittle"
+    steps: int = 1
+    way: str = param("well", choices=("well", "badly"))
+
+    def corrupt(self, at):
+        if self.way == "badly":
+            raise ValueError("gone badly")
+        return at.z_t
+
+
+@hookimpl
+def benchkit_corruptors():
+    return [Brittle]
+"""
+
+
+@pytest.fixture
+def held(grid: Path, tmp_path: Path) -> Path:
+    """The small comparison with validation data."""
+    file = tmp_path / "held.yaml"
+    file.write_text(grid.read_text() + "validation: {split: wild, size: 3}\n")
+    return file
+
+
+def test_it_prints_a_spec_that_compare_takes_and_resumes(run: Run, held: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ("tune", "gaussian", held, "--corruptor", "blur:steps=2", "--space", "steps=1..3", *WITH_PLUGINS)
+    refused = run(*command, "--trials", 2, "--out", out)
+    assert refused.code == 2
+    assert "sets it already" in refused.err
+    command = ("tune", "gaussian", held, "--corruptor", "none", "--space", "steps=1..3", *WITH_PLUGINS, "--out", out)
+    first = run(*command, "--trials", 2)
+    assert first.code == 0, first.err
+    assert "budget of each corruptor: 2 trials x 1 trainings x 2 iterations, 4 sources" in first.out
+    assert "the test split is not read" in first.out
+    frame = pd.read_csv(out / "trials.csv")
+    assert list(frame["corruptor"]) == ["gaussian"] * 2 + ["none"] * 2
+    best = next(line for line in first.out.splitlines() if line.startswith("--corruptor gaussian"))
+    dry = run("compare", held, *WITH_PLUGINS, *best.split(" ", 1), "--dry-run")
+    assert dry.code == 0, dry.err
+    again = json.loads(run(*command, "--trials", 3, "--json").out)
+    assert [search["resumed"] for search in again["searches"]] == [2, 2]
+    assert again["budget"]["trials"] == 3
+    assert json.loads((out / "trials.json").read_text()) == again
+
+
+def test_a_trial_that_fails_is_told_and_the_others_count(run: Run, held: Path, tmp_path: Path) -> None:
+    (tmp_path / "brittle.py").write_text(BRITTLE)
+    options = ("--plugin", tmp_path / "brittle.py", "--space", "way=well|badly", "--trials", 5, "--json")
+    result = run("tune", "brittle", held, *WITH_PLUGINS, *options)
+    assert result.code == 3, result.err
+    assert "gone badly" in result.err
+    (search,) = json.loads(result.out)["searches"]
+    assert {(t["way"], t["state"]) for t in search["trials"]} == {("well", "done"), ("badly", "failed")}
+    assert search["best"] == "brittle:way=well"
+
+
+def test_a_dry_run_says_the_budget_and_writes_nothing(run: Run, held: Path, cache: Path, tmp_path: Path) -> None:
+    result = run("tune", "blur", held, *WITH_PLUGINS, "--trials", 7, "--out", tmp_path / "out", "--dry-run")
+    assert result.code == 0, result.err
+    assert "7 trials" in result.out
+    assert "searched of blur: steps=1..10, sigma=" in result.out
+    assert not (tmp_path / "out").exists()
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("gausian",), "did you mean 'gaussian'?"),
+        (("gaussian", "--trials", 0), "--trials 0: give 1 or more"),
+        (("gaussian", "--sampler-seed", -1), "--sampler-seed -1"),
+        (("gaussian", "--space", "steps"), "--space 'steps': write KEY=LOW..HIGH"),
+        (("gaussian", "--space", "stepz=1..2"), "did you mean 'steps'?"),
+        (("gaussian", "--space", "steps=1..99"), "--space steps=1..99: steps must lie in 0...10"),
+        (("gaussian:steps=2",), "nothing to search"),
+        (("gaussian", "--selector", "lerned"), "did you mean 'learned'?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    run: Run, held: Path, cache: Path, tmp_path: Path, arguments: tuple[object, ...], said: str
+) -> None:
+    result = run("tune", arguments[0], held, *arguments[1:], *WITH_PLUGINS, "--out", tmp_path / "out")
+    assert (result.code, result.out) == (2, "")
+    assert len(result.err.splitlines()) == 1
+    assert said in result.err
+    assert not (tmp_path / "out").exists()
+    assert not cache.exists()
+
+
+def test_a_grid_without_validation_data_is_refused(run: Run, grid: Path) -> None:
+    result = run("tune", "gaussian", grid, *WITH_PLUGINS)
+    assert result.code == 2
+    assert "add 'validation: {split: …, size: …}' to the grid" in result.err

@@ -1,0 +1,188 @@
+"""The search: it finds a known optimum, resumes without repeating, outlives failures, and never sees the test split."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from benchkit.errors import BenchkitError
+from benchkit.grid import Grid, parse_grid
+from benchkit.registry import Registry
+from benchkit.space import Choices, Range
+from benchkit.specs import Spec
+from benchkit.stages.base import Env
+from benchkit.stages.images import Images, Latents
+from benchkit.store.artifacts import ArtifactStore
+from benchkit.tune import Scorer, Tuner, as_json, budget, tuning_plan, write_trials
+
+HERE = Path(__file__).parent
+FAKE = Spec.of("corruptor", "fake", fixed=1)
+SPACE = {"steps": Range(1, 50, whole=True), "share": Range(0.0, 1.0), "way": Choices(("a", "b", "c"))}
+
+
+def score(spec: Spec) -> float:
+    """Best, 1, at steps=17, share=0.3, way=b."""
+    at = spec.values
+    return 1 - ((at["steps"] - 17) / 50) ** 2 - (at["share"] - 0.3) ** 2 - 0.5 * (at["way"] != "b")
+
+
+def counted(objective, calls: list[Spec]):
+    def call(spec: Spec) -> float:
+        calls.append(spec)
+        return objective(spec)
+
+    return call
+
+
+def test_it_finds_the_optimum_of_a_known_objective() -> None:
+    found = Tuner(60).search(FAKE, SPACE, score, {})
+    assert len(found.trials) == 60
+    best = found.best
+    assert best is not None
+    assert best.value == score(best.spec) == max(trial.value for trial in found.trials)
+    assert best.spec.values["way"] == "b"
+    assert best.value > 0.98
+    assert best.spec.values["fixed"] == 1
+
+
+def test_the_sampler_is_seeded() -> None:
+    def specs(seed: int) -> list[Spec]:
+        return [trial.spec for trial in Tuner(12, seed).search(FAKE, SPACE, score, {}).trials]
+
+    assert specs(0) == specs(0) != specs(1)
+
+
+def test_it_resumes_without_repeating_and_ends_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    calls: list[Spec] = []
+
+    def interrupted(spec: Spec) -> float:
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return score(spec)
+
+    with pytest.raises(KeyboardInterrupt):
+        Tuner(15, 0, tmp_path).search(FAKE, SPACE, counted(interrupted, calls), {})
+    cut = calls.pop()
+    resumed = Tuner(15, 0, tmp_path).search(FAKE, SPACE, counted(score, calls), {})
+    assert resumed.resumed == 7
+    assert len(calls) == 15
+    assert calls[7] == cut
+    assert [trial.spec for trial in resumed.trials] == calls
+    assert calls == [trial.spec for trial in Tuner(15).search(FAKE, SPACE, score, {}).trials]
+    again = Tuner(15, 0, tmp_path).search(FAKE, SPACE, counted(score, calls), {})
+    assert (len(calls), again.resumed, again.best) == (15, 15, resumed.best)
+
+
+def test_another_search_does_not_mix_with_the_one_that_is_kept(tmp_path: Path) -> None:
+    Tuner(2, 0, tmp_path).search(FAKE, SPACE, score, {"grid": 1})
+    for tuner, config in ((Tuner(2, 0, tmp_path), {"grid": 2}), (Tuner(2, 1, tmp_path), {"grid": 1})):
+        with pytest.raises(BenchkitError, match="holds another search"):
+            tuner.search(FAKE, SPACE, score, config)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "trials.sqlite").write_text("no database")
+    with pytest.raises(BenchkitError, match="name another folder"):
+        Tuner(2, 0, tmp_path / "other").search(FAKE, SPACE, score, {})
+
+
+def test_a_failing_trial_is_recorded_and_the_search_goes_on(tmp_path: Path) -> None:
+    def brittle(spec: Spec) -> float:
+        if spec.values["way"] == "c":
+            raise ValueError("no way c")
+        return math.nan if spec.values["way"] == "a" else score(spec)
+
+    calls: list[Spec] = []
+    found = Tuner(20, 0, tmp_path).search(FAKE, SPACE, counted(brittle, calls), {})
+    assert len(found.trials) == len(calls) == 20
+    reasons = {trial.spec.values["way"]: trial.reason for trial in found.trials}
+    assert reasons == {"a": "the figure is not a finite number", "b": None, "c": "ValueError: no way c"}
+    assert found.best is not None
+    # A failed trial is finished too: it spent its share of the budget.
+    Tuner(20, 0, tmp_path).search(FAKE, SPACE, counted(brittle, calls), {})
+    assert len(calls) == 20
+    nothing = Tuner(3).search(FAKE, {"way": Choices(("a", "c"))}, brittle, {})
+    assert nothing.best is None
+
+
+GRID = """
+title: small
+dataset: shapes
+model: {model}
+schedule_steps: 10
+labelled: 4
+source: {{split: clean, size: 4}}
+test: {{split: test, size: 4}}
+validation: {{split: wild, size: 3}}
+baselines: [human, pseudo, oracle]
+oracle: {{split: wild, size: 2}}
+selectors: [random-boxes]
+corruptors: ["none:steps=1"]
+inverter: ddim
+detectors: [dot]
+selector_training: &budget {{iterations: 2, batch: 2}}
+training: *budget
+"""
+
+
+@pytest.fixture
+def small(tiny_checkpoint: Path) -> Grid:
+    return parse_grid(GRID.format(model=tiny_checkpoint), "small")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry.load(files=[HERE / "cli" / "tiny_plugins.py"])
+
+
+def test_no_test_image_is_planned_or_read(
+    small: Grid, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = registry.entry("dataset", "shapes").cls
+    splits: list[str] = []
+    read = dataset.read
+
+    def watched(self, split, indices):
+        splits.append(split)
+        return read(self, split, indices)
+
+    monkeypatch.setattr(dataset, "read", watched)
+    plan = tuning_plan(small, Spec.parse("corruptor", "gaussian:steps=3"), registry)
+    planned = {s.source.split for s in plan.stages if isinstance(s, Images | Latents)}
+    assert planned == {"clean", "wild"}
+    scorer = Scorer(small, registry, Env(registry, ArtifactStore(tmp_path / "cache")))
+    found = Tuner(3).search(Spec.of("corruptor", "gaussian"), {"steps": Range(1, 4, whole=True)}, scorer, {})
+    assert all(trial.value is not None for trial in found.trials)
+    assert set(splits) == {"clean", "wild"}
+
+
+def test_splits_that_are_the_test_split_are_refused(small: Grid, registry: Registry) -> None:
+    spec = Spec.parse("corruptor", "gaussian:steps=3")
+    for changes, said in (
+        ({"validation": None}, "needs validation data"),
+        ({"validation": {"split": "test", "size": 2}}, "validation.split is 'test', the test split"),
+        ({"source": {"split": "test", "size": 2}}, "source.split is 'test', the test split"),
+        ({"test": {"split": "pool", "size": 2}, "selectors": ["learned"]}, "reads the test split 'pool'"),
+    ):
+        with pytest.raises(BenchkitError, match=said):
+            tuning_plan(small.replaced(**changes), spec, registry)
+
+
+def test_the_budget_is_recorded_and_the_same_for_every_method(small: Grid, tmp_path: Path) -> None:
+    spent = budget(small.replaced(seeds=[0, 1], training={"iterations": 7}), 5)
+    assert spent == {
+        "trials": 5,
+        "trainings_per_trial": 2,
+        "training_iterations": 7,
+        "sources": 4,
+        "total_training_iterations": 70,
+    }
+    searches = [Tuner(5).search(Spec.of("corruptor", name), SPACE, score, {}) for name in ("one", "two")]
+    plain = as_json(searches, spent, small, 0)
+    write_trials(searches, plain, tmp_path)
+    kept = json.loads((tmp_path / "trials.json").read_text())
+    assert kept == plain
+    assert kept["budget"] == spent
+    assert [len(search["trials"]) for search in kept["searches"]] == [5, 5]
+    assert len((tmp_path / "trials.csv").read_text().splitlines()) == 1 + 10
