@@ -1,6 +1,6 @@
 """Writes docs/gallery.md: every corruptor and selector, what it says of itself, and its preview.
 
-python docs/gallery.py              # the page and the pictures, through `benchkit plugins preview` (about 5 minutes)
+python docs/gallery.py              # the page and the pictures, through `benchkit plugins preview` (minutes)
 python docs/gallery.py NAME...      # the page, and these plugins' pictures only
 """
 

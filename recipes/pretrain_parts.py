@@ -23,6 +23,7 @@ from benchkit_plugins.detectors.upernet_convnext import UPerNetConvNeXt
 from benchkit_plugins.detectors.upernet_swin import UPerNetSwin
 
 DETECTORS = {detector.name: detector for detector in (UPerNetSwin, UPerNetConvNeXt)}
+#: Arguments that do not change the weights, or name a place of this machine.
 PLACES = ("state", "out", "checkpoint", "checkpoint_every")
 ASSETS = Path(benchkit.__file__).parent / "assets" / "detectors"
 
@@ -155,9 +156,7 @@ def main() -> None:
         "detector": args.detector,
         "task": f"part segmentation of portraits: {', '.join(PARTS)}",
         "recipe": "recipes/pretrain_parts.py",
-        "settings": {
-            k: v for k, v in vars(args).items() if k not in ("state", "out", "checkpoint", "checkpoint_every")
-        },
+        "settings": {k: v for k, v in vars(args).items() if k not in PLACES},
         "parameters": sum(p.numel() for p in network.parameters()),
         "cpu_seconds": round(clock.seconds, 1),
         "last_losses_mean": round(float(np.mean([h["main"] for h in history[-50:]])), 4),

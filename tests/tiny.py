@@ -5,18 +5,10 @@ from __future__ import annotations
 import string
 from typing import Any
 
+from benchkit.testing.worlds import SCHEDULE
+
 #: What the scheduler config of SD 1.x says.
-SD1 = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "timestep_spacing": "leading",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-    "clip_sample": False,
-    "prediction_type": "epsilon",
-}
+SD1 = SCHEDULE
 
 
 def tiny_pipeline(prediction: str = "epsilon") -> Any:
