@@ -46,7 +46,9 @@ class Folder(Dataset):
         "crop", doc="how an image of another size or aspect becomes square"
     )
     layout: Literal["auto", "plain", "mmseg", "coco", "hf"] = param("auto", doc="how the folder is read")
-    autoencode: bool = param(False, doc="pass the images through the autoencoder once: for photographs, say")
+    autoencode: bool = param(  # type: ignore[misc]  # elsewhere it is the class's, here it is the user's
+        False, doc="pass the images through the autoencoder once: for photographs, say"
+    )
     pool: str | None = _role("`pool`, from which labelled images are drawn")
     clean: str | None = _role("`clean`, which is corrupted")
     validation: str | None = _role("`validation`")

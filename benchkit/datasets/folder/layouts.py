@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,14 @@ from benchkit.datasets.folder.tables import Columns, is_table_folder, list_table
 from benchkit.errors import BenchkitError
 
 Layout = Literal["auto", "plain", "mmseg", "coco", "hf"]
+
+
+_LISTERS: dict[str, Callable[[Path, Columns], Listing]] = {
+    "plain": lambda root, _: list_plain(root),
+    "mmseg": lambda root, _: list_mmseg(root),
+    "coco": lambda root, _: list_coco(root),
+    "hf": list_tables,
+}
 
 
 def listed(root: Path, layout: Layout, columns: Columns) -> Listing:
@@ -28,7 +37,9 @@ def listed(root: Path, layout: Layout, columns: Columns) -> Listing:
     except OSError as error:
         raise BenchkitError(f"{error.filename or root}: {error.strerror or error}") from None
     if not found.counts():
-        raise BenchkitError(f"root={root}: no images (.png, .jpg, .webp or .tif) in a layout that is known: see docs")
+        raise BenchkitError(
+            f"root={root}: no images (.png, .jpg, .webp or .tif) in a layout that is known: choose one by layout="
+        )
     return found
 
 
@@ -38,11 +49,3 @@ def _found(root: Path) -> str:
     if coco_files(root):
         return "coco"
     return "mmseg" if pair_in(root) else "plain"
-
-
-_LISTERS = {
-    "plain": lambda root, _: list_plain(root),
-    "mmseg": lambda root, _: list_mmseg(root),
-    "coco": lambda root, _: list_coco(root),
-    "hf": list_tables,
-}
