@@ -74,7 +74,9 @@ def _guarded(decode: Callable[[bytes | Path, str, int], T], data: bytes | Path, 
     from PIL.Image import DecompressionBombError
 
     try:
-        return decode(data, where, limit)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of many pixels (the limit here is ours) and of odd tags
+            return decode(data, where, limit)
     except BenchkitError:
         raise
     except DecompressionBombError:
@@ -92,9 +94,7 @@ def _header(data: bytes | Path, where: str, limit: int) -> Image:
     """The picture with its size checked and its pixels not yet read."""
     from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's warning of many pixels: the limit here is ours
-        picture = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS)
+    picture = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS)
     width, height = picture.size
     if width * height > limit:
         picture.close()
