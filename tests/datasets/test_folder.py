@@ -166,7 +166,7 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
 
 def test_a_repository_is_read_from_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the hub's client leaves it; nothing is fetched."""
-    from huggingface_hub import constants
+    from huggingface_hub import snapshot_download
 
     from benchkit.datasets.folder.hub import downloaded
 
@@ -174,12 +174,6 @@ def test_a_repository_is_read_from_the_hubs_cache(tmp_path: Path, monkeypatch: p
     make_parquet(kept / "snapshots" / ("0" * 40))
     (kept / "refs").mkdir()
     (kept / "refs" / "main").write_text("0" * 40)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    downloaded.cache_clear()
-    from huggingface_hub import snapshot_download
-
     monkeypatch.setattr(
         "huggingface_hub.snapshot_download",
         lambda *given, **options: snapshot_download(*given, **options, cache_dir=tmp_path, local_files_only=True),

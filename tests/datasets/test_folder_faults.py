@@ -126,7 +126,7 @@ def twice(data: dict[str, Any]) -> None:
             r"annotations\[0\] .*0\.png.*: no segmentation",
         ),
         (coco_with(lambda d: d["annotations"][0].update(segmentation=[[1, 2]])), "a polygon is x, y"),
-        (coco_with(lambda d: d["annotations"][1]["segmentation"]["counts"].pop()), "an RLE of 346 pixels for an image"),
+        (coco_with(lambda d: d["annotations"][1]["segmentation"]["counts"].pop()), "an RLE of 350 pixels for an image"),
         (coco_with(lambda d: d["annotations"][1]["segmentation"].update(size=[9, 9])), r"an RLE of size \[9, 9\]"),
         (coco_with(lambda d: d.pop("images")), "no COCO file"),
     ],

@@ -137,9 +137,7 @@ def test_a_truncated_file_is_named(form: str) -> None:
     ],
 )
 def test_what_cannot_be_read_says_why(data: bytes | Path, reason: str) -> None:
-    for decode in (decode_image, picture_shape):
-        if decode is picture_shape and reason == "32-bit":
-            continue
+    for decode in (decode_image, picture_shape) if reason != "32-bit" else (decode_image,):
         with pytest.raises(BenchkitError, match=f"^here: [^\n]*{reason}[^\n]*$"):
             decode(data, "here")
 
@@ -162,11 +160,9 @@ def test_flipped_bytes_never_escape_as_another_error() -> None:
                 assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
-@pytest.mark.parametrize("top", [1, 255])
+# A WebP may be lossy: 0 and 1 are not told from noise there.
+@pytest.mark.parametrize(("form", "top"), [("PNG", 1), ("PNG", 255), ("TIFF", 1), ("TIFF", 255), ("WEBP", 255)])
 def test_masks_of_two_values(form: str, top: int) -> None:
-    if form == "WEBP" and top == 1:
-        pytest.skip("a WebP may be lossy: 0 and 1 are not told from noise")
     found = decode_mask(encoded((DISC * top).astype(np.uint8), form, lossless=True), "m")
     assert found.dtype == np.bool_ and np.array_equal(found, DISC)
 

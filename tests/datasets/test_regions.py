@@ -49,7 +49,7 @@ def test_the_text_form_returns(runs: list[int]) -> None:
 
 @pytest.mark.parametrize("text", ["1é", "T", "\x10"])
 def test_a_damaged_text_is_refused(text: str) -> None:
-    with pytest.raises(BenchkitError, match="^a: .*damaged$"):
+    with pytest.raises(BenchkitError, match=r"^a: .*damaged$"):
         unpacked(text, "a")
 
 
@@ -91,11 +91,11 @@ def test_several_polygons_are_joined() -> None:
 
 @pytest.mark.parametrize("wrong", [None, [], {}, "x", [[0, 0, 1, 1]], [["a"] * 6], [[0.0] * 5 + [float("nan")]]])
 def test_other_forms_are_refused(wrong: object) -> None:
-    with pytest.raises(BenchkitError, match="^a: "):
+    with pytest.raises(BenchkitError, match=r"^a: "):
         drawn(wrong, (4, 4), "a")
 
 
 @pytest.mark.parametrize("counts", [[3], [-1, 17], ["3"], None, 5])
 def test_runs_must_fill_the_image(counts: object) -> None:
-    with pytest.raises(BenchkitError, match="^a: an RLE"):
+    with pytest.raises(BenchkitError, match=r"^a: an RLE"):
         rle_mask(counts, (4, 4), "a")

@@ -108,7 +108,7 @@ def list_tables(root: Path, columns: Columns) -> TableListing:
     """
     if (root / DICT).is_file():
         names = _json(root / DICT).get("splits")
-        if not isinstance(names, list) or not all(isinstance(n, str) and Path(n).name == n for n in names):
+        if not isinstance(names, list) or not all(map(_is_name, names)):
             raise BenchkitError(f"{root / DICT}: 'splits' is not a list of folder names: save the dataset again")
         saved = {name: _saved(root / name) for name in names}
         others = [root / DICT, *(root / name / STATE for name in names)]
@@ -146,9 +146,14 @@ def _saved(folder: Path) -> tuple[Path, ...]:
         )
     files = state.get("_data_files")
     names = [entry.get("filename") if isinstance(entry, dict) else None for entry in files or ()]
-    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+    if not names or not all(map(_is_name, names)):
         raise BenchkitError(f"{folder / STATE}: '_data_files' names no files beside it: save the dataset again")
     return tuple(folder / str(name) for name in names)
+
+
+def _is_name(value: Any) -> bool:
+    """Whether this names something directly in a folder."""
+    return isinstance(value, str) and value != ".." and Path(value).name == value
 
 
 def _json(file: Path) -> dict[str, Any]:
