@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from folder_makers import MAKERS, SHAPE, SPLITS, coco, make_parquet, make_plain, mark, photo, write
 
-from benchkit.api import BenchkitError
+from benchkit.api import BenchkitError, Dataset
 from benchkit.datasets.folder.dataset import Folder
 from benchkit.datasets.framing import Framing
+from benchkit.registry import Registry
 from benchkit.specs import Spec
 from benchkit.testing import assert_conforms
 
@@ -168,8 +170,6 @@ def test_a_repository_is_read_from_the_hubs_cache(tmp_path: Path, monkeypatch: p
     """As the hub's client leaves it; nothing is fetched."""
     from huggingface_hub import snapshot_download
 
-    from benchkit.datasets.folder.hub import downloaded
-
     kept = tmp_path / "datasets--someone--marked"
     make_parquet(kept / "snapshots" / ("0" * 40))
     (kept / "refs").mkdir()
@@ -197,6 +197,52 @@ def test_coco_beside_its_images(tmp_path: Path) -> None:
     for number, sample in enumerate((first, second)):
         assert np.array_equal(sample.kinds["hand-melted"][6:26], mark(number))
         assert np.array_equal(sample.mask, sample.kinds["hand-melted"])
+
+
+def test_shards_and_captions_as_exports_write_them(tmp_path: Path) -> None:
+    """`benchkit export --format hf` numbers its shards without their count; `coco` keeps captions with the images."""
+    from folder_makers import table
+    from pyarrow import parquet
+
+    (tmp_path / "hf" / "data").mkdir(parents=True)
+    for number in range(2):
+        rows = table("pool", range(number, number + 1))
+        parquet.write_table(rows, tmp_path / "hf" / "data" / f"pool-0000{number}.parquet")
+    assert [s.caption for s in Folder(str(tmp_path / "hf"), size=16).read("pool", [1, 0])] == ["pool 1", "pool 0"]
+    data = coco("test")
+    for number, image in enumerate(data["images"]):
+        write(tmp_path / "coco" / "images" / "test" / image["file_name"], photo("test", number))
+        image["caption"] = f"test {number}"
+    (tmp_path / "coco" / "annotations").mkdir()
+    (tmp_path / "coco" / "annotations" / "test.json").write_text(json.dumps(data))
+    assert [s.caption for s in Folder(str(tmp_path / "coco"), size=16).read("test", [0, 1])] == ["test 0", "test 1"]
+
+
+def test_a_plan_lists_a_folder_twice_and_its_stages_read_it(
+    made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for the cells, once for all of their stages, however many chunks there are."""
+    from types import SimpleNamespace
+
+    from benchkit.grid import load_grid
+    from benchkit.plan import Planner
+    from benchkit.stages.base import Model
+    from benchkit.stages.images import Images
+
+    registry = Registry.load(files=[Path(sys.modules[Folder.__module__].__file__ or "")])
+    loaded = sys.modules[type(registry.make(Spec.parse("dataset", "folder"), Dataset)).__module__]  # type: ignore[type-abstract]
+    listings: list[Path] = []
+    listed = loaded.listed
+    monkeypatch.setattr(loaded, "listed", lambda root, *rest: listings.append(root) or listed(root, *rest))
+    sets = {"source": {"split": "clean", "size": 2}, "test": {"split": "test", "size": 2}, "oracle": None}
+    place = f"folder:root={made['mmseg']},size=16"
+    grid = load_grid("quick").replaced(dataset=place, labelled=2, validation=None, **sets)
+    plan = Planner(grid, registry, Model("tiny", "0" * 64, 50)).plan()
+    images = [stage for stage in plan.stages if isinstance(stage, Images)]
+    assert {stage.source.split for stage in images} == {"pool", "clean", "test"} and len(listings) <= 4
+    env = SimpleNamespace(registry=registry)
+    for stage in images:
+        assert [s.image.shape for s in stage.source.read(env)] == [(16, 16, 3)] * 2  # type: ignore[arg-type]
 
 
 def test_its_spec_is_plain_text(made: dict[str, Path]) -> None:

@@ -98,12 +98,15 @@ class _Coco:
         if not isinstance(data, dict) or not isinstance(data.get("images"), list):
             raise BenchkitError(f"{path}: no COCO file, which has a list 'images'")
         images: dict[int | str, str] = {}
+        texts: dict[int | str, str] = {}
         for place, entry in _entries(data, "images", path, ("id", "file_name")):
             if entry["id"] in images:
                 raise BenchkitError(f"{place}: id {entry['id']} is another image's already")
             images[entry["id"]] = _safe(entry["file_name"], place)
+            if isinstance(entry.get("caption"), str):
+                texts[entry["id"]] = entry["caption"].strip()
         marks, captions = _annotations(data, images, path)
-        return _Coco(path, images, marks, captions)
+        return _Coco(path, images, marks, {**captions, **texts})
 
 
 def _annotations(

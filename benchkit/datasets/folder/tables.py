@@ -16,7 +16,7 @@ from benchkit.datasets.pictures import decode_image, decode_mask, picture_shape
 from benchkit.errors import BenchkitError
 
 DICT, INFO, STATE = "dataset_dict.json", "dataset_info.json", "state.json"
-_SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}(-\w+)?")
+_SHARD = re.compile(r"(?P<split>.+?)-\d{5}(-of-\d{5})?(-[0-9a-f]+)?")
 
 
 @dataclass(frozen=True)
