@@ -146,6 +146,35 @@ def test_unchanged_files_are_hashed_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(hashed) == 17 and hashed[-1].endswith("pool/0.png")
 
 
+def test_a_folder_that_stands_still_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchkit.datasets.folder import layouts
+
+    listings: list[Path] = []
+    lister = layouts._LISTERS["plain"]
+    monkeypatch.setitem(layouts._LISTERS, "plain", lambda root, columns: listings.append(root) or lister(root, columns))
+    make_plain(tmp_path)
+    (tmp_path / "clean" / "captions.csv").write_text("file_name,text\n0.png,a\n")
+    (tmp_path / "clean" / "0.txt").unlink()
+
+    def still() -> None:
+        for folder in (tmp_path, *(p for p in tmp_path.rglob("*") if p.is_dir())):
+            os.utime(folder, ns=(0, folder.stat().st_mtime_ns - 10**10))
+
+    for _ in range(2):
+        Folder(str(tmp_path), size=16).splits()
+    assert len(listings) == 2, "what has only just changed is not kept"
+    still()
+    for _ in range(4):
+        assert Folder(str(tmp_path), size=16).splits() == dict.fromkeys(SPLITS, 2)
+    assert len(listings) == 3
+    write(tmp_path / "test" / "2.png", photo("test", 2))
+    assert Folder(str(tmp_path), size=16).splits()["test"] == 3 and len(listings) == 4
+    still()
+    assert Folder(str(tmp_path), size=16).read("clean", [0])[0].caption == "a"
+    (tmp_path / "clean" / "captions.csv").write_text("file_name,text\n0.png,changed\n")
+    assert Folder(str(tmp_path), size=16).read("clean", [0])[0].caption == "changed"
+
+
 def test_autoencode_is_the_users(made: dict[str, Path]) -> None:
     assert Folder.autoencode is False and Folder(str(made["plain"]), autoencode=True).autoencode
 

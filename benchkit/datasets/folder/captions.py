@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchkit.datasets.folder.records import text_of
+from benchkit.datasets.folder.records import pictures_in, text_of
 from benchkit.errors import BenchkitError
 
 #: Tables that are looked for, in this order; the first is read.
@@ -33,10 +33,10 @@ def captions_of(folder: Path, images: Mapping[str, Path]) -> tuple[dict[str, str
             if name in found:
                 raise BenchkitError(f"{table}: line {line} names '{row[FILE_KEY]}' a second time: keep one of the two")
             found[name] = caption
-    for text in folder.rglob("*.txt"):
-        name = text.relative_to(folder).with_suffix("").as_posix()
+    for text in pictures_in(folder, suffixes=(".txt",)):
+        name = text.rpartition(".")[0]
         if name in images:
-            found[name] = text
+            found[name] = folder / text
     return {name: caption for name, caption in found.items() if caption != ""}, [] if table is None else [table]
 
 

@@ -100,11 +100,11 @@ class Folder(Dataset):
         for parameter in fields(self):
             if parameter.name not in UNDIGESTED:
                 total.update(f"{parameter.name}={getattr(self, parameter.name)}\n".encode())
-        files = sorted(set(self._listing.files()))
-        with ThreadPoolExecutor(8) as workers:
-            digests = workers.map(_digest, map(stamped, files))
-            for file, found in zip(files, digests, strict=True):
-                total.update(f"{file.relative_to(self._root).as_posix()}\n{found}\n".encode())
+        above = f"{self._root.as_posix()}/"
+        files = {file.as_posix().removeprefix(above): file for file in self._listing.files()}
+        digests = _digests([stamped(file) for file in files.values()])
+        for name, digest in sorted(zip(files, digests, strict=True)):
+            total.update(f"{name}\n{digest}\n".encode())
         return total.hexdigest()
 
     @cached_property
@@ -160,9 +160,18 @@ class Folder(Dataset):
         return Sample(name, framing.image(found.image, window), mask, found.caption, kinds)
 
 
-@lru_cache(maxsize=1 << 18)
-def _digest(file: Stamped) -> str:
-    """Of a file as it stands: planning asks again and again, and there may be gigabytes."""
+#: sha256 of files as they stood: there may be gigabytes of them, and one process asks several times.
+_KNOWN: dict[Stamped, str] = {}
+
+
+def _digests(files: Sequence[Stamped]) -> list[str]:
+    missing = [file for file in files if file not in _KNOWN]
+    with ThreadPoolExecutor(8) as workers:
+        _KNOWN.update(zip(missing, workers.map(_sha256, missing), strict=True))
+    return [_KNOWN[file] for file in files]
+
+
+def _sha256(file: Stamped) -> str:
     with file.path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -66,6 +66,11 @@ class Record:
 class Listing(Protocol):
     """A folder as one layout reads it."""
 
+    @property
+    def others(self) -> Sequence[Path]:
+        """Files that decide masks, captions or splits of many images."""
+        ...
+
     def counts(self) -> Mapping[str, int]:
         """Split -> number of images, one or more."""
         ...
@@ -155,15 +160,15 @@ def text_of(path: Path) -> str:
         raise BenchkitError(f"{path}: {error.strerror or 'cannot be read'}") from None
 
 
-def pictures_in(folder: Path, leave_out: Iterable[str] = ()) -> list[str]:
-    """The pictures in a folder and the folders in it, as sorted relative paths with `/`.
+def pictures_in(folder: Path, leave_out: Iterable[str] = (), suffixes: Sequence[str] = SUFFIXES) -> list[str]:
+    """The pictures (or files of other suffixes) in a folder and those in it, as sorted relative paths with `/`.
 
     Names that begin with a dot, and the top folders named in `leave_out`, are passed over.
     """
-    return sorted(_walk(folder, "", frozenset(leave_out)))
+    return sorted(_walk(os.fspath(folder), "", frozenset(leave_out), suffixes))
 
 
-def _walk(folder: Path, prefix: str, leave_out: frozenset[str]) -> Iterator[str]:
+def _walk(folder: str, prefix: str, leave_out: frozenset[str], suffixes: Sequence[str]) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -171,8 +176,8 @@ def _walk(folder: Path, prefix: str, leave_out: frozenset[str]) -> Iterator[str]
             # Links to folders are not followed below a split: they can lead round in a circle.
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in leave_out:
-                    yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", frozenset())
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
+                    yield from _walk(entry.path, f"{prefix}{entry.name}/", frozenset(), suffixes)
+            elif os.path.splitext(entry.name)[1].lower() in suffixes:  # noqa: PTH122
                 yield prefix + entry.name
 
 
