@@ -128,6 +128,9 @@ def twice(data: dict[str, Any]) -> None:
         (coco_with(lambda d: d["annotations"][0].update(segmentation=[[1, 2]])), "a polygon is x, y"),
         (coco_with(lambda d: d["annotations"][1]["segmentation"]["counts"].pop()), "an RLE of 350 pixels for an image"),
         (coco_with(lambda d: d["annotations"][1]["segmentation"].update(size=[9, 9])), r"an RLE of size \[9, 9\]"),
+        (coco_with(lambda d: d["annotations"][1].update(category_id=[1])), r"there is no category of id \[1\]"),
+        (coco_with(lambda d: d["annotations"].append([])), r"annotations\[2\] lacks image_id"),
+        (coco_with(lambda d: d.update(categories={"id": 1})), "'categories' is not a list"),
         (coco_with(lambda d: d.pop("images")), "no COCO file"),
     ],
 )

@@ -121,13 +121,14 @@ def _annotations(
         image = entry["image_id"]
         if image not in images:
             raise BenchkitError(f"{place}: there is no image of id {image}")
-        if isinstance(entry.get("caption"), str):
+        if isinstance(entry.get("caption"), str) and "segmentation" not in entry:
             captions.setdefault(image, entry["caption"].strip())
             continue
         marking = True
-        if entry.get("category_id") not in categories:
-            raise BenchkitError(f"{place}: there is no category of id {entry.get('category_id')}")
-        marks[image].append((categories[entry["category_id"]], entry.get("segmentation"), place))
+        category = entry.get("category_id")
+        if not isinstance(category, int | str) or category not in categories:
+            raise BenchkitError(f"{place}: there is no category of id {category}")
+        marks[image].append((categories[category], entry.get("segmentation"), place))
     return {image: tuple(found) for image, found in marks.items()} if marking else None, captions
 
 
