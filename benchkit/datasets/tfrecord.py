@@ -95,7 +95,7 @@ def examples(path: Path) -> Iterator[Features]:
 
 
 def parse_example(payload: bytes, where: str) -> Features:
-    """The features of one serialised tf.train.Example; raises BenchkitError, beginning with `where`, for other bytes."""
+    """The features of one serialised tf.train.Example; for other bytes a BenchkitError that begins with `where`."""
     from google.protobuf.message import DecodeError
 
     example = _example_class()()
