@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.api import Dataset, Sample, param
-from benchkit.datasets.framing import FITS, Fit, Framing
+from benchkit.datasets.framing import Framing
 from benchkit.datasets.pictures import decode_image, decode_mask
 from benchkit.datasets.prepared import MANIFEST, SCHEMA, default_root, row_digest
 from benchkit.errors import BenchkitError, UnknownNameError
@@ -139,7 +139,7 @@ class PreparedDataset(Dataset):
 
     root: str = param("", doc="the prepared set's folder; default $BENCHKIT_DATA/NAME, else the user's data folder")
     size: int = param(512, ge=8, doc="pixels along a side of every image")
-    fit: Fit = param("crop", choices=FITS, doc="how an image becomes size x size")
+    fit: Literal["resize", "crop", "pad", "tile"] = param("crop", doc="how an image becomes size x size")
     autoencode: bool = param(  # type: ignore[misc]
         False, doc="one more pass through the checkpoint's autoencoder; the paper takes the images as they are"
     )
