@@ -61,6 +61,32 @@ def richhf(
     tell(NOTICE)
 
 
+@app.command("dalle3-hq")
+def dalle3(
+    shards: Annotated[
+        list[str], typer.Option(metavar="FOLDER|FILE|URL", help="Tar shards, here or where fsspec can open them.")
+    ],
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many images are drawn.")] = 10000,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the draw.")] = 0,
+    out: Out = None,
+    model: Tokens = None,
+    force: Force = False,
+) -> None:
+    """Draw images at random from the shards of Dalle3 1 Million+ High Quality Captions.
+
+    The draw depends on the seed and the images' names, not on the order of the shards; it is over the shards named.
+    """
+    from benchkit.datasets.dalle3 import NAME, NOTICE
+    from benchkit.datasets.dalle3_prepare import Draw, summary
+
+    length = _caption_length(model)
+    with _writing(NAME, out, force) as (folder, screen):
+        work = Draw(shards, count, seed, screen.note)
+        manifest = work.run(folder)
+    _finished(NAME, out, manifest, [*summary(manifest), *_cut(work.captions, length, model)])
+    tell(NOTICE)
+
+
 @contextmanager
 def _writing(name: str, out: Path | None, force: bool) -> Iterator[tuple[Path, Progress]]:
     from benchkit.datasets.prepared import default_root, new_set

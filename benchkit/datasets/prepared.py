@@ -96,7 +96,7 @@ class Left:
 
 
 class Writer:
-    """Writes a prepared set into an empty folder, row by row."""
+    """Writes a prepared set into an empty folder, row by row. A context manager, which closes its files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -104,6 +104,12 @@ class Writer:
         self._waiting: dict[str, list[dict[str, Any]]] = {}
         self._ids: set[str] = set()
         self.counts: Counter[str] = Counter()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
     def add(self, split: str, row: Row) -> None:
         """Append a row; raises ValueError for an id that the set already has, in any split."""
@@ -131,8 +137,7 @@ class Writer:
         if rows:
             self._files[split].write_table(pa.Table.from_pylist(rows, schema=arrow_schema()), row_group_size=GROUP)
 
-    def close(self) -> None:
-        """Finish the files written so far; safe to call twice."""
+    def _close(self) -> None:
         for file in self._files.values():
             file.close()
 
@@ -143,7 +148,7 @@ class Writer:
         """
         for split in list(self._waiting):
             self._flush(split)
-        self.close()
+        self._close()
         if not self._files:
             raise BenchkitError(f"no image of {dataset} is left: nothing is written")
         reasons = self._list(left)

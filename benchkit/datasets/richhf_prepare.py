@@ -99,18 +99,17 @@ class Preparation:
                     found[one.id] = one
         if not found:
             raise BenchkitError(f"rule {self.rule} leaves none of {self.read.total()} examples: choose another --rule")
-        writer, scratch = Writer(folder), folder / ".images"
+        scratch = folder / ".images"
         try:
-            with scratch.open("w+b") as file:
+            with Writer(folder) as writer, scratch.open("w+b") as file:
                 shelf = Shelf(file)
                 collect(self.images, found.keys(), shelf, self.tell)
                 self.tell(f"write {len(shelf)} images")
                 for one in found.values():
                     self._write(writer, one, shelf)
+                return writer.finish(NAME, self._facts(len(found), len(shelf), shelf.repeated), self.left)
         finally:
-            writer.close()
             scratch.unlink(missing_ok=True)
-        return writer.finish(NAME, self._facts(len(found), len(shelf), shelf.repeated), self.left)
 
     def _annotations(self, split: str, file: Path) -> Iterator[Annotation]:
         """What the rule leaves of one file; all else is noted."""
