@@ -136,6 +136,7 @@ class Planner:
     def __init__(self, grid: Grid, registry: Registry, model: Model, levels: Levels | None = None) -> None:
         self.grid, self.registry, self.model = grid, registry, model
         self.levels: Levels = {} if levels is None else levels
+        self._datasets: dict[Spec, Dataset] = {}
 
     def plan(self) -> Plan:
         """All cells, with the reason where one is skipped.
@@ -225,7 +226,10 @@ class Planner:
         return images
 
     def _dataset(self, spec: Spec) -> Dataset:
-        return self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
+        """One instance for all chunks: a dataset of files lists them once, and stays the same while it is planned."""
+        if spec not in self._datasets:
+            self._datasets[spec] = self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
+        return self._datasets[spec]
 
     def source(self, chunk: ImageSet) -> Source:
         return Source.of(chunk, self._dataset(chunk.dataset).fingerprint())

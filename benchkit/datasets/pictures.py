@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from benchkit.errors import BenchkitError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+T = TypeVar("T")
 #: Suffixes of the files that are read as pictures, lower case.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 #: More pixels than this are not decoded: a file of some kilobytes can claim gigabytes.
@@ -26,6 +28,8 @@ LOSSY = ("JPEG", "MPO", "WEBP")
 NEAR_0, NEAR_255 = 63, 192
 #: A mask of more colours than this beside black is a photograph, or has smoothed edges.
 MASK_COLOURS = 64
+#: EXIF orientations that exchange width and height.
+QUARTER_TURNS = (5, 6, 7, 8)
 REMEDY = "save masks as PNG with 0 and 1, or 0 and 255"
 
 
@@ -50,13 +54,29 @@ def decode_mask(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> 
     return _guarded(_mask, data, where, limit)
 
 
-def _guarded(decode: Any, data: bytes | Path, where: str, limit: int) -> NDArray[Any]:
+def picture_shape(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> tuple[int, int]:
+    """(height, width) that `decode_image` would give, from the file's header alone; raises BenchkitError as it does."""
+    return _guarded(_shape, data, where, limit)
+
+
+def _shape(data: bytes | Path, where: str, limit: int) -> tuple[int, int]:
+    from PIL import ExifTags
+
+    with _header(data, where, limit) as picture:
+        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in QUARTER_TURNS
+        width, height = picture.size
+    return (width, height) if turned else (height, width)
+
+
+def _guarded(decode: Callable[[bytes | Path, str, int], T], data: bytes | Path, where: str, limit: int) -> T:
     """Pillow's plugins raise nearly anything on damaged bytes; a user sees one line that names the file."""
     from PIL import UnidentifiedImageError
     from PIL.Image import DecompressionBombError
 
     try:
-        return np.asarray(decode(_opened(data, where, limit), where))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of many pixels (the limit here is ours) and of odd tags
+            return decode(data, where, limit)
     except BenchkitError:
         raise
     except DecompressionBombError:
@@ -70,26 +90,33 @@ def _guarded(decode: Any, data: bytes | Path, where: str, limit: int) -> NDArray
         raise BenchkitError(f"{where}: cannot be decoded ({reason[:120]}): replace the file") from None
 
 
-def _opened(data: bytes | Path, where: str, limit: int) -> Image:
-    """The decoded, upright picture; its size is checked before its pixels are read."""
-    from PIL import Image, ImageOps
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's warning of many pixels: the limit here is ours
-        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > limit:
-                raise BenchkitError(f"{where}: {width}x{height} are more than {limit} pixels: reduce the picture")
-            picture.load()
-            kind = picture.format
-            upright = ImageOps.exif_transpose(picture)
-            upright.format = kind  # which transposing forgets, and a mask's rule asks for
-            return upright
-
-
-def _image(picture: Image, where: str) -> NDArray[np.uint8]:
+def _header(data: bytes | Path, where: str, limit: int) -> Image:
+    """The picture with its size checked and its pixels not yet read."""
     from PIL import Image
 
+    picture = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS)
+    width, height = picture.size
+    if width * height > limit:
+        picture.close()
+        raise BenchkitError(f"{where}: {width}x{height} are more than {limit} pixels: reduce the picture")
+    return picture
+
+
+def _upright(data: bytes | Path, where: str, limit: int) -> Image:
+    from PIL import ImageOps
+
+    with _header(data, where, limit) as picture:
+        picture.load()
+        kind = picture.format
+        found = ImageOps.exif_transpose(picture)
+    found.format = kind  # which transposing forgets, and a mask's rule asks for
+    return found
+
+
+def _image(data: bytes | Path, where: str, limit: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    picture = _upright(data, where, limit)
     if picture.mode in ("I", "F"):
         raise BenchkitError(f"{where}: 32-bit values have no known range: save the picture with 8 or 16 bits a channel")
     if picture.mode.startswith("I;16"):
@@ -101,7 +128,8 @@ def _image(picture: Image, where: str) -> NDArray[np.uint8]:
     return np.array(picture.convert("RGB"), np.uint8)
 
 
-def _mask(picture: Image, where: str) -> NDArray[np.bool_]:
+def _mask(data: bytes | Path, where: str, limit: int) -> NDArray[np.bool_]:
+    picture = _upright(data, where, limit)
     lossy = picture.format in LOSSY
     if picture.mode == "1":
         return np.array(picture, bool)

@@ -84,7 +84,9 @@ def test_the_corruptor_of_the_readme_conforms(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*GUIDES, ROOT / "docs" / "ablate-and-tune.md", ROOT / "README.md"], ids=lambda p: p.stem
+    "path",
+    [*GUIDES, ROOT / "docs" / "ablate-and-tune.md", ROOT / "docs" / "datasets.md", ROOT / "README.md"],
+    ids=lambda p: p.stem,
 )
 def test_the_commands_of_a_document_parse(path: Path) -> None:
     shown = [c for c in commands(path) if not re.search(r"[\[…]|\w\|show", c)]

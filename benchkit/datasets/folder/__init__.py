@@ -1,0 +1,1 @@
+"""`folder`: the user's own images, in any of the usual layouts."""

@@ -1,0 +1,101 @@
+"""COCO's polygons and runs against areas in closed form, counts made by hand, and another rasteriser."""
+
+from __future__ import annotations
+
+from math import cos, pi, sin
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.path import Path as Outline
+
+from benchkit.datasets.folder.regions import drawn, polygon_mask, rle_mask, unpacked
+from benchkit.errors import BenchkitError
+
+
+def packed(runs: list[int]) -> str:
+    """COCO's text form, written from its description: the inverse of `unpacked`."""
+    text = ""
+    for i, run in enumerate(runs):
+        value = run - (runs[i - 2] if i > 2 else 0)
+        more = True
+        while more:
+            bits, value = value & 31, value >> 5
+            more = value != (-1 if bits & 16 else 0)
+            text += chr(48 + bits + (32 if more else 0))
+    return text
+
+
+def test_runs_go_down_the_columns() -> None:
+    wanted = np.array([[0, 1, 0], [1, 1, 0]], bool)
+    assert np.array_equal(rle_mask([1, 3, 2], (2, 3), "a"), wanted)
+    assert np.array_equal(drawn({"size": [2, 3], "counts": [1, 3, 2]}, (2, 3), "a"), wanted)
+    assert rle_mask([0, 6], (2, 3), "a").all() and not rle_mask([6], (2, 3), "a").any()
+
+
+def test_the_text_form_by_hand() -> None:
+    # 1, 3 and 2 fit in five bits; 100 = 3 * 32 + 4 takes two characters; the fourth run is 1 - 3 = -2, bits 11110.
+    assert unpacked("132", "a") == [1, 3, 2]
+    assert unpacked("T3", "a") == [100]
+    assert unpacked("132N", "a") == [1, 3, 2, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=12))
+def test_the_text_form_returns(runs: list[int]) -> None:
+    assert unpacked(packed(runs), "a") == runs
+
+
+@pytest.mark.parametrize("text", ["1é", "T", "\x10"])
+def test_a_damaged_text_is_refused(text: str) -> None:
+    with pytest.raises(BenchkitError, match=r"^a: .*damaged$"):
+        unpacked(text, "a")
+
+
+def test_rectangles_are_exact() -> None:
+    found = polygon_mask(np.array([[2, 1], [7, 1], [7, 4], [2, 4]], float), (6, 9))
+    wanted = np.zeros((6, 9), bool)
+    wanted[1:4, 2:7] = True
+    assert np.array_equal(found, wanted)
+    assert polygon_mask(np.array([[-5, -5], [50, -5], [50, 50], [-5, 50]], float), (6, 9)).all()
+
+
+def test_a_circle_has_its_area() -> None:
+    corners = np.array([[60 + 40 * cos(k * pi / 90), 50 + 40 * sin(k * pi / 90)] for k in range(180)])
+    assert polygon_mask(corners, (100, 120)).sum() == pytest.approx(pi * 40**2, rel=0.005)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_convex_polygons_are_as_matplotlib_has_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    angles = np.sort(rng.uniform(0, 2 * pi, 7))
+    corners = np.stack([20 + 15 * np.cos(angles), 14 + 12 * np.sin(angles)], 1)
+    rows, columns = np.mgrid[:30, :40] + 0.5
+    inside = Outline(corners).contains_points(np.stack([columns.ravel(), rows.ravel()], 1)).reshape(30, 40)
+    found = polygon_mask(corners, (30, 40))
+    assert not inside.any() or np.array_equal(found, inside)
+
+
+def test_a_thin_polygon_does_not_vanish() -> None:
+    found = polygon_mask(np.array([[3, 2.1], [20, 2.1], [20, 2.3]], float), (10, 30))
+    assert found[2, 3:21].all() and found.sum() == 18
+    assert not polygon_mask(np.array([[50, 50], [60, 50], [60, 50.1]], float), (10, 30)).any()
+
+
+def test_several_polygons_are_joined() -> None:
+    squares = [[0, 0, 2, 0, 2, 2, 0, 2], [1, 1, 3, 1, 3, 3, 1, 3]]
+    assert drawn(squares, (4, 4), "a").sum() == 7
+
+
+@pytest.mark.parametrize("wrong", [None, [], {}, "x", [[0, 0, 1, 1]], [["a"] * 6], [[0.0] * 5 + [float("nan")]]])
+def test_other_forms_are_refused(wrong: object) -> None:
+    with pytest.raises(BenchkitError, match=r"^a: "):
+        drawn(wrong, (4, 4), "a")
+
+
+@pytest.mark.parametrize("counts", [[3], [-1, 17], ["3"], None, 5])
+def test_runs_must_fill_the_image(counts: object) -> None:
+    with pytest.raises(BenchkitError, match=r"^a: an RLE"):
+        rle_mask(counts, (4, 4), "a")
