@@ -137,10 +137,10 @@ def opened(folder: Path, name: str) -> PreparedSet:
 class PreparedDataset(Dataset):
     """A dataset whose files `benchkit data prepare` wrote."""
 
-    root: str = param("", doc="the prepared set's folder; default $BENCHKIT_DATA/NAME, else the user's data folder")
+    root: str | None = param(None, doc="the prepared set's folder; default $BENCHKIT_DATA/NAME, else the user's own")
     size: int = param(512, ge=8, doc="pixels along a side of every image")
     fit: Literal["resize", "crop", "pad", "tile"] = param("crop", doc="how an image becomes size x size")
-    autoencode: bool = param(  # type: ignore[misc]
+    autoencode: bool = param(  # type: ignore[misc]  # elsewhere it is the class's, here it is the user's
         False, doc="one more pass through the checkpoint's autoencoder; the paper takes the images as they are"
     )
 

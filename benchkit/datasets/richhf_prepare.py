@@ -101,8 +101,8 @@ class Preparation:
             raise BenchkitError(f"rule {self.rule} leaves none of {self.read.total()} examples: choose another --rule")
         scratch = folder / ".images"
         try:
-            with Writer(folder) as writer, scratch.open("w+b") as file:
-                shelf = Shelf(file)
+            with Writer(folder) as writer, scratch.open("w+b") as images:
+                shelf = Shelf(images)
                 collect(self.images, found.keys(), shelf, self.tell)
                 self.tell(f"write {len(shelf)} images")
                 for one in found.values():

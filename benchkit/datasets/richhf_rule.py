@@ -57,9 +57,10 @@ class Rule:
         for key, value in spec.values.items():
             if key not in types:
                 raise UnknownNameError(f"parameter of rule '{spec.name}'", key, types)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or value < 0 or (types[key] is int and not isinstance(value, int)):
-                raise BenchkitError(f"--rule: {key}={value}: a {types[key].__name__} of 0 or more is wanted")
+            number = isinstance(value, int if types[key] is int else int | float) and not isinstance(value, bool)
+            if not number or float(value or 0) < 0:
+                kind = "a whole number" if types[key] is int else "a number"
+                raise BenchkitError(f"--rule: {key}={value}: {kind} of 0 or more is wanted")
             values[key] = value  # type: ignore[assignment]
         rule = cls(spec.name, **values)  # type: ignore[arg-type]
         if not 1 <= rule.needed <= rule.annotators <= 255:

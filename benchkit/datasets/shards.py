@@ -80,11 +80,14 @@ def find_shards(given: Sequence[str]) -> list[Shard]:
             system, path = url_to_fs(url)
             if "*" in path:
                 paths = sorted(system.glob(path))
-            elif system.isdir(path):
+            elif path.partition("?")[0].endswith(".tar"):
+                paths = [path]
+                system.info(path)  # or a missing file would show only later
+            elif system.isdir(path):  # never asked of a tar: over HTTP that would fetch all of it
                 paths = sorted(system.glob(f"{path.rstrip('/')}/*.tar"))
             else:
                 paths = [path]
-                system.info(path)  # or a missing file would show only later
+                system.info(path)
         if not paths:
             raise BenchkitError(f"--shards '{url}' holds no *.tar file")
         for one in paths:

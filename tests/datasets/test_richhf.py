@@ -263,7 +263,7 @@ def test_damaged_records_write_nothing(prepare: Prepare, records: Path, folder_o
         (("--rule", "three"), "unknown rule 'three'"),
         (("--rule", "all:need=2"), "did you mean 'needed'?"),
         (("--rule", "all:needed=4"), "needed=4 of annotators=3"),
-        (("--rule", "all:needed=x"), "needed=x: a int of 0 or more is wanted"),
+        (("--rule", "all:needed=x"), "needed=x: a whole number of 0 or more is wanted"),
         (("--images", "nowhere"), "--images 'nowhere' does not exist"),
         (("--records", "nowhere"), "--records 'nowhere' does not exist"),
     ],
