@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import progress
+from benchkit.cli import prepare, progress
 from benchkit.cli.common import (
     AsJson,
     Checkpoint,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from benchkit.api import Dataset
 
 app = typer.Typer(help="Datasets.", rich_markup_mode=None)
+app.add_typer(prepare.app, name="prepare", short_help="Write a dataset's own files as one checked set.")
 
 
 @app.command("list")

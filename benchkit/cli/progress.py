@@ -73,7 +73,8 @@ class Lines:
         self._kinds.add(kind)
         self._last = now
         width = len(str(self._total))
-        print(f"[{self._done:{width}}/{self._total}] {clock(now - self._began)} {one_line(text)}", file=sys.stderr)
+        place = f"[{self._done:{width}}/{self._total}] " if self._total else ""
+        print(f"{place}{clock(now - self._began)} {one_line(text)}", file=sys.stderr)
 
     def advance(self) -> None:
         """Count one more."""

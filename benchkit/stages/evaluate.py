@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.stages.base import Env, Output, Stage
-from benchkit.stages.images import Images, kind_masks
+from benchkit.stages.images import HEATMAP, Images, kind_masks
 from benchkit.stages.train import Train
 from benchkit.store.artifacts import arrays_from_bytes, arrays_to_bytes, json_to_bytes
 
@@ -51,7 +51,7 @@ class Evaluate(Stage):
         for stage, arrays in zip(self.test, _each(env, self.test), strict=True):
             masks = kind_masks(env, stage)
             kinds = [{kind: marks[i] for kind, marks in masks.items()} for i in range(len(arrays["images"]))]
-            parts.append(metrics.measure(predict(arrays["images"]), arrays["masks"], kinds))
+            parts.append(metrics.measure(predict(arrays["images"]), arrays["masks"], kinds, arrays.get(HEATMAP)))
             ids += env.meta(stage)["ids"]
         measured = metrics.Measured.concat(parts)
         row = metrics.summarise(

@@ -15,6 +15,9 @@ from benchkit.stages.base import UNKEYED, Env, Model, Output, Stage, packed
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: The attribute in which a dataset keeps its graded map of artifacts, (H, W) and not negative, where it has one.
+HEATMAP = "heatmap"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -81,6 +84,9 @@ class Images(Stage):
             "labelled": np.array([s.mask is not None for s in samples]),
             "kinds": np.packbits(np.array(marks, bool).reshape(len(samples), len(kinds), blank.size), axis=-1),
         }
+        graded = [s.attributes.get(HEATMAP) for s in samples]
+        if all(isinstance(one, np.ndarray) and one.shape == blank.shape for one in graded):
+            arrays[HEATMAP] = np.stack(graded)  # type: ignore[arg-type]
         return packed(arrays, kinds=kinds, **_names(samples))
 
     def describe(self) -> str:

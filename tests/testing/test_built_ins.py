@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchkit.datasets.prepared import Row, Writer, new_set
 from benchkit.registry import Entry, Registry
 from benchkit.testing import Check, Subject, checks, report_on
 
@@ -29,8 +31,29 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def prepared_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of every dataset that `benchkit data prepare` writes."""
+    root = tmp_path_factory.mktemp("data")
+    picture, mask = io.BytesIO(), io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(picture, format="PNG")
+    Image.fromarray((pixels[..., 0] > 200).astype(np.uint8) * np.uint8(255)).save(mask, format="PNG")
+    for name, splits in {"richhf-18k": ("pool", "test"), "dalle3-hq": ("clean",)}.items():
+        with new_set(root / name) as folder, Writer(folder) as writer:
+            for split in splits:
+                label = None if split == "clean" else mask.getvalue()
+                for number in range(4):
+                    writer.add(split, Row(f"{split}{number}", picture.getvalue(), 64, 64, label, label))
+            writer.finish(name, {}, [])
+    return root
+
+
 @pytest.mark.parametrize("entry", REGISTRY.entries(), ids=lambda e: f"{e.kind}-{e.name}")
-def test_every_built_in_conforms(entry: Entry, own_images: Path) -> None:
+def test_every_built_in_conforms(
+    entry: Entry, own_images: Path, prepared_sets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCHKIT_DATA", str(prepared_sets))
     params = {"root": str(own_images)} if entry.name == "folder" else PARAMS.get(entry.kind, {})
     report = report_on(entry.cls, registry=REGISTRY, params=params)
     assert report.ok, report.text()

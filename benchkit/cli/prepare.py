@@ -1,0 +1,125 @@
+"""`benchkit data prepare`: a dataset's own files, checked once and written as one Parquet set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchkit.cli import progress
+from benchkit.cli.common import tell
+
+if TYPE_CHECKING:
+    from benchkit.cli.progress import Progress
+
+app = typer.Typer(help="Prepare a dataset's own files, once.", rich_markup_mode=None)
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="A new or empty folder; default $BENCHKIT_DATA/NAME, else the user's."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a prepared set in DIR.")]
+Tokens = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME|DIR", help="Count the captions that this checkpoint's tokenizer cuts."),
+]
+
+
+@app.command("richhf-18k")
+def richhf(
+    records: Annotated[
+        list[Path], typer.Option(metavar="DIR|FILE", help="RichHF-18k's TFRecord files; may be repeated.")
+    ],
+    images: Annotated[
+        list[Path],
+        typer.Option(metavar="FOLDER|ZIP|PARQUET", help="Where Pick-a-Pic's images are; may be repeated."),
+    ],
+    out: Out = None,
+    rule: Annotated[
+        str,
+        typer.Option(metavar="NAME[:k=v,…]", help="Which examples count: three-annotators, by-scores, by-levels, all."),
+    ] = "three-annotators",
+    model: Tokens = None,
+    force: Force = False,
+) -> None:
+    """Join RichHF-18k's labels with the images they speak of.
+
+    Images are found by their id: files named so, or rows of Pick-a-Pic v1's parquet files.
+    """
+    from benchkit.datasets.richhf import NAME, NOTICE
+    from benchkit.datasets.richhf_prepare import Preparation, summary
+    from benchkit.datasets.richhf_rule import Rule
+
+    chosen, length = Rule.parse(rule), _caption_length(model)
+    with _writing(NAME, out, force) as (folder, screen):
+        work = Preparation(records, images, chosen, screen.note)
+        manifest = work.run(folder)
+    _finished(NAME, out, manifest, [*summary(manifest, chosen), *_cut(work.captions, length, model)])
+    tell(NOTICE)
+
+
+@app.command("dalle3-hq")
+def dalle3(
+    shards: Annotated[
+        list[str], typer.Option(metavar="FOLDER|FILE|URL", help="Tar shards, here or where fsspec can open them.")
+    ],
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many images are drawn.")] = 10000,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the draw.")] = 0,
+    out: Out = None,
+    model: Tokens = None,
+    force: Force = False,
+) -> None:
+    """Draw images at random from the shards of Dalle3 1 Million+ High Quality Captions.
+
+    The draw depends on the seed and the images' names, not on the order of the shards; it is over the shards named.
+    """
+    from benchkit.datasets.dalle3 import NAME, NOTICE
+    from benchkit.datasets.dalle3_prepare import Draw, summary
+
+    length = _caption_length(model)
+    with _writing(NAME, out, force) as (folder, screen):
+        work = Draw(shards, count, seed, screen.note)
+        manifest = work.run(folder)
+    _finished(NAME, out, manifest, [*summary(manifest), *_cut(work.captions, length, model)])
+    tell(NOTICE)
+
+
+@contextmanager
+def _writing(name: str, out: Path | None, force: bool) -> Iterator[tuple[Path, Progress]]:
+    from benchkit.datasets.prepared import default_root, new_set
+
+    with new_set(out or default_root(name), force) as folder, progress.shown() as screen:
+        yield folder, screen
+
+
+def _caption_length(model: str | None) -> Any:
+    """What counts a caption's tokens, and how many there may be; or None."""
+    if model is None:
+        return None
+    from benchkit.diffusion.tokens import caption_length
+
+    return caption_length(model)
+
+
+def _cut(captions: Sequence[str], length: Any, model: str | None) -> list[str]:
+    """A line that says how many captions are longer than the tokenizer takes."""
+    if length is None:
+        return []
+    count, limit = length
+    cut = sum(count(caption) > limit for caption in captions)
+    return [f"captions: {cut:,} of {len(captions):,} are cut by the tokenizer of {model}, at {limit} tokens"]
+
+
+def _finished(name: str, out: Path | None, manifest: dict[str, Any], lines: Sequence[str]) -> None:
+    from benchkit.datasets.prepared import LEFT_OUT, default_root
+
+    where = out or default_root(name)
+    for line in lines:
+        print(line)
+    for reason, number in manifest["left_out"].items():
+        print(f"left out: {number:,} {reason} (listed in {LEFT_OUT})")
+    sizes = ", ".join(f"{split} {facts['rows']:,}" for split, facts in manifest["splits"].items())
+    print(f"{name}: {sizes} in {where}")

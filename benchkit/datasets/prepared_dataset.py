@@ -1,0 +1,208 @@
+"""Read a prepared set (see benchkit.datasets.prepared) as a dataset: frame images, masks and maps alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.api import Dataset, Sample, param
+from benchkit.datasets.framing import Framing
+from benchkit.datasets.pictures import decode_image, decode_mask
+from benchkit.datasets.prepared import MANIFEST, SCHEMA, default_root, row_digest
+from benchkit.errors import BenchkitError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+#: Raised when the same row gives another sample than before.
+VERSION = 1
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise BenchkitError(f"{path} cannot be read ({reason}): prepare the set again") from None
+
+
+class PreparedSet:
+    """The files of one set; make one with `opened`, which keeps them."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        manifest = _manifest(folder, name)
+        self.rows: dict[str, int] = {split: int(facts["rows"]) for split, facts in manifest["splits"].items()}
+        for split, facts in manifest["splits"].items():
+            path = self.path(split)
+            found = path.stat().st_size if path.is_file() else None
+            if found != facts["bytes"]:
+                what = "is missing" if found is None else f"has {found} bytes, not {facts['bytes']}"
+                raise BenchkitError(f"{path} {what}: copy it again, or prepare the set again")
+
+    def path(self, split: str) -> Path:
+        return self.folder / f"{split}.parquet"
+
+    @cached_property
+    def index(self) -> dict[str, dict[str, list[Any]]]:
+        """Split -> height, width and digest of every row."""
+        import pyarrow.parquet as pq
+
+        found = {}
+        for split in self.rows:
+            with _reading(self.path(split)):
+                found[split] = pq.read_table(self.path(split), columns=["height", "width", "sha256"]).to_pydict()
+        return found
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over the digests of all rows."""
+        total = hashlib.sha256()
+        for split in sorted(self.rows):
+            total.update("\n".join([split, *self.index[split]["sha256"]]).encode())
+        return total.hexdigest()
+
+    def read(self, split: str, rows: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """The columns of these rows; raises BenchkitError for one that is not as it was written."""
+        import pyarrow.parquet as pq
+
+        path = self.path(split)
+        found: dict[int, dict[str, Any]] = {}
+        with _reading(path):
+            file = pq.ParquetFile(path)
+            for group, first, wanted in _grouped(file, rows):
+                table = file.read_row_group(group).take([row - first for row in wanted])
+                found |= dict(zip(wanted, table.to_pylist(), strict=True))
+        for row, columns in found.items():
+            if row_digest(columns) != columns["sha256"]:
+                raise BenchkitError(f"{path}: row {row} ('{columns['id']}') was changed: prepare the set again")
+        return found
+
+
+def _grouped(file: pq.ParquetFile, rows: Sequence[int]) -> Iterator[tuple[int, int, list[int]]]:
+    """The row groups that hold these rows, each with its first row and what is wanted of it."""
+    first = 0
+    for group in range(file.metadata.num_row_groups):
+        end = first + file.metadata.row_group(group).num_rows
+        wanted = sorted({row for row in rows if first <= row < end})
+        if wanted:
+            yield group, first, wanted
+        first = end
+
+
+def _manifest(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        dataset, schema, splits = content["dataset"], content["schema"], content["splits"]
+        complete = all({"rows", "bytes"} <= set(facts) for facts in splits.values())
+    except FileNotFoundError:
+        raise BenchkitError(
+            f"{folder} holds no prepared set: make one with `benchkit data prepare {name}`, or name its folder (root=)"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        dataset = schema = None
+        complete = False
+    if not complete or schema != SCHEMA:
+        raise BenchkitError(f"{path} is no manifest of this version: prepare the set again")
+    if dataset != name:
+        raise BenchkitError(f"{folder} holds the dataset '{dataset}', not '{name}': name another folder (root=)")
+    return dict(content)
+
+
+@lru_cache(maxsize=8)
+def _kept(folder: Path, name: str, _changed: int) -> PreparedSet:
+    return PreparedSet(folder, name)
+
+
+def opened(folder: Path, name: str) -> PreparedSet:
+    """The set in a folder, opened once for as long as its manifest does not change."""
+    path = folder / MANIFEST
+    return _kept(folder, name, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@dataclass(frozen=True)
+class PreparedDataset(Dataset):
+    """A dataset whose files `benchkit data prepare` wrote."""
+
+    root: str | None = param(None, doc="the prepared set's folder; default $BENCHKIT_DATA/NAME, else the user's own")
+    size: int = param(512, ge=8, doc="pixels along a side of every image")
+    fit: Literal["resize", "crop", "pad", "tile"] = param("crop", doc="how an image becomes size x size")
+    autoencode: bool = param(  # type: ignore[misc]  # elsewhere it is the class's, here it is the user's
+        False, doc="one more pass through the checkpoint's autoencoder; the paper takes the images as they are"
+    )
+
+    def splits(self) -> Mapping[str, int]:
+        return {split: int(self._ends(split)[-1]) for split in self._set().rows}
+
+    def read(self, split: str, indices: Sequence[int]) -> list[Sample]:
+        ends = self._ends(split)
+        wrong = [i for i in indices if not 0 <= i < ends[-1]]
+        if wrong:
+            raise BenchkitError(
+                f"split '{split}' of dataset '{self.name}' has {ends[-1]} images: there is no {wrong[0]}"
+            )
+        places = [int(row) for row in np.searchsorted(ends, np.asarray(indices, np.int64), side="right")]
+        rows = self._set().read(split, places)
+        found = []
+        for index, row in zip(indices, places, strict=True):
+            first = int(ends[row - 1]) if row else 0
+            found.append(self._sample(rows[row], index - first, int(ends[row]) - first))
+        return found
+
+    def labelled(self, count: int, seed: int) -> list[int]:
+        size = self.splits().get("pool", 0)
+        if count > size:
+            raise BenchkitError(f"'labelled: {count}' is more than the pool of {size} of '{self.name}': ask for fewer")
+        word = int.from_bytes(hashlib.sha256(b"labelled").digest()[:8], "big")
+        rng = np.random.default_rng(np.random.SeedSequence([VERSION, word, seed]))
+        return sorted(rng.choice(size, count, replace=False).tolist())
+
+    def fingerprint(self) -> str:
+        words = [VERSION, self.name, self._set().digest, self.size, self.fit]
+        return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+    def _set(self) -> PreparedSet:
+        return opened(Path(self.root).expanduser() if self.root else default_root(self.name), self.name)
+
+    def _ends(self, split: str) -> NDArray[np.int64]:
+        """How many images all rows up to each one become."""
+        files = self._set()
+        if split not in files.rows:
+            raise UnknownNameError(f"split of dataset '{self.name}'", split, files.rows)
+        sizes = zip(files.index[split]["height"], files.index[split]["width"], strict=True)
+        framing = Framing(self.size, self.fit)
+        return np.cumsum([framing.windows(*one) for one in sizes], dtype=np.int64)
+
+    def _sample(self, row: Mapping[str, Any], window: int, windows: int) -> Sample:
+        framing = Framing(self.size, self.fit)
+        where = f"{self.name} '{row['id']}'"
+        image = decode_image(row["image"], where)
+        attributes = dict(json.loads(row["attributes"]))
+        for column, name in (("artifact_map", "heatmap"), ("misalignment_map", "misalignment_map")):
+            if row[column] is not None:
+                grey = decode_image(row[column], f"{where}, {column}")[..., 0]
+                attributes[name] = framing.map(stretched(grey, image.shape[:2]), window)
+        mask = None
+        if row["mask"] is not None:
+            mask = framing.mask(stretched(decode_mask(row["mask"], f"{where}, mask"), image.shape[:2]), window)
+        name = row["id"] if windows == 1 else f"{row['id']}-{window:03d}"
+        return Sample(name, framing.image(image, window), mask, row["caption"], attributes=attributes)
+
+
+def stretched(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """A map of the whole image at the image's own resolution (H, W), each pixel its nearest."""
+    rows, columns = ((np.arange(n) * 2 + 1) * have // (2 * n) for n, have in zip(shape, array.shape, strict=True))
+    return np.ascontiguousarray(array[rows[:, None], columns[None, :]])

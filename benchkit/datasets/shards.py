@@ -1,0 +1,177 @@
+"""Tar shards of image and JSON pairs, local or at any URL that fsspec opens: looked through once, read in memory only.
+
+Nothing is ever extracted. A shard with a name that leaves its folder, a link, a device or an archive inside is refused
+as a whole: nobody packs images so.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+from benchkit.datasets.pictures import SUFFIXES
+from benchkit.errors import BenchkitError
+
+#: Larger members are not read, bytes.
+IMAGE_LIMIT, JSON_LIMIT = 64 * 2**20, 2**20
+ARCHIVES = (".tar", ".tgz", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where a file lies inside a shard."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image of a shard, and its JSON if there is one. name: its path in the shard, without the suffix."""
+
+    shard: int
+    name: str
+    image: Member
+    record: Member | None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar file and the file system it lies in."""
+
+    url: str
+    path: str
+    system: Any
+
+    def open(self) -> BinaryIO:
+        """The shard as a file that can seek."""
+        with reaching(self.url):
+            return self.system.open(self.path, "rb")
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Whatever a file system raises, as one line that names the URL."""
+    try:
+        yield
+    except BenchkitError:
+        raise
+    except FileNotFoundError:
+        raise BenchkitError(f"--shards '{url}' does not exist: name tar files or their folder") from None
+    except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise BenchkitError(f"--shards '{url}' cannot be read: {reason}") from None
+
+
+def find_shards(given: Sequence[str]) -> list[Shard]:
+    """The tar files named: files, folders and patterns, as paths or URLs; each once, in order of their names.
+
+    Raises BenchkitError for what is not there, holds no tar file, or has a protocol that cannot be opened.
+    """
+    from fsspec.core import url_to_fs
+
+    found: dict[str, Shard] = {}
+    for url in given:
+        with reaching(url):
+            system, path = url_to_fs(url)
+            if "*" in path:
+                paths = sorted(system.glob(path))
+            elif path.partition("?")[0].endswith(".tar"):
+                paths = [path]
+                system.info(path)  # or a missing file would show only later
+            elif system.isdir(path):  # never asked of a tar: over HTTP that would fetch all of it
+                paths = sorted(system.glob(f"{path.rstrip('/')}/*.tar"))
+            else:
+                paths = [path]
+                system.info(path)
+        if not paths:
+            raise BenchkitError(f"--shards '{url}' holds no *.tar file")
+        for one in paths:
+            name = str(one) if len(paths) > 1 or one != path else url
+            found.setdefault(str(one), Shard(name, str(one), system))
+    return [found[path] for path in sorted(found)]
+
+
+def pairs_of(number: int, shard: Shard, too_large: list[str]) -> Iterator[Pair]:
+    """The images of one shard, after all of its heads were read and found harmless.
+
+    number: the shard's, for Pair. Names of members beyond the limits go to `too_large`. Raises BenchkitError for a
+    shard that is refused, truncated, or no plain tar file.
+    """
+    images: dict[str, Member] = {}
+    records: dict[str, Member] = {}
+    with shard.open() as file:
+        for member in _members(shard.url, file):
+            stem, suffix = _named(shard.url, member)
+            if suffix not in SUFFIXES and suffix != ".json":
+                continue
+            here, limit = (records, JSON_LIMIT) if suffix == ".json" else (images, IMAGE_LIMIT)
+            if member.size > limit:
+                too_large.append(f"{shard.url}: {member.name}")
+            else:
+                here.setdefault(stem, Member(member.offset_data, member.size))
+    for stem, image in images.items():
+        yield Pair(number, stem, image, records.get(stem))
+
+
+def _members(url: str, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
+    """Every file of a tar, by its head alone."""
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                if member.isdir():
+                    continue
+                if not member.isreg() or member.issparse():
+                    raise BenchkitError(f"--shards '{url}': '{member.name}' is a link or a device: not read at all")
+                yield member
+            end = tar.offset
+        # tarfile takes a damaged head for the end; the end is a block of zeros, or nothing.
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            raise BenchkitError(f"--shards '{url}' is damaged at byte {end}: get it again")
+    except tarfile.TarError as error:
+        raise BenchkitError(f"--shards '{url}' is no plain tar file, or is truncated ({error}): get it again") from None
+    except (OSError, ValueError) as error:
+        raise BenchkitError(f"--shards '{url}' cannot be read: {' '.join(str(error).split())[:160]}") from None
+
+
+def _named(url: str, member: tarfile.TarInfo) -> tuple[str, str]:
+    """A member's path without its suffix, and the suffix, lower case; raises BenchkitError for a dangerous name."""
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or "\\" in member.name or "\0" in member.name:
+        raise BenchkitError(f"--shards '{url}': '{member.name}' leaves the archive: not read at all")
+    suffix = path.suffix.lower()
+    if suffix in ARCHIVES:
+        raise BenchkitError(f"--shards '{url}': '{member.name}' is an archive in an archive: not read at all")
+    return str(path.with_suffix("")), suffix
+
+
+class Reading:
+    """Members of many shards; each shard is opened once. A context manager."""
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self._shards = shards
+        self._open: dict[int, BinaryIO] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def read(self, shard: int, member: Member) -> bytes:
+        """The bytes of a member."""
+        url = self._shards[shard].url
+        if shard not in self._open:
+            self._open[shard] = self._stack.enter_context(self._shards[shard].open())
+        with reaching(url):
+            self._open[shard].seek(member.offset)
+            data = self._open[shard].read(member.size)
+        if len(data) != member.size:
+            raise BenchkitError(f"--shards '{url}' became shorter while it was read: get it again")
+        return data

@@ -1,0 +1,233 @@
+"""dalle3-hq from tar shards made here: the draw, what records lack, and what shards must not hold."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchkit.cli.main import main
+from benchkit.datasets import shards as shards_module
+from benchkit.datasets.dalle3 import Dalle3HQ
+from benchkit.datasets.dalle3_prepare import rank
+from benchkit.testing import report_on
+
+
+def encoded(seed: int, size: tuple[int, int] = (24, 16), kind: str = "PNG") -> bytes:
+    sink = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(sink, format=kind)
+    return sink.getvalue()
+
+
+def tar(path: Path, files: dict[str, bytes], *special: tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for info in special:
+            archive.addfile(info)
+    return path
+
+
+def told(i: int, **other: object) -> bytes:
+    """The JSON of an image as the published shards hold it."""
+    record = {
+        "image_name": f"img{i}.png",
+        "width": 16,
+        "height": 24,
+        "short_caption": f"caption {i}",
+        "long_caption": f"a long caption {i}",
+        "original_prompt": f"prompt {i}",
+    }
+    return json.dumps({**record, **other}).encode()
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """Two shards of ten images each."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for number in range(2):
+        files = {}
+        for i in range(10 * number, 10 * number + 10):
+            files[f"img{i}.png"] = encoded(i)
+            files[f"img{i}.json"] = told(i)
+        tar(folder / f"data-00000{number}.tar", files)
+    return folder
+
+
+Prepare = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Prepare:
+    def run(shards: object, *more: object, out: str = "set") -> tuple[int, str, str]:
+        words = ["data", "prepare", "dalle3-hq", "--shards", shards, "--out", tmp_path / out, *more]
+        code = main([str(word) for word in words])
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return run
+
+
+def ids(root: Path) -> list[str]:
+    dataset = Dalle3HQ(root=str(root), size=16)
+    return [sample.id for sample in dataset.read("clean", range(dataset.splits()["clean"]))]
+
+
+def test_a_draw_is_written_and_read_back(prepare: Prepare, shards: Path, tmp_path: Path) -> None:
+    code, out, err = prepare(shards, "--count", 12, "--seed", 3)
+    assert code == 0, err
+    assert "12 of 20 images of 2 shards, seed 3" in out and "clean 12" in out and "MIT" in err
+    expected = sorted((f"img{i}" for i in range(20)), key=lambda name: rank(3, name))[:12]
+    assert ids(tmp_path / "set") == expected
+    dataset = Dalle3HQ(root=str(tmp_path / "set"), size=16, fit="crop")
+    for sample in dataset.read("clean", [0, 11]):
+        i = int(sample.id.removeprefix("img"))
+        pixels = np.asarray(Image.open(io.BytesIO(encoded(i))))
+        assert np.array_equal(sample.image, pixels[4:20])
+        assert sample.mask is None and sample.caption == f"caption {i}"
+        assert sample.attributes["original_prompt"] == f"prompt {i}"
+
+
+def test_the_dataset_conforms(prepare: Prepare, shards: Path, tmp_path: Path) -> None:
+    assert prepare(shards, "--count", 5)[0] == 0
+    report = report_on(Dalle3HQ, params={"root": str(tmp_path / "set"), "size": 16})
+    assert report.ok, report.text()
+
+
+def test_the_draw_is_the_seeds_own(prepare: Prepare, shards: Path, tmp_path: Path) -> None:
+    one, two = sorted(shards.iterdir())
+    assert prepare(shards, "--count", 8)[0] == 0
+    assert prepare(two, "--shards", one, "--count", 8, out="again")[0] == 0
+    assert prepare(shards, "--count", 8, "--seed", 1, out="other")[0] == 0
+    first = ids(tmp_path / "set")
+    assert ids(tmp_path / "again") == first != ids(tmp_path / "other")
+    files = [(tmp_path / name / "clean.parquet").read_bytes() for name in ("set", "again")]
+    assert files[0] == files[1]
+    assert prepare(shards, "--count", 12, out="longer")[0] == 0
+    assert ids(tmp_path / "longer")[:8] == first
+
+
+def test_shards_come_from_any_file_system(prepare: Prepare, shards: Path, tmp_path: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    for file in shards.iterdir():
+        memory.pipe(f"/dalle3-test/{file.name}", file.read_bytes())
+    assert prepare("memory://dalle3-test/data-*.tar", "--count", 8)[0] == 0
+    assert prepare(shards, "--count", 8, out="local")[0] == 0
+    assert ids(tmp_path / "set") == ids(tmp_path / "local")
+    for url, says in (("memory://dalle3-test/none.tar", "does not exist"), ("nosuch://x/a.tar", "cannot be read")):
+        code, _, err = prepare(url, "--count", 8, out="x")
+        assert code == 2 and says in err
+
+
+def test_records_that_lack_something_are_kept(prepare: Prepare, tmp_path: Path) -> None:
+    files = {f"{name}.png": encoded(i) for i, name in enumerate(["none", "broken", "list", "poor", "other"])}
+    files |= {"broken.json": b"{", "list.json": b"[1]", "poor.json": b'{"short_caption": null, "width": 16}'}
+    files |= {"other.json": told(4, width=99, short_caption=" last "), "alone.json": told(9), "notes.txt": b"?"}
+    code, out, err = prepare(tar(tmp_path / "a.tar", files), "--count", 5)
+    assert code == 0, err
+    assert "drawn: 1 without a record\n" in out
+    assert "drawn: 2 with a record that is no JSON object" in out
+    assert "drawn: 4 without a short_caption" in out
+    assert "drawn: 1 with another size than the record says" in out
+    dataset = Dalle3HQ(root=str(tmp_path / "set"), size=16)
+    captions = {sample.id: sample.caption for sample in dataset.read("clean", range(5))}
+    assert captions == {"none": None, "broken": None, "list": None, "poor": None, "other": "last"}
+
+
+def test_another_image_takes_the_place_of_one_that_does_not_decode(prepare: Prepare, tmp_path: Path) -> None:
+    names = sorted((f"img{i}" for i in range(6)), key=lambda name: rank(0, name))
+    files = {f"{name}.png": encoded(i) for i, name in enumerate(names)}
+    files[f"{names[1]}.png"] = b"no picture"
+    file = tar(tmp_path / "a.tar", files)
+    code, out, err = prepare(file, "--count", 3)
+    assert code == 0, err
+    assert ids(tmp_path / "set") == [names[0], names[2], names[3]]
+    assert "left out: 1 image does not decode" in out
+    with (tmp_path / "set" / "left-out.csv").open() as listed:
+        assert [one["id"] for one in csv.DictReader(listed)] == [names[1]]
+    for count, says in ((6, "only 5 of 6 images can be read"), (7, "the shards hold 6 images")):
+        code, _, err = prepare(file, "--count", count, out="x")
+        assert code == 2 and says in err and not (tmp_path / "x").exists()
+
+
+def special(name: str, kind: bytes) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, "/etc/passwd"
+    return info
+
+
+@pytest.mark.parametrize(
+    ("files", "more", "says"),
+    [
+        ({"../evil.png": b"x"}, (), "'../evil.png' leaves the archive"),
+        ({"a/../../evil.png": b"x"}, (), "leaves the archive"),
+        ({"/evil.png": b"x"}, (), "leaves the archive"),
+        ({"a\\..\\evil.png": b"x"}, (), "leaves the archive"),
+        ({"inner.tar": b"x"}, (), "'inner.tar' is an archive in an archive"),
+        ({"inner.json.gz": b"x"}, (), "is an archive in an archive"),
+        ({}, (special("link.png", tarfile.SYMTYPE),), "'link.png' is a link or a device"),
+        ({}, (special("hard.png", tarfile.LNKTYPE),), "is a link or a device"),
+        ({}, (special("null.png", tarfile.CHRTYPE),), "is a link or a device"),
+    ],
+)
+def test_dangerous_shards_are_refused(
+    prepare: Prepare, tmp_path: Path, files: dict[str, bytes], more: tuple[tarfile.TarInfo, ...], says: str
+) -> None:
+    file = tar(tmp_path / "bad.tar", {"good.png": encoded(0), **files}, *more)
+    before = sorted(tmp_path.iterdir())
+    code, _, err = prepare(file, "--count", 1)
+    assert code == 2 and says in err and "not read at all" in err
+    assert sorted(tmp_path.iterdir()) == before and not (tmp_path.parent / "evil.png").exists()
+
+
+def test_absurd_sizes_are_left_out(prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards_module, "IMAGE_LIMIT", 4000)
+    files = {"small.png": encoded(0), "large.png": encoded(1) + bytes(4000)}
+    code, out, _ = prepare(tar(tmp_path / "a.tar", files), "--count", 1)
+    assert code == 0 and "left out: 1 too large" in out and ids(tmp_path / "set") == ["small"]
+
+
+def test_damaged_shards_are_named(prepare: Prepare, shards: Path, tmp_path: Path) -> None:
+    whole = (shards / "data-000000.tar").read_bytes()
+    with tarfile.open(shards / "data-000000.tar") as archive:
+        last = archive.getmembers()[-2]
+    flipped = bytearray(whole)
+    flipped[last.offset + 3] ^= 1
+    cases = {
+        "cut.tar": whole[: last.offset_data + 40],
+        "flipped.tar": bytes(flipped),
+        "no.tar": b"not a tar file" * 100,
+    }
+    for name, data in cases.items():
+        (tmp_path / name).write_bytes(data)
+        code, _, err = prepare(tmp_path / name, "--count", 1)
+        assert code == 2 and name in err and "get it again" in err, (name, err)
+        assert not (tmp_path / "set").exists()
+
+
+def test_captions_that_a_tokenizer_cuts_are_counted(prepare: Prepare, tmp_path: Path) -> None:
+    from benchkit.diffusion.tokens import caption_length
+
+    count, limit = caption_length("portraits")
+    word = "hand "
+    fits = next(n for n in range(limit, 0, -1) if count(word * n) <= limit)
+    assert count(word * (fits + 1)) > limit
+    files = {}
+    for i, words in enumerate((1, fits, fits + 1, fits + 50)):
+        files |= {f"img{i}.png": encoded(i), f"img{i}.json": told(i, short_caption=word * words)}
+    code, out, err = prepare(tar(tmp_path / "a.tar", files), "--count", 4, "--model", "portraits")
+    assert code == 0, err
+    assert f"captions: 2 of 4 are cut by the tokenizer of portraits, at {limit} tokens" in out
