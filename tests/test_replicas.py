@@ -89,7 +89,7 @@ def test_a_process_that_fails_ends_all_with_its_one_line(tmp_path: Path) -> None
     images, masks = world()
     network, optimiser = started()
     torch.nn.init.constant_(network.main.weight, float("nan"))
-    with pytest.raises(BenchkitError, match="training diverged: .* at iteration 0"):
+    with pytest.raises(BenchkitError, match=r"training diverged: .* at iteration 0"):
         replicas.train_on(
             ("cpu", "cpu"), build, network, images, masks, CONFIG, 3, optimiser=optimiser, checkpoint=tmp_path / "x"
         )
@@ -108,7 +108,7 @@ def test_shares_cover_the_batch_once() -> None:
     for count in (1, 5, 8):
         for size in (1, 2, 3):
             shares = [list(range(count))[Team(rank, size).share(count)] for rank in range(size)]
-            assert sum(shares, []) == list(range(count))
+            assert [i for share in shares for i in share] == list(range(count))
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
