@@ -31,7 +31,7 @@ def resized(image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.nd
 
 
 def padded(image: np.ndarray, labels: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """At least `size` (height, width): filled up below and on the right by the image's mean colour, labelled IGNORED."""
+    """At least `size` (height, width): filled up below and on the right by the mean colour, labelled IGNORED."""
     missing = [(0, max(0, wanted - have)) for wanted, have in zip(size, labels.shape, strict=True)]
     if not any(after for _, after in missing):
         return image, labels

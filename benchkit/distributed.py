@@ -35,7 +35,7 @@ class Team:
         if self.size == 1:
             return network
         device = next(network.parameters()).device
-        # Networks are strangers': one may leave a parameter unused, which DistributedDataParallel must be told to expect.
+        # Networks are strangers': one may leave a parameter unused, and DistributedDataParallel must be told so.
         warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
         devices = [device] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)

@@ -24,7 +24,7 @@ from benchkit.errors import BenchkitError
 from benchkit.specs import TrainingConfig
 from benchkit.weights import load_network, save_network
 
-#: Builds the network on a device, and its optimiser or None for the suite's. Sent to other processes by name and fields.
+#: Builds the network on a device, and its optimiser or None for the suite's. Other processes get its name and fields.
 Build = Callable[[str], tuple[nn.Module, torch.optim.Optimizer | None]]
 
 #: Seconds between two looks at the processes.

@@ -1,4 +1,4 @@
-"""Weights named by a path or a URL: where the file lies, and its sha256. Loads no torch, because planning asks for both.
+"""Weights named by a path or a URL: where the file lies, and its sha256. Loads no torch: planning asks for both.
 
 urllib and not torch.hub, which would load torch; a URL is fetched once into the user's cache ($BENCHKIT_CACHE, or the
 platform's), whole or not at all, with its sha256 written beside it.
