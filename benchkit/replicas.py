@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import distributed, multiprocessing, nn
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from benchkit import training
 from benchkit.distributed import synchronised
@@ -85,15 +86,16 @@ def train_on(
 def _run(job: _Job, progress: training.Progress | None) -> None:
     """Start the processes and wait; none is left behind when this ends, however it ends."""
     said: Any = multiprocessing.get_context("spawn").Queue()
-    context: Any = multiprocessing.spawn(_work, (job, said), nprocs=len(job.devices), join=False)
+    context: Any = spawn(_work, (job, said), nprocs=len(job.devices), join=False)
     try:
         done = False
         while not done:
             done = context.join(timeout=PATIENCE)
             _heard(said, progress)
-    except (multiprocessing.ProcessExitedException, multiprocessing.ProcessRaisedException):
+    except (ProcessExitedException, ProcessRaisedException) as error:
         _heard(said, progress, patience=1.0)
-        raise
+        # Torch's message is the other process's whole traceback; its last line says what happened.
+        raise RuntimeError(str(error).strip().splitlines()[-1]) from error
     finally:
         for process in context.processes:
             process.terminate()

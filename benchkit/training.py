@@ -135,7 +135,8 @@ def _augmented(
     image: np.ndarray, mask: np.ndarray, config: TrainingConfig, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """One pair, resized, cropped, mirrored and distorted as the config says; as large as the crop or the image."""
-    size = mask.shape if config.crop is None else (config.crop, config.crop)
+    height, width = mask.shape
+    size = (height, width) if config.crop is None else (config.crop, config.crop)
     if config.resize is not None:
         image, mask = augmentation.resized(image, mask.astype(np.uint8), rng.uniform(*config.resize))
     if config.crop is not None or config.resize is not None:
