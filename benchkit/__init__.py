@@ -45,7 +45,7 @@ def compare(
     grid = preset if isinstance(preset, Grid) else load_grid(str(preset))
     registry = Registry.load(files=[Path(file) for file in plugins])
     places = run.Places(None if out is None else Path(out), default_root() if cache is None else Path(cache))
-    return run.compare(grid, registry, places, device=resolve_device(device), progress=progress)
+    return run.compare(grid, registry, places, device=resolve_device(device, several=True), progress=progress)
 
 
 def __getattr__(name: str) -> Any:

@@ -44,14 +44,18 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Plugin)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(?::(\d+))?")
+_DEVICES = re.compile(r"cuda:\d+(?:,\d+)+")
 
 
-def resolve_device(name: str = "auto") -> str:
+def resolve_device(name: str = "auto", *, several: bool = False) -> str:
     """The torch device meant by auto, cpu, cuda, cuda:N or mps; auto is cuda where there is one, else cpu.
 
+    several: `cuda:0,1` is allowed too, for training on more than one, and comes back as it is.
     A torch that was built for the CPU alone is not imported for it. Raises BenchkitError for other names, and for a
     device that is not there.
     """
+    if _DEVICES.fullmatch(name):
+        return _several(name, several)
     match = _DEVICE.fullmatch(name)
     if not match:
         raise BenchkitError(f"unknown device '{name}': choose auto, cpu, cuda, cuda:N or mps")
@@ -64,6 +68,17 @@ def resolve_device(name: str = "auto") -> str:
     there = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
     if not there or int(match[1] or 0) >= max(1, torch.cuda.device_count()):
         raise BenchkitError(f"device '{name}' is not available to torch {torch.__version__}: choose auto or cpu")
+    return name
+
+
+def _several(name: str, allowed: bool) -> str:
+    if not allowed:
+        raise BenchkitError(f"device '{name}': only training uses several devices; name one, as in cuda:0")
+    numbers = name.removeprefix("cuda:").split(",")
+    if len({int(number) for number in numbers}) < len(numbers):
+        raise BenchkitError(f"device '{name}' names one GPU twice: name each once, as in cuda:0,1")
+    for number in numbers:
+        resolve_device(f"cuda:{number}")
     return name
 
 

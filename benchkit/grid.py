@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,7 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.specs import Spec, TrainingConfig
+from benchkit.specs import Spec, TrainingConfig, keyed_fields
 
 T = TypeVar("T")
 
@@ -80,6 +79,8 @@ class Budget(_Strict):
     auxiliary_weight: float = Field(0.4, ge=0)
     class_weights: tuple[float, float] | None = None
     clip_norm: float | None = Field(None, gt=0)
+    resize: tuple[float, float] | None = None
+    photometric: bool = False
 
     def config(self) -> TrainingConfig:
         """The training function's own description."""
@@ -203,6 +204,10 @@ def described(grid: Grid) -> dict[str, Any]:
     data = grid.model_dump(mode="json")
     return {
         **data,
-        "training": asdict(grid.training.config()),
-        "selector_training": asdict(grid.selector_training.config()),
+        "training": _settings(grid.training.config()),
+        "selector_training": _settings(grid.selector_training.config()),
     }
+
+
+def _settings(config: TrainingConfig) -> dict[str, Any]:
+    return {f.name: getattr(config, f.name) for f in keyed_fields(config)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from itertools import product
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +17,10 @@ from benchkit.errors import BenchkitError
 #: Images are processed in chunks of this many, so that a result does not depend on who computed it.
 CHUNK = 16
 
+#: Metadata of a field that a class was given after results were kept under keys made of it: where it has its default,
+#: it stays out of the key, so that what was computed before is found.
+LATER: Mapping[str, Any] = {"later": True}
+
 Scalar = bool | int | float | str | None
 Label = Literal["image", "latent"]
 
@@ -23,13 +28,20 @@ Label = Literal["image", "latent"]
 def canonical(value: Any) -> Any:
     """Plain JSON data for a frozen description: dataclasses by class name and fields, in declared order."""
     if is_dataclass(value) and not isinstance(value, type):
-        body = {f.name: canonical(getattr(value, f.name)) for f in fields(value)}
+        body = {f.name: canonical(getattr(value, f.name)) for f in keyed_fields(value)}
         return {"is": type(value).__name__, **body}
     if isinstance(value, tuple | list):
         return [canonical(item) for item in value]
     if isinstance(value, dict):
         return {str(k): canonical(v) for k, v in value.items()}
     return value
+
+
+def keyed_fields(value: Any) -> Iterator[Field[Any]]:
+    """The fields of a frozen description that count in its key: all but those of LATER that have their default."""
+    for one in fields(value):
+        if not one.metadata.get("later") or getattr(value, one.name) != one.default:
+            yield one
 
 
 def digest(value: Any) -> str:
@@ -239,7 +251,9 @@ class TrainingConfig:
     pixel of a class other than 0. flip: mirror every other image, left to right. warmup: iterations of linear rise
     (linear-warmup-poly). power: of the polynomial fall to zero. auxiliary_weight: of every logit map after the first.
     class_weights: of the cross-entropy. clip_norm: largest gradient norm. checkpoint_every: iterations; changes no
-    result. Raises BenchkitError for values out of range.
+    result. resize: smallest and largest factor by which an image is resized before it is cropped, None for 1.
+    photometric: distort brightness, contrast, saturation and hue (benchkit.augmentation). Raises BenchkitError for
+    values out of range.
     """
 
     iterations: int
@@ -257,6 +271,8 @@ class TrainingConfig:
     class_weights: tuple[float, ...] | None = None
     clip_norm: float | None = None
     checkpoint_every: int = 200
+    resize: tuple[float, float] | None = field(default=None, metadata=LATER)
+    photometric: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         at_least_one = {"batch": self.batch, "checkpoint_every": self.checkpoint_every, "crop": self.crop or 1}
@@ -266,6 +282,8 @@ class TrainingConfig:
         _require(self.lr > 0 and math.isfinite(self.lr), f"training: lr must be positive, not {self.lr}")
         _require(0 <= self.positive_crop <= 1, f"training: positive_crop must lie in [0, 1], not {self.positive_crop}")
         _require(not self.positive_crop or self.crop is not None, "training: positive_crop needs a crop")
+        low, high = self.resize or (1.0, 1.0)
+        _require(0.1 <= low <= high <= 10, f"training: resize must be two factors in [0.1, 10], not {self.resize}")
         _require(self.warmup >= 0, f"training: warmup must not be negative: {self.warmup}")
         known = ("constant", "poly", "linear-warmup-poly")
         _require(self.schedule in known, f"training: schedule must be one of {', '.join(known)}, not {self.schedule!r}")

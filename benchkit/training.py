@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchkit import augmentation
+from benchkit.augmentation import IGNORED
+from benchkit.distributed import Team
 from benchkit.errors import BenchkitError
-from benchkit.specs import TrainingConfig
+from benchkit.specs import TrainingConfig, keyed_fields
 from benchkit.weights import load_network, load_state, pack, read_tensors, save_network, unpack, write_tensors
 
 __all__ = [
@@ -66,8 +68,9 @@ def train(
     (B, 3, h, w) float32 in [0, 1] to logits (B, num_classes, h, w), or to a sequence of them whose first is the main
     head's. optimiser: AdamW with the config's values if None; its own lr is what the schedule scales. checkpoint: a
     file to resume from and to write; left behind after the last iteration, for the caller to delete.
-    The same seed, starting weights and number of threads give the same bits on a CPU. Raises BenchkitError for unfit
-    data, a checkpoint of another run, or a loss that is not finite (naming the iteration).
+    The same seed, starting weights and number of threads give the same bits on a CPU. Where torch's process group is
+    initialised, every process calls this alike and trains on its share of each batch; the first one writes. Raises
+    BenchkitError for unfit data, a checkpoint of another run, or a loss that is not finite (naming the iteration).
     """
     check_data(images, masks, config, num_classes)
     _require(seed >= 0, f"training: the seed must not be negative: {seed}")
@@ -76,16 +79,24 @@ def train(
         group.setdefault("initial_lr", group["lr"])
     identity = _identity(network, images, masks, config, seed) if checkpoint else ""
     history = _resume(checkpoint, identity, network, optimiser) if checkpoint and checkpoint.exists() else []
-    device = device_of(network)
+    device, team = device_of(network), Team.current()
     with _reproducible(device):
         network.train()
+        model = team.joined(network)
         for iteration in range(len(history), config.iterations):
             for group in optimiser.param_groups:
                 group["lr"] = group["initial_lr"] * config.lr_factor(iteration)
             crops, labels = batch_at(images, masks, config, seed, iteration)
-            torch.manual_seed(_torch_seed(seed, iteration))
-            history.append(_step(network, optimiser, to_input(crops, device), labels, config, iteration, num_classes))
+            mine = team.share(len(crops))
+            torch.manual_seed(_torch_seed(seed, iteration, team.rank))
+            losses = _losses(model(to_input(crops[mine], device)), labels[mine], config, num_classes)
+            if team.size > 1:
+                share = team.size * _weight(labels[mine], config) / _weight(labels, config)
+                losses = [loss * share for loss in losses]
+            history.append(_step(network, optimiser, losses, config, iteration, team))
             done = iteration + 1
+            if not team.writes:
+                continue
             if checkpoint and (done % config.checkpoint_every == 0 or done == config.iterations):
                 _save_checkpoint(checkpoint, identity, network, optimiser, history)
             if progress:
@@ -114,11 +125,26 @@ def batch_at(
     for position in range(iteration * config.batch, (iteration + 1) * config.batch):
         epoch, place = divmod(position, len(images))
         index = int(_order(len(images), seed, epoch)[place])
-        window = crop_window(masks[index], config, rng)
-        mirror = slice(None, None, -1 if config.flip and rng.random() < 0.5 else 1)
-        crops.append(images[index][window][:, mirror])
-        labels.append(masks[index][window][:, mirror])
+        crop, label = _augmented(images[index], masks[index], config, rng)
+        crops.append(crop)
+        labels.append(label)
     return np.stack(crops), np.stack(labels).astype(np.int64)
+
+
+def _augmented(
+    image: np.ndarray, mask: np.ndarray, config: TrainingConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One pair, resized, cropped, mirrored and distorted as the config says; as large as the crop or the image."""
+    height, width = mask.shape
+    size = (height, width) if config.crop is None else (config.crop, config.crop)
+    if config.resize is not None:
+        image, mask = augmentation.resized(image, mask.astype(np.uint8), rng.uniform(*config.resize))
+    if config.crop is not None or config.resize is not None:
+        window = crop_window(mask, size, config.positive_crop, rng)
+        image, mask = augmentation.padded(image[window], mask[window], size)
+    mirror = slice(None, None, -1 if config.flip and rng.random() < 0.5 else 1)
+    image, mask = image[:, mirror], mask[:, mirror]
+    return (augmentation.photometric(image, rng) if config.photometric else image), mask
 
 
 @lru_cache(maxsize=2)
@@ -126,41 +152,53 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
-def crop_window(mask: np.ndarray, config: TrainingConfig, rng: np.random.Generator) -> tuple[slice, slice]:
-    """Rows and columns of a random crop of an image whose mask is (H, W); the whole image without `crop`."""
-    if config.crop is None:
-        return slice(None), slice(None)
-    height, width = mask.shape
-    rows, columns = height - config.crop, width - config.crop
+def crop_window(
+    mask: np.ndarray, size: tuple[int, int], positive: float, rng: np.random.Generator
+) -> tuple[slice, slice]:
+    """Rows and columns of a random crop of `size` (height, width), or less where the mask (H, W) is smaller.
+
+    positive: the share of crops that are centred on a pixel of a class other than 0.
+    """
+    (height, width), (tall, wide) = mask.shape, size
+    rows, columns = max(0, height - tall), max(0, width - wide)
     top, left = int(rng.integers(rows + 1)), int(rng.integers(columns + 1))
-    if config.positive_crop and rng.random() < config.positive_crop:
-        positive = np.flatnonzero(mask)
-        if positive.size:
-            y, x = divmod(int(positive[rng.integers(positive.size)]), width)
-            top = min(max(y - config.crop // 2, 0), rows)
-            left = min(max(x - config.crop // 2, 0), columns)
-    return slice(top, top + config.crop), slice(left, left + config.crop)
+    if positive and rng.random() < positive:
+        found = np.flatnonzero(mask)
+        if found.size:
+            y, x = divmod(int(found[rng.integers(found.size)]), width)
+            top = min(max(y - tall // 2, 0), rows)
+            left = min(max(x - wide // 2, 0), columns)
+    return slice(top, top + tall), slice(left, left + wide)
+
+
+def _losses(output: Any, labels: np.ndarray, config: TrainingConfig, num_classes: int) -> list[Tensor]:
+    """The cross-entropy of every logit map, the main head's first; pixels labelled IGNORED count nowhere."""
+    logits = [output] if isinstance(output, Tensor) else list(output)
+    target = torch.from_numpy(labels).to(logits[0].device)
+    expected = (target.shape[0], num_classes, *target.shape[1:])
+    for one in logits:
+        _require(tuple(one.shape) == expected, f"the detector's logits are {tuple(one.shape)}, expected {expected}")
+    weights = None if config.class_weights is None else torch.tensor(config.class_weights).to(logits[0])
+    return [functional.cross_entropy(one, target, weight=weights, ignore_index=IGNORED) for one in logits]
+
+
+def _weight(labels: np.ndarray, config: TrainingConfig) -> float:
+    """What the mean of `_losses` divides by."""
+    counts = np.bincount(labels[labels != IGNORED])
+    weights = np.ones(len(counts)) if config.class_weights is None else np.array(config.class_weights)[: len(counts)]
+    return float(counts @ weights)
 
 
 def _step(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
-    images: Tensor,
-    labels: np.ndarray,
+    losses: list[Tensor],
     config: TrainingConfig,
     iteration: int,
-    num_classes: int,
+    team: Team,
 ) -> dict[str, float]:
-    output = network(images)
-    logits = [output] if isinstance(output, Tensor) else list(output)
-    target = torch.from_numpy(labels).to(images.device)
-    expected = (target.shape[0], num_classes, *target.shape[1:])
-    for one in logits:
-        _require(tuple(one.shape) == expected, f"the detector's logits are {tuple(one.shape)}, expected {expected}")
-    weights = None if config.class_weights is None else images.new_tensor(config.class_weights)
-    losses = [functional.cross_entropy(one, target, weight=weights) for one in logits]
-    loss = losses[0] + config.auxiliary_weight * sum(losses[1:], start=images.new_zeros(()))
-    record = {"loss": loss.item(), "main": losses[0].item()}
+    loss = losses[0] + config.auxiliary_weight * sum(losses[1:], start=losses[0].new_zeros(()))
+    record = dict(zip(("loss", "main"), team.mean(torch.stack([loss, losses[0]]).detach()).tolist(), strict=True))
     if not math.isfinite(record["loss"]):
         raise BenchkitError(f"training diverged: the loss is {record['loss']} at iteration {iteration}; lower the lr")
     optimiser.zero_grad()
@@ -238,8 +276,10 @@ def _require(holds: bool, message: str) -> None:
         raise BenchkitError(message)
 
 
-def _torch_seed(seed: int, iteration: int) -> int:
-    return int(np.random.default_rng([seed, 2, iteration]).integers(2**63))
+def _torch_seed(seed: int, iteration: int, rank: int) -> int:
+    # The first process of a team draws as one alone does; the others draw their own.
+    entropy = [seed, 2, iteration, rank] if rank else [seed, 2, iteration]
+    return int(np.random.default_rng(entropy).integers(2**63))
 
 
 @contextmanager
@@ -261,7 +301,7 @@ def _reproducible(device: torch.device) -> Iterator[None]:
 
 def _identity(network: nn.Module, images: np.ndarray, masks: np.ndarray, config: TrainingConfig, seed: int) -> str:
     """A digest of what decides the final weights, so that a checkpoint resumes its own run only."""
-    settings = {k: v for k, v in asdict(config).items() if k != "checkpoint_every"}
+    settings = {f.name: getattr(config, f.name) for f in keyed_fields(config) if f.name != "checkpoint_every"}
     digest = hashlib.sha256(json.dumps([settings, seed, images.shape, str(masks.dtype)]).encode())
     for array in (images, masks):
         for row in array:

@@ -13,9 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchkit.augmentation import IGNORED
 from benchkit.errors import BenchkitError
 from benchkit.training import (
     TrainingConfig,
+    _losses,
+    _weight,
+    adamw,
     batch_at,
     load_network,
     predict,
@@ -327,3 +331,45 @@ def test_packing_keeps_keys_types_and_tensors(tmp_path: Path) -> None:
     assert torch.equal(back["state"][0]["old"][0], torch.ones(2)) and back["state"][0]["old"][1] is None
     with pytest.raises(BenchkitError):
         read_tensors(tmp_path)
+
+
+def test_defaults_are_the_papers() -> None:
+    """Sec. 4.4 and 5.1: AdamW, lr 6e-5, betas (0.9, 0.999), decay 0.01; batch 8."""
+    config = TrainingConfig(iterations=10_000)
+    (group,) = adamw(tiny(), config).param_groups
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (6e-5, (0.9, 0.999), 0.01)
+    assert config.batch == 8 and config.lr_factor(9_999) == 1
+    assert config.crop is config.resize is config.clip_norm is None and not config.photometric
+
+
+def test_augmented_batches_depend_on_seed_and_iteration_alone(data: tuple[np.ndarray, np.ndarray]) -> None:
+    config = replace(CONFIG, resize=(0.5, 2.0), photometric=True)
+    first, again = batch_at(*data, config, 1, 3), batch_at(*data, replace(config, iterations=99), 1, 3)
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert first[0].shape == (5, 24, 24, 3) and first[0].dtype == np.uint8 and first[1].dtype == np.int64
+    for seed, iteration in ((2, 3), (1, 4)):
+        assert not np.array_equal(batch_at(*data, config, seed, iteration)[0], first[0])
+
+
+def test_resized_batches_keep_the_images_size_and_teach_no_padding(data: tuple[np.ndarray, np.ndarray]) -> None:
+    config = TrainingConfig(iterations=3, batch=4, lr=0.01, resize=(0.5, 0.5))
+    crops, labels = batch_at(*data, config, 0, 0)
+    assert crops.shape == (4, 32, 32, 3)
+    assert (labels[:, :16, :16] < 2).all() or (labels[:, :16, 16:] < 2).all(axis=(1, 2)).any()
+    assert ((labels == IGNORED).sum(axis=(1, 2)) == 32 * 32 - 16 * 16).all()
+    history = train(tiny(), *data, config, 0)
+    assert all(np.isfinite(losses["loss"]) for losses in history)
+
+
+def test_ignored_pixels_count_in_no_loss() -> None:
+    output = torch.randn(2, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    labels = np.random.default_rng(0).integers(0, 2, (2, 6, 6))
+    for weights in (None, (1.0, 7.0)):
+        config = TrainingConfig(iterations=1, class_weights=weights)
+        hidden = labels.copy()
+        hidden[:, 3:] = IGNORED
+        (masked,) = _losses(output, hidden, config, 2)
+        (kept,) = _losses(output[:, :, :3], np.ascontiguousarray(labels[:, :3]), config, 2)
+        torch.testing.assert_close(masked, kept)
+        assert _weight(hidden, config) == pytest.approx(_weight(labels[:, :3], config))

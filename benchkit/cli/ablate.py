@@ -110,7 +110,7 @@ def _ran(
     from benchkit.ablate import run_ablation
     from benchkit.functional import resolve_device
 
-    work = partial(run_ablation, ablation, registry, places, device=resolve_device(device))
+    work = partial(run_ablation, ablation, registry, places, device=resolve_device(device, several=True))
     return watched(work, places, time_limit)
 
 

@@ -35,7 +35,12 @@ Checkpoint = Annotated[
     str, typer.Option("--model", metavar="NAME|DIR", help="The checkpoint: a name, a folder or a repository id.")
 ]
 Device = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:N, mps or auto: cuda where there is one.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:N, mps or auto: cuda where there is one; cuda:0,1 trains on both.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 Cache = Annotated[

@@ -80,7 +80,7 @@ def compare(
         if dry_run:
             plan, seen = previewed(grid, registry, places)
         else:
-            outcome = computed(grid, registry, places, resolve_device(device), time_limit)
+            outcome = computed(grid, registry, places, resolve_device(device, several=True), time_limit)
     if dry_run:
         print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
         return

@@ -148,7 +148,7 @@ def _searched(
     from benchkit.stages.base import Env
     from benchkit.tune import Scorer, as_json, budget, search_config, write_trials
 
-    chosen_device = resolve_device(device)
+    chosen_device = resolve_device(device, several=True)
     store = places.artifacts()
     if places.out is not None:
         check_writable(places.out)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchkit.specs import canonical, digest
+from benchkit.specs import canonical, digest, keyed_fields
 from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
 
 if TYPE_CHECKING:
@@ -46,13 +46,21 @@ class Output:
 
 @dataclass
 class Env:
-    """What running stages share: the plugins, the store, the device, loaded checkpoints. Never part of a key."""
+    """What running stages share: the plugins, the store, the device, loaded checkpoints. Never part of a key.
+
+    device: a torch device's name; of several (`cuda:0,1`) training uses all, and everything else the first.
+    """
 
     registry: Registry
     store: ArtifactStore
     device: str = "cpu"
+    devices: tuple[str, ...] = field(init=False)
     progress: Callable[[str], None] = lambda _: None
     _backends: dict[Model, DiffusionBackend] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.devices = each_device(self.device)
+        self.device = self.devices[0]
 
     def backend(self, model: Model) -> DiffusionBackend:
         """The loaded checkpoint; one is kept at a time."""
@@ -76,6 +84,12 @@ class Env:
     def meta(self, stage: Stage) -> Mapping[str, Any]:
         """The facts that a finished stage left."""
         return self.store.open(stage.key).meta
+
+
+def each_device(name: str) -> tuple[str, ...]:
+    """The devices in `cuda:0,1`: `cuda:0` and `cuda:1`; any other name is one device."""
+    first, *others = name.split(",")
+    return (first, *(f"{first.partition(':')[0]}:{number}" for number in others))
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,7 @@ def _keyed(value: Any, top: bool = False) -> Any:
     if isinstance(value, Stage) and not top:
         return value.key
     if is_dataclass(value) and not isinstance(value, type):
-        kept = [f for f in fields(value) if f.metadata.get("keyed", True)]
+        kept = [f for f in keyed_fields(value) if f.metadata.get("keyed", True)]
         return {"is": type(value).__name__, **{f.name: _keyed(getattr(value, f.name)) for f in kept}}
     if isinstance(value, tuple):
         return [_keyed(item) for item in value]

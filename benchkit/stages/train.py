@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchkit.api import BenchkitError, Detector
 from benchkit.specs import Spec, TrainingConfig
@@ -12,7 +15,36 @@ from benchkit.stages.pairs import AnyPairs
 from benchkit.store.artifacts import json_to_bytes
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+    from benchkit.registry import Registry
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """Builds a detector once more, in another process, where its plugin has to be found again."""
+
+    detector: Spec
+    seed: int
+    lr: float
+    files: tuple[Path, ...]
+
+    def __call__(self, device: str) -> tuple[nn.Module, torch.optim.Optimizer | None]:
+        from benchkit.registry import Registry
+
+        plugin, network = built(Registry.load(files=self.files), self.detector, self.seed, device)
+        return network, plugin.optimiser(network, self.lr)
+
+
+def built(registry: Registry, detector: Spec, seed: int, device: str) -> tuple[Detector, nn.Module]:
+    """The plugin, and its network on `device` with the starting weights that `seed` draws."""
+    import torch
+
+    plugin = registry.make(detector, Detector)  # type: ignore[type-abstract]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return plugin, plugin.build().to(device)
 
 
 @dataclass(frozen=True)
@@ -26,7 +58,7 @@ class Train(Stage):
     seed: int
 
     def run(self, env: Env) -> Output:
-        from benchkit import training, weights
+        from benchkit import weights
 
         pairs = self.pairs.load(env)
         if not len(pairs.images):
@@ -35,7 +67,7 @@ class Train(Stage):
             )
         plugin, network = self._built(env)
         with env.store.workdir(self.key) as work:
-            history = training.train(
+            history = self._fit(env)(
                 network,
                 pairs.images,
                 pairs.masks,
@@ -48,16 +80,23 @@ class Train(Stage):
             weights.save_network(network, work / "weights.safetensors")
             data = (work / "weights.safetensors").read_bytes()
         files = {"weights.safetensors": data, "history.json": json_to_bytes(history)}
-        facts = {"images": len(pairs.images), "dropped": pairs.dropped, "config": asdict(self.config)}
+        facts: dict[str, Any] = {"images": len(pairs.images), "dropped": pairs.dropped, "config": asdict(self.config)}
+        if hasattr(network, "pretraining"):
+            facts["pretraining"] = str(network.pretraining)
         return Output(files, {**facts, "prevalence": float(pairs.masks.mean())})
 
-    def _built(self, env: Env) -> tuple[Detector, nn.Module]:
-        import torch
+    def _fit(self, env: Env) -> Callable[..., list[dict[str, float]]]:
+        """The training loop on the devices of `env`."""
+        from benchkit import replicas, training
 
-        plugin = env.registry.make(self.detector, Detector)  # type: ignore[type-abstract]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            return plugin, plugin.build().to(env.device)
+        if len(env.devices) == 1:
+            return training.train
+        origin = Path(env.registry.entry(self.detector.kind, self.detector.name).origin)
+        files = (origin,) if origin.suffix == ".py" else ()
+        return partial(replicas.train_on, env.devices, Rebuild(self.detector, self.seed, self.config.lr, files))
+
+    def _built(self, env: Env) -> tuple[Detector, nn.Module]:
+        return built(env.registry, self.detector, self.seed, env.device)
 
     def network(self, env: Env) -> nn.Module:
         """The trained network, in evaluation mode on env.device."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib import resources
 from pathlib import Path
 
+from benchkit_plugins.detectors import _download
 
-def weights_digest(source: str, asset: str) -> str:
-    """sha256 of the embedded asset (`parts`) or of the file named; nothing where there are no weights to read."""
+
+def weights_digest(source: str, asset: str = "") -> str:
+    """sha256 of the embedded asset (`parts`) or of the file or URL named; nothing where there are no weights to read.
+
+    A URL is downloaded for it, unless it was before.
+    """
     if source == "none":
         return ""
-    file = resources.files("benchkit.assets") / "detectors" / asset if source == "parts" else Path(source)
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    if source == "parts":
+        file = Path(str(resources.files("benchkit.assets") / "detectors" / asset))
+    else:
+        file = _download.located(source)
+    return _download.sha256(file) if file.is_file() else ""

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import warnings
-from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from benchkit.api import BenchkitError
+from benchkit_plugins.detectors._weights import Pretraining
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-log = logging.getLogger("benchkit.detectors")
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Input sides are padded to a multiple of this: the stride of the backbones' last stage.
 STRIDE = 32
 #: Warnings that concern mmsegmentation's own training pipeline or operators which nothing here uses.
 NOISE = ("For binary segmentation, we suggest", "Fail to import ``MultiScaleDeformableAttention``")
-#: What checkpoints hold beside tensors: numpy's numbers (best scores), under the name that old releases gave their
-#: constructor too. Not mmengine's own list, which lets `getattr` in and so anything.
-_scalar: Any = np.float64().__reduce__()[0]
-_kinds = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)]
-NUMBERS: list[Any] = [_scalar, (_scalar, "numpy.core.multiarray.scalar"), np.dtype, *_kinds]
 
 
 @contextmanager
@@ -45,24 +31,6 @@ def quiet() -> Iterator[None]:
         for message in NOISE:
             warnings.filterwarnings("ignore", message=re.escape(message), category=UserWarning)
         yield
-
-
-@dataclass(frozen=True)
-class Pretraining:
-    """What a network took from its pre-training: names of loaded, re-initialised and unused weights."""
-
-    source: str
-    loaded: tuple[str, ...] = ()
-    fresh: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        parts = [f"{self.source}: {len(self.loaded)} weights loaded"]
-        for names, verdict in ((self.fresh, "initialised afresh"), (self.unused, "of the file not used")):
-            if names:
-                shown = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
-                parts.append(f"{len(names)} {verdict} ({shown})")
-        return "; ".join(parts)
 
 
 class UPerNet(nn.Module):
@@ -131,70 +99,3 @@ def upernet(backbone: dict[str, Any], widths: tuple[int, ...], channels: tuple[i
         nn.init.normal_(decoder.conv_seg.weight, std=0.01)
         nn.init.zeros_(decoder.conv_seg.bias)
     return UPerNet(segmentor)
-
-
-def load_pretraining(
-    network: UPerNet, state: Mapping[str, Tensor], source: str, rename: Callable[[str], str] = str
-) -> None:
-    """Load an mmsegmentation state dict; `network.pretraining` and the log say what was loaded and what was not.
-
-    The heads' last layers stay freshly initialised when the pre-training has other classes. rename: from the file's
-    names to the network's. Raises BenchkitError for a file without the whole backbone, or of another size.
-    """
-    given = {rename(name.removeprefix("module.")): value for name, value in state.items()}
-    own = network.segmentor.state_dict()
-    loadable = {}
-    for name, value in given.items():
-        if name not in own:
-            continue
-        if value.shape == own[name].shape:
-            loadable[name] = value
-        elif ".conv_seg." not in name:
-            message = f"{source}: {name} is {tuple(value.shape)}, the network's {tuple(own[name].shape)}: another size?"
-            raise BenchkitError(message)
-    wanted = [name for name, _ in network.segmentor.named_parameters()]
-    lacking = [name for name in wanted if name.startswith("backbone.") and name not in loadable]
-    if lacking:
-        raise BenchkitError(f"{source}: lacks {len(lacking)} weights of the backbone, such as {lacking[0]}")
-    network.segmentor.load_state_dict(loadable, strict=False)
-    network.pretraining = Pretraining(
-        source,
-        loaded=tuple(sorted(loadable)),
-        fresh=tuple(name for name in wanted if name not in loadable),
-        unused=tuple(sorted(set(given) - set(loadable))),
-    )
-    log.info("%s", network.pretraining)
-
-
-def embedded(asset: str) -> dict[str, Tensor]:
-    """The weights shipped as benchkit/assets/detectors/`asset`; raises BenchkitError when they are not shipped."""
-    file = resources.files("benchkit") / "assets" / "detectors" / asset
-    if not file.is_file():
-        raise BenchkitError(f"the embedded weights {asset} are not shipped: make them (recipes) or set pretrained=none")
-    weights: dict[str, Tensor] = safetensors.torch.load(file.read_bytes())
-    return weights
-
-
-def checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict of a local checkpoint: mmsegmentation's .pth, or safetensors; unpickles tensors only.
-
-    Raises BenchkitError when the file is absent or holds more than weights and plain data.
-    """
-    if not path.is_file():
-        raise BenchkitError(f"pretrained={path}: no such file (known words: auto, parts, none)")
-    try:
-        if path.suffix == ".safetensors":
-            content: Any = safetensors.torch.load_file(path)
-        else:
-            with torch.serialization.safe_globals(NUMBERS):
-                content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a torn or hostile file raises has no common class
-        message = f"{path}: cannot be read as weights alone; save its 'state_dict', and nothing else, to a new file"
-        raise BenchkitError(message) from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise BenchkitError(f"{path}: holds no state dict")
-    return dict(content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.api import BenchkitError, Detector, hookimpl, param
@@ -39,12 +38,12 @@ class UPerNetSwin(Detector):
     size: str = param("mini", choices=("mini", "tiny"), doc="mini for 128-pixel images, tiny for the paper's Swin-T")
     pretrained: str = param(
         "auto",
-        doc="parts: embedded weights from part segmentation (mini only); none: random; a path: a local checkpoint in "
+        doc="parts: embedded weights from part segmentation (mini only); none: random; FILE or URL: a checkpoint in "
         "mmsegmentation's format, such as ADE20K's; auto: parts for mini, none for tiny",
     )
 
     def depends_on(self) -> str:
-        """The digest of the weights it starts from."""
+        """The digest of the weights it starts from; a URL is downloaded for it, once."""
         from benchkit_plugins.detectors import _identity
 
         return _identity.weights_digest(self._source(), f"{self.name}-mini.safetensors")
@@ -59,7 +58,7 @@ class UPerNetSwin(Detector):
         What pre-training leaves out is drawn from torch's global generator: seed it first. `pretraining` on the
         network names what was loaded. Raises BenchkitError for missing or unfit weights.
         """
-        from benchkit_plugins.detectors import _mmseg
+        from benchkit_plugins.detectors import _weights
 
         network = self.network(2)
         source = self._source()
@@ -67,9 +66,9 @@ class UPerNetSwin(Detector):
             if self.size != "mini":
                 raise BenchkitError(f"{self.name}: embedded weights exist for size=mini only")
             asset = f"{self.name}-mini.safetensors"
-            _mmseg.load_pretraining(network, _mmseg.embedded(asset), asset)
+            _weights.load_pretraining(network, _weights.embedded(asset), asset)
         elif source != "none":
-            _mmseg.load_pretraining(network, _mmseg.checkpoint(Path(source)), source)
+            _weights.load(network, source)
         return network
 
     def network(self, num_classes: int) -> _mmseg.UPerNet:

@@ -14,14 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+import yaml
 from PIL import Image
 
 from benchkit.cli.main import app
+from benchkit.grid import Budget
 from benchkit.registry import Registry
 from benchkit.testing import reports_on
 
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs").glob("write-*.md"))
+#: Other pages that show commands.
+PAGES = ("ablate-and-tune", "datasets", "detectors")
 REGISTRY = Registry.load()
 FENCE = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -85,7 +89,7 @@ def test_the_corruptor_of_the_readme_conforms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [*GUIDES, ROOT / "docs" / "ablate-and-tune.md", ROOT / "docs" / "datasets.md", ROOT / "README.md"],
+    [*GUIDES, *(ROOT / "docs" / f"{page}.md" for page in PAGES), ROOT / "README.md"],
     ids=lambda p: p.stem,
 )
 def test_the_commands_of_a_document_parse(path: Path) -> None:
@@ -99,6 +103,12 @@ def test_a_wrong_command_does_not_parse() -> None:
     for command in ("benchkit plugins chekc x.py", "benchkit compare --no-such-option", "benchkit plugins new"):
         with pytest.raises(Exception, match=r"No such|Missing"):
             parsed(command)
+
+
+def test_the_recipe_shown_is_a_training() -> None:
+    ((_, text),) = blocks(ROOT / "docs" / "detectors.md", "yaml")
+    config = Budget(**yaml.safe_load(text)["training"]).config()
+    assert (config.crop, config.resize, config.photometric) == (512, (0.5, 2.0), True)
 
 
 def test_the_api_page_is_up_to_date() -> None:

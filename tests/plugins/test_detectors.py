@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch.nn import functional
 from benchkit.api import Detector
 from benchkit.errors import BenchkitError
 from benchkit.training import TrainingConfig, predict, train
+from benchkit_plugins.detectors.upernet_convnext import BACKBONES as UPERNET_CONVNEXT
 from benchkit_plugins.detectors.upernet_convnext import UPerNetConvNeXt
 from benchkit_plugins.detectors.upernet_swin import UPerNetSwin
 
@@ -41,6 +43,8 @@ def build(detector: Callable[..., Detector], seed: int = 0, **options: str) -> A
 def test_listing_plugins_imports_neither_torch_nor_mmseg() -> None:
     program = (
         "import sys, benchkit_plugins.detectors.upernet_swin as s, benchkit_plugins.detectors.upernet_convnext as c;"
+        "import benchkit_plugins.detectors.mmseg_config as m; assert m.MMSegConfig().depends_on();"
+        "assert s.UPerNetSwin().depends_on();"
         "assert s.benchkit_detectors() and c.benchkit_detectors() and s.UPerNetSwin(size='tiny');"
         "sys.exit(', '.join({'torch', 'mmseg', 'mmengine', 'mmcv', 'transformers'} & set(sys.modules)) or 0)"
     )
@@ -196,6 +200,59 @@ def test_embedded_weights(detector: type[Any]) -> None:
             build(detector, pretrained="auto")
     with pytest.raises(BenchkitError, match="size=mini only"):
         build(detector, size="tiny", pretrained="parts")
+
+
+def shipped(name: str) -> dict[str, Any]:
+    """The model of a config that mmsegmentation ships; what it imports is not."""
+    from mmengine.config import Config
+
+    from benchkit_plugins.detectors.mmseg_config import MMSegConfig
+
+    model: dict[str, Any] = Config.fromfile(
+        MMSegConfig(config=name)._file(), import_custom_modules=False
+    ).model.to_dict()
+    return model
+
+
+def test_swin_tiny_is_mmsegmentations_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every module and setting, by what the networks print, and every weight's name and shape; nothing is allocated."""
+    from benchkit_plugins.detectors._segmentor import build_model
+
+    # Its drop-path rates are numbers, which meta tensors do not have.
+    monkeypatch.setattr(torch, "linspace", partial(torch.linspace, device="cpu"))
+    with torch.device("meta"):
+        theirs = build_model(shipped("swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512"), "", 150)
+        ours = UPerNetSwin(size="tiny").network(150).segmentor
+    assert shapes(ours) == shapes(theirs) and len(shapes(ours)) > 200
+    assert str(ours.backbone) == str(theirs.backbone)
+    assert str(ours.decode_head) == str(theirs.decode_head)
+    assert str(ours.auxiliary_head) == str(theirs.auxiliary_head)
+
+
+def test_convnext_tiny_has_mmsegmentations_heads_and_settings() -> None:
+    """Its backbone is mmpretrain's in the config; that it is the same function is tested below."""
+    from mmseg.registry import MODELS
+
+    from benchkit_plugins.detectors._segmentor import _for_classes
+
+    model = shipped("convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512")
+    plain = _for_classes(model, 150)
+    with torch.device("meta"):
+        ours = UPerNetConvNeXt(size="tiny").network(150).segmentor
+        for name in ("decode_head", "auxiliary_head"):
+            theirs = MODELS.build(plain[name])
+            assert shapes(getattr(ours, name)) == shapes(theirs)
+            assert str(getattr(ours, name)) == str(theirs)
+    assert model["backbone"]["arch"] == "tiny"
+    assert model["backbone"]["drop_path_rate"] == UPERNET_CONVNEXT["tiny"]["drop_path_rate"]
+    gammas = [
+        value for name, value in build(UPerNetConvNeXt).named_parameters() if name.endswith("layer_scale_parameter")
+    ]
+    assert gammas and all((value == model["backbone"]["layer_scale_init_value"]).all() for value in gammas)
+
+
+def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
 class ReferenceBlock(nn.Module):
