@@ -40,12 +40,16 @@ def names_a_place(value: Any) -> bool:
         return False
 
 
-def check_places(texts: Iterable[str], meanings: Mapping[str, str]) -> None:
-    """Raise one BenchkitError that names every variable of `texts` that is not set, and what is to be put there."""
+def check_places(texts: Iterable[str], meanings: Mapping[str, str], instead: Iterable[str] = ()) -> None:
+    """Raise one BenchkitError that names every variable of `texts` that is not set, and what is to be put there.
+
+    instead: datasets for which a grid needs none of them.
+    """
     wanted = dict.fromkeys(name for text in texts for name in variables(text))
     if missing := [name for name in wanted if not os.environ.get(name)]:
         told = "; ".join(f"{name}={meanings.get(name, 'the place')}" for name in missing)
+        other = "".join(f"; --dataset {name} needs none" for name in instead)
         raise BenchkitError(
             f"not set: {told}. Set {'it' if len(missing) == 1 else 'them'} with 'export', or write the place out in "
-            "--dataset, --detector or --set (docs/reproduce.md); --dataset portraits needs none"
+            f"--dataset, --detector or --set{other}"
         )

@@ -27,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchkit import api, hookspecs
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.places import expanded, variables
 from benchkit.specs import Spec, digest
 
 GROUP = "benchkit"
@@ -174,7 +175,8 @@ class Registry:
         cls = self.entry(spec.kind, spec.name).cls
         plugin = cls(**validated(cls, spec))
         self.parts(spec)
-        return Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)})
+        named = {key: value for key, value in spec.params if variables(value)}  # the Spec keeps the name of a place
+        return Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)} | named)
 
     def parts(self, spec: Spec) -> tuple[Spec, ...]:
         """The complete Specs of the plugins that a composite one names; none for an ordinary one."""
@@ -208,7 +210,7 @@ def validated(cls: type[api.Plugin], spec: Spec) -> dict[str, Any]:
     for key, value in spec.params:
         if key not in known:
             raise UnknownNameError(f"parameter of {spec.kind} '{spec.name}'", key, known)
-        values[key] = _checked(known[key], hints[key], value, spec)
+        values[key] = _checked(known[key], hints[key], expanded(value, f"{spec.kind} '{spec.name}'"), spec)
     return values
 
 

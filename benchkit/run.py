@@ -16,9 +16,10 @@ from benchkit.api import BenchkitError
 from benchkit.diffusion import checkpoint
 from benchkit.environment import describe_environment
 from benchkit.executors.inline import Done, Executor, Inline
-from benchkit.grid import Grid, described
+from benchkit.grid import Grid
 from benchkit.metrics.counts import COUNTS
 from benchkit.plan import Plan, PlannedCell, Planner
+from benchkit.protocol import recorded
 from benchkit.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
@@ -128,7 +129,14 @@ def compare(
     """
     plan = make_plan(grid, registry)
     return execute(
-        plan, described(grid), registry, places, device=device, executor=executor, report=report, progress=progress
+        plan,
+        recorded(grid, registry),
+        registry,
+        places,
+        device=device,
+        executor=executor,
+        report=report,
+        progress=progress,
     )
 
 
@@ -232,6 +240,8 @@ def _used(plan: Plan, registry: Registry) -> set[Spec]:
         if cell.detector:
             used.add(cell.detector)
         for part in cell.training.parts if isinstance(cell.training, Mix) else (cell.training,):
+            if hasattr(part, "images"):
+                used.add(part.images.dataset)
             for name in ("selector", "corruptor", "inverter"):
                 spec = getattr(part, name, None)
                 if spec is not None:
