@@ -15,7 +15,7 @@ from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spe
 
 def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
     """The cells of a grid in board order, every Spec complete with its defaults."""
-    check_places(_texts(grid), grid.places, grid.on_dataset)
+    check_grid_places(grid)
     sets = _Sets(grid, registry)
     test = sets.of(grid.test)
     detectors = [registry.complete(Spec.parse("detector", text)) for text in grid.detectors]
@@ -27,6 +27,11 @@ def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
         for detector in detectors:
             for row, training in _rows(grid, registry, sets, sources, labelled, detector):
                 yield Cell(row, training, detector, seed, test)
+
+
+def check_grid_places(grid: Grid) -> None:
+    """Raise BenchkitError where a grid names places of this machine that nobody has said yet."""
+    check_places(_texts(grid), grid.places, grid.on_dataset)
 
 
 def _texts(grid: Grid) -> Iterator[str]:

@@ -53,9 +53,8 @@ def differences(grid: Grid) -> tuple[str, ...]:
     ours, theirs = (one.model_dump(mode="json") for one in (grid, preset))
     told += [_told(name, ours[name], theirs[name]) for name in _PLAIN if ours[name] != theirs[name]]
     for name in _NESTED:
-        keys = dict.fromkeys((*ours[name], *theirs[name]))
-        pairs = [(key, ours[name].get(key), theirs[name].get(key)) for key in keys]
-        told += [_told(f"{name}.{key}", mine, other) for key, mine, other in pairs if mine != other]
+        keys = [key for key in ours[name] if ours[name][key] != theirs[name].get(key)]
+        told += [f"{name}: {', '.join(f'{key} {_text(ours[name][key])}' for key in keys)}"] if keys else []
     return tuple(told)
 
 
@@ -74,7 +73,12 @@ def _other_specs(kind: str, field: str, ours: tuple[str, ...], theirs: tuple[str
     known = [Spec.parse(kind, text) for text in theirs]
     # A detector less leaves the others' figures as they are; one that the preset lacks is another protocol.
     if any(not any(_same(Spec.parse(kind, text), spec) for spec in known) for text in ours):
-        yield _told(field, ", ".join(ours), ", ".join(theirs))
+        yield _told(field, [_placeless(kind, text) for text in ours], [_placeless(kind, text) for text in theirs])
+
+
+def _placeless(kind: str, text: str) -> str:
+    spec = Spec.parse(kind, text)
+    return str(Spec.of(kind, spec.name, **{k: v for k, v in spec.params if not variables(v)}))
 
 
 def _same(mine: Spec, preset: Spec) -> bool:
@@ -108,5 +112,5 @@ def _told(name: str, ours: Any, theirs: Any) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        return " and ".join(map(str, value))
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

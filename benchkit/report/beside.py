@@ -49,8 +49,8 @@ class Comparison:
         inferred = "The paper prints 'mIoU'; that it means artifact IoU is inferred from its values."
         if self.table is not None and not self.differs:
             return (
-                f"Table {self.table} on the paper's data, by its protocol as far as it states one. Differences are ours "
-                f"less the paper's, in points; the paper gives one figure without an interval. {inferred}"
+                f"Table {self.table} on the paper's data, by its protocol as far as it states one. Differences are "
+                f"ours less the paper's, in points; the paper gives one figure without an interval. {inferred}"
             )
         ours = listed(str(name) for name in self.frame["test_set"] if known(name))
         return (

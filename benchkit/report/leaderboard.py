@@ -116,11 +116,8 @@ class RunLine(_Line):
         """Inversion steps from the corruptor's parameters, else from the training set's name."""
         try:
             steps = json.loads(self.corruptor_params or "{}").get("steps")
-            steps = (
-                Spec.parse("corruptor", without_source(self.training_set)).values.get("steps")
-                if steps is None
-                else steps
-            )
+            if steps is None:
+                steps = Spec.parse("corruptor", without_source(self.training_set)).values.get("steps")
         except (ValueError, AttributeError, BenchkitError):
             return None
         return steps if isinstance(steps, int) else None
