@@ -288,9 +288,8 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_and_scale_replace_what_the_grid_says(run: Run, grid: Path) -> None:
-    result = run(
-        "compare", grid, *WITH_PLUGINS, "--dry-run", "--json", "--set", "training.iterations=40", "--scale", "0.5"
-    )
+    changed = ("--set", "training.iterations=40", "--scale", "0.5")
+    result = run("compare", grid, *WITH_PLUGINS, "--dry-run", "--json", *changed)
     assert result.code == 0, result.err
     seen = json.loads(result.out)
     assert seen["title"] == "A tiny comparison (scaled by 0.5)"
