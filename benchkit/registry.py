@@ -197,6 +197,11 @@ class Registry:
         return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
 
 
+#: Kinds whose parameters may name a place by an environment variable; a selector's parameter may be the text of a
+#: detector, which must stay as it is, or the selector's detector would be another one than the row's.
+PLACED = ("dataset", "detector")
+
+
 def parameters(cls: type[api.Plugin]) -> tuple[Field[Any], ...]:
     """The parameters of a plugin class: its dataclass fields."""
     return fields(cls)  # type: ignore[arg-type]
@@ -210,7 +215,8 @@ def validated(cls: type[api.Plugin], spec: Spec) -> dict[str, Any]:
     for key, value in spec.params:
         if key not in known:
             raise UnknownNameError(f"parameter of {spec.kind} '{spec.name}'", key, known)
-        values[key] = _checked(known[key], hints[key], expanded(value, f"{spec.kind} '{spec.name}'"), spec)
+        held = expanded(value, f"{spec.kind} '{spec.name}'") if spec.kind in PLACED else value
+        values[key] = _checked(known[key], hints[key], held, spec)
     return values
 
 

@@ -114,7 +114,7 @@ def test_seeds_share_the_chunks_of_the_rest_that_none_of_them_labels() -> None:
         chunks.append({tuple(rest[i : i + CHUNK]) for i in range(0, len(rest), CHUNK)})
     labelled = {*Marked().labelled(100, 0), *Marked().labelled(100, 1)}
     untouched = [i for i in range(0, 7801 - CHUNK, CHUNK) if labelled.isdisjoint(range(i, i + CHUNK))]
-    assert chunks[0] & chunks[1] == {tuple(range(i, i + CHUNK)) for i in untouched}
+    assert chunks[0] & chunks[1] >= {tuple(range(i, i + CHUNK)) for i in untouched}
     assert len(untouched) > 300
 
 
@@ -236,7 +236,7 @@ def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Re
     assert {(s.config.batch, s.config.lr, s.config.betas, s.config.weight_decay) for s in trains} == {
         (8, 6e-5, (0.9, 0.999), 0.01)
     }
-    assert sum(s.config.iterations == 100 for s in trains) == 2
+    assert sum(s.config.iterations == 100 for s in trains) == 2, "`human` is the selector's own training"
     assert (grid.selector_training.iterations, grid.training.iterations, grid.labelled) == (1000, 10000, 100)
     assert len(made.cells[0].cell.test.indices) == 50
     assert all(isinstance(p.cell.training, Labelled) is (p.cell.row == "human") for p in made.cells)
