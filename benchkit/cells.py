@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from itertools import product
 
 from benchkit.api import Dataset, RegionSelector
+from benchkit.errors import BenchkitError
 from benchkit.grid import Grid, SetSize, SourceSet
 from benchkit.imagesets import image_set
-from benchkit.places import check_places
 from benchkit.registry import Registry
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial
 
 
 def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
     """The cells of a grid in board order, every Spec complete with its defaults."""
-    check_grid_places(grid)
     sets = _Sets(grid, registry)
     test = sets.of(grid.test)
     detectors = [registry.complete(Spec.parse("detector", text)) for text in grid.detectors]
@@ -29,16 +28,16 @@ def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
                 yield Cell(row, training, detector, seed, test)
 
 
-def check_grid_places(grid: Grid) -> None:
-    """Raise BenchkitError where a grid names places of this machine that nobody has said yet."""
-    check_places(_texts(grid), grid.places, grid.on_dataset)
-
-
-def _texts(grid: Grid) -> Iterator[str]:
-    """Every Spec's text of a grid."""
-    yield grid.dataset
-    yield from (source.dataset for source in grid.every_source if source.dataset is not None)
-    yield from (*grid.selectors, *grid.corruptors, *grid.with_human, grid.inverter, *grid.detectors)
+def check_images(grid: Grid, registry: Registry) -> None:
+    """Raise BenchkitError where the images of a grid are not there, with the datasets on which it needs them not."""
+    sets = _Sets(grid, registry)
+    try:
+        sets.of(grid.test)
+        sets.sources(grid.seeds[0] if grid.seeds else 0)
+    except BenchkitError as error:
+        others = [name for name in grid.on_dataset if name != Spec.parse("dataset", grid.dataset).name]
+        instead = "".join(f"; --dataset {name} runs it on other images" for name in others)
+        raise BenchkitError(f"{error}{instead}") from None
 
 
 class _Sets:

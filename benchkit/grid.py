@@ -145,8 +145,6 @@ class Grid(_Strict):
     #: Which of the paper's tables this is, and how many images the paper has of a split.
     paper_table: int | None = _optional(None, ge=1)
     paper_sizes: dict[str, int] = _optional({})
-    #: Environment variable that the grid's Specs name as ${VARIABLE} -> what the user is to put there.
-    places: dict[str, str] = _optional({})
     #: Dataset's name -> the fields that are replaced where the grid is run on it.
     on_dataset: dict[str, dict[str, Any]] = Field({}, exclude=True)
     #: What sizes and iterations have been multiplied by.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from benchkit.adapt import scaled
 from benchkit.api import Dataset
 from benchkit.grid import Grid, SourceSet, described, load_grid, preset_data
-from benchkit.places import names_a_place, variables
 from benchkit.registry import Registry
 from benchkit.specs import Spec
 
@@ -39,7 +39,8 @@ def preset_of(table: int) -> Grid | None:
 def differences(grid: Grid) -> tuple[str, ...]:
     """What decides a row's figure and is not as in the preset of the same table of the paper, a sentence each.
 
-    Which rows there are is none: a method more changes no other's figure. Nor is a place: `root=DIR` for `root=${…}`.
+    Which rows there are is none: a method more changes no other's figure. Nor is where data
+    and weights lie.
     """
     preset = None if grid.paper_table is None else preset_of(grid.paper_table)
     if preset is None:
@@ -73,12 +74,7 @@ def _other_specs(kind: str, field: str, ours: tuple[str, ...], theirs: tuple[str
     known = [Spec.parse(kind, text) for text in theirs]
     # A detector less leaves the others' figures as they are; one that the preset lacks is another protocol.
     if any(not any(_same(Spec.parse(kind, text), spec) for spec in known) for text in ours):
-        yield _told(field, [_placeless(kind, text) for text in ours], [_placeless(kind, text) for text in theirs])
-
-
-def _placeless(kind: str, text: str) -> str:
-    spec = Spec.parse(kind, text)
-    return str(Spec.of(kind, spec.name, **{k: v for k, v in spec.params if not variables(v)}))
+        yield _told(field, ours, theirs)
 
 
 def _same(mine: Spec, preset: Spec) -> bool:
@@ -89,7 +85,10 @@ def _same(mine: Spec, preset: Spec) -> bool:
 
 
 def _same_value(mine: Any, preset: Any) -> bool:
-    return names_a_place(mine) if variables(preset) else mine == preset
+    """Whether two parameters mean the same; a folder that is there stands for a default place, a file for a URL."""
+    if mine == preset or not isinstance(mine, str) or not Path(mine).expanduser().exists():
+        return bool(mine == preset)
+    return preset is None or ("://" in str(preset) and Path(mine).name == str(preset).rpartition("/")[2])
 
 
 def _other_sources(grid: Grid, preset: Grid) -> Iterator[str]:

@@ -27,7 +27,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchkit import api, hookspecs
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.places import expanded, variables
 from benchkit.specs import Spec, digest
 
 GROUP = "benchkit"
@@ -175,8 +174,7 @@ class Registry:
         cls = self.entry(spec.kind, spec.name).cls
         plugin = cls(**validated(cls, spec))
         self.parts(spec)
-        named = {key: value for key, value in spec.params if variables(value)}  # the Spec keeps the name of a place
-        return Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)} | named)
+        return Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)})
 
     def parts(self, spec: Spec) -> tuple[Spec, ...]:
         """The complete Specs of the plugins that a composite one names; none for an ordinary one."""
@@ -197,11 +195,6 @@ class Registry:
         return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
 
 
-#: Kinds whose parameters may name a place by an environment variable; a selector's parameter may be the text of a
-#: detector, which must stay as it is, or the selector's detector would be another one than the row's.
-PLACED = ("dataset", "detector")
-
-
 def parameters(cls: type[api.Plugin]) -> tuple[Field[Any], ...]:
     """The parameters of a plugin class: its dataclass fields."""
     return fields(cls)  # type: ignore[arg-type]
@@ -215,8 +208,7 @@ def validated(cls: type[api.Plugin], spec: Spec) -> dict[str, Any]:
     for key, value in spec.params:
         if key not in known:
             raise UnknownNameError(f"parameter of {spec.kind} '{spec.name}'", key, known)
-        held = expanded(value, f"{spec.kind} '{spec.name}'") if spec.kind in PLACED else value
-        values[key] = _checked(known[key], hints[key], held, spec)
+        values[key] = _checked(known[key], hints[key], value, spec)
     return values
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchkit.api import BenchkitError
-from benchkit.cells import check_grid_places
+from benchkit.cells import check_images
 from benchkit.diffusion import checkpoint
 from benchkit.environment import describe_environment
 from benchkit.executors.inline import Done, Executor, Inline
@@ -81,7 +81,7 @@ def model_of(grid: Grid) -> Model:
 
 def make_plan(grid: Grid, registry: Registry) -> Plan:
     """The plan of a grid; raises BenchkitError for every mistake in it, before anything is computed."""
-    check_grid_places(grid)  # before the checkpoint, which may have to be downloaded
+    check_images(grid, registry)  # before the checkpoint, which may have to be downloaded
     return Planner(grid, registry, model_of(grid)).plan()
 
 

@@ -21,7 +21,6 @@ FLOORS = {
     "hookspecs": 1,
     "specs": 1,
     "masks": 1,
-    "places": 1,
     "weights": 1,
     "metrics": 2,
     "confinement": 2,

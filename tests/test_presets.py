@@ -11,19 +11,19 @@ import pytest
 
 from benchkit.adapt import on_dataset, scaled, with_settings
 from benchkit.api import BenchkitError, Dataset, Sample, param
-from benchkit.cells import cells_of
+from benchkit.cells import cells_of, check_images
 from benchkit.grid import Grid, load_grid, parse_grid, presets
 from benchkit.imagesets import rest_of_pool
 from benchkit.plan import Plan, Planner
-from benchkit.protocol import differences, other_sizes, recorded
+from benchkit.protocol import differences, recorded
 from benchkit.registry import Entry, Registry
-from benchkit.specs import CHUNK, Corrupted, Labelled, Pseudo
+from benchkit.specs import CHUNK, Corrupted, Labelled, Pseudo, Spec
 from benchkit.stages.base import Costs, Model
 from benchkit.stages.invert import Invert
 from benchkit.stages.train import Train
 
 TABLES = ("table1", "table2", "table2-equal-depth", "table3", "table4")
-PLACES = tuple(load_grid("table1").places)
+NO_WEIGHTS = "detectors=['upernet-convnext:size=tiny,pretrained=none', 'upernet-swin:size=tiny,pretrained=none']"
 TIMESTEPS = tuple(range(1, 1000, 20))
 
 
@@ -32,11 +32,11 @@ class Marked(Dataset):
     """As many images as the paper has of RichHF-18k, none of which is ever read."""
 
     name = "richhf-18k"
-    root: str = param("", doc="where")
+    root: str | None = param(None, doc="where; the size of `test` is in a file there")
     size: int = param(512, doc="side")
 
     def splits(self) -> Mapping[str, int]:
-        return {"pool": 7801, "validation": 955, "test": int(Path(self.root, "test.txt").read_text())}
+        return {"pool": 7801, "validation": 955, "test": int(Path(self.root, "n").read_text()) if self.root else 500}
 
     def read(self, split: str, indices: Sequence[int]) -> list[Sample]:
         raise AssertionError("planning reads no image")
@@ -53,7 +53,7 @@ class Clean(Dataset):
     """As many images as the paper has of HPS."""
 
     name = "dalle3-hq"
-    root: str = param("", doc="where")
+    root: str | None = param(None, doc="where")
 
     def splits(self) -> Mapping[str, int]:
         return {"clean": 10000}
@@ -77,15 +77,9 @@ def registry() -> Registry:
     return loaded
 
 
-@pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Every place set: a folder that holds the test set's size, which also stands for weights."""
-    (tmp_path / "test.txt").write_text("500")
-    for name in PLACES:
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("BENCHKIT_SWIN_T_ADE20K", "none")
-    monkeypatch.setenv("BENCHKIT_CONVNEXT_T_ADE20K", "none")
-    return tmp_path
+def table(name: str, *settings: str) -> Grid:
+    """A table of the paper, its detectors without the weights that would have to be downloaded."""
+    return with_settings(load_grid(name), [NO_WEIGHTS, *settings])
 
 
 def plan(grid: Grid, registry: Registry) -> Plan:
@@ -118,11 +112,10 @@ def test_seeds_share_the_chunks_of_the_rest_that_none_of_them_labels() -> None:
     assert len(untouched) > 300
 
 
-def test_rows_of_several_sources_are_told_apart_and_hold_their_images(registry: Registry, places: Path) -> None:
-    grid = load_grid("table1")
+def test_rows_of_several_sources_are_told_apart_and_hold_their_images(registry: Registry) -> None:
     sizes: dict[str, set[int]] = {}
     splits: dict[str, str] = {}
-    for cell in cells_of(with_settings(grid, ["seeds=[0,1]"]), registry):
+    for cell in cells_of(table("table1", "seeds=[0,1]"), registry):
         training = cell.training
         if isinstance(training, Pseudo | Corrupted):
             sizes.setdefault(cell.row, set()).add(len(training.images.indices))
@@ -171,7 +164,7 @@ def test_what_a_grid_does_not_say_stays_out_of_its_record() -> None:
 
     said = described(load_grid("quick"))
     assert said["source"] == {"split": "clean", "size": 64}
-    assert not {"sources", "paper_table", "places", "on_dataset", "scale", "paper_sizes"} & set(said)
+    assert not {"sources", "paper_table", "on_dataset", "scale", "paper_sizes"} & set(said)
 
 
 @pytest.mark.parametrize(
@@ -224,8 +217,8 @@ INVERTED = {"table1": (2, 10), "table2": (1, 20), "table3": (2, 20), "table4": (
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Registry, places: Path) -> None:
-    grid = load_grid(name)
+def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Registry) -> None:
+    grid = table(name)
     made = plan(scaled(with_settings(grid, ["seeds=[0]", "trivial=[]"]), 0.1), registry)
     assert rows(made) == PAPER_ROWS[name]
     for detector in ("upernet-convnext", "upernet-swin"):
@@ -250,20 +243,28 @@ def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Re
     assert told.startswith("detectors: ")
 
 
-def test_nothing_differs_where_places_alone_are_filled_in(
-    registry: Registry, places: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in PLACES:
-        monkeypatch.setenv(name, str(places))
+def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry, tmp_path: Path) -> None:
     grid = load_grid("table2")
     assert differences(grid) == ()
-    said = recorded(grid, registry)["paper"]
-    assert said == {"table": 2, "sources": {"dalle3-hq": "HPS"}, "differs": []}
-    by_flag = grid.replaced(dataset=f"richhf-18k:root={places}")
-    assert differences(by_flag) == ()
-    (places / "test.txt").write_text("480")
-    assert other_sizes(grid, registry) == ("split test: 480 images, 500 in the paper",)
-    assert recorded(grid, registry)["paper"]["differs"] == ["split test: 480 images, 500 in the paper"]
+    assert recorded(grid, registry)["paper"] == {"table": 2, "sources": {"dalle3-hq": "HPS"}, "differs": []}
+    (tmp_path / "n").write_text("480")
+    urls = [Spec.parse("detector", text).values["pretrained"] for text in grid.detectors]
+    files = [tmp_path / str(url).rpartition("/")[2] for url in urls]
+    for file in files:
+        file.touch()
+    elsewhere = with_settings(
+        grid,
+        [
+            f"dataset=richhf-18k:root={tmp_path}",
+            f"source.dataset=dalle3-hq:root={tmp_path}",
+            f"detectors=['upernet-convnext:size=tiny,pretrained={files[0]}']",
+        ],
+    )
+    assert differences(elsewhere) == ()
+    assert recorded(elsewhere, registry)["paper"]["differs"] == ["split test: 480 images, 500 in the paper"]
+    swapped = f"detectors=['upernet-convnext:size=tiny,pretrained={files[1]}']"
+    assert differences(with_settings(grid, [swapped]))[0].startswith("detectors: ")
+    assert differences(with_settings(grid, ["dataset=richhf-18k:size=256"]))[0].startswith("dataset: ")
 
 
 @pytest.mark.parametrize(
@@ -279,30 +280,19 @@ def test_nothing_differs_where_places_alone_are_filled_in(
         ("dataset=portraits", "dataset: portraits, not richhf-18k"),
     ],
 )
-def test_every_change_of_the_protocol_is_told(
-    setting: str, told: str, places: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in PLACES:
-        monkeypatch.setenv(name, str(places))
+def test_every_change_of_the_protocol_is_told(setting: str, told: str) -> None:
     assert differences(with_settings(load_grid("table2"), [setting])) == (told,)
-    assert differences(with_settings(load_grid("table2"), ["corruptors=['blur:steps=5']"])) == ()
 
 
-def test_no_place_is_in_a_plan_or_a_record(registry: Registry, places: Path) -> None:
-    grid = scaled(with_settings(load_grid("table4"), ["seeds=[0]"]), 0.01)
-    made = plan(grid, registry)
-    assert str(places) not in repr([p.cell for p in made.cells]) + repr(recorded(grid, registry))
-    assert "${BENCHKIT_RICHHF_18K}" in str(made.cells[0].cell.test.dataset)
+def test_which_rows_there_are_is_no_difference() -> None:
+    assert differences(with_settings(load_grid("table2"), ["corruptors=['blur:steps=5']", "baselines=[]"])) == ()
+    assert differences(load_grid("table2-equal-depth")) == ()
 
 
-def test_missing_places_are_named_with_what_belongs_there(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PLACES:
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(BenchkitError) as caught:
-        plan(load_grid("table1"), registry)
-    message = str(caught.value)
-    assert all(name in message for name in PLACES) and "\n" not in message
-    assert "benchkit data prepare richhf-18k" in message and "--dataset portraits needs none" in message
+def test_missing_images_are_told_with_what_runs_without_them(registry: Registry, tmp_path: Path) -> None:
+    check_images(load_grid("table1"), registry)
+    with pytest.raises(BenchkitError, match=r"no split 'tset'.*; --dataset portraits runs it on other images"):
+        check_images(with_settings(load_grid("table1"), ["test.split=tset"]), registry)
 
 
 # --- other data, settings, scale --------------------------------------------------------------------------------------
@@ -338,8 +328,8 @@ def test_scale_multiplies_sizes_and_iterations_and_has_floors() -> None:
             scaled(whole, wrong)
 
 
-def test_a_share_of_a_set_without_a_size(registry: Registry, places: Path) -> None:
-    cells = list(cells_of(with_settings(scaled(load_grid("table1"), 0.1), ["seeds=[0]"]), registry))
+def test_a_share_of_a_set_without_a_size(registry: Registry) -> None:
+    cells = list(cells_of(scaled(table("table1", "seeds=[0]"), 0.1), registry))
     sizes = {c.row: len(c.training.images.indices) for c in cells if isinstance(c.training, Pseudo)}
     assert sizes == {"pseudo [HPS]": 1000, "pseudo [RichHF-rest]": round(0.1 * (7801 - 10))}
     assert len(cells[0].test.indices) == 50

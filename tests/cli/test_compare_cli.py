@@ -299,12 +299,11 @@ def test_settings_and_scale_replace_what_the_grid_says(run: Run, grid: Path) -> 
         assert refused.code == 2 and len(refused.err.strip().splitlines()) == 1 and wrong[0] in refused.err
 
 
-def test_a_table_without_its_data_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in load_grid("table2").places:
-        monkeypatch.delenv(name, raising=False)
-    result = run("compare", "table2")
+def test_a_table_without_its_data_says_so_before_the_checkpoint_is_asked_for(run: Run) -> None:
+    result = run("compare", "table2", "--set", "model=nobody/nothing")
     assert result.code == 2 and len(result.err.strip().splitlines()) == 1
-    assert "BENCHKIT_RICHHF_18K=the folder" in result.err and "--dataset portraits needs none" in result.err
+    assert "richhf-18k" in result.err and "--dataset portraits runs it on other images" in result.err
+    assert "nobody" not in result.err
 
 
 @pytest.mark.slow
