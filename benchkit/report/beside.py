@@ -53,6 +53,11 @@ class Comparison:
                 f"ours less the paper's, in points; the paper gives one figure without an interval. {inferred}"
             )
         ours = listed(str(name) for name in self.frame["test_set"] if known(name))
+        if self.table is not None:
+            return (
+                f"Not the paper's protocol: figures here are measured on {ours or 'no test set'}, the paper's on "
+                f"{self.paper_test_set}. Compare the order of methods, never the values. {inferred}"
+            )
         return (
             f"Different data: figures here are measured on {ours or 'no test set'}, the paper's on "
             f"{self.paper_test_set}, after training on other images with another budget. Compare the order of methods, "
