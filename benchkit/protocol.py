@@ -51,6 +51,7 @@ def differences(grid: Grid) -> tuple[str, ...]:
     told += _other_sources(grid, preset)
     told += _other_specs("selector", "selectors", grid.selectors, preset.selectors)
     told += _other_specs("detector", "detectors", grid.detectors, preset.detectors)
+    told += _other_parameters(grid.corruptors, preset.corruptors)
     ours, theirs = (one.model_dump(mode="json") for one in (grid, preset))
     told += [_told(name, ours[name], theirs[name]) for name in _PLAIN if ours[name] != theirs[name]]
     for name in _NESTED:
@@ -75,6 +76,19 @@ def _other_specs(kind: str, field: str, ours: tuple[str, ...], theirs: tuple[str
     # A detector less leaves the others' figures as they are; one that the preset lacks is another protocol.
     if any(not any(_same(Spec.parse(kind, text), spec) for spec in known) for text in ours):
         yield _told(field, ours, theirs)
+
+
+def _other_parameters(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Iterator[str]:
+    """Corruptors of the preset whose parameters differ, but for their depth, by which rows are matched anyway."""
+    known = {spec.name: _but_depth(spec) for spec in (Spec.parse("corruptor", text) for text in theirs)}
+    for text in ours:
+        spec = Spec.parse("corruptor", text)
+        if spec.name in known and _but_depth(spec) != known[spec.name]:
+            yield f"corruptor {text}: parameters that the preset has not"
+
+
+def _but_depth(spec: Spec) -> dict[str, Any]:
+    return {key: value for key, value in spec.values.items() if key != "steps"}
 
 
 def _same(mine: Spec, preset: Spec) -> bool:

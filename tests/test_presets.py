@@ -277,6 +277,7 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
         ("model=portraits", "model: portraits, not stable-diffusion-v1-5/stable-diffusion-v1-5"),
         ("selectors=[random-boxes]", "selectors: random-boxes, not learned"),
         ("test.size=9", "test: size 9"),
+        ("corruptors=['blur:sigma=0.5']", "corruptor blur:sigma=0.5: parameters that the preset has not"),
         ("dataset=portraits", "dataset: portraits, not richhf-18k"),
     ],
 )
