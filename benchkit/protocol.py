@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from benchkit.grid import Grid, SourceSet, described, load_grid, preset_data
 from benchkit.registry import Registry
 from benchkit.specs import Spec
 
+#: What leads the name of a file in a URL.
+_ADDRESS = re.compile(r"https?://[^,]*/")
 _PLAIN = ("model", "schedule_steps", "labelled", "inverter", "seeds", "label", "composite")
 _NESTED = ("test", "selector_training", "training")
 
@@ -75,7 +78,7 @@ def _other_specs(kind: str, field: str, ours: tuple[str, ...], theirs: tuple[str
     known = [Spec.parse(kind, text) for text in theirs]
     # A detector less leaves the others' figures as they are; one that the preset lacks is another protocol.
     if any(not any(_same(Spec.parse(kind, text), spec) for spec in known) for text in ours):
-        yield _told(field, ours, theirs)
+        yield _told(field, *([_ADDRESS.sub("", text) for text in texts] for texts in (ours, theirs)))
 
 
 def _other_parameters(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Iterator[str]:
