@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.specs import Spec, TrainingConfig, keyed_fields
@@ -56,11 +56,41 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _optional(default: Any, **limits: Any) -> Any:
+    """A field that a grid's record leaves out where it says nothing, so that older grids are recorded as before."""
+    return Field(default, exclude_if=lambda value: value == default, **limits)
+
+
 class SetSize(_Strict):
-    """A split of the dataset and how many of its first images."""
+    """A split of the dataset and how many of its first images; without a size all of them, or this share."""
 
     split: str
-    size: int = Field(ge=1)
+    size: int | None = Field(None, ge=1)
+    share: float = _optional(1.0, gt=0, le=1)
+
+
+class SourceSet(SetSize):
+    """Images to corrupt: of the grid's dataset or another one.
+
+    rest: of the split `pool`, without what the seed draws as labelled. name: what rows are called by where a grid has
+    several sources; else the dataset's name or the split. paper: the paper's name for the images these stand for.
+    """
+
+    dataset: _spec("dataset") | None = _optional(None)  # type: ignore[valid-type]
+    rest: bool = _optional(False)
+    name: str | None = _optional(None, pattern=r"^[\w.+-]+( [\w.+-]+)*$")
+    paper: str | None = _optional(None)
+
+    @property
+    def title(self) -> str:
+        """What tells its rows from those of other sources."""
+        return self.name or (self.dataset or self.split).partition(":")[0]
+
+    @model_validator(mode="after")
+    def _rest_of_the_pool(self) -> SourceSet:
+        if self.rest and (self.split != "pool" or self.dataset is not None):
+            raise ValueError("'rest: true' is about the split 'pool' of the grid's own dataset: name no other")
+        return self
 
 
 class Budget(_Strict):
@@ -96,7 +126,8 @@ class Grid(_Strict):
     model: str = "portraits"
     schedule_steps: int = Field(50, ge=1, le=1000)
     labelled: int = Field(100, ge=1)
-    source: SetSize = SetSize(split="clean", size=64)
+    source: SourceSet = SourceSet(split="clean", size=64)
+    sources: tuple[SourceSet, ...] = _optional(())
     oracle: SetSize | None = None
     test: SetSize = SetSize(split="test", size=100)
     validation: SetSize | None = None
@@ -112,6 +143,25 @@ class Grid(_Strict):
     composite: bool = False
     selector_training: Budget
     training: Budget
+    #: Which of the paper's tables this is, and how many images the paper has of a split.
+    paper_table: int | None = _optional(None, ge=1)
+    paper_sizes: dict[str, int] = _optional({})
+    #: Dataset's name -> the fields that are replaced where the grid is run on it.
+    on_dataset: dict[str, dict[str, Any]] = Field({}, exclude=True)
+    #: What sizes and iterations have been multiplied by.
+    scale: float = _optional(1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _sources_have_names(self) -> Grid:
+        names = [source.title for source in self.sources]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"sources: two are called '{twice[0]}': give one of them a 'name'")
+        return self
+
+    @property
+    def every_source(self) -> tuple[SourceSet, ...]:
+        """The sources of the rows: `sources`, or the one `source`."""
+        return self.sources or (self.source,)
 
     @property
     def inverters(self) -> tuple[Spec, ...]:
@@ -120,14 +170,20 @@ class Grid(_Strict):
 
     def replaced(self, **changes: Any) -> Grid:
         """A copy with some fields replaced and checked again."""
-        return _checked({**self.model_dump(mode="json"), **changes}, "the command line", {})
+        kept = {**self.model_dump(mode="json"), "on_dataset": self.on_dataset}
+        return _checked({**kept, **changes}, "the command line", {})
 
 
 def presets() -> dict[str, str]:
     """Preset name -> its title."""
+    return {name: body.get("title", "") for name, body in preset_data().items()}
+
+
+def preset_data() -> dict[str, dict[str, Any]]:
+    """Preset name -> what its file says, in the names' order."""
     folder = resources.files("benchkit.presets")
     found = {p.name[:-5]: yaml.safe_load(p.read_text()) for p in folder.iterdir() if p.name.endswith(".yaml")}
-    return {name: body.get("title", "") for name, body in sorted(found.items())}
+    return dict(sorted(found.items()))
 
 
 def load_grid(name_or_file: str) -> Grid:
@@ -158,7 +214,24 @@ def parse_grid(text: str, where: str) -> Grid:
         raise BenchkitError(f"{where}{line}: not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(data, Mapping):
         raise BenchkitError(f"{where}: expected keys such as 'corruptors:' and 'detectors:', found no mapping")
-    return _checked(data, where, lines)
+    if "source" in data and "sources" in data:
+        raise BenchkitError(f"{where}, line {lines['sources',]}: 'source' and 'sources' exclude each other: keep one")
+    return _checked(_extended(data, where, lines), where, lines)
+
+
+def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...], int]) -> dict[Any, Any]:
+    """The data, on top of those of the preset that `extends` names."""
+    own = dict(data)
+    if "extends" not in own:
+        return own
+    name, known = own.pop("extends"), preset_data()
+    if name not in known:
+        raise BenchkitError(f"{where}, line {lines['extends',]}: {UnknownNameError('preset', str(name), known)}")
+    base = _extended(known[name], name, {})
+    for one, other in (("source", "sources"), ("sources", "source")):
+        if one in own:
+            base.pop(other, None)
+    return {**base, **own}
 
 
 def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Grid:
@@ -180,10 +253,11 @@ def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Gri
 def _fields(location: tuple[Any, ...]) -> list[str]:
     model: Any = Grid
     for part in location:
-        annotation = model.model_fields[part].annotation
-        options = getattr(annotation, "__args__", (annotation,))
-        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return list(model.model_fields)
+        if not isinstance(part, int):  # a place in a list is of the list's own type
+            annotation = model.model_fields[part].annotation
+            options = get_args(annotation) or (annotation,)
+            model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return [*model.model_fields, *(["extends"] if model is Grid else [])]
 
 
 def _lines(node: yaml.Node | None, at: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], int]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import product
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 from benchkit.api import CompositeCorruptor, Corruptor, Dataset, Inverter, LatentCorruptor, RegionSelector
+from benchkit.cells import cells_of, own_detector
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid
+from benchkit.imagesets import image_set
 from benchkit.registry import Registry
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
 from benchkit.stages.base import Costs, Model, Stage
@@ -21,6 +23,8 @@ from benchkit.stages.invert import Invert
 from benchkit.stages.pairs import AnyPairs, CorruptedPairs, LabelledPairs, MixedPairs, PseudoPairs
 from benchkit.stages.select import Select
 from benchkit.stages.train import Train
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -70,57 +74,17 @@ def _visit(stage: Stage, seen: dict[str, Stage]) -> None:
     seen[stage.key] = stage
 
 
-def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
-    """The cells of a grid in board order, every Spec complete with its defaults."""
-    dataset = registry.complete(Spec.parse("dataset", grid.dataset))
-    plugin = registry.make(dataset, Dataset)  # type: ignore[type-abstract]
-    test = _first(dataset, grid.test.split, grid.test.size)
-    detectors = [registry.complete(Spec.parse("detector", text)) for text in grid.detectors]
-    for seed in grid.seeds:
-        labelled = Labelled(ImageSet(dataset, "pool", tuple(plugin.labelled(grid.labelled, seed))))
-        for rule in grid.trivial:
-            yield Cell(rule, Trivial(rule), None, seed, test)
-        for detector in detectors:
-            for row, training in _rows(grid, registry, dataset, labelled, detector):
-                yield Cell(row, training, detector, seed, test)
+def _once(method: Callable[..., R]) -> Callable[..., R]:
+    """Remember what a planner's method returns: a stage is built once, and its key computed once."""
 
+    @wraps(method)
+    def remembered(self: Planner, *given: Any) -> R:
+        key = (method.__name__, *given)
+        if key not in self.made:
+            self.made[key] = method(self, *given)
+        return self.made[key]
 
-def _rows(
-    grid: Grid, registry: Registry, dataset: Spec, labelled: Labelled, detector: Spec
-) -> Iterator[tuple[str, TrainingSet]]:
-    source = _first(dataset, grid.source.split, grid.source.size)
-    inverters = {f" via {spec}": registry.complete(spec) for spec in grid.inverters}
-    if len(inverters) == 1:  # only where several are compared does a row's name say which
-        inverters = {"": next(iter(inverters.values()))}
-    if "human" in grid.baselines:
-        yield "human", labelled
-    if "oracle" in grid.baselines:
-        size = grid.oracle or grid.source.model_copy(update={"split": "wild"})
-        yield "oracle", Labelled(_first(dataset, size.split, size.size))
-    for text in grid.selectors:
-        selector = _own_detector(registry, registry.complete(Spec.parse("selector", text)), detector)
-        if "pseudo" in grid.baselines:
-            yield "pseudo", Pseudo(source, selector)
-        for name, (via, inverter) in product((*grid.corruptors, *grid.with_human), inverters.items()):
-            corruptor = registry.complete(Spec.parse("corruptor", name))
-            corrupted = Corrupted(source, selector, corruptor, inverter, grid.label, grid.composite)
-            if name in grid.corruptors:
-                yield f"{name}{via}", corrupted
-            if name in grid.with_human:
-                yield f"human+{name}{via}", Mix((labelled, corrupted))
-
-
-def _own_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:
-    """The selector with `same` replaced by the row's own detector."""
-    plugin = registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
-    if plugin.detector() != "same":
-        return selector
-    values = {k: str(detector) if v == "same" else v for k, v in selector.values.items()}
-    return Spec.of("selector", selector.name, **values)
-
-
-def _first(dataset: Spec, split: str, size: int) -> ImageSet:
-    return ImageSet(dataset, split, tuple(range(size)))
+    return remembered
 
 
 #: Inverter and the seed of its noise -> the depths that are wanted of that trajectory, ascending.
@@ -136,7 +100,12 @@ class Planner:
     def __init__(self, grid: Grid, registry: Registry, model: Model, levels: Levels | None = None) -> None:
         self.grid, self.registry, self.model = grid, registry, model
         self.levels: Levels = {} if levels is None else levels
-        self._datasets: dict[Spec, Dataset] = {}
+        self.made: dict[Any, Any] = {}
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The grid's cells; raises BenchkitError for names, parameters and splits that do not exist."""
+        return tuple(cells_of(self.grid, self.registry))
 
     def plan(self) -> Plan:
         """All cells, with the reason where one is skipped.
@@ -144,11 +113,11 @@ class Planner:
         Raises BenchkitError for whatever in the grid is a mistake: unknown names, parameters, splits, depths.
         """
         self.note_depths()
-        return Plan(tuple(self._planned(cell) for cell in cells_of(self.grid, self.registry)))
+        return Plan(tuple(self._planned(cell) for cell in self.cells))
 
     def note_depths(self) -> None:
         """Enter the depths that this grid needs into `levels`; raises BenchkitError as `plan` does."""
-        for cell in cells_of(self.grid, self.registry):
+        for cell in self.cells:
             for part in _corrupted(cell.training):
                 self._note_depth(part, part.corruptor, cell.seed)
 
@@ -172,8 +141,7 @@ class Planner:
         if reason:
             return PlannedCell(cell, skip=reason)
         test = self.images(cell.test)
-        validation = self.grid.validation
-        held = self.images(_first(cell.test.dataset, validation.split, validation.size)) if validation else ()
+        held = self._validation(cell.test.dataset)
         if isinstance(cell.training, Trivial):
             labelled = self._labelled(cell) if cell.training.rule == "mean-mask" else ()
             return PlannedCell(cell, Evaluate(TrivialPredictor(cell.training.rule, labelled), test, held))
@@ -181,6 +149,11 @@ class Planner:
         corrupted = next(iter(_corrupted(cell.training)), None) if not isinstance(cell.training, Mix) else None
         confine = self._confine(corrupted, cell) if corrupted else None
         return PlannedCell(cell, Evaluate(train, test, held), confine)
+
+    @_once
+    def _validation(self, spec: Spec) -> tuple[Images, ...]:
+        wanted = self.grid.validation
+        return self.images(image_set(spec, self._dataset(spec), wanted)) if wanted else ()
 
     def _unavailable(self, cell: Cell) -> str | None:
         specs = [cell.detector] if cell.detector else []
@@ -209,31 +182,40 @@ class Planner:
         assert isinstance(training, Mix)
         return MixedPairs(tuple(self._pairs(part, cell) for part in training.parts))  # type: ignore[misc]
 
+    @_once
     def images(self, images: ImageSet) -> tuple[Images, ...]:
         """The Images stages of a set, one a chunk."""
-        return tuple(Images(self.source(c), self._decoded(c)) for c in self._existing(images).chunks())
+        return tuple(self._images(chunk) for chunk in images.chunks())
 
-    def _existing(self, images: ImageSet) -> ImageSet:
-        sizes = self._dataset(images.dataset).splits()
-        if images.split not in sizes:
-            raise BenchkitError(f"dataset '{images.dataset}' has no split '{images.split}': it has {', '.join(sizes)}")
-        size = sizes[images.split]
-        if images.indices and max(images.indices) >= size:
-            raise BenchkitError(
-                f"split '{images.split}' of '{images.dataset}' has {size} images, "
-                f"{max(images.indices) + 1} were asked for"
-            )
-        return images
+    @_once
+    def _images(self, chunk: ImageSet) -> Images:
+        return Images(self.source(chunk), self._decoded(chunk))
 
+    @_once
     def _dataset(self, spec: Spec) -> Dataset:
-        """One instance for all chunks: a dataset of files lists them once, and stays the same while it is planned."""
-        if spec not in self._datasets:
-            self._datasets[spec] = self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
-        return self._datasets[spec]
+        return self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
 
+    @_once
+    def _fingerprint(self, spec: Spec) -> str:
+        return self._dataset(spec).fingerprint()
+
+    @_once
+    def _corruptor(self, spec: Spec) -> Corruptor:
+        return self.registry.make(spec, Corruptor)
+
+    @_once
+    def _identity(self, spec: Spec) -> str:
+        return self.registry.identity(spec)
+
+    @_once
+    def _parts(self, spec: Spec) -> tuple[Spec, ...]:
+        return self.registry.parts(spec)
+
+    @_once
     def source(self, chunk: ImageSet) -> Source:
-        return Source.of(chunk, self._dataset(chunk.dataset).fingerprint())
+        return Source.of(chunk, self._fingerprint(chunk.dataset))
 
+    @_once
     def latents(self, chunk: ImageSet) -> Latents:
         return Latents(self.source(chunk), self.model)
 
@@ -246,7 +228,7 @@ class Planner:
 
     def _select(self, images: tuple[Images, ...], selector: Spec, cell: Cell) -> Select:
         assert cell.detector is not None
-        selector = _own_detector(self.registry, selector, cell.detector)
+        selector = own_detector(self.registry, selector, cell.detector)
         plugin = self.registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
         wanted, train = plugin.detector(), None
         if wanted is not None:
@@ -261,43 +243,54 @@ class Planner:
         indices = self._dataset(cell.test.dataset).labelled(self.grid.labelled, cell.seed)
         return self.images(ImageSet(cell.test.dataset, "pool", tuple(indices)))
 
+    @_once
     def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:
         """The corruption stages of a set, one a chunk."""
         select, stages = self.select(part, cell), []
         for i, chunk in enumerate(part.images.chunks()):
-            paste = Images(self.source(chunk), self._decoded(chunk)) if part.composite else None
+            paste = self._images(chunk) if part.composite else None
             region = Region(select, i, part.label, paste)
             stages.append(self._corrupt_chunk(part, part.corruptor, chunk, region, cell.seed))
         return tuple(stages)
 
     def _corrupt_chunk(self, part: Corrupted, spec: Spec, chunk: ImageSet, region: Region, seed: int) -> AnyCorrupt:
-        corruptor, identity = self.registry.make(spec, Corruptor), self.registry.identity(spec)
+        corruptor, identity = self._corruptor(spec), self._identity(spec)
         if isinstance(corruptor, CompositeCorruptor):
-            inner = self.registry.parts(spec)
+            inner = self._parts(spec)
             parts = tuple(self._corrupt_chunk(part, one, chunk, region, seed) for one in inner)
             return Choose(parts, self.latents(chunk), spec, identity, seed)
         if not isinstance(corruptor, LatentCorruptor):
             return CorruptPixels(self.latents(chunk), region, spec, identity, seed)
         start = self.start(chunk, part.inverter, corruptor.steps, seed)
         if corruptor.is_round_trip:
-            return Unchanged(RoundTrip(start), region, spec)
+            return Unchanged(self._round_trip(chunk, part.inverter, corruptor.steps, seed), region, spec)
         everyone = part.images.chunks() if corruptor.needs_partner() else ()
         return Corrupt(start, region, spec, identity, seed, tuple(self.latents(c) for c in everyone))
 
     def start(self, chunk: ImageSet, inverter: Spec, level: int, seed: int) -> Invert | Latents:
         """z_t at a depth, chained to the shallower depths that the grid needs; z_0 at depth 0."""
+        return self._start(chunk, inverter, level, self._inversion_seed(inverter, seed))
+
+    @_once
+    def _start(self, chunk: ImageSet, inverter: Spec, level: int, seed: int | None) -> Invert | Latents:
         if level == 0:
             return self.latents(chunk)
-        seed_or_none = self._inversion_seed(inverter, seed)
-        identity = self.registry.identity(inverter)
-        shallower = [n for n in self.levels.get((inverter, seed_or_none), []) if 0 < n < level]
-        stage = Invert(self.latents(chunk), inverter, identity, level, seed_or_none)
+        shallower = [n for n in self.levels.get((inverter, seed), []) if 0 < n < level]
+        stage = Invert(self.latents(chunk), inverter, self._identity(inverter), level, seed)
         if not shallower:
             return stage
-        before = self.start(chunk, inverter, shallower[-1], seed)
+        before = self._start(chunk, inverter, shallower[-1], seed)
         assert isinstance(before, Invert)
         return replace(stage, before=before)
 
+    def _round_trip(self, chunk: ImageSet, inverter: Spec, level: int, seed: int) -> RoundTrip:
+        return self._round_trip_from(chunk, inverter, level, self._inversion_seed(inverter, seed))
+
+    @_once
+    def _round_trip_from(self, chunk: ImageSet, inverter: Spec, level: int, seed: int | None) -> RoundTrip:
+        return RoundTrip(self._start(chunk, inverter, level, seed))
+
+    @_once
     def _inversion_seed(self, inverter: Spec, seed: int) -> int | None:
         return seed if self.registry.make(inverter, Inverter).uses_noise() else None  # type: ignore[type-abstract]
 
@@ -307,14 +300,14 @@ class Planner:
 
     def _reference(self, part: Corrupted, spec: Spec, chunk: ImageSet, seed: int) -> RoundTrip | Choose:
         """The round trip at a corruptor's depth; of a composite one, at the depth of each image's part."""
-        references = tuple(self._reference(part, inner, chunk, seed) for inner in self.registry.parts(spec))
+        references = tuple(self._reference(part, inner, chunk, seed) for inner in self._parts(spec))
         if references and any(reference != references[0] for reference in references):
-            return Choose(references, self.latents(chunk), spec, self.registry.identity(spec), seed)
+            return Choose(references, self.latents(chunk), spec, self._identity(spec), seed)
         if references:
             return references[0]
-        corruptor = self.registry.make(spec, Corruptor)
+        corruptor = self._corruptor(spec)
         level = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
-        return RoundTrip(self.start(chunk, part.inverter, level, seed))
+        return self._round_trip(chunk, part.inverter, level, seed)
 
 
 def _corrupted(training: TrainingSet) -> Iterable[Corrupted]:

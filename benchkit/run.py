@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 
 from benchkit.api import BenchkitError
+from benchkit.cells import check_images
 from benchkit.diffusion import checkpoint
 from benchkit.environment import describe_environment
 from benchkit.executors.inline import Done, Executor, Inline
-from benchkit.grid import Grid, described
+from benchkit.grid import Grid
 from benchkit.metrics.counts import COUNTS
 from benchkit.plan import Plan, PlannedCell, Planner
+from benchkit.protocol import recorded
 from benchkit.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
@@ -79,6 +81,7 @@ def model_of(grid: Grid) -> Model:
 
 def make_plan(grid: Grid, registry: Registry) -> Plan:
     """The plan of a grid; raises BenchkitError for every mistake in it, before anything is computed."""
+    check_images(grid, registry)  # before the checkpoint, which may have to be downloaded
     return Planner(grid, registry, model_of(grid)).plan()
 
 
@@ -128,7 +131,14 @@ def compare(
     """
     plan = make_plan(grid, registry)
     return execute(
-        plan, described(grid), registry, places, device=device, executor=executor, report=report, progress=progress
+        plan,
+        recorded(grid, registry),
+        registry,
+        places,
+        device=device,
+        executor=executor,
+        report=report,
+        progress=progress,
     )
 
 
@@ -232,6 +242,8 @@ def _used(plan: Plan, registry: Registry) -> set[Spec]:
         if cell.detector:
             used.add(cell.detector)
         for part in cell.training.parts if isinstance(cell.training, Mix) else (cell.training,):
+            if hasattr(part, "images"):
+                used.add(part.images.dataset)
             for name in ("selector", "corruptor", "inverter"):
                 spec = getattr(part, name, None)
                 if spec is not None:

@@ -78,6 +78,10 @@ def tuning_grid(base: Grid, corruptor: Spec) -> Grid:
     """
     if base.validation is None:
         raise BenchkitError("tuning needs validation data: add 'validation: {split: …, size: …}' to the grid")
+    if base.sources:
+        raise BenchkitError("tuning takes one source: write 'source: {split: …, size: …}' in the place of 'sources'")
+    if base.source.size is None:
+        raise BenchkitError("tuning states its budget: give the grid's source a 'size', such as --set source.size=64")
     for name, split in {"validation": base.validation.split, "source": base.source.split}.items():
         if split == base.test.split:
             raise BenchkitError(f"{name}.split is '{split}', the test split, which tuning must not see: name another")
@@ -112,7 +116,7 @@ def budget(base: Grid, trials: int) -> dict[str, int]:
         "trials": trials,
         "trainings_per_trial": trainings,
         "training_iterations": base.training.iterations,
-        "sources": base.source.size,
+        "sources": base.source.size or 0,
         "total_training_iterations": trials * trainings * base.training.iterations,
     }
 

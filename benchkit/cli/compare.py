@@ -52,6 +52,8 @@ def compare(
     detector: options.Detectors = None,
     inverter: options.InverterName = None,
     seeds: options.Seeds = None,
+    setting: options.Settings = None,
+    scale: options.Scale = None,
     out: options.Out = None,
     cache: Cache = None,
     device: Device = "auto",
@@ -73,7 +75,7 @@ def compare(
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     options.check_time_limit(time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
-    grid = chosen(load_grid(preset), single, lists)
+    grid = adapted(chosen(load_grid(preset), single, lists), setting, scale)
     places = Places(out=out, cache=cache_root(cache))
     with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
         registry = load_registry(plugin, plugin_folder, strict)
@@ -84,7 +86,7 @@ def compare(
     if dry_run:
         print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
         return
-    print_json(outcome.as_json()) if as_json else print_outcome(outcome, out)
+    print_json(outcome_json(outcome)) if as_json else print_outcome(outcome, out)
     exit_with_failures(outcome)
 
 
@@ -101,8 +103,14 @@ def exit_with_failures(outcome: Outcome) -> None:
 def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str] | None]) -> Grid:
     """The grid with what the command line says in the place of the preset's.
 
-    Rows `human+CORRUPTOR` stay for those corruptors that are still compared.
+    Rows `human+CORRUPTOR` stay for those corruptors that are still compared. A dataset comes with what the preset
+    replaces on it; the other options replace that in turn.
     """
+    from benchkit.adapt import on_dataset
+
+    if single.get("dataset") is not None:
+        grid = on_dataset(grid, str(single["dataset"]))
+        single = {**single, "dataset": None}
     changes: dict[str, Any] = {name: value for name, value in single.items() if value is not None}
     changes |= {name: texts for name, texts in lists.items() if texts}
     if "seeds" in changes:
@@ -112,6 +120,14 @@ def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str]
     changed = grid.replaced(**changes)
     mixed = tuple(name for name in changed.with_human if name in changed.corruptors)
     return changed if mixed == changed.with_human else changed.replaced(with_human=mixed)
+
+
+def adapted(grid: Grid, settings: Sequence[str] | None, scale: float | None) -> Grid:
+    """The grid with --set and then --scale applied."""
+    from benchkit.adapt import scaled, with_settings
+
+    grid = with_settings(grid, settings) if settings else grid
+    return grid if scale is None else scaled(grid, scale)
 
 
 def parsed_seeds(text: str) -> list[int]:
@@ -158,15 +174,25 @@ class Watched:
         self.screen.note("report: rows, tables and page")
 
 
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as plain data; of one of the paper's tables with the same beside the paper."""
+    from benchkit.report.beside import beside_table
+
+    compared = beside_table(outcome.board)
+    return outcome.as_json() | ({} if compared is None else {"paper": compared.as_json()})
+
+
 def print_outcome(outcome: Outcome, out: Path | None) -> None:
     """The board, where the report lies, what it took."""
+    from benchkit.report.beside import beside_table
     from benchkit.report.sheet import board_sheet
     from benchkit.report.tables import rich_notes, rich_table
 
     screen = console()
-    sheet = board_sheet(outcome.board)
-    screen.print(rich_table(sheet, screen.width))
-    screen.print(rich_notes(sheet, screen.width))
+    compared = beside_table(outcome.board)
+    for sheet in (board_sheet(outcome.board), *(() if compared is None else (compared.sheet(),))):
+        screen.print(rich_table(sheet, screen.width))
+        screen.print(rich_notes(sheet, screen.width))
     counts = ", ".join(f"{number} {state}" for state, number in outcome.stages.items())
     print(f"\nrun {outcome.run}: {counts} stages in {outcome.seconds:.1f} s")
     if out is None:
@@ -219,6 +245,8 @@ def print_preview(grid: Grid, plan: Plan, seen: Preview) -> None:
     from rich import box
     from rich.table import Table
 
+    from benchkit.protocol import differences
+
     table = Table(title=f"plan: {grid.title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for header in ("stage", "to run", "cached"):
         table.add_column(header, justify="left" if header == "stage" else "right")
@@ -233,6 +261,8 @@ def print_preview(grid: Grid, plan: Plan, seen: Preview) -> None:
     rows = list(dict.fromkeys(cell.cell.row for cell in planned))
     screen.print(f"denoiser forwards: {seen.pending_forwards:,} to run of {seen.forwards:,} (images)", markup=False)
     screen.print(f"training iterations: {seen.train_iterations:,} to run", markup=False)
+    for text in differences(grid):
+        screen.print(f"not the paper's protocol: {text}", markup=False)
     screen.print(f"cells: {len(planned)} ({', '.join(rows)})", markup=False)
     for reason, count in _skips(seen.cells).items():
         screen.print(f"skipped: {count} cells: {reason}", markup=False)

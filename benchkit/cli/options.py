@@ -12,7 +12,10 @@ from benchkit.errors import BenchkitError
 _LIST = "may be repeated; replaces the preset's list. NAME:key=a|b names two"
 
 Preset = Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset or a grid file.")]
-DatasetName = Annotated[str | None, typer.Option("--dataset", metavar="NAME[:k=v,…]", help="The dataset.")]
+DatasetName = Annotated[
+    str | None,
+    typer.Option("--dataset", metavar="NAME[:k=v,…]", help="The dataset; with it what the preset replaces there."),
+]
 ModelName = Annotated[
     str | None, typer.Option("--model", metavar="NAME|DIR", help="The checkpoint, by name or folder.")
 ]
@@ -30,6 +33,18 @@ InverterName = Annotated[
 ]
 Seeds = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds of selection, noise and training.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write rows, tables and the page here.")]
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        "--scale", metavar="FACTOR", help="Multiply all numbers of images and iterations, such as by 0.01 for a trial."
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Replace a setting of the grid, such as training.iterations=100; repeatable."
+    ),
+]
 TimeLimit = Annotated[
     float | None,
     typer.Option(

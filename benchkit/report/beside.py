@@ -1,4 +1,4 @@
-"""Boards beside the paper: the same methods' figures on different data, whose order alone can be compared."""
+"""Boards beside the paper: where data or protocol differ, the order of methods alone can be compared."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from benchkit.report.board import MISSING_ROWS, SCHEMA, TRIVIAL, plain_records
-from benchkit.report.leaderboard import Line, Method, PaperLine, RunLine, paper_lines
+from benchkit.errors import BenchkitError
+from benchkit.report.board import MISSING_ROWS, SCHEMA, TRIVIAL, Board, plain_records
+from benchkit.report.leaderboard import Line, Method, PaperLine, RunLine, board_lines, paper_lines
 from benchkit.report.sheet import Cell, Column, Group, Sheet
-from benchkit.report.text import MISSING, bare, bracketed, known, listed, one_line, percent, plain_number
+from benchkit.report.text import MISSING, bare, bracketed, known, listed, one_line, percent, plain_number, signed
 
 NOT_RUN = "not run"
+#: What stands in the place of a difference that would mean nothing.
+ORDER_ONLY = "order only"
 _LABELS = ("run", "test_set", "detector", "selector", "training_set", "steps", "paper_steps", "state", "seeds")
 _FIGURES = ("artifact_iou", "artifact_iou_low", "artifact_iou_high")
 
@@ -28,21 +31,37 @@ class Comparison:
     training_set, steps, paper_steps (of the paper's line beside it), state, seeds; artifact_iou with _low and _high in
     [0, 1]; for each of the paper's datasets
     paper:NAME (its figure in [0, 1]), order:NAME and paper_order:NAME: the place of the line, here and in the paper,
-    among the lines of its run, test set and detector that both have.
+    among the lines of its run, test set and detector that both have. difference:NAME: ours less the paper's, where
+    the run is one of the paper's tables by its protocol.
+
+    table: of the paper, where the runs are of one. differs: how their protocol differs from the paper's.
     """
 
     frame: pd.DataFrame
     datasets: tuple[str, ...]
     paper_test_set: str
+    table: int | None = None
+    differs: tuple[str, ...] = ()
 
     @property
     def caption(self) -> str:
         """What may be compared and what not."""
+        inferred = "The paper prints 'mIoU'; that it means artifact IoU is inferred from its values."
+        if self.table is not None and not self.differs:
+            return (
+                f"Table {self.table} on the paper's data, by its protocol as far as it states one. Differences are "
+                f"ours less the paper's, in points; the paper gives one figure without an interval. {inferred}"
+            )
         ours = listed(str(name) for name in self.frame["test_set"] if known(name))
+        if self.table is not None:
+            return (
+                f"Not the paper's protocol: figures here are measured on {ours or 'no test set'}, the paper's on "
+                f"{self.paper_test_set}. Compare the order of methods, never the values. {inferred}"
+            )
         return (
             f"Different data: figures here are measured on {ours or 'no test set'}, the paper's on "
             f"{self.paper_test_set}, after training on other images with another budget. Compare the order of methods, "
-            "never the values. The paper prints 'mIoU'; that it means artifact IoU is inferred from its values."
+            f"never the values. {inferred}"
         )
 
     @property
@@ -68,13 +87,18 @@ class Comparison:
             Column("artifact IoU here\n[95 % interval]", role="primary"),
         ]
         for name in self.datasets:
-            columns += [Column(f"paper,\n{one_line(name)}"), Column("order here\n/ paper", vital=1)]
+            columns.append(Column(f"paper,\n{one_line(name)}"))
+            if self.table is not None:
+                columns.append(Column("difference\n(points)"))
+            columns.append(Column("order here\n/ paper", vital=1))
         groups = [
             Group(self._heading(*key), tuple(self._row(line) for line in lines.to_dict("records")))
             for key, lines in self.frame.groupby(["run", "test_set", "detector"], sort=False, dropna=False)
         ]
-        title = "Beside the paper"
+        title = "Beside the paper" + (f", Table {self.table}" if self.table is not None else "")
         notes = [one_line(self.caption), *self.agreement]
+        if self.differs:
+            notes.insert(1, one_line(f"Where the protocol differs: {'; '.join(self.differs)}."))
         if any(_other_depth(line) for line in self.frame.to_dict("records")):
             notes.insert(1, "In parentheses: the steps of the paper's figure where they are not those of the row.")
         return Sheet(title, tuple(columns), tuple(groups), tuple(notes))
@@ -99,13 +123,30 @@ class Comparison:
             theirs = percent(line[f"paper:{name}"])
             other = _other_depth(line) and theirs != MISSING
             shown = f"{theirs} ({line['paper_steps']:g})" if other else theirs
-            cells += [Cell(shown, line[f"paper:{name}"]), Cell(orders)]
+            cells.append(Cell(shown, line[f"paper:{name}"]))
+            if self.table is not None:
+                both = known(line["artifact_iou"]) and theirs != MISSING
+                difference = line[f"difference:{name}"]
+                cells.append(Cell(signed(difference) if known(difference) else ORDER_ONLY if both else MISSING))
+            cells.append(Cell(orders))
         return tuple(cells)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
         rows = [{"schema": SCHEMA, **row} for row in plain_records(self.frame)]
-        return {"schema": SCHEMA, "caption": self.caption, "agreement": list(self.agreement), "rows": rows}
+        told = {"caption": self.caption, "agreement": list(self.agreement)}
+        told |= {} if self.table is None else {"table": self.table, "differs": list(self.differs)}
+        return {"schema": SCHEMA, **told, "rows": rows}
+
+
+def beside_table(board: Board) -> Comparison | None:
+    """The board of one of the paper's tables beside that table; None for another board, or without the paper's rows."""
+    if board.paper is None:
+        return None
+    try:
+        return show(board_lines(board))
+    except BenchkitError:
+        return None  # a report is worth having without the paper's rows
 
 
 def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Comparison:
@@ -113,12 +154,15 @@ def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Com
 
     A line is matched by the bare names of training set, selector and detector and by its steps; where the paper has
     the method at other steps only, by the nearest of those. Of the paper's methods that no board has, those of the
-    boards' detectors are listed too; all of them where there is no board.
+    boards' detectors are listed too; all of them where there is no board. Where all boards are of one of the paper's
+    tables, its rows alone are there, and a row stands beside the figure of the images that its source stands for.
     """
     lines = list(lines)
     own = [line for line in lines if isinstance(line, RunLine) and line.group != TRIVIAL]
     given = [line for line in lines if isinstance(line, PaperLine)]
     reported = given or list(paper_lines() if paper is None else paper)
+    table = _table(own)
+    reported = [line for line in reported if table in (None, line.table)]
     figures: dict[Method, dict[str | None, float]] = defaultdict(dict)
     for line in reported:
         figures[line.method].setdefault(line.dataset, round(line.value / 100, 6))
@@ -127,11 +171,38 @@ def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Com
     detectors = {line.method.detector for line in own}
     absent = [m for m in figures if m not in matches and (not own or m.detector in detectors)]
     pairs = zip(own, matches, strict=True)
-    records = [_record(line, match, _by_dataset(figures, match, datasets)) for line, match in pairs]
+    records = [
+        _record(line, match, _by_dataset(figures, match, _meant(line, table, datasets))) for line, match in pairs
+    ]
     records += [_absent(method, _by_dataset(figures, method, datasets)) for method in absent]
     shares = [*_FIGURES, *(f"{kind}:{name}" for name in datasets for kind in ("paper", "order", "paper_order"))]
     frame = pd.DataFrame(records, columns=[*_LABELS, *shares]).astype(dict.fromkeys(shares, float))
-    return Comparison(_with_orders(frame, datasets), datasets, listed(line.test_set for line in reported))
+    frame = _with_orders(frame, datasets)
+    if table is None:
+        return Comparison(frame, datasets, listed(line.test_set for line in reported))
+    exact = [not line.paper.differs if line.paper else False for line in own] + [False] * len(absent)
+    for name in datasets:
+        same_depth = ~frame.apply(_other_depth, axis=1) if len(frame) else False
+        apart = frame["artifact_iou"] - frame[f"paper:{name}"]
+        frame[f"difference:{name}"] = apart.where(pd.Series(exact, frame.index, dtype=bool) & same_depth)
+    differs = dict.fromkeys(text for line in own if line.paper for text in line.paper.differs)
+    return Comparison(frame, datasets, listed(line.test_set for line in reported), table, tuple(differs))
+
+
+def _table(own: Sequence[RunLine]) -> int | None:
+    """The paper's table that all the runs are of."""
+    tables = {line.paper.table if line.paper else None for line in own}
+    return tables.pop() if len(tables) == 1 else None
+
+
+def _meant(line: RunLine, table: int | None, datasets: Sequence[str]) -> Sequence[str]:
+    """Those of the paper's datasets that a row's source stands for; all where it has none, or does not say."""
+    if table is None or line.paper is None or line.selector is None:
+        return datasets
+    sources = line.paper.sources
+    if line.images is not None:
+        return [name for name in datasets if name == sources.get(line.images)]
+    return [name for name in datasets if name in sources.values()] if len(sources) == 1 else datasets
 
 
 def _matches(own: Sequence[RunLine], reported: Sequence[Method]) -> list[Method | None]:

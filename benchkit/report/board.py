@@ -46,6 +46,8 @@ class Board:
     draws above zero): the primary's paired difference to these baselines of the same detector (and selector). Then
     the remaining numbers of the rows (train_images, dropped, confinement_* ...), their means over seeds. plugins: those
     of the line that do not ship with benchkit, with package, version and source hash, or None.
+
+    paper: of a run of one of the paper's tables what benchkit.protocol.recorded says of it.
     """
 
     run: str
@@ -54,6 +56,7 @@ class Board:
     frame: pd.DataFrame
     replicates: int = REPLICATES
     level: float = LEVEL
+    paper: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, run: RunData, replicates: int = REPLICATES, seed: int = 0) -> Board:
@@ -64,7 +67,7 @@ class Board:
         foreign = foreign_plugins(run.environment)
         lines["plugins"] = [named_by(line, foreign) for line in lines.to_dict("records")]
         title, note = str(run.grid.get("title") or run.run), str(run.grid.get("note") or "")
-        return cls(run.run, title, note, _ordered(lines), replicates)
+        return cls(run.run, title, note, _ordered(lines), replicates, paper=run.grid.get("paper"))
 
     @property
     def trained(self) -> pd.DataFrame:
@@ -121,12 +124,16 @@ class Board:
 
     def rows(self) -> list[dict[str, Any]]:
         """The lines as plain records, each to be read on its own: what holds for the board, then the frame's."""
-        head = {"schema": SCHEMA, "source": "run", **{name: getattr(self, name) for name in _HEAD}}
+        head = {"schema": SCHEMA, "source": "run", **self._head()}
         return [{**head, **line} for line in plain_records(self.frame)]
 
     def as_json(self) -> dict[str, Any]:
         """The board as plain data; `from_json` reads it back."""
-        return {"schema": SCHEMA, **{name: getattr(self, name) for name in _HEAD}, "rows": self.rows()}
+        return {"schema": SCHEMA, **self._head(), "rows": self.rows()}
+
+    def _head(self) -> dict[str, Any]:
+        paper = {} if self.paper is None else {"paper": dict(self.paper)}
+        return {name: getattr(self, name) for name in _HEAD} | paper
 
     @classmethod
     def from_json(cls, data: Any, where: str) -> Board:
@@ -142,11 +149,11 @@ class Board:
             raise BenchkitError(f"{where}: not a board: '{missing[0]}' is missing")
         if not isinstance(data["rows"], list) or not all(isinstance(row, Mapping) for row in data["rows"]):
             raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
-        head = ("schema", "source", *_HEAD)
+        head = ("schema", "source", "paper", *_HEAD)
         frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in data["rows"]])
         if lacking := [name for name in _LEADING if name not in frame]:
             raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
-        return cls(**{name: data[name] for name in _HEAD}, frame=_typed(frame))
+        return cls(**{name: data[name] for name in _HEAD}, frame=_typed(frame), paper=_paper(data, where))
 
 
 _LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "test_set")
@@ -159,6 +166,17 @@ _LEADING = (
     *("delta_pseudo", "delta_pseudo_low", "delta_pseudo_high", "delta_pseudo_positive"),
     *("delta_human", "delta_human_low", "delta_human_high", "delta_human_positive"),
 )
+
+
+def _paper(data: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
+    """A board's `paper`, checked; raises BenchkitError where it is not what `benchkit.protocol.recorded` gives."""
+    paper = data.get("paper")
+    if paper is None:
+        return None
+    kinds = {"table": int, "sources": Mapping, "differs": list}
+    if not isinstance(paper, Mapping) or not all(isinstance(paper.get(name), kind) for name, kind in kinds.items()):
+        raise BenchkitError(f"{where}: not a board: 'paper' lacks {', '.join(kinds)}")
+    return paper
 
 
 def _group(training_set: str, seeds: int) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchkit.metrics import PRIMARY, Measured, metric
-from benchkit.report.text import known
+from benchkit.report.text import known, source_of, without_source
 from benchkit.specs import Trivial
 from benchkit.statistics import Bootstrap, Difference, bootstrap, difference, interval, ranks
 
@@ -97,12 +97,15 @@ def _ranked(lines: pd.DataFrame, boot: Bootstrap) -> dict[int, dict[str, float]]
 
 
 def _pairs(lines: pd.DataFrame, base: str) -> list[tuple[int, int]]:
-    """Every line with the baseline it is held against: of its own selector, or the only one there is."""
-    bases = lines[lines["training_set"] == base]
+    """Every line with the baseline it is held against: of its own source and selector, or the only one there is."""
+    every = lines[lines["training_set"].map(without_source) == base]
     pairs = []
     for i, line in lines.iterrows():
-        if line["training_set"] in (base, *Trivial.RULES):
+        if without_source(line["training_set"]) in (base, *Trivial.RULES):
             continue
+        source = source_of(line["training_set"])
+        fits = [source is None or source_of(name) in (None, source) for name in every["training_set"]]
+        bases = every[np.array(fits, bool)]
         same = bases[[_same(own, line["selector"]) for own in bases["selector"]]]
         # A line or a baseline without selector (human, oracle) has only one it can be meant to be held against.
         free = bases if not known(line["selector"]) or not bases["selector"].map(known).any() else same

@@ -31,6 +31,8 @@ def named_by(line: Mapping[Any, Any], foreign: Mapping[str, str]) -> str | None:
     """
     names = {f"{kind} {bare(line[kind])}" for kind in ("selector", "corruptor", "detector") if known(line.get(kind))}
     names.add(f"dataset {bare(str(line.get('test_set')).partition('/')[0])}")
+    if known(line.get("selector")):  # its images may be of any dataset of the run
+        names |= {name for name in foreign if name.startswith("dataset ")}
     if known(line.get("corruptor")):
         names |= {name for name in foreign if name.startswith("inverter ")}
     return "; ".join(f"{name}: {foreign[name]}" for name in foreign if name in names) or None

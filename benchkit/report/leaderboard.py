@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchkit.errors import BenchkitError
 from benchkit.report.board import SCHEMA, Board
 from benchkit.report.load import BOARD_FILE, load_board
-from benchkit.report.text import bare
+from benchkit.report.text import bare, source_of, without_source
 from benchkit.specs import Spec
 
 PACKAGE = "benchkit_leaderboard"
@@ -46,7 +46,12 @@ class _Line(BaseModel):
     def method(self) -> Method:
         """What lines of different sources are matched by."""
         selector, detector = (name if name is None else bare(name) for name in (self.selector, self.detector))
-        return Method(bare(self.training_set), self.depth, selector, detector)
+        return Method(bare(without_source(self.training_set)), self.depth, selector, detector)
+
+    @property
+    def images(self) -> str | None:
+        """What the row's name says of the images it corrupts, where its run has several sources."""
+        return source_of(self.training_set)
 
     @property
     def depth(self) -> int | None:
@@ -77,6 +82,16 @@ class PaperLine(_Line):
         return self.steps
 
 
+class PaperTable(BaseModel):
+    """Which of the paper's tables a run is: see `benchkit.protocol.recorded`, which writes it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table: int
+    sources: dict[str, str]
+    differs: list[str]
+
+
 class RunLine(_Line):
     """A line of a finished board, see benchkit.report.board.Board.rows; shares in [0, 1], further figures allowed."""
 
@@ -94,13 +109,15 @@ class RunLine(_Line):
     # The bootstrap over few seeds may leave [0, 1] by its widening.
     artifact_iou_low: Figure | None
     artifact_iou_high: Figure | None
+    paper: PaperTable | None = None
 
     @property
     def depth(self) -> int | None:
         """Inversion steps from the corruptor's parameters, else from the training set's name."""
         try:
             steps = json.loads(self.corruptor_params or "{}").get("steps")
-            steps = Spec.parse("corruptor", self.training_set).values.get("steps") if steps is None else steps
+            if steps is None:
+                steps = Spec.parse("corruptor", without_source(self.training_set)).values.get("steps")
         except (ValueError, AttributeError, BenchkitError):
             return None
         return steps if isinstance(steps, int) else None

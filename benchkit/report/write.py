@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchkit.errors import BenchkitError
+from benchkit.report.beside import beside_table
 from benchkit.report.board import SCHEMA, Board, plain_records
 from benchkit.report.data import RunData
 from benchkit.report.leaderboard import to_jsonl
@@ -41,6 +42,12 @@ def write_report(run: RunData, out: Path) -> Board:
     return board
 
 
+def _markdown(board: Board) -> str:
+    """The board and, of one of the paper's tables, the same beside the paper."""
+    compared = beside_table(board)
+    return render(board, "markdown") + ("" if compared is None else "\n" + render(compared, "markdown"))
+
+
 def _contents(run: RunData, board: Board) -> dict[str, bytes]:
     rows = {"schema": SCHEMA, "run": run.run, "rows": plain_records(run.rows)}
     texts = {
@@ -49,7 +56,7 @@ def _contents(run: RunData, board: Board) -> dict[str, bytes]:
         "board.csv": render(board, "csv"),
         BOARD_FILE: render(board, "json"),
         "board.jsonl": to_jsonl(board),
-        "board.md": render(board, "markdown"),
+        "board.md": _markdown(board),
         PAGE_FILE: page(run, board),
     }
     # Half surrogates (from file names, say) have no UTF-8.

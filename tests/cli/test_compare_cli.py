@@ -285,3 +285,38 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         bar.advance()
     assert "1/3" in screen.getvalue()
     assert "train [bold]mine" in screen.getvalue()
+
+
+def test_settings_and_scale_replace_what_the_grid_says(run: Run, grid: Path) -> None:
+    changed = ("--set", "training.iterations=40", "--scale", "0.5")
+    result = run("compare", grid, *WITH_PLUGINS, "--dry-run", "--json", *changed)
+    assert result.code == 0, result.err
+    seen = json.loads(result.out)
+    assert seen["title"] == "A tiny comparison (scaled by 0.5)"
+    assert seen["train_iterations"] == 1 + 3 * 20, "human keeps its own budget, halved"
+    for wrong in (("--scale", "0"), ("--set", "trainin.iterations=1")):
+        refused = run("compare", grid, *WITH_PLUGINS, *wrong)
+        assert refused.code == 2 and len(refused.err.strip().splitlines()) == 1 and wrong[0] in refused.err
+
+
+def test_a_table_without_its_data_says_so_before_the_checkpoint_is_asked_for(run: Run) -> None:
+    result = run("compare", "table2", "--set", "model=nobody/nothing")
+    assert result.code == 2 and len(result.err.strip().splitlines()) == 1
+    assert "richhf-18k" in result.err and "--dataset portraits runs it on other images" in result.err
+    assert "nobody" not in result.err
+
+
+@pytest.mark.slow
+def test_a_table_of_the_paper_runs_on_the_embedded_data(run: Run, tmp_path: Path) -> None:
+    arguments = ("compare", "table2", "--dataset", "portraits", "--scale", "0.01", "--seeds", "0", "--device", "cpu")
+    result = run(*arguments, "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert "0 failed" in result.out and "Beside the paper, Table 2" in result.out
+    assert "scaled: sizes and iterations are multiplied by 0.01" in " ".join(result.out.split())
+    assert "Beside the paper, Table 2" in (tmp_path / "out" / "board.md").read_text()
+    again = run(*arguments, "--out", tmp_path / "out", "--json")
+    said = json.loads(again.out)
+    assert said["stages"]["run"] == 0 and said["paper"]["table"] == 2
+    assert {row["training_set"] for row in said["paper"]["rows"]} == {
+        *("human", "rotation:steps=20", "blur:steps=20", "gaussian:steps=20", "renoise-masked:steps=10")
+    }
