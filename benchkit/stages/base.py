@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from benchkit.diffusion.options import parse_model
 from benchkit.specs import canonical, digest
 from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
 
@@ -22,18 +23,30 @@ if TYPE_CHECKING:
 
 #: Metadata of a field that a stage's result does not depend on (a path, say): it stays out of the key.
 UNKEYED: Mapping[str, Any] = {"keyed": False}
+#: Metadata of a field that came later: it enters the key where it is not its default, so that older keys stand.
+KEYED_IF_SET: Mapping[str, Any] = {"keyed": "if set"}
 
 Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A checkpoint: where it lies (not part of any key), and what identifies its weights, schedule and precision."""
+    """A checkpoint: where it lies (not part of any key), and what identifies its weights, schedule and precision.
+
+    location: its name with the options behind it, of which dtype and vae are those that decide results.
+    """
 
     location: str = field(metadata=UNKEYED)
     identity: str = ""
     steps: int = 50
     dtype: str = "float32"
+    vae: str = field(default="whole", metadata=KEYED_IF_SET)
+
+    @classmethod
+    def of(cls, text: str, identity: str, steps: int) -> Model:
+        """The model that a text such as `NAME:dtype=float16` means."""
+        _, options = parse_model(text)
+        return cls(text, identity, steps, options.dtype, options.vae)
 
 
 @dataclass(frozen=True)
@@ -135,11 +148,16 @@ def _keyed(value: Any, top: bool = False) -> Any:
     if isinstance(value, Stage) and not top:
         return value.key
     if is_dataclass(value) and not isinstance(value, type):
-        kept = [f for f in fields(value) if f.metadata.get("keyed", True)]
+        kept = [f for f in fields(value) if _enters(f, getattr(value, f.name))]
         return {"is": type(value).__name__, **{f.name: _keyed(getattr(value, f.name)) for f in kept}}
     if isinstance(value, tuple):
         return [_keyed(item) for item in value]
     return canonical(value)
+
+
+def _enters(described: Field[Any], value: Any) -> bool:
+    keyed = described.metadata.get("keyed", True)
+    return value != described.default if keyed == "if set" else bool(keyed)
 
 
 def _stages(value: Any) -> Iterator[Stage]:
