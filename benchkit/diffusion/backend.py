@@ -64,13 +64,12 @@ class DiffusionBackend:
     forwards: images that have passed the denoiser so far.
     """
 
-    def __init__(self, pipeline: Any, source: checkpoint.Checkpoint, steps: int, options: ModelOptions) -> None:
+    def __init__(
+        self, pipeline: Any, source: checkpoint.Checkpoint, schedule: Schedule, alphas: Tensor, options: ModelOptions
+    ) -> None:
         self._pipeline, self._source, self.options = pipeline, source, options
         self._unet, self._vae = pipeline.unet, pipeline.vae
-        with _quiet():
-            config = _ddim_config(source)
-        self._alphas = alphas_cumprod(config)
-        self.schedule = Schedule.from_scheduler(config, steps)
+        self.schedule, self._alphas = schedule, alphas
         self.factor: int = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.latent_channels: int = self._vae.config.latent_channels
         self.forwards = 0
@@ -100,7 +99,10 @@ class DiffusionBackend:
         source = checkpoint.find(name_or_path)
         try:
             with _quiet():
-                backend = cls(_load_pipeline(source, getattr(torch, options.dtype)), source, steps, options)
+                config = _ddim_config(source)  # first: what it refuses needs no network
+                schedule = Schedule.from_scheduler(config, steps)
+                pipeline = _load_pipeline(source, getattr(torch, options.dtype))
+            backend = cls(pipeline, source, schedule, alphas_cumprod(config), options)
             with memory.explained("while loading", backend._remedy):
                 backend._place(torch.device(device))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
