@@ -14,7 +14,8 @@ _LIST = "may be repeated; replaces the preset's list. NAME:key=a|b names two"
 Preset = Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset or a grid file.")]
 DatasetName = Annotated[str | None, typer.Option("--dataset", metavar="NAME[:k=v,…]", help="The dataset.")]
 ModelName = Annotated[
-    str | None, typer.Option("--model", metavar="NAME|DIR", help="The checkpoint, by name or folder.")
+    str | None,
+    typer.Option("--model", metavar="NAME|DIR[:k=v,…]", help="The checkpoint: a name, a folder or a repository id."),
 ]
 Selectors = Annotated[
     list[str] | None, typer.Option("--selector", metavar="NAME[:k=v,…]", help=f"A region selector; {_LIST}.")

@@ -89,7 +89,6 @@ def test_large_tiles_are_made_smaller(tiny_checkpoint: Path, monkeypatch: pytest
     monkeypatch.setattr(backend, "TILE", 16)
     loaded = DiffusionBackend.load(f"{tiny_checkpoint}:vae=tiled")
     assert (loaded._vae.tile_sample_min_size, loaded._vae.tile_latent_min_size) == (16, 2)
-    assert loaded.encode(images(1, 64)).shape == (1, 4, 8, 8)
 
 
 def test_offloading_brings_one_network_at_a_time_and_changes_nothing(
