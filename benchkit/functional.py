@@ -84,8 +84,8 @@ def load_backend(
     """Load an embedded checkpoint by name, a folder in diffusers' layout, or a Hugging Face repo id.
 
     Behind it may stand options: `NAME:dtype=float16,vae=tiled,offload=true`. device: see `resolve_device`. dtype: of
-    the networks, in the place of the option. steps: of the DDIM schedule. Raises
-    BenchkitError in one line when the checkpoint cannot be used.
+    the networks, in the place of the option. steps: of the DDIM schedule. Raises BenchkitError in one line when the
+    checkpoint cannot be used.
     """
     from benchkit.diffusion.backend import DiffusionBackend
 
