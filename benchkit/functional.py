@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from benchkit.api import Noise
     from benchkit.diffusion.backend import DiffusionBackend
+    from benchkit.diffusion.condition import Condition
     from benchkit.diffusion.noise import ImageNoise
 
     Images = Sequence[Image] | Tensor
@@ -97,14 +98,13 @@ def load_backend(
 ) -> DiffusionBackend:
     """Load an embedded checkpoint by name, a folder in diffusers' layout, or a Hugging Face repo id.
 
-    device: see `resolve_device`. dtype: of the networks, float32 unless given. steps: of the DDIM schedule. Raises
-    BenchkitError in one line when the checkpoint cannot be used.
+    Behind it may stand options: `NAME:dtype=float16,vae=tiled,offload=true`. device: see `resolve_device`. dtype: of
+    the networks, in the place of the option. steps: of the DDIM schedule. Raises BenchkitError in one line when the
+    checkpoint cannot be used.
     """
-    import torch
-
     from benchkit.diffusion.backend import DiffusionBackend
 
-    return DiffusionBackend.load(name_or_path, resolve_device(device), dtype or torch.float32, steps)
+    return DiffusionBackend.load(name_or_path, resolve_device(device), dtype, steps)
 
 
 def invert(
@@ -234,7 +234,7 @@ def _from_numpy(masks: Any) -> Tensor:
 
 
 def _trajectory(
-    backend: DiffusionBackend, inverter: Inverter, z_0: Tensor, condition: Tensor, rng: Noise, steps: int
+    backend: DiffusionBackend, inverter: Inverter, z_0: Tensor, condition: Condition, rng: Noise, steps: int
 ) -> list[Tensor]:
     from benchkit.diffusion.inverters import trajectory
 

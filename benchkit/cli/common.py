@@ -32,7 +32,8 @@ PluginFolders = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop if any plugin cannot be used.")]
 Checkpoint = Annotated[
-    str, typer.Option("--model", metavar="NAME|DIR", help="The checkpoint: a name, a folder or a repository id.")
+    str,
+    typer.Option("--model", metavar="NAME|DIR[:k=v,…]", help="The checkpoint: a name, a folder or a repository id."),
 ]
 Device = Annotated[
     str,

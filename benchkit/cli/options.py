@@ -17,7 +17,8 @@ DatasetName = Annotated[
     typer.Option("--dataset", metavar="NAME[:k=v,…]", help="The dataset; with it what the preset replaces there."),
 ]
 ModelName = Annotated[
-    str | None, typer.Option("--model", metavar="NAME|DIR", help="The checkpoint, by name or folder.")
+    str | None,
+    typer.Option("--model", metavar="NAME|DIR[:k=v,…]", help="The checkpoint: a name, a folder or a repository id."),
 ]
 Selectors = Annotated[
     list[str] | None, typer.Option("--selector", metavar="NAME[:k=v,…]", help=f"A region selector; {_LIST}.")

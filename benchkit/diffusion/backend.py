@@ -9,15 +9,18 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from benchkit.diffusion import checkpoint
+from benchkit.diffusion import checkpoint, memory
 from benchkit.diffusion.attention import attending
+from benchkit.diffusion.condition import Condition
+from benchkit.diffusion.options import ModelOptions, parse_model
 from benchkit.diffusion.schedule import Schedule, alphas_cumprod, to_epsilon
 from benchkit.errors import BenchkitError
 
@@ -25,20 +28,33 @@ if TYPE_CHECKING:
     from benchkit.api import Attend
 
 P = ParamSpec("P")
+R = TypeVar("R", Tensor, Condition)
+Part = Literal["unet", "vae", "text_encoder", "text_encoder_2"]
+
+#: Side in pixels of the tiles of a tiled autoencoder, for checkpoints whose own are larger.
+TILE = 512
 
 
 def _inference(
-    method: Callable[Concatenate[DiffusionBackend, P], Tensor],
-) -> Callable[Concatenate[DiffusionBackend, P], Tensor]:
-    """Run a method under inference_mode and hand out an ordinary tensor, one that may enter a training step."""
+    doing: str,
+) -> Callable[[Callable[Concatenate[DiffusionBackend, P], R]], Callable[Concatenate[DiffusionBackend, P], R]]:
+    """Run a method under inference_mode and hand out ordinary tensors, which may enter a training step.
 
-    @wraps(method)
-    def run(self: DiffusionBackend, *args: P.args, **kwargs: P.kwargs) -> Tensor:
-        with torch.inference_mode():
-            result = method(self, *args, **kwargs)
-        return result.clone()
+    doing: what the method does, for the message where memory runs out.
+    """
 
-    return run
+    def decorated(
+        method: Callable[Concatenate[DiffusionBackend, P], R],
+    ) -> Callable[Concatenate[DiffusionBackend, P], R]:
+        @wraps(method)
+        def run(self: DiffusionBackend, *args: P.args, **kwargs: P.kwargs) -> R:
+            with memory.explained(f"while {doing}", self._remedy), torch.inference_mode():
+                result = method(self, *args, **kwargs)
+            return result.clone()
+
+        return run
+
+    return decorated
 
 
 class DiffusionBackend:
@@ -48,60 +64,60 @@ class DiffusionBackend:
     forwards: images that have passed the denoiser so far.
     """
 
-    def __init__(self, pipeline: Any, source: checkpoint.Checkpoint, steps: int) -> None:
-        self._pipeline = pipeline
-        self._source = source
+    def __init__(
+        self, pipeline: Any, source: checkpoint.Checkpoint, schedule: Schedule, alphas: Tensor, options: ModelOptions
+    ) -> None:
+        self._pipeline, self._source, self.options = pipeline, source, options
         self._unet, self._vae = pipeline.unet, pipeline.vae
-        with _quiet():
-            config = _ddim_config(source)
-        self._alphas = alphas_cumprod(config)
-        self.schedule = Schedule.from_scheduler(config, steps)
+        self.schedule, self._alphas = schedule, alphas
         self.factor: int = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.latent_channels: int = self._vae.config.latent_channels
         self.forwards = 0
-        if self._unet.config.in_channels != self.latent_channels:
-            raise BenchkitError(
-                f"{source.folder}: its denoiser takes {self._unet.config.in_channels} channels where its latents "
-                f"have {self.latent_channels} (an inpainting model?); use a text-to-image checkpoint"
-            )
+        #: Where inputs are brought to and results stay.
+        self.device: torch.device = self._unet.device
+        self._resident: Part | None = None
+        _save_memory(self._vae, options)
 
     @classmethod
     def load(
         cls,
         name_or_path: str | Path,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         steps: int = 50,
     ) -> DiffusionBackend:
         """Load an embedded checkpoint by name, a folder in diffusers' layout, or a Hugging Face repo id.
 
-        dtype: of the networks, whatever their files hold; latents and images are float32 on every path. steps: of
-        the schedule. Raises BenchkitError in one line when the checkpoint cannot be used.
+        Behind it may stand options: `NAME:dtype=float16,vae=tiled,offload=true`. dtype: of the networks, in the
+        place of the option, whatever their files hold; latents and images are float32 on every path, and so is
+        SDXL's autoencoder where its config demands it. steps: of the schedule. Raises BenchkitError in one line when
+        the checkpoint cannot be used or does not fit into memory.
         """
+        _, options = parse_model(name_or_path)
+        if dtype is not None:
+            options = replace(options, dtype=str(dtype).removeprefix("torch."))
         source = checkpoint.find(name_or_path)
         try:
             with _quiet():
-                pipeline = _load_pipeline(source, dtype)
-                for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
-                    part.to(device).eval().requires_grad_(False)
+                config = _ddim_config(source)  # first: what it refuses needs no network
+                schedule = Schedule.from_scheduler(config, steps)
+                pipeline = _load_pipeline(source, getattr(torch, options.dtype))
+            backend = cls(pipeline, source, schedule, alphas_cumprod(config), options)
+            with memory.explained("while loading", backend._remedy):
+                backend._place(torch.device(device))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
             # NotImplementedError is torch's way of saying that the files hold no values for some weight.
             missing = isinstance(error, NotImplementedError)
             reason = "weights are missing from its files" if missing else str(error).strip().partition("\n")[0]
             raise BenchkitError(f"{source.folder} cannot be loaded by diffusers: {reason}") from error
-        return cls(pipeline, source, steps)
+        return backend
 
     @cached_property
     def identity(self) -> str:
         """sha256 of the checkpoint's content: configs, tokenizer and weights, not the place they lie in."""
         return self._source.identity
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are; inputs may come from anywhere, results stay there."""
-        return self._unet.device
-
-    @_inference
+    @_inference("encoding")
     def encode(self, images: Tensor) -> Tensor:
         """z_0 of images (N, 3, H, W) in [0, 1]: (N, C, H / factor, W / factor) float32, the posterior's mean.
 
@@ -111,27 +127,42 @@ class DiffusionBackend:
             raise BenchkitError(
                 f"images of shape {tuple(images.shape)}: (N, 3, H, W) with sides divisible by {self.factor} are wanted"
             )
-        posterior = self._vae.encode(2 * images.to(self.device, self._vae.dtype) - 1).latent_dist
+        vae = self._at_work("vae")
+        posterior = vae.encode(2 * images.to(self.device, vae.dtype) - 1).latent_dist
         # Its memory layout would show in the last bits of everything computed from it.
-        return (self._scale * (posterior.mean.float() - self._shift)).contiguous()
+        z_0 = (self._scale * (posterior.mean.float() - self._shift)).contiguous()
+        return _finite(z_0, "the autoencoder's latents", vae)
 
-    @_inference
+    @_inference("decoding")
     def decode(self, z_0: Tensor) -> Tensor:
         """Images (N, 3, H, W) float32, clamped to [0, 1], of clean latents (N, C, h, w)."""
+        vae = self._at_work("vae")
         plain = z_0.to(self.device).float() / self._scale + self._shift
-        return (self._vae.decode(plain.to(self._vae.dtype)).sample.float() / 2 + 0.5).clamp(0, 1)
+        images = (vae.decode(plain.to(vae.dtype)).sample.float() / 2 + 0.5).clamp(0, 1)
+        return _finite(images, "the autoencoder's images", vae)
 
     def autoencode(self, images: Tensor) -> Tensor:
         """Images after one pass through the autoencoder: what every image meets once before a detector sees it."""
         return self.decode(self.encode(images))
 
-    @_inference
-    def embed(self, captions: Sequence[str | None]) -> Tensor:
-        """Text conditions (N, tokens, width) float32, one row a caption; None is the empty caption.
+    @_inference("embedding captions")
+    def embed(self, captions: Sequence[str | None]) -> Condition:
+        """Text conditions, one row a caption, float32; None is the empty caption.
 
-        Long captions are cut to the text encoder's length.
+        Long captions are cut to the text encoders' length. SDXL's encoders give their last layer but one, side by
+        side, and the second one its pooled vector.
         """
-        tokenizer, encoder = self._pipeline.tokenizer, self._pipeline.text_encoder
+        if not self._source.is_xl:
+            return Condition(self._encoded("text_encoder", captions)[0].float())
+        first = self._encoded("text_encoder", captions, output_hidden_states=True)
+        second = self._encoded("text_encoder_2", captions, output_hidden_states=True)
+        text = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        return Condition(text.float(), second.text_embeds.float())
+
+    def _encoded(self, part: Part, captions: Sequence[str | None], **wanted: bool) -> Any:
+        """What one text encoder returns."""
+        tokenizer = getattr(self._pipeline, part.replace("text_encoder", "tokenizer"))
+        encoder = self._at_work(part)
         tokens = tokenizer(
             [caption or "" for caption in captions],
             padding="max_length",
@@ -139,63 +170,145 @@ class DiffusionBackend:
             truncation=True,
             return_tensors="pt",
         )
-        mask = tokens.attention_mask.to(self.device) if getattr(encoder.config, "use_attention_mask", False) else None
-        return encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0].float()
+        masked = getattr(encoder.config, "use_attention_mask", False) and not self._source.is_xl
+        mask = tokens.attention_mask.to(self.device) if masked else None
+        return encoder(tokens.input_ids.to(self.device), attention_mask=mask, **wanted)
 
-    @_inference
+    @_inference("predicting noise")
     def predict(
-        self, z: Tensor, t: int, condition: Tensor, attend: Attend | None = None, mask: Tensor | None = None
+        self, z: Tensor, t: int, condition: Condition, attend: Attend | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """eps at training timestep t of latents (N, C, h, w), float32, whatever the checkpoint predicts; no guidance.
 
-        condition: (N, tokens, width), from `embed`. attend: what self-attention returns inside the mask, (N, 1, h, w)
-        bool. Counts N forwards.
+        condition: N rows from `embed`; SDXL is also told the latents' size in pixels, uncropped. attend: what
+        self-attention returns inside the mask, (N, 1, h, w) bool. Counts N forwards.
         """
         if len(condition) != len(z):
             raise BenchkitError(f"{len(condition)} text conditions for {len(z)} latents")
         z = z.to(self.device).float()
         self.forwards += len(z)
-        dtype = self._unet.dtype
-        inside = nullcontext() if attend is None or mask is None else attending(self._unet, attend, mask.to(z.device))
+        unet = self._at_work("unet")
+        inside = nullcontext() if attend is None or mask is None else attending(unet, attend, mask.to(z.device))
+        text = condition.text.to(self.device, unet.dtype)
         with inside:
-            output = self._unet(z.to(dtype), t, encoder_hidden_states=condition.to(self.device, dtype)).sample
-        return to_epsilon(output.float(), z, float(self._alphas[t]), self.schedule.prediction)
+            output = unet(z.to(unet.dtype), t, encoder_hidden_states=text, **self._added(z, condition)).sample
+        eps = to_epsilon(output.float(), z, float(self._alphas[t]), self.schedule.prediction)
+        return _finite(eps, "the denoiser's predictions", unet)
+
+    def _added(self, z: Tensor, condition: Condition) -> dict[str, Any]:
+        """What SDXL is told besides the text: the pooled caption, and the size, at which nothing is cropped."""
+        if condition.pooled is None:
+            return {}
+        height, width = (self.factor * side for side in z.shape[-2:])
+        # In float32: bfloat16 would round most numbers above 256.
+        sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(z), dtype=torch.float32, device=self.device)
+        pooled = condition.pooled.to(self.device, self._unet.dtype)
+        return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
+
+    def _place(self, device: torch.device) -> None:
+        """Bring the networks where they compute; with offloading, they wait in main memory."""
+        # A tensor tells which GPU "cuda" is.
+        self.device = torch.empty(0, device=device).device
+        for part in self._source.parts:
+            network = getattr(self._pipeline, part).eval().requires_grad_(False)
+            network.to("cpu" if self.options.offload else self.device)
+
+    def _at_work(self, part: Part) -> Any:
+        """A network, on the device; with offloading, the one that worked before it leaves."""
+        network = getattr(self._pipeline, part)
+        if self.options.offload and self._resident != part:
+            # Weights that were moved under inference_mode could not be moved back.
+            with torch.inference_mode(False):
+                if self._resident is not None:
+                    getattr(self._pipeline, self._resident).to("cpu")
+                self._resident = part
+                network.to(self.device)
+        return network
+
+    def _remedy(self) -> str:
+        networks = (getattr(self._pipeline, part) for part in self._source.parts)
+        return memory.remedy(self.options, sum(p.numel() for network in networks for p in network.parameters()))
 
     @property
-    def _scale(self) -> float:
-        return float(self._vae.config.scaling_factor)
+    def _scale(self) -> float | Tensor:
+        scale = float(self._vae.config.scaling_factor)
+        deviation = _per_channel(self._vae, "latents_std", self.device)
+        return scale if deviation is None else scale / deviation
 
     @property
-    def _shift(self) -> float:
-        return float(getattr(self._vae.config, "shift_factor", None) or 0.0)
+    def _shift(self) -> float | Tensor:
+        mean = _per_channel(self._vae, "latents_mean", self.device)
+        return float(getattr(self._vae.config, "shift_factor", None) or 0.0) if mean is None else mean
+
+
+def _per_channel(vae: Any, key: str, device: torch.device) -> Tensor | None:
+    """Statistics of the latents in an autoencoder's config, (1, C, 1, 1), where it has them."""
+    both = (getattr(vae.config, name, None) for name in ("latents_mean", "latents_std"))
+    if any(values is None for values in both):
+        return None
+    return torch.tensor(getattr(vae.config, key), dtype=torch.float32, device=device).view(1, -1, 1, 1)
+
+
+def _save_memory(vae: Any, options: ModelOptions) -> None:
+    """Let the autoencoder work on an image, or on a tile, at a time, if that is wanted."""
+    vae.use_slicing = options.vae in ("sliced", "tiled")
+    vae.use_tiling = options.vae == "tiled"
+    sides = vae.config.sample_size
+    side = min(TILE, sides if isinstance(sides, int) else max(sides))
+    vae.tile_sample_min_size = side
+    vae.tile_latent_min_size = side // 2 ** (len(vae.config.block_out_channels) - 1)
+
+
+def _finite(result: Tensor, what: str, network: Any) -> Tensor:
+    """The result; float16 overflows where float32 and bfloat16 do not, and would show as black images."""
+    if network.dtype == torch.float16 and not bool(torch.isfinite(result).all()):
+        raise BenchkitError(
+            f"{what} are not finite in float16: use dtype=bfloat16 or dtype=float32 for this checkpoint"
+        )
+    return result
 
 
 def _load_pipeline(source: checkpoint.Checkpoint, dtype: torch.dtype) -> Any:
-    from diffusers import StableDiffusionPipeline
-    from transformers import CLIPTextModel
+    import diffusers
+    import transformers
 
+    classes = {"text_encoder": transformers.CLIPTextModel, "text_encoder_2": transformers.CLIPTextModelWithProjection}
+    given = {part: _text_encoder(source, part, classes[part], dtype) for part in source.parts if part in classes}
+    # What would watch over, look at or mark images is never loaded.
+    given |= {"feature_extractor": None, "image_encoder": None}
+    given |= {"add_watermarker": False} if source.is_xl else {"safety_checker": None, "requires_safety_checker": False}
+    vae = torch.float32 if _wants_float32(source) else dtype
+    return getattr(diffusers, source.pipeline).from_pretrained(
+        source.folder,
+        torch_dtype=dtype if vae == dtype else {"vae": vae, "default": dtype},
+        variant=source.variant,
+        use_safetensors=True,
+        local_files_only=True,
+        **given,
+    )
+
+
+def _text_encoder(source: checkpoint.Checkpoint, part: str, encoder: Any, dtype: torch.dtype) -> Any:
     # By itself, because only so transformers tells of missing weights; a pipeline would draw them at random.
-    text_encoder, report = CLIPTextModel.from_pretrained(
-        source.folder / "text_encoder",
+    network, report = encoder.from_pretrained(
+        source.folder / part,
         variant=source.variant,
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
     )
     if report["missing_keys"]:
-        raise ValueError(f"text_encoder/ lacks weights, such as {min(report['missing_keys'])}")
-    return StableDiffusionPipeline.from_pretrained(
-        source.folder,
-        text_encoder=text_encoder.to(dtype),
-        torch_dtype=dtype,
-        variant=source.variant,
-        use_safetensors=True,
-        safety_checker=None,
-        requires_safety_checker=False,
-        feature_extractor=None,
-        image_encoder=None,
-        local_files_only=True,
-    )
+        raise ValueError(f"{part}/ lacks weights, such as {min(report['missing_keys'])}")
+    return network.to(dtype)
+
+
+def _wants_float32(source: checkpoint.Checkpoint) -> bool:
+    """Whether the autoencoder stays in float32: SDXL's overflows in half precision, unless its config denies it.
+
+    Those of SD 1.x and 2.x do not overflow, and their configs do not speak of it.
+    """
+    config = checkpoint.read_json(source.folder / "vae" / "config.json", source.folder)
+    return source.is_xl and bool(config.get("force_upcast", True))
 
 
 @contextmanager

@@ -12,12 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchkit.diffusion.options import parse_model
+from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, no_pipeline
 from benchkit.errors import BenchkitError, UnknownNameError
 
-PIPELINE = "StableDiffusionPipeline"
+_PARTS = ("unet", "vae", "text_encoder")
+#: The pipelines that can be used, and the parts of each that hold weights.
+PIPELINES = {"StableDiffusionPipeline": _PARTS, "StableDiffusionXLPipeline": (*_PARTS, "text_encoder_2")}
 EMBEDDED = Path(__file__).parent.parent / "assets" / "checkpoints"
-#: The parts that hold weights, with the stem diffusers and transformers give their files.
-WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+#: The stem that diffusers and transformers give a part's weight files.
+WEIGHTS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "text_encoder_2": "model",
+}
+#: The infixes of weight files that are looked for, in this order: none, or that of half-precision copies.
+VARIANTS = (None, "fp16")
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -27,6 +38,17 @@ class Checkpoint:
 
     folder: Path
     variant: str | None
+    pipeline: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that hold weights."""
+        return PIPELINES[self.pipeline]
+
+    @property
+    def is_xl(self) -> bool:
+        """Whether it has SDXL's two text encoders, and is told sizes."""
+        return "text_encoder_2" in self.parts
 
     @property
     def identity(self) -> str:
@@ -45,8 +67,9 @@ class Checkpoint:
 
     def _files(self) -> list[Path]:
         found = [self.folder / "model_index.json", self.folder / "scheduler" / "scheduler_config.json"]
-        found += [path for path in (self.folder / "tokenizer").glob("*") if path.suffix in (".json", ".txt")]
-        for part in WEIGHTS:
+        for name in tokenizers(self.pipeline):
+            found += [path for path in (self.folder / name).glob("*") if path.suffix in (".json", ".txt")]
+        for part in self.parts:
             found += [self.folder / part / "config.json", *weight_files(self.folder, part, self.variant)]
         return sorted(found)
 
@@ -56,26 +79,38 @@ def embedded_names() -> list[str]:
     return sorted(index.parent.name for index in EMBEDDED.glob("*/model_index.json"))
 
 
+def tokenizers(pipeline: str) -> list[str]:
+    """The folders of a pipeline's tokenizers, one a text encoder."""
+    return [part.replace("text_encoder", "tokenizer") for part in PIPELINES[pipeline] if "text_encoder" in part]
+
+
 def find(name_or_path: str | Path) -> Checkpoint:
     """The checkpoint called so: an embedded one's name, a folder, or a Hugging Face repo id (downloaded if need be).
 
-    Raises BenchkitError naming the folder and the remedy when it is no usable Stable Diffusion checkpoint.
+    Options behind the name (`benchkit.diffusion.options`) are none of this function's business. Raises BenchkitError
+    naming the folder and the remedy when it is no usable Stable Diffusion checkpoint.
     """
-    folder = _locate(name_or_path)
-    _check_pipeline(read_json(folder / "model_index.json", folder), folder)
-    variant = next((v for v in (None, "fp16") if all(weight_files(folder, part, v) for part in WEIGHTS)), None)
-    for part in WEIGHTS:
+    folder = _locate(parse_model(name_or_path)[0])
+    pipeline = check_pipeline(read_json(folder / "model_index.json", folder), folder)
+    parts = PIPELINES[pipeline]
+    for part in parts:
         if not (folder / part / "config.json").is_file():
             raise BenchkitError(f"{folder} is incomplete: {part}/config.json is missing; copy or download it again")
+    variant = next((v for v in VARIANTS if all(weight_files(folder, part, v) for part in parts)), None)
+    for part in parts:
         files = weight_files(folder, part, variant)
         if not files:
             raise BenchkitError(f"{folder} has no safetensors weights in {part}/: download or convert them")
         for path in files:
             _check_safetensors(path, folder)
-    # transformers makes an empty tokenizer of an empty folder, without a word.
-    if not any((folder / "tokenizer" / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise BenchkitError(f"{folder} is incomplete: tokenizer/ holds no vocabulary; copy or download it again")
-    return Checkpoint(folder, variant)
+    for name in tokenizers(pipeline):
+        # transformers makes an empty tokenizer of an empty folder, without a word.
+        if not any((folder / name / file).is_file() for file in ("tokenizer.json", "vocab.json")):
+            raise BenchkitError(f"{folder} is incomplete: {name}/ holds no vocabulary; copy or download it again")
+    found = Checkpoint(folder, variant, pipeline)
+    check_scheduler(found.scheduler_config(), folder)
+    check_networks({part: read_json(folder / part / "config.json", folder) for part in parts}, folder)
+    return found
 
 
 def _locate(name_or_path: str | Path) -> Path:
@@ -85,7 +120,7 @@ def _locate(name_or_path: str | Path) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():
-            raise BenchkitError(f"{folder} is no diffusers checkpoint: it has no model_index.json (save_pretrained)")
+            raise no_pipeline(folder)
         return folder
     if folder.exists():
         raise BenchkitError(f"{folder} is a file: name the folder of a checkpoint in diffusers' layout")
@@ -97,23 +132,40 @@ def _locate(name_or_path: str | Path) -> Path:
 
 
 def _download(repo_id: str) -> Path:
+    # What decides whether it can be used comes first: it is small, and the weights are gigabytes.
+    folder = _fetched(repo_id, ["model_index.json", "scheduler/*.json", *(f"{part}/config.json" for part in WEIGHTS)])
+    if not (folder / "model_index.json").is_file():
+        raise BenchkitError(f"repository '{repo_id}' is no diffusers checkpoint: it has no model_index.json")
+    pipeline = check_pipeline(read_json(folder / "model_index.json", folder), folder)
+    for variant in VARIANTS:
+        # By name, because repositories also keep other precisions and formats of the same weights.
+        wanted = ["model_index.json", "scheduler/*.json", *(f"{name}/*" for name in tokenizers(pipeline))]
+        infix = f".{variant}" if variant else ""
+        for part in PIPELINES[pipeline]:
+            stem = f"{part}/{WEIGHTS[part]}"
+            # Shards have their infix before or behind their number, as the library's age will have it.
+            weights = {
+                f"{stem}{infix}.safetensors",
+                f"{stem}{infix}-?????-*.safetensors",
+                f"{stem}-*-of-?????{infix}.*",
+            }
+            wanted += [f"{part}/config.json", f"{stem}.safetensors.index{infix}.json", *sorted(weights)]
+        folder = _fetched(repo_id, wanted)
+        if all(weight_files(folder, part, variant) for part in PIPELINES[pipeline]):
+            break
+    return folder
+
+
+def _fetched(repo_id: str, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    # By name, because repositories also keep other precisions and formats of the same weights.
-    wanted = ["model_index.json", "scheduler/*.json", "tokenizer/*"]
-    for part, stem in WEIGHTS.items():
-        wanted += [f"{part}/config.json", f"{part}/{stem}.safetensors"]
-        wanted += [f"{part}/{stem}-*.safetensors", f"{part}/{stem}.safetensors.index.json"]
     try:
-        folder = Path(snapshot_download(repo_id, allow_patterns=wanted))
+        return Path(snapshot_download(repo_id, allow_patterns=patterns))
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise BenchkitError(
             f"cannot get checkpoint '{repo_id}', neither a folder here nor downloadable: {reason}"
         ) from error
-    if not (folder / "model_index.json").is_file():
-        raise BenchkitError(f"repository '{repo_id}' is no diffusers checkpoint: it has no model_index.json")
-    return folder
 
 
 def read_json(path: Path, folder: Path) -> dict[str, Any]:
@@ -128,25 +180,6 @@ def read_json(path: Path, folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BenchkitError(f"{path} holds no JSON object: download it again")
     return content
-
-
-def _check_pipeline(index: dict[str, Any], folder: Path) -> None:
-    def part(name: str) -> str:
-        entry = index.get(name)
-        return str(entry[1]) if isinstance(entry, list) and len(entry) == 2 else str(entry)
-
-    pipeline = str(index.get("_class_name"))
-    if "FlowMatch" in part("scheduler"):
-        raise BenchkitError(
-            f"{folder} is a flow-matching model ({part('scheduler')}): none of the inverters is written for one; "
-            "use a Stable Diffusion 1.x or 2.x checkpoint"
-        )
-    if pipeline != PIPELINE:
-        known = "SDXL is not supported yet" if "XL" in pipeline else "it is not supported"
-        raise BenchkitError(f"{folder} holds a {pipeline}: {known}; use a checkpoint of {PIPELINE} (SD 1.x, 2.x)")
-    for name, wanted in {"vae": "AutoencoderKL", "unet": "UNet2DConditionModel"}.items():
-        if part(name) != wanted:
-            raise BenchkitError(f"{folder} has a {part(name)} as its {name}: only {wanted} is supported")
 
 
 def weight_files(folder: Path, part: str, variant: str | None) -> list[Path]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchkit.api import Attend, LatentContext, LatentCorruptor
+    from benchkit.diffusion.condition import Condition
     from benchkit.diffusion.schedule import Predict, Schedule
 
-    #: eps(z, t, condition): the condition has one row per latent, (N, tokens, width). A corruptor that replaces
-    #: attention needs two arguments more: what attention returns, and the mask where it does.
+    #: eps(z, t, condition): the condition has one row per latent. A corruptor that replaces attention needs two
+    #: arguments more: what attention returns, and the mask where it does.
     ConditionedPredict = Callable[..., Tensor]
-    Embed = Callable[[Sequence[str | None]], Tensor]
+    #: What a checkpoint makes of captions, or for a network in closed form a tensor; it has one row per caption.
+    Rows = Condition | Tensor
+    Embed = Callable[[Sequence[str | None]], Rows]
 
 
 def resample(predict: Predict, schedule: Schedule, z: Tensor, level: int) -> Tensor:
@@ -55,13 +58,13 @@ def corrupt_and_resample(
     schedule: Schedule,
     corruptors: Sequence[LatentCorruptor],
     at: LatentContext,
-    condition: Tensor,
+    condition: Rows,
     chunk: int = 16,
     embed: Embed | None = None,
 ) -> list[Tensor]:
     """What each corruptor makes of the same images: z_0 after eq. 5 and eq. 6, (N, C, h, w), in the given order.
 
-    corruptors: all at one level (`steps`), at which `at` stands. condition: (N, tokens, width), of at.captions; embed
+    corruptors: all at one level (`steps`), at which `at` stands. condition: of at.captions, one row each; embed
     makes those of other captions. All methods share one loop over the steps, in which a ResamplingCorruptor takes its
     own; the network sees one method's `chunk` of images at a time, always the same rows, so that no method's result
     depends, to the bit, on which others are there. Raises BenchkitError for mixed levels or a context of another
@@ -86,7 +89,7 @@ class _Network:
     """The denoiser of one batch, which sees `chunk` images at a time, always the same rows, under any captions."""
 
     def __init__(
-        self, predict: ConditionedPredict, at: LatentContext, condition: Tensor, chunk: int, embed: Embed | None
+        self, predict: ConditionedPredict, at: LatentContext, condition: Rows, chunk: int, embed: Embed | None
     ) -> None:
         self.predict, self.chunk, self.embed = predict, chunk, embed
         self.masks = at.mask.split(chunk)
@@ -102,7 +105,7 @@ class _Network:
         rows = zip(self._rows(z), self.conditions[captions], attention, strict=True)
         return torch.cat([self.predict(z, t, condition, *more) for z, condition, more in rows])
 
-    def _rows(self, batch: Tensor) -> list[Tensor]:
+    def _rows(self, batch: Rows) -> list[Any]:
         # Tensors of their own rather than views into one: a view's memory alignment can change a product's last bit.
         return [rows.clone() for rows in batch.split(self.chunk)]
 
@@ -144,9 +147,7 @@ def _check_unchanged(corruptor: LatentCorruptor, shown: LatentContext, at: Laten
             raise PluginError(f"corruptor '{corruptor.name}' changed its input {field} in place: work on a copy")
 
 
-def _common_level(
-    schedule: Schedule, corruptors: Sequence[LatentCorruptor], at: LatentContext, condition: Tensor
-) -> int:
+def _common_level(schedule: Schedule, corruptors: Sequence[LatentCorruptor], at: LatentContext, condition: Rows) -> int:
     level = schedule.check_level(corruptors[0].steps)
     other = next((c for c in corruptors if c.steps != level), None)
     if other is not None:

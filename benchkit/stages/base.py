@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchkit.specs import canonical, digest, keyed_fields
+from benchkit.diffusion.options import parse_model
+from benchkit.specs import LATER, canonical, digest, keyed_fields
 from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
 
 if TYPE_CHECKING:
@@ -28,12 +29,22 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Model:
-    """A checkpoint: where it lies (not part of any key), and what identifies its weights, schedule and precision."""
+    """A checkpoint: where it lies (not part of any key), and what identifies its weights, schedule and precision.
+
+    location: its name with the options behind it, of which dtype and vae are those that decide results.
+    """
 
     location: str = field(metadata=UNKEYED)
     identity: str = ""
     steps: int = 50
     dtype: str = "float32"
+    vae: str = field(default="whole", metadata=LATER)
+
+    @classmethod
+    def of(cls, text: str, identity: str, steps: int) -> Model:
+        """The model that a text such as `NAME:dtype=float16` means."""
+        _, options = parse_model(text)
+        return cls(text, identity, steps, options.dtype, options.vae)
 
 
 @dataclass(frozen=True)

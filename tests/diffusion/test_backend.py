@@ -81,12 +81,13 @@ def test_other_images_are_refused(backend: DiffusionBackend, shape: tuple[int, .
 def test_captions_are_embedded_as_the_pipeline_does(backend: DiffusionBackend) -> None:
     captions = ["a hat", None, "word " * 40]
     ours = backend.embed(captions)
-    assert ours.shape == (3, 12, 16)
-    for row, caption in zip(ours, captions, strict=True):
+    assert ours.text.shape == (3, 12, 16)
+    assert ours.pooled is None
+    for row, caption in zip(ours.text, captions, strict=True):
         theirs, _ = backend._pipeline.encode_prompt(caption or "", torch.device("cpu"), 1, False)
         assert torch.allclose(row, theirs[0], atol=1e-5)
-    assert torch.equal(backend.embed([None]), backend.embed([""]))
-    assert not torch.allclose(ours[0], ours[1])
+    assert torch.equal(backend.embed([None]).text, backend.embed([""]).text)
+    assert not torch.allclose(ours.text[0], ours.text[1])
 
 
 def test_forwards_count_images(tiny_checkpoint: Path) -> None:
@@ -117,7 +118,7 @@ def test_whatever_is_predicted_is_handed_out_as_noise(backend: DiffusionBackend,
 def test_results_may_enter_a_training_step(backend: DiffusionBackend) -> None:
     z = backend.encode(images())
     weight = torch.ones(1, requires_grad=True)
-    for result in (z, backend.decode(z), backend.embed([None, None])):
+    for result in (z, backend.decode(z), backend.embed([None, None]).text):
         assert not result.is_inference()
         (weight * result).sum().backward()
 
@@ -160,7 +161,8 @@ def test_identity_follows_content_and_not_place(tiny_checkpoint: Path, copy: Pat
 
 
 def test_half_precision_weights_are_computed_in_float32(tiny_checkpoint: Path, copy: Path) -> None:
-    for part, stem in checkpoint.WEIGHTS.items():
+    for part in checkpoint.find(copy).parts:
+        stem = checkpoint.WEIGHTS[part]
         path = copy / part / f"{stem}.safetensors"
         save_file({k: v.half() if v.is_floating_point() else v for k, v in load_file(path).items()}, path)
     full, half = DiffusionBackend.load(tiny_checkpoint), DiffusionBackend.load(copy)
@@ -172,7 +174,8 @@ def test_half_precision_weights_are_computed_in_float32(tiny_checkpoint: Path, c
 
 
 def test_an_fp16_variant_is_found(copy: Path) -> None:
-    for part, stem in checkpoint.WEIGHTS.items():
+    for part in checkpoint.find(copy).parts:
+        stem = checkpoint.WEIGHTS[part]
         (copy / part / f"{stem}.safetensors").rename(copy / part / f"{stem}.fp16.safetensors")
     assert checkpoint.find(copy).variant == "fp16"
     assert DiffusionBackend.load(copy).encode(images()).shape == (2, 4, 8, 8)
@@ -183,7 +186,9 @@ def test_lower_precision_on_demand_still_hands_out_float32(tiny_checkpoint: Path
     z = backend.encode(images())
     condition = backend.embed(["a", "b"])
     assert backend._unet.dtype == torch.bfloat16
-    assert {t.dtype for t in (z, condition, backend.predict(z, 21, condition), backend.decode(z))} == {torch.float32}
+    assert {t.dtype for t in (z, condition.text, backend.predict(z, 21, condition), backend.decode(z))} == {
+        torch.float32
+    }
 
 
 def test_the_scheduler_config_on_disk_counts_not_what_the_pipeline_makes_of_it(copy: Path) -> None:
@@ -230,7 +235,10 @@ def _shards_without_one(folder: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no index": (lambda f: (f / "model_index.json").unlink(), "no model_index.json"),
     "broken index": (lambda f: (f / "model_index.json").write_text("{"), "cannot be read as JSON"),
-    "sdxl": (lambda f: edit(f / "model_index.json", _class_name="StableDiffusionXLPipeline"), "SDXL is not supported"),
+    "sdxl": (
+        lambda f: edit(f / "model_index.json", _class_name="StableDiffusionXLPipeline"),
+        "no text_encoder_2 in model_index.json",
+    ),
     "other": (lambda f: edit(f / "model_index.json", _class_name="PixArtPipeline"), "PixArtPipeline"),
     "flow": (
         lambda f: edit(f / "model_index.json", scheduler=["diffusers", "FlowMatchEulerDiscreteScheduler"]),

@@ -1,0 +1,141 @@
+"""Which checkpoints cannot be used, and why: read from their configs, before any weight is loaded or downloaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchkit.errors import BenchkitError
+
+Config = Mapping[str, Any]
+
+USABLE = "use a text-to-image checkpoint of Stable Diffusion 1.x, 2.x or XL"
+#: What a pipeline of another job is called by -> why its denoiser cannot be inverted here.
+_OTHER_JOBS = {
+    "ControlNet": "its denoiser wants a control image at every step",
+    "Adapter": "its denoiser wants a control image at every step",
+    "Inpaint": "its denoiser is one for inpainting, which also takes a mask and an image",
+    "InstructPix2Pix": "its denoiser also takes the image that is edited",
+    "Upscale": "its denoiser also takes a small image",
+    "Depth2Img": "its denoiser also takes a depth map",
+    "Img2Img": "a refiner or image-to-image model, which need not know all noise levels",
+    "LatentConsistency": "its denoiser also takes a guidance scale",
+}
+#: The classes a usable pipeline's parts are of.
+_CLASSES = {
+    "unet": {"UNet2DConditionModel"},
+    "vae": {"AutoencoderKL"},
+    "text_encoder": {"CLIPTextModel"},
+    "text_encoder_2": {"CLIPTextModelWithProjection"},
+    "tokenizer": {"CLIPTokenizer", "CLIPTokenizerFast"},
+    "tokenizer_2": {"CLIPTokenizer", "CLIPTokenizerFast"},
+}
+#: Six numbers say the size: height and width before cropping, the crop's corner, height and width.
+SIZE_IDS = 6
+
+
+def check_pipeline(index: Config, folder: Path) -> str:
+    """The pipeline that a model_index.json names; raises BenchkitError, saying why, for one that cannot be used."""
+    pipeline, scheduler = str(index.get("_class_name")), _class(index, "scheduler")
+    if "FlowMatch" in scheduler or "FlowMatch" in pipeline:
+        raise flow_matching(folder, f"{pipeline} with {scheduler}")
+    if pipeline not in ("StableDiffusionPipeline", "StableDiffusionXLPipeline"):
+        why = next((text for word, text in _OTHER_JOBS.items() if word in pipeline), "it is of another architecture")
+        raise BenchkitError(f"{folder} holds a {pipeline} ({why}): {USABLE}")
+    if index.get("requires_aesthetics_score"):
+        raise BenchkitError(f"{folder} is SDXL's refiner, which only knows the last noise levels: use the base model")
+    for part, classes in _CLASSES.items():
+        if part.endswith("_2") and "XL" not in pipeline:
+            continue
+        if _class(index, part) in ("None", ""):
+            raise BenchkitError(f"{folder} has no {part} in model_index.json: {USABLE} with all its parts")
+        if _class(index, part) not in classes:
+            raise BenchkitError(f"{folder} has a {_class(index, part)} as its {part}: only {min(classes)} is supported")
+    return pipeline
+
+
+def check_scheduler(config: Config, folder: Path) -> None:
+    """Raise BenchkitError for a scheduler config of a flow-matching model, whatever its class is called."""
+    name = str(config.get("_class_name"))
+    if "FlowMatch" in name or config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction":
+        raise flow_matching(folder, name)
+
+
+def flow_matching(folder: Path, what: str) -> BenchkitError:
+    """Why a flow-matching model is refused."""
+    return BenchkitError(
+        f"{folder} is a flow-matching model ({what}): it predicts a velocity along straight lines from noise to image, "
+        f"not the noise of a DDIM step, and none of the inverters is written for that; {USABLE}"
+    )
+
+
+def no_pipeline(folder: Path) -> BenchkitError:
+    """What a folder without model_index.json is, as far as can be told."""
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        part = str(content["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        part = ""
+    if part:
+        return BenchkitError(
+            f"{folder} holds one network ({part}), not a whole checkpoint with model_index.json: {USABLE}"
+        )
+    if any(folder.glob("*lora*.safetensors")):
+        return BenchkitError(f"{folder} holds a LoRA, not a checkpoint: fuse it into one (fuse_lora, save_pretrained)")
+    return BenchkitError(f"{folder} is no diffusers checkpoint: it has no model_index.json (save_pretrained)")
+
+
+def check_networks(configs: Mapping[str, Config], folder: Path) -> None:
+    """Raise BenchkitError where the parts' configs do not fit together, or ask for what nobody here gives.
+
+    configs: of every part that holds weights. Keys that transformers leaves out have its defaults.
+    """
+    unet, vae = configs["unet"], configs["vae"]
+    latent, taken = vae.get("latent_channels", 4), unet.get("in_channels", 4)
+    if taken != latent:
+        raise BenchkitError(
+            f"{folder}: its denoiser takes {taken} channels where its latents have {latent} (an inpainting or editing "
+            f"model?); {USABLE}"
+        )
+    if unet.get("out_channels", 4) != latent:
+        raise BenchkitError(
+            f"{folder}: its denoiser returns {unet['out_channels']} channels, its latents have {latent}"
+        )
+    for key in ("class_embed_type", "num_class_embeds", "time_cond_proj_dim", "encoder_hid_dim_type"):
+        if unet.get(key) is not None:
+            raise BenchkitError(f"{folder}: its denoiser wants more than captions (unet/config.json: {key}); {USABLE}")
+    encoders = [config for part, config in configs.items() if part.startswith("text_encoder")]
+    _check_added(unet, encoders, folder)
+    widths = unet.get("cross_attention_dim", 1280)
+    text = sum(int(config.get("hidden_size", 512)) for config in encoders)
+    if set(widths if isinstance(widths, list) else [widths]) != {text}:
+        raise BenchkitError(
+            f"{folder}: its denoiser takes text embeddings of width {widths}, its text encoders give {text}: "
+            "parts of different checkpoints; copy or download it again"
+        )
+
+
+def _check_added(unet: Config, encoders: list[Config], folder: Path) -> None:
+    """SDXL's pooled text and sizes are there exactly where there are two text encoders, and of the right width."""
+    kind, wanted = unet.get("addition_embed_type"), "text_time" if len(encoders) == 2 else None
+    if kind != wanted:
+        raise BenchkitError(
+            f"{folder}: its denoiser has addition_embed_type {kind} where {wanted} belongs to {len(encoders)} text "
+            "encoder(s): it is of another architecture than model_index.json says"
+        )
+    if wanted is None:
+        return
+    given = encoders[1].get("projection_dim", 512) + SIZE_IDS * (unet.get("addition_time_embed_dim") or 0)
+    taken = unet.get("projection_class_embeddings_input_dim")
+    if taken != given:
+        raise BenchkitError(
+            f"{folder}: its denoiser takes pooled text and sizes of width {taken}, of which {given} are there (a "
+            f"refiner?); {USABLE}"
+        )
+
+
+def _class(index: Config, part: str) -> str:
+    entry = index.get(part)
+    return str(entry[1]) if isinstance(entry, list) and len(entry) == 2 else str(entry or "")
