@@ -32,6 +32,7 @@ def detector_card(run: FinishedRun, planned: PlannedCell) -> dict[str, Any]:
     meta = run.env.meta(train)
     spec = train.detector
     return {
+        **provenance(run, planned, "detector"),
         "schema": SCHEMA,
         "detector": {"name": spec.name, "params": spec.values, "identity": train.identity},
         "threshold": DEFAULT_THRESHOLD if chosen is None else float(chosen),
@@ -39,7 +40,6 @@ def detector_card(run: FinishedRun, planned: PlannedCell) -> dict[str, Any]:
         "training": {name: meta[name] for name in ("images", "dropped", "prevalence", "config")},
         "test_set": run.states[planned.key].test_set,
         "metrics": facts["row"],
-        **provenance(run, planned, "detector"),
     }
 
 

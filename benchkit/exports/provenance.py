@@ -16,8 +16,8 @@ from benchkit.specs import Spec, TrainingSet
 #: Of provenance.json.
 SCHEMA = 1
 LICENCES = (
-    "benchkit adds no terms of its own. The images derive from those of the datasets below, and what was changed in "
-    "them was drawn by the checkpoint below: the licences of both hold for what you do with them."
+    "benchkit adds no terms of its own. The images derive from those of the datasets named here, and what was changed "
+    "in them was drawn by the checkpoint named here: the licences of both hold for what you do with them."
 )
 
 

@@ -21,7 +21,7 @@ FORMS = ("png", "svg", "pdf")
 #: Colours of outlines; both stand out from skin, sky and leaves, each on a dark line of its own.
 SELECTED, UNCHANGED = "#5dff5d", "#ff9d2e"
 #: Inches of a picture's longer side and of the text beside and above; characters in a line of a heading.
-_SIDE, _LEFT, _HEAD, _CHARACTERS, _LINES = 1.45, 0.3, 0.42, 22, 3
+_SIDE, _LEFT, _LINE, _CHARACTERS, _LINES = 1.45, 0.3, 0.13, 22, 3
 _DPI = 200
 
 
@@ -67,9 +67,12 @@ def draw_pictures(sheet: PictureSheet, form: Form) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         heights = [max(_aspect(picture) for picture in row) for row in sheet.rows]
         width = _LEFT + len(sheet.columns) * (_SIDE + 0.06)
-        foot = textwrap.wrap(one_line(sheet.foot), max(30, int(width * 15)))
+        foot = textwrap.wrap(one_line(sheet.foot), max(30, int(width * 18)))
         title = textwrap.wrap(one_line(sheet.title), max(24, int(width * 11)))
-        height = sum(_SIDE * h + 0.14 for h in heights) + _HEAD + 0.15 * len(title) + 0.13 * len(foot) + 0.1
+        head = max(1 + heading(text).count("\n") for text in sheet.columns)
+        notes = sum(any(picture.note for picture in row) for row in sheet.rows)
+        lines = head + 1.3 * len(title) + len(foot) + notes + 1
+        height = sum(_SIDE * h + 0.06 for h in heights) + _LINE * lines
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)  # type: ignore[union-attr,call-arg]
         axes = figure.subplots(len(sheet.rows), len(sheet.columns), squeeze=False, height_ratios=heights)

@@ -9,9 +9,10 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from small_world import GRID, PLUGINS, Finished, Result, Run
+from small_world import GRID, PLUGINS, SHOWN, Finished, Result, Run
 
 from benchkit.cli.main import main
+from benchkit.finished import FinishedRun
 
 
 @pytest.fixture
@@ -47,7 +48,27 @@ def grid(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The small comparison, run once; tests that change anything work on a copy."""
-    folder = tmp_path_factory.mktemp("finished")
+    return _compared(grid, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="session")
+def shown(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A comparison with something for every figure and export, run once; tests only read it."""
+    folder = tmp_path_factory.mktemp("shown")
+    (folder / "shown.yaml").write_text(SHOWN.format(model=tiny_checkpoint))
+    return _compared(folder / "shown.yaml", folder)
+
+
+@pytest.fixture(scope="session")
+def opened(shown: Finished) -> FinishedRun:
+    """The same, opened again."""
+    from benchkit.registry import Registry
+    from benchkit.run import Places
+
+    return FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry.load(files=[PLUGINS]))
+
+
+def _compared(grid: Path, folder: Path) -> Finished:
     arguments = ["compare", str(grid), "--plugin", str(PLUGINS), "--out", str(folder / "out"), "--device", "cpu"]
     out, err = io.StringIO(), io.StringIO()
     with mock.patch.dict(os.environ, BENCHKIT_CACHE=str(folder / "cache")), redirect_stdout(out), redirect_stderr(err):
