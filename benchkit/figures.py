@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage
@@ -31,7 +31,7 @@ DEPTHS = (5, 10, 20, 30, 40, 50)
 class Order:
     """What a figure is made of: which row of the run, how many images, which depths (Figure 6)."""
 
-    wanted: Wanted = Wanted()
+    wanted: Wanted = field(default_factory=Wanted)
     count: int | None = None
     depths: tuple[int, ...] | None = None
 

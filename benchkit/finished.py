@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -116,10 +117,8 @@ class FinishedRun:
         names = [_name(kind, planned) for planned in cells]
         completed = text
         if kind != "row":
-            try:
+            with suppress(BenchkitError):  # no such plugin at all: the names of the run say more
                 completed = str(self.env.registry.complete(Spec.parse(kind, text)))
-            except BenchkitError:
-                pass  # no such plugin at all: the names of the run say more
         for same in (lambda name: name in (text, completed), lambda name: name.partition(":")[0] == text):
             matches = {name for name in names if name is not None and same(name)}
             if len(matches) > 1:

@@ -1,4 +1,4 @@
-"""Large images through a network in overlapping tiles, joined without seams; each tile is no larger than memory allows."""
+"""Large images through a network in overlapping tiles, joined without seams."""
 
 from __future__ import annotations
 

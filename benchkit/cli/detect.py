@@ -37,7 +37,8 @@ ROOMS = ("heat", "masks", "overlay")
 
 def detect(
     source: Annotated[
-        str, typer.Argument(metavar="RUN|DETECTOR", help="A run (with --row), or a folder of 'export --format detector'.")
+        str,
+        typer.Argument(metavar="RUN|DETECTOR", help="A run (with --row), or a folder of 'export --format detector'."),
     ],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES…", help="Image files, and folders of them.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
@@ -142,7 +143,7 @@ class _Work:
                 screen.advance()
         if not self.done:
             raise BenchkitError(f"none of the {len(files)} files can be read as an image: {self._lines[0]['error']}")
-        frame = pd.DataFrame(self._lines, columns=[*_COLUMNS])
+        frame = pd.DataFrame(self._lines, columns=[*_COLUMNS], dtype=object)  # whole numbers stay whole
         (self.folder / TABLE).write_text(csv_text(frame), "utf-8", "replace")
 
     def _one(self, file: Path, names: Any) -> dict[str, Any]:

@@ -81,7 +81,9 @@ def _targets(number: int, out: Path | None, form: str | None, force: bool) -> di
     for one in dict.fromkeys(text.strip().lower() for text in wanted):
         if one not in FORMS:
             raise UnknownNameError("format", one, FORMS)
-        files[one] = path if named == one else (path.with_suffix(f".{one}") if named in FORMS else Path(f"{path}.{one}"))
+        files[one] = (
+            path if named == one else (path.with_suffix(f".{one}") if named in FORMS else Path(f"{path}.{one}"))
+        )
         check_target(files[one], "--out", image=False)
         if files[one].exists() and not force:
             raise BenchkitError(f"--out '{files[one]}' is there already: name another file, or replace it with --force")

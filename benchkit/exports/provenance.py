@@ -82,7 +82,7 @@ def card(facts: Mapping[str, Any], count: int, reading: str, head: str = "") -> 
             reading,
             "",
             "`manifest.jsonl` has a line for each image: `name` (of its files), `id`, `split` and `caption` (the",
-            "dataset's), `part` (`corrupted`, `pseudo` or `labelled`), `width`, `height`, `marked` (share of its pixels).",
+            "dataset's), `part` (`corrupted`, `pseudo` or `labelled`), `width`, `height`, `marked` (share of pixels).",
             "`provenance.json` says the above, plugins by the sha256 of their source, and the versions of everything.",
             "",
             "## Licences",
@@ -103,7 +103,9 @@ def _lines(part: Mapping[str, Any]) -> list[str]:
     if "dataset" in part:
         words = {"labelled": "labelled by people", "pseudo": "not corrupted, the selection for a label"}
         what = words.get(part["is"], "corrupted inside the selection")
-        lines.append(f"- dataset: {code(part['dataset'])}, split {code(part['split'])}, {part['images']} images; {what}")
+        lines.append(
+            f"- dataset: {code(part['dataset'])}, split {code(part['split'])}, {part['images']} images; {what}"
+        )
     lines += [f"- {kind}: {code(part[kind]['spec'])}" for kind in ("selector", "corruptor", "inverter") if kind in part]
     if "label" in part:
         lines.append(f"- label: the {part['label']}'s mask; composite: {'yes' if part['composite'] else 'no'}")

@@ -48,6 +48,7 @@ class Finished:
     out: Path
     result: Result
 
+
 #: A comparison that has something for every figure and every export; its title is text that nothing may act upon.
 ODD_TITLE = "=An `odd` $title$ <b>of</b> _it_"
 SHOWN = (
