@@ -38,7 +38,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class TrainedDetector:
-    """A network that marks artifacts. threshold: at which a pixel is called one. card: where it comes from."""
+    """A network that marks artifacts; called with images of any sizes, it gives each one's probabilities.
+
+    threshold: from which on a pixel is called an artifact. card: where it comes from. tile: longest side in pixels that
+    the network sees at once.
+    """
 
     network: nn.Module
     threshold: float
@@ -79,13 +83,14 @@ def load_detector(
     device: str = "auto",
     *,
     registry: Registry | None = None,
-    warn: Callable[[str], None] = lambda text: warnings.warn(text, stacklevel=3),
+    warn: Callable[[str], None] | None = None,
 ) -> TrainedDetector:
     """The detector that `benchkit export RUN --format detector` wrote into a folder, in evaluation mode.
 
     device: see `benchkit.functional.resolve_device`. registry: the plugins, the installed ones if it is None. warn: is
-    told in one line where the plugin's source is not the one it was trained with. Raises BenchkitError where the folder
-    holds no detector, its weights are damaged or not this plugin's, or there is no such plugin.
+    told in one line where the plugin's source is not the one it was trained with; None is Python's own warnings. Raises
+    BenchkitError where the folder holds no detector, its weights are damaged or not this plugin's, or there is no such
+    plugin.
     """
     from benchkit import weights
     from benchkit.functional import resolve_device
@@ -95,10 +100,11 @@ def load_detector(
     spec = Spec.of("detector", card["detector"]["name"], **card["detector"]["params"])
     plugin = registry.make(spec, Detector)  # type: ignore[type-abstract]
     if registry.identity(spec) != card["detector"]["identity"]:
-        warn(
+        text = (
             f"detector '{spec}' in {path} was trained with another version of its plugin (source "
             f"{card['detector']['identity'][:12]}, here {registry.identity(spec)[:12]}): its answers may differ"
         )
+        warn(text) if warn else warnings.warn(text, stacklevel=2)
     _check_digest(path / WEIGHTS, card["sha256"])
     network = plugin.build()
     weights.load_network(network, path / WEIGHTS)

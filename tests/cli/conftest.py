@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -54,9 +55,15 @@ def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 @pytest.fixture(scope="session")
 def shown(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A comparison with something for every figure and export, run once; tests only read it."""
+    from benchkit.store.results import mark_folder
+
     folder = tmp_path_factory.mktemp("shown")
     (folder / "shown.yaml").write_text(SHOWN.format(model=tiny_checkpoint))
-    return _compared(folder / "shown.yaml", folder)
+    # No report is drawn, which would take most of the time; the folder names the run as a report's does.
+    result = _called(folder / "cache", "compare", folder / "shown.yaml", "--plugin", PLUGINS, "--json")
+    (folder / "out").mkdir()
+    mark_folder(folder / "out", json.loads(result.out)["run"])
+    return Finished(folder / "cache", folder / "out", result)
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +76,12 @@ def opened(shown: Finished) -> FinishedRun:
 
 
 def _compared(grid: Path, folder: Path) -> Finished:
-    arguments = ["compare", str(grid), "--plugin", str(PLUGINS), "--out", str(folder / "out"), "--device", "cpu"]
+    arguments = ["compare", grid, "--plugin", PLUGINS, "--out", folder / "out", "--device", "cpu"]
+    return Finished(folder / "cache", folder / "out", _called(folder / "cache", *arguments))
+
+
+def _called(cache: Path, *arguments: object) -> Result:
     out, err = io.StringIO(), io.StringIO()
-    with mock.patch.dict(os.environ, BENCHKIT_CACHE=str(folder / "cache")), redirect_stdout(out), redirect_stderr(err):
-        code = main(arguments)
-    return Finished(folder / "cache", folder / "out", Result(code, out.getvalue(), err.getvalue()))
+    with mock.patch.dict(os.environ, BENCHKIT_CACHE=str(cache)), redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return Result(code, out.getvalue(), err.getvalue())

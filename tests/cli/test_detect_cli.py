@@ -98,6 +98,8 @@ def test_another_version_of_the_plugin_is_a_warning(copied: Path, opened: Finish
     load_detector(copied, "cpu", registry=opened.env.registry, warn=warned.append)
     (text,) = warned
     assert "another version of its plugin (source 000000000000" in text
+    with pytest.warns(UserWarning, match="another version of its plugin"):
+        load_detector(copied, "cpu", registry=opened.env.registry)
 
 
 def test_damaged_folders_are_refused_in_one_line(copied: Path, opened: FinishedRun, tmp_path: Path) -> None:
