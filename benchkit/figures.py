@@ -65,7 +65,9 @@ def methods(run: FinishedRun, order: Order) -> PictureSheet:
     """Figure 5: the same images in the same regions by every corruptor of the run."""
     chosen = run.cell(order.wanted, run.corrupted())
     same = [p for p in run.corrupted() if _setting(p) == _setting(chosen)]
-    columns = {p.cell.row: _first(run, run.cell(Wanted(p.cell.row), [p]), order.count or 4) for p in same}
+    columns = {p.cell.row: _first(run, p, order.count or 4) for p in same if run.is_done(p)}
+    missing = [p.cell.row for p in same if not run.is_done(p)]
+    lacks = f" Not finished: {', '.join(missing)}." if missing else ""
     first = columns[chosen.cell.row]
     return PictureSheet(
         title=f"{len(columns)} corruption methods on the same images and regions",
@@ -78,7 +80,7 @@ def methods(run: FinishedRun, order: Order) -> PictureSheet:
             )
             for i, example in enumerate(first)
         ),
-        foot=f"Green: the selected region, the same for every method. {_origin(run, chosen, row=False)}",
+        foot=f"Green: the selected region, the same for every method.{lacks} {_origin(run, chosen, row=False)}",
     )
 
 

@@ -74,6 +74,11 @@ class FinishedRun:
         """Those whose training set is corrupted images and nothing else."""
         return tuple(p for p in self.trained() if isinstance(p.cell.training, Corrupted))
 
+    def is_done(self, planned: PlannedCell) -> bool:
+        """Whether this run finished the cell, and its work has the same keys today."""
+        state = self.states.get(planned.key)
+        return state is not None and state.state == "done"
+
     def cell(self, wanted: Wanted, among: Sequence[PlannedCell] | None = None) -> PlannedCell:
         """The first cell that answers to `wanted`, of `among` or of all trained ones.
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -183,3 +184,14 @@ def test_pruned_artifacts_are_named_with_the_remedy(run: Run, shown: Finished, t
     assert result.code == 2
     assert "run 'benchkit compare' again" in result.err
     assert result.err.count("\n") == 1
+
+
+def test_a_method_that_failed_is_left_out_and_named(opened: FinishedRun) -> None:
+    failed = opened.cell(Wanted("gaussian:steps=0"))
+    states = {**opened.states, failed.key: replace(opened.states[failed.key], state="failed", reason="no luck")}
+    lame = replace(opened, states=states)
+    sheet = paper_figure(5, lame, Order(count=1))
+    assert "gaussian:steps=0" not in sheet.columns
+    assert "Not finished: gaussian:steps=0." in sheet.foot
+    with pytest.raises(BenchkitError, match=r"'gaussian:steps=0' is failed \(no luck\)"):
+        paper_figure(4, lame, Order(Wanted("gaussian:steps=0")))
