@@ -1,6 +1,7 @@
 """benchkit: corruption methods, region selectors and detectors, crossed, trained, scored and ranked.
 
-The Python API is four functions: `compare` here, the others in `benchkit.functional`. Importing this package loads
+The Python API is five functions: `compare` here, `load_detector` in `benchkit.trained`, the others in
+`benchkit.functional`. Importing this package loads
 neither torch nor any plugin.
 """
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from benchkit.functional import corrupt, invert, load_backend
     from benchkit.grid import Grid
     from benchkit.run import Outcome
+    from benchkit.trained import load_detector
 
-__all__ = ["compare", "corrupt", "invert", "load_backend"]
+__all__ = ["compare", "corrupt", "invert", "load_backend", "load_detector"]
 
 
 def compare(
@@ -51,9 +53,9 @@ def compare(
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'benchkit' has no attribute '{name}'")
-    from benchkit import functional
+    from benchkit import functional, trained
 
-    return getattr(functional, name)
+    return getattr(trained if hasattr(trained, name) else functional, name)
 
 
 def __dir__() -> list[str]:

@@ -334,15 +334,16 @@ def gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
         train = planned.evaluate.predictor if planned.evaluate else None
         if planned.cell.row in found or not isinstance(train, Train) or not isinstance(train.pairs, CorruptedPairs):
             continue
-        examples: list[Example] = []
+        shown: list[Example] = []
         for stage in train.pairs.chunks:
-            if len(examples) < GALLERY_IMAGES and env.store.has(stage.key):
-                examples += _examples(stage, env)
-        found[planned.cell.row] = tuple(examples[:GALLERY_IMAGES])
-    return {row: examples for row, examples in found.items() if examples}
+            if len(shown) < GALLERY_IMAGES and env.store.has(stage.key):
+                shown += examples(stage, env)
+        found[planned.cell.row] = tuple(shown[:GALLERY_IMAGES])
+    return {row: shown for row, shown in found.items() if shown}
 
 
-def _examples(stage: AnyCorrupt, env: Env) -> list[Example]:
+def examples(stage: AnyCorrupt, env: Env) -> list[Example]:
+    """Every image of one finished chunk whose selection is not empty."""
     select, start = stage.region.select, stage.region.chunk * CHUNK
     source: Images = select.images[stage.region.chunk]
     before, after, ids = env.arrays(source)["images"], env.arrays(stage)["images"], env.meta(source)["ids"]

@@ -1,4 +1,4 @@
-"""Writes docs/api.md from the docstrings of benchkit.api, benchkit.testing and the functions of `benchkit` itself.
+"""Writes docs/api.md from the docstrings of benchkit.api, benchkit.testing, benchkit.trained and `benchkit` itself.
 
 python docs/api.py            # write it
 python docs/api.py --check    # exit code 1 if it is out of date
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchkit import api, functional, testing
+from benchkit import api, functional, testing, trained
 
 TARGET = Path(__file__).parent / "api.md"
 FUNCTIONS = ("load_backend", "invert", "corrupt", "resolve_device")
@@ -33,6 +33,7 @@ def document() -> str:
         ("benchkit.api", api, sorted(api.__all__)),
         ("benchkit.testing", testing, testing.__all__),
         ("benchkit", functional, FUNCTIONS),
+        ("benchkit.trained", trained, ("load_detector", "TrainedDetector", "Scores")),
     ):
         parts.append(f"## {title}\n")
         parts += [part for name in names for part in entry(module, name)]

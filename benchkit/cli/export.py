@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from inspect import cleandoc
@@ -33,12 +33,13 @@ Autoencode = Callable[[np.ndarray], np.ndarray]
 
 
 @contextmanager
-def target(out: Path, force: bool) -> Iterator[Path]:
+def target(out: Path, force: bool, mark: str = MANIFEST, rooms: Sequence[str] = ROOMS) -> Iterator[Path]:
     """Lend a folder to fill; what is in it appears in `out` when all went well, else nothing changes there.
 
-    Raises BenchkitError where `out` is not an empty folder (with `force`: nor an earlier export), or not writable.
+    mark: the file that an earlier export has. rooms: what of it is removed first. Raises BenchkitError where `out` is
+    not an empty folder (with `force`: nor an earlier export), or not writable.
     """
-    _check_target(out, force)
+    _check_target(out, force, mark)
     absent = [folder for folder in (out, *out.parents) if not folder.exists()]
     aside = out / f".export-{secrets.token_hex(6)}"
     try:
@@ -46,8 +47,8 @@ def target(out: Path, force: bool) -> Iterator[Path]:
             aside.mkdir(parents=True)
         yield aside
         with _writing(out):
-            for room in ROOMS:
-                shutil.rmtree(out / room, ignore_errors=True)
+            for room in rooms:
+                (out / room).unlink() if (out / room).is_file() else shutil.rmtree(out / room, ignore_errors=True)
             for made in sorted(aside.iterdir()):
                 made.replace(out / made.name)
     finally:
@@ -65,15 +66,15 @@ def _writing(out: Path) -> Iterator[None]:
         raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
 
 
-def _check_target(out: Path, force: bool) -> None:
+def _check_target(out: Path, force: bool, mark: str) -> None:
     if out.exists() and not out.is_dir():
         raise BenchkitError(f"--out '{out}' is a file: name a folder")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not force:
         raise BenchkitError(f"--out '{out}' is not empty: name another folder, or replace an export with --force")
-    if not (out / MANIFEST).is_file():
-        raise BenchkitError(f"--out '{out}' holds other things than an export ({MANIFEST} is missing): not replaced")
+    if not (out / mark).is_file():
+        raise BenchkitError(f"--out '{out}' holds other things than an export ({mark} is missing): not replaced")
 
 
 @dataclass

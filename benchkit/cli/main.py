@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from benchkit.cli import ablate, compare, corrupt, data, doctor, leaderboard, plugins, tune
+from benchkit.cli import ablate, compare, corrupt, data, detect, doctor, export_run, figure, leaderboard, plugins, tune
 from benchkit.cli.common import debugging, log_file, logging_to_file, settings, tell
 from benchkit.errors import BenchkitError
 
@@ -29,6 +29,9 @@ app = typer.Typer(
 app.command("compare", short_help="Cross, train, score and rank.")(compare.compare)
 app.command("ablate", short_help="Vary one axis at a time.")(ablate.ablate)
 app.command("tune", short_help="Search a corruptor's parameters.")(tune.tune)
+app.command("figure", short_help="Draw Figures 4 to 8 of a run.")(figure.figure)
+app.command("export", short_help="A run's training set, or its detector.")(export_run.export)
+app.command("detect", short_help="Heat maps and scores of images.")(detect.detect)
 app.command("corrupt", short_help="Corrupt one image inside a mask.")(corrupt.corrupt)
 app.add_typer(plugins.app, name="plugins", short_help="List plugins, show one.")
 app.add_typer(data.app, name="data", short_help="List datasets, export one.")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from small_world import GRID, PLUGINS, Finished, Result, Run
+from small_world import GRID, PLUGINS, SHOWN, Finished, Result, Run
 
 from benchkit.cli.main import main
+from benchkit.finished import FinishedRun
 
 
 @pytest.fixture
@@ -47,9 +49,39 @@ def grid(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The small comparison, run once; tests that change anything work on a copy."""
-    folder = tmp_path_factory.mktemp("finished")
-    arguments = ["compare", str(grid), "--plugin", str(PLUGINS), "--out", str(folder / "out"), "--device", "cpu"]
+    return _compared(grid, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="session")
+def shown(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A comparison with something for every figure and export, run once; tests only read it."""
+    from benchkit.store.results import mark_folder
+
+    folder = tmp_path_factory.mktemp("shown")
+    (folder / "shown.yaml").write_text(SHOWN.format(model=tiny_checkpoint))
+    # No report is drawn, which would take most of the time; the folder names the run as a report's does.
+    result = _called(folder / "cache", "compare", folder / "shown.yaml", "--plugin", PLUGINS, "--json")
+    (folder / "out").mkdir()
+    mark_folder(folder / "out", json.loads(result.out)["run"])
+    return Finished(folder / "cache", folder / "out", result)
+
+
+@pytest.fixture(scope="session")
+def opened(shown: Finished) -> FinishedRun:
+    """The same, opened again."""
+    from benchkit.registry import Registry
+    from benchkit.run import Places
+
+    return FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry.load(files=[PLUGINS]))
+
+
+def _compared(grid: Path, folder: Path) -> Finished:
+    arguments = ["compare", grid, "--plugin", PLUGINS, "--out", folder / "out", "--device", "cpu"]
+    return Finished(folder / "cache", folder / "out", _called(folder / "cache", *arguments))
+
+
+def _called(cache: Path, *arguments: object) -> Result:
     out, err = io.StringIO(), io.StringIO()
-    with mock.patch.dict(os.environ, BENCHKIT_CACHE=str(folder / "cache")), redirect_stdout(out), redirect_stderr(err):
-        code = main(arguments)
-    return Finished(folder / "cache", folder / "out", Result(code, out.getvalue(), err.getvalue()))
+    with mock.patch.dict(os.environ, BENCHKIT_CACHE=str(cache)), redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return Result(code, out.getvalue(), err.getvalue())

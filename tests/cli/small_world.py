@@ -47,3 +47,13 @@ class Finished:
     cache: Path
     out: Path
     result: Result
+
+
+#: A comparison that has something for every figure and every export; its title is text that nothing may act upon.
+ODD_TITLE = "=An `odd` $title$ <b>of</b> _it_"
+SHOWN = (
+    GRID.replace("A tiny comparison", f'"{ODD_TITLE}"')
+    .replace("source: {{split: clean, size: 4}}", "source: {{split: clean, size: 18}}")
+    .replace("baselines:", "validation: {{split: wild, size: 4}}\nwith_human: ['gaussian:steps=1']\nbaselines:")
+    .replace('"gaussian:steps=1"]', '"gaussian:steps=1", "gaussian:steps=0", pixel-blur]')
+)

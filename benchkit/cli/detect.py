@@ -1,0 +1,195 @@
+"""`benchkit detect`: heat maps, masks, overlays and scores of any images, by a trained detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchkit.cli import progress
+from benchkit.cli.common import (
+    Cache,
+    Device,
+    PluginFiles,
+    PluginFolders,
+    Strict,
+    cache_root,
+    load_registry,
+    one_line,
+    tell,
+)
+from benchkit.cli.figure import DetectorOf, Force, SeedOf, SelectorOf
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchkit.registry import Registry
+    from benchkit.trained import TrainedDetector
+
+SOME_IMAGES_FAILED = 3
+TABLE = "scores.csv"
+ROOMS = ("heat", "masks", "overlay")
+
+
+def detect(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="RUN|DETECTOR", help="A run (with --row), or a folder of 'export --format detector'."),
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES…", help="Image files, and folders of them.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="P", help="Of the masks; default: the detector's own.")
+    ] = None,
+    bits: Annotated[int, typer.Option(metavar="8|16", help="Of the heat maps.")] = 8,
+    tile: Annotated[int, typer.Option(min=32, metavar="PIXELS", help="Larger images are seen in tiles.")] = 1024,
+    row: Annotated[str | None, typer.Option("--row", metavar="ROW", help="Of a run: whose detector.")] = None,
+    selector: SelectorOf = None,
+    detector: DetectorOf = None,
+    seed: SeedOf = None,
+    force: Force = False,
+    device: Device = "auto",
+    cache: Cache = None,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """Mark artifacts in images: heat/, masks/ and overlay/ as PNG, and scores.csv.
+
+    Scores of an image: mean and max of the probability, and the share of its area at or above the threshold. Exit code
+    3: some files could not be read as images; they are named in scores.csv, and the rest is done.
+    """
+    from benchkit.cli.export import target
+    from benchkit.finished import Wanted
+
+    if bits not in (8, 16):
+        raise BenchkitError(f"--bits {bits}: choose 8 or 16")
+    files = list(_files(images))
+    registry = load_registry(plugin, plugin_folder, strict)
+    with target(out, force, mark=TABLE, rooms=ROOMS) as folder:
+        found = _detector(source, Wanted(row, selector, detector, seed), cache_root(cache), registry, device)
+        found = replace(found, tile=tile, threshold=found.threshold if threshold is None else threshold)
+        work = _Work(found, folder, bits)
+        work.run(files)
+    print(f"{work.done} images in {out}, threshold {found.threshold:.4f}: {TABLE}, {', '.join(ROOMS)}")
+    if work.done < len(files):
+        tell(f"{len(files) - work.done} of {len(files)} files could not be read; they are named in {out / TABLE}")
+        raise typer.Exit(SOME_IMAGES_FAILED)
+
+
+def _detector(source: str, wanted: Any, cache: Path, registry: Registry, device: str) -> TrainedDetector:
+    from benchkit import trained
+    from benchkit.exports.detector import trained_detector
+    from benchkit.finished import FinishedRun
+    from benchkit.functional import resolve_device
+    from benchkit.run import Places
+
+    if trained.is_detector(Path(source)):
+        return trained.load_detector(source, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))
+    run = FinishedRun.open(source, Places(cache=cache), registry, resolve_device(device))
+    if wanted.row is None:
+        rows = dict.fromkeys(planned.cell.row for planned in run.trained())
+        raise BenchkitError(f"run {run.id} has several detectors: name whose with --row: {', '.join(rows)}")
+    return trained_detector(run, run.cell(wanted))
+
+
+def _files(given: Sequence[Path]) -> Iterator[Path]:
+    """The files as given, and those in folders that an image's ending, by name; each once."""
+    from PIL import Image
+
+    known = {ending for ending, name in Image.registered_extensions().items() if name in Image.OPEN}
+    seen: set[Path] = set()
+    for path in given:
+        if not path.exists():
+            raise BenchkitError(f"there is no file or folder '{path}'")
+        found = [path]
+        if path.is_dir():
+            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known and p.is_file()]
+            if not found:
+                raise BenchkitError(f"folder '{path}' holds no image files")
+        yield from (one for one in found if one not in seen)
+        seen.update(found)
+
+
+@dataclass
+class _Work:
+    """Images one after another into a folder. done: how many could be read."""
+
+    detector: TrainedDetector
+    folder: Path
+    bits: int
+    done: int = 0
+    _lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self, files: Sequence[Path]) -> None:
+        """Write everything; raises BenchkitError where none of the files can be read."""
+        import pandas as pd
+
+        from benchkit.exports.items import Names
+        from benchkit.report.tables import csv_text
+
+        names = Names()
+        for room in ROOMS:
+            (self.folder / room).mkdir()
+        with progress.shown() as screen:
+            screen.start(len(files))
+            for file in files:
+                screen.note(f"detect {file.name}")
+                self._lines.append({"image": str(file), "error": None, **self._one(file, names)})
+                screen.advance()
+        if not self.done:
+            raise BenchkitError(f"none of the {len(files)} files can be read as an image: {self._lines[0]['error']}")
+        frame = pd.DataFrame(self._lines, columns=[*_COLUMNS], dtype=object)  # whole numbers stay whole
+        (self.folder / TABLE).write_text(csv_text(frame), "utf-8", "replace")
+
+    def _one(self, file: Path, names: Any) -> dict[str, Any]:
+        import numpy as np
+
+        from benchkit.cli.pictures import read_image
+
+        try:
+            image = np.asarray(read_image(file))
+        except BenchkitError as error:
+            tell(f"failed: {error}")
+            return {"error": one_line(str(error))}
+        (heat,) = self.detector([image])
+        name = names.of(file.stem)
+        marked = heat >= self.detector.threshold
+        self._save("heat", name, quantised(heat, self.bits))
+        self._save("masks", name, marked.astype(np.uint8) * 255)
+        self._save("overlay", name, overlay(image, heat, marked))
+        self.done += 1
+        scores = self.detector.scores(heat)
+        size = {"width": image.shape[1], "height": image.shape[0]}
+        return {"name": name, **size, "mean": scores.mean, "max": scores.largest, "area": scores.area}
+
+    def _save(self, room: str, name: str, pixels: np.ndarray) -> None:
+        from PIL import Image
+
+        Image.fromarray(pixels).save(self.folder / room / f"{name}.png")
+
+
+_COLUMNS = ("image", "name", "width", "height", "mean", "max", "area", "error")
+
+
+def quantised(heat: np.ndarray, bits: int) -> np.ndarray:
+    """Probabilities (H, W) as whole numbers, 0 to 255 or to 65535, rounded to the nearest."""
+    import numpy as np
+
+    return np.round(heat.astype(np.float64) * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def overlay(image: np.ndarray, heat: np.ndarray, marked: np.ndarray) -> np.ndarray:
+    """The image reddened by probability, what is marked outlined in green: (H, W, 3) uint8."""
+    import numpy as np
+    from scipy import ndimage
+
+    share = 0.6 * heat[..., None]
+    shown = image * (1 - share) + np.array([255.0, 0.0, 0.0]) * share
+    edge = marked & ~ndimage.binary_erosion(marked, border_value=0)
+    shown[edge] = (93, 255, 93)
+    return shown.round().astype(np.uint8)

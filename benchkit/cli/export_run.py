@@ -1,0 +1,98 @@
+"""`benchkit export`: a run's training set for other programs, or the detector that was trained on it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchkit.cli.common import Cache, PluginFiles, PluginFolders, Strict, cache_root, load_registry
+from benchkit.cli.figure import DetectorOf, Force, RunName, SeedOf, SelectorOf
+from benchkit.errors import BenchkitError, UnknownNameError
+
+if TYPE_CHECKING:
+    from benchkit.exports.write import Format
+
+DETECTOR = "detector"
+FORMATS = ("mmseg", "coco", "hf", "webdataset", "folder", DETECTOR)
+
+
+def export(
+    run: RunName,
+    row: Annotated[str, typer.Option("--row", metavar="ROW", help="The row of the board, such as human.")],
+    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How the files lie.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    split: Annotated[str, typer.Option(metavar="NAME", help="What the split is called in the files.")] = "train",
+    selector: SelectorOf = None,
+    detector: DetectorOf = None,
+    seed: SeedOf = None,
+    force: Force = False,
+    cache: Cache = None,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """Write the training set of one row of a run: images, masks, captions, and where they come from.
+
+    The images are as the row's detector was shown them. With --format detector: the trained detector itself, as
+    safetensors with its card.
+    """
+    from benchkit.cli.export import target
+    from benchkit.exports.detector import write_detector
+    from benchkit.exports.items import training_items
+    from benchkit.exports.provenance import provenance
+    from benchkit.exports.write import PROVENANCE, contents, write_export
+    from benchkit.finished import FinishedRun, Wanted
+    from benchkit.run import Places
+    from benchkit.trained import CARD, WEIGHTS
+
+    if form not in FORMATS:
+        raise UnknownNameError("format", form, FORMATS)
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,80}", split):
+        raise BenchkitError(f"--split '{split}': use letters, digits and _, such as train")
+    opened = FinishedRun.open(run, Places(cache=cache_root(cache)), load_registry(plugin, plugin_folder, strict))
+    planned = opened.cell(Wanted(row, selector, detector, seed))
+    whose = f"row '{planned.cell.row}', seed {planned.cell.seed}, detector {planned.cell.detector}"
+    with _disk(out):
+        if form == DETECTOR:
+            with target(out, force, mark=CARD, rooms=(WEIGHTS,)) as folder:
+                write_detector(opened, planned, folder)
+            print(f"detector of {whose} in {out}")
+            return
+        with target(out, force, mark=PROVENANCE, rooms=contents(out)) as folder:
+            facts = provenance(opened, planned, form)
+            count = write_export(training_items(opened, planned), _format(form), folder, split, facts)
+        print(f"{count} images of {whose} in {out}")
+
+
+class _disk:
+    """Says in one line that a folder cannot be written."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            raise BenchkitError(f"cannot write to --out '{self.out}': {error.strerror or error}") from None
+
+
+def _format(name: str) -> Format:
+    from benchkit.exports.coco import CocoFormat
+    from benchkit.exports.folder import FolderFormat
+    from benchkit.exports.hf import HfFormat
+    from benchkit.exports.mmseg import MmsegFormat
+    from benchkit.exports.webdataset import WebDatasetFormat
+
+    formats: dict[str, type[Format]] = {
+        "mmseg": MmsegFormat,
+        "coco": CocoFormat,
+        "hf": HfFormat,
+        "webdataset": WebDatasetFormat,
+        "folder": FolderFormat,
+    }
+    return formats[name]()

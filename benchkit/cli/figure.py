@@ -1,0 +1,99 @@
+"""`benchkit figure`: the paper's figures of corrupted images, with a run's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchkit.cli.common import Cache, Device, PluginFiles, PluginFolders, Strict, cache_root, load_registry
+from benchkit.errors import BenchkitError, UnknownNameError
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its unique start, or an --out folder.")]
+Row = Annotated[str | None, typer.Option("--row", metavar="ROW", help="The row of the board; default: see above.")]
+SelectorOf = Annotated[
+    str | None, typer.Option("--selector", metavar="NAME[:k=v,…]", help="Of the run's selectors; default: its first.")
+]
+DetectorOf = Annotated[
+    str | None, typer.Option("--detector", metavar="NAME[:k=v,…]", help="Of the run's detectors; default: its first.")
+]
+SeedOf = Annotated[
+    int | None, typer.Option("--seed", min=0, metavar="N", help="Of the run's seeds; default: its first.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier call wrote.")]
+
+
+def figure(
+    number: Annotated[int, typer.Argument(min=4, max=8, metavar="4|5|6|7|8", help="The paper's figure.")],
+    run: RunName,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: figure-4.png and so on.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="png,svg,pdf", help="Default: FILE's ending, else png.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, max=50, metavar="N", help="Images; default 3 to 6.")] = None,
+    depths: Annotated[
+        str | None, typer.Option(metavar="5,10,20", help="Of figure 6; default 5, 10, 20, 30, 40, 50.")
+    ] = None,
+    row: Row = None,
+    selector: SelectorOf = None,
+    detector: DetectorOf = None,
+    seed: SeedOf = None,
+    force: Force = False,
+    device: Device = "auto",
+    cache: Cache = None,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """Draw one of the paper's figures with a run's own images.
+
+    4: before and after, with the selected regions. 5: all methods on the same images. 6: depths of inversion, made
+    anew. 7: image latent against deeper ones. 8: regions that hardly changed. Figures 4, 6 and 8 show the run's first
+    method that changes anything, unless --row names another.
+    """
+    from benchkit.figures import Order, paper_figure
+    from benchkit.finished import FinishedRun, Wanted
+    from benchkit.functional import resolve_device
+    from benchkit.report.pictures import draw_pictures
+    from benchkit.run import Places
+    from benchkit.store.files import write_atomic
+
+    files = _targets(number, out, form, force)
+    order = Order(Wanted(row, selector, detector, seed), count, _depths(depths))
+    registry = load_registry(plugin, plugin_folder, strict)
+    opened = FinishedRun.open(run, Places(cache=cache_root(cache)), registry, resolve_device(device))
+    sheet = paper_figure(number, opened, order)
+    for one, path in files.items():
+        write_atomic(path, draw_pictures(sheet, one))  # type: ignore[arg-type]
+        print(path)
+
+
+def _targets(number: int, out: Path | None, form: str | None, force: bool) -> dict[str, Path]:
+    """Format -> file; raises BenchkitError for an unknown format and a file that cannot be written, or is there."""
+    from benchkit.cli.pictures import check_target
+    from benchkit.report.pictures import FORMS
+
+    path = Path(f"figure-{number}.png") if out is None else out
+    named = path.suffix[1:].lower()
+    wanted = form.split(",") if form else [named or "png"]
+    files = {}
+    for one in dict.fromkeys(text.strip().lower() for text in wanted):
+        if one not in FORMS:
+            raise UnknownNameError("format", one, FORMS)
+        files[one] = (
+            path if named == one else (path.with_suffix(f".{one}") if named in FORMS else Path(f"{path}.{one}"))
+        )
+        check_target(files[one], "--out", image=False)
+        if files[one].exists() and not force:
+            raise BenchkitError(f"--out '{files[one]}' is there already: name another file, or replace it with --force")
+    return files
+
+
+def _depths(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise BenchkitError(f"--depths '{text}': write whole numbers separated by commas, such as 5,10,20")
+    return tuple(int(part) for part in parts)

@@ -1,0 +1,110 @@
+"""What a training set consists of, image by image: pixels, label, caption, id, and a name that any file can have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from benchkit.finished import FinishedRun, train_of
+from benchkit.plan import PlannedCell
+from benchkit.stages.base import Env, Stage
+from benchkit.stages.corrupt import AnyCorrupt
+from benchkit.stages.images import Images
+from benchkit.stages.pairs import AnyPairs, CorruptedPairs, LabelledPairs, PseudoPairs
+from benchkit.stages.select import Select
+
+#: Longest name of a file without its ending.
+LONGEST = 80
+Part = Literal["labelled", "pseudo", "corrupted"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image (H, W, 3) uint8 as the detector was shown it, with its label (H, W) bool.
+
+    name: unique in the set, of letters, digits, `-` and `_` alone. id, caption: the dataset's. part: where image and
+    label come from. split: the dataset's, that the image is of.
+    """
+
+    name: str
+    id: str
+    image: np.ndarray
+    mask: np.ndarray
+    caption: str | None
+    part: Part
+    split: str
+
+
+@dataclass
+class Names:
+    """Gives each id a name of its own, the same for the same ids in the same order."""
+
+    _taken: set[str] = field(default_factory=set)
+
+    def of(self, identifier: str) -> str:
+        """A name for the next image; what no file name may hold becomes `-`, what is taken gets a number."""
+        base = re.sub(r"[^A-Za-z0-9_]+", "-", identifier)[:LONGEST].strip("-") or "image"
+        name, number = base, 1
+        while name.casefold() in self._taken:  # some file systems know no capitals
+            number += 1
+            name = f"{base}-{number}"
+        self._taken.add(name.casefold())
+        return name
+
+
+def training_items(run: FinishedRun, planned: PlannedCell) -> Iterator[Item]:
+    """The training set of a cell as its detector was shown it, in order; what had an empty selection is not in it.
+
+    Raises BenchkitError, before the first one, where the cache does not hold all of it any more.
+    """
+    pairs = train_of(planned).pairs
+    run.require(dict.fromkeys(_stages(pairs)), planned.cell.row)
+    names = Names()
+    for source, masks, images, part in _chunks(pairs, run.env):
+        meta, split = run.env.meta(source), source.source.split
+        for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
+            if part == "labelled" or mask.any():
+                name = names.of(meta["ids"][i])
+                yield Item(name, meta["ids"][i], image, mask, meta["captions"][i], part, split)
+
+
+def _chunks(pairs: AnyPairs, env: Env) -> Iterator[tuple[Images, np.ndarray, np.ndarray, Part]]:
+    """Where a chunk's images come from, their labels, their pixels, and what they are."""
+    if isinstance(pairs, LabelledPairs):
+        for stage in pairs.images:
+            arrays = env.arrays(stage)
+            yield stage, arrays["masks"], arrays["images"], "labelled"
+    elif isinstance(pairs, PseudoPairs):
+        masks, start = pairs.select.masks(env), 0
+        for stage in pairs.images:
+            images = env.arrays(stage)["images"]
+            yield stage, masks[start : start + len(images)], images, "pseudo"
+            start += len(images)
+    elif isinstance(pairs, CorruptedPairs):
+        for chunk in pairs.chunks:
+            arrays = env.arrays(chunk)
+            yield _source(chunk), arrays["labels"], arrays["images"], "corrupted"
+    else:
+        for inner in pairs.parts:
+            yield from _chunks(inner, env)
+
+
+def _source(chunk: AnyCorrupt) -> Images:
+    return chunk.region.select.images[chunk.region.chunk]
+
+
+def _stages(pairs: AnyPairs) -> Iterator[Stage | Select]:
+    if isinstance(pairs, LabelledPairs):
+        yield from pairs.images
+    elif isinstance(pairs, PseudoPairs):
+        yield from (*pairs.images, pairs.select)
+    elif isinstance(pairs, CorruptedPairs):
+        for chunk in pairs.chunks:
+            yield from (chunk, _source(chunk))
+    else:
+        for inner in pairs.parts:
+            yield from _stages(inner)

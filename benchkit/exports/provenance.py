@@ -1,0 +1,112 @@
+"""Where an exported training set comes from, as plain data and as a card to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchkit.environment import versions
+from benchkit.finished import FinishedRun, train_of
+from benchkit.plan import PlannedCell
+from benchkit.report.text import one_line
+from benchkit.run import model_of
+from benchkit.specs import Spec, TrainingSet
+
+#: Of provenance.json.
+SCHEMA = 1
+LICENCES = (
+    "benchkit adds no terms of its own. The images derive from those of the datasets named here, and what was changed "
+    "in them was drawn by the checkpoint named here: the licences of both hold for what you do with them."
+)
+
+
+def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, Any]:
+    """Which run, row, corruptor, selector, seed and checkpoint a training set comes from."""
+    cell, train = planned.cell, train_of(planned)
+    parts = [_part(part, run) for part in getattr(cell.training, "parts", (cell.training,))]
+    return {
+        "schema": SCHEMA,
+        "format": form,
+        "run": run.id,
+        "begun": run.info.created,
+        "title": run.grid.title,
+        "row": cell.row,
+        "seed": cell.seed,
+        "detector": str(cell.detector),
+        "training_set": parts,
+        "checkpoint": {"name": Path(run.grid.model).name, "identity": model_of(run.grid).identity},
+        "schedule_steps": run.grid.schedule_steps,
+        "trained_stage": train.key,
+        "licences": LICENCES,
+        "written_by": versions(),
+        "computed_with": dict(run.info.environment),
+    }
+
+
+def _part(part: TrainingSet, run: FinishedRun) -> dict[str, Any]:
+    """One part of a training set; `identity` is the sha256 of the plugin's source and of what it reads."""
+    found: dict[str, Any] = {"is": type(part).__name__.lower()}
+    images = getattr(part, "images", None)
+    if images is not None:
+        found |= {"dataset": str(images.dataset), "split": images.split, "images": len(images.indices)}
+    for kind in ("selector", "corruptor", "inverter"):
+        spec = getattr(part, kind, None)
+        if isinstance(spec, Spec):
+            found[kind] = {"spec": str(spec), "identity": run.env.registry.identity(spec)}
+    for name in ("label", "composite"):
+        if hasattr(part, name):
+            found[name] = getattr(part, name)
+    return found
+
+
+def card(facts: Mapping[str, Any], count: int, reading: str, head: str = "") -> str:
+    """README.md of an export: what it is, where it comes from, how it is read. head: what must stand first."""
+    parts = [line for part in facts["training_set"] for line in _lines(part)]
+    return "\n".join(
+        [
+            *([head] if head else []),
+            f"# Images with marked artifacts: {code(facts['row'])}",
+            "",
+            f"{count} images with a mask of their artifacts each, the training set of one row of a benchkit comparison",
+            f"({code(facts['title'])}, run {code(facts['run'])}, seed {facts['seed']}, detector",
+            f"{code(facts['detector'])}). Every image is as the detector was shown it; those whose selection was empty",
+            "are left out, as in training.",
+            "",
+            *parts,
+            f"- checkpoint: {code(facts['checkpoint']['name'])}, sha256 {code(facts['checkpoint']['identity'])}",
+            f"- schedule: {facts['schedule_steps']} steps",
+            "",
+            "## Files",
+            "",
+            reading,
+            "",
+            "`manifest.jsonl` has a line for each image: `name` (of its files), `id`, `split` and `caption` (the",
+            "dataset's), `part` (`corrupted`, `pseudo` or `labelled`), `width`, `height`, `marked` (share of pixels).",
+            "`provenance.json` says the above, plugins by the sha256 of their source, and the versions of everything.",
+            "",
+            "## Licences",
+            "",
+            facts["licences"],
+            "",
+        ]
+    )
+
+
+def code(text: object) -> str:
+    """Foreign text as Markdown shows it, and nothing acts upon it."""
+    return f"`{one_line(text).replace('`', chr(39))}`"
+
+
+def _lines(part: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if "dataset" in part:
+        words = {"labelled": "labelled by people", "pseudo": "not corrupted, the selection for a label"}
+        what = words.get(part["is"], "corrupted inside the selection")
+        lines.append(
+            f"- dataset: {code(part['dataset'])}, split {code(part['split'])}, {part['images']} images; {what}"
+        )
+    lines += [f"- {kind}: {code(part[kind]['spec'])}" for kind in ("selector", "corruptor", "inverter") if kind in part]
+    if "label" in part:
+        lines.append(f"- label: the {part['label']}'s mask; composite: {'yes' if part['composite'] else 'no'}")
+    return lines

@@ -1,0 +1,177 @@
+"""A comparison that has run, opened again: its Grid, its Plan, and what the cache still holds of its work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.grid import Budget, Grid
+from benchkit.plan import Plan, PlannedCell
+from benchkit.registry import Registry
+from benchkit.run import RESULTS, Places, make_plan
+from benchkit.specs import Corrupted, Spec
+from benchkit.stages.base import Env, Stage
+from benchkit.stages.train import Train
+from benchkit.store.artifacts import ArtifactStore
+from benchkit.store.results import CellInfo, ResultStore, RunInfo
+
+T = TypeVar("T")
+_REMEDY = "run 'benchkit compare' again with the same settings"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which of a run's rows; what is None is the run's first. row, selector, detector: by full text or bare name."""
+
+    row: str | None = None
+    selector: str | None = None
+    detector: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One run of `benchkit compare`. states: cell key -> how the cell ended."""
+
+    info: RunInfo
+    grid: Grid
+    plan: Plan
+    env: Env
+    states: Mapping[str, CellInfo]
+
+    @classmethod
+    def open(cls, name: str, places: Places, registry: Registry, device: str = "cpu") -> FinishedRun:
+        """The run meant by its id, the unique start of one, or its --out folder; nothing is computed.
+
+        Raises BenchkitError: no such run, one that `compare` did not make, a checkpoint or plugin that is gone.
+        """
+        file = places.cache / RESULTS
+        if places.results is None and not file.is_file():
+            raise BenchkitError(f"no run '{name}': there are no runs yet in {file} (--cache names another cache)")
+        results = ResultStore(places.results or file, create=False)
+        run = results.find_run(name)
+        info = next(one for one in results.runs() if one.id == run)
+        grid = _grid(info)
+        states = {cell.key: cell for cell in results.cells(run)}
+        env = Env(registry, ArtifactStore(places.cache, create=False), device)
+        return cls(info, grid, make_plan(grid, registry), env, states)
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.info.id
+
+    def trained(self) -> tuple[PlannedCell, ...]:
+        """The cells that a network was trained for, in the board's order."""
+        return tuple(p for p in self.plan.cells if p.evaluate and isinstance(p.evaluate.predictor, Train))
+
+    def corrupted(self) -> tuple[PlannedCell, ...]:
+        """Those whose training set is corrupted images and nothing else."""
+        return tuple(p for p in self.trained() if isinstance(p.cell.training, Corrupted))
+
+    def is_done(self, planned: PlannedCell) -> bool:
+        """Whether this run finished the cell, and its work has the same keys today."""
+        state = self.states.get(planned.key)
+        return state is not None and state.state == "done"
+
+    def cell(self, wanted: Wanted, among: Sequence[PlannedCell] | None = None) -> PlannedCell:
+        """The first cell that answers to `wanted`, of `among` or of all trained ones.
+
+        Raises BenchkitError naming the nearest row, selector, detector or the seeds there are, and for a cell that
+        failed or whose work has other keys today.
+        """
+        left = list(self.trained() if among is None else among)
+        if not left:
+            raise BenchkitError(f"run {self.id} has no row of that kind: {', '.join(self._reasons()) or 'none at all'}")
+        for kind, text in (("row", wanted.row), ("selector", wanted.selector), ("detector", wanted.detector)):
+            if text is not None:
+                left = self._named(kind, text, left)
+        seeds = {p.cell.seed for p in left}
+        if wanted.seed is not None and wanted.seed not in seeds:
+            raise BenchkitError(f"run {self.id} has no seed {wanted.seed}: it has {', '.join(map(str, sorted(seeds)))}")
+        found = next(p for p in left if wanted.seed in (None, p.cell.seed))
+        self._check(found)
+        return found
+
+    def require(self, stages: Iterable[Stage], row: str) -> None:
+        """Raise BenchkitError unless the cache holds what these stages left."""
+        gone = [stage for stage in stages if not self.env.store.has(stage.key)]
+        if gone:
+            raise BenchkitError(
+                f"run {self.id}, row '{row}': {len(gone)} of its artifacts ({gone[0].describe()} ...) are not in the "
+                f"cache {self.env.store.root} any more: {_REMEDY}"
+            )
+
+    def _check(self, planned: PlannedCell) -> None:
+        state = self.states.get(planned.key)
+        if state is None:
+            raise BenchkitError(
+                f"run {self.id}: what row '{planned.cell.row}' rests on (plugin, dataset or checkpoint) has changed "
+                f"since: {_REMEDY}"
+            )
+        if state.state != "done":
+            reason = f" ({state.reason})" if state.reason else ""
+            raise BenchkitError(f"run {self.id}: row '{planned.cell.row}' is {state.state}{reason}: {_REMEDY}")
+
+    def _named(self, kind: str, text: str, cells: Sequence[PlannedCell]) -> list[PlannedCell]:
+        names = [_name(kind, planned) for planned in cells]
+        completed = text
+        if kind != "row":
+            with suppress(BenchkitError):  # no such plugin at all: the names of the run say more
+                completed = str(self.env.registry.complete(Spec.parse(kind, text)))
+        for same in (lambda name: name in (text, completed), lambda name: name.partition(":")[0] == text):
+            matches = {name for name in names if name is not None and same(name)}
+            if len(matches) > 1:
+                raise BenchkitError(f"run {self.id}: {kind} '{text}' may be {' or '.join(sorted(matches))}: name one")
+            if matches:
+                return [p for p, name in zip(cells, names, strict=True) if name in matches]
+        skipped = [p.skip for p in self.plan.cells if p.skip and _name(kind, p) == text]
+        if skipped:
+            raise BenchkitError(f"run {self.id}: {kind} '{text}' was skipped: {skipped[0]}")
+        raise UnknownNameError(f"{kind} of run {self.id}", text, {name for name in names if name is not None})
+
+    def _reasons(self) -> list[str]:
+        return list(dict.fromkeys(p.cell.row for p in self.plan.cells))
+
+
+def train_of(planned: PlannedCell) -> Train:
+    """The training stage of a trained cell."""
+    assert planned.evaluate is not None
+    assert isinstance(planned.evaluate.predictor, Train)
+    return planned.evaluate.predictor
+
+
+def selector_of(planned: PlannedCell) -> Spec | None:
+    """The selector of the cell's last part that has one, as the board shows it."""
+    training = planned.cell.training
+    parts = getattr(training, "parts", (training,))
+    return getattr(parts[-1], "selector", None)
+
+
+def _name(kind: str, planned: PlannedCell) -> str | None:
+    if kind == "row":
+        return planned.cell.row
+    spec = planned.cell.detector if kind == "detector" else selector_of(planned)
+    return None if spec is None else str(spec)
+
+
+def _grid(info: RunInfo) -> Grid:
+    """The Grid of a run's record, in which trainings stand with settings that no grid can name."""
+    config = dict(info.config)
+    for name in ("training", "selector_training"):
+        budget = config.get(name)
+        if isinstance(budget, Mapping):
+            config[name] = {key: value for key, value in budget.items() if key in Budget.model_fields}
+    try:
+        return Grid.model_validate(config)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise BenchkitError(
+            f"run {info.id} is no comparison of this version ({where}: {error.errors()[0]['msg']}): name a run of "
+            "'benchkit compare'"
+        ) from None

@@ -1,0 +1,236 @@
+"""A trained detector as a folder, as a function, and on images of any kind."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_world import PLUGINS, Finished, Run
+
+from benchkit.cli.detect import overlay, quantised
+from benchkit.errors import BenchkitError
+from benchkit.exports.detector import write_detector
+from benchkit.finished import FinishedRun, Wanted, train_of
+from benchkit.tiles import starts, tiled
+from benchkit.trained import Scores, TrainedDetector, load_detector
+
+
+@pytest.fixture(scope="session")
+def saved(opened: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The detector of row `human` in a folder."""
+    folder = tmp_path_factory.mktemp("detector")
+    write_detector(opened, opened.cell(Wanted("human")), folder)
+    return folder
+
+
+@pytest.fixture
+def copied(saved: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    folder = tmp_path / "detector"
+    folder.mkdir()
+    for file in saved.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def edit(folder: Path, change: Callable[[dict], None]) -> None:
+    card = json.loads((folder / "card.json").read_text())
+    change(card)
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def loaded(folder: Path, opened: FinishedRun, warned: list[str] | None = None) -> TrainedDetector:
+    return load_detector(folder, "cpu", registry=opened.env.registry, warn=(warned or []).append)
+
+
+def test_what_is_loaded_answers_as_what_was_scored(saved: Path, opened: FinishedRun) -> None:
+    from benchkit import training
+
+    planned = opened.cell(Wanted("human"))
+    assert planned.evaluate is not None
+    images = opened.env.arrays(planned.evaluate.test[0])["images"]
+    expected = training.predict(train_of(planned).network(opened.env), images)
+    warned: list[str] = []
+    detector = load_detector(saved, "cpu", registry=opened.env.registry, warn=warned.append)
+    heats = detector([Image.fromarray(images[0]), images[1]])
+    assert not warned
+    assert np.allclose(heats, expected[:2], atol=1e-6)
+    assert heats[0].dtype == np.float32
+    row = json.loads((saved / "card.json").read_text())
+    assert row["detector"]["name"] == "dot"
+    facts = json.loads(opened.env.store.open(planned.evaluate.key).read("row.json"))
+    assert (row["metrics"], row["threshold"]) == (facts["row"], facts["threshold"])
+    assert row["threshold_from"] == "best F1 on validation images"
+    assert "benchkit.load_detector" in (saved / "README.md").read_text()
+
+
+def test_it_is_in_the_python_api() -> None:
+    import benchkit
+
+    assert benchkit.load_detector is load_detector
+    assert "load_detector" in dir(benchkit)
+
+
+def test_probabilities_have_gradients(saved: Path, opened: FinishedRun) -> None:
+    import torch
+
+    detector = loaded(saved, opened)
+    images = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    heat = detector.probabilities(images)
+    assert heat.shape == (2, 9, 7)
+    heat.mean().backward()
+    assert images.grad is not None
+    step = 1e-2 * images.grad / images.grad.abs().max()
+    assert detector.probabilities(images + step).mean() > heat.mean(), "the gradient points uphill"
+    with pytest.raises(BenchkitError, match="floats"):
+        detector.probabilities(torch.zeros(2, 3, 9, 7, dtype=torch.uint8))
+
+
+def test_another_version_of_the_plugin_is_a_warning(copied: Path, opened: FinishedRun) -> None:
+    edit(copied, lambda card: card["detector"].update(identity="0" * 64))
+    warned: list[str] = []
+    load_detector(copied, "cpu", registry=opened.env.registry, warn=warned.append)
+    (text,) = warned
+    assert "another version of its plugin (source 000000000000" in text
+    with pytest.warns(UserWarning, match="another version of its plugin"):
+        load_detector(copied, "cpu", registry=opened.env.registry)
+
+
+def test_damaged_folders_are_refused_in_one_line(copied: Path, opened: FinishedRun, tmp_path: Path) -> None:
+    def refused(message: str) -> None:
+        with pytest.raises(BenchkitError, match=message) as caught:
+            loaded(copied, opened)
+        assert "\n" not in str(caught.value)
+
+    weights = (copied / "model.safetensors").read_bytes()
+    (copied / "model.safetensors").write_bytes(weights[:-4])
+    refused("damaged or half-copied")
+    (copied / "model.safetensors").write_bytes(weights)
+    edit(copied, lambda card: card["detector"].update(name="dott"))
+    refused("did you mean 'dot'")
+    edit(copied, lambda card: card.update(schema=99))
+    refused("no card of a detector")
+    (copied / "card.json").write_text("{")
+    refused("not JSON")
+    (copied / "card.json").unlink()
+    refused("export RUN --row ROW")
+
+
+def test_scores_by_hand() -> None:
+    heat = np.array([[0.0, 0.5], [0.5, 1.0]], np.float32)
+    assert TrainedDetector(None, 0.5, {}).scores(heat) == Scores(0.5, 1.0, 0.75)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(40, 90), (90, 40), (131, 131), (33, 33), (20, 300)])
+def test_tiles_join_without_seams(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    seen: list[tuple[int, ...]] = []
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        seen.append(images.shape[1:3])
+        return images.mean(axis=-1) / 255
+
+    assert np.allclose(tiled(predict, image, 40), image.mean(axis=-1) / 255, atol=1e-6)
+    assert all(max(one) <= 40 for one in seen)
+
+
+def test_tiles_cover_a_side_and_overlap() -> None:
+    for length in (41, 80, 100, 1000):
+        places = starts(length, 40)
+        assert places[0] == 0
+        assert places[-1] == length - 40
+        assert all(1 <= b - a <= 30 for a, b in pairwise(places))
+    assert starts(40, 40) == [0]
+
+
+def test_heat_maps_are_rounded_to_the_nearest_level() -> None:
+    heat = np.array([[0.0, 0.5, 1.0, 1 / 255]], np.float32)
+    assert quantised(heat, 8).tolist() == [[0, 128, 255, 1]]
+    assert quantised(heat, 16).tolist() == [[0, 32768, 65535, 257]]
+    assert quantised(heat, 16).dtype == np.uint16
+
+
+def test_an_overlay_reddens_and_outlines() -> None:
+    image, heat = np.full((8, 8, 3), 100, np.uint8), np.zeros((8, 8), np.float32)
+    heat[2:7, 2:7] = 1
+    shown = overlay(image, heat, heat > 0.5)
+    assert shown[0, 0].tolist() == [100, 100, 100]
+    assert shown[4, 4].tolist() == [193, 40, 40]  # 0.4 * 100 + 0.6 * (255, 0, 0)
+    assert shown[2, 4].tolist() == [93, 255, 93]
+
+
+def test_images_of_any_size_and_files_that_are_none(run: Run, saved: Path, opened: FinishedRun, tmp_path: Path) -> None:
+    rng, folder = np.random.default_rng(0), tmp_path / "images"
+    folder.mkdir()
+    sizes = {"=1+1": (20, 33), "b": (64, 48), "c": (7, 5)}
+    for name, size in sizes.items():
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+    (folder / "broken.png").write_bytes((folder / "b.png").read_bytes()[:99])
+    (folder / "notes.txt").write_text("no image")
+    out = tmp_path / "out"
+    arguments = ["detect", saved, folder, "--out", out, "--plugin", PLUGINS, "--tile", 40, "--threshold", 0.4]
+    result = run(*arguments, "--bits", 16)
+    assert result.code == 3, result.err
+    assert "broken.png" in result.err
+    assert "1 of 4 files could not be read" in result.err
+    lines = {Path(line["image"]).name: line for line in csv.DictReader((out / "scores.csv").read_text().splitlines())}
+    assert set(lines) == {"=1+1.png", "b.png", "c.png", "broken.png"}
+    assert "broken.png" in lines["broken.png"]["error"]
+    assert not lines["broken.png"]["mean"]
+    detector = loaded(saved, opened)
+    for name, size in sizes.items():
+        line = lines[f"{name}.png"]
+        (heat,) = TrainedDetector(detector.network, 0.4, {}, 40)([Image.open(folder / f"{name}.png")])
+        assert (int(line["height"]), int(line["width"])) == heat.shape == size
+        assert float(line["mean"]) == pytest.approx(heat.mean(), abs=1e-6)
+        assert float(line["max"]) == pytest.approx(heat.max(), abs=1e-6)
+        assert float(line["area"]) == pytest.approx((heat >= 0.4).mean(), abs=1e-6)
+        written = np.asarray(Image.open(out / "heat" / f"{line['name']}.png"))
+        assert np.abs(written / 65535 - heat).max() < 1e-5
+        assert np.array_equal(np.asarray(Image.open(out / "masks" / f"{line['name']}.png")) > 0, heat >= 0.4)
+        assert Image.open(out / "overlay" / f"{line['name']}.png").size == (size[1], size[0])
+    refused = run(*arguments)
+    assert refused.code == 2
+    assert "is not empty" in refused.err
+
+
+def test_a_runs_own_detector_and_names_that_are_formulas(
+    run: Run, shown: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32), "teal").save("=cmd().png")
+    options = ["--cache", shown.cache, "--plugin", PLUGINS, "--out", "out"]
+    named = run("detect", shown.out, "=cmd().png", *options)
+    assert named.code == 2
+    assert "name whose with --row: human, pseudo" in named.err
+    result = run("detect", shown.out, "=cmd().png", *options, "--row", "human")
+    assert result.code == 0, result.err
+    (line,) = csv.DictReader(Path("out/scores.csv").read_text().splitlines())
+    assert line["image"] == "'=cmd().png"
+    assert line["name"] == "cmd"
+
+
+def test_mistakes_are_one_line_and_write_nothing(run: Run, saved: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.png").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    for arguments, message in (
+        ([saved, tmp_path / "none.png"], "there is no file or folder"),
+        ([saved, tmp_path / "empty"], "holds no image files"),
+        ([saved, tmp_path / "good.png", "--bits", 12], "choose 8 or 16"),
+        ([tmp_path / "empty", tmp_path / "good.png"], "no run"),
+    ):
+        result = run("detect", *arguments, "--out", tmp_path / "out", "--plugin", PLUGINS)
+        assert result.code == 2
+        assert message in result.err
+        assert result.err.count("\n") == 1
+    result = run("detect", saved, tmp_path / "no.png", "--out", tmp_path / "out", "--plugin", PLUGINS)
+    assert result.code == 2
+    assert "none of the 1 files" in result.err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,87 @@
+"""What the pages on outputs and on the paper's tables say: their commands parse, their arithmetic is the plan's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from test_documents import commands, parsed
+
+from benchkit.grid import Grid
+from benchkit.registry import Registry
+from benchkit.run import make_plan, model_of, preview
+from benchkit.store.artifacts import ArtifactStore
+
+DOCS = Path(__file__).parents[2] / "docs"
+REPRODUCE = (DOCS / "reproduce.md").read_text()
+SIZE = 32
+
+
+def test_commands_parse() -> None:
+    shown = list(commands(DOCS / "outputs.md"))
+    shown += [command for command in commands(DOCS / "reproduce.md") if command.startswith("benchkit figure")]
+    assert len(shown) >= 10
+    for command in shown:
+        parsed(command)
+
+
+#: Corruptors, baselines and source of a table; forwards an image; trained rows beside `human`.
+TABLES = {
+    "1": (("renoise-masked:steps=10",), ("human", "pseudo"), 90, 2),
+    "2": (
+        ("rotation:steps=20", "blur:steps=20", "gaussian:steps=20", "renoise-masked:steps=10"),
+        ("human",),
+        490,
+        4,
+    ),
+    "3": (tuple(f"renoise-masked:steps={n}" for n in (5, 10, 15, 20)), ("human", "pseudo"), 390, 5),
+    "4": (("gaussian:steps=0", "gaussian:steps=20"), ("human",), 180, 2),
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_arithmetic_is_the_plans(table: str, tmp_path: Path) -> None:
+    corruptors, baselines, forwards, rows = TABLES[table]
+    grid = Grid.model_validate(
+        {
+            "title": "costs",
+            "source": {"split": "clean", "size": SIZE},
+            "test": {"split": "test", "size": 4},
+            "labelled": 8,
+            "baselines": baselines,
+            "corruptors": corruptors,
+            "detectors": ["upernet-convnext:size=mini", "upernet-swin:size=mini"],
+            "seeds": [0, 1, 2],
+            "selector_training": {"iterations": 1000},
+            "training": {"iterations": 10000},
+        }
+    )
+    registry = Registry.load()
+    plan = make_plan(grid, registry)
+    seen = preview(plan, registry, model_of(grid), ArtifactStore(tmp_path / "none", create=False))
+    assert seen.forwards == forwards * SIZE
+    assert seen.train_iterations == 6 * (1000 + 10000 * rows)
+    if table in ("2", "4"):  # one source alone
+        assert f"| Table {table} | {forwards * 10_000:,} | {seen.train_iterations:,} |" in REPRODUCE
+        assert f"= {forwards}" in REPRODUCE
+
+
+def test_two_sources_add_up() -> None:
+    # Of RichHF's rest inversion and round trips are each seed's own: (20 + 10) and (40 + 50) an image, three times.
+    for table, fixed, rest, iterations in (
+        ("1", 90, 3 * (20 + 10) + 6 * 10, 6 * 41_000),
+        ("3", 390, 3 * (40 + 50) + 6 * 50, 6 * 101_000),
+    ):
+        assert f"| Table {table} | {fixed * 10_000 + rest * 7_701:,} | {iterations:,} |" in REPRODUCE
+        assert re.search(rf"{fixed} (an image of\s+DALL·E 3 )?and {rest}", REPRODUCE)
+    assert f"| all, one cache | {390 * 10_000 + 570 * 7_701 + 360 * 10_000:,} | 846,000 |" in REPRODUCE
+
+
+def test_the_hours_follow_from_the_assumption() -> None:
+    costs = dict(re.findall(r"^\| (Table \d|all, one cache) \| ([\d,]{6,} \| [\d,]{6,}) \|", REPRODUCE, re.MULTILINE))
+    assert len(costs) == 5
+    for name, both in costs.items():
+        forwards, iterations = (int(n.replace(",", "")) for n in both.split(" | "))
+        hours = [round((forwards * 0.7 + iterations * 11) / t / 3600) for t in (10, 40, 150)]
+        assert f"| {name} | {hours[0]} | {hours[1]} | {hours[2]} |" in REPRODUCE
