@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchkit.api import BenchkitError, Detector
@@ -13,6 +15,9 @@ from benchkit.store.artifacts import json_to_bytes
 
 if TYPE_CHECKING:
     from torch import nn
+
+CHECKPOINT = "checkpoint.safetensors"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,23 +38,35 @@ class Train(Stage):
             raise BenchkitError(
                 f"nothing to train '{self.detector}' on: all {pairs.dropped} selections are empty; lower the threshold"
             )
-        plugin, network = self._built(env)
         with env.store.workdir(self.key) as work:
-            history = training.train(
-                network,
-                pairs.images,
-                pairs.masks,
-                self.config,
-                self.seed,
-                optimiser=plugin.optimiser(network, self.config.lr),
-                checkpoint=work / "checkpoint.safetensors",
-                progress=lambda done, total, _: env.progress(f"{self.describe()} {done}/{total}"),
-            )
+            try:
+                network, history = self._trained(env, pairs, work / CHECKPOINT)
+            except training.UnusableCheckpoint as error:
+                log.warning("%s starts afresh: %s", self.describe(), error)
+                (work / CHECKPOINT).unlink(missing_ok=True)
+                network, history = self._trained(env, pairs, work / CHECKPOINT)
             weights.save_network(network, work / "weights.safetensors")
             data = (work / "weights.safetensors").read_bytes()
         files = {"weights.safetensors": data, "history.json": json_to_bytes(history)}
         facts = {"images": len(pairs.images), "dropped": pairs.dropped, "config": asdict(self.config)}
         return Output(files, {**facts, "prevalence": float(pairs.masks.mean())})
+
+    def _trained(self, env: Env, pairs: Pairs, checkpoint: Path) -> tuple[nn.Module, list[dict[str, float]]]:
+        """The network after its last iteration, and every iteration's losses; goes on from the checkpoint."""
+        from benchkit import training
+
+        plugin, network = self._built(env)
+        history = training.train(
+            network,
+            pairs.images,
+            pairs.masks,
+            self.config,
+            self.seed,
+            optimiser=plugin.optimiser(network, self.config.lr),
+            checkpoint=checkpoint,
+            progress=lambda done, total, _: env.progress(f"{self.describe()} {done}/{total}"),
+        )
+        return network, history
 
     def _built(self, env: Env) -> tuple[Detector, nn.Module]:
         import torch
