@@ -42,6 +42,7 @@ FLOORS = {
     "functional": 4,
     "testing": 4,
     "preview": 5,
+    "recording": 5,
     "run": 5,
     "ablate": 5,
     "tune": 5,

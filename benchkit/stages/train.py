@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchkit.api import BenchkitError, Detector
 from benchkit.specs import Spec, TrainingConfig
 from benchkit.stages.base import Env, Output, Stage
-from benchkit.stages.pairs import AnyPairs
+from benchkit.stages.pairs import AnyPairs, Pairs
 from benchkit.store.artifacts import json_to_bytes
 
 if TYPE_CHECKING:

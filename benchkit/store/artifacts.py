@@ -2,7 +2,8 @@
 
 Under the root: VERSION; objects/ab/cdef…/ (committed; manifest.json carries size and SHA-256 of every file and of
 itself); staging/ (being written); work/ (scratch folders of running stages, with their locks); discarded/ (found
-damaged); runs/ (which keys a run rests on, see `holds`). A folder enters objects/ by one rename and leaves it by one rename, so that no reader meets a part of one.
+damaged); runs/ (which keys a run rests on, see `holds`). A folder enters objects/ by one rename and leaves it by one
+rename, so that no reader meets a part of one.
 """
 
 from __future__ import annotations
