@@ -159,7 +159,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, BenchkitError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"MemoryError: {error or 'out of memory'}; run it where there is more"
+        return f"MemoryError: {str(error) or 'out of memory'}; run it where there is more"
     return f"{type(error).__name__}: {error}"
 
 

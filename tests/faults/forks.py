@@ -1,6 +1,6 @@
 """Runs in forks of one process that has imported everything once, so that a fresh process costs no import of torch.
 
-    forks.py compare FOLDER KILLS SEED GRID PLUGINS    forks.py train FOLDER PLUGINS
+    forks.py FOLDER KILLS SEED GRID PLUGINS
 
 Writes FOLDER/told.json. It is a program of its own: torch cannot be used in a fork of a process that has trained.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import time
@@ -86,7 +85,6 @@ def comparison(folder: Path, grid: str, plugins: str) -> Callable[[], int]:
 
 def compared(folder: Path, kills: int, seed: int, grid: str, plugins: str) -> dict[str, Any]:
     """One uninterrupted comparison, then others that are killed at random moments until there were `kills`."""
-    import_everything()
     rng, attempts, killed_so_far, series = random.Random(seed), [], 0, 0
     whole = folder / "whole"
     whole.mkdir()
@@ -120,7 +118,6 @@ def committed(cache: Path) -> list[str]:
 
 def trained(folder: Path, plugins: str) -> dict[str, Any]:
     """A training stage run whole, and another killed after iteration 5 of 8 and begun again: iterations of each."""
-    import_everything()
     from test_kill import training_stage
 
     seen: dict[str, Any] = {}
@@ -149,21 +146,21 @@ def import_everything() -> None:
     import benchkit.run
     import benchkit.training  # noqa: F401
 
-    assert (diffusers.StableDiffusionPipeline, transformers.CLIPTextModel, transformers.CLIPTokenizer)
-    assert matplotlib.pyplot and torch.get_num_threads() == 1
+    for lazy in (diffusers.StableDiffusionPipeline, transformers.CLIPTextModel, transformers.CLIPTokenizer):
+        assert lazy
+    assert matplotlib.pyplot
+    assert torch.get_num_threads() == 1
 
 
 def main() -> None:
     """Do what the command line says."""
-    what, folder, *rest = sys.argv[1:]
-    if what == "compare":
-        kills, seed, grid, plugins = rest
-        told = compared(Path(folder), int(kills), int(seed), grid, plugins)
-    else:
-        told = trained(Path(folder), *rest)
-    (Path(folder) / "told.json").write_text(json.dumps(told))
-    for series in Path(folder).glob("series-*/cache/staging/*"):  # what a kill leaves there is swept after an hour
-        shutil.rmtree(series)
+    name, kills, seed, grid, plugins = sys.argv[1:]
+    folder = Path(name)
+    import_everything()
+    (folder / "training").mkdir()
+    told = {"training": trained(folder / "training", plugins)}
+    told["comparison"] = compared(folder, int(kills), int(seed), grid, plugins)
+    (folder / "told.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -21,14 +21,28 @@ from benchkit.store.artifacts import ArtifactStore
 FORKS = Path(__file__).with_name("forks.py")
 
 
-def told(*arguments: object, folder: Path) -> dict[str, Any]:
-    """What forks.py tells after doing this."""
+@dataclass(frozen=True)
+class Told:
+    """What forks.py did: its folder, and what it tells of training and comparison."""
+
+    folder: Path
+    training: dict[str, Any]
+    comparison: dict[str, Any]
+
+
+def killed_in(folder: Path, kills: int, seed: int, grid: Path, plugins: Path) -> Told:
+    """Let forks.py do its work."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(FORKS), *map(str, arguments)]
+    command = [sys.executable, str(FORKS), *map(str, (folder, kills, seed, grid, plugins))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads((folder / "told.json").read_text())
-    return found
+    return Told(folder, **json.loads((folder / "told.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory, small_grid: Path, plugins: Path) -> Told:
+    """Three kills."""
+    return killed_in(tmp_path_factory.mktemp("three"), 3, 5, small_grid, plugins)
 
 
 def rows(cache: Path) -> list[tuple[Any, ...]]:
@@ -51,8 +65,8 @@ def artifacts(cache: Path) -> dict[str, bytes]:
     return {str(p.relative_to(cache)): p.read_bytes() for p in (cache / "objects").rglob("*") if p.is_file()}
 
 
-def check(folder: Path, kills: int, seed: int, grid: Path, plugins: Path) -> None:
-    found = told("compare", folder, kills, seed, grid, plugins, folder=folder)
+def check(told: Told, kills: int) -> None:
+    found, folder = told.comparison, told.folder
     attempts = found["attempts"]
     assert sum(attempt["killed"] for attempt in attempts) == kills
     for attempt in attempts:
@@ -66,19 +80,19 @@ def check(folder: Path, kills: int, seed: int, grid: Path, plugins: Path) -> Non
         cache = folder / f"series-{series}" / "cache"
         assert rows(cache) == expected
         assert artifacts(cache) == files
-    resumed = [a for a in attempts if a["before"] and a["computed"]]
+    resumed = sum(bool(attempt["before"] and attempt["computed"]) for attempt in attempts)
     print(
-        f"{kills} kills, {len(ended)} comparisons, {len(resumed)} resumed part-way; {found['whole_seconds']:.1f} s whole"
+        f"{kills} kills in {len(ended)} comparisons of {found['whole_seconds']:.1f} s, {resumed} times gone on part-way"
     )
 
 
-def test_killed_at_three_moments(tmp_path: Path, small_grid: Path, plugins: Path) -> None:
-    check(tmp_path, 3, 5, small_grid, plugins)
+def test_killed_at_three_moments(three: Told) -> None:
+    check(three, 3)
 
 
 @pytest.mark.slow
 def test_killed_at_fifty_moments(tmp_path: Path, small_grid: Path, plugins: Path) -> None:
-    check(tmp_path, 50, 6, small_grid, plugins)
+    check(killed_in(tmp_path, 50, 6, small_grid, plugins), 50)
 
 
 @dataclass(frozen=True)
@@ -124,10 +138,10 @@ def training_stage(cache: Path, plugins: str, stop: int | None) -> Callable[[], 
     return work
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, plugins: Path) -> None:
-    seen = told("train", tmp_path, plugins, folder=tmp_path)
+def test_a_killed_training_goes_on_to_the_same_weights(three: Told) -> None:
+    seen, folder = three.training, three.folder / "training"
     assert seen["whole"]["iterations"] == list("12345678")
     assert seen["killed"] == {"killed": True, "iterations": list("12345"), "scratch": ["checkpoint.safetensors"]}
     assert seen["resumed"]["iterations"] == list("5678"), "from the checkpoint after the fourth"
-    assert artifacts(tmp_path / "killed") == artifacts(tmp_path / "whole")
-    assert not list((tmp_path / "killed" / "work").rglob("*.safetensors"))
+    assert artifacts(folder / "killed") == artifacts(folder / "whole")
+    assert not list((folder / "killed" / "work").rglob("*.safetensors"))
