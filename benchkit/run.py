@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -189,9 +189,14 @@ def execute(
     try:
         with _log_beside(places.out):
             (executor or Inline()).execute(wanted.stages, env, note)
-    except BaseException as stopped:
-        goes_on = isinstance(stopped, KeyboardInterrupt | CacheUnwritable)
-        results.set_status(run, "interrupted" if goes_on else "failed")
+    except KeyboardInterrupt:
+        results.set_status(run, "interrupted")
+        raise
+    except CacheUnwritable as full:
+        _note_interruption(results, run)
+        raise CacheUnwritable(f"{full}; what is finished is kept: the same command goes on from there") from full
+    except BaseException:
+        results.set_status(run, "failed")
         raise
     ended = recorder.ended.values()
     counts = {state: sum(d.state == state for d in ended) for state in ("run", "cached", "failed", "skipped")}
@@ -200,6 +205,12 @@ def execute(
     failures = tuple(d.reason or "" for d in ended if d.state == "failed")
     earlier = tuple(dict.fromkeys(reason or "" for reason in kept.values()))
     return Outcome(run, board, counts, time.monotonic() - began, failures, earlier, _log_path(places.out))
+
+
+def _note_interruption(results: ResultStore, run: str) -> None:
+    # Without room for this either, the run stays `running`, as after a kill; that is no reason to say less.
+    with suppress(BenchkitError):
+        results.set_status(run, "interrupted")
 
 
 def _log_path(out: Path | None) -> Path | None:

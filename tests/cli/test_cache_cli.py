@@ -161,6 +161,7 @@ def test_a_cache_damaged_everywhere_is_reported_and_computed_again(
     assert contents(cache).items() <= contents(finished.cache).items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["measured.safetensors", "row.json", "weights.safetensors", "confinement.json"])
 def test_a_flipped_bit_in_what_a_row_is_made_of(
     run: Run, warm: Path, grid: Path, cache: Path, finished: Finished, kind: str
