@@ -119,8 +119,8 @@ def _ran(
     from benchkit.ablate import run_ablation
     from benchkit.functional import resolve_device
 
-    settled = {"device": resolve_device(device), "retry_failed": retry_failed}
-    work = partial(run_ablation, ablation, registry, places, **settled)
+    chosen_device = resolve_device(device)
+    work = partial(run_ablation, ablation, registry, places, device=chosen_device, retry_failed=retry_failed)
     return watched(work, places, time_limit)
 
 
