@@ -173,11 +173,20 @@ def run_ablation(
     executor: Executor | None = None,
     report: Callable[[Done], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
+    retry_failed: bool = False,
 ) -> AblationOutcome:
     """Run what an ablation lacks as one run, and write its report and its board of differences into `places.out`."""
     config: Mapping[str, Any] = ablation.config
     outcome = execute(
-        ablation.plan, config, registry, places, device=device, executor=executor, report=report, progress=progress
+        ablation.plan,
+        config,
+        registry,
+        places,
+        device=device,
+        executor=executor,
+        report=report,
+        progress=progress,
+        retry_failed=retry_failed,
     )
     data = run_data(outcome.run, places.result_store(), {}, config)
     board = AblationBoard.of(points(ablation), data)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from benchkit.api import BenchkitError
 from benchkit.cells import check_images
 from benchkit.diffusion import checkpoint
 from benchkit.environment import describe_environment
 from benchkit.executors.inline import Done, Executor, Inline
+from benchkit.executors.mending import mended
 from benchkit.grid import Grid
-from benchkit.metrics.counts import COUNTS
 from benchkit.plan import Plan, PlannedCell, Planner
 from benchkit.protocol import recorded
+from benchkit.recording import Recorder
 from benchkit.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
@@ -31,12 +33,14 @@ from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.stages.train import Train
-from benchkit.store.artifacts import ArtifactStore, default_root, json_from_bytes
+from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, default_root
 from benchkit.store.files import write_atomic
+from benchkit.store.holds import hold
 from benchkit.store.results import CellInfo, ResultStore, mark_folder
 
 GALLERY_IMAGES = 6
 RESULTS = "results.sqlite"
+LOG = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,19 @@ class Places:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a comparison came to. stages: how many were run, cached, failed, skipped."""
+    """What a comparison came to.
+
+    stages: how many were run, cached, failed, skipped. failures: reasons, of stages that failed just now. earlier:
+    reasons of cells that had failed in this run before and were not tried again. log: file of the tracebacks, if any.
+    """
 
     run: str
     board: Board
     stages: Mapping[str, int]
     seconds: float
     failures: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
+    log: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object that `compare --json` prints."""
@@ -123,15 +133,17 @@ def compare(
     executor: Executor | None = None,
     report: Callable[[Done], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Run what a grid still lacks, store its rows, write its report.
 
-    A finished stage is never computed again. A stage that fails takes its own cells with it and no other. Raises
-    BenchkitError, before anything is computed, for mistakes in the grid or places that cannot be written.
+    A finished stage is never computed again. A stage that fails takes its own cells with it and no other; in the same
+    run (the same grid and `places.out`) those cells stay failed until `retry_failed` says to try them again. Raises
+    BenchkitError, before anything is computed, for mistakes in the grid or places that cannot be written, and
+    CacheUnwritable on the way where the disk is full; what is finished is kept.
     """
-    plan = make_plan(grid, registry)
     return execute(
-        plan,
+        make_plan(grid, registry),
         recorded(grid, registry),
         registry,
         places,
@@ -139,6 +151,7 @@ def compare(
         executor=executor,
         report=report,
         progress=progress,
+        retry_failed=retry_failed,
     )
 
 
@@ -152,35 +165,77 @@ def execute(
     executor: Executor | None = None,
     report: Callable[[Done], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Run what a plan lacks and report it as one run; config: the run's description. Otherwise as `compare`."""
     began = time.monotonic()
-    # A cache that is refused must leave no empty folder behind.
+    # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
+    elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), device, progress)
-    results = places.result_store()
+    results = elsewhere or places.result_store()
     if places.out is not None:
         check_writable(places.out)
     environment = describe_environment(registry, _used(plan, registry), device)
     run = _run_id(results, config, environment, places)
+    hold(env.store.root, run, {stage.key: stage.describe() for stage in plan.stages})
     states = results.upsert_cells(run, [_info(p) for p in plan.cells])
-    ended: dict[str, Done] = {}
+    kept = {} if retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
+    wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in kept))
+    unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
+    recorder = Recorder(run, env, results, environment, unrecorded)
 
     def note(done: Done) -> None:
-        ended[done.stage.key] = done
+        recorder.note(done)
         report(done)
 
+    results.set_status(run, "running")
     try:
-        (executor or Inline()).execute(plan.stages, env, note)
-    except BaseException as stopped:
-        results.set_status(run, "interrupted" if isinstance(stopped, KeyboardInterrupt) else "failed")
+        with _log_beside(places.out):
+            (executor or Inline()).execute(wanted.stages, env, note)
+    except KeyboardInterrupt:
+        results.set_status(run, "interrupted")
         raise
-    for planned in plan.cells:
-        _record(planned, run, env, results, ended, environment if states[planned.key] != "done" else None)
-    counts = {state: sum(d.state == state for d in ended.values()) for state in ("run", "cached", "failed", "skipped")}
-    results.set_status(run, "failed" if counts["failed"] else "done")
+    except CacheUnwritable as full:
+        _note_interruption(results, run)
+        raise CacheUnwritable(f"{full}; what is finished is kept: the same command goes on from there") from full
+    except BaseException:
+        results.set_status(run, "failed")
+        raise
+    ended = recorder.ended.values()
+    counts = {state: sum(d.state == state for d in ended) for state in ("run", "cached", "failed", "skipped")}
+    results.set_status(run, "failed" if counts["failed"] or kept else "done")
     board = _reported(run, config, plan, env, results, places, bool(counts["run"] or counts["failed"]))
-    failures = tuple(d.reason or "" for d in ended.values() if d.state == "failed")
-    return Outcome(run, board, counts, time.monotonic() - began, failures)
+    failures = tuple(d.reason or "" for d in ended if d.state == "failed")
+    earlier = tuple(dict.fromkeys(reason or "" for reason in kept.values()))
+    return Outcome(run, board, counts, time.monotonic() - began, failures, earlier, _log_path(places.out))
+
+
+def _note_interruption(results: ResultStore, run: str) -> None:
+    # Without room for this either, the run stays `running`, as after a kill; that is no reason to say less.
+    with suppress(BenchkitError):
+        results.set_status(run, "interrupted")
+
+
+def _log_path(out: Path | None) -> Path | None:
+    return None if out is None else out / LOG
+
+
+@contextmanager
+def _log_beside(out: Path | None) -> Iterator[None]:
+    """What the suite logs meanwhile, tracebacks of failed stages above all, also in the run's own folder."""
+    if out is None:
+        yield
+        return
+    handler = logging.FileHandler(out / LOG, encoding="utf-8", errors="backslashreplace", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
+    handler.setLevel(logging.WARNING)
+    logger = logging.getLogger("benchkit")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def check_writable(out: Path) -> None:
@@ -251,50 +306,6 @@ def _used(plan: Plan, registry: Registry) -> set[Spec]:
     return used
 
 
-def _record(
-    planned: PlannedCell,
-    run: str,
-    env: Env,
-    results: ResultStore,
-    ended: Mapping[str, Done],
-    environment: Mapping[str, Any] | None,
-) -> None:
-    """Bring one cell's state and row up to date; environment is None where its row is stored already."""
-    if planned.skip or planned.evaluate is None or environment is None:
-        return
-    for stage in planned.stages:
-        done = ended.get(stage.key)
-        if done is None or done.state in ("failed", "skipped"):
-            results.set_state(run, planned.key, "failed", reason=done.reason if done else "not run")
-            return
-    facts = json_from_bytes(env.store.open(planned.evaluate.key).read("row.json"))
-    measured = planned.evaluate.measured(env)
-    counts = pd.DataFrame({"image": facts["ids"], **{name: measured[f"table:{name}"] for name in COUNTS}})
-    row = {**facts["row"], **facts["coverage"], "threshold": facts["threshold"], **_training_facts(planned, env)}
-    results.save_row(planned.key, row, counts, measured, provenance=environment)
-    seconds = sum(ended[s.key].seconds for s in _closure(planned) if s.key in ended)
-    results.set_state(run, planned.key, "done", seconds=seconds)
-
-
-def _training_facts(planned: PlannedCell, env: Env) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    assert planned.evaluate is not None
-    train = planned.evaluate.predictor
-    if isinstance(train, Train):
-        meta = env.meta(train)
-        facts |= {"train_images": meta["images"], "dropped": meta["dropped"], "train_prevalence": meta["prevalence"]}
-    if planned.confine is not None:
-        select = env.meta(planned.confine.select)
-        facts |= {"selected_area": select["area"], "selector_threshold": select["threshold"]}
-        summary = json_from_bytes(env.store.open(planned.confine.key).read("confinement.json"))
-        facts |= {f"confinement_{name}": value for name, value in summary.items()}
-    return facts
-
-
-def _closure(planned: PlannedCell) -> Sequence[Any]:
-    return Plan((planned,)).stages
-
-
 def _reported(
     run: str,
     config: Mapping[str, Any],
@@ -309,11 +320,17 @@ def _reported(
     if mark is not None and not changed and mark.is_file() and run in mark.read_text():
         assert places.out is not None
         return load_board(places.out)
-    data = run_data(run, results, gallery=gallery(plan, env), grid=config)
+    data = run_data(run, results, gallery=mended(lambda: gallery(plan, env), plan.stages, env), grid=config)
     if places.out is None:
         return Board.of(data)
-    board = write_report(data, places.out)
-    write_atomic(places.out / "report.json", f'{{"run": "{run}"}}\n'.encode())
+    try:
+        board = write_report(data, places.out)
+        write_atomic(places.out / "report.json", f'{{"run": "{run}"}}\n'.encode())
+    except OSError as error:
+        raise BenchkitError(
+            f"cannot write the report to --out '{places.out}': {error.strerror or error}; every row is kept: mend "
+            "that, and the same command writes the report"
+        ) from error
     return board
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +30,7 @@ from benchkit.weights import load_network, load_state, pack, read_tensors, save_
 __all__ = [
     "PREDICT_BATCH",
     "TrainingConfig",
+    "UnusableCheckpoint",
     "adamw",
     "batch_at",
     "check_data",
@@ -45,6 +46,11 @@ __all__ = [
 
 #: Images that `predict` shows the network at once. A part of every stage that predicts: change it, change the results.
 PREDICT_BATCH = 16
+
+
+class UnusableCheckpoint(BenchkitError):
+    """A checkpoint of another run, or a damaged one: without it the training starts afresh, to the same end."""
+
 
 #: (iterations done, iterations in all, that iteration's losses)
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -70,7 +76,8 @@ def train(
     file to resume from and to write; left behind after the last iteration, for the caller to delete.
     The same seed, starting weights and number of threads give the same bits on a CPU. Where torch's process group is
     initialised, every process calls this alike and trains on its share of each batch; the first one writes. Raises
-    BenchkitError for unfit data, a checkpoint of another run, or a loss that is not finite (naming the iteration).
+    BenchkitError for unfit data or a loss that is not finite (naming the iteration), UnusableCheckpoint for a
+    checkpoint that is damaged or of another run; the network may then hold a part of it.
     """
     check_data(images, masks, config, num_classes)
     _require(seed >= 0, f"training: the seed must not be negative: {seed}")
@@ -322,14 +329,32 @@ def _save_checkpoint(
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     state = pack(optimiser.state_dict(), "optimiser", tensors)
     facts = {"identity": identity, "optimiser": state, "history": list(history)}
-    write_tensors(path, tensors, {"training": json.dumps(facts)})
+    text = json.dumps(facts)
+    write_tensors(path, tensors, {"training": text, "sha256": _digest(text, tensors)})
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """Of all that a checkpoint holds: safetensors itself does not notice a flipped bit."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _resume(path: Path, identity: str, network: nn.Module, optimiser: torch.optim.Optimizer) -> list[dict[str, float]]:
-    tensors, metadata = read_tensors(path)
-    facts = json.loads(metadata.get("training", "{}"))
+    try:
+        tensors, metadata = read_tensors(path)
+    except BenchkitError as error:
+        raise UnusableCheckpoint(str(error)) from error
+    text = metadata.get("training", "{}")
+    if metadata.get("sha256") != _digest(text, tensors):
+        raise UnusableCheckpoint(f"{path}: damaged, its checksum differs; delete it")
+    facts = json.loads(text)
     if facts.get("identity") != identity:
-        raise BenchkitError(f"{path}: not a checkpoint of this run (other data, settings, seed or start); delete it")
+        raise UnusableCheckpoint(
+            f"{path}: not a checkpoint of this run (other data, settings, seed or start); delete it"
+        )
     prefix = "network."
     load_state(network, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, path)
     optimiser.load_state_dict(unpack(facts["optimiser"], tensors))

@@ -16,6 +16,7 @@ import pandas as pd
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.inline import Done, Inline
+from benchkit.executors.mending import mended
 from benchkit.grid import Grid, described
 from benchkit.metrics import PRIMARY
 from benchkit.plan import Plan
@@ -25,7 +26,7 @@ from benchkit.space import Choices, Range, Space, rounded
 from benchkit.specs import Scalar, Spec, digest
 from benchkit.stages.base import Env, Stage
 from benchkit.stages.images import Images, Latents
-from benchkit.store.artifacts import json_from_bytes
+from benchkit.store.artifacts import CacheUnwritable, json_from_bytes
 from benchkit.store.files import write_atomic
 
 if TYPE_CHECKING:
@@ -144,9 +145,13 @@ class Scorer:
         if failed := [done.reason for done in ended if done.state == "failed"]:
             raise TrialFailedError(failed[0] or "a stage failed")
         stages = [cell.evaluate for cell in plan.cells if cell.evaluate is not None]
-        rows = [json_from_bytes(self.env.store.open(stage.key).read("row.json"))["row"] for stage in stages]
+        rows = mended(lambda: [self._row(stage) for stage in stages], stages, self.env)
         values = [math.nan if row.get(PRIMARY) is None else float(row[PRIMARY]) for row in rows]
         return sum(values) / len(values)
+
+    def _row(self, stage: Stage) -> Mapping[str, Any]:
+        row: Mapping[str, Any] = json_from_bytes(self.env.store.open(stage.key).read("row.json"))["row"]
+        return row
 
 
 class StageExecutor(Protocol):
@@ -216,6 +221,8 @@ class Tuner:
         try:
             value = objective(spec)
             reason = None if math.isfinite(value) else "the figure is not a finite number"
+        except CacheUnwritable:  # no fault of this trial's
+            raise
         except (BenchkitError, TrialFailedError) as error:
             reason = " ".join(str(error).split())
         except Exception as error:  # a plugin's own

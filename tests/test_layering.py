@@ -49,6 +49,7 @@ FLOORS = {
     "functional": 4,
     "testing": 4,
     "preview": 5,
+    "recording": 5,
     "run": 5,
     "ablate": 5,
     "finished": 5,

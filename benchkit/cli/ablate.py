@@ -16,6 +16,8 @@ from benchkit.cli.common import (
     Device,
     PluginFiles,
     PluginFolders,
+    RetryFailed,
+    Store,
     Strict,
     cache_root,
     console,
@@ -54,8 +56,10 @@ def ablate(
     seeds: options.Seeds = None,
     out: options.Out = None,
     cache: Cache = None,
+    store: Store = None,
     device: Device = "auto",
     time_limit: options.TimeLimit = None,
+    retry_failed: RetryFailed = False,
     dry_run: options.DryRun = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -69,11 +73,11 @@ def ablate(
     options.check_time_limit(time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
-    places = _places(out, cache)
+    places = _places(out, cache, store)
     with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
         registry = load_registry(plugin, plugin_folder, strict)
         ablation = _planned(preset, vary or [], single, lists, registry, crossed)
-        ended = None if dry_run else _ran(ablation, registry, places, device, time_limit)
+        ended = None if dry_run else _ran(ablation, registry, places, device, time_limit, retry_failed)
     if ended is None:
         _print_preview(ablation, registry, places, as_json)
         return
@@ -81,10 +85,10 @@ def ablate(
     exit_with_failures(ended.outcome)
 
 
-def _places(out: Path | None, cache: Path | None) -> Places:
+def _places(out: Path | None, cache: Path | None, store: str | None) -> Places:
     from benchkit.run import Places
 
-    return Places(out=out, cache=cache_root(cache))
+    return Places(out=out, cache=cache_root(cache), results=store)
 
 
 def _planned(
@@ -105,12 +109,18 @@ def _planned(
 
 
 def _ran(
-    ablation: Ablation, registry: Registry, places: Places, device: str, time_limit: float | None
+    ablation: Ablation,
+    registry: Registry,
+    places: Places,
+    device: str,
+    time_limit: float | None,
+    retry_failed: bool,
 ) -> AblationOutcome:
     from benchkit.ablate import run_ablation
     from benchkit.functional import resolve_device
 
-    work = partial(run_ablation, ablation, registry, places, device=resolve_device(device, several=True))
+    chosen_device = resolve_device(device, several=True)
+    work = partial(run_ablation, ablation, registry, places, device=chosen_device, retry_failed=retry_failed)
     return watched(work, places, time_limit)
 
 

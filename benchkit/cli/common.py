@@ -49,6 +49,19 @@ Cache = Annotated[
     typer.Option("--cache", metavar="DIR", help="Finished stages and rows; default $BENCHKIT_CACHE, else the user's."),
 ]
 
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL|FILE",
+        envvar="BENCHKIT_STORE",
+        help="The database of runs and rows: postgresql://…, sqlite:///… or a file; default: in the cache.",
+    ),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Try cells again that failed in this run (the same --out) before.")
+]
+
 
 @dataclass
 class Settings:
@@ -129,12 +142,19 @@ class LogFile(logging.Handler):
             self.handleError(record)
 
 
+class Told(logging.Handler):
+    """Says on stderr what a log record marked `tell` says: damage found in the cache, above all."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        if getattr(record, "tell", False):
+            tell(f"warning: {record.getMessage()}")
+
+
 @contextmanager
 def logging_to_file() -> Iterator[None]:
     """Send the suite's own log and Python's warnings to the log file (with --debug to stderr as well)."""
-    handlers: list[logging.Handler] = [LogFile()]
-    if debugging():
-        handlers.append(logging.StreamHandler())
+    handlers: list[logging.Handler] = [LogFile(), logging.StreamHandler() if debugging() else Told()]
     loggers = [logging.getLogger("benchkit"), logging.getLogger("py.warnings")]
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))

@@ -19,6 +19,8 @@ from benchkit.cli.common import (
     Device,
     PluginFiles,
     PluginFolders,
+    RetryFailed,
+    Store,
     Strict,
     cache_root,
     console,
@@ -56,8 +58,10 @@ def compare(
     scale: options.Scale = None,
     out: options.Out = None,
     cache: Cache = None,
+    store: Store = None,
     device: Device = "auto",
     time_limit: options.TimeLimit = None,
+    retry_failed: RetryFailed = False,
     dry_run: options.DryRun = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -76,13 +80,14 @@ def compare(
     options.check_time_limit(time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     grid = adapted(chosen(load_grid(preset), single, lists), setting, scale)
-    places = Places(out=out, cache=cache_root(cache))
+    places = Places(out=out, cache=cache_root(cache), results=store)
     with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
         registry = load_registry(plugin, plugin_folder, strict)
         if dry_run:
             plan, seen = previewed(grid, registry, places)
         else:
-            outcome = computed(grid, registry, places, resolve_device(device, several=True), time_limit)
+            devices = resolve_device(device, several=True)
+            outcome = computed(grid, registry, places, devices, time_limit, retry_failed)
     if dry_run:
         print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
         return
@@ -92,12 +97,16 @@ def compare(
 
 def exit_with_failures(outcome: Outcome) -> None:
     """Name what failed and end with exit code 3; nothing where nothing did."""
-    if not outcome.stages["failed"]:
-        return
     for reason in outcome.failures:
         tell(f"failed: {reason}")
-    tell(f"some cells failed; tracebacks are in {log_file()}")
-    raise typer.Exit(SOME_CELLS_FAILED)
+    for reason in outcome.earlier:
+        tell(f"failed in an earlier attempt: {reason}")
+    if outcome.failures:
+        tell(f"some cells failed; tracebacks are in {outcome.log or log_file()}")
+    if outcome.earlier:
+        tell("cells that had failed were not tried again: --retry-failed does that")
+    if outcome.failures or outcome.earlier:
+        raise typer.Exit(SOME_CELLS_FAILED)
 
 
 def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str] | None]) -> Grid:
@@ -138,11 +147,19 @@ def parsed_seeds(text: str) -> list[int]:
     return list(dict.fromkeys(int(part) for part in parts))
 
 
-def computed(grid: Grid, registry: Registry, places: Places, device: str, time_limit: float | None = None) -> Outcome:
+def computed(
+    grid: Grid,
+    registry: Registry,
+    places: Places,
+    device: str,
+    time_limit: float | None = None,
+    retry_failed: bool = False,
+) -> Outcome:
     """Run the comparison with its progress on stderr."""
     from benchkit import run
 
-    return watched(partial(run.compare, grid, registry, places, device=device), places, time_limit)
+    work = partial(run.compare, grid, registry, places, device=device, retry_failed=retry_failed)
+    return watched(work, places, time_limit)
 
 
 def watched(work: Callable[..., T], places: Places, time_limit: float | None) -> T:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli.common import AsJson, Cache, cache_root, console, print_json
+from benchkit.cli.common import AsJson, Cache, Store, cache_root, console, print_json
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def show(
     form: Annotated[str, typer.Option("--format", metavar="|".join(_FORMATS))] = "table",
     paper: Annotated[bool, typer.Option("--paper", help="Put the paper's reported rows beside them.")] = False,
     cache: Cache = None,
+    store: Store = None,
 ) -> None:
     """Show a board; several boards side by side, by method.
 
@@ -40,7 +41,7 @@ def show(
 
     if form not in _FORMATS:
         raise UnknownNameError("format", form, _FORMATS)
-    sources = [_source(run, cache) for run in runs]
+    sources = [_source(run, cache, store) for run in runs]
     lines = [line for source in sources for line in source.lines]
     boards = [board for source in sources for board in source.boards]
     width = console().width
@@ -52,12 +53,10 @@ def show(
 
 
 @app.command("list")
-def list_(cache: Cache = None, as_json: AsJson = False) -> None:
-    """List the runs in the cache, oldest first."""
-    from benchkit.run import RESULTS
-
-    file = cache_root(cache) / RESULTS
-    runs = _store(file).runs() if file.is_file() else []
+def list_(cache: Cache = None, store: Store = None, as_json: AsJson = False) -> None:
+    """List the runs in the cache, or in another store, oldest first."""
+    opened = opened_store(cache, store)
+    runs = opened.runs() if opened else []
     rows = [
         {
             "run": run.id,
@@ -73,13 +72,16 @@ def list_(cache: Cache = None, as_json: AsJson = False) -> None:
     elif rows:
         _print_runs(rows)
     else:
-        print(f"no runs yet in {file}: 'benchkit compare' makes one")
+        print(f"no runs yet in {store or cache_root(cache)}: 'benchkit compare' makes one")
 
 
-def _store(file: Path) -> ResultStore:
+def opened_store(cache: Path | None, store: str | None) -> ResultStore | None:
+    """The result store of --store, else the cache's own; None where the cache has none yet."""
+    from benchkit.run import RESULTS
     from benchkit.store.results import ResultStore
 
-    return ResultStore(file, create=False)
+    file = cache_root(cache) / RESULTS
+    return ResultStore(store or file, create=False) if store or file.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Source:
     boards: Sequence[Board]
 
 
-def _source(name: str, cache: Path | None) -> Source:
+def _source(name: str, cache: Path | None, store: str | None) -> Source:
     from benchkit.report.leaderboard import board_lines, load_leaderboard
     from benchkit.report.load import BOARD_FILE, load_board
 
@@ -101,22 +103,22 @@ def _source(name: str, cache: Path | None) -> Source:
         lines = load_leaderboard([path])
         return Source(lines, _boards(lines, name))
     else:
-        board = _stored(name, cache)
+        board = _stored(name, cache, store)
     return Source(board_lines(board), [board])
 
 
-def _stored(name: str, cache: Path | None) -> Board:
-    """The board of a run in the cache, made anew from its rows."""
+def _stored(name: str, cache: Path | None, store: str | None) -> Board:
+    """The board of a run in the store, made anew from its rows."""
     from benchkit.report.board import Board
     from benchkit.run import RESULTS, run_data
 
-    file = cache_root(cache) / RESULTS
-    if not file.is_file():
+    opened = opened_store(cache, store)
+    if opened is None:
+        file = cache_root(cache) / RESULTS
         raise BenchkitError(f"no run '{name}': there is no folder or file of that name, and no runs yet in {file}")
-    store = _store(file)
-    run = store.find_run(name)
-    info = next(one for one in store.runs() if one.id == run)
-    return Board.of(run_data(run, store, {}, info.config))
+    run = opened.find_run(name)
+    info = next(one for one in opened.runs() if one.id == run)
+    return Board.of(run_data(run, opened, {}, info.config))
 
 
 def _boards(lines: Sequence[Line], where: str) -> list[Board]:

@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from benchkit.cli import ablate, compare, corrupt, data, detect, doctor, export_run, figure, leaderboard, plugins, tune
+from benchkit.cli import (
+    ablate,
+    cache,
+    compare,
+    corrupt,
+    data,
+    detect,
+    doctor,
+    export_run,
+    figure,
+    leaderboard,
+    plugins,
+    tune,
+)
 from benchkit.cli.common import debugging, log_file, logging_to_file, settings, tell
 from benchkit.errors import BenchkitError
 
@@ -36,6 +49,7 @@ app.command("corrupt", short_help="Corrupt one image inside a mask.")(corrupt.co
 app.add_typer(plugins.app, name="plugins", short_help="List plugins, show one.")
 app.add_typer(data.app, name="data", short_help="List datasets, export one.")
 app.add_typer(leaderboard.app, name="leaderboard", short_help="Show and list boards.")
+app.add_typer(cache.app, name="cache", short_help="List, check and prune finished stages.")
 app.command("doctor", short_help="What is installed, what is missing.")(doctor.doctor)
 
 

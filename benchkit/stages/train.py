@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchkit.api import BenchkitError, Detector
 from benchkit.specs import Spec, TrainingConfig
 from benchkit.stages.base import Env, Output, Stage
-from benchkit.stages.pairs import AnyPairs
+from benchkit.stages.pairs import AnyPairs, Pairs
 from benchkit.store.artifacts import json_to_bytes
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchkit.registry import Registry
+
+CHECKPOINT = "checkpoint.safetensors"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,25 +62,20 @@ class Train(Stage):
     seed: int
 
     def run(self, env: Env) -> Output:
-        from benchkit import weights
+        from benchkit import training, weights
 
         pairs = self.pairs.load(env)
         if not len(pairs.images):
             raise BenchkitError(
                 f"nothing to train '{self.detector}' on: all {pairs.dropped} selections are empty; lower the threshold"
             )
-        plugin, network = self._built(env)
         with env.store.workdir(self.key) as work:
-            history = self._fit(env)(
-                network,
-                pairs.images,
-                pairs.masks,
-                self.config,
-                self.seed,
-                optimiser=plugin.optimiser(network, self.config.lr),
-                checkpoint=work / "checkpoint.safetensors",
-                progress=lambda done, total, _: env.progress(f"{self.describe()} {done}/{total}"),
-            )
+            try:
+                network, history = self._trained(env, pairs, work / CHECKPOINT)
+            except training.UnusableCheckpoint as error:
+                log.warning("%s starts afresh: %s", self.describe(), error)
+                (work / CHECKPOINT).unlink(missing_ok=True)
+                network, history = self._trained(env, pairs, work / CHECKPOINT)
             weights.save_network(network, work / "weights.safetensors")
             data = (work / "weights.safetensors").read_bytes()
         files = {"weights.safetensors": data, "history.json": json_to_bytes(history)}
@@ -84,6 +83,21 @@ class Train(Stage):
         if hasattr(network, "pretraining"):
             facts["pretraining"] = str(network.pretraining)
         return Output(files, {**facts, "prevalence": float(pairs.masks.mean())})
+
+    def _trained(self, env: Env, pairs: Pairs, checkpoint: Path) -> tuple[nn.Module, list[dict[str, float]]]:
+        """The network after its last iteration, and every iteration's losses; goes on from the checkpoint."""
+        plugin, network = self._built(env)
+        history = self._fit(env)(
+            network,
+            pairs.images,
+            pairs.masks,
+            self.config,
+            self.seed,
+            optimiser=plugin.optimiser(network, self.config.lr),
+            checkpoint=checkpoint,
+            progress=lambda done, total, _: env.progress(f"{self.describe()} {done}/{total}"),
+        )
+        return network, history
 
     def _fit(self, env: Env) -> Callable[..., list[dict[str, float]]]:
         """The training loop on the devices of `env`."""

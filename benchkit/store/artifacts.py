@@ -2,7 +2,8 @@
 
 Under the root: VERSION; objects/ab/cdef…/ (committed; manifest.json carries size and SHA-256 of every file and of
 itself); staging/ (being written); work/ (scratch folders of running stages, with their locks); discarded/ (found
-damaged). A folder enters objects/ by one rename and leaves it by one rename, so that no reader meets a part of one.
+damaged); runs/ (which keys a run rests on, see `holds`). A folder enters objects/ by one rename and leaves it by one
+rename, so that no reader meets a part of one.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ __all__ = [
     "Artifact",
     "ArtifactBusy",
     "ArtifactStore",
+    "CacheUnwritable",
     "CorruptArtifact",
     "Pruned",
     "arrays_from_bytes",
@@ -60,6 +62,10 @@ RENAME_ATTEMPTS = 5
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
+
+
+class CacheUnwritable(BenchkitError):
+    """The cache cannot be written, or its disk is full: nothing that follows could be kept either."""
 
 
 class ArtifactBusy(BenchkitError):
@@ -149,29 +155,39 @@ class ArtifactStore:
         return True
 
     @contextmanager
-    def workdir(self, key: str, *, timeout: float | None = None) -> Iterator[Path]:
-        """Lend the scratch folder of `key` to one process at a time: the same folder again after a crash.
+    def claim(self, key: str, *, timeout: float | None = None) -> Iterator[None]:
+        """Keep `key` to this thread, so that nobody else computes it meanwhile; it may claim the same key again inside.
 
         Waits while another process has it (so ask `has` again inside), at most `timeout` seconds: then raises
-        ArtifactBusy. The folder goes when `write` commits the key. One thread must not ask twice for one key.
+        ArtifactBusy. The system takes the claim back when its holder dies.
         """
-        folder = self.root / "work" / _checked(key)
         lock = self._lock(key)
         with self._writing():
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                _log.info("another process is computing %s: waiting for it", key[:12])
+                if timeout != 0:
+                    _log.info("another process is computing %s: waiting for it", key[:12])
                 try:
                     lock.acquire(timeout=-1 if timeout is None else timeout)
                 except Timeout:
                     raise ArtifactBusy(f"another process is still computing artifact {key[:12]}") from None
         try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def workdir(self, key: str, *, timeout: float | None = None) -> Iterator[Path]:
+        """Claim `key` and lend its scratch folder: the same folder again after a crash.
+
+        Waits and raises as `claim` does. The folder goes when `write` commits the key.
+        """
+        folder = self.root / "work" / _checked(key)
+        with self.claim(key, timeout=timeout):
             with self._writing():
                 folder.mkdir(exist_ok=True)
             yield folder
-        finally:
-            lock.release()
 
     def keys(self) -> Iterator[str]:
         """Yield every key that has a folder in the store, sound or not, sorted."""
@@ -234,7 +250,8 @@ class ArtifactStore:
         return self.root / "objects" / _checked(key)[:2] / key[2:]
 
     def _lock(self, key: str) -> FileLock:
-        return FileLock(self.root / "work" / f"{key}.lock")  # the system frees it when its holder dies
+        # One object a path: whoever holds a claim may claim again, and a stage may ask for its scratch folder.
+        return FileLock(self.root / "work" / f"{_checked(key)}.lock", is_singleton=True)
 
     def _check_version(self, *, create: bool) -> None:
         version, expected = self.root / "VERSION", f"benchkit-cache {SCHEMA}"
@@ -287,7 +304,7 @@ class ArtifactStore:
             if not _KEY.fullmatch(scratch.name):
                 continue
             # Nobody having the lock means nobody works there; the folder may still hold a checkpoint worth keeping.
-            with suppress(Timeout), FileLock(mark, timeout=0):
+            with suppress(Timeout), self._lock(scratch.name).acquire(timeout=0):
                 too_old = older_than is not None and _idle_seconds(scratch) > older_than
                 if too_old or not scratch.exists() or self.has(scratch.name):
                     shutil.rmtree(scratch, ignore_errors=True)
@@ -300,7 +317,7 @@ class ArtifactStore:
         except OSError as error:
             reason, full = error.strerror or error, error.errno in (errno.ENOSPC, errno.EDQUOT)
             remedy = "free some space there" if full else "check the folder, or set BENCHKIT_CACHE to another one"
-            raise BenchkitError(f"cannot write to the cache {self.root}: {reason}; {remedy}") from error
+            raise CacheUnwritable(f"cannot write to the cache {self.root}: {reason}; {remedy}") from error
 
 
 def _checked(key: str) -> str:

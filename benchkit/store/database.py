@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 DIALECTS = ("sqlite", "postgresql")
 
+#: Number of PostgreSQL's lock that one creator of the tables holds.
+_CREATING = 0x62656E6368
+
 _REMEDIES = {
     "locked": "another process is writing to it: try again",
     "not a database": "choose another file, or move that one away",
@@ -45,6 +48,8 @@ class Database:
             _prepare_file(Path(self.url.database), create=create)
         self._engine = self._connectable(busy_seconds)
         self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        if self.dialect == "postgresql":  # SQLite's readers see one state of the store anyway
+            self._engine = self._engine.execution_options(isolation_level="REPEATABLE READ")
         if self._is_empty():
             if not create:
                 raise BenchkitError(f"result store {self.name} is empty")
@@ -74,8 +79,13 @@ class Database:
 
     def _connectable(self, busy_seconds: float) -> Engine:
         try:
-            # Parameters stay out of error messages: they may be megabytes of counts.
-            engine = create_engine(self.url, hide_parameters=True)
+            # Parameters stay out of error messages: they may be megabytes of counts. A server may have dropped a
+            # connection that was idle while a stage took its hours, and so each is tried before it is used.
+            engine = create_engine(self.url, hide_parameters=True, pool_pre_ping=self.dialect != "sqlite")
+        except ModuleNotFoundError as error:
+            raise BenchkitError(
+                f"result store {self.name} needs the package '{error.name}': pip install 'artifact-benchkit[postgres]'"
+            ) from error
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise BenchkitError(f"result store {self.name} cannot be reached: {_first_line(error)}") from error
         if self.dialect == "sqlite":
@@ -91,6 +101,8 @@ class Database:
             if self.dialect == "sqlite":
                 _switch_to_wal(self._engine, busy_seconds)
             with self._writer.begin() as connection:
+                if self.dialect == "postgresql":
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATING})")
                 # Inside the write transaction only the first of several processes still finds it empty.
                 if not inspect(connection).get_table_names():
                     Base.metadata.create_all(connection)
@@ -127,7 +139,7 @@ def _url(location: str | Path) -> URL:
             raise BenchkitError("the result store's URL is malformed: write dialect://user@host/database") from error
         if url.get_backend_name() not in DIALECTS:
             raise BenchkitError(f"a result store is {' or '.join(DIALECTS)}, not '{url.get_backend_name()}'")
-        return url
+        return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
     return URL.create("sqlite", database=str(absolute(location)))
 
 

@@ -1,0 +1,187 @@
+"""`benchkit cache`: what finished stages take up, whether they are sound, and what may go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchkit.cli.common import AsJson, Cache, Store, cache_root, console, print_json, tell
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from benchkit.store.artifacts import Artifact, ArtifactStore
+
+DAMAGED = 3
+SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+app = typer.Typer(help="List, check and prune finished stages.", rich_markup_mode=None)
+
+
+@app.command("ls")
+def ls(cache: Cache = None, as_json: AsJson = False) -> None:
+    """List finished stages, the least recently used first."""
+    from benchkit.store.holds import words
+
+    store = _opened(cache)
+    known = words(store.root)
+    found = sorted(store.ls(), key=lambda artifact: (artifact.used, artifact.key))
+    total = sum(artifact.size for artifact in found)
+    if as_json:
+        print_json({"cache": str(store.root), "size": total, "artifacts": [_plain(a, known) for a in found]})
+        return
+    if found:
+        _print(found, {artifact.key: known.get(artifact.key, "") for artifact in found})
+    print(f"{len(found)} artifacts, {in_bytes(total)} in {store.root}")
+
+
+@app.command("verify")
+def verify(
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Move damaged ones out of the way; the next run computes them again.")
+    ] = False,
+    cache: Cache = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read every file and name those that are damaged. Exit code 3: there are some."""
+    from benchkit.store.holds import words
+
+    store = _opened(cache)
+    known, number, damaged = words(store.root), 0, []
+    for key, damage in store.verify():
+        number += 1
+        if damage is not None:
+            damaged.append({"key": key, "stage": known.get(key), "problem": damage.problem})
+            if discard:
+                store.discard(key)
+    if as_json:
+        print_json({"cache": str(store.root), "checked": number, "damaged": damaged})
+    else:
+        for one in damaged:
+            print(f"damaged: {one['key'][:12]}  {one['stage'] or '?'}: {one['problem']}")  # type: ignore[index]
+        print(f"{number} artifacts checked, {len(damaged)} damaged, in {store.root}")
+    if damaged:
+        tell(_remedy(discard))
+        raise typer.Exit(DAMAGED)
+
+
+@app.command("prune")
+def prune(
+    keep_run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep-run", metavar="RUN|DIR", help="Spare what this run rests on; alone, all else goes. Repeatable."
+        ),
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="30d", help="Delete what was not used for so long: m, h, d, w."),
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option("--max-size", metavar="10G", help="Delete the least recently used beyond: K, M, G, T.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    cache: Cache = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete finished stages. Rows and reports stay; what a later run lacks, it computes again.
+
+    Without an option only what is damaged or was left behind by a process that died goes.
+    """
+    age, size = seconds_of(older_than), bytes_of(max_size)
+    artifacts = _opened(cache)
+    keep = {key for name in keep_run or () for key in _keys(name, artifacts, cache, store)} if keep_run else None
+    gone = artifacts.prune(keep=keep, older_than=age, max_size=size, dry_run=dry_run)
+    if as_json:
+        print_json({"cache": str(artifacts.root), "dry_run": dry_run, "size": gone.size, "keys": list(gone.keys)})
+        return
+    verb = "would be deleted" if dry_run else "deleted"
+    left = sum(artifact.size for artifact in artifacts.ls()) - (gone.size if dry_run else 0)
+    print(f"{len(gone.keys)} artifacts {verb} ({in_bytes(gone.size)}), {in_bytes(left)} left in {artifacts.root}")
+
+
+def seconds_of(text: str | None) -> float | None:
+    """`30d`, `12h`, `90m` or `2w` in seconds; raises BenchkitError for anything else."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([mhdw])", text.strip(), re.ASCII)
+    if found is None:
+        raise BenchkitError(f"--older-than '{text}': write a number and m, h, d or w, such as 30d")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def bytes_of(text: str | None) -> int | None:
+    """`10G`, `500M` or plain bytes; raises BenchkitError for anything else."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)([KMGT]?)B?", text.strip().upper(), re.ASCII)
+    if found is None:
+        raise BenchkitError(f"--max-size '{text}': write a number and K, M, G or T, such as 10G")
+    return int(float(found[1]) * BYTES[found[2]])
+
+
+def in_bytes(size: int) -> str:
+    """A size for people, in the units that --max-size takes."""
+    for unit in reversed(BYTES):
+        if size >= BYTES[unit] and unit:
+            return f"{size / BYTES[unit]:.1f} {unit}B"
+    return f"{size} B"
+
+
+def _opened(cache: Path | None) -> ArtifactStore:
+    """The cache, which must be there: looking at it creates nothing."""
+    from benchkit.store.artifacts import ArtifactStore
+
+    root = cache_root(cache)
+    if not root.is_dir():
+        raise BenchkitError(f"there is no cache {root}: name another by --cache, or run 'benchkit compare' first")
+    return ArtifactStore(root, create=(root / "VERSION").is_file())
+
+
+def _keys(name: str, artifacts: ArtifactStore, cache: Path | None, store: str | None) -> Sequence[str]:
+    """What a run rests on, by its id, the start of it, or its --out folder."""
+    from benchkit.cli.leaderboard import opened_store
+    from benchkit.store.holds import held
+
+    if Path(name).is_dir():
+        opened = opened_store(cache, store)
+        if opened is None:
+            raise BenchkitError(f"--keep-run '{name}': no runs yet in {artifacts.root}; is it another --cache's?")
+        name = opened.find_run(name)
+    return list(held(artifacts.root, name))
+
+
+def _remedy(discarded: bool) -> str:
+    if discarded:
+        return "the damaged ones are out of the way; a run that needs them computes them again"
+    return "a run that reads them finds the damage and computes them again; 'benchkit cache verify --discard' deletes"
+
+
+def _plain(artifact: Artifact, known: dict[str, str]) -> dict[str, object]:
+    return {
+        "key": artifact.key,
+        "stage": known.get(artifact.key),
+        "size": artifact.size,
+        "files": list(artifact.names),
+        "used": datetime.fromtimestamp(artifact.used, UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _print(found: Sequence[Artifact], known: dict[str, str]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("key", "stage", "size", "last used (UTC)"):
+        table.add_column(header, justify="right" if header == "size" else "left", overflow="fold")
+    for artifact in found:
+        used = f"{datetime.fromtimestamp(artifact.used, UTC):%Y-%m-%d %H:%M}"
+        table.add_row(artifact.key[:12], Text(known[artifact.key]), in_bytes(artifact.size), used)
+    console().print(table)

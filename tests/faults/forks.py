@@ -1,0 +1,167 @@
+"""Runs in forks of one process that has imported everything once, so that a fresh process costs no import of torch.
+
+    forks.py FOLDER KILLS SEED GRID PLUGINS
+
+Writes FOLDER/told.json. It is a program of its own: torch cannot be used in a fork of a process that has trained.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchkit.store.artifacts import ArtifactStore
+
+LONGEST = 300.0
+
+
+def forked(work: Callable[[], int], folder: Path, kill_after: float | None = None) -> tuple[bool, float]:
+    """Run `work` in a fork; whether it was killed, and after how many seconds it ended. Raises if it failed."""
+    began = time.monotonic()
+    child = os.fork()
+    if not child:
+        try:
+            os.setsid()
+            output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            code = work()
+            sys.stdout.flush()
+        except BaseException as error:
+            print("in the fork:", repr(error), flush=True)
+            code = 70
+        os._exit(code)
+    deadline = began + (LONGEST if kill_after is None else kill_after)
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        if time.monotonic() >= deadline:
+            os.killpg(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            break
+        time.sleep(0.002)
+    killed = os.WIFSIGNALED(status)
+    if (killed and kill_after is None) or (not killed and os.WEXITSTATUS(status)):
+        raise RuntimeError(f"status {status}:\n" + (folder / "output.txt").read_text()[-3000:])
+    return killed, time.monotonic() - began
+
+
+def comparison(folder: Path, grid: str, plugins: str) -> Callable[[], int]:
+    """`benchkit compare` with cache and report in `folder`, noting there each key that is computed."""
+
+    def work() -> int:
+        from benchkit.cli.main import main
+
+        noted = os.open(folder / "computed", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        real = ArtifactStore.write
+
+        def write(self: ArtifactStore, key: str, files: Any, meta: Any = None) -> Any:
+            os.write(noted, f"{key}\n".encode())
+            return real(self, key, files, meta)
+
+        ArtifactStore.write = write  # type: ignore[method-assign]
+        options = [
+            "--plugin",
+            plugins,
+            "--device",
+            "cpu",
+            "--out",
+            str(folder / "out"),
+            "--cache",
+            str(folder / "cache"),
+        ]
+        return main(["compare", grid, *options])
+
+    return work
+
+
+def compared(folder: Path, kills: int, seed: int, grid: str, plugins: str) -> dict[str, Any]:
+    """One uninterrupted comparison, then others that are killed at random moments until there were `kills`."""
+    rng, attempts, killed_so_far, series = random.Random(seed), [], 0, 0
+    whole = folder / "whole"
+    whole.mkdir()
+    _, length = forked(comparison(whole, grid, plugins), whole)
+    while True:
+        run = folder / f"series-{series}"
+        run.mkdir(exist_ok=True)
+        before = committed(run / "cache")
+        (run / "computed").unlink(missing_ok=True)
+        moment = rng.uniform(0, 0.7 * length) if killed_so_far < kills else None
+        killed, seconds = forked(comparison(run, grid, plugins), run, moment)
+        computed = (run / "computed").read_text().split() if (run / "computed").exists() else []
+        killed_so_far += killed
+        attempts.append(
+            {"series": series, "killed": killed, "seconds": seconds, "before": before, "computed": computed}
+        )
+        if not killed and killed_so_far == kills:
+            return {"attempts": attempts, "whole_seconds": length}
+        series += not killed
+
+
+def committed(cache: Path) -> list[str]:
+    """The keys that are there, after reading every byte; a damaged one is an error."""
+    store = ArtifactStore(cache, create=False)
+    found = dict(store.verify()) if cache.exists() else {}
+    damaged = {key: str(damage) for key, damage in found.items() if damage}
+    if damaged:
+        raise RuntimeError(f"damaged after a kill: {damaged}")
+    return sorted(found)
+
+
+def trained(folder: Path, plugins: str) -> dict[str, Any]:
+    """A training stage run whole, and another killed after iteration 5 of 8 and begun again: iterations of each."""
+    from test_kill import training_stage
+
+    seen: dict[str, Any] = {}
+    for name, stop in (("whole", None), ("killed", 5), ("resumed", None)):
+        cache = folder / ("whole" if name == "whole" else "killed")
+        cache.mkdir(exist_ok=True)
+        work = training_stage(cache, plugins, stop)
+        killed, _ = forked(work, cache, None if stop is None else LONGEST)
+        seen[name] = {"killed": killed, "iterations": (cache / "iterations").read_text().split()}
+        if killed:
+            seen[name]["scratch"] = sorted(p.name for p in (cache / "work").rglob("*.safetensors"))
+    return seen
+
+
+def import_everything() -> None:
+    """What a comparison imports, once for all forks; nothing is computed here."""
+    import diffusers
+    import matplotlib.pyplot
+    import torch
+    import transformers
+
+    import benchkit.cli.main
+    import benchkit.diffusion.backend
+    import benchkit.diffusion.inverters
+    import benchkit.report.write
+    import benchkit.run
+    import benchkit.training  # noqa: F401
+
+    for lazy in (diffusers.StableDiffusionPipeline, transformers.CLIPTextModel, transformers.CLIPTokenizer):
+        assert lazy
+    assert matplotlib.pyplot
+    assert torch.get_num_threads() == 1
+
+
+def main() -> None:
+    """Do what the command line says."""
+    name, kills, seed, grid, plugins = sys.argv[1:]
+    folder = Path(name)
+    import_everything()
+    (folder / "training").mkdir()
+    told = {"training": trained(folder / "training", plugins)}
+    told["comparison"] = compared(folder, int(kills), int(seed), grid, plugins)
+    (folder / "told.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

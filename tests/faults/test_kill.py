@@ -1,0 +1,147 @@
+"""Kill -9 at any moment, then the same command: nothing finished runs again, and the rows are the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchkit.store.artifacts import ArtifactStore
+
+FORKS = Path(__file__).with_name("forks.py")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What forks.py did: its folder, and what it tells of training and comparison."""
+
+    folder: Path
+    training: dict[str, Any]
+    comparison: dict[str, Any]
+
+
+def killed_in(folder: Path, kills: int, seed: int, grid: Path, plugins: Path) -> Told:
+    """Let forks.py do its work."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(FORKS), *map(str, (folder, kills, seed, grid, plugins))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return Told(folder, **json.loads((folder / "told.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory, small_grid: Path, plugins: Path) -> Told:
+    """Three kills."""
+    return killed_in(tmp_path_factory.mktemp("three"), 3, 5, small_grid, plugins)
+
+
+def rows(cache: Path) -> list[tuple[Any, ...]]:
+    """All rows and their parts, as the bytes that the database holds."""
+    with sqlite3.connect(cache / "results.sqlite") as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        found = raw.execute(
+            "SELECT cell_key, schema_version, metrics, provenance FROM rows ORDER BY cell_key"
+        ).fetchall()
+        parts = raw.execute("SELECT cell_key, name, sha256, data FROM blobs ORDER BY cell_key, name").fetchall()
+        states = raw.execute("SELECT cell_key, state, reason FROM cells ORDER BY cell_key").fetchall()
+        runs = raw.execute("SELECT status FROM runs").fetchall()
+    raw.close()
+    assert runs == [("done",)], "the same command goes on with the same run"
+    return [*found, *parts, *states]
+
+
+def artifacts(cache: Path) -> dict[str, bytes]:
+    """Every committed file."""
+    return {str(p.relative_to(cache)): p.read_bytes() for p in (cache / "objects").rglob("*") if p.is_file()}
+
+
+def check(told: Told, kills: int) -> None:
+    found, folder = told.comparison, told.folder
+    attempts = found["attempts"]
+    assert sum(attempt["killed"] for attempt in attempts) == kills
+    for attempt in attempts:
+        again = set(attempt["before"]) & set(attempt["computed"])
+        assert not again, "a finished stage was run again"
+        assert len(set(attempt["computed"])) == len(attempt["computed"])
+    expected, files = rows(folder / "whole" / "cache"), artifacts(folder / "whole" / "cache")
+    assert len(files) > 40
+    ended = {attempt["series"] for attempt in attempts if not attempt["killed"]}
+    for series in ended:
+        cache = folder / f"series-{series}" / "cache"
+        assert rows(cache) == expected
+        assert artifacts(cache) == files
+    resumed = sum(bool(attempt["before"] and attempt["computed"]) for attempt in attempts)
+    print(
+        f"{kills} kills in {len(ended)} comparisons of {found['whole_seconds']:.1f} s, {resumed} times gone on part-way"
+    )
+
+
+def test_killed_at_three_moments(three: Told) -> None:
+    check(three, 3)
+
+
+@pytest.mark.slow
+def test_killed_at_fifty_moments(tmp_path: Path, small_grid: Path, plugins: Path) -> None:
+    check(killed_in(tmp_path, 50, 6, small_grid, plugins), 50)
+
+
+@dataclass(frozen=True)
+class NoisePairs:
+    """Training pairs out of nothing."""
+
+    count: int = 6
+
+    def load(self, env: Any) -> Any:
+        from benchkit.stages.pairs import Pairs
+
+        rng = np.random.default_rng(0)
+        return Pairs(rng.integers(0, 256, (self.count, 16, 16, 3), np.uint8), rng.random((self.count, 16, 16)) > 0.5)
+
+
+def training_stage(cache: Path, plugins: str, stop: int | None) -> Callable[[], int]:
+    """Train for eight iterations in `cache`, a checkpoint every second one; killed after iteration `stop`."""
+
+    def work() -> int:
+        from benchkit.executors.inline import Inline
+        from benchkit.registry import Registry
+        from benchkit.specs import Spec, TrainingConfig
+        from benchkit.stages.base import Env
+        from benchkit.stages.train import Train
+
+        (cache / "iterations").unlink(missing_ok=True)
+
+        def note(text: str) -> None:
+            done, slash, _ = text.rpartition(" ")[2].partition("/")
+            if slash:
+                with (cache / "iterations").open("a") as file:
+                    file.write(f"{done}\n")
+                if stop == int(done):
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        config = TrainingConfig(iterations=8, batch=2, lr=0.01, checkpoint_every=2)
+        stage = Train(NoisePairs(), Spec.parse("detector", "dot"), "1", config, 0)  # type: ignore[arg-type]
+        states: list[str] = []
+        env = Env(Registry.load(files=[Path(plugins)]), ArtifactStore(cache), "cpu", note)
+        Inline().execute([stage], env, lambda done: states.append(done.state))
+        return 0 if states == ["run"] else 1
+
+    return work
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(three: Told) -> None:
+    seen, folder = three.training, three.folder / "training"
+    assert seen["whole"]["iterations"] == list("12345678")
+    assert seen["killed"] == {"killed": True, "iterations": list("12345"), "scratch": ["checkpoint.safetensors"]}
+    assert seen["resumed"]["iterations"] == list("5678"), "from the checkpoint after the fourth"
+    assert artifacts(folder / "killed") == artifacts(folder / "whole")
+    assert not list((folder / "killed" / "work").rglob("*.safetensors"))

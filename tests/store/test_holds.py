@@ -1,0 +1,80 @@
+"""Which artifacts a run rests on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from store_helpers import FILES, key_of
+
+from benchkit.errors import BenchkitError
+from benchkit.store.artifacts import ArtifactStore, CacheUnwritable
+from benchkit.store.holds import held, hold, noted, words
+
+RUN, OTHER = "20260101-000000-aaaaaa", "20260101-000001-bbbbbb"
+
+
+def test_what_is_noted_is_found_by_the_start_of_a_name(store: ArtifactStore) -> None:
+    assert noted(store.root) == [] and words(store.root) == {}
+    hold(store.root, RUN, {key_of(1): "work ü", key_of(2): "b"})
+    hold(store.root, OTHER, {key_of(3): "c"})
+    assert noted(store.root) == [RUN, OTHER]
+    assert held(store.root, RUN[:-3]) == {key_of(1): "work ü", key_of(2): "b"}
+    assert set(words(store.root)) == {key_of(1), key_of(2), key_of(3)}
+    hold(store.root, RUN, {key_of(4): "d"})
+    assert list(held(store.root, RUN)) == [key_of(4)]
+    ArtifactStore(store.root)  # a cache with notes is a cache
+
+
+def test_unknown_ambiguous_and_damaged_notes(store: ArtifactStore) -> None:
+    hold(store.root, RUN, {})
+    hold(store.root, OTHER, {key_of(3): "c"})
+    for name, message in (("2027", "unknown run of this cache '2027'"), ("2026", "is ambiguous"), ("", "unknown run")):
+        with pytest.raises(BenchkitError, match=message):
+            held(store.root, name)
+    for damaged in (b"", b"{}", b"\xff", b'{"stages": 3}'):
+        (store.root / "runs" / f"{RUN}.json").write_bytes(damaged)
+        with pytest.raises(BenchkitError, match="does not say what the run rests on: run its command again"):
+            held(store.root, RUN)
+        assert list(words(store.root)) == [key_of(3)]
+
+
+def test_a_note_that_cannot_be_written(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CacheUnwritable, match="No space left on device; free some space there"):
+        hold(store.root, RUN, {})
+    assert noted(store.root) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of half a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True)
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_really_fills_up(small_disk: Path) -> None:
+    store, kept = ArtifactStore(small_disk / "cache"), []
+    with pytest.raises(CacheUnwritable, match=r"No space left on device; free some space there$"):
+        for i in range(100):
+            store.write(key_of(i), {"data": os.urandom(60_000)})
+            kept.append(key_of(i))
+    assert 3 <= len(kept) <= 9
+    assert [key for key, damage in store.verify() if damage is None] == sorted(kept)
+    assert not list((store.root / "staging").iterdir())
+    store.discard(kept[0])
+    store.prune()
+    store.write(key_of("after"), FILES)
+    store.open(key_of("after")).verify()
