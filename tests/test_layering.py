@@ -27,6 +27,7 @@ FLOORS = {
     "statistics": 2,
     "training": 2,
     "registry": 2,
+    "standins": 2,
     "diffusion": 2,
     "datasets": 2,
     "store": 2,

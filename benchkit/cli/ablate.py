@@ -23,6 +23,7 @@ from benchkit.cli.common import (
     print_json,
 )
 from benchkit.cli.compare import chosen, exit_with_failures, preview_json, print_preview, watched
+from benchkit.cli.leftout import left_out_named, tolerant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,14 +72,15 @@ def ablate(
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     places = _places(out, cache)
     with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
-        registry = load_registry(plugin, plugin_folder, strict)
+        registry = tolerant(load_registry(plugin, plugin_folder, strict))
         ablation = _planned(preset, vary or [], single, lists, registry, crossed)
         ended = None if dry_run else _ran(ablation, registry, places, device, time_limit)
     if ended is None:
         _print_preview(ablation, registry, places, as_json)
         return
     print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
-    exit_with_failures(ended.outcome)
+    with left_out_named(registry):
+        exit_with_failures(ended.outcome)
 
 
 def _places(out: Path | None, cache: Path | None) -> Places:
