@@ -143,5 +143,7 @@ def _print_outcome(ended: AblationOutcome, out: Path | None) -> None:
     counts = ", ".join(f"{number} {state}" for state, number in outcome.stages.items())
     print(f"\nrun {outcome.run}: {counts} stages in {outcome.seconds:.1f} s")
     print(
-        "files: --out DIR writes tables, the figure and the page" if out is None else f"report: {out / 'ablation.md'}"
+        "files: --out DIR writes tables, the figure and the page"
+        if out is None
+        else f"report: {out / 'index.html'}, {out / 'ablation.md'}"
     )
