@@ -72,7 +72,11 @@ def warm(finished: Finished, cache: Path) -> None:
 def test_each_fails_by_name_and_alone(run: Run, warm: None, grid: Path, tmp_path: Path) -> None:
     options: list[str] = []
     for name, (body, _) in WRONG.items():
-        options += [*write(tmp_path, name, GOOD.format(name=name, body=body)), "--corruptor", f"{name}:steps={1 + (name == 'hangs')}"]  # at a depth of its own it is in no group
+        options += [
+            *write(tmp_path, name, GOOD.format(name=name, body=body)),
+            "--corruptor",
+            f"{name}:steps={1 + (name == 'hangs')}",
+        ]  # at a depth of its own it is in no group
     for name, (change, _) in UNUSABLE.items():
         # The file's name says nothing of the plugin's.
         text = GOOD.format(name=name, body=NOISE).replace(*change)
