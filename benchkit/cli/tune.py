@@ -23,7 +23,8 @@ from benchkit.cli.common import (
     print_json,
     tell,
 )
-from benchkit.cli.compare import SOME_CELLS_FAILED, chosen
+from benchkit.cli.compare import chosen
+from benchkit.cli.leftout import SOME_CELLS_FAILED
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
