@@ -12,9 +12,10 @@ from benchkit.grid import Grid, described
 from benchkit.plan import Levels, Plan, PlannedCell, Planner
 from benchkit.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point, write_ablation
-from benchkit.run import Outcome, Places, execute, model_of, run_data
+from benchkit.report.write import write_ablation_page
+from benchkit.run import Outcome, Places, execute, gallery, model_of, run_data
 from benchkit.specs import Mix, Spec, Trivial
-from benchkit.stages.base import Model
+from benchkit.stages.base import Env, Model
 from benchkit.variants import Axis, Variant, base_value, expand
 
 
@@ -188,8 +189,11 @@ def run_ablation(
         progress=progress,
         retry_failed=retry_failed,
     )
-    data = run_data(outcome.run, places.result_store(), {}, config)
+    env = Env(registry, places.artifacts(), device)
+    shown = gallery(ablation.plan, env) if places.out is not None else {}
+    data = run_data(outcome.run, places.result_store(), shown, config)
     board = AblationBoard.of(points(ablation), data)
     if places.out is not None:
         write_ablation(board, places.out)
+        write_ablation_page(data, outcome.board, board, places.out)
     return AblationOutcome(outcome, board)

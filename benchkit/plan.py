@@ -157,6 +157,8 @@ class Planner:
 
     def _unavailable(self, cell: Cell) -> str | None:
         specs = [cell.detector] if cell.detector else []
+        if isinstance(cell.training, Pseudo):
+            specs.append(cell.training.selector)
         for part in _corrupted(cell.training):
             specs += [part.selector, part.corruptor, part.inverter]
         for spec in (s for whole in specs for s in self.registry.with_parts(whole)):

@@ -40,6 +40,8 @@ HOOKS: dict[str, type[api.Plugin]] = {
 }
 KINDS = tuple(base.kind for base in HOOKS.values())
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+#: The line of a plugin's class that names it; a file that cannot be imported can still be read.
+_PLUGIN_NAME = re.compile(r"""^[ \t]+name\b[^=\n]*=\s*["']([a-z0-9-]+)["']""", re.MULTILINE)
 P = TypeVar("P", bound=api.Plugin)
 
 
@@ -57,11 +59,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Broken:
-    """A plugin that was left out, and why, in one line."""
+    """A plugin that was left out, and why, in one line; provides: the names that its source seems to give plugins."""
 
     name: str
     origin: str
     reason: str
+    provides: tuple[str, ...] = ()
+    source_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,26 +115,28 @@ class Registry:
         version = dist.version if dist else None
         try:
             module = importlib.import_module(point.module)
-        except Exception as error:
-            self._leave_out(point.name, origin, error)
+        except (Exception, SystemExit) as error:
+            self._leave_out(point.name, origin, error, _file_of(point.module))
             return
         for name in modules_of(module):
             try:
                 self._register(_Found(importlib.import_module(name), origin, version))
-            except Exception as error:
-                self._leave_out(name, origin, error)
+            except (Exception, SystemExit) as error:
+                self._leave_out(name, origin, error, _file_of(name))
 
     def _add_file(self, path: Path) -> None:
         origin = str(path)
         try:
             self._register(_Found(import_file(path), origin, None))
-        except Exception as error:
-            self._leave_out(path.stem, origin, error)
+        except (Exception, SystemExit) as error:
+            self._leave_out(path.stem, origin, error, path)
 
-    def _leave_out(self, name: str, origin: str, error: BaseException) -> None:
+    def _leave_out(self, name: str, origin: str, error: BaseException, source: Path | None = None) -> None:
         text = " ".join(str(error).split()) or "no message"
         reason = text if isinstance(error, BenchkitError) else f"{type(error).__name__}: {text}"
-        self.broken.append(Broken(name, origin, reason[:500]))
+        code = source.read_bytes() if source is not None and source.is_file() else b""
+        provides = tuple(_PLUGIN_NAME.findall(code.decode("utf-8", "replace")))
+        self.broken.append(Broken(name, origin, reason[:500], provides, hashlib.sha256(code).hexdigest()))
 
     def _register(self, found: _Found) -> None:
         hooks = hooks_of(found.module)
@@ -157,12 +163,23 @@ class Registry:
 
     def entry(self, kind: str, name: str) -> Entry:
         """The plugin of that name; raises UnknownNameError with the nearest name, or why it was left out."""
-        if (kind, name) in self._entries:
+        if self.has(kind, name):
             return self._entries[kind, name]
-        for broken in self.broken:
-            if name in (broken.name, broken.name.rpartition(".")[2].replace("_", "-")):
-                raise BenchkitError(f"{kind} '{name}' ({broken.origin}) was left out: {broken.reason}")
+        broken = self.left_out(name)
+        if broken:
+            raise BenchkitError(f"{kind} '{name}' ({broken.origin}) was left out: {broken.reason}")
         raise UnknownNameError(kind, name, (n for k, n in self._entries if k == kind))
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is a usable plugin of that name."""
+        return (kind, name) in self._entries
+
+    def left_out(self, name: str) -> Broken | None:
+        """What was left out under that name: a plugin, its file or its module, or a file in which it is named so."""
+        for broken in self.broken:
+            if name in (broken.name, broken.name.rpartition(".")[2].replace("_", "-"), *broken.provides):
+                return broken
+        return None
 
     def make(self, spec: Spec, base: type[P]) -> P:
         """The live plugin of a Spec; raises BenchkitError for an unknown or ill-typed parameter."""
@@ -298,6 +315,15 @@ def modules_of(module: ModuleType) -> Iterator[str]:
             yield from modules_of(package)
         else:
             yield info.name
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module that could not be imported, or None."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception:
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
 
 
 def _source_hash(module: ModuleType) -> str:

@@ -30,6 +30,7 @@ FLOORS = {
     "training": 2,
     "replicas": 2,
     "registry": 2,
+    "standins": 2,
     "diffusion": 2,
     "datasets": 2,
     "store": 2,

@@ -25,6 +25,7 @@ from benchkit.cli.common import (
     print_json,
 )
 from benchkit.cli.compare import chosen, exit_with_failures, preview_json, print_preview, watched
+from benchkit.cli.leftout import left_out_named, tolerant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,14 +76,15 @@ def ablate(
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     places = _places(out, cache, store)
     with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
-        registry = load_registry(plugin, plugin_folder, strict)
+        registry = tolerant(load_registry(plugin, plugin_folder, strict))
         ablation = _planned(preset, vary or [], single, lists, registry, crossed)
         ended = None if dry_run else _ran(ablation, registry, places, device, time_limit, retry_failed)
     if ended is None:
         _print_preview(ablation, registry, places, as_json)
         return
     print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
-    exit_with_failures(ended.outcome)
+    with left_out_named(registry):
+        exit_with_failures(ended.outcome)
 
 
 def _places(out: Path | None, cache: Path | None, store: str | None) -> Places:
@@ -151,5 +153,7 @@ def _print_outcome(ended: AblationOutcome, out: Path | None) -> None:
     counts = ", ".join(f"{number} {state}" for state, number in outcome.stages.items())
     print(f"\nrun {outcome.run}: {counts} stages in {outcome.seconds:.1f} s")
     print(
-        "files: --out DIR writes tables, the figure and the page" if out is None else f"report: {out / 'ablation.md'}"
+        "files: --out DIR writes tables, the figure and the page"
+        if out is None
+        else f"report: {out / 'index.html'}, {out / 'ablation.md'}"
     )

@@ -29,6 +29,7 @@ from benchkit.cli.common import (
     print_json,
     tell,
 )
+from benchkit.cli.leftout import SOME_CELLS_FAILED, left_out_named, tolerant
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from benchkit.stages.base import Env, Stage
 
 T = TypeVar("T")
-SOME_CELLS_FAILED = 3
 
 
 def compare(
@@ -82,7 +82,7 @@ def compare(
     grid = adapted(chosen(load_grid(preset), single, lists), setting, scale)
     places = Places(out=out, cache=cache_root(cache), results=store)
     with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
-        registry = load_registry(plugin, plugin_folder, strict)
+        registry = tolerant(load_registry(plugin, plugin_folder, strict))
         if dry_run:
             plan, seen = previewed(grid, registry, places)
         else:
@@ -92,7 +92,8 @@ def compare(
         print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
         return
     print_json(outcome_json(outcome)) if as_json else print_outcome(outcome, out)
-    exit_with_failures(outcome)
+    with left_out_named(registry):
+        exit_with_failures(outcome)
 
 
 def exit_with_failures(outcome: Outcome) -> None:

@@ -23,7 +23,8 @@ from benchkit.cli.common import (
     print_json,
     tell,
 )
-from benchkit.cli.compare import SOME_CELLS_FAILED, chosen
+from benchkit.cli.compare import chosen
+from benchkit.cli.leftout import SOME_CELLS_FAILED
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ Further = Annotated[
     list[str] | None,
     typer.Option("--corruptor", metavar="NAME[:k=v,…]", help="A further corruptor, with the same budget; repeatable."),
 ]
+Kept = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the trials here; resumes what is there.")]
+OnlySay = Annotated[bool, typer.Option("--dry-run", help="Only say what would be searched, and its budget.")]
 First = Annotated[str, typer.Argument(metavar="CORRUPTOR", help="NAME[:k=v,…]; what it sets is not searched.")]
 
 
@@ -61,15 +64,11 @@ def tune(
     detector: options.Detectors = None,
     inverter: options.InverterName = None,
     seeds: options.Seeds = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the trials here; resumes what is there.")
-    ] = None,
+    out: Kept = None,
     cache: Cache = None,
     device: Device = "auto",
     time_limit: options.TimeLimit = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be searched, and its budget.")
-    ] = False,
+    dry_run: OnlySay = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,

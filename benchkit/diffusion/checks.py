@@ -1,10 +1,12 @@
-"""What is demanded of a tensor that a plugin returns."""
+"""What is demanded of a plugin's work and of the tensor that it returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from benchkit.errors import BenchkitError, PluginError
@@ -19,16 +21,20 @@ def call(plugin: Plugin, work: Callable[[], Tensor], like: Tensor, where: Tensor
     """Run a plugin's work and return its result, a tensor of the shape, dtype and device of `like`.
 
     where: bool, broadcastable to `like`: the only cells that will be read, and so the only ones that must be finite.
-    Raises PluginError naming the plugin when it fails or returns something else.
+    Raises PluginError naming the plugin when it fails, draws from a global generator (whatever ran before would
+    change its result) or returns something else.
     """
     who = f"{plugin.kind} '{plugin.name}'"
+    before = _generators()
     try:
         result = work()
     except (BenchkitError, MemoryError, torch.OutOfMemoryError):
         # Running out of memory is the machine's doing: an executor may try again with less at once.
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{who} failed: {type(error).__name__}: {error}") from error
+    if drawn := [name for name, state in _generators().items() if state != before[name]]:
+        raise PluginError(f"{who} drew from the global generator of {' and '.join(drawn)}: draw from at.rng alone")
     if not isinstance(result, torch.Tensor):
         raise PluginError(f"{who} returned {type(result).__name__}, not a tensor")
     for aspect in ("shape", "dtype", "device"):
@@ -41,12 +47,29 @@ def call(plugin: Plugin, work: Callable[[], Tensor], like: Tensor, where: Tensor
     return result
 
 
+def check_unchanged(plugin: Plugin, shown: object, given: object, fields: Sequence[str]) -> None:
+    """Raise PluginError where a plugin has written to a tensor of the copy that it was shown."""
+    for field in fields:
+        if not torch.equal(getattr(shown, field), getattr(given, field)):
+            raise PluginError(f"{plugin.kind} '{plugin.name}' changed its input {field} in place: work on a copy")
+
+
 def chosen(plugin: CompositeCorruptor, rng: Noise, count: int) -> list[int]:
     """The part that a composite corruptor chooses for each of `count` images; raises PluginError for no such part."""
     rows = call(plugin, lambda: plugin.choose(rng), like=torch.zeros(count, dtype=torch.int64))
     if count and not 0 <= int(rows.min()) <= int(rows.max()) < len(plugin.parts()):
         raise PluginError(f"corruptor '{plugin.name}' chose parts that it does not have")
     return rows.tolist()
+
+
+def _generators() -> dict[str, object]:
+    """Where the global generators stand, those of the processor."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        "random": random.getstate(),
+        "numpy": (name, np.asarray(keys).tobytes(), *rest),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+    }
 
 
 def _plain(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchkit.api import ResamplingCorruptor, StepContext
-from benchkit.diffusion.checks import call
+from benchkit.diffusion.checks import call, check_unchanged
 from benchkit.diffusion.schedule import ddim_step
 from benchkit.errors import BenchkitError, PluginError
 from benchkit.masks import blend
@@ -49,7 +49,7 @@ def corrupt(corruptor: LatentCorruptor, at: LatentContext) -> Tensor:
     """
     shown = _copy(corruptor, at)
     inside = call(corruptor, partial(corruptor.corrupt, shown), like=at.z_t, where=at.mask)
-    _check_unchanged(corruptor, shown, at)
+    check_unchanged(corruptor, shown, at, ("z_t", "z_0", "mask"))
     return blend(at.z_t, inside, at.mask)
 
 
@@ -128,7 +128,7 @@ def _own_step(
     shown, alphas = _copy(corruptor, at), schedule.alpha_bar
     step = StepContext(shown, z.clone(), k, schedule.t(k), *schedule.coefficients(k), alphas[k], alphas[k - 1], predict)
     result = call(corruptor, partial(corruptor.step, step), like=z)
-    _check_unchanged(corruptor, shown, at)
+    check_unchanged(corruptor, shown, at, ("z_t", "z_0", "mask"))
     return result
 
 
@@ -139,12 +139,6 @@ def _copy(corruptor: LatentCorruptor, at: LatentContext) -> LatentContext:
         raise BenchkitError(f"corruptor '{corruptor.name}' needs a second image to draw partners from: give it a set")
     partner = at.partner if needed else None
     return replace(at, z_t=at.z_t.clone(), z_0=at.z_0.clone(), mask=at.mask.clone(), partner=partner)
-
-
-def _check_unchanged(corruptor: LatentCorruptor, shown: LatentContext, at: LatentContext) -> None:
-    for field in ("z_t", "z_0", "mask"):
-        if not torch.equal(getattr(shown, field), getattr(at, field)):
-            raise PluginError(f"corruptor '{corruptor.name}' changed its input {field} in place: work on a copy")
 
 
 def _common_level(schedule: Schedule, corruptors: Sequence[LatentCorruptor], at: LatentContext, condition: Rows) -> int:

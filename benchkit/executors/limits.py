@@ -23,6 +23,10 @@ class TimeLimitExceeded(BenchkitError):
     """A piece of work took longer than its limit."""
 
 
+class ProgramEnded(BenchkitError):
+    """A piece of work tried to end the whole program."""
+
+
 def check_limits_work() -> None:
     """Raise BenchkitError where no limit can be set: outside of the main thread, and where there are no alarms."""
     if not hasattr(signal, "setitimer"):
@@ -42,6 +46,16 @@ def _importing(frame: FrameType | None) -> bool:
 
 @contextmanager
 def limited(seconds: float | None) -> Iterator[None]:
+    """As `alarmed`; and what calls sys.exit inside has failed with ProgramEnded, and ends nothing else."""
+    try:
+        with alarmed(seconds):
+            yield
+    except SystemExit as ended:
+        raise ProgramEnded(f"called sys.exit({ended.code!r}): raise an error instead") from ended
+
+
+@contextmanager
+def alarmed(seconds: float | None) -> Iterator[None]:
     """End the work inside after so many seconds with TimeLimitExceeded; None sets no limit.
 
     Python acts on the alarm between two of its own steps: a single call into compiled code that never returns cannot

@@ -158,9 +158,16 @@ def short_label(text: str, longest: int = _LONGEST_LABEL) -> str:
 def drawing(colours: Theme) -> Iterator[Any]:
     """Gives a maker of (figure, axes) from the numbers of lines; matplotlib is loaded here, for it takes a while."""
     import matplotlib
-    from matplotlib.figure import Figure
 
-    settings: dict[str, Any] = {
+    with matplotlib.rc_context(_settings(colours)), warnings.catch_warnings():
+        # A name in a script that the font lacks shows as boxes; its row in the table is right.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield _new_figure
+
+
+def _settings(colours: Theme) -> dict[str, Any]:
+    """What matplotlib is told of a theme, and of the style that all figures share."""
+    return {
         "font.family": "sans-serif",
         "font.size": 9,
         "text.color": colours.ink,
@@ -186,16 +193,15 @@ def drawing(colours: Theme) -> Iterator[Any]:
         "svg.hashsalt": "benchkit",
     }
 
-    def new_figure(lines: list[int]) -> tuple[Figure, list[Axes]]:
-        height = sum(lines) * _LINE + 0.62 * len(lines) + 0.3
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        axes = figure.subplots(len(lines), 1, squeeze=False, height_ratios=[n + 0.5 for n in lines])
-        return figure, list(axes[:, 0])
 
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # A name in a script that the font lacks shows as boxes; its row in the table is right.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        yield new_figure
+def _new_figure(lines: list[int]) -> tuple[Figure, list[Axes]]:
+    """A figure of panels one below the other, each as high as its lines need."""
+    from matplotlib.figure import Figure
+
+    height = sum(lines) * _LINE + 0.62 * len(lines) + 0.3
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    axes = figure.subplots(len(lines), 1, squeeze=False, height_ratios=[n + 0.5 for n in lines])
+    return figure, list(axes[:, 0])
 
 
 def saved(figure: Figure, form: Format) -> bytes:

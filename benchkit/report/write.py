@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchkit.errors import BenchkitError
+from benchkit.report.ablation import AblationBoard
 from benchkit.report.beside import beside_table
 from benchkit.report.board import SCHEMA, Board, plain_records
 from benchkit.report.data import RunData
@@ -14,7 +15,7 @@ from benchkit.report.site.page import page
 from benchkit.report.tables import csv_text, json_text, parquet_bytes, render
 from benchkit.store.files import write_atomic
 
-__all__ = ["FILES", "load_board", "write_report"]
+__all__ = ["FILES", "load_board", "write_ablation_page", "write_report"]
 
 PAGE_FILE = "index.html"
 #: What `write_report` writes, in this order: the page is last, so that where it is, the rest is.
@@ -40,6 +41,15 @@ def write_report(run: RunData, out: Path) -> Board:
     except OSError as error:
         raise BenchkitError(f"cannot write the report to '{out}': {error.strerror or error}") from None
     return board
+
+
+def write_ablation_page(run: RunData, board: Board, ablation: AblationBoard, out: Path) -> None:
+    """Write the page of an ablation's run again, with the differences; raises BenchkitError where it cannot be."""
+    text = page(run, board, ablation=ablation).encode("utf-8", "replace")
+    try:
+        write_atomic(out / PAGE_FILE, text)
+    except OSError as error:
+        raise BenchkitError(f"cannot write the page to '{out}': {error.strerror or error}") from None
 
 
 def _markdown(board: Board) -> str:

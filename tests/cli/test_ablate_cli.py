@@ -25,7 +25,8 @@ def test_an_ablation_is_run_once_and_writes_its_differences(run: Run, grid: Path
     for (_, _), lines in frame.groupby(["axis", "training_set"]):
         expected = lines["artifact_iou"] - lines["artifact_iou"].iloc[0]
         assert (lines["delta_base"] - expected).abs().max() < 1e-12
-    assert "corruptor.steps=2" in (tmp_path / "out" / "index.html").read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "corruptor.steps=2" in page and '<h2 id="ablation">' in page and 'id="gallery"' in page
     again = json.loads(run(*command, "--json").out)
     assert again["stages"]["run"] == 0
     assert len(again["ablation"]["rows"]) == len(frame)

@@ -17,7 +17,7 @@ import typer
 import yaml
 from PIL import Image
 
-from benchkit.cli.main import app
+from benchkit.cli.main import app, main
 from benchkit.grid import Budget
 from benchkit.registry import Registry
 from benchkit.testing import reports_on
@@ -97,6 +97,51 @@ def test_the_commands_of_a_document_parse(path: Path) -> None:
     assert shown
     for command in shown:
         parsed(command)
+
+
+#: The comparison that `quick` names here: a file of that name stands before the preset.
+TINY = """\
+title: As small as can be
+labelled: 4
+source: {split: clean, size: 4}
+test: {split: test, size: 4}
+baselines: [pseudo]
+selectors: [random-boxes]
+inverter: ddim
+detectors: ["upernet-convnext:size=mini"]
+selector_training: &budget {iterations: 1, batch: 2, crop: 64}
+training: *budget
+"""
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_corruptor_guide_and_of_the_readme_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Word for word, in the guide's order, on the embedded checkpoint, at a tiny size."""
+    guide, readme = ROOT / "docs" / "write-a-corruptor.md", ROOT / "README.md"
+    monkeypatch.setenv("BENCHKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    Path("quick").write_text(TINY)
+    Path("faint.py").write_text(blocks(readme, "python")[0][1])
+    shown = [*commands(guide), *(c for c in commands(readme) if "--plugin faint.py" in c)]
+    writing = [command for command in shown if command.startswith("benchkit plugins new")]
+    for i, command in enumerate(writing):
+        (tmp_path / f"new-{i}").mkdir()
+        monkeypatch.chdir(tmp_path / f"new-{i}")
+        assert main(shlex.split(command)[1:]) == 0, command
+    assert any("fade.py" in path.name for path in tmp_path.glob("new-*/*.py"))
+    monkeypatch.chdir(tmp_path)
+    for name, text in blocks(guide, "python"):
+        Path(name).write_text(text)
+    running = [command for command in shown if command not in writing]
+    assert [command.split()[1] for command in running] == ["plugins", "plugins", "compare", "leaderboard", "compare"]
+    for command in running:
+        assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)
+    assert Image.open("fade.png").width > 200
+    for run, rows in (("fade", ("fade:share=0.4", "fade:share=0.8")), ("faint", ("faint",))):
+        table = Path("runs", run, "board.md").read_text()
+        assert all(f"| {row}" in table for row in (*rows, "renoise-masked:steps=10", "pseudo")), table
 
 
 def test_a_wrong_command_does_not_parse() -> None:

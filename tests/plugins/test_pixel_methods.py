@@ -29,6 +29,8 @@ ALL: list[PixelCorruptor] = [
     PerlinTexture(),
     PoissonPatch(),
     PoissonPatch(gradients="mixed"),
+    PoissonPatch(solver="sparse"),
+    PoissonPatch(solver="sparse", gradients="mixed"),
     PixelBlur(),
     JpegBlock(),
 ]
@@ -216,10 +218,10 @@ def test_poisson_blending_takes_gradients_and_no_level(mixed: bool) -> None:
     image = np.random.default_rng(0).random((HEIGHT, WIDTH, 3))
     y, x = np.mgrid[:HEIGHT, :WIDTH][..., None].astype(float)
     for added in (0.3, 0.01 * (x - y), 0.0001 * (x**2 - y**2)):
-        made = poisson_patch.cloned(image + added, image, ellipse(), mixed=False)
+        made = poisson_patch.sparse_clone(image + added, image, ellipse(), mixed=False)
         assert np.allclose(made, image, atol=1e-9)
-    assert np.allclose(poisson_patch.cloned(np.zeros_like(image), image, ellipse(), mixed=True), image, atol=1e-9)
-    made = poisson_patch.cloned(image[::-1], image, ellipse(), mixed)
+    assert np.allclose(poisson_patch.sparse_clone(np.zeros_like(image), image, ellipse(), mixed=True), image, atol=1e-9)
+    made = poisson_patch.sparse_clone(image[::-1], image, ellipse(), mixed)
     assert np.array_equal(made[~ellipse()], image[~ellipse()])
 
 
@@ -227,7 +229,7 @@ def test_poisson_blending_solves_its_equation() -> None:
     """Inside, the Laplacian is the source's; one pixel is the mean of its neighbours plus the source's own excess."""
     generator = np.random.default_rng(0)
     source, target = generator.random((2, HEIGHT, WIDTH, 3))
-    made, mask = poisson_patch.cloned(source, target, ellipse(), mixed=False), ellipse()
+    made, mask = poisson_patch.sparse_clone(source, target, ellipse(), mixed=False), ellipse()
 
     def laplacian(image: np.ndarray) -> np.ndarray:
         return 4 * image - sum(np.roll(image, shift, axis) for axis in (0, 1) for shift in (1, -1))
@@ -235,19 +237,59 @@ def test_poisson_blending_solves_its_equation() -> None:
     assert np.allclose(laplacian(made)[mask], laplacian(source)[mask], atol=1e-9)
     point = np.zeros((HEIGHT, WIDTH), bool)
     point[5, 7] = True
-    one = poisson_patch.cloned(source, target, point, mixed=False)[5, 7]
+    one = poisson_patch.sparse_clone(source, target, point, mixed=False)[5, 7]
     around = (target[4, 7] + target[6, 7] + target[5, 6] + target[5, 8]) / 4
     assert np.allclose(one, around + laplacian(source)[5, 7] / 4)
     # Under a full mask, what stands around the image is its own border.
-    whole = poisson_patch.cloned(np.zeros_like(target), np.full_like(target, 0.4), ~point | point, mixed=False)
+    whole = poisson_patch.sparse_clone(np.zeros_like(target), np.full_like(target, 0.4), ~point | point, mixed=False)
     assert np.allclose(whole, 0.4)
 
 
-def test_a_thin_region_is_cloned_too() -> None:
+def odd_masks() -> dict[str, np.ndarray]:
+    """Regions that OpenCV would refuse, shift or wear away."""
+    empty = np.zeros((HEIGHT, WIDTH), bool)
+    corner, several, point = empty.copy(), empty.copy(), empty.copy()
+    corner[:7, -9:] = True
+    several[2:6, 3:30:6] = several[20:29, 5:22] = several[7, :] = True
+    point[HEIGHT - 1, 0] = True
+    return {"ellipse": ellipse(), "corner": corner, "several": several, "point": point, "full": ~empty, "empty": empty}
+
+
+@pytest.mark.parametrize("name", odd_masks())
+def test_opencv_clones_in_place_whatever_the_region(name: str) -> None:
+    """A source that differs by a constant gives the target back, to a rounding; a shift by one pixel would not."""
+    smooth = np.random.default_rng(0).random((HEIGHT, WIDTH, 3)) * 0.4 + 0.3
+    mask = odd_masks()[name]
+    made = poisson_patch.opencv_clone(smooth + 0.2, smooth, mask, mixed=False)
+    assert np.abs(made - smooth).max() <= 2 / 255
+    turned = poisson_patch.opencv_clone(smooth[::-1, ::-1], smooth, mask, mixed=False)
+    assert np.array_equal(turned[~mask], smooth[~mask])
+    assert (np.abs(turned - smooth)[mask] > 2 / 255).any() or not mask.any()
+
+
+def test_opencv_clones_each_component_as_if_it_were_alone() -> None:
+    image, mask = np.random.default_rng(1).random((HEIGHT, WIDTH, 3)), odd_masks()["several"]
+    both = poisson_patch.opencv_clone(image[::-1], image, mask, mixed=False)
+    alone = mask & (np.arange(HEIGHT) > 10)[:, None]
+    assert np.array_equal(poisson_patch.opencv_clone(image[::-1], image, alone, mixed=False)[alone], both[alone])
+
+
+def test_both_solvers_agree_far_better_with_each_other_than_with_a_pasted_patch() -> None:
+    y, x = np.mgrid[:HEIGHT, :WIDTH][..., None] / HEIGHT
+    target = 0.5 + 0.2 * np.sin(np.array([5.0, 7.0, 9.0]) * (x + y))
+    source = 0.8 - 0.2 * np.cos(np.array([8.0, 6.0, 4.0]) * (x - y))
+    mask = ellipse()
+    exact, made = (f(source, target, mask, False) for f in (poisson_patch.sparse_clone, poisson_patch.opencv_clone))
+    apart, pasted = (np.abs(other - exact)[mask].mean() for other in (made, source))
+    assert apart < pasted / 4
+
+
+@pytest.mark.parametrize("solver", ["opencv", "sparse"])
+def test_a_thin_region_is_cloned_too(solver: str) -> None:
     mask = torch.zeros(3, 1, HEIGHT, WIDTH, dtype=torch.bool)
     mask[..., 7, 5:30] = True
     at = context(mask=mask)
-    changed = (corrupted(PoissonPatch(), at) != at.images).any(dim=1)
+    changed = (corrupted(PoissonPatch(solver=solver), at) != at.images).any(dim=1)
     assert (changed[:, 7, 5:30].float().mean(dim=1) > 0.9).all()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 
 from benchkit.metrics import Measured
 from benchkit.report.ablation import FILES, AblationBoard, Point, write_ablation
+from benchkit.report.board import Board
+from benchkit.report.site.page import page
 from benchkit.report.tables import render
 
 VALUES = {"2": 0.5, "5": 0.8, "10": 0.3}
@@ -73,3 +77,45 @@ def test_every_file_holds_every_line(made, tmp_path: Path) -> None:
     assert (tmp_path / "ablation.md").read_text().count("corruptor.steps") == 3
     assert (tmp_path / "ablation.svg").read_bytes().startswith(b"<?xml")
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def hostile(points: list[Point]) -> list[Point]:
+    """The same lines under one axis of an ordinary name and one of a hostile one, with hostile values and rows."""
+    return [*points, *(replace(p, axis=HOSTILE, value=f"{p.value}{HOSTILE}", training_set=HOSTILE) for p in points)]
+
+
+def test_the_page_has_a_table_of_differences_for_every_axis(made) -> None:
+    data, points = made
+    ablation = AblationBoard.of(hostile(points), data, replicates=50)
+    board = Board.of(data, replicates=20)
+    text = page(data, board, ablation=ablation)
+    assert HOSTILE not in text
+    section = text.split('<h2 id="ablation">')[1].split('<h2 id="board">')[0]
+    assert '<a href="#ablation">' in text
+    first, second = section.split("<h3>")[1:]
+    assert first.startswith("corruptor.steps</h3>") and second.startswith("&lt;script&gt;alert(1)&lt;/script&gt;</h3>")
+    sheet = ablation.sheet()
+    for part, group in zip((first, second), sheet.groups, strict=True):
+        deltas = re.findall(r"<td[^>]*>(base|[+\N{MINUS SIGN}][^<]*\[[^<]*\])</td>", part)
+        column = [c.header for c in sheet.columns].index("Δ to base\n[95 % interval]")
+        assert deltas == [row[column].text for row in group.rows]
+        assert deltas[0] == "base" and deltas[1].startswith("+") and deltas[2].startswith("\N{MINUS SIGN}")
+    for scheme in ("src", "srcset"):
+        assert re.search(f'{scheme}="data:image/svg[+]xml;base64,', section)
+    # Of an ordinary comparison the page says nothing of the kind.
+    assert "ablation" not in page(data, board)
+
+
+def test_an_ablation_of_which_nothing_ran_has_its_tables_and_reasons(made) -> None:
+    data, points = made
+    rows = data.rows.copy()
+    rows["state"], rows["reason"] = "failed", f"corrupt: NaN {HOSTILE}"
+    broken = type(data)(data.run, data.grid, data.environment, rows, {})
+    ablation = AblationBoard.of(points, broken, replicates=20)
+    text = page(broken, Board.of(broken, replicates=20), ablation=ablation)
+    section = text.split('<h2 id="ablation">')[1].split('<h2 id="board">')[0]
+    assert section.count(">failed</td>") == 3
+    assert "<figure" not in section and "corrupt: NaN &lt;script&gt;" in section

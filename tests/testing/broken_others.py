@@ -158,7 +158,7 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "mutates": ("return at.solve(eps)", "at.start.z_0.add_(1)\n        return at.solve(eps)", "runs"),
         "changes nothing": ('at.eps(captions=["melted"] * len(at.z_t))', "at.eps()", "inside"),
         "neighbours": ("return at.solve(eps)", "return at.solve(eps.mean(0, keepdim=True)).clone()", "neighbours"),
-        "global generator": ("return at.solve(eps)", "return at.solve(eps + torch.rand(()))", "deterministic"),
+        "global generator": ("return at.solve(eps)", "return at.solve(eps + torch.rand(()))", "runs"),
     },
     "composite": {
         "no such part": ("blur:steps=3", "blurr:steps=3", "parts"),
@@ -211,7 +211,7 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "raises": ("at.solve(at.eps(at.solve", "at.nothing(at.eps(at.solve", "runs"),
         "not finite": ("return at.solve(", "return float('nan') * at.solve(", "runs"),
         "mutates": ("return at.solve(", "at.z_s.add_(1)\n        return at.solve(", "inputs"),
-        "global generator": ("return at.solve(", "return torch.randn(()) + at.solve(", "deterministic"),
+        "global generator": ("return at.solve(", "return torch.randn(()) + at.solve(", "runs"),
         "hides its noise": ("return at.solve(", "return at.rng.normal(at.z_s.shape[1:]) + at.solve(", "seeds"),
         "neighbours": ("return at.solve(", "return at.z_s.mean(0) + at.solve(", "neighbours"),
         "costs more than it says": ("return 2", "return 1", "forwards"),

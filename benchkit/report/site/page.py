@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,33 +16,30 @@ from markupsafe import Markup
 
 from benchkit.errors import BenchkitError
 from benchkit.metrics import METRICS, metric
+from benchkit.report.ablation import AblationBoard
 from benchkit.report.beside import NOT_RUN, Comparison, show
 from benchkit.report.board import Board, short_names
 from benchkit.report.data import RunData
-from benchkit.report.figures import confinement_figure, primary_figure, recoloured
+from benchkit.report.figures import confinement_figure, primary_figure
 from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
 from benchkit.report.sheet import Sheet, board_sheet, delta_text, line_records, primary_text, unfinished
-from benchkit.report.site.gallery import GAIN, data_uri, galleries
+from benchkit.report.site.ablation import ablation_section
+from benchkit.report.site.gallery import GAIN, galleries
+from benchkit.report.site.picture import Picture
 from benchkit.report.text import MISSING, known, number, numeric, one_line, percent
 
 
-class Picture(NamedTuple):
-    """A figure in both themes, as data: URIs, and in words."""
+def page(
+    run: RunData,
+    board: Board,
+    reference: Sequence[PaperLine] | None = None,
+    ablation: AblationBoard | None = None,
+) -> str:
+    """The page of a run.
 
-    light: str
-    dark: str
-    alternative: str
-
-
-def page(run: RunData, board: Board, reference: Sequence[PaperLine] | None = None) -> str:
-    """The page of a run. reference: the paper's lines to put beside it, None for those that ship with benchkit."""
-    environment = Environment(
-        loader=PackageLoader("benchkit.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    reference: the paper's lines to put beside it, None for those that ship with benchkit. ablation: the differences of
+    an ablation's run, shown first.
+    """
     style, script = _asset("page.css"), _asset("page.js")
     strips, pictures = galleries(run.gallery, board.frame["training_set"])
     context = {
@@ -52,6 +49,7 @@ def page(run: RunData, board: Board, reference: Sequence[PaperLine] | None = Non
         "policy": _policy(style, script),
         "style": Markup(style),
         "script": Markup(script),
+        "ablation": ablation_section(ablation) if ablation is not None else None,
         "sheet": _sheet(board),
         "figures": _figures(board),
         "unfinished": _unfinished(board),
@@ -64,7 +62,17 @@ def page(run: RunData, board: Board, reference: Sequence[PaperLine] | None = Non
         "grid": _yaml(run.grid),
         **_provenance(run),
     }
-    return environment.get_template("page.html").render(context)
+    return _templates().get_template("page.html").render(context)
+
+
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("benchkit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _asset(name: str) -> str:
@@ -111,8 +119,7 @@ def _figures(board: Board) -> dict[str, Picture]:
     found = {}
     for name, (draw, words) in drawn.items():
         if (svg := draw(board)) is not None:
-            light, dark = (data_uri(image, "image/svg+xml") for image in (svg, recoloured(svg)))
-            found[name] = Picture(light, dark, words)
+            found[name] = Picture.of(svg, words)
     return found
 
 
