@@ -123,7 +123,7 @@ def _work(rank: int, job: _Job, said: Any) -> None:
     torch.set_num_threads(job.threads)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    meeting = distributed.FileStore(str(job.folder / "meeting"), len(job.devices))
+    meeting = distributed.FileStore(str(job.folder / "meeting"), len(job.devices))  # type: ignore[attr-defined]
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=meeting, rank=rank, world_size=len(job.devices))
     try:

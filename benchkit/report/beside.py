@@ -134,7 +134,7 @@ class Comparison:
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
         rows = [{"schema": SCHEMA, **row} for row in plain_records(self.frame)]
-        told = {"caption": self.caption, "agreement": list(self.agreement)}
+        told: dict[str, Any] = {"caption": self.caption, "agreement": list(self.agreement)}
         told |= {} if self.table is None else {"table": self.table, "differs": list(self.differs)}
         return {"schema": SCHEMA, **told, "rows": rows}
 
