@@ -188,19 +188,8 @@ def execute(
         recorder.note(done)
         report(done)
 
-    results.set_status(run, "running")
-    try:
-        with _log_beside(places.out):
-            (executor or Inline()).execute(wanted.stages, env, note)
-    except KeyboardInterrupt:
-        results.set_status(run, "interrupted")
-        raise
-    except CacheUnwritable as full:
-        _note_interruption(results, run)
-        raise CacheUnwritable(f"{full}; what is finished is kept: the same command goes on from there") from full
-    except BaseException:
-        results.set_status(run, "failed")
-        raise
+    with _status_kept(results, run), _log_beside(places.out):
+        (executor or Inline()).execute(wanted.stages, env, note)
     ended = recorder.ended.values()
     counts = {state: sum(d.state == state for d in ended) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] or kept else "done")
@@ -210,10 +199,23 @@ def execute(
     return Outcome(run, board, counts, time.monotonic() - began, failures, earlier, _log_path(places.out))
 
 
-def _note_interruption(results: ResultStore, run: str) -> None:
-    # Without room for this either, the run stays `running`, as after a kill; that is no reason to say less.
-    with suppress(BenchkitError):
+@contextmanager
+def _status_kept(results: ResultStore, run: str) -> Iterator[None]:
+    """Note that the run's stages are running, and how it ends where they are broken off."""
+    results.set_status(run, "running")
+    try:
+        yield
+    except KeyboardInterrupt:
         results.set_status(run, "interrupted")
+        raise
+    except CacheUnwritable as full:
+        # Without room for this either, the run stays `running`, as after a kill; that is no reason to say less.
+        with suppress(BenchkitError):
+            results.set_status(run, "interrupted")
+        raise CacheUnwritable(f"{full}; what is finished is kept: the same command goes on from there") from full
+    except BaseException:
+        results.set_status(run, "failed")
+        raise
 
 
 def _log_path(out: Path | None) -> Path | None:

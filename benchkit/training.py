@@ -93,13 +93,9 @@ def train(
         for iteration in range(len(history), config.iterations):
             for group in optimiser.param_groups:
                 group["lr"] = group["initial_lr"] * config.lr_factor(iteration)
-            crops, labels = batch_at(images, masks, config, seed, iteration)
-            mine = team.share(len(crops))
+            batch = batch_at(images, masks, config, seed, iteration)
             torch.manual_seed(_torch_seed(seed, iteration, team.rank))
-            losses = _losses(model(to_input(crops[mine], device)), labels[mine], config, num_classes)
-            if team.size > 1:
-                share = team.size * _weight(labels[mine], config) / _weight(labels, config)
-                losses = [loss * share for loss in losses]
+            losses = _shared_losses(model, device, *batch, config, num_classes, team)
             history.append(_step(network, optimiser, losses, config, iteration, team))
             done = iteration + 1
             if not team.writes:
@@ -110,6 +106,24 @@ def train(
                 progress(done, config.iterations, history[-1])
     network.eval()
     return history
+
+
+def _shared_losses(
+    model: nn.Module,
+    device: torch.device,
+    crops: np.ndarray,
+    labels: np.ndarray,
+    config: TrainingConfig,
+    num_classes: int,
+    team: Team,
+) -> list[Tensor]:
+    """The losses of this process's share of a batch, weighted so that their mean over the team is the whole batch's."""
+    mine = team.share(len(crops))
+    losses = _losses(model(to_input(crops[mine], device)), labels[mine], config, num_classes)
+    if team.size == 1:
+        return losses
+    share = team.size * _weight(labels[mine], config) / _weight(labels, config)
+    return [loss * share for loss in losses]
 
 
 def adamw(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
