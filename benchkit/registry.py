@@ -74,6 +74,11 @@ class _Found:
     origin: str
     version: str | None
 
+    @property
+    def has_helpers(self) -> bool:
+        """Whether private files beside the module are its own; beside an installed top-level one they are anybody's."""
+        return self.version is None or bool(self.module.__package__)
+
 
 class Registry:
     """The plugins in use; look them up by Spec."""
@@ -153,7 +158,7 @@ class Registry:
         known = self._entries.get((base.kind, cls.name))
         if known:
             raise BenchkitError(f"a {base.kind} named '{cls.name}' exists already ({known.origin}): rename this one")
-        source = _source_hash(found.module)
+        source = _source_hash(found.module, found.has_helpers)
         self._entries[base.kind, cls.name] = Entry(base.kind, cls.name, cls, found.origin, found.version, source)
 
     def entries(self, kind: str | None = None) -> list[Entry]:
@@ -326,10 +331,10 @@ def _file_of(module: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin else None
 
 
-def _source_hash(module: ModuleType) -> str:
-    """sha256 of the plugin's file and of the private helpers (`_*.py`) beside it."""
+def _source_hash(module: ModuleType, has_helpers: bool) -> str:
+    """sha256 of the plugin's file and, where it has any, of the private helpers (`_*.py`) beside it."""
     path = Path(module.__file__ or "")
-    helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py")
+    helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py") if has_helpers else []
     total = hashlib.sha256()
     for file in (path, *helpers):
         total.update(hashlib.sha256(file.read_bytes()).digest())

@@ -79,7 +79,8 @@ class Spec:
         """Read a text in which a parameter may have alternatives, `NAME:key=value|value`; see `parse`.
 
         Of several such parameters every combination is meant, the last one varying fastest; equal ones are given
-        once. Raises BenchkitError when the text has another form.
+        once. So are the alternatives of a Spec in brackets, which a composite's parameter holds: `of=a+(b:x=1|2)`.
+        Raises BenchkitError when the text has another form.
         """
         name, _, rest = text.strip().partition(":")
         if not name:
@@ -92,7 +93,7 @@ class Spec:
                 raise BenchkitError(f"{kind} '{text}': '{item}' is not key=value")
             if key in alternatives:
                 raise BenchkitError(f"{kind} '{text}': parameter '{key}' is given twice; write {key}=VALUE|VALUE")
-            texts = _split(values, "|")
+            texts = cls._alternatives(kind, values)
             if len(texts) > 1 and not all(one.strip() for one in texts):
                 raise BenchkitError(f"{kind} '{text}': '{item}' has an empty alternative; write {key}=VALUE|VALUE")
             alternatives[key] = [scalar(one, f"{kind} '{text}'") for one in texts]
@@ -100,6 +101,16 @@ class Spec:
         specs = (cls.of(kind, name, **dict(zip(alternatives, values, strict=True))) for values in combined)
         # By their text, because 1, 1.0 and true are equal in Python and three parameters here.
         return tuple({str(spec): spec for spec in specs}.values())
+
+    @classmethod
+    def _alternatives(cls, kind: str, text: str) -> list[str]:
+        """The alternatives that one parameter's text stands for, those of the Specs in its brackets multiplied out."""
+
+        def meant(piece: str) -> list[str]:
+            bracketed = piece[:1] == "(" and piece[-1:] == ")"
+            return [f"({spec})" for spec in cls.parse_all(kind, piece[1:-1])] if bracketed and "|" in piece else [piece]
+
+        return ["".join(each) for one in _split(text, "|") for each in product(*map(meant, _pieces(one)))]
 
     @property
     def values(self) -> dict[str, Scalar]:
@@ -139,6 +150,19 @@ def _split(text: str, separator: str) -> list[str]:
         else:
             parts[-1] += character
     return parts
+
+
+def _pieces(text: str) -> list[str]:
+    """The outermost brackets, each with what it holds, and what stands between them; joined they are the text."""
+    pieces, depth = [""], 0
+    for character in text:
+        if character == "(" and not depth:
+            pieces.append("")
+        depth = max(0, depth + {"(": 1, ")": -1}.get(character, 0))
+        pieces[-1] += character
+        if character == ")" and not depth:
+            pieces.append("")
+    return pieces
 
 
 def scalar(text: str, where: str) -> Scalar:

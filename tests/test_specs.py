@@ -113,3 +113,25 @@ def test_keys_hold_what_matters() -> None:
         replace(base, source=Source.of(ImageSet(Spec.of("dataset", "d"), "clean", (0, 2)), "f")),
     ]
     assert len({base.key, *(other.key for other in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("m:of=a+(b:x=4|8)", ["m:of=a+(b:x=4)", "m:of=a+(b:x=8)"]),
+        ("m:of=a+(b:x=1,y=2|3),w=u", ["m:of=a+(b:x=1,y=2),w=u", "m:of=a+(b:x=1,y=3),w=u"]),
+        ("m:of=(a:x=1|2)+(b:y=3|4)", [f"m:of=(a:x={x})+(b:y={y})" for x in (1, 2) for y in (3, 4)]),
+        ("m:of=(u:of=a+(b:x=1|2))+c|d+e", ["m:of=(u:of=a+(b:x=1))+c", "m:of=(u:of=a+(b:x=2))+c", "m:of=d+e"]),
+        ("m:of=a+(b:x=2,k=1)", ["m:of=a+(b:x=2,k=1)"]),
+        ("m:of=a+(b:x=1|2", ["m:of=a+(b:x=1|2"]),
+    ],
+)
+def test_a_sweep_inside_the_brackets_of_a_composite(text: str, meant: list[str]) -> None:
+    assert [str(spec) for spec in Spec.parse_all("corruptor", text)] == meant
+
+
+def test_a_mistake_inside_the_brackets_is_named() -> None:
+    with pytest.raises(BenchkitError, match=r"'b:x=1\|': 'x=1\|' has an empty alternative"):
+        Spec.parse_all("corruptor", "m:of=a+(b:x=1|)")
+    with pytest.raises(BenchkitError, match="names 2 of them where one is wanted"):
+        Spec.parse("corruptor", "m:of=a+(b:x=1|2)")

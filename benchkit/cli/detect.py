@@ -34,17 +34,20 @@ SOME_IMAGES_FAILED = 3
 TABLE = "scores.csv"
 ROOMS = ("heat", "masks", "overlay")
 
+Source = Annotated[
+    str, typer.Argument(metavar="RUN|DETECTOR", help="A run (with --row), or a folder of 'export --format detector'.")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", min=0, max=1, metavar="P", help="Of the masks; default: the detector's own."),
+]
+
 
 def detect(
-    source: Annotated[
-        str,
-        typer.Argument(metavar="RUN|DETECTOR", help="A run (with --row), or a folder of 'export --format detector'."),
-    ],
+    source: Source,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES…", help="Image files, and folders of them.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, metavar="P", help="Of the masks; default: the detector's own.")
-    ] = None,
+    threshold: Threshold = None,
     bits: Annotated[int, typer.Option(metavar="8|16", help="Of the heat maps.")] = 8,
     tile: Annotated[int, typer.Option(min=32, metavar="PIXELS", help="Larger images are seen in tiles.")] = 1024,
     row: Annotated[str | None, typer.Option("--row", metavar="ROW", help="Of a run: whose detector.")] = None,

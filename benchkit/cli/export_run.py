@@ -14,6 +14,8 @@ from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
     from benchkit.exports.write import Format
+    from benchkit.finished import FinishedRun
+    from benchkit.plan import PlannedCell
 
 DETECTOR = "detector"
 FORMATS = ("mmseg", "coco", "hf", "webdataset", "folder", DETECTOR)
@@ -39,14 +41,8 @@ def export(
     The images are as the row's detector was shown them. With --format detector: the trained detector itself, as
     safetensors with its card.
     """
-    from benchkit.cli.export import target
-    from benchkit.exports.detector import write_detector
-    from benchkit.exports.items import training_items
-    from benchkit.exports.provenance import provenance
-    from benchkit.exports.write import PROVENANCE, contents, write_export
     from benchkit.finished import FinishedRun, Wanted
     from benchkit.run import Places
-    from benchkit.trained import CARD, WEIGHTS
 
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)
@@ -57,14 +53,32 @@ def export(
     whose = f"row '{planned.cell.row}', seed {planned.cell.seed}, detector {planned.cell.detector}"
     with _disk(out):
         if form == DETECTOR:
-            with target(out, force, mark=CARD, rooms=(WEIGHTS,)) as folder:
-                write_detector(opened, planned, folder)
+            _write_detector(opened, planned, out, force)
             print(f"detector of {whose} in {out}")
-            return
-        with target(out, force, mark=PROVENANCE, rooms=contents(out)) as folder:
-            facts = provenance(opened, planned, form)
-            count = write_export(training_items(opened, planned), _format(form), folder, split, facts)
-        print(f"{count} images of {whose} in {out}")
+        else:
+            count = _write_images(opened, planned, form, out, split, force)
+            print(f"{count} images of {whose} in {out}")
+
+
+def _write_detector(run: FinishedRun, planned: PlannedCell, out: Path, force: bool) -> None:
+    from benchkit.cli.export import target
+    from benchkit.exports.detector import write_detector
+    from benchkit.trained import CARD, WEIGHTS
+
+    with target(out, force, mark=CARD, rooms=(WEIGHTS,)) as folder:
+        write_detector(run, planned, folder)
+
+
+def _write_images(run: FinishedRun, planned: PlannedCell, form: str, out: Path, split: str, force: bool) -> int:
+    """The training set in a format; returns the number of images."""
+    from benchkit.cli.export import target
+    from benchkit.exports.items import training_items
+    from benchkit.exports.provenance import provenance
+    from benchkit.exports.write import PROVENANCE, contents, write_export
+
+    with target(out, force, mark=PROVENANCE, rooms=contents(out)) as folder:
+        facts = provenance(run, planned, form)
+        return write_export(training_items(run, planned), _format(form), folder, split, facts)
 
 
 class _disk:

@@ -22,19 +22,21 @@ SeedOf = Annotated[
     int | None, typer.Option("--seed", min=0, metavar="N", help="Of the run's seeds; default: its first.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier call wrote.")]
+Formats = Annotated[
+    str | None, typer.Option("--format", metavar="png,svg,pdf", help="Default: FILE's ending, else png.")
+]
+Depths = Annotated[
+    str | None, typer.Option("--depths", metavar="5,10,20", help="Of figure 6; default 5, 10, 20, 30, 40, 50.")
+]
 
 
 def figure(
     number: Annotated[int, typer.Argument(min=4, max=8, metavar="4|5|6|7|8", help="The paper's figure.")],
     run: RunName,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: figure-4.png and so on.")] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", metavar="png,svg,pdf", help="Default: FILE's ending, else png.")
-    ] = None,
+    form: Formats = None,
     count: Annotated[int | None, typer.Option(min=1, max=50, metavar="N", help="Images; default 3 to 6.")] = None,
-    depths: Annotated[
-        str | None, typer.Option(metavar="5,10,20", help="Of figure 6; default 5, 10, 20, 30, 40, 50.")
-    ] = None,
+    depths: Depths = None,
     row: Row = None,
     selector: SelectorOf = None,
     detector: DetectorOf = None,

@@ -54,6 +54,21 @@ def check_unchanged(plugin: Plugin, shown: object, given: object, fields: Sequen
             raise PluginError(f"{plugin.kind} '{plugin.name}' changed its input {field} in place: work on a copy")
 
 
+def check_repeats(plugin: Plugin, work: Callable[[], Tensor]) -> None:
+    """Raise PluginError where a plugin's work, done twice on equal inputs, comes to two results.
+
+    A generator of the plugin's own, which no seed reaches, shows in nothing else. Results of one seed may differ by
+    what another order of sums makes on an accelerator.
+    """
+    first, second = work(), work()
+    if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
+        by = float((first - second).abs().max())
+        raise PluginError(
+            f"{plugin.kind} '{plugin.name}' came to two results for the same images and seed, up to {by:.3g} apart: "
+            "draw from at.rng alone"
+        )
+
+
 def chosen(plugin: CompositeCorruptor, rng: Noise, count: int) -> list[int]:
     """The part that a composite corruptor chooses for each of `count` images; raises PluginError for no such part."""
     rows = call(plugin, lambda: plugin.choose(rng), like=torch.zeros(count, dtype=torch.int64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,11 @@ class Region:
     chunk: int
     label: Label
     composite: Images | None
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether corruptors are tried twice here: once a set is enough, and costs next to nothing."""
+        return self.chunk == 0
 
     def masks(self, env: Env, count: int) -> Tensor:
         """(N, H, W) bool of this chunk."""
@@ -106,8 +112,9 @@ class Corrupt(Stage):
 
     @classmethod
     def run_group(cls, stages: Sequence[Any], env: Env) -> list[Output]:
+        from benchkit.diffusion.checks import check_repeats
         from benchkit.diffusion.noise import ImageNoise
-        from benchkit.diffusion.resample import corrupt_and_resample
+        from benchkit.diffusion.resample import corrupt, corrupt_and_resample
         from benchkit.masks import to_latent
 
         first: Corrupt = stages[0]
@@ -127,6 +134,8 @@ class Corrupt(Stage):
             partner=next((stage.partner(env) for stage in stages if stage.partners), None),
         )
         corruptors = [env.registry.make(stage.corruptor, LatentCorruptor) for stage in stages]  # type: ignore[type-abstract]
+        for corruptor in corruptors if first.region.is_checked else ():
+            check_repeats(corruptor, partial(corrupt, corruptor, at))
         condition = backend.embed(at.captions)
         results = corrupt_and_resample(
             backend.predict, backend.schedule, corruptors, at, condition, CHUNK, backend.embed
@@ -194,6 +203,7 @@ class CorruptPixels(Stage):
     seed: int
 
     def run(self, env: Env) -> Output:
+        from benchkit.diffusion.checks import check_repeats
         from benchkit.diffusion.noise import ImageNoise
         from benchkit.diffusion.pixels import corrupt_pixels
         from benchkit.masks import to_latent
@@ -203,6 +213,8 @@ class CorruptPixels(Stage):
         masks = self.region.masks(env, len(images))
         plugin = env.registry.make(self.corruptor, PixelCorruptor)  # type: ignore[type-abstract]
         at = PixelContext(images, masks[:, None], tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"]))
+        if self.region.is_checked:
+            check_repeats(plugin, partial(corrupt_pixels, lambda corrupted: corrupted, plugin, at))
         decoded = corrupt_pixels(backend.autoencode, plugin, at)
         return packed(self.region.finish(env, decoded, masks, to_latent(masks, backend.factor), backend.factor))
 

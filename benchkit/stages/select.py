@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,6 +65,7 @@ class Select(Stage):
     ) -> np.ndarray:
         import torch
 
+        from benchkit.diffusion.checks import call, check_unchanged
         from benchkit.diffusion.noise import ImageNoise
 
         stage = self.images[index]
@@ -77,13 +79,11 @@ class Select(Stage):
             threshold=threshold,
             parts=tuple(torch.from_numpy(part.masks(env)[rows]) for part in self.parts),
         )
-        masks = plugin.select(at)
-        expected = (len(images), *images.shape[2:])
-        if tuple(masks.shape) != expected or masks.dtype != torch.bool:
-            raise BenchkitError(
-                f"selector '{self.selector}' returned {tuple(masks.shape)} {masks.dtype}, expected {expected} bool"
-            )
-        return masks.cpu().numpy()
+        shown = replace(at, images=images.clone())
+        like = torch.zeros((len(images), *images.shape[2:]), dtype=torch.bool)
+        masks = call(plugin, partial(plugin.select, shown), like=like)
+        check_unchanged(plugin, shown, at, ("images",))
+        return masks.numpy()
 
     def masks(self, env: Env) -> np.ndarray:
         """The finished selection, (N, H, W) bool."""

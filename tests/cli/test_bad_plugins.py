@@ -44,9 +44,19 @@ WRONG = {
     "torchs": ("return torch.randn_like(at.z_t)", "global generator of torch"),
     "numpys": ("return at.z_t + float(np.random.rand())", "global generator of numpy"),
     "randoms": ("return at.z_t + random.random()", "global generator of random"),
+    "private": ("return at.z_t + float(np.random.default_rng().normal())", "two results for the same images and seed"),
     "lacks": ("import no_such_package", "No module named 'no_such_package'"),
     "ends": ("sys.exit(0)", "SystemExit: 0"),
     "hangs": ("time.sleep(300)", "longer than the limit of 10 s"),
+}
+#: The same of selectors.
+WRONG_SELECTORS = {
+    "raises": ("raise ValueError('no such luck')", "ValueError: no such luck"),
+    "shape": ("return torch.ones(1, 1, dtype=torch.bool)", r"shape \(1, 1\) where \(4, 32, 32\) was wanted"),
+    "dtype": ("return at.images.mean(dim=1)", "dtype torch.float32"),
+    "nothing": ("return None", "returned NoneType"),
+    "writes": ("return at.images.mul_(0.5).mean(dim=1) > 0.1", "changed its input images in place"),
+    "torchs": ("return torch.rand(at.images[:, 0].shape) > 0.5", "global generator of torch"),
 }
 #: Name -> what of the file is wrong before it runs, and what the cell's reason must say.
 UNUSABLE = {
@@ -98,6 +108,27 @@ def test_each_fails_by_name_and_alone(run: Run, warm: None, grid: Path, tmp_path
         assert states[name] == ("done", None)
     assert "'gaussian'" in result.err and "exists already" in result.err
     assert "the shadow ran" not in result.err
+
+
+def test_each_bad_selector_fails_by_name_and_alone(run: Run, warm: None, grid: Path, tmp_path: Path) -> None:
+    options: list[object] = ["--selector", "random-boxes", "--corruptor", "gaussian:steps=1"]
+    for name, (body, _) in WRONG_SELECTORS.items():
+        text = GOOD.format(name=name, body=body).replace("    steps: int = param(1, ge=0)\n", "")
+        text = (
+            text.replace("LatentCorruptor", "RegionSelector")
+            .replace("benchkit_corruptors", "benchkit_selectors")
+            .replace("def corrupt(", "def select(")
+        )
+        options += [*write(tmp_path, name, text), "--selector", name]
+    result = run("compare", grid, "--plugin", PLUGINS, "--device", "cpu", "--out", tmp_path / "out", *options)
+    assert result.code == 3, result.err
+    rows = json.loads((tmp_path / "out" / "rows.json").read_text())["rows"]
+    told = {(row["training_set"], row["selector"]): (row["state"], row["reason"]) for row in rows}
+    for row in ("pseudo", "gaussian:steps=1"):
+        assert told[row, "random-boxes"] == ("done", None)
+        for name, (_, said) in WRONG_SELECTORS.items():
+            state, reason = told[row, name]
+            assert state == "failed" and re.search(said, reason) and name in reason, (name, state, reason)
 
 
 def test_a_left_out_name_is_planned_as_skipped_and_a_wrong_one_refused(

@@ -12,6 +12,7 @@ import pytest
 from benchkit.errors import BenchkitError
 from benchkit.metrics import METRICS, PRIMARY, Measured, metric
 from benchkit.report.board import Board
+from benchkit.report.foreign import named_by
 from benchkit.report.load import load_board
 from benchkit.report.tables import json_text
 from benchkit.statistics import bootstrap, difference, interval
@@ -245,3 +246,20 @@ def test_rows_name_the_plugins_that_do_not_ship(make_standard) -> None:
     again = Board.from_json(board.as_json(), "it")
     assert again.frame["plugins"].tolist() == board.frame["plugins"].tolist()
     assert again.notes == board.notes
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ({"corruptor": "mixture", "training_set": "mixture:of=none:steps=1+(fade:share=0.4,steps=5)"}, ["fade"]),
+        ({"corruptor": "mixture", "training_set": "mixture:of=fade-out+blur,weights=3+1"}, []),
+        ({"corruptor": "fade", "training_set": "human+fade:share=0.4"}, ["fade"]),
+        ({"selector": "union:of=learned+mine", "training_set": "pseudo"}, ["mine"]),
+        ({"selector": "mine:of=2", "training_set": "pseudo"}, ["mine"]),
+        ({"training_set": "fade"}, []),
+    ],
+)
+def test_a_composites_row_names_the_parts_that_do_not_ship(line: dict[str, str], named: list[str]) -> None:
+    foreign = {"corruptor fade": "fade.py", "selector mine": "mine.py", "corruptor mine": "other.py"}
+    said = named_by({"test_set": "portraits/test[4]", **line}, foreign) or ""
+    assert [part.split()[1].rstrip(":") for part in said.split("; ") if part] == named
