@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 from benchkit.errors import BenchkitError
 from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, json_from_bytes, json_to_bytes
 from benchkit.store.files import absolute, copy_new, fsync_folder, read_regular, sha256_of, write_atomic, write_new
+from benchkit.store.location import Location, default_root
 from benchkit.store.manifest import (
     MANIFEST,
     SCHEMA,
@@ -80,12 +80,6 @@ class Pruned:
     size: int
 
 
-def default_root() -> Path:
-    """Return $BENCHKIT_CACHE, or else the platform's cache folder for benchkit."""
-    chosen = os.environ.get("BENCHKIT_CACHE")
-    return Path(chosen) if chosen else user_cache_path("benchkit")
-
-
 class ArtifactStore:
     """Key (a hex SHA-256) → files, in a folder that any number of processes may share. Picklable: it is its root."""
 
@@ -95,6 +89,7 @@ class ArtifactStore:
         Raises BenchkitError if the folder cannot be written, or was written by another version of the cache.
         """
         self.root = absolute(root)
+        self.location: Location = self.root
         with self._writing():
             if create:
                 self.root.mkdir(parents=True, exist_ok=True)
@@ -116,10 +111,9 @@ class ArtifactStore:
 
     def open(self, key: str) -> Artifact:
         """Return the artifact of `key`; raises CorruptArtifact if it is missing or visibly damaged."""
-        artifact = load_artifact(key, self.folder(key))
+        artifact = self._load(key)
         if time.time() - artifact.used > TOUCH_AFTER:
-            with suppress(OSError):  # a cache that can only be read keeps no record of use
-                os.utime(artifact.folder / MANIFEST)
+            self._touch(artifact)
         return artifact
 
     def write(self, key: str, files: Mapping[str, bytes | Path], meta: Mapping[str, Any] | None = None) -> Artifact:
@@ -183,7 +177,7 @@ class ArtifactStore:
 
         Waits and raises as `claim` does. The folder goes when `write` commits the key.
         """
-        folder = self.root / "work" / _checked(key)
+        folder = self.root / "work" / checked_key(key)
         with self.claim(key, timeout=timeout):
             with self._writing():
                 folder.mkdir(exist_ok=True)
@@ -192,14 +186,14 @@ class ArtifactStore:
     def keys(self) -> Iterator[str]:
         """Yield every key that has a folder in the store, sound or not, sorted."""
         for folder in sorted((self.root / "objects").glob("??/*")):
-            if _KEY.fullmatch(key := folder.parent.name + folder.name):
+            if is_key(key := folder.parent.name + folder.name):
                 yield key
 
     def ls(self) -> Iterator[Artifact]:
         """Yield every committed artifact that is not visibly damaged, in the order of the keys."""
         for key in self.keys():
             with suppress(CorruptArtifact):
-                yield load_artifact(key, self.folder(key))
+                yield self._load(key)
 
     def size(self) -> int:
         """Return the bytes that the committed artifacts hold."""
@@ -209,7 +203,7 @@ class ArtifactStore:
         """Read every artifact and yield its key and what is wrong with it, or None."""
         for key in self.keys():
             try:
-                load_artifact(key, self.folder(key)).verify()
+                self._load(key).verify()
             except CorruptArtifact as damage:
                 yield key, damage
             else:
@@ -241,17 +235,24 @@ class ArtifactStore:
             unsound = set(self.keys()) - {artifact.key for artifact in sound}
             for key in (*unsound, *(artifact.key for artifact in condemned)):
                 self.discard(key)
-            with self._writing():
-                self._sweep(older_than)
+            self._sweep(older_than)
         return Pruned(tuple(artifact.key for artifact in condemned), sum(artifact.size for artifact in condemned))
 
     def folder(self, key: str) -> Path:
         """Return where the artifact of `key` lies or would lie."""
-        return self.root / "objects" / _checked(key)[:2] / key[2:]
+        return self.root / "objects" / checked_key(key)[:2] / key[2:]
+
+    def _load(self, key: str) -> Artifact:
+        """Look at what `key` holds, without counting that as use."""
+        return load_artifact(key, self.folder(key))
+
+    def _touch(self, artifact: Artifact) -> None:
+        with suppress(OSError):  # a cache that can only be read keeps no record of use
+            os.utime(artifact.folder / MANIFEST)
 
     def _lock(self, key: str) -> FileLock:
         # One object a path: whoever holds a claim may claim again, and a stage may ask for its scratch folder.
-        return FileLock(self.root / "work" / f"{_checked(key)}.lock", is_singleton=True)
+        return FileLock(self.root / "work" / f"{checked_key(key)}.lock", is_singleton=True)
 
     def _check_version(self, *, create: bool) -> None:
         version, expected = self.root / "VERSION", f"benchkit-cache {SCHEMA}"
@@ -293,15 +294,22 @@ class ArtifactStore:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self, older_than: float | None) -> None:
-        self._sweep_staging()
+        with self._writing():
+            self._sweep_staging()
+            self._sweep_discarded()
+            self._sweep_work(older_than)
+
+    def _sweep_discarded(self) -> None:
         for entry in (self.root / "discarded").iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
             else:
                 entry.unlink(missing_ok=True)
+
+    def _sweep_work(self, older_than: float | None) -> None:
         for mark in (self.root / "work").glob("*.lock"):
             scratch = mark.with_suffix("")
-            if not _KEY.fullmatch(scratch.name):
+            if not is_key(scratch.name):
                 continue
             # Nobody having the lock means nobody works there; the folder may still hold a checkpoint worth keeping.
             with suppress(Timeout), self._lock(scratch.name).acquire(timeout=0):
@@ -320,8 +328,14 @@ class ArtifactStore:
             raise CacheUnwritable(f"cannot write to the cache {self.root}: {reason}; {remedy}") from error
 
 
-def _checked(key: str) -> str:
-    if not _KEY.fullmatch(key):
+def is_key(text: str) -> bool:
+    """Whether `text` is 64 hex digits."""
+    return bool(_KEY.fullmatch(text))
+
+
+def checked_key(key: str) -> str:
+    """Return `key`; raises ValueError unless it is one."""
+    if not is_key(key):
         raise ValueError(f"'{key}' is no artifact key: 64 hex digits are")
     return key
 

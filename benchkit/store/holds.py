@@ -7,65 +7,98 @@ shared by several, and a plan made again later would have other keys wherever a 
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.store.artifacts import CacheUnwritable
+from benchkit.store.bucket import Bucket
 from benchkit.store.encoding import json_from_bytes, json_to_bytes
 from benchkit.store.files import read_regular, write_atomic
+from benchkit.store.location import CacheUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
+
+    from benchkit.store.location import Location
 
 ROOM = "runs"
 
 
-def hold(root: Path, run: str, stages: Mapping[str, str]) -> None:
-    """Note in the cache `root` that `run` rests on these keys, each with a few words for people."""
-    try:
-        (root / ROOM).mkdir(exist_ok=True)
-        write_atomic(root / ROOM / f"{run}.json", json_to_bytes({"run": run, "stages": dict(stages)}))
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space there" if full else "check the folder"
-        raise CacheUnwritable(f"cannot write to the cache {root}: {error.strerror or error}; {remedy}") from error
+def hold(place: Location, run: str, stages: Mapping[str, str]) -> None:
+    """Note in the cache at `place` that `run` rests on these keys, each with a few words for people."""
+    _notes(place).write(f"{ROOM}/{run}.json", json_to_bytes({"run": run, "stages": dict(stages)}))
 
 
-def held(root: Path, run: str) -> dict[str, str]:
+def held(place: Location, run: str) -> dict[str, str]:
     """The keys that a run rests on, and their words; `run` is its id or the unique start of it.
 
     Raises BenchkitError for a run that the cache has no note of, or several, or whose note is damaged.
     """
-    known = noted(root)
+    known = noted(place)
     matches = [name for name in known if name == run] or [name for name in known if run and name.startswith(run)]
     if len(matches) > 1:
         raise BenchkitError(f"run '{run}' is ambiguous: {', '.join(matches)}")
     if not matches:
         raise UnknownNameError("run of this cache", run, known)
-    stages = _read(root / ROOM / f"{matches[0]}.json")
+    stages = _read(_notes(place), matches[0])
     if stages is None:
         raise BenchkitError(
-            f"{root / ROOM / matches[0]}.json does not say what the run rests on: run its command again, which mends it"
+            f"{place}/{ROOM}/{matches[0]}.json does not say what the run rests on: "
+            "run its command again, which mends it"
         )
     return stages
 
 
-def noted(root: Path) -> list[str]:
+def noted(place: Location) -> list[str]:
     """The runs that the cache has a note of, sorted, and so oldest first."""
-    return sorted(path.stem for path in (root / ROOM).glob("*.json") if not path.name.startswith("."))
+    names = _notes(place).entries(ROOM)
+    return sorted(name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith("."))
 
 
-def words(root: Path) -> dict[str, str]:
+def words(place: Location) -> dict[str, str]:
     """Key -> what it is, of every key that some run rests on."""
     found: dict[str, str] = {}
-    for run in noted(root):
-        found |= _read(root / ROOM / f"{run}.json") or {}
+    for run in noted(place):
+        found |= _read(_notes(place), run) or {}
     return found
 
 
-def _read(path: Path) -> dict[str, str] | None:
+class _Folder:
+    """What a Bucket is, in a folder: as much of it as notes need."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, name: str) -> bytes | None:
+        with suppress(OSError):
+            return read_regular(self._root / name)
+        return None
+
+    def write(self, name: str, data: bytes) -> None:
+        try:
+            (self._root / name).parent.mkdir(exist_ok=True)
+            write_atomic(self._root / name, data)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "free some space there" if full else "check the folder"
+            reason = error.strerror or error
+            raise CacheUnwritable(f"cannot write to the cache {self._root}: {reason}; {remedy}") from error
+
+    def entries(self, room: str) -> Collection[str]:
+        return [path.name for path in (self._root / room).glob("*")]
+
+
+def _notes(place: Location) -> _Folder | Bucket:
+    return Bucket(place) if isinstance(place, CacheUrl) else _Folder(place)
+
+
+def _read(notes: _Folder | Bucket, run: str) -> dict[str, str] | None:
     try:
-        return {str(key): str(text) for key, text in json_from_bytes(read_regular(path))["stages"].items()}
-    except (OSError, BenchkitError, LookupError, TypeError, AttributeError):
+        data = notes.read(f"{ROOM}/{run}.json")
+        return {str(key): str(text) for key, text in json_from_bytes(data or b"")["stages"].items()}
+    except CacheUnwritable:
+        raise
+    except (BenchkitError, LookupError, TypeError, AttributeError):
         return None

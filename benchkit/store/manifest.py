@@ -119,7 +119,7 @@ def load_artifact(key: str, folder: Path) -> Artifact:
     Raises CorruptArtifact if it is missing, another's, or not as its manifest says.
     """
     with _reading(key, MANIFEST):
-        files, meta = _parse(key, read_regular(folder / MANIFEST))
+        files, meta = parse_manifest(key, read_regular(folder / MANIFEST))
         used = (folder / MANIFEST).lstat().st_mtime
         # Names with a dot in front are the droppings of file managers and NFS, not contents.
         found = {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
@@ -135,7 +135,8 @@ def load_artifact(key: str, folder: Path) -> Artifact:
     return Artifact(key, folder, files, meta, used)
 
 
-def _parse(key: str, data: bytes) -> tuple[dict[str, FileEntry], dict[str, Any]]:
+def parse_manifest(key: str, data: bytes) -> tuple[dict[str, FileEntry], dict[str, Any]]:
+    """Decode a manifest: its files and facts; raises CorruptArtifact unless it is sound and the key's own."""
     try:
         manifest = json_from_bytes(data)
         body = manifest["body"]

@@ -1,0 +1,82 @@
+"""Where a cache lies: in a folder, or behind a URL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+from platformdirs import user_cache_path
+
+from benchkit.errors import BenchkitError
+from benchkit.store.files import absolute
+
+_LOCAL = ("file", "local")
+
+
+@dataclass(frozen=True)
+class CacheUrl:
+    """A cache at a URL that fsspec opens; as text it shows no password."""
+
+    url: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.hidden(self.url)
+
+    @property
+    def scheme(self) -> str:
+        """What stands before `://`."""
+        return self.url.partition("://")[0]
+
+    @property
+    def copies(self) -> Path:
+        """This machine's folder for it: copies of artifacts, scratch of running stages, log, and rows by default."""
+        parent = os.environ.get("BENCHKIT_COPIES")
+        folder = absolute(parent) if parent else user_cache_path("benchkit") / "copies"
+        # Without user and password, which may change while the cache stays what it is.
+        bare = self.url.rpartition("@")[2] if self._secret else self.url.partition("://")[2]
+        return folder / f"{self.scheme}-{hashlib.sha256(bare.encode()).hexdigest()[:16]}"
+
+    def hidden(self, text: str) -> str:
+        """`text` with this URL's password blotted out, wherever it stands."""
+        for secret in (self._secret, unquote(self._secret)):
+            text = text.replace(secret, "***") if secret else text
+        return text
+
+    @property
+    def _secret(self) -> str:
+        # No parser of URLs: they cut where a password has an odd character, and would leave the rest to be seen.
+        user, at, _ = self.url.partition("://")[2].rpartition("@")
+        return user.partition(":")[2] if at else ""
+
+
+Location = Path | CacheUrl
+
+
+def located(text: str | Path) -> Location:
+    """The place that an option or a variable names: a folder, or a URL; `file://` is a folder.
+
+    Raises BenchkitError for a URL that names no place.
+    """
+    if not isinstance(text, str) or "://" not in text:
+        return Path(text)
+    scheme, _, rest = text.partition("://")
+    if scheme in _LOCAL:
+        return Path(rest)
+    if not rest.strip("/") or "::" in text or set(rest) & set("?*[]") or not scheme.isalnum():
+        # The text is not repeated: it may hold a password.
+        raise BenchkitError("a cache's URL is SCHEME://BUCKET/FOLDER, without '::' and any of ?*[]")
+    return CacheUrl(text.rstrip("/"))
+
+
+def default_root() -> Location:
+    """Return $BENCHKIT_CACHE, or else the platform's cache folder for benchkit."""
+    chosen = os.environ.get("BENCHKIT_CACHE")
+    return located(chosen) if chosen else user_cache_path("benchkit")
+
+
+def local_folder(location: Location) -> Path:
+    """Where on this machine rows (unless a database is named), log and scratch of a cache lie."""
+    return location.copies if isinstance(location, CacheUrl) else location

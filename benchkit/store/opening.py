@@ -1,0 +1,30 @@
+"""The artifact store of a place: a folder's or a URL's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchkit.store.artifacts import ArtifactStore
+from benchkit.store.bucket import Bucket
+from benchkit.store.location import CacheUrl, Location, located
+from benchkit.store.remote import RemoteStore
+
+
+def open_store(location: Location | str, *, create: bool = True) -> ArtifactStore:
+    """Open the store in a folder or behind a URL; raises BenchkitError as ArtifactStore and RemoteStore do."""
+    place = located(location) if isinstance(location, str) else location
+    return RemoteStore(place, create=create) if isinstance(place, CacheUrl) else ArtifactStore(place, create=create)
+
+
+def is_cache(location: Location) -> bool:
+    """Whether there is a cache at a place: one that was opened to be written to."""
+    return (
+        Bucket(location).read("VERSION") is not None
+        if isinstance(location, CacheUrl)
+        else (location / "VERSION").is_file()
+    )
+
+
+def is_there(location: Location) -> bool:
+    """Whether there is anything at a place that could be one."""
+    return is_cache(location) if isinstance(location, CacheUrl) else Path(location).is_dir()
