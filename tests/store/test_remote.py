@@ -143,9 +143,8 @@ def test_an_upload_broken_off_is_not_believed(url: str, tmp_path: Path, monkeypa
 
 def test_claims_among_machines(url: str, tmp_path: Path, monkeypatch) -> None:
     one, two = open_store(url), elsewhere(url, tmp_path, monkeypatch)
-    with one.claim(KEY), one.claim(KEY):
-        with pytest.raises(ArtifactBusy), two.claim(KEY, timeout=0):
-            pass
+    with one.claim(KEY), one.claim(KEY), pytest.raises(ArtifactBusy), two.claim(KEY, timeout=0):
+        pass
     with two.claim(KEY, timeout=0):
         pass
     assert not bucket(url).entries("claims") and not bucket(url).entries("holders")
