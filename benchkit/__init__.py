@@ -32,7 +32,8 @@ def compare(
 ) -> Outcome:
     """Run a comparison: a preset's name, a YAML file or a Grid; finished stages are taken from the cache.
 
-    out: folder of the report; without it none is written. cache: folder of artifacts and rows, by default the user's.
+    out: folder of the report; without it none is written. cache: folder or URL of artifacts, and
+    rows, by default the user's.
     device: see `benchkit.functional.resolve_device`. plugins: files of further plugins. progress: told what is being
     done. Raises BenchkitError for mistakes in any of them, before anything is computed.
     """
@@ -42,11 +43,11 @@ def compare(
     from benchkit.functional import resolve_device
     from benchkit.grid import Grid, load_grid
     from benchkit.registry import Registry
-    from benchkit.store.artifacts import default_root
+    from benchkit.store.location import default_root, located
 
     grid = preset if isinstance(preset, Grid) else load_grid(str(preset))
     registry = Registry.load(files=[Path(file) for file in plugins])
-    places = run.Places(None if out is None else Path(out), default_root() if cache is None else Path(cache))
+    places = run.Places(None if out is None else Path(out), default_root() if cache is None else located(cache))
     return run.compare(grid, registry, places, device=resolve_device(device, several=True), progress=progress)
 
 

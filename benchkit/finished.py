@@ -17,7 +17,8 @@ from benchkit.run import RESULTS, Places, make_plan
 from benchkit.specs import Corrupted, Spec
 from benchkit.stages.base import Env, Stage
 from benchkit.stages.train import Train
-from benchkit.store.artifacts import ArtifactStore
+from benchkit.store.location import local_folder
+from benchkit.store.opening import open_store
 from benchkit.store.results import CellInfo, ResultStore, RunInfo
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class FinishedRun:
 
         Raises BenchkitError: no such run, one that `compare` did not make, a checkpoint or plugin that is gone.
         """
-        file = places.cache / RESULTS
+        file = local_folder(places.cache) / RESULTS
         if places.results is None and not file.is_file():
             raise BenchkitError(f"no run '{name}': there are no runs yet in {file} (--cache names another cache)")
         results = ResultStore(places.results or file, create=False)
@@ -58,7 +59,7 @@ class FinishedRun:
         info = next(one for one in results.runs() if one.id == run)
         grid = _grid(info)
         states = {cell.key: cell for cell in results.cells(run)}
-        env = Env(registry, ArtifactStore(places.cache, create=False), device)
+        env = Env(registry, open_store(places.cache, create=False), device)
         return cls(info, grid, make_plan(grid, registry), env, states)
 
     @property
@@ -104,7 +105,7 @@ class FinishedRun:
         if gone:
             raise BenchkitError(
                 f"run {self.id}, row '{row}': {len(gone)} of its artifacts ({gone[0].describe()} ...) are not in the "
-                f"cache {self.env.store.root} any more: {_REMEDY}"
+                f"cache {self.env.store.location} any more: {_REMEDY}"
             )
 
     def _check(self, planned: PlannedCell) -> None:

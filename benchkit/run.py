@@ -36,6 +36,8 @@ from benchkit.stages.train import Train
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, default_root
 from benchkit.store.files import write_atomic
 from benchkit.store.holds import hold
+from benchkit.store.location import Location, local_folder
+from benchkit.store.opening import open_store
 from benchkit.store.results import CellInfo, ResultStore, mark_folder
 
 GALLERY_IMAGES = 6
@@ -47,18 +49,19 @@ LOG = "log.txt"
 class Places:
     """Where a run keeps things.
 
-    cache: artifacts and, unless `results` names another database, rows. out: the report.
+    cache: artifacts and, unless `results` names another database, rows (for a cache behind a URL: in its
+    folder of copies). out: the report.
     """
 
     out: Path | None = None
-    cache: Path = field(default_factory=default_root)
+    cache: Location = field(default_factory=default_root)
     results: str | None = None
 
     def artifacts(self) -> ArtifactStore:
-        return ArtifactStore(self.cache)
+        return open_store(self.cache)
 
     def result_store(self) -> ResultStore:
-        return ResultStore(self.results or self.cache / RESULTS)
+        return ResultStore(self.results or local_folder(self.cache) / RESULTS)
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ def execute(
         check_writable(places.out)
     environment = describe_environment(registry, _used(plan, registry), device)
     run = _run_id(results, config, environment, places)
-    hold(env.store.root, run, {stage.key: stage.describe() for stage in plan.stages})
+    hold(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
     states = results.upsert_cells(run, [_info(p) for p in plan.cells])
     kept = {} if retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
     wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in kept))

@@ -87,7 +87,7 @@ def ablate(
         exit_with_failures(ended.outcome)
 
 
-def _places(out: Path | None, cache: Path | None, store: str | None) -> Places:
+def _places(out: Path | None, cache: str | None, store: str | None) -> Places:
     from benchkit.run import Places
 
     return Places(out=out, cache=cache_root(cache), results=store)
@@ -136,9 +136,9 @@ def _print_preview(ablation: Ablation, registry: Registry, places: Places, machi
 def _previewed(ablation: Ablation, registry: Registry, places: Places) -> Preview:
     """What of the plan is there already; nothing is written."""
     from benchkit.run import model_of, preview
-    from benchkit.store.artifacts import ArtifactStore
+    from benchkit.store.opening import open_store
 
-    store = ArtifactStore(places.cache, create=False)
+    store = open_store(places.cache, create=False)
     return preview(ablation.plan, registry, model_of(ablation.base), store)
 
 

@@ -29,15 +29,15 @@ def ls(cache: Cache = None, as_json: AsJson = False) -> None:
     from benchkit.store.holds import words
 
     store = _opened(cache)
-    known = words(store.root)
+    known = words(store.location)
     found = sorted(store.ls(), key=lambda artifact: (artifact.used, artifact.key))
     total = sum(artifact.size for artifact in found)
     if as_json:
-        print_json({"cache": str(store.root), "size": total, "artifacts": [_plain(a, known) for a in found]})
+        print_json({"cache": str(store.location), "size": total, "artifacts": [_plain(a, known) for a in found]})
         return
     if found:
         _print(found, {artifact.key: known.get(artifact.key, "") for artifact in found})
-    print(f"{len(found)} artifacts, {in_bytes(total)} in {store.root}")
+    print(f"{len(found)} artifacts, {in_bytes(total)} in {store.location}")
 
 
 @app.command("verify")
@@ -52,7 +52,7 @@ def verify(
     from benchkit.store.holds import words
 
     store = _opened(cache)
-    known, number, damaged = words(store.root), 0, []
+    known, number, damaged = words(store.location), 0, []
     for key, damage in store.verify():
         number += 1
         if damage is not None:
@@ -60,11 +60,11 @@ def verify(
             if discard:
                 store.discard(key)
     if as_json:
-        print_json({"cache": str(store.root), "checked": number, "damaged": damaged})
+        print_json({"cache": str(store.location), "checked": number, "damaged": damaged})
     else:
         for one in damaged:
             print(f"damaged: {one['key'][:12]}  {one['stage'] or '?'}: {one['problem']}")  # type: ignore[index]
-        print(f"{number} artifacts checked, {len(damaged)} damaged, in {store.root}")
+        print(f"{number} artifacts checked, {len(damaged)} damaged, in {store.location}")
     if damaged:
         tell(_remedy(discard))
         raise typer.Exit(DAMAGED)
@@ -99,11 +99,11 @@ def prune(
     keep = {key for name in keep_run or () for key in _keys(name, artifacts, cache, store)} if keep_run else None
     gone = artifacts.prune(keep=keep, older_than=age, max_size=size, dry_run=dry_run)
     if as_json:
-        print_json({"cache": str(artifacts.root), "dry_run": dry_run, "size": gone.size, "keys": list(gone.keys)})
+        print_json({"cache": str(artifacts.location), "dry_run": dry_run, "size": gone.size, "keys": list(gone.keys)})
         return
     verb = "would be deleted" if dry_run else "deleted"
     left = sum(artifact.size for artifact in artifacts.ls()) - (gone.size if dry_run else 0)
-    print(f"{len(gone.keys)} artifacts {verb} ({in_bytes(gone.size)}), {in_bytes(left)} left in {artifacts.root}")
+    print(f"{len(gone.keys)} artifacts {verb} ({in_bytes(gone.size)}), {in_bytes(left)} left in {artifacts.location}")
 
 
 def seconds_of(text: str | None) -> float | None:
@@ -134,17 +134,17 @@ def in_bytes(size: int) -> str:
     return f"{size} B"
 
 
-def _opened(cache: Path | None) -> ArtifactStore:
+def _opened(cache: str | None) -> ArtifactStore:
     """The cache, which must be there: looking at it creates nothing."""
-    from benchkit.store.artifacts import ArtifactStore
+    from benchkit.store.opening import is_cache, is_there, open_store
 
     root = cache_root(cache)
-    if not root.is_dir():
+    if not is_there(root):
         raise BenchkitError(f"there is no cache {root}: name another by --cache, or run 'benchkit compare' first")
-    return ArtifactStore(root, create=(root / "VERSION").is_file())
+    return open_store(root, create=is_cache(root))
 
 
-def _keys(name: str, artifacts: ArtifactStore, cache: Path | None, store: str | None) -> Sequence[str]:
+def _keys(name: str, artifacts: ArtifactStore, cache: str | None, store: str | None) -> Sequence[str]:
     """What a run rests on, by its id, the start of it, or its --out folder."""
     from benchkit.cli.leaderboard import opened_store
     from benchkit.store.holds import held
@@ -152,9 +152,9 @@ def _keys(name: str, artifacts: ArtifactStore, cache: Path | None, store: str | 
     if Path(name).is_dir():
         opened = opened_store(cache, store)
         if opened is None:
-            raise BenchkitError(f"--keep-run '{name}': no runs yet in {artifacts.root}; is it another --cache's?")
+            raise BenchkitError(f"--keep-run '{name}': no runs yet in {artifacts.location}; is it another --cache's?")
         name = opened.find_run(name)
-    return list(held(artifacts.root, name))
+    return list(held(artifacts.location, name))
 
 
 def _remedy(discarded: bool) -> str:

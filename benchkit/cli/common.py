@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchkit.errors import BenchkitError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from benchkit.registry import Registry
+    from benchkit.store.location import Location
 
 #: Columns of a table that goes into a file or a pipe, where no terminal says how wide it is.
 PIPE_WIDTH = 160
@@ -45,8 +48,10 @@ Device = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 Cache = Annotated[
-    Path | None,
-    typer.Option("--cache", metavar="DIR", help="Finished stages and rows; default $BENCHKIT_CACHE, else the user's."),
+    str | None,
+    typer.Option(
+        "--cache", metavar="DIR|URL", help="Finished stages and rows; default $BENCHKIT_CACHE, else the user's."
+    ),
 ]
 
 Store = Annotated[
@@ -68,7 +73,7 @@ class Settings:
     """What holds for the whole process: set by `benchkit --debug` and by commands with a cache of their own."""
 
     debug: bool = False
-    cache: Path | None = None
+    cache: Location | None = None
 
 
 settings = Settings()
@@ -109,23 +114,30 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=PIPE_WIDTH if wide else None, highlight=False, soft_wrap=False)
 
 
-def cache_root(given: Path | None = None) -> Path:
-    """The cache folder of this invocation, remembered for the log."""
-    from benchkit.store.artifacts import default_root
+def cache_root(given: str | None = None) -> Location:
+    """The cache of this invocation, a folder or a URL, remembered for the log."""
+    from benchkit.store.location import default_root, located
 
     if given is not None:
-        settings.cache = given
+        settings.cache = located(given)
     return settings.cache or default_root()
+
+
+def cache_folder(given: str | None = None) -> Path:
+    """Where on this machine the rows and the log of this invocation's cache lie."""
+    from benchkit.store.location import local_folder
+
+    return local_folder(cache_root(given))
 
 
 def log_file() -> Path:
     """Where the log goes: beside the cache's contents, or the temporary folder where nothing can be written there."""
-    folder = cache_root() / "logs"
     try:
+        folder = cache_folder() / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder / "benchkit.log"
-    except OSError:
+    except (OSError, BenchkitError):
         pass
     return Path(tempfile.gettempdir()) / f"benchkit-{os.getuid()}.log"
 

@@ -165,9 +165,9 @@ def computed(
 
 def watched(work: Callable[..., T], places: Places, time_limit: float | None) -> T:
     """What `work(executor=, report=, progress=)` returns, its progress on stderr."""
-    from benchkit.store.artifacts import ArtifactStore
+    from benchkit.store.opening import open_store
 
-    ArtifactStore(places.cache, create=False)  # refuses another version's cache before --out is made
+    open_store(places.cache, create=False)  # refuses another version's cache before --out is made
     with progress.shown() as screen:
 
         def ended(_: Done) -> None:
@@ -222,10 +222,10 @@ def print_outcome(outcome: Outcome, out: Path | None) -> None:
 def previewed(grid: Grid, registry: Registry, places: Places) -> tuple[Plan, Preview]:
     """The plan of a grid and what of it is there already; nothing is written, not even an empty cache."""
     from benchkit import run
-    from benchkit.store.artifacts import ArtifactStore
+    from benchkit.store.opening import open_store
 
     plan = run.make_plan(grid, registry)
-    store = ArtifactStore(places.cache, create=False)
+    store = open_store(places.cache, create=False)
     return plan, run.preview(plan, registry, run.model_of(grid), store)
 
 

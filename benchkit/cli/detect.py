@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from benchkit.registry import Registry
+    from benchkit.store.location import Location
     from benchkit.trained import TrainedDetector
 
 SOME_IMAGES_FAILED = 3
@@ -84,7 +85,7 @@ def detect(
         raise typer.Exit(SOME_IMAGES_FAILED)
 
 
-def _detector(source: str, wanted: Any, cache: Path, registry: Registry, device: str) -> TrainedDetector:
+def _detector(source: str, wanted: Any, cache: Location, registry: Registry, device: str) -> TrainedDetector:
     from benchkit import trained
     from benchkit.exports.detector import trained_detector
     from benchkit.finished import FinishedRun

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,6 +23,7 @@ from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
     from benchkit.registry import Registry
+    from benchkit.store.location import Location
 
 DISTRIBUTION = "artifact-benchkit"
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -43,7 +43,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def examined(registry: Registry, cache: Path) -> tuple[dict[str, Any], list[str]]:
+def examined(registry: Registry, cache: Location) -> tuple[dict[str, Any], list[str]]:
     """What there is, as plain data, and what is needed but missing: a line each, with its remedy."""
     packages, problems = _packages()
     devices, broken_torch = _devices() if packages.get("torch") else ({}, [])
@@ -121,17 +121,24 @@ def _devices() -> tuple[dict[str, Any], list[str]]:
     return devices, []
 
 
-def _cache(root: Path) -> tuple[dict[str, Any], list[str]]:
+def _cache(root: Location) -> tuple[dict[str, Any], list[str]]:
     """The cache folder: its size, and whether it can be written and read by this version; nothing is created."""
-    from benchkit.store.artifacts import ArtifactStore
+    from benchkit.store.location import CacheUrl
+    from benchkit.store.opening import is_cache, open_store
 
+    if isinstance(root, CacheUrl):
+        try:
+            there = is_cache(root)
+        except BenchkitError as error:
+            return {"folder": str(root), "exists": False, "writable": False}, [str(error)]
+        return {"folder": str(root), "exists": there, "writable": True}, []
     facts: dict[str, Any] = {"folder": str(root), "exists": root.is_dir()}
     nearest = next((folder for folder in (root, *root.absolute().parents) if folder.exists()), root)
     facts["writable"] = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
     if not facts["writable"]:
         return facts, [f"the cache {root} cannot be written: set BENCHKIT_CACHE to a folder of yours"]
     try:
-        store = ArtifactStore(root, create=False)
+        store = open_store(root, create=False)
         sizes = [artifact.size for artifact in store.ls()]
     except BenchkitError as error:
         return facts, [str(error)]

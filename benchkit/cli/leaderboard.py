@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli.common import AsJson, Cache, Store, cache_root, console, print_json
+from benchkit.cli.common import AsJson, Cache, Store, cache_folder, cache_root, console, print_json
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def list_(cache: Cache = None, store: Store = None, as_json: AsJson = False) -> 
         print(f"no runs yet in {store or cache_root(cache)}: 'benchkit compare' makes one")
 
 
-def opened_store(cache: Path | None, store: str | None) -> ResultStore | None:
+def opened_store(cache: str | None, store: str | None) -> ResultStore | None:
     """The result store of --store, else the cache's own; None where the cache has none yet."""
     from benchkit.run import RESULTS
     from benchkit.store.results import ResultStore
 
-    file = cache_root(cache) / RESULTS
+    file = cache_folder(cache) / RESULTS
     return ResultStore(store or file, create=False) if store or file.is_file() else None
 
 
@@ -92,7 +92,7 @@ class Source:
     boards: Sequence[Board]
 
 
-def _source(name: str, cache: Path | None, store: str | None) -> Source:
+def _source(name: str, cache: str | None, store: str | None) -> Source:
     from benchkit.report.leaderboard import board_lines, load_leaderboard
     from benchkit.report.load import BOARD_FILE, load_board
 
@@ -107,14 +107,14 @@ def _source(name: str, cache: Path | None, store: str | None) -> Source:
     return Source(board_lines(board), [board])
 
 
-def _stored(name: str, cache: Path | None, store: str | None) -> Board:
+def _stored(name: str, cache: str | None, store: str | None) -> Board:
     """The board of a run in the store, made anew from its rows."""
     from benchkit.report.board import Board
     from benchkit.run import RESULTS, run_data
 
     opened = opened_store(cache, store)
     if opened is None:
-        file = cache_root(cache) / RESULTS
+        file = cache_folder(cache) / RESULTS
         raise BenchkitError(f"no run '{name}': there is no folder or file of that name, and no runs yet in {file}")
     run = opened.find_run(name)
     info = next(one for one in opened.runs() if one.id == run)

@@ -96,7 +96,7 @@ def _base(preset: str, single: dict[str, str | None], lists: dict[str, list[str]
     return chosen(load_grid(preset), single, lists)
 
 
-def _places(out: Path | None, cache: Path | None) -> Places:
+def _places(out: Path | None, cache: str | None) -> Places:
     from benchkit.run import Places
 
     return Places(out=out, cache=cache_root(cache))

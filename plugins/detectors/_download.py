@@ -52,7 +52,7 @@ def _sha256(path: Path, changed: int, size: int) -> str:
 
 def _fetched(url: str) -> Path:
     root = os.environ.get("BENCHKIT_CACHE")
-    folder = (Path(root) if root else user_cache_path("benchkit")) / "downloads"
+    folder = (Path(root) if root and "://" not in root else user_cache_path("benchkit")) / "downloads"
     name = re.sub(r"[^\w.-]", "_", Path(urllib.parse.urlsplit(url).path).name) or "weights"
     target = folder / hashlib.sha256(url.encode()).hexdigest()[:16] / name
     record = target.with_name(name + ".sha256")

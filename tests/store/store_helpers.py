@@ -40,7 +40,8 @@ def everything(root: Path) -> dict[str, bytes]:
 
 def python(code: str, *args: object) -> subprocess.Popen[str]:
     """Start a process that runs `code` with `args` and talks through its standard input and output."""
-    environment = os.environ | {"PYTHONPATH": str(Path(benchkit.__file__).parents[1])}
+    path = os.pathsep.join([str(Path(benchkit.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path}
     command = [sys.executable, "-c", code, *map(str, args)]
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -1,0 +1,253 @@
+"""The artifact store behind a URL: in memory, and on a real S3 server of this machine."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from store_helpers import FILES, KEY, hear, key_of, python
+
+from benchkit.errors import BenchkitError
+from benchkit.store import claims
+from benchkit.store.artifacts import ArtifactBusy, ArtifactStore, CacheUnwritable, CorruptArtifact
+from benchkit.store.bucket import Bucket
+from benchkit.store.holds import held, hold, noted
+from benchkit.store.location import CacheUrl, located
+from benchkit.store.opening import open_store
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of an S3 server."""
+    pytest.importorskip("s3fs")
+    moto = pytest.importorskip("moto.server")
+    import logging
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def s3(server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket."""
+    import s3fs
+
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "fake",
+        "AWS_SECRET_ACCESS_KEY": "fake",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": server,
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    bucket = f"b{abs(hash(request.node.name)) % 10**9}-{time.time_ns()}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    return f"s3://{bucket}/cache"
+
+
+@pytest.fixture(params=["memory", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("BENCHKIT_COPIES", str(tmp_path / "copies"))
+    return request.getfixturevalue("s3") if request.param == "s3" else f"memory://{tmp_path.name}-{time.time_ns()}/c"
+
+
+def elsewhere(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
+    """The same cache, on another machine."""
+    monkeypatch.setenv("BENCHKIT_COPIES", str(tmp_path / f"copies-{time.time_ns()}"))
+    return open_store(url)
+
+
+def bucket(url: str) -> Bucket:
+    place = located(url)
+    assert isinstance(place, CacheUrl)
+    return Bucket(place)
+
+
+def objects(url: str) -> dict[str, int]:
+    return {name: entry.size for name, entry in bucket(url).entries("objects").items()}
+
+
+def test_what_one_machine_writes_another_reads(url: str, tmp_path: Path, monkeypatch) -> None:
+    store = open_store(url)
+    assert not store.has(KEY) and not list(store.keys())
+    store.write(KEY, FILES, {"steps": 5})
+    other = pickle.loads(pickle.dumps(elsewhere(url, tmp_path, monkeypatch)))  # noqa: S301  # as an executor does it
+    assert other.has(KEY) and other.root != store.root
+    artifact = other.open(KEY)
+    assert artifact.meta == {"steps": 5}
+    assert {name: artifact.read(name) for name in artifact.names} == FILES
+    assert artifact.path("data.bin").read_bytes() == FILES["data.bin"]
+    assert other.size() == sum(map(len, FILES.values()))
+    assert [a.key for a in other.ls()] == list(other.keys()) == [KEY]
+    near = [ArtifactStore(one.root).folder(KEY) for one in (store, other)]
+    local = ArtifactStore(tmp_path / "local").write(KEY, FILES, {"steps": 5}).folder
+    for path in local.iterdir():
+        assert [(folder / path.name).read_bytes() for folder in near] == [path.read_bytes()] * 2
+
+
+def test_first_writer_wins_and_the_copy_follows(url: str, tmp_path: Path, monkeypatch) -> None:
+    one, two = open_store(url), elsewhere(url, tmp_path, monkeypatch)
+    one.write(KEY, {"data": b"first"})
+    assert two.write(KEY, {"data": b"second"}).read("data") == b"first"
+    assert one.open(KEY).read("data") == b"first"
+
+
+def test_a_flipped_byte_there_is_found_and_mended(url: str, tmp_path: Path, monkeypatch) -> None:
+    artifact = open_store(url).write(KEY, FILES)
+    blob = f"objects/{KEY[:2]}/{KEY[2:]}/{artifact.files['data.bin'].sha256}"
+    bucket(url).write(blob, b"X" + FILES["data.bin"][1:])
+    other = elsewhere(url, tmp_path, monkeypatch)
+    assert other.has(KEY)
+    with pytest.raises(CorruptArtifact, match="does not match its checksum"):
+        other.open(KEY).read("data.bin")
+    assert [damage is not None for _, damage in other.verify()] == [True]
+    assert other.discard(KEY) and not other.discard(KEY) and not other.has(KEY)
+    other.write(KEY, FILES)
+    assert [damage for _, damage in elsewhere(url, tmp_path, monkeypatch).verify()] == [None]
+
+
+def test_a_flipped_byte_in_the_copy_is_fetched_again(url: str) -> None:
+    store = open_store(url)
+    store.write(KEY, FILES)
+    path = ArtifactStore(store.root).folder(KEY) / "data.bin"
+    path.write_bytes(b"X" + FILES["data.bin"][1:])
+    assert store.open(KEY).read("data.bin") == FILES["data.bin"]
+
+
+def test_an_upload_broken_off_is_not_believed(url: str, tmp_path: Path, monkeypatch) -> None:
+    store = open_store(url)
+
+    def killed(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "create", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.write(KEY, FILES)
+    assert len(objects(url)) == 2  # the files are there, the manifest is not
+    assert not store.has(KEY) and not list(store.keys()) and not list(store.verify())
+    other = elsewhere(url, tmp_path, monkeypatch)
+    assert not other.has(KEY)
+    with store.claim(KEY):  # this machine has the work done, and sends it
+        assert store.has(KEY)
+    assert other.open(KEY).read("data.bin") == FILES["data.bin"]
+
+
+def test_claims_among_machines(url: str, tmp_path: Path, monkeypatch) -> None:
+    one, two = open_store(url), elsewhere(url, tmp_path, monkeypatch)
+    with one.claim(KEY), one.claim(KEY), pytest.raises(ArtifactBusy), two.claim(KEY, timeout=0):
+        pass
+    with two.claim(KEY, timeout=0):
+        pass
+    assert not bucket(url).entries("claims") and not bucket(url).entries("holders")
+
+
+def test_the_claim_of_a_dead_holder_expires(url: str, monkeypatch) -> None:
+    monkeypatch.setattr(claims, "DEAD_AFTER", 0.3)
+    monkeypatch.setattr(claims, "POLL", 0.05)
+    store = open_store(url)
+    bucket(url).write(f"claims/{KEY}", b'["another machine","dead"]')
+    bucket(url).write("holders/dead", b"1")
+    with pytest.raises(ArtifactBusy), store.claim(KEY, timeout=0):
+        pass
+    with store.claim(KEY, timeout=5):
+        pass
+
+
+def test_prune_and_notes(url: str) -> None:
+    store = open_store(url)
+    for i in range(3):
+        store.write(key_of(i), {"data": b"x" * 100})
+    hold(store.location, "20260101-a", {key_of(1): "work"})
+    assert noted(store.location) == ["20260101-a"]
+    assert store.prune(keep=held(store.location, "2026"), dry_run=True).size == 200
+    assert len(store.prune(keep=held(store.location, "2026")).keys) == 2
+    assert list(store.keys()) == [key_of(1)]
+    assert len(objects(url)) == 2
+
+
+def test_another_version_is_refused(url: str) -> None:
+    open_store(url)
+    bucket(url).write("VERSION", b"benchkit-cache 1\n")
+    with pytest.raises(BenchkitError, match="another version"):
+        open_store(url)
+
+
+RACER = """
+import os, sys, time
+from benchkit.store.opening import open_store
+store = open_store(sys.argv[1])
+for key in sys.argv[2:]:
+    with store.claim(key):
+        if not store.has(key):
+            print("computed", key)
+            store.write(key, {"data": os.urandom(1000)})
+"""
+
+
+def test_two_processes_share_the_work(s3: str, tmp_path: Path, monkeypatch) -> None:
+    keys = [key_of(i) for i in range(4)]
+    racers = []
+    for i in range(2):  # as on two machines
+        monkeypatch.setenv("BENCHKIT_COPIES", str(tmp_path / f"copies-{i}"))
+        racers.append(python(RACER, s3, *keys))
+    outputs = [racer.communicate()[0].split() for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0]
+    assert sorted(word for output in outputs for word in output if word != "computed") == sorted(keys)
+    assert [damage for _, damage in open_store(s3).verify()] == [None] * 4
+
+
+HOLDER = """
+import sys, time
+from benchkit.store.opening import open_store
+with open_store(sys.argv[1]).claim(sys.argv[2]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_after_a_kill_the_same_machine_waits_for_nobody(s3: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("BENCHKIT_COPIES", str(tmp_path / "copies"))
+    holder = python(HOLDER, s3, KEY)
+    assert hear(holder) == "held\n"
+    holder.kill()
+    holder.wait()
+    with open_store(s3).claim(KEY, timeout=5):
+        pass
+
+
+def test_no_bucket_is_one_line_and_makes_none(s3: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("BENCHKIT_COPIES", str(tmp_path / "copies"))
+    for _ in range(2):
+        with pytest.raises(CacheUnwritable, match="create the bucket") as caught:
+            open_store("s3://nobody-made-this/cache")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["s3://", "s3://a?b=secret", "simplecache::s3://a/b", "s3://a/*"])
+def test_a_url_that_is_none(text: str) -> None:
+    with pytest.raises(BenchkitError, match="a cache's URL is") as caught:
+        located(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_passwords_are_never_shown() -> None:
+    with pytest.raises(BenchkitError) as caught:
+        open_store("nosuch://me:se%2Fcret@host/folder")
+    for secret in ("se%2Fcret", "se/cret"):
+        assert secret not in str(caught.value)
+        assert secret not in str(located("nosuch://me:se%2Fcret@host/folder"))
+        assert secret not in repr(located("nosuch://me:se%2Fcret@host/folder"))
+    assert "\n" not in str(caught.value)
+
+
+def test_file_urls_are_folders(tmp_path: Path) -> None:
+    assert open_store(f"file://{tmp_path / 'c'}").root == tmp_path / "c"
