@@ -76,7 +76,7 @@ def no_pipeline(folder: Path) -> BenchkitError:
     try:
         content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         part = str(content["_class_name"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         part = ""
     if part:
         return BenchkitError(
