@@ -55,7 +55,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _optional(default: Any, **limits: Any) -> Any:
@@ -140,7 +140,7 @@ class Grid(_Strict):
     with_human: _specs("corruptor") = ()  # type: ignore[valid-type]
     inverter: _sweep("inverter") = "renoise"  # type: ignore[valid-type]
     detectors: _specs("detector") = ("upernet-swin",)  # type: ignore[valid-type]
-    seeds: tuple[Seed, ...] = (0,)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     label: Literal["image", "latent"] = "image"
     composite: bool = False
     selector_training: Budget
@@ -198,7 +198,7 @@ def load_grid(name_or_file: str) -> Grid:
         if path.suffix in (".yaml", ".yml") or path.is_file():
             return parse_grid(path.read_text(encoding="utf-8"), str(path))
     except (OSError, ValueError) as error:
-        raise BenchkitError(f"cannot read preset or file '{shortened(name_or_file)}': {said(error)}") from None
+        raise BenchkitError(f"cannot read preset or file '{shortened(name_or_file, 300)}': {said(error)}") from None
     if name_or_file not in presets():
         raise UnknownNameError("preset", name_or_file, presets())
     return parse_grid((resources.files("benchkit.presets") / f"{name_or_file}.yaml").read_text(), name_or_file)

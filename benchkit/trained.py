@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,8 @@ def load_detector(
 
 def is_detector(folder: Path) -> bool:
     """Whether a folder looks like one that `load_detector` reads."""
-    return (folder / CARD).is_file() and (folder / WEIGHTS).is_file()
+    # os.path says no of a name that no file can have; Path raises.
+    return all(os.path.isfile(folder / name) for name in (CARD, WEIGHTS))  # noqa: PTH113
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -56,12 +56,12 @@ def _read(path: Path, what: str) -> Image.Image:
                 picture.load()
                 return ImageOps.exif_transpose(picture)
     except FileNotFoundError:
-        raise BenchkitError(f"there is no {what} file '{shortened(str(path))}'") from None
+        raise BenchkitError(f"there is no {what} file '{shortened(str(path), 300)}'") from None
     except UnidentifiedImageError:
         raise BenchkitError(f"cannot read {what} '{path}': it is no image file that Pillow knows") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
         reason = getattr(error, "strerror", None) or said(error)
-        raise BenchkitError(f"cannot read {what} '{shortened(str(path))}': {reason}") from None
+        raise BenchkitError(f"cannot read {what} '{shortened(str(path), 300)}': {reason}") from None
 
 
 def _openable() -> Collection[str]:
