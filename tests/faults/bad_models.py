@@ -100,7 +100,7 @@ CASES: dict[str, Bad] = {
     "config that is no JSON": bad(model(lambda r: (r / "unet/config.json").write_text("\xff")), "unet/config.json"),
     "config of a text width": bad(config("text_encoder/config.json", hidden_size="wide"), "text_encoder/config.json"),
     "config of a list as width": bad(config("unet/config.json", cross_attention_dim=[[8]]), "cross_attention_dim"),
-    "config of a negative width": bad(config("unet/config.json", block_out_channels=[-8, 8]), "model"),
+    "config of a negative width": bad(config("unet/config.json", block_out_channels=[-8, 8]), "block_out_channels"),
     "scheduler of flow matching": bad(
         config("scheduler/scheduler_config.json", _class_name="FlowMatchEulerDiscreteScheduler"), "flow-matching"
     ),
@@ -111,7 +111,7 @@ CASES: dict[str, Bad] = {
     ),
     "scheduler with nan": bad(config("scheduler/scheduler_config.json", beta_start=float("nan")), "scheduler"),
     "tokenizer that is no JSON": bad(model(lambda r: [
-        p.write_text("{") for p in (r / "tokenizer").glob("*.json")]), "tokenizer"),
+        p.write_text("{") for p in (r / "tokenizer").glob("*.json")]), "model"),
     "tokenizer without words": bad(model(lambda r: [p.unlink() for p in (r / "tokenizer").iterdir()]), "no vocabulary"),
     "detector: no JSON": bad(detector("{"), "card.json", "not JSON"),
     "detector: nested too deep": bad(detector(deep()), "card.json"),

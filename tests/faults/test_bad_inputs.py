@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,11 +62,12 @@ def test_bad_input_is_one_clear_line(name: str, world: World, capsys: pytest.Cap
     out, err = capsys.readouterr()
     assert code == 2, err
     assert "Traceback" not in err
-    lines = err.splitlines()
-    assert len(lines) == 1, err
-    assert lines[0].startswith("benchkit: error: ") and len(lines[0]) < 1500
+    *before_it, line = err.splitlines()
+    # What comes before it is progress, or a warning of something else.
+    assert all(re.match(r"\d+:\d\d |benchkit: warning: ", one) for one in before_it), err
+    assert line.startswith("benchkit: error: ") and len(line) < 6000
     for words in case.says:
-        assert words in lines[0], lines[0]
+        assert words in line, line
     assert out == ""
     assert listing(world.folder) == before
 
