@@ -147,17 +147,17 @@ class Board:
             raise BenchkitError(f"{where}: schema {data['schema']}, but this version reads schema {SCHEMA}")
         if missing := [name for name in (*_HEAD, "rows") if name not in data]:
             raise BenchkitError(f"{where}: not a board: '{missing[0]}' is missing")
+        facts = {name: data[name] for name in _HEAD}
+        for name, value in facts.items():
+            if not _HEAD_KINDS[name](value):
+                raise BenchkitError(f"{where}: not a board: '{name}' is {short_reason(repr(value))}")
         if not isinstance(data["rows"], list) or not all(isinstance(row, Mapping) for row in data["rows"]):
             raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
         head = ("schema", "source", "paper", *_HEAD)
         frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in data["rows"]])
         if lacking := [name for name in _LEADING if name not in frame]:
             raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
-        head = {name: data[name] for name in _HEAD}
-        for name, value in head.items():
-            if not _HEAD_KINDS[name](value):
-                raise BenchkitError(f"{where}: not a board: '{name}' is {short_reason(repr(value))}")
-        return cls(**head, frame=_checked(frame, where), paper=_paper(data, where))
+        return cls(**facts, frame=_checked(frame, where), paper=_paper(data, where))
 
 
 _LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "test_set")
