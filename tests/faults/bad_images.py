@@ -113,7 +113,7 @@ CASES: dict[str, Bad] = {
     "folder: nothing in it": bad(lambda w: exported("folder", w.file("e/x.txt", "x").parent), "no images"),
     "folder: a file": bad(lambda w: exported("folder", w.file("e", "x")), "a file, not a folder"),
     "folder: a root with a null": bad(lambda w: exported("folder", w.folder / "a\0b"), "no such folder"),
-    "folder: a root without end": bad(lambda w: exported("folder", w.folder / ("x" * 5000)), "root="),
+    "folder: a root without end": bad(lambda w: exported("folder", w.folder / ("x" * 5000)), "xxx"),
     # Captions
     "captions: not UTF-8": with_text("0.txt", b"\xff\xfe\x00", "not UTF-8"),
     "captions: nested too deep": with_text("captions.jsonl", deep(), "line 1 is not JSON"),
@@ -129,7 +129,7 @@ CASES: dict[str, Bad] = {
     "COCO: leaves the folder": bad(
         annotated(lambda d: d["images"][0].update(file_name="../../secret.png")), "leads out of the folder"
     ),
-    "COCO: a name with a null": bad(annotated(lambda d: d["images"][0].update(file_name="a\0b.png")), "images[0]"),
+    "COCO: a name with a null": bad(annotated(lambda d: d["images"][0].update(file_name="a\0b.png")), "embedded null byte", "replace the file"),
     "COCO: a name without end": bad(annotated(lambda d: d["images"][0].update(file_name="x" * 5000)), "xxx"),
     "COCO: an RLE of billions": bad(
         annotated(lambda d: d["annotations"][1]["segmentation"].update(counts=[0, 10**15])), "an RLE of 1"

@@ -88,7 +88,7 @@ CASES: dict[str, Bad] = {
     "header nested too deep": bad(model(header(deep().encode())), "damaged header"),
     "header of text offsets": bad(model(header({"a": {"data_offsets": ["0", "x"]}})), "damaged header"),
     "header of negative offsets": bad(
-        model(header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}})), "unet", "download it again"
+        model(header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}})), "unet", "cannot be loaded"
     ),
     "weights of another network": bad(
         model(header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4))), "model"

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Fuzzed parsers: whatever comes in, a value or one line of BenchkitError comes out.
 
 What was found is kept as an example. The fast form tries little, the slow one much.

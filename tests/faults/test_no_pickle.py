@@ -1,4 +1,4 @@
-"""Data never executes: no code that unpickles or evaluates, and only files of known, inert formats in cache and report."""
+"""Data never executes: nothing unpickles or evaluates, and cache and report hold files of inert formats only."""
 
 from __future__ import annotations
 
