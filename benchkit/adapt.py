@@ -10,7 +10,7 @@ import yaml
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid
 from benchkit.imagesets import LEAST
-from benchkit.specs import Spec
+from benchkit.specs import Spec, shortened
 
 _SETS = ("source", "oracle", "test", "validation")
 _BUDGETS = ("selector_training", "training")
@@ -48,8 +48,9 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
             raise BenchkitError(f"--set {text}: this grid has several sources: write sources.0{key.strip()[6:]}=VALUE")
         try:
             read = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise BenchkitError(f"--set {text}: '{value}' is not a value as YAML writes it") from None
+        except (yaml.YAMLError, ValueError, RecursionError):
+            text = shortened(text)
+            raise BenchkitError(f"--set {text}: '{shortened(value)}' is not a value as YAML writes it") from None
         _put(data, path, read, text)
     try:
         return grid.replaced(**data)

@@ -11,9 +11,11 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.specs import Spec, TrainingConfig, keyed_fields
+from benchkit.specs import Spec, TrainingConfig, keyed_fields, said, shortened
 
 T = TypeVar("T")
+#: Of a grid file: more entries, or deeper ones, are no grid.
+ENTRIES, DEPTH = 20_000, 50
 
 
 def _spec(kind: str) -> Any:
@@ -53,7 +55,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _optional(default: Any, **limits: Any) -> Any:
@@ -138,7 +140,7 @@ class Grid(_Strict):
     with_human: _specs("corruptor") = ()  # type: ignore[valid-type]
     inverter: _sweep("inverter") = "renoise"  # type: ignore[valid-type]
     detectors: _specs("detector") = ("upernet-swin",)  # type: ignore[valid-type]
-    seeds: tuple[Seed, ...] = (0,)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     label: Literal["image", "latent"] = "image"
     composite: bool = False
     selector_training: Budget
@@ -192,12 +194,11 @@ def load_grid(name_or_file: str) -> Grid:
     Raises BenchkitError: no such preset or file, unreadable YAML, or a wrong key or value, named with its line.
     """
     path = Path(name_or_file)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BenchkitError(f"cannot read '{path}': {error}") from None
-        return parse_grid(text, str(path))
+    try:
+        if path.suffix in (".yaml", ".yml") or path.is_file():
+            return parse_grid(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, ValueError) as error:
+        raise BenchkitError(f"cannot read preset or file '{shortened(name_or_file, 300)}': {said(error)}") from None
     if name_or_file not in presets():
         raise UnknownNameError("preset", name_or_file, presets())
     return parse_grid((resources.files("benchkit.presets") / f"{name_or_file}.yaml").read_text(), name_or_file)
@@ -206,8 +207,10 @@ def load_grid(name_or_file: str) -> Grid:
 def parse_grid(text: str, where: str) -> Grid:
     """Check YAML text; `where` names it in messages."""
     try:
+        lines = dict(_lines(yaml.compose(text, yaml.SafeLoader), where))
         data = yaml.safe_load(text)
-        lines = dict(_lines(yaml.compose(text, yaml.SafeLoader)))
+    except (ValueError, RecursionError) as error:  # an impossible date, a number or brackets without end
+        raise BenchkitError(f"{where}: not YAML that can be read: {said(error)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -225,7 +228,7 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
     if "extends" not in own:
         return own
     name, known = own.pop("extends"), preset_data()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise BenchkitError(f"{where}, line {lines['extends',]}: {UnknownNameError('preset', str(name), known)}")
     base = _extended(known[name], name, {})
     for one, other in (("source", "sources"), ("sources", "source")):
@@ -260,17 +263,41 @@ def _fields(location: tuple[Any, ...]) -> list[str]:
     return [*model.model_fields, *(["extends"] if model is Grid else [])]
 
 
-def _lines(node: yaml.Node | None, at: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], int]]:
-    if node is None:
+def _lines(root: yaml.Node | None, where: str) -> Iterator[tuple[tuple[Any, ...], int]]:
+    """The line of every key and list entry, by its path; an alias is walked wherever it stands.
+
+    Raises BenchkitError for a key that stands twice in a mapping, and for aliases that make too much of a short text.
+    """
+    left: list[tuple[yaml.Node | None, tuple[Any, ...]]] = [(root, ())]
+    seen = 0
+    while left:
+        node, at = left.pop()
+        for key, value, line in _entries(node, where):
+            seen += 1
+            if seen > ENTRIES or len(at) > DEPTH:
+                raise BenchkitError(
+                    f"{where}: nested deeper than {DEPTH}, or more than {ENTRIES} entries (does an alias repeat "
+                    "itself?): write it out"
+                )
+            yield (*at, key), line
+            left.append((value, (*at, key)))
+
+
+def _entries(node: yaml.Node | None, where: str) -> Iterator[tuple[Any, yaml.Node, int]]:
+    """What is directly in a node: key or place, node, line."""
+    if isinstance(node, yaml.SequenceNode):
+        yield from ((i, value, value.start_mark.line + 1) for i, value in enumerate(node.value))
+    if not isinstance(node, yaml.MappingNode):
         return
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield (*at, key.value), key.start_mark.line + 1
-            yield from _lines(value, (*at, key.value))
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            yield (*at, i), value.start_mark.line + 1
-            yield from _lines(value, (*at, i))
+    keys: set[str] = set()
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise BenchkitError(f"{where}, line {line}: not YAML that can be read: a key is a list or a mapping")
+        if key.value in keys and key.value != "<<":
+            raise BenchkitError(f"{where}, line {line}: key '{key.value}' stands here twice: keep one")
+        keys.add(key.value)
+        yield key.value, value, line
 
 
 def described(grid: Grid) -> dict[str, Any]:

@@ -21,6 +21,9 @@ CHUNK = 16
 #: it stays out of the key, so that what was computed before is found.
 LATER: Mapping[str, Any] = {"later": True}
 
+#: A sweep of more combinations than this is a mistake: each of them would be trained.
+ALTERNATIVES = 10_000
+
 Scalar = bool | int | float | str | None
 Label = Literal["image", "latent"]
 
@@ -59,8 +62,8 @@ class Spec:
     params: tuple[tuple[str, Scalar], ...] = ()
 
     @classmethod
-    def of(cls, kind: str, name: str, **params: Scalar) -> Spec:
-        """A Spec from keyword parameters."""
+    def of(cls, kind: str, name: str, /, **params: Scalar) -> Spec:
+        """A Spec from keyword parameters, which may have any names (`kind` and `name` too)."""
         return cls(kind, name, tuple(sorted(params.items())))
 
     @classmethod
@@ -90,13 +93,18 @@ class Spec:
             key, equals, values = item.partition("=")
             key = key.strip()
             if not equals or not key.isidentifier():
-                raise BenchkitError(f"{kind} '{text}': '{item}' is not key=value")
+                raise BenchkitError(f"{kind} '{shortened(text)}': '{shortened(item)}' is not key=value")
             if key in alternatives:
                 raise BenchkitError(f"{kind} '{text}': parameter '{key}' is given twice; write {key}=VALUE|VALUE")
             texts = cls._alternatives(kind, values)
             if len(texts) > 1 and not all(one.strip() for one in texts):
                 raise BenchkitError(f"{kind} '{text}': '{item}' has an empty alternative; write {key}=VALUE|VALUE")
-            alternatives[key] = [scalar(one, f"{kind} '{text}'") for one in texts]
+            alternatives[key] = [scalar(one, f"{kind} '{shortened(text)}'") for one in texts]
+        if (number := math.prod(map(len, alternatives.values()))) > ALTERNATIVES:
+            raise BenchkitError(
+                f"{kind} '{shortened(text)}' has {number} combinations of alternatives, the limit is {ALTERNATIVES}: "
+                "write fewer"
+            )
         combined = product(*alternatives.values())
         specs = (cls.of(kind, name, **dict(zip(alternatives, values, strict=True))) for values in combined)
         # By their text, because 1, 1.0 and true are equal in Python and three parameters here.
@@ -166,20 +174,41 @@ def _pieces(text: str) -> list[str]:
 
 
 def scalar(text: str, where: str) -> Scalar:
-    """One parameter's text as YAML reads it, `1e-3` as a number; `where` leads the message of a BenchkitError."""
+    """One parameter's text as YAML reads it, `1e-3` as a number; `where` leads the message of a BenchkitError.
+
+    Not-a-numbers and infinities are refused: no key can be made of them, and no parameter means them.
+    """
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         value = text.strip()
+    except (ValueError, RecursionError) as error:  # an impossible date, a number without end, brackets without end
+        raise BenchkitError(f"{where}: '{shortened(text)}' is not a single value ({said(error)})") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BenchkitError(f"{where}: '{shortened(text)}' is no finite number")
     if value is not None and not isinstance(value, bool | int | float | str):
         raise BenchkitError(f"{where}: '{text}' is not a single value")
     # YAML 1.1 reads 1e-3 as text; a user means the number.
     if isinstance(value, str):
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
             return value
+        if not math.isfinite(number):
+            raise BenchkitError(f"{where}: '{shortened(text)}' is no finite number")
+        return number
     return value
+
+
+def shortened(text: str, longest: int = 80) -> str:
+    """Foreign text in a message: no longer than it is worth."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def said(error: Exception) -> str:
+    """What another library's exception says, on one line."""
+    deep = isinstance(error, RecursionError)
+    return "nested too deep" if deep else shortened(" ".join(str(error).split()) or type(error).__name__, 120)
 
 
 def _text(value: Scalar) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchkit.api import Detector
 from benchkit.errors import BenchkitError
 from benchkit.registry import Registry
-from benchkit.specs import Spec
+from benchkit.specs import Spec, said
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +115,8 @@ def load_detector(
 
 def is_detector(folder: Path) -> bool:
     """Whether a folder looks like one that `load_detector` reads."""
-    return (folder / CARD).is_file() and (folder / WEIGHTS).is_file()
+    # os.path says no of a name that no file can have; Path raises.
+    return all(os.path.isfile(folder / name) for name in (CARD, WEIGHTS))  # noqa: PTH113
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -122,17 +124,29 @@ def read_card(folder: Path) -> dict[str, Any]:
     file = folder / CARD
     try:
         card = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or f"not JSON ({error})"
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or f"not JSON ({said(error)})"
         raise BenchkitError(
             f"no detector in '{folder}': {file.name}: {reason}; name a folder that 'benchkit export RUN --row ROW "
             "--format detector' wrote"
         ) from None
     detector = card.get("detector") if isinstance(card, dict) else None
-    known = isinstance(detector, dict) and {"name", "params", "identity"} <= detector.keys()
-    if not known or card.get("schema") != SCHEMA or not {"sha256", "threshold"} <= card.keys():
+    if not isinstance(detector, dict) or card.get("schema") != SCHEMA or not _is_card(card, detector):
         raise BenchkitError(f"'{file}' is no card of a detector, or one of another version (schema {SCHEMA} is known)")
     return dict(card)
+
+
+def _is_card(card: Mapping[str, Any], detector: Mapping[str, Any]) -> bool:
+    """Whether everything in it is of the kind it must be of: a card may be anybody's."""
+    texts = (detector.get("name"), detector.get("identity"), card.get("sha256"))
+    params, threshold = detector.get("params"), card.get("threshold")
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(params, dict)
+        and all(value is None or isinstance(value, bool | int | float | str) for value in params.values())
+        and isinstance(threshold, int | float)
+        and 0 <= threshold <= 1
+    )
 
 
 def _check_digest(file: Path, expected: str) -> None:

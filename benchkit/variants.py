@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -18,6 +19,8 @@ from benchkit.specs import Spec, scalar, split_values
 FIELDS = {"corruptor": "corruptors", "selector": "selectors", "detector": "detectors", "inverter": "inverter"}
 #: Another test set would leave nothing to pair; texts, lists and seeds are no axes.
 _NO_AXES = {"title", "note", "dataset", "test", "validation", "baselines", "trivial", "with_human", "seeds"}
+#: More than these are a mistake: each is a comparison of its own.
+VARIANTS = 1000
 _MEASURE = ("dataset", "test", "validation", "seeds")
 
 
@@ -61,6 +64,11 @@ def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool =
     if twice := [name for name in names if names.count(name) > 1]:
         raise BenchkitError(f"--vary {twice[0]}: given twice; write {twice[0]}=VALUE,VALUE once")
     pairs = [[(axis.name, value) for value in axis.values] for axis in axes]
+    number = math.prod(map(len, pairs)) if crossed else sum(map(len, pairs))
+    if number > VARIANTS:
+        raise BenchkitError(
+            f"--vary: {number} variants, the limit is {VARIANTS}: name fewer values, or leave --crossed"
+        )
     chosen = product(*pairs) if crossed else ((pair,) for own in pairs for pair in own)
     return (Variant((), base), *(_variant(base, tuple(settings), registry) for settings in chosen))
 

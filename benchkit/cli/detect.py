@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from benchkit.cli.common import (
 )
 from benchkit.cli.figure import DetectorOf, Force, SeedOf, SelectorOf
 from benchkit.errors import BenchkitError
+from benchkit.specs import shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +72,8 @@ def detect(
     from benchkit.cli.export import target
     from benchkit.finished import Wanted
 
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise BenchkitError(f"--threshold {threshold}: give a probability from 0 to 1")
     if bits not in (8, 16):
         raise BenchkitError(f"--bits {bits}: choose 8 or 16")
     files = list(_files(images))
@@ -105,11 +109,13 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
     """The files as given, and those in folders that an image's ending, by name; each once."""
     from PIL import Image
 
-    known = {ending for ending, name in Image.registered_extensions().items() if name in Image.OPEN}
+    from benchkit.cli.pictures import READ
+
+    known = {ending for ending, name in Image.registered_extensions().items() if name in READ}
     seen: set[Path] = set()
     for path in given:
-        if not path.exists():
-            raise BenchkitError(f"there is no file or folder '{path}'")
+        if not os.path.exists(path):  # noqa: PTH110  # of a name that no file can have it says no
+            raise BenchkitError(f"there is no file or folder '{shortened(str(path))}'")
         found = [path]
         if path.is_dir():
             found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known and p.is_file()]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import io
 import os
-import struct
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from benchkit.datasets.pictures import PIXEL_LIMIT
 from benchkit.errors import BenchkitError
+from benchkit.specs import said, shortened
 from benchkit.store.files import write_atomic
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+#: What is opened at all: of Pillow's formats some start another program (PostScript) or read further files.
+READ = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
 _NUMBERS = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
 _GAP = 4
 
@@ -42,16 +47,26 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
 def _read(path: Path, what: str) -> Image.Image:
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            return ImageOps.exif_transpose(picture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of many pixels (the limit here is ours) and of odd tags
+            with Image.open(path, formats=[name for name in READ if name in _openable()]) as picture:
+                if picture.width * picture.height > PIXEL_LIMIT:
+                    size = f"{picture.width}x{picture.height}"
+                    raise BenchkitError(f"{size} are more than {PIXEL_LIMIT} pixels: reduce the picture")
+                picture.load()
+                return ImageOps.exif_transpose(picture)
     except FileNotFoundError:
-        raise BenchkitError(f"there is no {what} file '{path}'") from None
+        raise BenchkitError(f"there is no {what} file '{shortened(str(path), 300)}'") from None
     except UnidentifiedImageError:
         raise BenchkitError(f"cannot read {what} '{path}': it is no image file that Pillow knows") from None
-    except _UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BenchkitError(f"cannot read {what} '{path}': {reason}") from None
+    except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
+        reason = getattr(error, "strerror", None) or said(error)
+        raise BenchkitError(f"cannot read {what} '{shortened(str(path), 300)}': {reason}") from None
+
+
+def _openable() -> Collection[str]:
+    Image.init()
+    return Image.OPEN
 
 
 def check_target(path: Path, option: str, *, image: bool = True) -> None:

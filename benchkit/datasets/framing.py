@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from benchkit.datasets.pictures import PIXEL_LIMIT
 from benchkit.errors import BenchkitError
 
 Fit = Literal["resize", "crop", "pad", "tile"]
@@ -98,7 +99,13 @@ class Framing:
         if self.fit == "tile" and min(height, width) >= self.size:
             return height, width
         side = max(height, width) if self.fit == "pad" else min(height, width)
-        return max(1, round(height * self.size / side)), max(1, round(width * self.size / side))
+        scaled = max(1, round(height * self.size / side)), max(1, round(width * self.size / side))
+        if scaled[0] * scaled[1] > PIXEL_LIMIT:
+            raise BenchkitError(
+                f"an image of {width}x{height} would be {scaled[1]}x{scaled[0]} with fit={self.fit}, more than "
+                f"{PIXEL_LIMIT} pixels: crop the picture, or choose fit=resize"
+            )
+        return scaled
 
     def _grid(self, scaled: tuple[int, int]) -> tuple[int, int]:
         return ceil(scaled[0] / self.size), ceil(scaled[1] / self.size)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from benchkit.datasets.pictures import SUFFIXES
 from benchkit.errors import BenchkitError
@@ -20,6 +23,13 @@ CAPTION_LIMIT = 2**16
 #: Pick-a-Pic's columns: the image's id beside its bytes.
 PAIRS = (("image_0_uid", "jpg_0"), ("image_1_uid", "jpg_1"))
 _BATCH = 64
+#: Ids of a row group that claim to be longer than this when unpacked are not read, bytes.
+IDS_LIMIT = 2**30
+#: What the packers raise on damaged, encrypted or unknown streams; MemoryError: a size that nobody has.
+_DAMAGED = (
+    *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError, MemoryError, OverflowError, struct.error),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,7 @@ def _reading(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, pa.ArrowException) as error:
+    except (*_DAMAGED, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise BenchkitError(f"--images: {path} cannot be read ({reason}): get it again") from None
 
@@ -164,12 +174,22 @@ def _of_parquet(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
             )
         captions = ["caption"] if "caption" in columns else []
         for group in range(file.metadata.num_row_groups):
+            _check_ids(file.metadata.row_group(group), path)
             names = file.read_row_group(group, columns=[name for name, _ in PAIRS]).to_pydict()
             for name, data in PAIRS:
-                if any(one in wanted for one in names[name]):
+                if any(isinstance(one, str) and one in wanted for one in names[name]):
                     read = [name, data, *captions]
                     for batch in file.iter_batches(_BATCH, row_groups=[group], columns=read):
                         yield from _of_batch(batch.to_pylist(), (name, data), wanted, f"{path}:{data}")
+
+
+def _check_ids(group: Any, path: Path) -> None:
+    """A file of some kilobytes can claim gigabytes of ids."""
+    columns = [group.column(i) for i in range(group.num_columns)]
+    ids = [one for one in columns if one.path_in_schema in [name for name, _ in PAIRS]]
+    claimed = sum(one.total_uncompressed_size for one in ids)
+    if claimed > IDS_LIMIT:
+        raise BenchkitError(f"--images: {path} claims {claimed} bytes of ids in a row group, the limit is {IDS_LIMIT}")
 
 
 def _of_batch(
@@ -181,4 +201,4 @@ def _of_batch(
             data = data.get("bytes")
         if isinstance(name, str) and name in wanted and isinstance(data, bytes):
             text = caption.strip() if isinstance(caption, str) else ""
-            yield Picture(name, data, text or None, origin)
+            yield Picture(name, data if len(data) <= PICTURE_LIMIT else b"", text or None, origin)

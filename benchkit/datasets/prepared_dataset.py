@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from benchkit.api import Dataset, Sample, param
 from benchkit.datasets.framing import Framing
-from benchkit.datasets.pictures import decode_image, decode_mask
-from benchkit.datasets.prepared import MANIFEST, SCHEMA, default_root, row_digest
+from benchkit.datasets.pictures import PIXEL_LIMIT, decode_image, decode_mask
+from benchkit.datasets.prepared import MANIFEST, SCHEMA, arrow_schema, default_root, row_digest
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 #: Raised when the same row gives another sample than before.
 VERSION = 1
+_SPLIT = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 @contextmanager
@@ -63,8 +65,22 @@ class PreparedSet:
         found = {}
         for split in self.rows:
             with _reading(self.path(split)):
-                found[split] = pq.read_table(self.path(split), columns=["height", "width", "sha256"]).to_pydict()
+                file = pq.ParquetFile(self.path(split))
+                if not file.schema_arrow.equals(arrow_schema()):
+                    raise BenchkitError(f"{self.path(split)} has other columns than a prepared set: prepare it again")
+                found[split] = file.read(columns=["height", "width", "sha256"]).to_pydict()
+            self._check(split, found[split])
         return found
+
+    def _check(self, split: str, columns: Mapping[str, list[Any]]) -> None:
+        sides = [*columns["height"], *columns["width"]]
+        if len(columns["sha256"]) != self.rows[split]:
+            what = f"has {len(columns['sha256'])} rows, its manifest says {self.rows[split]}"
+        elif not all(side is not None and 0 < side <= PIXEL_LIMIT for side in sides) or None in columns["sha256"]:
+            what = "has an image without a size or a digest"
+        else:
+            return
+        raise BenchkitError(f"{self.path(split)} {what}: prepare the set again")
 
     @cached_property
     def digest(self) -> str:
@@ -88,7 +104,18 @@ class PreparedSet:
         for row, columns in found.items():
             if row_digest(columns) != columns["sha256"]:
                 raise BenchkitError(f"{path}: row {row} ('{columns['id']}') was changed: prepare the set again")
+            if None in (columns["id"], columns["image"]) or _object(columns["attributes"]) is None:
+                raise BenchkitError(f"{path}: row {row} has no id, image or attributes: prepare the set again")
         return found
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    """A JSON object, or None."""
+    try:
+        content = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _grouped(file: pq.ParquetFile, rows: Sequence[int]) -> Iterator[tuple[int, int, list[int]]]:
@@ -107,12 +134,12 @@ def _manifest(folder: Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         dataset, schema, splits = content["dataset"], content["schema"], content["splits"]
-        complete = all({"rows", "bytes"} <= set(facts) for facts in splits.values())
+        complete = bool(splits) and all(map(_is_split, splits, splits.values()))
     except FileNotFoundError:
         raise BenchkitError(
             f"{folder} holds no prepared set: make one with `benchkit data prepare {name}`, or name its folder (root=)"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         dataset = schema = None
         complete = False
     if not complete or schema != SCHEMA:
@@ -120,6 +147,13 @@ def _manifest(folder: Path, name: str) -> dict[str, Any]:
     if dataset != name:
         raise BenchkitError(f"{folder} holds the dataset '{dataset}', not '{name}': name another folder (root=)")
     return dict(content)
+
+
+def _is_split(name: str, facts: Any) -> bool:
+    """Whether a manifest may say this of a split: a name that is a plain file's, and whole numbers."""
+    numbers = [facts["rows"], facts["bytes"]]
+    counted = all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers)
+    return counted and _SPLIT.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=8)
@@ -190,7 +224,10 @@ class PreparedDataset(Dataset):
         framing = Framing(self.size, self.fit)
         where = f"{self.name} '{row['id']}'"
         image = decode_image(row["image"], where)
-        attributes = dict(json.loads(row["attributes"]))
+        if image.shape[:2] != (row["height"], row["width"]):
+            said, is_ = f"{row['width']}x{row['height']}", f"{image.shape[1]}x{image.shape[0]}"
+            raise BenchkitError(f"{where}: an image of {is_} where the set says {said}: prepare the set again")
+        attributes = _object(row["attributes"]) or {}
         for column, name in (("artifact_map", "heatmap"), ("misalignment_map", "misalignment_map")):
             if row[column] is not None:
                 grey = decode_image(row[column], f"{where}, {column}")[..., 0]

@@ -28,6 +28,8 @@ RULES: Mapping[str, tuple[str, ...]] = {
 PAPER = {"train": 7801, "test": 500}
 #: A score is the mean of answers from 1 to 5, brought to 0 ... 1: steps of a quarter per annotator.
 ANSWER_STEPS = 4
+#: Of any of a rule's numbers.
+LARGEST = 255
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ class Rule:
             if key not in types:
                 raise UnknownNameError(f"parameter of rule '{spec.name}'", key, types)
             number = isinstance(value, int if types[key] is int else int | float) and not isinstance(value, bool)
-            if not number or float(value or 0) < 0:
+            if not number or not 0 <= (value or 0) <= LARGEST:  # type: ignore[operator]
                 kind = "a whole number" if types[key] is int else "a number"
-                raise BenchkitError(f"--rule: {key}={value}: {kind} of 0 or more is wanted")
+                raise BenchkitError(f"--rule: {key}={value}: {kind} of 0 or more is wanted, up to {LARGEST}")
             values[key] = value  # type: ignore[assignment]
         rule = cls(spec.name, **values)  # type: ignore[arg-type]
         if not 1 <= rule.needed <= rule.annotators <= 255:

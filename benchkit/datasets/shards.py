@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from benchkit.datasets.pictures import SUFFIXES
 from benchkit.errors import BenchkitError
 
 #: Larger members are not read, bytes.
 IMAGE_LIMIT, JSON_LIMIT = 64 * 2**20, 2**20
+#: What tarfile reads at once: a member's head, or a name too long for one. A bomb claims more.
+HEAD_LIMIT = 2**20
 ARCHIVES = (".tar", ".tgz", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
@@ -118,10 +120,23 @@ def pairs_of(number: int, shard: Shard, too_large: list[str]) -> Iterator[Pair]:
         yield Pair(number, stem, image, records.get(stem))
 
 
+class _Heads:
+    """A shard from which only heads are read: what a head claims to be longer is refused before it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= HEAD_LIMIT:
+            raise tarfile.ReadError(f"a head of {size} bytes, the limit is {HEAD_LIMIT}")
+        return self._file.read(size)
+
+
 def _members(url: str, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
     """Every file of a tar, by its head alone."""
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
+        with tarfile.open(fileobj=cast(BinaryIO, _Heads(file)), mode="r:") as tar:
             for member in tar:
                 if member.isdir():
                     continue
@@ -133,15 +148,18 @@ def _members(url: str, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
             raise BenchkitError(f"--shards '{url}' is damaged at byte {end}: get it again")
-    except tarfile.TarError as error:
-        raise BenchkitError(f"--shards '{url}' is no plain tar file, or is truncated ({error}): get it again") from None
-    except (OSError, ValueError) as error:
+    except (tarfile.TarError, OverflowError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise BenchkitError(f"--shards '{url}' is no plain tar file, or is damaged ({reason}): get it again") from None
+    except (OSError, ValueError, LookupError) as error:
         raise BenchkitError(f"--shards '{url}' cannot be read: {' '.join(str(error).split())[:160]}") from None
 
 
 def _named(url: str, member: tarfile.TarInfo) -> tuple[str, str]:
     """A member's path without its suffix, and the suffix, lower case; raises BenchkitError for a dangerous name."""
     path = PurePosixPath(member.name)
+    if not path.name or member.size < 0:
+        raise BenchkitError(f"--shards '{url}': a file without a name or a size: get it again")
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or "\0" in member.name:
         raise BenchkitError(f"--shards '{url}': '{member.name}' leaves the archive: not read at all")
     suffix = path.suffix.lower()

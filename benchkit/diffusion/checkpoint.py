@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from benchkit.diffusion.options import parse_model
 from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, no_pipeline
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.specs import said, shortened
 
 _PARTS = ("unet", "vae", "text_encoder")
 #: The pipelines that can be used, and the parts of each that hold weights.
@@ -29,6 +31,8 @@ WEIGHTS = {
 }
 #: The infixes of weight files that are looked for, in this order: none, or that of half-precision copies.
 VARIANTS = (None, "fp16")
+#: A longer name is no folder's and no repository's.
+LONGEST = 250
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -118,6 +122,8 @@ def _locate(name_or_path: str | Path) -> Path:
     if name in embedded_names():
         return EMBEDDED / name
     folder = Path(name).expanduser()
+    if "\0" in name or (not os.path.exists(folder) and len(name) > LONGEST):  # noqa: PTH110
+        raise BenchkitError(f"no checkpoint folder '{shortened(name)}': check the path")
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():
             raise no_pipeline(folder)
@@ -175,8 +181,8 @@ def read_json(path: Path, folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         name = path.relative_to(folder)
         raise BenchkitError(f"{folder} is incomplete: {name} is missing; copy or download it again") from None
-    except (OSError, ValueError) as error:
-        raise BenchkitError(f"{path} cannot be read as JSON ({error}): download it again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BenchkitError(f"{path} cannot be read as JSON ({said(error)}): download it again") from error
     if not isinstance(content, dict):
         raise BenchkitError(f"{path} holds no JSON object: download it again")
     return content
@@ -194,7 +200,13 @@ def weight_files(folder: Path, part: str, variant: str | None) -> list[Path]:
     listing = folder / part / f"{WEIGHTS[part]}.safetensors.index{infix}.json"
     if not listing.is_file():
         return []
-    shards = sorted({folder / part / str(name) for name in read_json(listing, folder).get("weight_map", {}).values()})
+    weight_map = read_json(listing, folder).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise BenchkitError(f"{listing} has no weight_map: download it again")
+    names = sorted(map(str, weight_map.values()))
+    if outside := [name for name in names if Path(name).name != name or "\\" in name or name in (".", "..")]:
+        raise BenchkitError(f"{listing} names '{shortened(outside[0])}', outside of its folder: download it again")
+    shards = [folder / part / name for name in dict.fromkeys(names)]
     for shard in shards:
         if not shard.is_file():
             raise BenchkitError(f"{folder} is half-downloaded: {part}/{shard.name} is missing; download it again")
@@ -211,8 +223,10 @@ def _check_safetensors(path: Path, folder: Path) -> None:
             raise BenchkitError(f"{where} is no complete safetensors file ({size} bytes); download it again")
         try:
             header = json.loads(file.read(length))
-            end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            end = max(
+                (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise BenchkitError(f"{where} has a damaged header; download it again") from error
     if size != 8 + length + end:
         raise BenchkitError(f"{where} has {size} of {8 + length + end} bytes; download it again")

@@ -34,6 +34,10 @@ _CLASSES = {
 }
 #: Six numbers say the size: height and width before cropping, the crop's corner, height and width.
 SIZE_IDS = 6
+#: Of a noise schedule: a model that claims more was trained by nobody.
+MOST_STEPS = 100_000
+#: What a config says of widths: positive whole numbers, or lists of them.
+WIDTHS = ("hidden_size", "projection_dim", "cross_attention_dim", "block_out_channels", "addition_time_embed_dim")
 
 
 def check_pipeline(index: Config, folder: Path) -> str:
@@ -61,6 +65,14 @@ def check_scheduler(config: Config, folder: Path) -> None:
     name = str(config.get("_class_name"))
     if "FlowMatch" in name or config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction":
         raise flow_matching(folder, name)
+    where = f"{folder}/scheduler/scheduler_config.json"
+    steps = config.get("num_train_timesteps", 1000)
+    if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= MOST_STEPS:
+        raise BenchkitError(f"{where}: num_train_timesteps {steps!r} is no number of 1 to {MOST_STEPS}: get it again")
+    for key in ("beta_start", "beta_end"):
+        value = config.get(key, 0.5)
+        if not isinstance(value, int | float) or not 0 < value < 1:
+            raise BenchkitError(f"{where}: {key} {value!r} is no number between 0 and 1: get it again")
 
 
 def flow_matching(folder: Path, what: str) -> BenchkitError:
@@ -76,7 +88,7 @@ def no_pipeline(folder: Path) -> BenchkitError:
     try:
         content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         part = str(content["_class_name"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         part = ""
     if part:
         return BenchkitError(
@@ -108,6 +120,11 @@ def check_networks(configs: Mapping[str, Config], folder: Path) -> None:
             raise BenchkitError(f"{folder}: its denoiser wants more than captions (unet/config.json: {key}); {USABLE}")
     encoders = [config for part, config in configs.items() if part.startswith("text_encoder")]
     _check_added(unet, encoders, folder)
+    for part, config in configs.items():
+        for key in WIDTHS:
+            values = config[key] if isinstance(config.get(key), list) else [config.get(key, 1)]
+            if not all(value is None or (isinstance(value, int) and value > 0) for value in values):
+                raise BenchkitError(f"{folder}/{part}/config.json: {key} {values!r} is no width: get it again")
     widths = unet.get("cross_attention_dim", 1280)
     text = sum(int(config.get("hidden_size", 512)) for config in encoders)
     if set(widths if isinstance(widths, list) else [widths]) != {text}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from benchkit.report.aggregate import aggregated
 from benchkit.report.compared import with_uncertainty
 from benchkit.report.data import RunData
 from benchkit.report.foreign import foreign_plugins, named_by, shortened
-from benchkit.report.text import bare, known, listed
-from benchkit.specs import Trivial
+from benchkit.report.text import bare, known, listed, short_reason
+from benchkit.specs import Trivial, said
 from benchkit.statistics import LEVEL
 
 #: Of a board's JSON, and of every row in it.
@@ -147,13 +147,17 @@ class Board:
             raise BenchkitError(f"{where}: schema {data['schema']}, but this version reads schema {SCHEMA}")
         if missing := [name for name in (*_HEAD, "rows") if name not in data]:
             raise BenchkitError(f"{where}: not a board: '{missing[0]}' is missing")
+        facts = {name: data[name] for name in _HEAD}
+        for name, value in facts.items():
+            if not _HEAD_KINDS[name](value):
+                raise BenchkitError(f"{where}: not a board: '{name}' is {short_reason(repr(value))}")
         if not isinstance(data["rows"], list) or not all(isinstance(row, Mapping) for row in data["rows"]):
             raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
         head = ("schema", "source", "paper", *_HEAD)
         frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in data["rows"]])
         if lacking := [name for name in _LEADING if name not in frame]:
             raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
-        return cls(**{name: data[name] for name in _HEAD}, frame=_typed(frame), paper=_paper(data, where))
+        return cls(**facts, frame=_checked(frame, where), paper=_paper(data, where))
 
 
 _LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "test_set")
@@ -166,6 +170,29 @@ _LEADING = (
     *("delta_pseudo", "delta_pseudo_low", "delta_pseudo_high", "delta_pseudo_positive"),
     *("delta_human", "delta_human_low", "delta_human_high", "delta_human_positive"),
 )
+
+
+#: What a board's head may hold: it may be anybody's.
+_HEAD_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("run", "title", "note"), lambda value: isinstance(value, str)),
+    "replicates": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+    "level": lambda value: isinstance(value, int | float) and 0 < value < 1,
+}
+
+
+def _checked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The frame with its types; raises BenchkitError for what is of another."""
+    for name, column in frame.items():
+        if bad := next((value for value in column if isinstance(value, Mapping | list)), None):
+            raise BenchkitError(f"{where}: not a board: a row's '{name}' is {short_reason(repr(bad))}")
+    if not set(frame["group"]) <= {TRAINED, TRIVIAL, MISSING_ROWS}:
+        raise BenchkitError(f"{where}: not a board: a row's 'group' is none of {TRAINED}, {TRIVIAL}, {MISSING_ROWS}")
+    if lacking := [name for name in ("training_set", "test_set", "state") if not frame[name].map(known).all()]:
+        raise BenchkitError(f"{where}: not a board: a row without '{lacking[0]}'")
+    try:
+        return _typed(frame)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BenchkitError(f"{where}: not a board: {said(error)}") from None
 
 
 def _paper(data: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:

@@ -15,12 +15,14 @@ from benchkit.errors import BenchkitError
 from benchkit.report.board import SCHEMA, Board
 from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.text import bare, source_of, without_source
-from benchkit.specs import Spec
+from benchkit.specs import Spec, said
 
 PACKAGE = "benchkit_leaderboard"
 PAPER_FILE = "paper.jsonl"
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+#: Seeds, images: what counts in a line is no larger.
+MOST = 10**9
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -103,8 +105,8 @@ class RunLine(_Line):
     group: Literal["trained", "trivial", "missing"]
     state: Literal["done", "partial", "failed", "skipped", "pending"]
     corruptor_params: str | None
-    seeds: int = Field(ge=0)
-    planned_seeds: int = Field(ge=0)
+    seeds: int = Field(ge=0, le=MOST)
+    planned_seeds: int = Field(ge=0, le=MOST)
     artifact_iou: Share | None
     # The bootstrap over few seeds may leave [0, 1] by its widening.
     artifact_iou_low: Figure | None
@@ -118,7 +120,7 @@ class RunLine(_Line):
             steps = json.loads(self.corruptor_params or "{}").get("steps")
             if steps is None:
                 steps = Spec.parse("corruptor", without_source(self.training_set)).values.get("steps")
-        except (ValueError, AttributeError, BenchkitError):
+        except (ValueError, AttributeError, RecursionError, BenchkitError):
             return None
         return steps if isinstance(steps, int) else None
 
@@ -161,8 +163,8 @@ def parse_lines(text: str, where: str) -> Iterator[Line]:
 def _parse(text: str, where: str) -> Line:
     try:
         data = json.loads(text)
-    except ValueError as error:
-        raise BenchkitError(f"{where}: not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise BenchkitError(f"{where}: not JSON: {said(error)}") from None
     if not isinstance(data, dict) or "schema" not in data:
         raise BenchkitError(f'{where}: no leaderboard line: expected an object with "schema": {SCHEMA}')
     if data["schema"] != SCHEMA:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchkit.errors import BenchkitError
 from benchkit.report.board import Board
+from benchkit.specs import said
 
 BOARD_FILE = "board.json"
 
@@ -24,6 +25,6 @@ def load_board(folder_or_file: Path | str) -> Board:
         raise BenchkitError(f"no board at '{path}': name the folder that a comparison wrote (--out)") from None
     except OSError as error:
         raise BenchkitError(f"cannot read '{path}': {error.strerror or error}") from None
-    except ValueError as error:
-        raise BenchkitError(f"'{path}' is no board: not JSON ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise BenchkitError(f"'{path}' is no board: not JSON ({said(error)})") from None
     return Board.from_json(data, str(path))

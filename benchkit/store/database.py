@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from benchkit.errors import BenchkitError
 from benchkit.store.files import absolute
-from benchkit.store.schema import SCHEMA, Base, MetaRecord
+from benchkit.store.schema import SCHEMA, Base, DamagedRecord, MetaRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +125,8 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except DamagedRecord as error:
+            raise BenchkitError(f"result store {self.name} is damaged: {error}; choose another file") from None
         except DBAPIError as error:
             text = _first_line(error.orig or error)
             remedy = next((f"; {what}" for sign, what in _REMEDIES.items() if sign in text), "")

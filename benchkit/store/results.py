@@ -59,6 +59,10 @@ ROW_COLUMNS = ("run", "cell", *LABELS, "state", "reason", "seconds", "schema_ver
 _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
+#: Of the histograms of a row, unpacked; they take some kilobytes.
+INFLATED_LIMIT = 2**28
+
+
 def mark_folder(folder: Path, run_id: str) -> None:
     """Note in an output folder which run it shows, for `ResultStore.find_run`."""
     write_atomic(folder / RUN_MARK, json_to_bytes({"run": run_id}))
@@ -263,7 +267,7 @@ class ResultStore:
 
     def histograms(self, cell_key: str) -> dict[str, np.ndarray]:
         """Return the score histograms of a cell; raises BenchkitError if none are stored or they are damaged."""
-        return arrays_from_bytes(zlib.decompress(self._blob(cell_key, "histograms")))
+        return arrays_from_bytes(_inflated(self._blob(cell_key, "histograms")))
 
     def _blob(self, cell_key: str, name: str) -> bytes:
         with self._database.reading() as session:
@@ -280,6 +284,18 @@ class ResultStore:
         insert = _INSERTS[self._database.dialect](table).values(values)
         rest = {name: insert.excluded[name] for name in values if name not in keys}
         session.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest))
+
+
+def _inflated(data: bytes) -> bytes:
+    """What was compressed, up to a limit: a store may be anybody's, and some kilobytes can hold gigabytes."""
+    stream = zlib.decompressobj()
+    try:
+        found = stream.decompress(data, INFLATED_LIMIT)
+    except zlib.error as error:
+        raise BenchkitError(f"not a readable record: {error}") from None
+    if stream.unconsumed_tail or not stream.eof:
+        raise BenchkitError(f"a record of more than {INFLATED_LIMIT} bytes, or only a part of one")
+    return found
 
 
 def _existing(session: Session, run_id: str) -> RunRecord:

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Dialect, ForeignKey, LargeBinary, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from benchkit.errors import BenchkitError
 from benchkit.store.encoding import json_from_text, json_to_text
 
 #: Version of the tables: a store of another version is refused.
@@ -26,6 +27,10 @@ RUN_STATUSES: tuple[str, ...] = get_args(RunStatus)
 def storable(text: str) -> str:
     """Spell out what databases or Arrow refuse in a text from anywhere: NUL and half surrogates."""
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class DamagedRecord(BenchkitError):
+    """A record that is not what this program writes."""
 
 
 class DataText(TypeDecorator[str]):
@@ -50,8 +55,16 @@ class JsonText(TypeDecorator[Any]):
         return json_to_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Decode; raises BenchkitError for text that is no JSON."""
-        return None if value is None else json_from_text(value)
+        """Decode; raises DamagedRecord for text that is no JSON object."""
+        if value is None:
+            return None
+        try:
+            found = json_from_text(value)
+        except BenchkitError as error:
+            raise DamagedRecord(str(error)) from None
+        if not isinstance(found, dict):
+            raise DamagedRecord("a record that is no JSON object")
+        return found
 
 
 class Base(DeclarativeBase):

@@ -153,6 +153,12 @@ class Folder(Dataset):
         return image, index - (ends[image - 1] if image else 0)
 
     def _sample(self, split: str, found: Loaded, window: int) -> Sample:
+        try:
+            return self._framed(split, found, window)
+        except BenchkitError as error:
+            raise BenchkitError(f"{self}: image '{split}/{found.name}': {error}") from None
+
+    def _framed(self, split: str, found: Loaded, window: int) -> Sample:
         framing = self._framing
         name = f"{split}/{found.name}" + (f"#{window}" if self.fit == "tile" else "")
         mask = None if found.mask is None else framing.mask(found.mask, window)

@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
 
+#: A corner further away than this is no place near an image.
+FARTHEST = 1e7
+#: Bits of an RLE's run: more than an image has pixels.
+_RUN_BITS = 60
+
 
 def drawn(segmentation: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
     """One annotation's segmentation as (H, W) bool: a list of polygons (their union), or an RLE, compressed or not.
@@ -30,10 +35,14 @@ def drawn(segmentation: Any, shape: tuple[int, int], where: str) -> NDArray[np.b
 
 
 def _corners(polygon: Any, where: str) -> NDArray[np.float64]:
-    numbers = isinstance(polygon, list) and all(isinstance(v, int | float) and math.isfinite(v) for v in polygon)
-    if not numbers or len(polygon) < 6 or len(polygon) % 2:
-        raise BenchkitError(f"{where}: a polygon is x, y, x, y, ... of three corners or more")
+    numbers = isinstance(polygon, list) and all(isinstance(v, int | float) and _finite(v) for v in polygon)
+    if not numbers or len(polygon) < 6 or len(polygon) % 2 or max(map(abs, polygon)) > FARTHEST:
+        raise BenchkitError(f"{where}: a polygon is x, y, x, y, ... of three corners or more, within {FARTHEST:g}")
     return np.asarray(polygon, np.float64).reshape(-1, 2)
+
+
+def _finite(value: float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)
 
 
 def polygon_mask(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -80,8 +89,8 @@ def rle_mask(counts: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool
     if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
         raise BenchkitError(f"{where}: an RLE's counts are whole numbers, or a text")
     height, width = shape
-    if sum(runs) != height * width:
-        raise BenchkitError(f"{where}: an RLE of {sum(runs)} pixels for an image of {width}x{height}")
+    if (total := sum(runs)) != height * width:
+        raise BenchkitError(f"{where}: an RLE of {min(total, 10**18)} pixels for an image of {width}x{height}")
     values = np.arange(len(runs)) % 2 == 1
     return np.ascontiguousarray(np.repeat(values, runs).reshape(width, height).T)
 
@@ -97,6 +106,8 @@ def unpacked(text: str, where: str) -> list[int]:
             raise BenchkitError(f"{where}: '{character}' in an RLE's text: it is damaged")
         value |= (bits & 31) << shift
         shift += 5
+        if shift > _RUN_BITS:
+            raise BenchkitError(f"{where}: a run without end in an RLE's text: it is damaged")
         if bits & 32:
             continue
         if bits & 16:

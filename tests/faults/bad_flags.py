@@ -1,0 +1,142 @@
+"""Flags and Spec texts that are no use."""
+
+from __future__ import annotations
+
+from bad_world import PLUGINS, Arguments, Bad, bad, compared, encoded, grey, noise
+
+LONG = "x" * 5000
+
+
+def ablated(vary: str, *more: object) -> Arguments:
+    return lambda w: ("ablate", w.grid, "--plugin", PLUGINS, "--dry-run", "--vary", vary, *more)
+
+
+def tuned(*options: object) -> Arguments:
+    return lambda w: (
+        *("tune", "gaussian", w.yaml("baselines:", "validation: {split: wild, size: 4}\nbaselines:")),
+        *("--plugin", PLUGINS, "--dry-run", *options),
+    )
+
+
+def corrupted(*options: object) -> Arguments:
+    return lambda w: (
+        *("corrupt", w.file("a.png", encoded(noise())), "--mask", w.file("m.png", encoded(grey(255)))),
+        *("--out", w.folder / "o.png", "--model", w.checkpoint, "--device", "cpu", *options),
+    )
+
+
+def detected(*options: object) -> Arguments:
+    return lambda w: ("detect", "none", w.file("a.png", encoded(noise())), "--out", w.out, *options)
+
+
+CASES: dict[str, Bad] = {
+    "parameter called name": bad(compared("--corruptor", "gaussian:name=x"), "gaussian", "'name'"),
+    "parameter called kind": bad(compared("--corruptor", "gaussian:kind=x"), "gaussian", "'kind'"),
+    "parameter called cls": bad(compared("--corruptor", "gaussian:cls=x"), "gaussian", "'cls'"),
+    "impossible date": bad(compared("--corruptor", "gaussian:steps=2020-13-45"), "gaussian", "steps"),
+    "number without end": bad(compared("--corruptor", f"gaussian:steps={'9' * 5000}"), "corruptors.0", "not a single value"),  # noqa: E501
+    "not a number": bad(compared("--corruptor", "blur:sigma=.nan"), "blur", "sigma"),
+    "nan in words": bad(compared("--corruptor", "blur:sigma=nan"), "blur", "sigma"),
+    "infinite": bad(compared("--corruptor", "blur:sigma=.inf"), "blur", "sigma"),
+    "a list": bad(compared("--corruptor", "blur:sigma=[1]"), "'[1]' is not a single value"),
+    "brackets without end": bad(compared("--corruptor", f"blur:sigma={'[' * 5000}"), "blur", "sigma"),
+    "a sweep of billions": bad(
+        compared("--corruptor", "blur:" + ",".join(f"k{i}=1|2|3|4" for i in range(20))), "blur", "alternatives"
+    ),
+    "empty corruptor": bad(compared("--corruptor", ""), "has no name"),
+    "empty detector": bad(compared("--detector", ":a=1"), "has no name"),
+    "twice the same": bad(compared("--corruptor", "gaussian:steps=1,steps=2"), "'steps' is given twice"),
+    "preset without end": bad(lambda w: ("compare", LONG), "preset"),
+    "preset with a null": bad(lambda w: ("compare", "qu\0ick"), "unknown preset"),
+    "dataset without root": bad(lambda w: ("compare", w.grid, "--dataset", "folder", "--dry-run"), "folder:root=PATH"),
+    "seeds below zero": bad(compared("--seeds", "-1"), "--seeds '-1'"),
+    "seed beyond 32 bits": bad(compared("--seeds", "99999999999999999999"), "seeds"),
+    "seeds of other digits": bad(compared("--seeds", "²"), "--seeds '²'"),
+    "no seeds": bad(compared("--seeds", ""), "--seeds ''"),
+    "time limit nan": bad(compared("--time-limit", "nan"), "--time-limit nan"),
+    "time limit for ever": bad(compared("--time-limit", "inf"), "--time-limit inf"),
+    "scale nan": bad(compared("--scale", "nan"), "--scale nan"),
+    "scale above one": bad(compared("--scale", "1.5"), "--scale 1.5"),
+    "scale in words": bad(compared("--scale", "half"), "--scale"),
+    "unknown device": bad(compared("--device", "cuda:x"), "device"),
+    "set without value": bad(compared("--set", "training.iterations"), "--set 'training.iterations'", "KEY=VALUE"),
+    "set of nothing": bad(compared("--set", "=3"), "KEY=VALUE"),
+    "set unknown": bad(compared("--set", "trainig.iterations=3"), "trainig"),
+    "set too deep": bad(compared("--set", "title.a.b=3"), "--set title.a.b=3", "no 'title.a'"),
+    "set a place that is not": bad(compared("--set", "corruptors.9=blur"), "no 'corruptors.9'"),
+    "set an impossible date": bad(compared("--set", "title=2020-13-45"), "--set title=2020-13-45"),
+    "set YAML that is none": bad(compared("--set", "title=[1"), "--set title=[1"),
+    "set brackets": bad(compared("--set", "title=" + "[" * 5000), "--set title"),
+    "set a whole budget to text": bad(compared("--set", "training=fast"), "--set: training"),
+    "set size below one": bad(compared("--set", "test.size=0"), "--set: test.size"),
+    "store of another kind": bad(compared("--store", "mysql://host/x"), "mysql"),
+    "store that is no URL": bad(compared("--store", "postgresql://[::1/x"), "URL"),
+    "store is a folder": bad(lambda w: (*compared()(w), "--store", w.folder), "result store"),
+    "unknown flag": bad(compared("--colour"), "--colour"),
+    "vary nothing": bad(ablated("corruptor.steps"), "--vary 'corruptor.steps'"),
+    "vary an empty value": bad(ablated("corruptor.steps=1,"), "--vary"),
+    "vary what is not": bad(ablated("corruptr.steps=1"), "corruptr"),
+    "vary what is measured": bad(ablated("test=1"), "'test' says what is measured"),
+    "vary with an impossible date": bad(ablated("labelled=2020-13-45"), "--vary labelled"),
+    "vary with nan": bad(ablated("training.lr=nan"), "--vary training.lr=nan"),
+    "vary a key of a Spec": bad(ablated("corruptor.kind=1"), "corruptor.kind"),
+    "crossed without end": bad(
+        ablated("labelled=" + ",".join(map(str, range(1, 500))), "--crossed", "--vary", "source.size=" + ",".join(
+            map(str, range(1, 500)))), "--vary", "variants",
+    ),
+    "space without a range": bad(tuned("--space", "steps"), "--space 'steps'"),
+    "space upside down": bad(tuned("--space", "steps=9..1"), "--space steps=9..1"),
+    "space of an unknown key": bad(tuned("--space", "stepz=1..2"), "stepz"),
+    "space with a date": bad(tuned("--space", "steps=2020-13-45..3"), "--space steps"),
+    "space with nan": bad(tuned("--space", "steps=nan..3"), "--space steps"),
+    "no trials": bad(tuned("--trials", 0), "--trials 0"),
+    "sampler seed below zero": bad(tuned("--sampler-seed", -1), "--sampler-seed -1"),
+    "corrupt: seed below zero": bad(corrupted("--corruptor", "none", "--seed", -1), "--seed"),
+    "corrupt: caption with a null": bad(corrupted("--corruptor", "gausian", "--caption", "a\0b"), "gausian"),
+    "corrupt: model with unknown options": bad(
+        corrupted("--corruptor", "none", "--model", "portraits:dtype=int8"), "dtype=int8"
+    ),
+    "corrupt: model option that is no option": bad(
+        corrupted("--corruptor", "none", "--model", "portraits:kind=1"), "'kind'"
+    ),
+    "corrupt: model with a null": bad(corrupted("--corruptor", "none", "--model", "a\0b"), "checkpoint"),
+    "detect: threshold nan": bad(detected("--threshold", "nan"), "--threshold"),
+    "detect: bits": bad(detected("--bits", 12), "--bits 12"),
+    "detect: tiny tile": bad(detected("--tile", 1), "--tile"),
+    "detect: no detector": bad(detected(), "no run 'none'"),
+    "detect: source without end": bad(
+        lambda w: ("detect", LONG, w.file("a.png", encoded(noise())), "--out", w.out), "no run"
+    ),
+    "figure of another number": bad(lambda w: ("figure", 9, "run"), "4|5|6|7|8"),
+    "figure: depths": bad(lambda w: ("figure", 6, "run", "--depths", "5,x", "--out", w.folder / "f.png"), "--depths"),
+    "figure: format": bad(lambda w: ("figure", 4, "run", "--format", "gif", "--out", w.folder / "f.png"), "gif"),
+    "export: split that is a path": bad(
+        lambda w: ("export", "run", "--row", "human", "--format", "coco", "--out", w.out, "--split", "../x"),
+        "--split '../x'",
+    ),
+    "prune: age": bad(lambda w: ("cache", "prune", "--older-than", "soon", "--cache", w.folder), "--older-than 'soon'"),
+    "prune: size": bad(lambda w: ("cache", "prune", "--max-size", "-1G", "--cache", w.folder), "--max-size '-1G'"),
+    "cache that is not": bad(lambda w: ("cache", "ls", "--cache", w.folder / "none"), "there is no cache"),
+    "leaderboard format": bad(lambda w: ("leaderboard", "show", "x", "--format", "pdf"), "pdf"),
+    "leaderboard of nothing": bad(lambda w: ("leaderboard", "show", "x"), "no run 'x'"),
+    "leaderboard name without end": bad(lambda w: ("leaderboard", "show", LONG), "no run"),
+    "data: count below one": bad(
+        lambda w: ("data", "export", "portraits", "--split", "test", "--out", w.out, "--count", 0), "--count"
+    ),
+    "data: unknown split": bad(
+        lambda w: ("data", "export", "portraits", "--split", "tset", "--out", w.out), "'tset': did you mean 'test'?"
+    ),
+    "rule: nan": bad(
+        lambda w: ("data", "prepare", "richhf-18k", "--records", w.folder, "--images", w.folder, "--out", w.out,
+                   "--rule", "all:share=nan"), "rule ", "share",
+    ),
+    "rule: unknown": bad(
+        lambda w: ("data", "prepare", "richhf-18k", "--records", w.folder, "--images", w.folder, "--out", w.out,
+                   "--rule", "two"), "rule 'two'",
+    ),
+    "rule: a key of a Spec": bad(
+        lambda w: ("data", "prepare", "richhf-18k", "--records", w.folder, "--images", w.folder, "--out", w.out,
+                   "--rule", "all:kind=1"), "'kind'",
+    ),
+    "plugins show: unknown kind": bad(lambda w: ("plugins", "show", "blur", "--kind", "corupter"), "corupter"),
+}  # fmt: skip

@@ -1,0 +1,74 @@
+"""Plugin files that cannot be used: refused with --strict, and alone left out without it."""
+
+from __future__ import annotations
+
+from bad_world import PLUGINS, Arguments, Bad, bad
+
+GOOD = """\
+from dataclasses import dataclass
+from benchkit.api import PixelCorruptor, hookimpl, param
+
+@dataclass(frozen=True)
+class Mine(PixelCorruptor):
+    '''A corruptor.'''
+
+    name = "mine"
+    strength: int = param(1, ge=0)
+
+    def corrupt(self, at):
+        return at.images
+
+@hookimpl
+def benchkit_corruptors():
+    return [Mine]
+"""
+
+
+def strict(old: str = "", new: str = "") -> Arguments:
+    assert old in GOOD
+    return lambda w: ("plugins", "list", "--strict", "--plugin", w.file("mine.py", GOOD.replace(old, new, 1)))
+
+
+def content(data: str | bytes) -> Arguments:
+    return lambda w: ("plugins", "list", "--strict", "--plugin", w.file("mine.py", data))
+
+
+CASES: dict[str, Bad] = {
+    "syntax": bad(strict("class Mine", "class class"), "mine.py", "SyntaxError"),
+    "bytes that are no text": bad(content(b"\xff\xfe\x00"), "mine.py", "SyntaxError"),
+    "a null byte": bad(content("x = 1\0"), "mine.py", "SyntaxError"),
+    "a compiled file": bad(lambda w: ("plugins", "list", "--strict", "--plugin", w.file("mine.pyc", b"\xcb\r\r\n")),
+                           "mine.pyc"),
+    "a file of another kind": bad(
+        lambda w: ("plugins", "list", "--strict", "--plugin", w.file("mine.txt", GOOD)), "mine.txt"
+    ),
+    "a package that is not there": bad(strict("from dataclasses", "import no_such\nfrom dataclasses"), "no_such"),
+    "ends the process": bad(strict("from dataclasses", "raise SystemExit(0)\nfrom dataclasses"), "SystemExit"),
+    "interrupts": bad(strict("from dataclasses", "raise RuntimeError('a\\nb')\nfrom dataclasses"), "RuntimeError: a b"),
+    "not frozen": bad(strict("frozen=True", "frozen=False"), "frozen"),
+    "no dataclass": bad(strict("@dataclass(frozen=True)\nclass", "class"), "mine.py", "frozen"),
+    "an unknown hook": bad(strict("def benchkit_corruptors", "def benchkit_corruptor"), "did you mean"),
+    "a hook that raises": bad(strict("return [Mine]", "return [Mine] / 0"), "mine.py", "TypeError"),
+    "a hook of nothing": bad(strict("return [Mine]", "return None"), "mine.py", "TypeError"),
+    "a hook of texts": bad(strict("return [Mine]", "return ['mine']"), "is not a subclass"),
+    "an instance": bad(strict("return [Mine]", "return [Mine()]"), "is not a subclass"),
+    "a class of another kind": bad(strict("return [Mine]", "return [int]"), "is not a subclass"),
+    "a name with capitals": bad(strict('"mine"', '"Mine"'), "lower-case words"),
+    "a name that is a path": bad(strict('"mine"', '"../mine"'), "lower-case words"),
+    "a name with markup": bad(strict('"mine"', '"<script>"'), "lower-case words"),
+    "a name with a line break": bad(strict('"mine"', '"mi\\nne"'), "lower-case words"),
+    "a name that is a number": bad(strict('"mine"', "3"), "lower-case words"),
+    "a name that is taken": bad(strict('"mine"', '"gaussian"'), "exists already", "rename this one"),
+    "a parameter without a default": bad(strict("strength: int = param(1, ge=0)", "strength: int"), "default value"),
+    "a default beyond its own range": bad(strict("param(1, ge=0)", "param(-1, ge=0)"), "mine.py", "strength"),
+    "a type that does not exist": bad(strict("strength: int", "strength: 'Nonsense'"), "mine.py", "Nonsense"),
+    "an origin that is a folder": bad(lambda w: ("plugins", "list", "--plugin", w.folder), "name a .py file"),
+    "a folder that is a file": bad(
+        lambda w: ("plugins", "list", "--plugin-folder", w.file("x.py", GOOD)), "name a folder of .py files"
+    ),
+    "a missing method": bad(strict("def corrupt(", "def corupt("), "lacks corrupt"),
+    "used with --strict": bad(
+        lambda w: ("compare", w.grid, "--plugin", PLUGINS, "--plugin", w.file("b.py", "import no_such"), "--strict",
+                   "--out", w.out), "b.py", "no_such",
+    ),
+}  # fmt: skip

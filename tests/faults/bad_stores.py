@@ -1,0 +1,107 @@
+"""Result databases and cache folders that are damaged, foreign or of another version."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from bad_world import PLUGINS, Arguments, Bad, World, bad, compared, cut, deep
+
+DATABASE = "results.sqlite"
+
+
+def listed(change: Callable[[Path], object], *command: object) -> Arguments:
+    """List the runs of a cache whose database was changed."""
+    words = command or ("leaderboard", "list")
+    return lambda w: (*words, "--cache", w.cached(lambda root: change(root / DATABASE)))
+
+
+def sql(*statements: str) -> Callable[[Path], object]:
+    def change(file: Path) -> None:
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("PRAGMA foreign_keys = OFF")
+            for statement in statements:
+                database.execute(statement)
+            database.commit()
+
+    return change
+
+
+def shown(*statements: str) -> Arguments:
+    return listed(sql(*statements), "leaderboard", "show", "2")
+
+
+def figure(change: Callable[[Path], object]) -> Arguments:
+    def arguments(w: World) -> tuple[object, ...]:
+        cache = w.cached(change)
+        return ("figure", 4, "2", "--cache", cache, "--plugin", PLUGINS, "--out", w.folder / "f.png")
+
+    return arguments
+
+
+def every(pattern: str, change: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda root: [change(path) for path in sorted((root / "objects").rglob(pattern))]
+
+
+def pruned(change: Callable[[Path], object]) -> Arguments:
+    return lambda w: ("cache", "prune", "--keep-run", "2", "--cache", w.cached(change))
+
+
+CASES: dict[str, Bad] = {
+    "database: words": bad(listed(lambda f: f.write_text("just words" * 99)), DATABASE, "not a database", "another"),
+    "database: empty": bad(listed(lambda f: f.write_bytes(b"")), DATABASE, "is empty"),
+    "database: cut in two": bad(listed(cut), DATABASE),
+    "database: a pickle": bad(listed(lambda f: f.write_bytes(b"\x80\x04cos\nsystem\n" * 99)), "not a database"),
+    "database: another program's": bad(
+        listed(lambda f: (f.unlink(), sql("CREATE TABLE x (a)")(f))), "another program's database"
+    ),
+    "database: another version": bad(listed(sql("UPDATE meta SET value = '99'")), "schema version 99", "another file"),
+    "database: a table lost": bad(listed(sql("DROP TABLE cells")), DATABASE),
+    "database: a column lost": bad(listed(sql("ALTER TABLE cells DROP COLUMN reason"), "leaderboard", "show", "2"),
+                                   DATABASE),
+    "database: a config that is no JSON": bad(listed(sql("UPDATE runs SET config = '{'")), "not readable JSON"),
+    "database: a config nested too deep": bad(listed(sql(f"UPDATE runs SET config = '{deep()}'")), "readable JSON"),
+    "database: a config that is a list": bad(shown("UPDATE runs SET config = '[1]'"), "run"),
+    "database: metrics that are no JSON": bad(shown("UPDATE rows SET metrics = 'x'"), "not readable JSON"),
+    "database: metrics that are a list": bad(shown("UPDATE rows SET metrics = '[1]'"), "run"),
+    "database: a row of another schema": bad(shown("UPDATE rows SET schema_version = 99"), "99"),
+    "database: a flipped blob": bad(shown("UPDATE blobs SET data = zeroblob(length(data))"), "damaged"),
+    "database: an environment that is a list": bad(shown("UPDATE runs SET environment = '[1]'"), "run"),
+    "database: no such run": bad(listed(sql("DELETE FROM runs"), "leaderboard", "show", "2"), "'2'"),
+    "database: a folder": bad(listed(lambda f: (f.unlink(), f.mkdir())), "no runs yet") if False else bad(
+        lambda w: ("leaderboard", "list", "--store", w.folder), "no result store"),
+    "database: a file that is not": bad(lambda w: ("leaderboard", "list", "--store", w.folder / "no"), "no result"),
+    "database: a name with a null": bad(lambda w: ("leaderboard", "list", "--store", "a\0b"), "result store"),
+    "run: a config of another grid": bad(
+        listed(sql("UPDATE runs SET config = '{}'"), "figure", 4, "2", "--plugin", PLUGINS, "--out", "never.png"),
+        "no comparison of this version",
+    ),
+    "cache: another version": bad(
+        lambda w: ("cache", "ls", "--cache", w.cached(lambda r: (r / "VERSION").write_text("benchkit-cache 0\n"))),
+        "another version",
+    ),
+    "cache: a version that is bytes": bad(
+        lambda w: ("cache", "ls", "--cache", w.cached(lambda r: (r / "VERSION").write_bytes(b"\xff\xfe"))),
+        "another version",
+    ),
+    "cache: a file": bad(lambda w: (*compared()(w), "--cache", w.file("c", "x")), "cannot write to the cache"),
+    "cache: a damaged note of a run": bad(
+        pruned(lambda r: [p.write_text("{") for p in (r / "runs").iterdir()]), "does not say what the run rests on"
+    ),
+    "cache: a note nested too deep": bad(
+        pruned(lambda r: [p.write_text(deep()) for p in (r / "runs").iterdir()]), "does not say"
+    ),
+    "cache: a note of lists": bad(
+        pruned(lambda r: [p.write_text('{"stages": []}') for p in (r / "runs").iterdir()]), "does not say"
+    ),
+    "cache: manifests cut in two": bad(figure(every("manifest.json", cut)), "run 2"),
+    "cache: manifests nested too deep": bad(
+        figure(every("manifest.json", lambda p: p.write_text(deep()))), "run 2"
+    ),
+    "cache: files that are links": bad(
+        figure(every("*.safetensors", lambda p: (p.unlink(), p.symlink_to("/etc/passwd")))), "run 2"
+    ),
+    "cache: foreign files": bad(figure(every("manifest.json", lambda p: (p.parent / "x").write_text("x"))), "run 2"),
+}  # fmt: skip

@@ -1,0 +1,77 @@
+"""Bad inputs at scale: one clear line, exit code 2, no traceback, and not a byte changed on disk."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import bad_flags
+import bad_grids
+import bad_images
+import bad_models
+import bad_plugins
+import bad_rows
+import bad_shards
+import bad_stores
+import pytest
+from bad_world import PLUGINS, Bad, World, listing
+
+from benchkit.cli.main import main
+
+TABLES = {
+    "flag": bad_flags.CASES,
+    "grid": bad_grids.CASES,
+    "image": bad_images.CASES,
+    "model": bad_models.CASES,
+    "shard": bad_shards.CASES,
+    "row": bad_rows.CASES,
+    "store": bad_stores.CASES,
+    "plugin": bad_plugins.CASES,
+}
+CASES = {f"{table}: {name}": case for table, cases in TABLES.items() for name, case in cases.items()}
+
+
+@pytest.fixture(scope="session")
+def finished_cache(small_grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of the small comparison, finished; tests copy it."""
+    cache = tmp_path_factory.mktemp("finished") / "cache"
+    assert main(["compare", str(small_grid), "--plugin", str(PLUGINS), "--device", "cpu", "--cache", str(cache)]) == 0
+    return cache
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path, small_grid: Path, tiny_checkpoint: Path, finished_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    monkeypatch.setenv("BENCHKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("BENCHKIT_DEBUG", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "out").mkdir()
+    yield World(tmp_path, small_grid, tiny_checkpoint, finished_cache)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_one_clear_line(name: str, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    case: Bad = CASES[name]
+    arguments = [os.fspath(a) if isinstance(a, Path) else str(a) for a in case.arguments(world)]
+    before = listing(world.folder)
+    capsys.readouterr()
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    assert code == 2, err
+    assert "Traceback" not in err
+    *before_it, line = err.splitlines()
+    # What comes before it is progress, or a warning of something else.
+    assert all(re.match(r"\d+:\d\d |benchkit: warning: ", one) for one in before_it), err
+    assert line.startswith("benchkit: error: ") and len(line) < 6000
+    for words in case.says:
+        assert words in line, line
+    assert out == ""
+    assert listing(world.folder) == before
+
+
+def test_there_are_enough_of_every_kind() -> None:
+    assert len(CASES) >= 300
+    assert all(len(cases) >= 25 for cases in TABLES.values())
