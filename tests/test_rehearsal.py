@@ -1,4 +1,4 @@
-"""The paper's tables end to end: on the embedded data, and on sets of the published formats with full-size detectors."""
+"""The paper's tables end to end: on the embedded data, and on the published formats with full-size detectors."""
 
 from __future__ import annotations
 
