@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import pluggy
 
 from benchkit.errors import BenchkitError
+from benchkit.fetching import may_fetch
 from benchkit.specs import split_parts
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "SelectionContext",
     "StepContext",
     "hookimpl",
+    "may_fetch",
     "param",
     "split_parts",
 ]

@@ -64,7 +64,10 @@ def before_and_after(run: FinishedRun, order: Order) -> PictureSheet:
 def methods(run: FinishedRun, order: Order) -> PictureSheet:
     """Figure 5: the same images in the same regions by every corruptor of the run."""
     chosen = run.cell(order.wanted, run.corrupted())
-    same = [p for p in run.corrupted() if _setting(p) == _setting(chosen)]
+    # Rows of an ablation may differ in the training alone: the same images are shown once.
+    alike = (p for p in (chosen, *run.corrupted()) if _setting(p) == _setting(chosen))
+    own = {tuple(stage.key for stage in _chunks(p)): p for p in [*alike][::-1]}
+    same = [p for p in run.corrupted() if p in own.values()]
     columns = {p.cell.row: _first(run, p, order.count or 4) for p in same if run.is_done(p)}
     missing = [p.cell.row for p in same if not run.is_done(p)]
     lacks = f" Not finished: {', '.join(missing)}." if missing else ""
@@ -87,7 +90,7 @@ def methods(run: FinishedRun, order: Order) -> PictureSheet:
 def depths(run: FinishedRun, order: Order) -> PictureSheet:
     """Figure 6: one corruptor at several inversion depths, made anew with the run's checkpoint."""
     chosen = _method(run, order.wanted, of=LatentCorruptor)
-    levels = _levels(run, order.depths)
+    levels = _levels(run, chosen, order.depths)
     sources = depth_sources(run, chosen, order.count or 3)
     made = at_depths(run, chosen, sources, levels)
     return PictureSheet(
@@ -101,7 +104,7 @@ def depths(run: FinishedRun, order: Order) -> PictureSheet:
             )
             for i, example in enumerate(example for source in sources for example in source.examples)
         ),
-        foot=f"Steps of a schedule of {run.grid.schedule_steps}, made anew for this figure. "
+        foot=f"Steps of a schedule of {run.model(chosen).steps}, made anew for this figure. "
         f"{_origin(run, chosen, row=False)}",
     )
 
@@ -271,7 +274,7 @@ def _training(planned: PlannedCell) -> Corrupted:
 def _setting(planned: PlannedCell) -> tuple[object, ...]:
     """All that two cells must share for their images to be the same, in the same regions."""
     cell, training = planned.cell, _training(planned)
-    return cell.detector, cell.seed, training.images, training.selector, training.inverter
+    return cell.detector, cell.seed, training.images, _chunks(planned)[0].region.select.key, training.inverter
 
 
 def _chunks(planned: PlannedCell) -> tuple[AnyCorrupt, ...]:
@@ -293,8 +296,8 @@ def _first(run: FinishedRun, planned: PlannedCell, count: int) -> list[Example]:
     return shown[:count]
 
 
-def _levels(run: FinishedRun, wanted: Sequence[int] | None) -> tuple[int, ...]:
-    last = run.grid.schedule_steps
+def _levels(run: FinishedRun, planned: PlannedCell, wanted: Sequence[int] | None) -> tuple[int, ...]:
+    last = run.model(planned).steps
     levels = tuple(sorted(set(wanted))) if wanted else tuple(n for n in DEPTHS if n <= last)
     if not levels or not 0 <= levels[0] <= levels[-1] <= last:
         raise BenchkitError(f"--depths: choose from 0 to {last}, the length of run {run.id}'s schedule")

@@ -9,20 +9,23 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from benchkit.ablate import make_ablation
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.grid import Budget, Grid
 from benchkit.plan import Plan, PlannedCell
 from benchkit.registry import Registry
-from benchkit.run import RESULTS, Places, make_plan
+from benchkit.run import RESULTS, Places, make_plan, model_of
 from benchkit.specs import Corrupted, Spec
-from benchkit.stages.base import Env, Stage
+from benchkit.stages.base import Env, Model, Stage
 from benchkit.stages.train import Train
 from benchkit.store.location import local_folder
 from benchkit.store.opening import open_store
 from benchkit.store.results import CellInfo, ResultStore, RunInfo
+from benchkit.variants import Axis
 
 T = TypeVar("T")
-_REMEDY = "run 'benchkit compare' again with the same settings"
+#: What a run's record says beside its Grid: what stands beside the paper's figures, and what an ablation varied.
+_BESIDE = ("paper", "vary", "crossed")
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """One run of `benchkit compare`. states: cell key -> how the cell ended."""
+    """One run of `compare` or `ablate`. grid: an ablation's base. states: cell key -> how the cell ended."""
 
     info: RunInfo
     grid: Grid
@@ -49,7 +52,7 @@ class FinishedRun:
     def open(cls, name: str, places: Places, registry: Registry, device: str = "cpu") -> FinishedRun:
         """The run meant by its id, the unique start of one, or its --out folder; nothing is computed.
 
-        Raises BenchkitError: no such run, one that `compare` did not make, a checkpoint or plugin that is gone.
+        Raises BenchkitError: no such run, one of another version, a checkpoint or plugin that is gone.
         """
         file = local_folder(places.cache) / RESULTS
         if places.results is None and not file.is_file():
@@ -60,12 +63,23 @@ class FinishedRun:
         grid = _grid(info)
         states = {cell.key: cell for cell in results.cells(run)}
         env = Env(registry, open_store(places.cache, create=False), device)
-        return cls(info, grid, make_plan(grid, registry), env, states)
+        return cls(info, grid, _plan(info, grid, registry), env, states)
 
     @property
     def id(self) -> str:
         """The run's id."""
         return self.info.id
+
+    def model(self, planned: PlannedCell) -> Model:
+        """The checkpoint of a cell's images, which a variant may have replaced; the grid's where none passed any."""
+        waiting: list[Stage] = [train_of(planned)]
+        while waiting:
+            stage = waiting.pop()
+            own = getattr(stage, "model", None)
+            if isinstance(own, Model):
+                return own
+            waiting.extend(stage.inputs)
+        return model_of(self.grid)
 
     def trained(self) -> tuple[PlannedCell, ...]:
         """The cells that a network was trained for, in the board's order."""
@@ -105,19 +119,24 @@ class FinishedRun:
         if gone:
             raise BenchkitError(
                 f"run {self.id}, row '{row}': {len(gone)} of its artifacts ({gone[0].describe()} ...) are not in the "
-                f"cache {self.env.store.location} any more: {_REMEDY}"
+                f"cache {self.env.store.location} any more: {self._remedy}"
             )
+
+    @property
+    def _remedy(self) -> str:
+        command = "ablate" if self.info.config.get("vary") else "compare"
+        return f"run 'benchkit {command}' again with the same settings"
 
     def _check(self, planned: PlannedCell) -> None:
         state = self.states.get(planned.key)
         if state is None:
             raise BenchkitError(
                 f"run {self.id}: what row '{planned.cell.row}' rests on (plugin, dataset or checkpoint) has changed "
-                f"since: {_REMEDY}"
+                f"since: {self._remedy}"
             )
         if state.state != "done":
             reason = f" ({state.reason})" if state.reason else ""
-            raise BenchkitError(f"run {self.id}: row '{planned.cell.row}' is {state.state}{reason}: {_REMEDY}")
+            raise BenchkitError(f"run {self.id}: row '{planned.cell.row}' is {state.state}{reason}: {self._remedy}")
 
     def _named(self, kind: str, text: str, cells: Sequence[PlannedCell]) -> list[PlannedCell]:
         names = [_name(kind, planned) for planned in cells]
@@ -163,7 +182,7 @@ def _name(kind: str, planned: PlannedCell) -> str | None:
 
 def _grid(info: RunInfo) -> Grid:
     """The Grid of a run's record, in which trainings stand with settings that no grid can name."""
-    config = dict(info.config)
+    config = {key: value for key, value in info.config.items() if key not in _BESIDE}
     for name in ("training", "selector_training"):
         budget = config.get(name)
         if isinstance(budget, Mapping):
@@ -174,5 +193,14 @@ def _grid(info: RunInfo) -> Grid:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise BenchkitError(
             f"run {info.id} is no comparison of this version ({where}: {error.errors()[0]['msg']}): name a run of "
-            "'benchkit compare'"
+            "'benchkit compare' or 'benchkit ablate'"
         ) from None
+
+
+def _plan(info: RunInfo, grid: Grid, registry: Registry) -> Plan:
+    """The plan of a comparison, or of an ablation, whose record says what was varied."""
+    vary = info.config.get("vary")
+    if not vary:
+        return make_plan(grid, registry)
+    axes = [Axis(name, tuple(values)) for name, values in vary.items()]
+    return make_ablation(grid, axes, registry, bool(info.config.get("crossed"))).plan

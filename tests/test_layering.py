@@ -17,6 +17,7 @@ PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 #: Floor of each room; a module may import from its own floor and from those below.
 FLOORS = {
     "errors": 0,
+    "fetching": 0,
     "api": 1,
     "hookspecs": 1,
     "specs": 1,

@@ -296,6 +296,17 @@ def test_missing_images_are_told_with_what_runs_without_them(registry: Registry,
         check_images(with_settings(load_grid("table1"), ["test.split=tset"]), registry)
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_what_a_run_of_a_table_records_is_read_back_as_its_grid(name: str, registry: Registry) -> None:
+    from benchkit.finished import _grid
+    from benchkit.store.results import RunInfo
+
+    grid = table(name)
+    info = RunInfo("r", "", "done", recorded(grid, registry), {}, {})
+    assert "paper" in info.config
+    assert _grid(info) == grid.replaced(on_dataset={})
+
+
 # --- other data, settings, scale --------------------------------------------------------------------------------------
 
 

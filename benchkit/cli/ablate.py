@@ -26,6 +26,7 @@ from benchkit.cli.common import (
 )
 from benchkit.cli.compare import chosen, exit_with_failures, preview_json, print_preview, watched
 from benchkit.cli.leftout import left_out_named, tolerant
+from benchkit.fetching import nothing_fetched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,12 +76,13 @@ def ablate(
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     places = _places(out, cache, store)
-    with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
+    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         ablation = _planned(preset, vary or [], single, lists, registry, crossed)
         ended = None if dry_run else _ran(ablation, registry, places, device, time_limit, retry_failed)
     if ended is None:
-        _print_preview(ablation, registry, places, as_json)
+        with nothing_fetched():
+            _print_preview(ablation, registry, places, as_json)
         return
     print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
     with left_out_named(registry):

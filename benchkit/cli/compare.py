@@ -31,6 +31,7 @@ from benchkit.cli.common import (
 )
 from benchkit.cli.leftout import SOME_CELLS_FAILED, left_out_named, tolerant
 from benchkit.errors import BenchkitError
+from benchkit.fetching import nothing_fetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ def compare(
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     grid = adapted(chosen(load_grid(preset), single, lists), setting, scale)
     places = Places(out=out, cache=cache_root(cache), results=store)
-    with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
+    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         if dry_run:
             plan, seen = previewed(grid, registry, places)

@@ -26,6 +26,7 @@ from benchkit.cli.common import (
 from benchkit.cli.compare import chosen
 from benchkit.cli.leftout import SOME_CELLS_FAILED
 from benchkit.errors import BenchkitError
+from benchkit.fetching import nothing_fetched
 
 if TYPE_CHECKING:
     from benchkit.grid import Grid
@@ -82,7 +83,7 @@ def tune(
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     base = _base(preset, single, {"selectors": selector, "detectors": detector})
     tuner, places = _tuner(trials, sampler_seed, out), _places(out, cache)
-    with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
+    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = load_registry(plugin, plugin_folder, strict)
         spaces = _spaces([first, *(corruptor or ())], space or [], base, registry)
         found = [] if dry_run else _searched(spaces, base, registry, places, tuner, device, time_limit)

@@ -16,6 +16,7 @@ from typing import Any
 from benchkit.diffusion.options import parse_model
 from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, no_pipeline
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.fetching import may_fetch
 from benchkit.specs import said, shortened
 
 _PARTS = ("unet", "vae", "text_encoder")
@@ -91,30 +92,40 @@ def tokenizers(pipeline: str) -> list[str]:
 def find(name_or_path: str | Path) -> Checkpoint:
     """The checkpoint called so: an embedded one's name, a folder, or a Hugging Face repo id (downloaded if need be).
 
-    Options behind the name (`benchkit.diffusion.options`) are none of this function's business. Raises BenchkitError
+    Options behind the name (`benchkit.diffusion.options`) are none of this function's business. While a dry run plans,
+    of a repository the configs alone are downloaded. Raises BenchkitError
     naming the folder and the remedy when it is no usable Stable Diffusion checkpoint.
     """
-    folder = _locate(parse_model(name_or_path)[0])
+    name = parse_model(name_or_path)[0]
+    folder = _locate(name)
     pipeline = check_pipeline(read_json(folder / "model_index.json", folder), folder)
     parts = PIPELINES[pipeline]
+    planned = not may_fetch() and _is_elsewhere(name)
     for part in parts:
         if not (folder / part / "config.json").is_file():
             raise BenchkitError(f"{folder} is incomplete: {part}/config.json is missing; copy or download it again")
     variant = next((v for v in VARIANTS if all(weight_files(folder, part, v) for part in parts)), None)
     for part in parts:
         files = weight_files(folder, part, variant)
+        if not files and planned:
+            continue  # a repository that was not downloaded yet: its configs are all that planning needs
         if not files:
             raise BenchkitError(f"{folder} has no safetensors weights in {part}/: download or convert them")
         for path in files:
             _check_safetensors(path, folder)
-    for name in tokenizers(pipeline):
+    for part in () if planned else tokenizers(pipeline):
         # transformers makes an empty tokenizer of an empty folder, without a word.
-        if not any((folder / name / file).is_file() for file in ("tokenizer.json", "vocab.json")):
-            raise BenchkitError(f"{folder} is incomplete: {name}/ holds no vocabulary; copy or download it again")
+        if not any((folder / part / file).is_file() for file in ("tokenizer.json", "vocab.json")):
+            raise BenchkitError(f"{folder} is incomplete: {part}/ holds no vocabulary; copy or download it again")
     found = Checkpoint(folder, variant, pipeline)
     check_scheduler(found.scheduler_config(), folder)
     check_networks({part: read_json(folder / part / "config.json", folder) for part in parts}, folder)
     return found
+
+
+def _is_elsewhere(name: str | Path) -> bool:
+    """Whether a checkpoint's name is that of a repository rather than of something here."""
+    return str(name) not in embedded_names() and not Path(name).expanduser().exists()
 
 
 def _locate(name_or_path: str | Path) -> Path:
@@ -143,7 +154,7 @@ def _download(repo_id: str) -> Path:
     if not (folder / "model_index.json").is_file():
         raise BenchkitError(f"repository '{repo_id}' is no diffusers checkpoint: it has no model_index.json")
     pipeline = check_pipeline(read_json(folder / "model_index.json", folder), folder)
-    for variant in VARIANTS:
+    for variant in VARIANTS if may_fetch() else ():
         # By name, because repositories also keep other precisions and formats of the same weights.
         wanted = ["model_index.json", "scheduler/*.json", *(f"{name}/*" for name in tokenizers(pipeline))]
         infix = f".{variant}" if variant else ""

@@ -10,7 +10,6 @@ from benchkit.environment import versions
 from benchkit.finished import FinishedRun, train_of
 from benchkit.plan import PlannedCell
 from benchkit.report.text import one_line
-from benchkit.run import model_of
 from benchkit.specs import Spec, TrainingSet
 
 #: Of provenance.json.
@@ -23,7 +22,7 @@ LICENCES = (
 
 def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, Any]:
     """Which run, row, corruptor, selector, seed and checkpoint a training set comes from."""
-    cell, train = planned.cell, train_of(planned)
+    cell, train, model = planned.cell, train_of(planned), run.model(planned)
     parts = [_part(part, run) for part in getattr(cell.training, "parts", (cell.training,))]
     return {
         "schema": SCHEMA,
@@ -35,8 +34,8 @@ def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, A
         "seed": cell.seed,
         "detector": str(cell.detector),
         "training_set": parts,
-        "checkpoint": {"name": Path(run.grid.model).name, "identity": model_of(run.grid).identity},
-        "schedule_steps": run.grid.schedule_steps,
+        "checkpoint": {"name": Path(model.location).name, "identity": model.identity},
+        "schedule_steps": model.steps,
         "trained_stage": train.key,
         "licences": LICENCES,
         "written_by": versions(),

@@ -111,9 +111,12 @@ def markdown(sheet: Sheet) -> str:
     lines = [f"## {_markdown(sheet.title)}", ""]
     lines.append(_bars(column.header.replace("\n", " ") for column in columns))
     lines.append(_bars(":--" if column.text else "--:" for column in columns))
-    for row in sheet.rows:
-        pairs = zip(columns, row, strict=True)
-        lines.append(_bars(_markdown(cell.text) if column.text else cell.text for column, cell in pairs))
+    for group in sheet.groups:
+        if group.title and len(sheet.groups) > 1:
+            lines.append(_bars([f"*{_markdown(group.title)}*", *[""] * (len(columns) - 1)]))
+        for row in group.rows:
+            pairs = zip(columns, row, strict=True)
+            lines.append(_bars(_markdown(cell.text) if column.text else cell.text for column, cell in pairs))
     notes = [f"- {_markdown(note)}" for note in sheet.notes]
     return "\n".join([*lines, "", *notes, ""])
 

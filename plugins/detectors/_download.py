@@ -38,6 +38,11 @@ def located(source: str) -> Path:
     return _fetched(source) if is_url(source) else Path(source)
 
 
+def is_here(source: str) -> bool:
+    """Whether `located` would download nothing."""
+    return not is_url(source) or all(file.is_file() for file in _kept(source))
+
+
 def sha256(path: Path) -> str:
     """The file's digest (hex), computed once as long as the file stays as it is."""
     state = path.stat()
@@ -50,12 +55,18 @@ def _sha256(path: Path, changed: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fetched(url: str) -> Path:
+def _kept(url: str) -> tuple[Path, Path]:
+    """Where a URL's file is kept, and where its sha256."""
     root = os.environ.get("BENCHKIT_CACHE")
     folder = (Path(root) if root and "://" not in root else user_cache_path("benchkit")) / "downloads"
     name = re.sub(r"[^\w.-]", "_", Path(urllib.parse.urlsplit(url).path).name) or "weights"
     target = folder / hashlib.sha256(url.encode()).hexdigest()[:16] / name
-    record = target.with_name(name + ".sha256")
+    return target, target.with_name(name + ".sha256")
+
+
+def _fetched(url: str) -> Path:
+    target, record = _kept(url)
+    name = target.name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(name + ".lock")):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from benchkit.api import may_fetch
 from benchkit_plugins.detectors import _download
 
 
 def weights_digest(source: str, asset: str = "") -> str:
     """sha256 of the embedded asset (`parts`) or of the file or URL named; nothing where there are no weights to read.
 
-    A URL is downloaded for it, unless it was before.
+    A URL is downloaded for it, unless it was before; while a dry run plans, its text stands for it.
     """
+    if not may_fetch() and not _download.is_here(source):
+        return source
     if source == "none":
         return ""
     if source == "parts":

@@ -9,6 +9,11 @@ import pandas as pd
 import pytest
 from small_world import PLUGINS, Run
 
+from benchkit.figures import Order, paper_figure
+from benchkit.finished import FinishedRun, Wanted
+from benchkit.registry import Registry
+from benchkit.run import Places
+
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
 VARY = ("--vary", "corruptor.steps=1,2", "--vary", "training.lr=1e-2")
 
@@ -85,3 +90,32 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert len(result.err.splitlines()) == 1
     assert said in result.err
     assert not (tmp_path / "out").exists()
+
+
+def test_rows_of_an_ablation_are_drawn_exported_and_used_by_name(
+    run: Run, grid: Path, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    vary = (*VARY, "--vary", "schedule_steps=5")
+    assert run("ablate", grid, *WITH_PLUGINS, *vary, "--out", out).code == 0
+    told = WITH_PLUGINS[:2]
+    for number, sheet in (("4", "f4.png"), ("5", "f5.svg"), ("8", "f8.png")):
+        result = run("figure", number, out, *told, "--out", tmp_path / sheet, "--row", "gaussian:steps=1")
+        assert result.code == 0, result.err
+    opened = FinishedRun.open(str(out), Places(cache=cache), Registry.load(files=[PLUGINS]))
+    sheet = paper_figure(5, opened, Order(Wanted("gaussian:steps=1"), count=1))
+    gaussian = [column for column in sheet.columns if column.startswith("gaussian")]
+    # What was varied in the training has the base's images, which are shown once.
+    assert gaussian[:2] == ["gaussian:steps=1", "gaussian:steps=1 [corruptor.steps=2]"]
+    assert not any("training.lr" in column for column in sheet.columns)
+    for row, steps in (("gaussian:steps=1", 10), ("gaussian:steps=1 [schedule_steps=5]", 5)):
+        folder = tmp_path / f"set-{steps}"
+        result = run("export", out, *told, "--row", row, "--format", "folder", "--out", folder)
+        assert result.code == 0, result.err
+        assert json.loads((folder / "provenance.json").read_text())["schedule_steps"] == steps
+    images = sorted(tmp_path.glob("set-5/train/*.png"))[:1]
+    named = ("--row", "gaussian:steps=1 [corruptor.steps=2]")
+    result = run("detect", out, *images, *told, *named, "--device", "cpu", "--out", tmp_path / "marked")
+    assert result.code == 0, result.err
+    result = run("figure", "4", out, *told, "--row", "gaussian", "--out", tmp_path / "x.png")
+    assert result.code == 2 and "gaussian:steps=1 [training.lr=1e-2]" in result.err

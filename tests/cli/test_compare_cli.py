@@ -128,6 +128,16 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_fetches_no_weights(run: Run, grid: Path, cache: Path) -> None:
+    named = ("--detector", "upernet-swin:size=tiny,pretrained=http://127.0.0.1:9/weights.pth")
+    result = run("compare", grid, *WITH_PLUGINS, *named, "--dry-run", "--json")
+    assert result.code == 0, result.err
+    cells = json.loads(result.out)["cells"]
+    assert any("127.0.0.1:9" in (cell["detector"] or "") and cell["state"] == "planned" for cell in cells)
+    assert not cache.exists()
+    assert run("compare", grid, *WITH_PLUGINS, *named).code != 0
+
+
 def test_a_dry_run_knows_what_is_cached(run: Run, warm: Path, grid: Path) -> None:
     planned = json.loads(run("compare", grid, *WITH_PLUGINS, "--dry-run", "--json").out)
     assert planned["stages"]["pending"] == {}

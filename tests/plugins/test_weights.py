@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchkit.api import BenchkitError
+from benchkit.fetching import nothing_fetched
 from benchkit_plugins.detectors import _download, _identity
 
 CONTENT = b"weights" * 50_000
@@ -162,3 +163,17 @@ def test_a_checkpoint_of_mmengines_own_is_read_and_code_in_it_is_not(tmp_path: P
     torch.save({"state_dict": state, "meta": Hostile(getattr, "a", "upper")}, tmp_path / "hostile.pth")
     with torch.serialization.safe_globals(_weights.PLAIN):
         assert torch.load(tmp_path / "hostile.pth", weights_only=True)["meta"] is None  # not the method it asked for
+
+
+def test_while_a_dry_run_plans_nothing_is_fetched_and_what_is_here_is_read(
+    site: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    url, seen = site
+    name = f"{url}/a.pth"
+    with nothing_fetched():
+        assert _identity.weights_digest(name) == name
+    assert seen == [] and not (tmp_path / "cache").exists()
+    digest = _identity.weights_digest(name)
+    with nothing_fetched():
+        assert _identity.weights_digest(name) == digest == hashlib.sha256(CONTENT).hexdigest()
+    assert seen == ["/a.pth"]

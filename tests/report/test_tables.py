@@ -80,11 +80,14 @@ def test_an_unknown_format_is_refused_with_the_nearest(board):
 def test_markdown_stays_one_table_of_plain_text(hostile):
     name, board = hostile
     parser = MarkdownIt("gfm-like", {"linkify": False}).enable("table")
-    page = parser.render(markdown(board_sheet(board)))
+    sheet = board_sheet(board)
+    page = parser.render(markdown(sheet))
     tags = set(re.findall(r"<(\w+)", page))
-    assert tags == {"h2", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
-    assert page.count("<tr>") == len(board.frame) + 1
-    assert page.count("<td") == 12 * len(board.frame)
+    titles = [group.title for group in sheet.groups if group.title]
+    assert titles and page.count("<em>") == len(titles), "rows of two detectors are told apart"
+    assert tags == {"h2", "table", "thead", "tbody", "tr", "th", "td", "em", "ul", "li"}
+    assert page.count("<tr>") == len(board.frame) + len(titles) + 1
+    assert page.count("<td") == 12 * (len(board.frame) + len(titles))
     shown = html.unescape(page).replace("\u200b", "")
     assert text.one_line(name) in shown, "and it reads as it was"
 
