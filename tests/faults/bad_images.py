@@ -129,7 +129,9 @@ CASES: dict[str, Bad] = {
     "COCO: leaves the folder": bad(
         annotated(lambda d: d["images"][0].update(file_name="../../secret.png")), "leads out of the folder"
     ),
-    "COCO: a name with a null": bad(annotated(lambda d: d["images"][0].update(file_name="a\0b.png")), "embedded null byte", "replace the file"),
+    "COCO: a name with a null": bad(
+        annotated(lambda d: d["images"][0].update(file_name="a\0b.png")), "embedded null byte", "replace the file"
+    ),
     "COCO: a name without end": bad(annotated(lambda d: d["images"][0].update(file_name="x" * 5000)), "xxx"),
     "COCO: an RLE of billions": bad(
         annotated(lambda d: d["annotations"][1]["segmentation"].update(counts=[0, 10**15])), "an RLE of 1"
