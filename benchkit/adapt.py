@@ -10,7 +10,7 @@ import yaml
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid
 from benchkit.imagesets import LEAST
-from benchkit.specs import Spec, shortened
+from benchkit.specs import UNREADABLE, Spec, shortened
 
 _SETS = ("source", "oracle", "test", "validation")
 _BUDGETS = ("selector_training", "training")
@@ -48,7 +48,7 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
             raise BenchkitError(f"--set {text}: this grid has several sources: write sources.0{key.strip()[6:]}=VALUE")
         try:
             read = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError):
+        except (yaml.YAMLError, *UNREADABLE):
             text = shortened(text)
             raise BenchkitError(f"--set {text}: '{shortened(value)}' is not a value as YAML writes it") from None
         _put(data, path, read, text)

@@ -11,7 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.specs import Spec, TrainingConfig, keyed_fields, said, shortened
+from benchkit.specs import UNREADABLE, Spec, TrainingConfig, keyed_fields, said, shortened
 
 T = TypeVar("T")
 #: Of a grid file: more entries, or deeper ones, are no grid.
@@ -209,7 +209,7 @@ def parse_grid(text: str, where: str) -> Grid:
     try:
         lines = dict(_lines(yaml.compose(text, yaml.SafeLoader), where))
         data = yaml.safe_load(text)
-    except (ValueError, RecursionError) as error:  # an impossible date, a number or brackets without end
+    except UNREADABLE as error:
         raise BenchkitError(f"{where}: not YAML that can be read: {said(error)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -86,6 +86,7 @@ class Spec:
         Raises BenchkitError when the text has another form.
         """
         name, _, rest = text.strip().partition(":")
+        name = name.rstrip()
         if not name:
             raise BenchkitError(f"{kind} '{text}' has no name: write NAME or NAME:key=value,key=value")
         alternatives: dict[str, list[Scalar]] = {}
@@ -173,6 +174,10 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
+#: What PyYAML raises beside YAMLError: impossible dates, numbers or brackets without end, tags that a value does not fit.
+UNREADABLE = (ValueError, RecursionError, AttributeError, LookupError, TypeError)
+
+
 def scalar(text: str, where: str) -> Scalar:
     """One parameter's text as YAML reads it, `1e-3` as a number; `where` leads the message of a BenchkitError.
 
@@ -182,7 +187,7 @@ def scalar(text: str, where: str) -> Scalar:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         value = text.strip()
-    except (ValueError, RecursionError) as error:  # an impossible date, a number without end, brackets without end
+    except UNREADABLE as error:
         raise BenchkitError(f"{where}: '{shortened(text)}' is not a single value ({said(error)})") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise BenchkitError(f"{where}: '{shortened(text)}' is no finite number")

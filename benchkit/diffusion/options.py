@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -46,7 +47,8 @@ def parse_model(text: str | Path) -> tuple[str, ModelOptions]:
     A folder that exists under the whole text is that folder. Raises BenchkitError for unknown options and values.
     """
     plain = str(text)
-    match = None if Path(plain).expanduser().is_dir() else _OPTIONS.fullmatch(plain)
+    # Not pathlib's is_dir: it raises for a text that is too long for a file's name.
+    match = None if os.path.isdir(os.path.expanduser(plain)) else _OPTIONS.fullmatch(plain)  # noqa: PTH111, PTH112
     if match is None:
         return plain, ModelOptions()
     values: dict[str, Scalar] = Spec.parse("model", f"options:{match['options']}").values
