@@ -174,7 +174,7 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
-#: What PyYAML raises beside YAMLError: impossible dates, numbers or brackets without end, tags that a value does not fit.
+#: What PyYAML raises beside YAMLError: impossible dates, numbers or brackets without end, tags no value fits.
 UNREADABLE = (ValueError, RecursionError, AttributeError, LookupError, TypeError)
 
 
