@@ -35,7 +35,7 @@ from benchkit.errors import BenchkitError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchkit.executors.inline import Done
+    from benchkit.executors.batch import Done
     from benchkit.grid import Grid
     from benchkit.plan import Plan, PlannedCell
     from benchkit.registry import Registry
