@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.inline import Done, Executor
+from benchkit.executors.batch import Done, Executor
 from benchkit.grid import Grid, described
 from benchkit.plan import Levels, Plan, PlannedCell, Planner
 from benchkit.registry import Registry

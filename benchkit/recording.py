@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchkit.environment import threads
-from benchkit.executors.inline import Done
+from benchkit.executors.batch import Done
 from benchkit.executors.mending import mended
 from benchkit.metrics.counts import COUNTS
 from benchkit.plan import Plan, PlannedCell

@@ -17,7 +17,8 @@ from benchkit.api import BenchkitError
 from benchkit.cells import check_images
 from benchkit.diffusion import checkpoint
 from benchkit.environment import describe_environment
-from benchkit.executors.inline import Done, Executor, Inline
+from benchkit.executors.batch import Done, Executor
+from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
 from benchkit.grid import Grid
 from benchkit.plan import Plan, PlannedCell, Planner

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.inline import Done, Inline
+from benchkit.executors.batch import Done
+from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
 from benchkit.grid import Grid, described
 from benchkit.metrics import PRIMARY

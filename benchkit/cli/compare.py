@@ -36,7 +36,7 @@ from benchkit.fetching import nothing_fetched
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchkit.executors.inline import Done
+    from benchkit.executors.batch import Done
     from benchkit.grid import Grid
     from benchkit.plan import Plan, PlannedCell
     from benchkit.registry import Registry
