@@ -88,6 +88,8 @@ class Registry:
         self._manager.add_hookspecs(hookspecs)
         self._entries: dict[tuple[str, str], Entry] = {}
         self.broken: list[Broken] = []
+        #: The folders and the files that it was loaded from beside the installed packages.
+        self.sources: tuple[tuple[Path, ...], tuple[Path, ...]] = ((), ())
 
     @classmethod
     def load(cls, folders: Iterable[Path] = (), files: Iterable[Path] = (), *, strict: bool = False) -> Registry:
@@ -96,6 +98,8 @@ class Registry:
         Raises BenchkitError for a folder or file that does not exist; with `strict` also for a broken plugin.
         """
         registry = cls()
+        folders, files = tuple(folders), tuple(files)
+        registry.sources = (folders, files)
         for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name != "plugins", p.name)):
             registry._add_entry_point(point)
         listed = [Path(p) for p in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if p]

@@ -15,7 +15,8 @@ from benchkit.api import Noise
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.noise import partners
 from benchkit.errors import BenchkitError
-from benchkit.executors.inline import Done, Inline
+from benchkit.executors.batch import Done
+from benchkit.executors.inline import Inline
 from benchkit.grid import parse_grid
 from benchkit.plan import Plan, Planner
 from benchkit.registry import Registry

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.inline import Done, Inline
+from benchkit.executors.batch import Done
+from benchkit.executors.inline import Inline
 from benchkit.grid import Grid, parse_grid
 from benchkit.plan import Plan, Planner
 from benchkit.registry import Registry

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchkit.ablate import Ablation, AblationOutcome
+    from benchkit.executors.batch import Executor
     from benchkit.registry import Registry
     from benchkit.run import Places, Preview
 
@@ -61,6 +62,7 @@ def ablate(
     store: Store = None,
     device: Device = "auto",
     time_limit: options.TimeLimit = None,
+    executor: options.ExecutorName = "inline",
     retry_failed: RetryFailed = False,
     dry_run: options.DryRun = False,
     as_json: AsJson = False,
@@ -72,14 +74,14 @@ def ablate(
 
     All variants are one plan: what several need is computed once. Exit code 3: some cells failed.
     """
-    options.check_time_limit(time_limit)
+    runs = options.chosen_executor(executor, time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     places = _places(out, cache, store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         ablation = _planned(preset, vary or [], single, lists, registry, crossed)
-        ended = None if dry_run else _ran(ablation, registry, places, device, time_limit, retry_failed)
+        ended = None if dry_run else _ran(ablation, registry, places, device, runs, retry_failed)
     if ended is None:
         with nothing_fetched():
             _print_preview(ablation, registry, places, as_json)
@@ -117,7 +119,7 @@ def _ran(
     registry: Registry,
     places: Places,
     device: str,
-    time_limit: float | None,
+    executor: Executor,
     retry_failed: bool,
 ) -> AblationOutcome:
     from benchkit.ablate import run_ablation
@@ -125,7 +127,7 @@ def _ran(
 
     chosen_device = resolve_device(device, several=True)
     work = partial(run_ablation, ablation, registry, places, device=chosen_device, retry_failed=retry_failed)
-    return watched(work, places, time_limit)
+    return watched(work, places, executor)
 
 
 def _print_preview(ablation: Ablation, registry: Registry, places: Places, machine_readable: bool) -> None:

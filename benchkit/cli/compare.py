@@ -36,7 +36,7 @@ from benchkit.fetching import nothing_fetched
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchkit.executors.batch import Done
+    from benchkit.executors.batch import Done, Executor
     from benchkit.grid import Grid
     from benchkit.plan import Plan, PlannedCell
     from benchkit.registry import Registry
@@ -62,6 +62,7 @@ def compare(
     store: Store = None,
     device: Device = "auto",
     time_limit: options.TimeLimit = None,
+    executor: options.ExecutorName = "inline",
     retry_failed: RetryFailed = False,
     dry_run: options.DryRun = False,
     as_json: AsJson = False,
@@ -78,7 +79,7 @@ def compare(
     from benchkit.run import Places
 
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
-    options.check_time_limit(time_limit)
+    runs = options.chosen_executor(executor, time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     grid = adapted(chosen(load_grid(preset), single, lists), setting, scale)
     places = Places(out=out, cache=cache_root(cache), results=store)
@@ -88,7 +89,7 @@ def compare(
             plan, seen = previewed(grid, registry, places)
         else:
             devices = resolve_device(device, several=True)
-            outcome = computed(grid, registry, places, devices, time_limit, retry_failed)
+            outcome = computed(grid, registry, places, devices, runs, retry_failed)
     if dry_run:
         print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
         return
@@ -154,17 +155,17 @@ def computed(
     registry: Registry,
     places: Places,
     device: str,
-    time_limit: float | None = None,
+    executor: Executor,
     retry_failed: bool = False,
 ) -> Outcome:
     """Run the comparison with its progress on stderr."""
     from benchkit import run
 
     work = partial(run.compare, grid, registry, places, device=device, retry_failed=retry_failed)
-    return watched(work, places, time_limit)
+    return watched(work, places, executor)
 
 
-def watched(work: Callable[..., T], places: Places, time_limit: float | None) -> T:
+def watched(work: Callable[..., T], places: Places, executor: Executor) -> T:
     """What `work(executor=, report=, progress=)` returns, its progress on stderr."""
     from benchkit.store.opening import open_store
 
@@ -174,22 +175,20 @@ def watched(work: Callable[..., T], places: Places, time_limit: float | None) ->
         def ended(_: Done) -> None:
             screen.advance()
 
-        return work(executor=Watched(screen, time_limit), report=ended, progress=screen.note)
+        return work(executor=Watched(screen, executor), report=ended, progress=screen.note)
 
 
 @dataclass
 class Watched:
-    """The inline executor, telling the progress how many stages there are, and when they are over."""
+    """Another executor, telling the progress how many stages there are, and when they are over."""
 
     screen: progress.Progress
-    time_limit: float | None = None
+    executor: Executor
 
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
-        """Run the stages one after another."""
-        from benchkit.executors.inline import Inline
-
+        """Have the other run the stages."""
         self.screen.start(len(stages))
-        Inline(self.time_limit).execute(stages, env, report)
+        self.executor.execute(stages, env, report)
         self.screen.note("report: rows, tables and page")
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from benchkit.executors.batch import Executor
 
 _LIST = "may be repeated; replaces the preset's list. NAME:key=a|b names two"
 
@@ -52,6 +55,14 @@ TimeLimit = Annotated[
         "--time-limit", metavar="SECONDS", help="End a stage that takes longer; only its own cells fail. Default: none."
     ),
 ]
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="inline|processes[:workers=N]",
+        help="Run stages in this process, or in several: one a device, on a CPU one a core.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")]
 
 
@@ -59,3 +70,11 @@ def check_time_limit(seconds: float | None) -> None:
     """Raise BenchkitError unless this is a time."""
     if seconds is not None and not 0 < seconds < 1e9:
         raise BenchkitError(f"--time-limit {seconds:g}: give a number of seconds above 0")
+
+
+def chosen_executor(text: str, time_limit: float | None) -> Executor:
+    """The executor that --executor and --time-limit mean; raises BenchkitError for what is neither."""
+    from benchkit.executors.choose import parse_executor
+
+    check_time_limit(time_limit)
+    return parse_executor(text, time_limit)

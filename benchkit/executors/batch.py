@@ -7,10 +7,10 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.limits import limited
@@ -24,17 +24,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Done:
-    """How one stage ended.
-
-    reason: why it failed or was skipped. seconds: its share of the work. at: what a row says of the machine it ran on,
-    where that was another process than the one that records it.
-    """
+    """How one stage ended. reason: why it failed or was skipped. seconds: its share of the work."""
 
     stage: Stage
     state: State
     reason: str | None = None
     seconds: float = 0.0
-    at: Mapping[str, Any] | None = None
 
 
 class Executor(Protocol):

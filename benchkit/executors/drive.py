@@ -73,7 +73,8 @@ def drive(stages: Sequence[Stage], env: Env, report: Callable[[Done], None], poo
                 pass
             frontier.retry_busy()
             continue
-        for ended in pool.wait(LOOK_AGAIN if frontier.busy else None):
+        heard_of = pool.wait(LOOK_AGAIN if frontier.busy else None)
+        for ended in heard_of:
             flying -= 1
             over = {done.stage.key for done in ended.done}
             for done in ended.done:
@@ -83,7 +84,7 @@ def drive(stages: Sequence[Stage], env: Env, report: Callable[[Done], None], poo
             else:
                 for done in _after_loss(ended, frontier, losses, pool.retries):
                     heard(done)
-        if pool.free() and not frontier.batches:
+        if not heard_of:
             frontier.retry_busy()
 
 
@@ -109,5 +110,5 @@ def _after_loss(ended: Ended, frontier: Frontier, losses: Counter[str], retries:
             frontier.again([stage])
         else:
             times = "" if losses[stage.key] == 1 else f", {losses[stage.key]} times over"
-            given_up.append(failed(stage, f"{ended.lost}{times}: run it where there is more memory, or with less at once"))
+            given_up.append(failed(stage, f"{ended.lost}{times}: run it where there is more memory, or fewer at once"))
     return given_up

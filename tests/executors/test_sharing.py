@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from benchkit.executors.inline import Done, Inline
+from benchkit.executors.batch import Done
+from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
 from benchkit.registry import Registry
 from benchkit.stages.base import Env, Output, Stage

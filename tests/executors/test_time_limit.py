@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.inline import Done, Inline
+from benchkit.executors.batch import Done
+from benchkit.executors.inline import Inline
 from benchkit.executors.limits import TimeLimitExceeded, limited
 from benchkit.registry import Registry
 from benchkit.stages.base import Env, Output, Stage

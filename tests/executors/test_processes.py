@@ -1,0 +1,150 @@
+"""Several processes do what one does; a worker that dies costs its own batch a second try."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from test_sharing import Log, Work, plan
+
+from benchkit.errors import BenchkitError
+from benchkit.executors.batch import Done
+from benchkit.executors.choose import parse_executor
+from benchkit.executors.inline import Inline
+from benchkit.executors.processes import Processes
+from benchkit.registry import Registry
+from benchkit.stages.base import Env, Output, Stage
+from benchkit.store.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True)
+class Doomed(Stage):
+    """Kills its own process until it has done so `times` times."""
+
+    name: str
+    trail: Log
+    times: int
+    after: tuple[Work, ...] = ()
+
+    def run(self, env: Env) -> Output:
+        seen = len(Path(self.trail.path).read_bytes()) if Path(self.trail.path).exists() else 0
+        if seen < self.times:
+            with Path(self.trail.path).open("ab") as file:
+                file.write(b"x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Output({"x": b"at last"})
+
+    def describe(self) -> str:
+        return f"doomed {self.name}"
+
+
+@dataclass(frozen=True)
+class Wrong(Stage):
+    """Fails as a plugin does."""
+
+    def run(self, env: Env) -> Output:
+        raise ValueError("as <b>planned</b>")
+
+    def describe(self) -> str:
+        return "wrong"
+
+
+@dataclass(frozen=True)
+class After(Stage):
+    """Reads what the others left."""
+
+    inputs_of: tuple[Stage, ...]
+
+    def run(self, env: Env) -> Output:
+        return Output({"x": b"".join(env.store.open(stage.key).read("x") for stage in self.inputs_of)})
+
+    def describe(self) -> str:
+        return "after"
+
+
+def ended(stages: list[Stage], cache: Path, workers: int = 2) -> dict[str, Done]:
+    """How every stage ended, by what it says of itself."""
+    heard: list[Done] = []
+    Processes(workers).execute(stages, Env(Registry(), ArtifactStore(cache)), heard.append)
+    assert len(heard) == len(stages)
+    return {done.stage.describe(): done for done in heard}
+
+
+def test_a_plan_leaves_what_one_process_leaves_each_stage_run_once(tmp_path: Path) -> None:
+    stages, note = plan(tmp_path / "log"), tmp_path / "log"
+    found = ended(list(stages), tmp_path / "several")
+    assert {done.state for done in found.values()} == {"run"}
+    assert sorted(note.read_text().split()) == sorted(stage.name for stage in stages), "each once"
+    Inline().execute(stages, Env(Registry(), ArtifactStore(tmp_path / "one")), lambda _: None)
+    one, several = ArtifactStore(tmp_path / "one"), ArtifactStore(tmp_path / "several")
+    assert all(one.open(s.key).read("x") == several.open(s.key).read("x") for s in stages)
+    again = ended(list(stages), tmp_path / "several")
+    assert {done.state for done in again.values()} == {"cached"}
+
+
+def test_a_killed_worker_costs_a_second_try_and_a_failing_stage_its_readers_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    once = Doomed("once", Log(str(tmp_path / "once")), 1)
+    ever = Doomed("ever", Log(str(tmp_path / "ever")), 99)
+    wrong = Wrong()
+    good, spoilt = After((once,)), After((ever, wrong))
+    heard: list[Done] = []
+    with caplog.at_level(logging.ERROR, "benchkit"):
+        Processes(2).execute(
+            [once, ever, wrong, good, spoilt], Env(Registry(), ArtifactStore(tmp_path / "cache")), heard.append
+        )
+    found = {done.stage: done for done in heard}
+    assert len(found) == len(heard) == 5
+    assert (found[once].state, found[good].state) == ("run", "run")
+    assert found[ever].state == "failed"
+    assert found[ever].reason is not None
+    assert "doomed ever: its worker process died (signal SIGKILL" in found[ever].reason
+    assert (tmp_path / "ever").read_bytes() == b"xx", "one more try, no third"
+    assert (found[wrong].state, found[wrong].reason) == ("failed", "wrong: ValueError: as <b>planned</b>")
+    assert found[spoilt].state == "skipped"
+    assert "Traceback" in caplog.text, "the worker's traceback is in this process's log"
+
+
+def test_a_time_limit_holds_in_workers(tmp_path: Path) -> None:
+    heard: list[Done] = []
+    stages = [Slow(), After((Slow(),))]
+    Processes(1, time_limit=0.5).execute(stages, Env(Registry(), ArtifactStore(tmp_path)), heard.append)
+    assert [done.state for done in heard] == ["failed", "skipped"]
+    assert "0.5" in str(heard[0].reason)
+
+
+@dataclass(frozen=True)
+class Slow(Stage):
+    """Never ends."""
+
+    def run(self, env: Env) -> Output:
+        while True:
+            pass
+
+    def describe(self) -> str:
+        return "slow"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("process", "did you mean 'processes'"),
+        ("processes:workers=0", "whole number from 1"),
+        ("processes:workers=true", "whole number from 1"),
+        ("processes:threads=2", "unknown setting 'threads'"),
+        ("inline:workers=2", "unknown setting 'workers'"),
+    ],
+)
+def test_other_executors_are_refused(text: str, words: str) -> None:
+    with pytest.raises(BenchkitError, match=words):
+        parse_executor(text)
+
+
+def test_texts_mean_executors() -> None:
+    assert parse_executor("inline", 3.0) == Inline(3.0)
+    assert parse_executor("processes:workers=3", 2.0) == Processes(3, 2.0)
