@@ -205,6 +205,7 @@ class _Kept(logging.Handler):
 def _work(orders: Connection, setup: Setup) -> None:
     """A worker's life: batches in, how they ended out, until the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    os.dup2(2, 1)  # what plugins print is not the command's own output
     kept, logger = _Kept(), logging.getLogger(_LOGGER)
     logger.addHandler(kept)
     logger.propagate = False
@@ -223,4 +224,7 @@ def _work(orders: Connection, setup: Setup) -> None:
             told = error
         except BenchkitError as error:
             told = BenchkitError(str(error))
-        orders.send(told)
+        try:
+            orders.send(told)
+        except BrokenPipeError:  # the driver was killed; what was computed is in the store
+            return
