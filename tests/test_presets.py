@@ -329,7 +329,7 @@ def test_scale_multiplies_sizes_and_iterations_and_has_floors() -> None:
     whole = load_grid("portraits")
     tenth, least = scaled(whole, 0.1), scaled(whole, 1e-6)
     assert (tenth.source.size, tenth.test.size, tenth.labelled, tenth.validation.size) == (24, 50, 10, 10)
-    assert (tenth.training.iterations, tenth.training.warmup, tenth.training.lr) == (40, 5, 1e-3)
+    assert (tenth.training.iterations, tenth.training.warmup, tenth.training.lr) == (60, 5, 1e-3)
     assert (least.source.size, least.oracle.size, least.labelled, least.training.iterations) == (2, 2, 2, 1)
     assert tenth.seeds == whole.seeds and tenth.corruptors == whole.corruptors
     twice = scaled(scaled(whole, 0.1), 0.5)

@@ -24,7 +24,6 @@ from benchkit.cli.common import (
 )
 from benchkit.cli.figure import DetectorOf, Force, SeedOf, SelectorOf
 from benchkit.errors import BenchkitError
-from benchkit.specs import shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,6 +109,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
     from PIL import Image
 
     from benchkit.cli.pictures import READ
+    from benchkit.specs import shortened
 
     known = {ending for ending, name in Image.registered_extensions().items() if name in READ}
     seen: set[Path] = set()

@@ -20,6 +20,7 @@ from benchkit.datasets.framing import Framing
 from benchkit.datasets.pictures import PIXEL_LIMIT, decode_image, decode_mask
 from benchkit.datasets.prepared import MANIFEST, SCHEMA, arrow_schema, default_root, row_digest
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.specs import shortened
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -142,10 +143,12 @@ def _manifest(folder: Path, name: str) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         dataset = schema = None
         complete = False
+    if isinstance(dataset, str) and dataset != name:
+        raise BenchkitError(
+            f"{folder} holds the dataset '{shortened(dataset)}', not '{name}': name another folder (root=)"
+        )
     if not complete or schema != SCHEMA:
         raise BenchkitError(f"{path} is no manifest of this version: prepare the set again")
-    if dataset != name:
-        raise BenchkitError(f"{folder} holds the dataset '{dataset}', not '{name}': name another folder (root=)")
     return dict(content)
 
 
