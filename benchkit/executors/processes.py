@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done, attempt
 from benchkit.executors.drive import Ended, drive
 from benchkit.executors.limits import check_limits_work
+from benchkit.executors.mending import TOLD
 from benchkit.registry import Registry
 from benchkit.stages.base import Env, Stage
 from benchkit.store.artifacts import CacheUnwritable
@@ -161,8 +163,8 @@ class _Workers:
             return Ended(batch, lost=f"its worker process died ({_cause(worker.end())})")
         if isinstance(told, BenchkitError):
             raise told
-        for level, text in told.log:
-            logging.getLogger(_LOGGER).log(level, "%s", text)
+        for name, level, text, extra in told.log:
+            logging.getLogger(name).log(level, "%s", text, extra=extra)
         stages = {stage.key: stage for stage in batch}
         return Ended(batch, [Done(stages[key], state, reason, seconds) for key, state, reason, seconds in told.ended])
 
@@ -179,12 +181,16 @@ def _cause(code: int | None) -> str:
     return f"signal {name}" + (", as when memory runs out" if name == "SIGKILL" else "")
 
 
+#: A logger's name, level and text, and whether the user is told at once (`mending.TOLD`).
+_Line = tuple[str, int, str, dict[str, bool]]
+
+
 @dataclass(frozen=True)
 class _Told:
     """What a worker says of a batch: how each stage ended, by key, and what was logged meanwhile."""
 
     ended: Sequence[tuple[str, Any, str | None, float]]
-    log: Sequence[tuple[int, str]]
+    log: Sequence[_Line]
 
 
 class _Kept(logging.Handler):
@@ -192,12 +198,13 @@ class _Kept(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.records: list[tuple[int, str]] = []
+        self.records: list[_Line] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.records.append((record.levelno, record.getMessage()))
+        extra = {mark: True for mark in TOLD if hasattr(record, mark)}
+        self.records.append((record.name, record.levelno, record.getMessage(), extra))
 
-    def taken(self) -> list[tuple[int, str]]:
+    def taken(self) -> list[_Line]:
         taken, self.records = self.records, []
         return taken
 
@@ -206,6 +213,7 @@ def _work(orders: Connection, setup: Setup) -> None:
     """A worker's life: batches in, how they ended out, until the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
     os.dup2(2, 1)  # what plugins print is not the command's own output
+    threading.Thread(target=_end_with_driver, daemon=True).start()
     kept, logger = _Kept(), logging.getLogger(_LOGGER)
     logger.addHandler(kept)
     logger.propagate = False
@@ -228,3 +236,11 @@ def _work(orders: Connection, setup: Setup) -> None:
             orders.send(told)
         except BrokenPipeError:  # the driver was killed; what was computed is in the store
             return
+
+
+def _end_with_driver() -> None:
+    """Give up a stage whose driver was killed: its claim would keep the next run waiting."""
+    driver = parent_process()
+    if driver is not None:
+        wait([driver.sentinel])
+        os._exit(1)

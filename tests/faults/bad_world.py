@@ -78,14 +78,10 @@ Arguments = Callable[[World], tuple[object, ...]]
 
 @dataclass(frozen=True)
 class Bad:
-    """One bad input. says: what its one line on stderr must hold, file or flag and remedy.
-
-    cells: it is found while cells run, which fail alone (exit code 3), and the line is one of several.
-    """
+    """One bad input. says: what its one line on stderr must hold, file or flag and remedy."""
 
     arguments: Arguments
     says: tuple[str, ...]
-    cells: bool = False
 
 
 def bad(arguments: Arguments, *says: str) -> Bad:
