@@ -2,8 +2,8 @@
 
     python benchmarks/full_size.py [--device cuda]
 
-Random weights of SD 1.5's classes and size, 64 x 64 latents in chunks of 16; UPerNet with ConvNeXt-T and Swin-T, 8 images
-of 512 x 512 an iteration. Each figure also as a ratio to the denoiser's float32 forward.
+Random weights of SD 1.5's classes and size, 64 x 64 latents in chunks of 16; UPerNet with ConvNeXt-T and Swin-T, 8
+images of 512 x 512 an iteration. Each figure also as a ratio to the denoiser's float32 forward.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 writes sets in the formats of RichHF-18k and the DALL-E 3 set, prepares them, saves a random checkpoint of SD 1.5's
 classes and size (2.2 GB in half precision), and runs `benchkit compare TABLE` at 512 x 512 with Swin-T and ConvNeXt-T.
-Its boards, FOLDER/TABLE.md, rehearse the machinery and are no result. Wants a GPU of 24 GB; goes on where it was stopped.
+Its boards, FOLDER/runs/TABLE, rehearse the machinery and are no result. Wants a GPU; goes on where it was stopped.
 """
 
 from __future__ import annotations
