@@ -48,7 +48,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Failed:
-    """The BenchkitError that ended a process; unusable: whether it was training.UnusableCheckpoint, which callers mend."""
+    """The BenchkitError that ended a process; unusable: it was UnusableCheckpoint, which callers mend."""
 
     message: str
     unusable: bool

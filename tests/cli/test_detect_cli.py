@@ -200,6 +200,29 @@ def test_images_of_any_size_and_files_that_are_none(run: Run, saved: Path, opene
     assert "is not empty" in refused.err
 
 
+def test_images_are_read_as_datasets_read_them(run: Run, saved: Path, opened: FinishedRun, tmp_path: Path) -> None:
+    rng, folder, turned = np.random.default_rng(0), tmp_path / "images", Image.Exif()
+    folder.mkdir()
+    pixels = rng.integers(0, 256, (6, 9, 4), np.uint8)
+    deep = rng.integers(0, 65536, (6, 9), np.uint16)
+    turned[0x0112] = 6  # a quarter turn
+    Image.fromarray(pixels * np.array([1, 1, 1, 0], np.uint8), "RGBA").save(folder / "clear.png")
+    Image.fromarray(deep).save(folder / "deep.png")
+    Image.fromarray(pixels[..., :3]).save(folder / "turned.png", exif=turned)
+    result = run("detect", saved, folder, "--out", tmp_path / "out", "--plugin", PLUGINS, "--bits", 16)
+    assert result.code == 0, result.err
+    expected = {
+        "clear": np.full((6, 9, 3), 255, np.uint8),
+        "deep": np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, 2),
+        "turned": np.rot90(pixels[..., :3], -1),
+    }
+    for name, heat in zip(expected, loaded(saved, opened)(list(expected.values())), strict=True):
+        written = np.asarray(Image.open(tmp_path / "out" / "heat" / f"{name}.png"))
+        assert np.abs(written / 65535 - heat).max() < 1e-5, name
+    (heat,) = loaded(saved, opened)([Image.open(folder / "deep.png")])
+    assert np.abs(np.asarray(Image.open(tmp_path / "out" / "heat" / "deep.png")) / 65535 - heat).max() < 1e-5
+
+
 def test_a_runs_own_detector_and_names_that_are_formulas(
     run: Run, shown: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
