@@ -211,6 +211,7 @@ def _from_pil(images: Any) -> Tensor:
     import numpy as np
     from PIL import Image
 
+    from benchkit.datasets.pictures import rgb_pixels
     from benchkit.stages.images import to_tensor
 
     if not isinstance(images, list | tuple) or not all(isinstance(image, Image.Image) for image in images):
@@ -221,7 +222,7 @@ def _from_pil(images: Any) -> Tensor:
     sizes = sorted({image.size for image in images})
     if len(sizes) > 1:
         raise BenchkitError(f"images of several sizes ({sizes[0]} and {sizes[1]}): resize them to one")
-    return to_tensor(np.stack([np.asarray(image.convert("RGB")) for image in images]))
+    return to_tensor(np.stack([rgb_pixels(image, "an image") for image in images]))
 
 
 def _from_numpy(masks: Any) -> Tensor:
