@@ -56,8 +56,8 @@ def test_settings_and_scale_make_the_base(run: Run, grid: Path) -> None:
     assert result.code == 0, result.err
     plan = json.loads(result.out)
     assert "scaled by 0.5" in plan["title"]
-    # human, pseudo and two methods, each with the base's 20 iterations and with 10.
-    assert plan["train_iterations"] == 4 * (20 + 10)
+    # pseudo and two methods, each with the base's 20 iterations and with 10; human has the selector's one.
+    assert plan["train_iterations"] == 3 * (20 + 10) + 1
 
 
 def test_a_value_that_fails_takes_its_own_line_alone(run: Run, grid: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_value_that_fails_takes_its_own_line_alone(run: Run, grid: Path, tmp_p
         (("--vary", "source.size=2", "--time-limit", "0"), "--time-limit 0"),
         (("--vary", "source.size=99"), "--vary source.size=99: split 'clean'"),
         (("--vary", "source.size=2", "--scale", "2"), "--scale 2: give a factor"),
-        (("--vary", "source.size=2", "--set", "sauce.size=2"), "--set sauce.size=2"),
+        (("--vary", "source.size=2", "--set", "sauce.size=2"), "did you mean 'source'?"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(

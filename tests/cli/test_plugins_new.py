@@ -49,6 +49,15 @@ def test_the_command_writes_and_says_what_is_next(run: Run, tmp_path: Path) -> N
     assert file.read_text() == before
 
 
+def test_the_comparison_that_is_named_next_can_be_planned(run: Run, tmp_path: Path) -> None:
+    for kind in ("corruptor", "selector", "detector", "dataset"):
+        written = run("plugins", "new", kind, f"my-{kind}", "--out", tmp_path)
+        (line,) = (line for line in written.out.splitlines() if line.startswith("compare it: benchkit "))
+        planned = run(*line.removeprefix("compare it: benchkit ").split(), "--dry-run")
+        assert planned.code == 0, planned.err
+        assert "skipped" not in planned.out
+
+
 def test_a_package_is_checked_without_being_installed(run: Run, tmp_path: Path) -> None:
     assert run("plugins", "new", "inverter", "my-own", "--package", "--out", tmp_path).code == 0
     folder = tmp_path / "benchkit-my-own"
