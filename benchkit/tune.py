@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
 from benchkit.grid import Grid, described
@@ -40,6 +40,10 @@ SCHEMA = 1
 
 class TrialFailedError(Exception):
     """A trial without a figure; the message says why."""
+
+
+class CannotExecute(BenchkitError):
+    """Nothing can be run at all, such as where no worker process starts; no fault of the trial's."""
 
 
 #: A complete Spec's score, higher is better; raises TrialFailedError or BenchkitError where there is none.
@@ -130,7 +134,7 @@ class Scorer:
     base: Grid
     registry: Registry
     env: Env
-    executor: Callable[[], StageExecutor] = Inline
+    executor: Executor = field(default_factory=Inline)
     report: Callable[[Done], None] = lambda _: None
 
     def __call__(self, spec: Spec) -> float:
@@ -142,7 +146,12 @@ class Scorer:
             ended.append(done)
             self.report(done)
 
-        self.executor().execute(plan.stages, self.env, note)
+        try:
+            self.executor.execute(plan.stages, self.env, note)
+        except CacheUnwritable:
+            raise
+        except BenchkitError as error:
+            raise CannotExecute(str(error)) from None
         if failed := [done.reason for done in ended if done.state == "failed"]:
             raise TrialFailedError(failed[0] or "a stage failed")
         stages = [cell.evaluate for cell in plan.cells if cell.evaluate is not None]
@@ -155,25 +164,19 @@ class Scorer:
         return row
 
 
-class StageExecutor(Protocol):
-    """Runs the stages of one trial."""
-
-    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
-        """Run what is not in the store yet."""
-        ...
-
-
 @dataclass
 class Tuner:
     """Searches of one or more corruptors, kept in `out` where one is named, and so resumable.
 
     trials: of every corruptor, failed ones included. seed: of the sampler; trial n draws from (seed, n) and the trials
-    before it alone, so that a resumed search goes on as if it had never stopped.
+    before it alone, so that a resumed search goes on as if it had never stopped. retry_failed: first score once more,
+    in its own place, each trial that failed before.
     """
 
     trials: int
     seed: int = 0
     out: Path | None = None
+    retry_failed: bool = False
     told: Callable[[str], None] = field(default=lambda _: None)
 
     def search(self, corruptor: Spec, space: Space, objective: Objective, config: Mapping[str, Any]) -> Search:
@@ -184,6 +187,9 @@ class Tuner:
         study = self._study(corruptor, digest({**config, "space": _plain(space), "seed": self.seed}))
         finished = _finished(study)
         _requeue(study)
+        for number, found in enumerate(finished[: self.trials]):
+            if self.retry_failed and found.value is None:
+                self._again(study, number, found, corruptor, space, objective)
         for number in range(len(finished), self.trials):
             self._one(study, number, corruptor, space, objective)
         made = tuple(_trial(i, corruptor, space, found) for i, found in enumerate(_finished(study)[: self.trials]))
@@ -217,28 +223,65 @@ class Tuner:
         own = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         study.sampler = optuna.samplers.TPESampler(seed=own)
         asked = study.ask({key: _distribution(part) for key, part in space.items()})
-        spec, began, reason, value = _spec(corruptor, space, asked.params), time.monotonic(), None, math.nan
+        value, attributes = self._scored(number, _spec(corruptor, space, asked.params), objective)
+        for name, attribute in attributes.items():
+            asked.set_user_attr(name, attribute)
+        if value is None:
+            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(asked, value)
+
+    def _again(
+        self,
+        study: optuna.Study,
+        number: int,
+        found: optuna.trial.FrozenTrial,
+        corruptor: Spec,
+        space: Space,
+        objective: Objective,
+    ) -> None:
+        """Score a trial that failed once more; what comes of it stands in its place, and an interruption leaves it."""
+        import optuna
+
+        value, attributes = self._scored(number, _spec(corruptor, space, found.params), objective)
+        state = optuna.trial.TrialState.FAIL if value is None else optuna.trial.TrialState.COMPLETE
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=state,
+                value=value,
+                params=found.params,
+                distributions=found.distributions,
+                user_attrs={**attributes, _INSTEAD_OF: number},
+            )
+        )
+
+    def _scored(self, number: int, spec: Spec, objective: Objective) -> tuple[float | None, dict[str, Any]]:
+        """A trial's figure, and what else is kept of it: the seconds it took, and why there is no figure."""
         self.told(f"trial {number + 1} of {self.trials}: {spec}")
+        began, reason, value = time.monotonic(), None, math.nan
         try:
             value = objective(spec)
             reason = None if math.isfinite(value) else "the figure is not a finite number"
-        except CacheUnwritable:  # no fault of this trial's
+        except (CacheUnwritable, CannotExecute):  # no fault of this trial's
             raise
         except (BenchkitError, TrialFailedError) as error:
             reason = " ".join(str(error).split())
         except Exception as error:  # a plugin's own
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        asked.set_user_attr("seconds", time.monotonic() - began)
-        if reason is None:
-            study.tell(asked, value)
-        else:
-            asked.set_user_attr("reason", reason)
-            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        seconds = {"seconds": time.monotonic() - began}
+        return (value, seconds) if reason is None else (None, {**seconds, "reason": reason})
+
+
+#: Marks a trial that was scored once more, and says in whose place it stands.
+_INSTEAD_OF = "instead_of"
 
 
 def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that have ended by themselves, in order; what an interruption cut off is not among them."""
-    return [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE" or "reason" in t.user_attrs]
+    """The trials that have ended by themselves, in order, the last try of each; what was cut off is not among them."""
+    ended = [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE" or "reason" in t.user_attrs]
+    firsts = [trial for trial in ended if _INSTEAD_OF not in trial.user_attrs]
+    later = {trial.user_attrs[_INSTEAD_OF]: trial for trial in ended if _INSTEAD_OF in trial.user_attrs}
+    return [later.get(number, first) for number, first in enumerate(firsts)]
 
 
 def _requeue(study: optuna.Study) -> None:

@@ -16,7 +16,7 @@ from benchkit.specs import Spec
 from benchkit.stages.base import Env
 from benchkit.stages.images import Images, Latents
 from benchkit.store.artifacts import ArtifactStore
-from benchkit.tune import Scorer, Tuner, as_json, budget, tuning_plan, write_trials
+from benchkit.tune import CannotExecute, Scorer, Tuner, as_json, budget, tuning_plan, write_trials
 
 HERE = Path(__file__).parent
 FAKE = Spec.of("corruptor", "fake", fixed=1)
@@ -104,6 +104,38 @@ def test_a_failing_trial_is_recorded_and_the_search_goes_on(tmp_path: Path) -> N
     assert len(calls) == 20
     nothing = Tuner(3).search(FAKE, {"way": Choices(("a", "c"))}, brittle, {})
     assert nothing.best is None
+
+
+def test_retried_trials_stand_in_their_places(tmp_path: Path) -> None:
+    calls: list[Spec] = []
+
+    def failing(how: BaseException | None):
+        def objective(spec: Spec) -> float:
+            if how is not None and spec.values["way"] == "c":
+                raise how
+            return score(spec)
+
+        return counted(objective, calls)
+
+    def search(how: BaseException | None, retry: bool) -> list[tuple[Spec, str | None]]:
+        calls.clear()
+        found = Tuner(12, 0, tmp_path, retry_failed=retry).search(FAKE, SPACE, failing(how), {})
+        return [(trial.spec, trial.reason) for trial in found.trials]
+
+    first = search(ValueError("no way c"), False)
+    failed = [spec for spec, reason in first if reason is not None]
+    assert failed
+    again = search(ValueError("still no way c"), True)
+    assert calls == failed
+    assert again == [(spec, reason and "ValueError: still no way c") for spec, reason in first]
+    with pytest.raises(KeyboardInterrupt):
+        search(KeyboardInterrupt(), True)
+    with pytest.raises(CannotExecute):
+        search(CannotExecute("no process starts"), True)
+    assert search(None, False) == again and calls == []
+    assert search(None, True) == [(spec, None) for spec, _ in first]
+    assert calls == failed
+    assert search(None, True) and calls == []
 
 
 GRID = """

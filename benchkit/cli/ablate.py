@@ -24,7 +24,7 @@ from benchkit.cli.common import (
     load_registry,
     print_json,
 )
-from benchkit.cli.compare import chosen, exit_with_failures, preview_json, print_preview, watched
+from benchkit.cli.compare import asked_grid, exit_with_failures, preview_json, print_preview, watched
 from benchkit.cli.leftout import left_out_named, tolerant
 from benchkit.fetching import nothing_fetched
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from benchkit.ablate import Ablation, AblationOutcome
     from benchkit.executors.batch import Executor
+    from benchkit.grid import Grid
     from benchkit.registry import Registry
     from benchkit.run import Places, Preview
 
@@ -57,6 +58,8 @@ def ablate(
     detector: options.Detectors = None,
     inverter: options.InverterName = None,
     seeds: options.Seeds = None,
+    setting: options.Settings = None,
+    scale: options.Scale = None,
     out: options.Out = None,
     cache: Cache = None,
     store: Store = None,
@@ -77,10 +80,11 @@ def ablate(
     runs = options.chosen_executor(executor, time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
+    base = asked_grid(preset, single, lists, setting, scale)
     places = _places(out, cache, store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
-        ablation = _planned(preset, vary or [], single, lists, registry, crossed)
+        ablation = _planned(base, vary or [], registry, crossed)
         ended = None if dry_run else _ran(ablation, registry, places, device, runs, retry_failed)
     if ended is None:
         with nothing_fetched():
@@ -97,21 +101,12 @@ def _places(out: Path | None, cache: str | None, store: str | None) -> Places:
     return Places(out=out, cache=cache_root(cache), results=store)
 
 
-def _planned(
-    preset: str,
-    vary: list[str],
-    single: dict[str, str | None],
-    lists: dict[str, list[str] | None],
-    registry: Registry,
-    crossed: bool,
-) -> Ablation:
-    """The base that the command line means with its variants."""
+def _planned(base: Grid, vary: list[str], registry: Registry, crossed: bool) -> Ablation:
+    """The base with its variants."""
     from benchkit.ablate import make_ablation
-    from benchkit.grid import load_grid
     from benchkit.variants import Axis
 
-    axes = [Axis.parse(text) for text in vary]
-    return make_ablation(chosen(load_grid(preset), single, lists), axes, registry, crossed)
+    return make_ablation(base, [Axis.parse(text) for text in vary], registry, crossed)
 
 
 def _ran(

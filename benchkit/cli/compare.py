@@ -75,13 +75,12 @@ def compare(
     Whatever is finished is kept, and never computed again. Exit code 3: some cells failed, the others are on the board.
     """
     from benchkit.functional import resolve_device
-    from benchkit.grid import load_grid
     from benchkit.run import Places
 
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     runs = options.chosen_executor(executor, time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
-    grid = adapted(chosen(load_grid(preset), single, lists), setting, scale)
+    grid = asked_grid(preset, single, lists, setting, scale)
     places = Places(out=out, cache=cache_root(cache), results=store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
@@ -110,6 +109,19 @@ def exit_with_failures(outcome: Outcome) -> None:
         tell("cells that had failed were not tried again: --retry-failed does that")
     if outcome.failures or outcome.earlier:
         raise typer.Exit(SOME_CELLS_FAILED)
+
+
+def asked_grid(
+    preset: str,
+    single: dict[str, str | None],
+    lists: dict[str, list[str] | None],
+    settings: Sequence[str] | None,
+    scale: float | None,
+) -> Grid:
+    """The grid that a preset or file and the options mean."""
+    from benchkit.grid import load_grid
+
+    return adapted(chosen(load_grid(preset), single, lists), settings, scale)
 
 
 def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str] | None]) -> Grid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -49,11 +50,12 @@ def new(
 
 def _next(kind: str, name: str, place: Path, package: bool) -> list[str]:
     """What one does with it now."""
-    lines = ["", f"check it:   benchkit plugins check {place}"]
+    path = shlex.quote(str(place))
+    lines = ["", f"check it:   benchkit plugins check {path}"]
     if package:
-        return [*lines, f"install it: pip install --editable {place}"]
+        lines.append(f"install it: pip install --editable {path}")
     if kind in ("corruptor", "selector"):
-        lines.append(f"look at it: benchkit plugins preview {place} --out {name}.png")
-    if kind != "inverter":
-        lines.append(f"compare it: benchkit compare quick --plugin {place} --{kind} {name} --out runs/{name}")
+        lines.append(f"look at it: benchkit plugins preview {name if package else path} --out {name}.png")
+    known = "" if package else f"--plugin {path} "
+    lines.append(f"compare it: benchkit compare quick {known}--{kind} {name} --out runs/{name}")
     return lines

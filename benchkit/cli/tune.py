@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,12 +23,13 @@ from benchkit.cli.common import (
     print_json,
     tell,
 )
-from benchkit.cli.compare import chosen
+from benchkit.cli.compare import asked_grid
 from benchkit.cli.leftout import SOME_CELLS_FAILED
 from benchkit.errors import BenchkitError
 from benchkit.fetching import nothing_fetched
 
 if TYPE_CHECKING:
+    from benchkit.executors.batch import Executor
     from benchkit.grid import Grid
     from benchkit.registry import Registry
     from benchkit.run import Places
@@ -48,6 +49,9 @@ Further = Annotated[
     typer.Option("--corruptor", metavar="NAME[:k=v,…]", help="A further corruptor, with the same budget; repeatable."),
 ]
 Kept = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the trials here; resumes what is there.")]
+Again = Annotated[
+    bool, typer.Option("--retry-failed", help="First score again, each in its place, the trials in --out that failed.")
+]
 OnlySay = Annotated[bool, typer.Option("--dry-run", help="Only say what would be searched, and its budget.")]
 First = Annotated[str, typer.Argument(metavar="CORRUPTOR", help="NAME[:k=v,…]; what it sets is not searched.")]
 
@@ -65,10 +69,14 @@ def tune(
     detector: options.Detectors = None,
     inverter: options.InverterName = None,
     seeds: options.Seeds = None,
+    setting: options.Settings = None,
+    scale: options.Scale = None,
     out: Kept = None,
     cache: Cache = None,
     device: Device = "auto",
     time_limit: options.TimeLimit = None,
+    executor: options.ExecutorName = "inline",
+    retry_failed: Again = False,
     dry_run: OnlySay = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -79,22 +87,16 @@ def tune(
 
     The same command again resumes: finished trials are not repeated. Exit code 3: some trials failed.
     """
-    options.check_time_limit(time_limit)
+    runs = options.chosen_executor(executor, time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
-    base = _base(preset, single, {"selectors": selector, "detectors": detector})
-    tuner, places = _tuner(trials, sampler_seed, out), _places(out, cache)
+    base = asked_grid(preset, single, {"selectors": selector, "detectors": detector}, setting, scale)
+    tuner, places = _tuner(trials, sampler_seed, out, retry_failed), _places(out, cache)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = load_registry(plugin, plugin_folder, strict)
         spaces = _spaces([first, *(corruptor or ())], space or [], base, registry)
-        found = [] if dry_run else _searched(spaces, base, registry, places, tuner, device, time_limit)
+        found = [] if dry_run else _searched(spaces, base, registry, places, tuner, device, runs)
     _print(found, spaces, base, tuner, as_json)
     _exit_with_failures(found)
-
-
-def _base(preset: str, single: dict[str, str | None], lists: dict[str, list[str] | None]) -> Grid:
-    from benchkit.grid import load_grid
-
-    return chosen(load_grid(preset), single, lists)
 
 
 def _places(out: Path | None, cache: str | None) -> Places:
@@ -103,14 +105,16 @@ def _places(out: Path | None, cache: str | None) -> Places:
     return Places(out=out, cache=cache_root(cache))
 
 
-def _tuner(trials: int, seed: int, out: Path | None) -> Tuner:
+def _tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) -> Tuner:
     from benchkit.tune import Tuner
 
     if trials < 1:
         raise BenchkitError(f"--trials {trials}: give 1 or more")
     if not 0 <= seed < 2**31:
         raise BenchkitError(f"--sampler-seed {seed}: give 0 or more")
-    return Tuner(trials, seed, out)
+    if retry_failed and out is None:
+        raise BenchkitError("--retry-failed: name the folder of the trials that failed with --out")
+    return Tuner(trials, seed, out, retry_failed)
 
 
 def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) -> dict[Spec, Space]:
@@ -139,24 +143,25 @@ def _searched(
     places: Places,
     tuner: Tuner,
     device: str,
-    time_limit: float | None,
+    executor: Executor,
 ) -> list[Search]:
     """Every corruptor's search, its trials kept in --out as far as it came."""
-    from benchkit.executors.inline import Inline
+    from benchkit.executors.choose import lasting
     from benchkit.functional import resolve_device
     from benchkit.run import check_writable
     from benchkit.stages.base import Env
     from benchkit.tune import Scorer, as_json, budget, search_config, write_trials
 
-    chosen_device = resolve_device(device, several=True)
-    store = places.artifacts()
+    chosen_device, store = resolve_device(device, several=True), places.artifacts()
     if places.out is not None:
         check_writable(places.out)
     found: list[Search] = []
-    with progress.shown() as screen:
+    with ExitStack() as stack:
+        screen = stack.enter_context(progress.shown())
         tuner.told = screen.note
         screen.start(tuner.trials * len(spaces))
-        scorer = Scorer(base, registry, Env(registry, store, chosen_device, screen.note), lambda: Inline(time_limit))
+        env = Env(registry, store, chosen_device, screen.note)
+        scorer = Scorer(base, registry, env, stack.enter_context(lasting(executor, env)))
         for spec, space in spaces.items():
 
             def scored(tried: Spec) -> float:
@@ -205,4 +210,6 @@ def _exit_with_failures(found: list[Search]) -> None:
         tell(f"failed: trial {trial.number} ({trial.spec}): {trial.reason}")
     if failed:
         tell(f"some trials failed; tracebacks are in {log_file()}")
+        if any(trial.number < search.resumed for search, trial in failed):
+            tell("what had failed before was not tried again: --retry-failed does that")
         raise typer.Exit(SOME_CELLS_FAILED)

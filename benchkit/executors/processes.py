@@ -60,6 +60,12 @@ class Processes:
 
         Raises CacheUnwritable where nothing can be kept any more, BenchkitError where a worker cannot start.
         """
+        with self.lasting(env) as executor:
+            executor.execute(stages, env, report)
+
+    @contextmanager
+    def lasting(self, env: Env) -> Iterator[Lasting]:
+        """The same for several plans of one Env, one after another: workers that have started stay."""
         if self.time_limit is not None:
             check_limits_work()
         cores = len(os.sched_getaffinity(0))
@@ -72,9 +78,20 @@ class Processes:
         with _threads(max(1, cores // count)):
             pool = _Workers(setups, env)
             try:
-                drive(stages, env, report, pool)
+                yield Lasting(pool)
             finally:
                 pool.close()
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """The executor of workers that outlive a plan."""
+
+    pool: _Workers
+
+    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
+        """Run every stage that `env.store` lacks, and whose inputs did not fail."""
+        drive(stages, env, report, self.pool)
 
 
 @contextmanager

@@ -50,6 +50,16 @@ def test_a_dry_run_writes_nothing(run: Run, grid: Path, cache: Path, tmp_path: P
     assert not cache.exists()
 
 
+def test_settings_and_scale_make_the_base(run: Run, grid: Path) -> None:
+    options = ("--set", "training.iterations=40", "--set", "source.size=8", "--scale", 0.5, "--dry-run", "--json")
+    result = run("ablate", grid, *WITH_PLUGINS, "--vary", "training.iterations=10", *options)
+    assert result.code == 0, result.err
+    plan = json.loads(result.out)
+    assert "scaled by 0.5" in plan["title"]
+    # pseudo and two methods, each with the base's 20 iterations and with 10; human has the selector's one.
+    assert plan["train_iterations"] == 3 * (20 + 10) + 1
+
+
 def test_a_value_that_fails_takes_its_own_line_alone(run: Run, grid: Path, tmp_path: Path) -> None:
     file = tmp_path / "deep.py"
     file.write_text(
@@ -80,6 +90,8 @@ def test_a_value_that_fails_takes_its_own_line_alone(run: Run, grid: Path, tmp_p
         (("--vary", "selector.tau=0.3"), "applies to no row"),
         (("--vary", "source.size=2", "--time-limit", "0"), "--time-limit 0"),
         (("--vary", "source.size=99"), "--vary source.size=99: split 'clean'"),
+        (("--vary", "source.size=2", "--scale", "2"), "--scale 2: give a factor"),
+        (("--vary", "source.size=2", "--set", "sauce.size=2"), "did you mean 'source'?"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -49,8 +50,19 @@ def test_the_command_writes_and_says_what_is_next(run: Run, tmp_path: Path) -> N
     assert file.read_text() == before
 
 
+def test_the_comparison_that_is_named_next_can_be_planned(run: Run, tmp_path: Path) -> None:
+    for kind in KINDS:
+        written = run("plugins", "new", kind, f"my-{kind}", "--out", tmp_path)
+        (line,) = (line for line in written.out.splitlines() if line.startswith("compare it: benchkit "))
+        planned = run(*shlex.split(line.removeprefix("compare it: benchkit ")), "--dry-run")
+        assert planned.code == 0, planned.err
+        assert "skipped" not in planned.out
+
+
 def test_a_package_is_checked_without_being_installed(run: Run, tmp_path: Path) -> None:
-    assert run("plugins", "new", "inverter", "my-own", "--package", "--out", tmp_path).code == 0
+    written = run("plugins", "new", "inverter", "my-own", "--package", "--out", tmp_path)
+    assert written.code == 0, written.err
+    assert "compare it: benchkit compare quick --inverter my-own --out" in written.out
     folder = tmp_path / "benchkit-my-own"
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert names == {

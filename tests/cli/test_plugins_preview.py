@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,16 @@ def test_a_broken_file_is_said_in_one_line(previewed, tmp_path: Path) -> None:  
     result = previewed(tmp_path / "mine.py")
     assert result.code == 2
     assert "cannot be used: ModuleNotFoundError" in result.err.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [entry.name for entry in Registry.load().entries("corruptor")])
+def test_every_corruptor_is_previewed_in_under_a_minute(run: Run, tmp_path: Path, name: str) -> None:
+    """As the command stands, on the embedded checkpoint, in seconds of the processor."""
+    began = time.process_time()
+    result = run("plugins", "preview", name, "--device", "cpu", "--out", tmp_path / "sheet.png")
+    spent = time.process_time() - began
+    assert result.code == 0, result.err
+    assert Image.open(tmp_path / "sheet.png").width > 2 * 128
+    print(f"{name}: {spent:.1f} s of the processor")
+    assert spent < 60

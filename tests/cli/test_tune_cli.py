@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from small_world import PLUGINS, Run
 
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
@@ -74,6 +75,56 @@ def test_a_trial_that_fails_is_told_and_the_others_count(run: Run, held: Path, t
     assert search["best"] == "brittle:way=well"
 
 
+@pytest.mark.slow
+def test_several_processes_find_the_same_trials(
+    run: Run, held: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    command = ("tune", "gaussian", held, "--space", "steps=1..3", "--trials", 2, *WITH_PLUGINS, "--json")
+    found = [
+        json.loads(run(*command, "--executor", executor, "--cache", tmp_path / executor[:3]).out)
+        for executor in ("inline", "processes:workers=2")
+    ]
+    for plain in found:
+        for trial in plain["searches"][0]["trials"]:
+            assert trial.pop("seconds") > 0 and trial["artifact_iou"] is not None
+    assert found[0] == found[1]
+
+
+def test_what_failed_is_tried_again_on_request_in_its_place(run: Run, held: Path, tmp_path: Path) -> None:
+    mark, out = tmp_path / "mark", tmp_path / "out"
+    fails = BRITTLE.replace('self.way == "badly"', f"__import__('os').path.exists({str(mark)!r})")
+    (tmp_path / "brittle.py").write_text(fails)
+    command = ("tune", "brittle", held, *WITH_PLUGINS, "--plugin", tmp_path / "brittle.py", "--out", out, "--json")
+    command = (*command, "--space", "steps=1..3")
+    mark.touch()
+    failing = run(*command, "--trials", 2)
+    assert failing.code == 3 and "--retry-failed" not in failing.err
+    mark.unlink()
+    grown = run(*command, "--trials", 3)
+    assert grown.code == 3 and "not tried again: --retry-failed does that" in grown.err
+    before = json.loads(grown.out)["searches"][0]["trials"]
+    assert [trial["state"] for trial in before] == ["failed", "failed", "done"]
+    again = run(*command, "--trials", 3, "--retry-failed")
+    assert again.code == 0, again.err
+    after = json.loads(again.out)["searches"][0]["trials"]
+    assert [trial["spec"] for trial in after] == [trial["spec"] for trial in before]
+    assert [trial["state"] for trial in after] == ["done"] * 3
+    assert after[2] == before[2], "what is done is left alone"
+
+
+def test_settings_and_scale_are_the_grids(run: Run, held: Path) -> None:
+    command = ("tune", "gaussian", held, *WITH_PLUGINS, "--trials", 3, "--dry-run")
+    assert (
+        "3 trials x 2 trainings x 7 iterations, 3 sources"
+        in run(*command, "--set", "training.iterations=7", "--set", "seeds=[0,1]", "--set", "source.size=3").out
+    )
+    smaller = run("tune", "gaussian", "portraits", "--scale", 0.05, "--trials", 3, "--dry-run")
+    assert smaller.code == 0, smaller.err
+    assert "3 trials x 6 trainings x 30 iterations, 12 sources" in smaller.out
+    assert "split 'validation', 5 images" in smaller.out
+
+
 def test_a_dry_run_says_the_budget_and_writes_nothing(run: Run, held: Path, cache: Path, tmp_path: Path) -> None:
     result = run("tune", "blur", held, *WITH_PLUGINS, "--trials", 7, "--out", tmp_path / "out", "--dry-run")
     assert result.code == 0, result.err
@@ -94,6 +145,10 @@ def test_a_dry_run_says_the_budget_and_writes_nothing(run: Run, held: Path, cach
         (("gaussian", "--space", "steps=1..99"), "--space steps=1..99: steps must lie in 0...10"),
         (("gaussian:steps=2",), "nothing to search"),
         (("gaussian", "--selector", "lerned"), "did you mean 'learned'?"),
+        (("gaussian", "--executor", "process"), "did you mean 'processes'"),
+        (("gaussian", "--time-limit", 0), "--time-limit 0"),
+        (("gaussian", "--scale", 2), "--scale 2: give a factor"),
+        (("gaussian", "--set", "trainings.lr=1"), "did you mean 'training'?"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
@@ -105,6 +160,12 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert said in result.err
     assert not (tmp_path / "out").exists()
     assert not cache.exists()
+
+
+def test_to_retry_without_a_folder_of_trials_is_refused(run: Run, held: Path) -> None:
+    result = run("tune", "gaussian", held, *WITH_PLUGINS, "--retry-failed")
+    assert (result.code, result.out) == (2, "")
+    assert "--retry-failed: name the folder" in result.err
 
 
 def test_a_grid_without_validation_data_is_refused(run: Run, grid: Path) -> None:

@@ -13,7 +13,7 @@ from test_sharing import Log, Work, plan
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
-from benchkit.executors.choose import parse_executor
+from benchkit.executors.choose import lasting, parse_executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.processes import Processes
 from benchkit.registry import Registry
@@ -84,6 +84,34 @@ def test_a_plan_leaves_what_one_process_leaves_each_stage_run_once(tmp_path: Pat
     assert all(one.open(s.key).read("x") == several.open(s.key).read("x") for s in stages)
     again = ended(list(stages), tmp_path / "several")
     assert {done.state for done in again.values()} == {"cached"}
+
+
+@dataclass(frozen=True)
+class Whose(Stage):
+    """Keeps the number of the process that ran it."""
+
+    name: str
+
+    def run(self, env: Env) -> Output:
+        return Output({"x": str(os.getpid()).encode()})
+
+    def describe(self) -> str:
+        return f"whose {self.name}"
+
+
+def test_workers_that_last_serve_one_plan_after_another(tmp_path: Path) -> None:
+    env, heard = Env(Registry(), ArtifactStore(tmp_path)), []
+    one, two = Whose("one"), Whose("two")
+    with lasting(Processes(1), env) as executor:
+        executor.execute([one], env, heard.append)
+        executor.execute([one, two], env, heard.append)
+    assert [(done.stage, done.state) for done in heard] == [(one, "run"), (one, "cached"), (two, "run")]
+    first, second = (env.store.open(stage.key).read("x") for stage in (one, two))
+    assert first == second != str(os.getpid()).encode()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(first), 0)
+    with lasting(Inline(), env) as executor:
+        assert executor == Inline()
 
 
 def test_a_killed_worker_costs_a_second_try_and_a_failing_stage_its_readers_alone(

@@ -37,6 +37,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "returns no tensor": (RESULT, "        return None\n", "runs"),
     "other shape": (RESULT, "        return at.noise()[:, :2]\n", "shape"),
     "other dtype": (RESULT, "        return at.noise().double()\n", "dtype"),
+    "other device": (RESULT, "        return at.noise().to('meta')\n", "dtype"),
     "not a number": (RESULT, "        return at.noise() / 0 * 0\n", "finite"),
     "mutates its input": (RESULT, "        return at.z_t.add_(at.mask * at.noise())\n", "inputs"),
     "writes outside the mask": (RESULT, "        return at.z_t.add_(at.noise())\n", "outside"),
