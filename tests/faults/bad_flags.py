@@ -116,7 +116,7 @@ CASES: dict[str, Bad] = {
     ),
     "prune: age": bad(lambda w: ("cache", "prune", "--older-than", "soon", "--cache", w.folder), "--older-than 'soon'"),
     "prune: size": bad(lambda w: ("cache", "prune", "--max-size", "-1G", "--cache", w.folder), "--max-size '-1G'"),
-    "cache that is not": bad(lambda w: ("cache", "ls", "--cache", w.folder / "none"), "there is no cache"),
+    "cache that is not": bad(lambda w: ("cache", "ls", "--cache", w.folder / "none"), "none does not exist"),
     "leaderboard format": bad(lambda w: ("leaderboard", "show", "x", "--format", "pdf"), "pdf"),
     "leaderboard of nothing": bad(lambda w: ("leaderboard", "show", "x"), "no run 'x'"),
     "leaderboard name without end": bad(lambda w: ("leaderboard", "show", LONG), "no run"),

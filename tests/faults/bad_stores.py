@@ -58,6 +58,16 @@ CASES: dict[str, Bad] = {
         listed(lambda f: (f.unlink(), sql("CREATE TABLE x (a)")(f))), "another program's database"
     ),
     "database: another version": bad(listed(sql("UPDATE meta SET value = '99'")), "schema version 99", "another file"),
+    "database: rows of another version": bad(
+        shown("UPDATE rows SET schema_version = 7"), "a row of schema version 7", "another file (--store)"
+    ),
+    "database: a row of another version, met by a comparison": bad(
+        lambda w: (
+            *compared()(w),
+            *("--cache", w.cached(lambda r: sql("UPDATE rows SET schema_version = 0 WHERE rowid = 3")(r / DATABASE))),
+        ),
+        "a row of schema version 0",
+    ),
     "database: a table lost": bad(listed(sql("DROP TABLE cells")), DATABASE),
     "database: a column lost": bad(
         listed(sql("ALTER TABLE cells DROP COLUMN reason"), "leaderboard", "show", "2"), DATABASE
@@ -83,6 +93,9 @@ CASES: dict[str, Bad] = {
         listed(sql("UPDATE runs SET config = '{}'"), "figure", 4, "2", "--plugin", PLUGINS, "--out", "never.png"),
         "no comparison of this version",
     ),
+    "cache: any folder": bad(lambda w: ("cache", "ls", "--cache", w.plain()), "data is no cache", "--cache"),
+    "cache: an empty folder": bad(lambda w: ("cache", "verify", "--cache", w.folder / "out"), "is no cache"),
+    "cache: a file that is pruned": bad(lambda w: ("cache", "prune", "--cache", w.file("c", "x")), "is no cache"),
     "cache: another version": bad(
         lambda w: ("cache", "ls", "--cache", w.cached(lambda r: (r / "VERSION").write_text("benchkit-cache 0\n"))),
         "another version",

@@ -20,6 +20,7 @@ from typing import Any
 from benchkit.store.artifacts import ArtifactStore
 
 LONGEST = 300.0
+IN_A_SERIES = 3
 
 
 def forked(work: Callable[[], int], folder: Path, kill_after: float | None = None) -> tuple[bool, float]:
@@ -28,7 +29,7 @@ def forked(work: Callable[[], int], folder: Path, kill_after: float | None = Non
     child = os.fork()
     if not child:
         try:
-            os.setsid()
+            os.setpgid(0, 0)
             output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(output, 1)
             os.dup2(output, 2)
@@ -38,6 +39,7 @@ def forked(work: Callable[[], int], folder: Path, kill_after: float | None = Non
             print("in the fork:", repr(error), flush=True)
             code = 70
         os._exit(code)
+    os.setpgid(child, child)  # here too: a kill may come before the child has had its turn
     deadline = began + (LONGEST if kill_after is None else kill_after)
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -84,8 +86,11 @@ def comparison(folder: Path, grid: str, plugins: str) -> Callable[[], int]:
 
 
 def compared(folder: Path, kills: int, seed: int, grid: str, plugins: str) -> dict[str, Any]:
-    """One uninterrupted comparison, then others that are killed at random moments until there were `kills`."""
-    rng, attempts, killed_so_far, series = random.Random(seed), [], 0, 0
+    """One uninterrupted comparison, then others that are killed at random moments until there were `kills`.
+
+    After IN_A_SERIES kills one is let end: more would only meet it writing its report.
+    """
+    rng, attempts, killed_so_far, series, in_series = random.Random(seed), [], 0, 0, 0
     whole = folder / "whole"
     whole.mkdir()
     _, length = forked(comparison(whole, grid, plugins), whole)
@@ -94,7 +99,8 @@ def compared(folder: Path, kills: int, seed: int, grid: str, plugins: str) -> di
         run.mkdir(exist_ok=True)
         before = committed(run / "cache")
         (run / "computed").unlink(missing_ok=True)
-        moment = rng.uniform(0, 0.7 * length) if killed_so_far < kills else None
+        going_on = killed_so_far < kills and in_series < IN_A_SERIES
+        moment = rng.uniform(0, 0.8 * length) if going_on else None
         killed, seconds = forked(comparison(run, grid, plugins), run, moment)
         computed = (run / "computed").read_text().split() if (run / "computed").exists() else []
         killed_so_far += killed
@@ -103,7 +109,7 @@ def compared(folder: Path, kills: int, seed: int, grid: str, plugins: str) -> di
         )
         if not killed and killed_so_far == kills:
             return {"attempts": attempts, "whole_seconds": length}
-        series += not killed
+        series, in_series = (series, in_series + 1) if killed else (series + 1, 0)
 
 
 def committed(cache: Path) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import bad_flags
@@ -38,6 +40,9 @@ def finished_cache(small_grid: Path, tmp_path_factory: pytest.TempPathFactory) -
     """The cache of the small comparison, finished; tests copy it."""
     cache = tmp_path_factory.mktemp("finished") / "cache"
     assert main(["compare", str(small_grid), "--plugin", str(PLUGINS), "--device", "cpu", "--cache", str(cache)]) == 0
+    # The connection is closed when its owner is collected: until then the write-ahead log would undo what tests damage.
+    with closing(sqlite3.connect(cache / "results.sqlite")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return cache
 
 
