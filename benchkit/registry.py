@@ -288,7 +288,8 @@ def check_class(cls: Any, base: type[api.Plugin]) -> None:
         raise BenchkitError(f"{cls!r} is not a subclass of benchkit.api.{base.__name__}")
     check_name(cls)
     check_form(cls, base)
-    validated(cls, Spec.of(cls.kind, cls.name, **{f.name: f.default for f in parameters(cls)}))
+    defaults: dict[str, Any] = {f.name: f.default for f in parameters(cls)}
+    validated(cls, Spec.of(cls.kind, cls.name, **defaults))
 
 
 def check_name(cls: type[api.Plugin]) -> None:

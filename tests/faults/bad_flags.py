@@ -116,6 +116,10 @@ CASES: dict[str, Bad] = {
     ),
     "prune: age": bad(lambda w: ("cache", "prune", "--older-than", "soon", "--cache", w.folder), "--older-than 'soon'"),
     "prune: size": bad(lambda w: ("cache", "prune", "--max-size", "-1G", "--cache", w.folder), "--max-size '-1G'"),
+    "model in the home of nobody": bad(compared("--model", "~nobody-of-that-name/x", "--dry-run"), "is nowhere"),
+    "dataset in the home of nobody": bad(
+        compared("--dataset", "folder:root=~nobody-of-that-name/x", "--dry-run"), "is nowhere"
+    ),
     "cache that is not": bad(lambda w: ("cache", "ls", "--cache", w.folder / "none"), "none does not exist"),
     "leaderboard format": bad(lambda w: ("leaderboard", "show", "x", "--format", "pdf"), "pdf"),
     "leaderboard of nothing": bad(lambda w: ("leaderboard", "show", "x"), "no run 'x'"),

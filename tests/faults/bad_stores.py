@@ -77,9 +77,15 @@ CASES: dict[str, Bad] = {
     "database: a config that is a list": bad(
         shown("UPDATE runs SET config = '[1]'"), "is damaged", "choose another file"
     ),
-    "database: metrics that are no JSON": bad(shown("UPDATE rows SET metrics = 'x'"), "not readable JSON"),
+    "database: metrics that are no JSON": bad(
+        shown("DELETE FROM blobs WHERE name = 'row'", "UPDATE rows SET metrics = 'x'"), "not readable JSON"
+    ),
     "database: metrics that are a list": bad(
-        shown("UPDATE rows SET metrics = '[1]'"), "is damaged", "choose another file"
+        shown("DELETE FROM blobs WHERE name = 'row'", "UPDATE rows SET metrics = '[1]'"),
+        *("is damaged", "choose another file"),
+    ),
+    "database: metrics that are not what was written": bad(
+        shown("UPDATE rows SET metrics = '{}' WHERE rowid = 2"), "damaged figures", "measures it again"
     ),
     "database: a flipped blob": bad(shown("UPDATE blobs SET data = zeroblob(length(data))"), "damaged"),
     "database: an environment that is a list": bad(
