@@ -94,7 +94,9 @@ CASES: dict[str, Bad] = {
     "database: no such run": bad(listed(sql("DELETE FROM runs"), "leaderboard", "show", "2"), "'2'"),
     "database: a folder": bad(lambda w: ("leaderboard", "list", "--store", w.folder), "no result store"),
     "database: a file that is not": bad(lambda w: ("leaderboard", "list", "--store", w.folder / "no"), "no result"),
-    "database: a name with a null": bad(lambda w: ("leaderboard", "list", "--store", "a\0b"), "result store"),
+    "database: a name with a null": bad(
+        lambda w: ("leaderboard", "list", "--store", "a\0b"), "is nowhere", "null character"
+    ),
     "run: a config of another grid": bad(
         listed(sql("UPDATE runs SET config = '{}'"), "figure", 4, "2", "--plugin", PLUGINS, "--out", "never.png"),
         "no comparison of this version",
