@@ -99,7 +99,7 @@ CASES: dict[str, Bad] = {
     "corrupt: model option that is no option": bad(
         corrupted("--corruptor", "none", "--model", "portraits:kind=1"), "'kind'"
     ),
-    "corrupt: model with a null": bad(corrupted("--corruptor", "none", "--model", "a\0b"), "is nowhere", "null character"),
+    "corrupt: model with a null": bad(corrupted("--corruptor", "none", "--model", "a\0b"), "is nowhere", "null"),
     "detect: threshold nan": bad(detected("--threshold", "nan"), "--threshold"),
     "detect: bits": bad(detected("--bits", 12), "--bits 12"),
     "detect: tiny tile": bad(detected("--tile", 1), "--tile"),
