@@ -8,7 +8,7 @@ from itertools import product
 from benchkit.api import Dataset, RegionSelector
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid, SetSize, SourceSet
-from benchkit.imagesets import image_set
+from benchkit.imagesets import image_set, labelled_of
 from benchkit.registry import Registry
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial
 
@@ -59,7 +59,7 @@ class _Sets:
 
     def labelled(self, seed: int) -> Labelled:
         spec, dataset = self.dataset(self.grid.dataset)
-        return Labelled(ImageSet(spec, "pool", tuple(dataset.labelled(self.grid.labelled, seed))))
+        return Labelled(labelled_of(spec, dataset, self.grid.labelled, seed))
 
     def sources(self, seed: int) -> dict[str, ImageSet]:
         """What a row's name says of its source -> the images; nothing where there is but one."""

@@ -10,6 +10,7 @@ from typing import Any
 from benchkit.adapt import scaled
 from benchkit.api import Dataset
 from benchkit.grid import Grid, SourceSet, described, load_grid, preset_data
+from benchkit.paths import expanded
 from benchkit.registry import Registry
 from benchkit.specs import Spec
 
@@ -103,7 +104,7 @@ def _same(mine: Spec, preset: Spec) -> bool:
 
 def _same_value(mine: Any, preset: Any) -> bool:
     """Whether two parameters mean the same; a folder that is there stands for a default place, a file for a URL."""
-    if mine == preset or not isinstance(mine, str) or not Path(mine).expanduser().exists():
+    if mine == preset or not isinstance(mine, str) or not expanded(mine).exists():
         return bool(mine == preset)
     return preset is None or ("://" in str(preset) and Path(mine).name == str(preset).rpartition("/")[2])
 

@@ -70,10 +70,11 @@ RetryFailed = Annotated[
 
 @dataclass
 class Settings:
-    """What holds for the whole process: set by `benchkit --debug` and by commands with a cache of their own."""
+    """What holds for the whole process: set by `benchkit --debug`, by commands with a cache of their own or plugins."""
 
     debug: bool = False
     cache: Location | None = None
+    registry: Registry | None = None
 
 
 settings = Settings()
@@ -86,6 +87,7 @@ def load_registry(files: Sequence[Path] | None, folders: Sequence[Path] | None, 
     registry = Registry.load(folders or (), files or (), strict=strict)
     for broken in registry.broken:
         tell(f"warning: plugin '{broken.name}' ({broken.origin}) was left out: {broken.reason}")
+    settings.registry = registry
     return registry
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,9 @@ from benchkit.cli import (
 )
 from benchkit.cli.common import debugging, log_file, logging_to_file, settings, tell
 from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from benchkit.registry import Entry
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
@@ -73,7 +76,7 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit code; never raises."""
-    settings.debug, settings.cache = False, None
+    settings.debug, settings.cache, settings.registry = False, None, None
     _never_fail_to_print()
     try:
         with logging_to_file():
@@ -122,6 +125,10 @@ def _usage(error: Exception) -> str:
 
 
 def _fault(error: Exception) -> int:
+    """An exception that nobody foresaw: a bad input where a plugin of the user's raised it, else a fault of ours."""
+    if author := _foreign_author(error):
+        raised = f"{author.kind} '{author.name}' ({author.origin}) raised {type(error).__name__}: {error}"
+        return _refused(f"{raised}; mend it or leave it out ('benchkit --debug' shows the traceback)")
     where = "the traceback is above"
     if debugging():
         traceback.print_exc()
@@ -129,6 +136,14 @@ def _fault(error: Exception) -> int:
         where = f"the traceback is in {_logged()}"
     tell(f"error: {type(error).__name__}: {error} (not your mistake: {where})")
     return 1
+
+
+def _foreign_author(error: Exception) -> Entry | None:
+    """The plugin that raised it, unless it ships with benchkit."""
+    from benchkit.report.foreign import OWN
+
+    author = settings.registry.author_of(error) if settings.registry else None
+    return None if author is None or author.origin == OWN else author
 
 
 def _logged() -> str:

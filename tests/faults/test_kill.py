@@ -81,6 +81,7 @@ def check(told: Told, kills: int) -> None:
         assert rows(cache) == expected
         assert artifacts(cache) == files
     resumed = sum(bool(attempt["before"] and attempt["computed"]) for attempt in attempts)
+    assert resumed >= kills // 5, "the kills came where there was nothing to go on with"
     print(
         f"{kills} kills in {len(ended)} comparisons of {found['whole_seconds']:.1f} s, {resumed} times gone on part-way"
     )

@@ -173,6 +173,14 @@ def test_another_schema_version_is_refused_with_the_way_out(url: str) -> None:
     with pytest.raises(BenchkitError, match="schema version 99, this benchkit reads 1: choose another"):
         ResultStore(url)
     with psycopg.connect(url) as connection:
+        connection.execute("UPDATE meta SET value = '1'")
+    results = ResultStore(url)
+    results.save_row(key_of(0), {})
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE rows SET schema_version = 7")
+    with pytest.raises(BenchkitError, match="a row of schema version 7, this benchkit reads 1: choose another"):
+        ResultStore(url)
+    with psycopg.connect(url) as connection:
         connection.execute("DROP TABLE meta")
     with pytest.raises(BenchkitError, match="another program's database"):
         ResultStore(url)
