@@ -35,7 +35,6 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     "RAY_task_oom_retries": str(RETRIES),
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 #: What a worker takes over of the driver's environment, since it decides what is computed. No credentials: Ray shows
 #: the variables of a task to whoever may look at the cluster.
@@ -125,11 +124,7 @@ class Ray:
                     **room,
                 )
             except Exception as error:
-                where = f"the Ray cluster at {address} cannot be used" if address else "Ray cannot start here"
-                remedy = "check address=, and that driver and cluster run one version of Ray and of Python"
-                raise BenchkitError(
-                    f"--executor ray: {where}: {_line(error)}; {remedy if address else 'use --executor processes'}"
-                ) from error
+                raise BenchkitError(f"--executor ray: {_unusable(address, error)}") from error
         self._connected = True
 
     def _disconnect(self) -> None:
@@ -316,6 +311,18 @@ def _reachable(address: str | None) -> str | None:
             "leave out address= and have one started here"
         ) from error
     return named
+
+
+def _unusable(address: str | None, error: Exception) -> str:
+    """Why there is no cluster, and what to do."""
+    if address is None:
+        return f"Ray cannot start here: {_line(error)}; use --executor processes"
+    if address == "auto":
+        return "this machine belongs to no Ray cluster: run `ray start`, or leave out address= to have one started here"
+    return (
+        f"the Ray cluster at {address} cannot be used: {_line(error)}; have one version of Ray and of Python on every "
+        "node, and run the command on one of them"
+    )
 
 
 @contextmanager
