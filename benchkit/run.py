@@ -372,6 +372,6 @@ def examples(stage: AnyCorrupt, env: Env) -> list[Example]:
     select, start = stage.region.select, stage.region.chunk * CHUNK
     source: Images = select.images[stage.region.chunk]
     before, after, ids = env.arrays(source)["images"], env.arrays(stage)["images"], env.meta(source)["ids"]
-    masks = select.masks(env)[start : start + len(before)]
+    masks = select.masks(env, slice(start, start + len(before)))
     keep = np.flatnonzero(masks.any(axis=(1, 2)))
     return [Example(ids[i], before[i], after[i], masks[i]) for i in keep]

@@ -51,7 +51,7 @@ class Region:
         import torch
 
         start = self.chunk * CHUNK
-        return torch.from_numpy(self.select.masks(env)[start : start + count])
+        return torch.from_numpy(self.select.masks(env, slice(start, start + count)))
 
     def finish(self, env: Env, images: Tensor, masks: Tensor, cells: Tensor, factor: int) -> Arrays:
         """The stage's arrays: corrupted images and their labels."""
