@@ -42,9 +42,9 @@ class World:
         from small_world import PLUGINS
 
         command = [sys.executable, "-c", CALL, "compare", self.grid, "--plugin", PLUGINS, "--plugin", DAWDLING]
-        places = ["--out", folder / "out", "--device", "cpu", "--json"]
-        if not any(one.startswith("--cache") for one in more):
-            places += ["--cache", folder / "cache"]
+        places = ["--device", "cpu", "--json"]
+        if "--cache" not in more:
+            places += ["--cache", str(folder / "cache")]
         arguments = [str(one) for one in (*command, *places, *more)]
         return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -118,14 +118,15 @@ def test_a_node_killed_in_the_middle_of_a_stage_changes_nothing(world: World, cl
 
 def test_a_driver_that_was_killed_comes_back(world: World, cluster: Any, tmp_path: Path) -> None:
     executor = f"ray:address={cluster.address}"
-    driver = world.driver(tmp_path, "--executor", executor)
+    command = ("--out", str(tmp_path / "out"), "--executor", executor)
+    driver = world.driver(tmp_path, *command)
     eventually(lambda: len(world.begun()) == 2 and any(world.notes.glob("*.ended")))
     driver.kill()
     driver.communicate()
     began = time.monotonic()
     store = ArtifactStore(tmp_path / "cache")
     kept = set(store.keys())
-    found = told(world.driver(tmp_path, "--executor", executor))
+    found = world.compared(tmp_path, *command)
     print(f"went on after {len(kept)} of {len(list(store.keys()))} stages, in {time.monotonic() - began:.1f} s")
     assert found["stages"]["failed"] == 0
     assert found["stages"]["cached"] >= len(kept) > 4, "nothing that was finished is computed again"
@@ -139,7 +140,7 @@ def test_with_a_driver_on_its_own_machine_everything_it_started_ends(world: Worl
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
     eventually(lambda: not any(Path(f"/proc/{node}").exists() for node in nodes))
-    found = told(world.driver(tmp_path, "--executor", "ray:workers=2"))
+    found = world.compared(tmp_path, "--executor", "ray:workers=2")
     assert found["stages"]["cached"] and not found["stages"]["failed"]
 
 
