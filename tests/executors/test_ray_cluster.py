@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,55 +14,42 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driver import stages
 from kept import artifacts, rows
 from test_processes import After, Doomed
 from test_sharing import Log
 
+from benchkit.cli.main import main
 from benchkit.executors.batch import Done
+from benchkit.executors.inline import Inline
 from benchkit.executors.ray import Ray
 from benchkit.registry import Registry
-from benchkit.stages.base import Env
+from benchkit.stages.base import Env, Stage
 from benchkit.store.artifacts import ArtifactStore
+from benchkit.store.opening import open_store
 
 pytestmark = pytest.mark.slow
-DAWDLING = Path(__file__).with_name("dawdling.py")
-CALL = "import sys; from benchkit.cli.main import main; sys.exit(main(sys.argv[1:]))"
-PATIENCE = 300.0
+HERE = Path(__file__).parent
+PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
-class World:
-    """A grid, where its slow corruptor takes notes, and how a driver of it is started."""
+class Notes:
+    """What stages that take their time note, in a folder."""
 
-    grid: Path
-    notes: Path
-
-    def driver(self, folder: Path, *more: str) -> subprocess.Popen[str]:
-        """`benchkit compare` in a process of its own."""
-        from small_world import PLUGINS
-
-        command = [sys.executable, "-c", CALL, "compare", self.grid, "--plugin", PLUGINS, "--plugin", DAWDLING]
-        places = ["--device", "cpu", "--json"]
-        if "--cache" not in more:
-            places += ["--cache", str(folder / "cache")]
-        arguments = [str(one) for one in (*command, *places, *more)]
-        return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def compared(self, folder: Path, *more: str) -> dict[str, Any]:
-        """What the command prints, once it has ended well."""
-        return told(self.driver(folder, *more))
+    folder: Path
 
     def begun(self, node: int | None = None) -> list[Path]:
-        """Notes of corruptions that were begun and have not ended; node: the process of the node where they are."""
-        return [note for note in self.notes.glob("*") if not note.suffix and note.name.startswith(f"{node or ''}")]
+        """Of what has begun and not ended; node: the process of the node where it has."""
+        found = [note for note in self.folder.glob("*") if not note.suffix]
+        return [note for note in found if node is None or note.name.startswith(f"{node}-")]
 
+    def ended(self) -> list[Path]:
+        return list(self.folder.glob("*.ended"))
 
-def told(driver: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = driver.communicate(timeout=PATIENCE)
-    assert driver.returncode == 0, err[-3000:]
-    assert "(raylet)" not in out + err and "Traceback" not in err, "Ray says nothing of its own"
-    found: dict[str, Any] = json.loads(out)
-    return found
+    def nodes(self) -> set[int]:
+        """The processes of the nodes where anything has begun."""
+        return {int(note.name.partition("-")[0]) for note in self.folder.glob("*")}
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -74,16 +61,16 @@ def eventually(condition: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def world(dawdling_grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    notes = tmp_path / "notes"
-    notes.mkdir()
-    for name, value in {"DAWDLING": str(notes), "DAWDLING_SECONDS": "1.5", "RAY_USAGE_STATS_ENABLED": "0"}.items():
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notes:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name, value in {"DAWDLING": str(folder), "DAWDLING_SECONDS": "2", "RAY_USAGE_STATS_ENABLED": "0"}.items():
         monkeypatch.setenv(name, value)
-    return World(dawdling_grid, notes)
+    return Notes(folder)
 
 
 @pytest.fixture
-def cluster(world: World) -> Iterator[Any]:
+def cluster(notes: Notes) -> Iterator[Any]:
     """A head that runs nothing, and two nodes of one core."""
     from ray.cluster_utils import Cluster
 
@@ -101,57 +88,86 @@ def process_of(node: Any) -> int:
     return int(node.all_processes["raylet"][0].process.pid)
 
 
-def test_a_node_killed_in_the_middle_of_a_stage_changes_nothing(world: World, cluster: Any, tmp_path: Path) -> None:
-    expected = world.compared(tmp_path / "one")
-    driver = world.driver(tmp_path / "ray", "--executor", f"ray:address={cluster.address}")
+def test_a_node_killed_in_the_middle_of_a_stage_changes_nothing(
+    notes: Notes, cluster: Any, dawdling_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from small_world import PLUGINS
+
+    def compared(cache: str, executor: str) -> dict[str, Any]:
+        plugins = ("--plugin", PLUGINS, "--plugin", HERE / "dawdling.py")
+        arguments = ("--device", "cpu", "--json", "--cache", tmp_path / cache, "--executor", executor)
+        assert main([str(one) for one in ("compare", dawdling_grid, *plugins, *arguments)]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    expected = compared("one", "inline")
     first, second = sorted(cluster.worker_nodes, key=process_of)
-    eventually(lambda: world.begun(process_of(first)) and world.begun(process_of(second)))
-    (lost,) = world.begun(process_of(second))
-    cluster.remove_node(second, allow_graceful=False)
-    found = told(driver)
-    assert lost.exists() and not lost.with_suffix(".ended").exists(), "its stage was under way"
-    assert found["board"] == expected["board"]
-    assert found["stages"] == expected["stages"]
-    assert rows(tmp_path / "ray" / "cache") == rows(tmp_path / "one" / "cache")
-    assert artifacts(tmp_path / "ray" / "cache") == artifacts(tmp_path / "one" / "cache")
+    lost: list[Path] = []
+
+    def kill() -> None:
+        eventually(lambda: notes.begun(process_of(first)) and notes.begun(process_of(second)))
+        lost.extend(notes.begun(process_of(second)))
+        cluster.remove_node(second, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    found = compared("ray", f"ray:address={cluster.address}")
+    killer.join()
+    assert len(lost) == 1 and lost[0].exists() and not lost[0].with_suffix(".ended").exists(), "a stage was under way"
+    assert (found["board"], found["stages"]) == (expected["board"], expected["stages"])
+    assert rows(tmp_path / "ray") == rows(tmp_path / "one")
+    assert artifacts(tmp_path / "ray") == artifacts(tmp_path / "one")
 
 
-def test_a_driver_that_was_killed_comes_back(world: World, cluster: Any, tmp_path: Path) -> None:
-    executor = f"ray:address={cluster.address}"
-    command = ("--out", str(tmp_path / "out"), "--executor", executor)
-    driver = world.driver(tmp_path, *command)
-    eventually(lambda: len(world.begun()) == 2 and any(world.notes.glob("*.ended")))
-    driver.kill()
-    driver.communicate()
+def driver(executor: str, cache: Path) -> subprocess.Popen[str]:
+    """The driver in a process of its own."""
+    command = [sys.executable, str(HERE / "driver.py"), executor, str(cache)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def states(process: subprocess.Popen[str]) -> list[str]:
+    """How the driver's stages ended."""
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err[-3000:]
+    assert "raylet" not in out + err and "Traceback" not in err, "Ray says nothing of its own"
+    found: list[str] = json.loads(out)
+    return found
+
+
+def test_a_driver_that_was_killed_comes_back(notes: Notes, cluster: Any, tmp_path: Path) -> None:
+    executor, cache = f"ray:address={cluster.address}", tmp_path / "cache"
+    killed = driver(executor, cache)
+    eventually(lambda: len(notes.begun()) == 2 and notes.ended())
+    killed.kill()
+    killed.communicate()
+    under_way, kept = set(notes.begun()), set(ArtifactStore(cache).keys())
     began = time.monotonic()
-    store = ArtifactStore(tmp_path / "cache")
-    kept = set(store.keys())
-    found = world.compared(tmp_path, *command)
-    print(f"went on after {len(kept)} of {len(list(store.keys()))} stages, in {time.monotonic() - began:.1f} s")
-    assert found["stages"]["failed"] == 0
-    assert found["stages"]["cached"] >= len(kept) > 4, "nothing that was finished is computed again"
-    assert found["stages"]["run"] + found["stages"]["cached"] == len(list(store.keys()))
+    found = states(driver(executor, cache))
+    print(f"went on after {len(kept)} of 10 stages and {len(under_way)} under way; {time.monotonic() - began:.1f} s")
+    assert set(found) == {"run", "cached"}
+    assert len(kept) <= found.count("cached") <= len(kept) + len(under_way), "what was finished is not computed again"
+    assert len(notes.ended()) == 10, "and nothing else is left out"
+    store = ArtifactStore(cache)
+    assert [store.open(stage.key).read("x") for stage in stages()][-1] == b"a4b4"
 
 
-def test_with_a_driver_on_its_own_machine_everything_it_started_ends(world: World, tmp_path: Path) -> None:
-    driver = world.driver(tmp_path, "--executor", "ray:workers=2")
-    eventually(world.begun)
-    nodes = {int(note.name.partition("-")[0]) for note in world.begun()}
-    driver.send_signal(signal.SIGKILL)
-    driver.communicate()
-    eventually(lambda: not any(Path(f"/proc/{node}").exists() for node in nodes))
-    found = world.compared(tmp_path, "--executor", "ray:workers=2")
-    assert found["stages"]["cached"] and not found["stages"]["failed"]
+def test_a_killed_driver_takes_the_cluster_that_it_started_along(notes: Notes, tmp_path: Path) -> None:
+    killed = driver("ray:workers=2", tmp_path / "cache")
+    eventually(lambda: notes.begun() and notes.ended())
+    killed.kill()
+    killed.communicate()
+    eventually(lambda: not any(Path(f"/proc/{node}").exists() for node in notes.nodes()))
+    found = states(driver("ray:workers=2", tmp_path / "cache"))
+    assert set(found) == {"run", "cached"}
 
 
-def test_ctrl_c_ends_a_run_of_its_own(world: World, tmp_path: Path) -> None:
-    driver = world.driver(tmp_path, "--executor", "ray:workers=2")
-    eventually(world.begun)
-    nodes = {int(note.name.partition("-")[0]) for note in world.begun()}
-    driver.send_signal(signal.SIGINT)
-    _, err = driver.communicate(timeout=PATIENCE)
-    assert driver.returncode == 130 and "Traceback" not in err and "(raylet)" not in err
-    eventually(lambda: not any(Path(f"/proc/{node}").exists() for node in nodes))
+def test_ctrl_c_ends_the_cluster_that_was_started(notes: Notes, tmp_path: Path) -> None:
+    interrupted = driver("ray:workers=2", tmp_path / "cache")
+    eventually(notes.begun)
+    interrupted.send_signal(signal.SIGINT)
+    _, err = interrupted.communicate(timeout=PATIENCE)
+    assert err.rstrip().endswith("KeyboardInterrupt") and "raylet" not in err
+    eventually(lambda: not any(Path(f"/proc/{node}").exists() for node in notes.nodes()))
 
 
 def test_a_stage_that_takes_every_worker_down_fails_alone(tmp_path: Path) -> None:
@@ -165,32 +181,34 @@ def test_a_stage_that_takes_every_worker_down_fails_alone(tmp_path: Path) -> Non
     assert "doomed ever: its Ray worker died at each of 2 attempts (WorkerCrashedError)" in str(found[ever].reason)
 
 
-def test_the_cache_may_be_a_bucket(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_may_be_a_bucket(notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "fake",
+        "AWS_SECRET_ACCESS_KEY": "fake",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
+        "BENCHKIT_COPIES": str(tmp_path / "copies"),
+        "DAWDLING_SECONDS": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
     try:
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "fake",
-            "AWS_SECRET_ACCESS_KEY": "fake",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
-            "BENCHKIT_COPIES": str(tmp_path / "copies"),
-            "DAWDLING_SECONDS": "0",
-        }.items():
-            monkeypatch.setenv(name, value)
         s3fs.S3FileSystem.clear_instance_cache()
         s3fs.S3FileSystem().mkdir("ray")
-        expected = world.compared(tmp_path / "one")
-        found = world.compared(tmp_path / "ray", "--cache", "s3://ray/cache", "--executor", "ray:workers=2")
-        assert (found["board"], found["stages"]) == (expected["board"], expected["stages"])
-        (copies,) = (tmp_path / "copies").iterdir()
-        assert rows(copies) == rows(tmp_path / "one" / "cache")
-        again = world.compared(tmp_path / "ray", "--cache", "s3://ray/cache", "--executor", "ray:workers=2")
-        assert again["stages"]["run"] == 0
-        assert not [one for one in s3fs.S3FileSystem().find("ray/cache/claims") if os.fspath(one)]
+        plan: list[Stage] = [*stages()]
+        heard: list[Done] = []
+        there, here = open_store("s3://ray/cache"), ArtifactStore(tmp_path / "one")
+        Ray(workers=2).execute(plan, Env(Registry(), there), heard.append)
+        assert [done.state for done in heard] == ["run"] * 10
+        Inline().execute(plan, Env(Registry(), here), lambda _: None)
+        monkeypatch.setenv("BENCHKIT_COPIES", str(tmp_path / "of another machine"))
+        elsewhere = open_store("s3://ray/cache")
+        assert all(elsewhere.open(s.key).read("x") == here.open(s.key).read("x") for s in plan)
+        assert not s3fs.S3FileSystem().find("ray/cache/claims") + s3fs.S3FileSystem().find("ray/cache/holders")
     finally:
         server.stop()
