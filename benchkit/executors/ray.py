@@ -105,7 +105,7 @@ class Ray:
             return 0 if on_cpu else 1
         return self.gpus
 
-    def _connect(self, room: dict[str, int]) -> None:
+    def _connect(self, room: dict[str, Any]) -> None:
         """Reach the cluster, or start one with this room; whoever has connected this process before stays connected."""
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
@@ -116,16 +116,28 @@ class Ray:
         address = _reachable(self.address)
         with _signals_kept():
             try:
-                ray.init(
-                    address=address or "local",
-                    include_dashboard=None if address else False,
-                    log_to_driver=False,
-                    logging_level=logging.CRITICAL,
-                    **room,
-                )
-            except Exception as error:
-                raise BenchkitError(f"--executor ray: {_unusable(address, error)}") from error
+                self._begin(address, room)
+            except BenchkitError:
+                # On a busy machine a cluster that starts gives up on itself after 15 seconds.
+                if address is not None:
+                    raise
+                ray.shutdown()
+                self._begin(address, room)
         self._connected = True
+
+    def _begin(self, address: str | None, room: dict[str, Any]) -> None:
+        import ray
+
+        try:
+            ray.init(
+                address=address or "local",
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                **room,
+            )
+        except Exception as error:
+            raise BenchkitError(f"--executor ray: {_unusable(address, error)}") from error
 
     def _disconnect(self) -> None:
         """End what was started here; a cluster ends the tasks of a driver that left."""

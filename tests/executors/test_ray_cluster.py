@@ -74,13 +74,25 @@ def cluster(notes: Notes) -> Iterator[Any]:
     """A head that runs nothing, and two nodes of one core."""
     from ray.cluster_utils import Cluster
 
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    found = Cluster()
     try:
+        started(lambda: found.add_node(num_cpus=0, include_dashboard=False))
         for _ in range(2):
-            found.add_node(num_cpus=1)
+            started(lambda: found.add_node(num_cpus=1))
         yield found
     finally:
         found.shutdown()
+
+
+def started(start: Callable[[], object], attempts: int = 3) -> None:
+    """Start a node; one gives up on itself when its parts have not started within 15 s, as on a busy machine."""
+    for left in reversed(range(attempts)):
+        try:
+            start()
+            return
+        except Exception:
+            if not left:
+                raise
 
 
 def process_of(node: Any) -> int:
