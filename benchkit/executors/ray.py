@@ -186,6 +186,7 @@ class _Tasks:
     grows: bool = False
     retries: int = 0  # Ray has tried again by itself
     _shared: Any = None
+    _task: Any = None
     _flying: dict[Any, tuple[Stage, ...]] = field(default_factory=dict)
     _room: tuple[float, int] = (0.0, 0)
 
@@ -199,11 +200,9 @@ class _Tasks:
         if self._shared is None:
             # In a list, or Ray would unpack them for every task. The name tells a worker what it has unpacked.
             self._shared = (secrets.token_hex(8), [ray.put(self.setup), ray.put(tuple(self.plan))])
-        # Ray would end the process after a task with a device, and with it the loaded networks.
-        task = ray.remote(max_calls=0)(_run)
-        asked = task.options(
-            name=batch[0].describe(), max_retries=RETRIES, runtime_env=self._surroundings(), **self.needs.of(batch[0])
-        )
+            # Ray would end the process after a task with a device, and with it the loaded networks: max_calls.
+            self._task = ray.remote(max_calls=0, max_retries=RETRIES, runtime_env=self._surroundings())(_run)
+        asked = self._task.options(name=batch[0].describe(), **self.needs.of(batch[0]))
         reference = asked.remote(*self._shared, [stage.key for stage in batch])
         self._flying[reference] = batch
         self.env.progress(batch[0].describe())
@@ -329,7 +328,7 @@ def _unusable(address: str | None, error: Exception) -> str:
     """Why there is no cluster, and what to do."""
     if address is None:
         return f"Ray cannot start here: {_line(error)}; use --executor processes"
-    if address == "auto":
+    if address == "auto" and isinstance(error, ConnectionError):
         return "this machine belongs to no Ray cluster: run `ray start`, or leave out address= to have one started here"
     return (
         f"the Ray cluster at {address} cannot be used: {_line(error)}; have one version of Ray and of Python on every "

@@ -18,7 +18,7 @@ from benchkit.executors.batch import Done, attempt
 from benchkit.executors.drive import Ended
 from benchkit.executors.mending import TOLD
 from benchkit.registry import Registry
-from benchkit.stages.base import Env, Stage
+from benchkit.stages.base import Env, Stage, each_device
 from benchkit.store.artifacts import CacheUnwritable
 from benchkit.store.location import Location
 from benchkit.store.opening import open_store
@@ -171,9 +171,9 @@ class Worker:
         logger.propagate = False
 
     def told(self, keys: Sequence[str], device: str | None = None) -> Told:
-        """Run stages of the plan, of one group; device: where, if not on the Setup's. Whatever happens is told."""
+        """Run stages of the plan, of one group; device: where, None for wherever it is. Whatever happens is told."""
         try:
-            env = self._on(device or self._setup.device)
+            env = self._on(device)
             batch = [self._stages[key] for key in keys]
             ended = [(d.stage.key, d.state, d.reason, d.seconds) for d in attempt(batch, env, self._setup.time_limit)]
             return Told(ended, self._kept.taken())
@@ -186,10 +186,9 @@ class Worker:
         """Leave the process's log as it was."""
         logging.getLogger(_LOGGER).removeHandler(self._kept)
 
-    def _on(self, device: str) -> Env:
-        if self._env is None:
-            self._env = self._setup.env()
-        wanted = Env(self._env.registry, self._env.store, device)
-        if wanted.devices != self._env.devices:
-            self._env = wanted  # the networks on the device before are let go
+    def _on(self, device: str | None) -> Env:
+        self._env = self._env or self._setup.env()
+        if device is not None and each_device(device) != self._env.devices:
+            # The networks on the device before are let go.
+            self._env = Env(self._env.registry, self._env.store, device)
         return self._env
