@@ -24,8 +24,12 @@ from benchkit.store.artifacts import ArtifactStore
 
 
 def test_ray_leaves_what_one_process_leaves_and_tries_again_what_its_worker_took_down(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # else its workers stand back for everybody else
     stages = plan(tmp_path / "log")
     once, wrong, damaged = Doomed("once", Log(str(tmp_path / "once")), 1), Wrong(), stages[0]
     good, spoilt, reader = After((once,)), After((once, wrong)), After((damaged,))

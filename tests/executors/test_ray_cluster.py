@@ -64,7 +64,9 @@ def eventually(condition: Callable[[], object]) -> None:
 def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notes:
     folder = tmp_path / "notes"
     folder.mkdir()
-    for name, value in {"DAWDLING": str(folder), "DAWDLING_SECONDS": "2", "RAY_USAGE_STATS_ENABLED": "0"}.items():
+    settings = {"DAWDLING": str(folder), "DAWDLING_SECONDS": "2", "RAY_USAGE_STATS_ENABLED": "0"}
+    # Ray's workers stand back for everybody else, and would hardly run where other tests do.
+    for name, value in {**settings, "RAY_worker_niceness": "0"}.items():
         monkeypatch.setenv(name, value)
     return Notes(folder)
 
@@ -188,7 +190,7 @@ def test_ctrl_c_ends_the_cluster_that_was_started(notes: Notes, tmp_path: Path) 
     eventually(lambda: not any(Path(f"/proc/{node}").exists() for node in notes.nodes()))
 
 
-def test_a_stage_that_takes_every_worker_down_fails_alone(tmp_path: Path) -> None:
+def test_a_stage_that_takes_every_worker_down_fails_alone(notes: Notes, tmp_path: Path) -> None:
     ever = Doomed("ever", Log(str(tmp_path / "ever")), 99)
     good, spoilt = Doomed("never", Log(str(tmp_path / "never")), 0), After((ever,))
     heard: list[Done] = []
