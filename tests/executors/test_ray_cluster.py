@@ -30,7 +30,7 @@ from benchkit.store.opening import open_store
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
-PATIENCE = 600.0
+PATIENCE = 900.0
 
 
 @dataclass(frozen=True)
