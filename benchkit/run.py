@@ -173,6 +173,8 @@ def execute(
 ) -> Outcome:
     """Run what a plan lacks and report it as one run; config: the run's description. Otherwise as `compare`."""
     began = time.monotonic()
+    runs = executor or Inline()
+    runs.check()
     # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
     elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), device, progress)
@@ -193,7 +195,7 @@ def execute(
         report(done)
 
     with _status_kept(results, run), _log_beside(places.out):
-        (executor or Inline()).execute(wanted.stages, env, note)
+        runs.execute(wanted.stages, env, note)
     ended = recorder.ended.values()
     counts = {state: sum(d.state == state for d in ended) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] or kept else "done")
@@ -370,6 +372,6 @@ def examples(stage: AnyCorrupt, env: Env) -> list[Example]:
     select, start = stage.region.select, stage.region.chunk * CHUNK
     source: Images = select.images[stage.region.chunk]
     before, after, ids = env.arrays(source)["images"], env.arrays(stage)["images"], env.meta(source)["ids"]
-    masks = select.masks(env)[start : start + len(before)]
+    masks = select.masks(env, slice(start, start + len(before)))
     keep = np.flatnonzero(masks.any(axis=(1, 2)))
     return [Example(ids[i], before[i], after[i], masks[i]) for i in keep]

@@ -197,6 +197,10 @@ class Watched:
     screen: progress.Progress
     executor: Executor
 
+    def check(self) -> None:
+        """Ask the other."""
+        self.executor.check()
+
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
         """Have the other run the stages."""
         self.screen.start(len(stages))
