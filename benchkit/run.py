@@ -20,6 +20,7 @@ from benchkit.environment import describe_environment
 from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
+from benchkit.foresight import foresee
 from benchkit.grid import Grid
 from benchkit.plan import Plan, PlannedCell, Planner
 from benchkit.protocol import recorded
@@ -112,9 +113,10 @@ class Preview:
 
 
 def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) -> Preview:
-    """Look at a plan without running it."""
+    """Look at a plan without running it; raises BenchkitError for what its images already tell (see foresight)."""
     from benchkit.diffusion.backend import timesteps_of
 
+    foresee(plan, Env(registry, store))
     costs = Costs(registry, timesteps_of(model.location, model.steps))
     have = {stage.key for stage in plan.stages if store.has(stage.key)}
     pending = [stage for stage in plan.stages if stage.key not in have]
@@ -174,6 +176,7 @@ def execute(
     """Run what a plan lacks and report it as one run; config: the run's description. Otherwise as `compare`."""
     began = time.monotonic()
     # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
+    foresee(plan, Env(registry, open_store(places.cache, create=False), device))
     elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), device, progress)
     results = elsewhere or places.result_store()
