@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -247,15 +249,34 @@ def _log_beside(out: Path | None) -> Iterator[None]:
         handler.close()
 
 
-def check_writable(out: Path) -> None:
-    """Make the folder; raises BenchkitError where nothing can be written there."""
-    probe = out / ".benchkit-writable"
+def check_writable(out: Path, *, probe: bool = True) -> None:
+    """Make the folder; raises BenchkitError where nothing can be written there.
+
+    probe: without it nothing is made, and only what can be seen from outside is refused.
+    """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        if probe:
+            _make_and_write(out)
+        else:
+            _look_at(out)
     except OSError as error:
         raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
+
+
+def _make_and_write(out: Path) -> None:
+    mark = out / ".benchkit-writable"
+    out.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    mark.unlink()
+
+
+def _look_at(out: Path) -> None:
+    """Raises OSError where the folder, or the nearest that is there above it, is no folder or may not be written."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _run_id(results: ResultStore, config: Mapping[str, Any], environment: Mapping[str, Any], places: Places) -> str:
