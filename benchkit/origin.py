@@ -38,7 +38,7 @@ class Origin:
 
     @contextmanager
     def told(self, key: str, value: Any) -> Iterator[None]:
-        """A BenchkitError in here is led by the place where the file says this, if it does: a flag may have replaced it."""
+        """A BenchkitError in here is led by the place where the file says this; a flag may have replaced it."""
         try:
             yield
         except BenchkitError as error:

@@ -108,7 +108,7 @@ def test_class_weights_are_positive_and_finite(weights: str) -> None:
 
 
 def test_a_list_is_called_a_list() -> None:
-    with pytest.raises(BenchkitError, match="corruptors: Input should be a list$"):
+    with pytest.raises(BenchkitError, match=r"corruptors: Input should be a list$"):
         parse_grid(GOOD.replace('\n  - "x:steps=1"', " x"), "file")
 
 

@@ -172,12 +172,12 @@ def test_an_axis_that_changes_no_row_is_refused(planned) -> None:
 
 
 def test_settings_that_exclude_each_other_are_refused_and_those_allowed_together_are_not() -> None:
-    with pytest.raises(BenchkitError, match="^--vary label=latent, composite=true: 'composite: true' pastes"):
+    with pytest.raises(BenchkitError, match=r"^--vary label=latent, composite=true: 'composite: true' pastes"):
         grids("label=image,latent", "composite=false,true", crossed=True)
     latent = BASE.replaced(label="latent")
     made = grids("composite=true", "label=image", crossed=True, base=latent)[1]
     assert (made.composite, made.label) == (True, "image")
-    with pytest.raises(BenchkitError, match="^--vary composite=true: 'composite: true' pastes"):
+    with pytest.raises(BenchkitError, match=r"^--vary composite=true: 'composite: true' pastes"):
         grids("composite=true", base=latent)
     two = grids("training.lr=1e-3", "training.batch=2", crossed=True)[1]
     assert (two.training.lr, two.training.batch, two.training.crop) == (1e-3, 2, BASE.training.crop)

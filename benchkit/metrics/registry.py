@@ -201,7 +201,7 @@ def summarise(
     regions: NDArray[np.float64] | None = None,
     kinds: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> dict[str, float]:
-    """One flat row of a board: every metric of METRICS, then recall and average precision of every kind, undefined as NaN.
+    """One flat row of a board: every metric of METRICS, then two of every kind; undefined as NaN.
 
     The arguments are the parts of a `Measured`. threshold: from `best_threshold` on validation images; without it
     f1_validation_threshold is NaN, as is aupro without regions and cc, kld, sim, nss without their columns.
