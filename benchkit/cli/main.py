@@ -42,7 +42,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[arg-type]  # what a misspelt name is compared with
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # what a misspelt name is compared with
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return list(COMMANDS)

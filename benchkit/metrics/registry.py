@@ -161,7 +161,7 @@ _AGAINST_CLEAN = "of kind '{}' against clean pixels, pooled; the pixels of other
 _RARITY = ". Depends on how common the kind is: compare methods, not kinds"
 #: name -> description, terms, and what is made of their sum. A false alarm is on clean pixels and so of no kind: it
 #: counts against every one.
-_BY_KIND: dict[str, tuple[str, Callable[[Measured, str], NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]] = {
+_BY_KIND: dict[str, tuple[str, Callable[..., NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]] = {
     "kind_recall": ("share of the pixels of kind '{}' called at 0.5, pooled", _kind_recall_terms, pooled.mean_of),
     "kind_average_precision": (
         f"average precision {_AGAINST_CLEAN}{_RARITY}",
