@@ -27,7 +27,7 @@ from benchkit.api import (
 )
 from benchkit.errors import BenchkitError
 from benchkit.registry import Registry, validated
-from benchkit.specs import CHUNK, Spec
+from benchkit.specs import CHUNK, SEEDS, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -348,7 +348,8 @@ def _chunks(
 
     names = _texts("ids", ids, [str(i) for i in range(count)])
     texts = _texts("captions", captions, [None] * count)
-    _integer("seed", seed)
+    if not 0 <= _integer("seed", seed) < SEEDS:
+        raise BenchkitError(f"seed={seed}: give a whole number from 0 to {SEEDS - 1}")
     for start in range(0, count, CHUNK):
         rows = slice(start, min(start + CHUNK, count))
         yield rows, tuple(texts[rows]), ImageNoise(seed, [str(name) for name in names[rows]])

@@ -243,7 +243,7 @@ def validated(cls: type[api.Plugin], spec: Spec) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in spec.params:
         if key not in known:
-            raise UnknownNameError(f"parameter of {spec.kind} '{spec.name}'", key, known)
+            raise BenchkitError(f"{spec.kind} '{spec.name}': {UnknownNameError('parameter', key, known)}")
         values[key] = _checked(known[key], hints[key], value, spec)
     return values
 

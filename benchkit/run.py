@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +22,7 @@ from benchkit.environment import describe_environment
 from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
+from benchkit.foresight import foresee
 from benchkit.grid import Grid
 from benchkit.plan import Plan, PlannedCell, Planner
 from benchkit.protocol import recorded
@@ -112,9 +115,10 @@ class Preview:
 
 
 def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) -> Preview:
-    """Look at a plan without running it."""
+    """Look at a plan without running it; raises BenchkitError for what its images already tell (see foresight)."""
     from benchkit.diffusion.backend import timesteps_of
 
+    foresee(plan, Env(registry, store))
     costs = Costs(registry, timesteps_of(model.location, model.steps))
     have = {stage.key for stage in plan.stages if store.has(stage.key)}
     pending = [stage for stage in plan.stages if stage.key not in have]
@@ -176,6 +180,7 @@ def execute(
     runs = executor or Inline()
     runs.check()
     # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
+    foresee(plan, Env(registry, open_store(places.cache, create=False), device))
     elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), device, progress)
     results = elsewhere or places.result_store()
@@ -246,15 +251,34 @@ def _log_beside(out: Path | None) -> Iterator[None]:
         handler.close()
 
 
-def check_writable(out: Path) -> None:
-    """Make the folder; raises BenchkitError where nothing can be written there."""
-    probe = out / ".benchkit-writable"
+def check_writable(out: Path, *, probe: bool = True) -> None:
+    """Make the folder; raises BenchkitError where nothing can be written there.
+
+    probe: without it nothing is made, and only what can be seen from outside is refused.
+    """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        if probe:
+            _make_and_write(out)
+        else:
+            _look_at(out)
     except OSError as error:
         raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
+
+
+def _make_and_write(out: Path) -> None:
+    mark = out / ".benchkit-writable"
+    out.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    mark.unlink()
+
+
+def _look_at(out: Path) -> None:
+    """Raises OSError where the folder, or the nearest that is there above it, is no folder or may not be written."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _run_id(results: ResultStore, config: Mapping[str, Any], environment: Mapping[str, Any], places: Places) -> str:

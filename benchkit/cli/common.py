@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,6 +102,8 @@ def one_line(text: str) -> str:
 
 def print_json(value: Any) -> None:
     """Plain data as indented JSON on stdout."""
+    import json  # here, as all that `benchkit --help` does without
+
     print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
@@ -141,6 +141,8 @@ def log_file() -> Path:
             return folder / "benchkit.log"
     except (OSError, BenchkitError):
         pass
+    import tempfile
+
     return Path(tempfile.gettempdir()) / f"benchkit-{os.getuid()}.log"
 
 

@@ -85,6 +85,7 @@ def compare(
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         if dry_run:
+            check_like_a_run(out, device)
             plan, seen = previewed(grid, registry, places)
         else:
             devices = resolve_device(device, several=True)
@@ -233,6 +234,17 @@ def print_outcome(outcome: Outcome, out: Path | None) -> None:
         print(f"again: benchkit leaderboard show {outcome.run}   (--out DIR writes tables and a page)")
         return
     print(f"report: {out / 'index.html' if (out / 'index.html').is_file() else out}")
+
+
+def check_like_a_run(out: Path | None, device: str) -> None:
+    """Raise BenchkitError for a --device or an --out that a run would refuse; nothing is made or loaded for it."""
+    from benchkit.functional import resolve_device
+    from benchkit.run import check_writable
+
+    if device != "auto":  # which is there on every machine, but may have to load torch to say so
+        resolve_device(device, several=True)
+    if out is not None:
+        check_writable(out, probe=False)
 
 
 def previewed(grid: Grid, registry: Registry, places: Places) -> tuple[Plan, Preview]:

@@ -26,7 +26,9 @@ def corrupt(
     out: Annotated[Path, typer.Option(metavar="OUT.png", help="The corrupted image.")],
     inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
     model: Checkpoint = "portraits",
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the noise, with the image's file name.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Seed of the noise, with the image's file name.")
+    ] = 0,
     caption: Annotated[str | None, typer.Option(metavar="TEXT", help="What the image shows, in words.")] = None,
     label: Annotated[
         str, typer.Option(metavar="image|latent", help="The sheet's mask: as given, or the cells replaced.")

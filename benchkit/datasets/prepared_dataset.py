@@ -219,7 +219,7 @@ class PreparedDataset(Dataset):
         """How many images all rows up to each one become."""
         files = self._set()
         if split not in files.rows:
-            raise UnknownNameError(f"split of dataset '{self.name}'", split, files.rows)
+            raise BenchkitError(f"dataset '{self.name}': {UnknownNameError('split', split, files.rows)}")
         sizes = zip(files.index[split]["height"], files.index[split]["width"], strict=True)
         framing = Framing(self.size, self.fit)
         return np.cumsum([framing.windows(*one) for one in sizes], dtype=np.int64)

@@ -43,7 +43,9 @@ def parse_executor(text: str, time_limit: float | None = None) -> Executor:
 
 def lasting(executor: Executor, env: Env) -> AbstractContextManager[Executor]:
     """The executor for several plans of one Env, one after another; what it had to start stays until the end."""
-    return executor.lasting(env) if isinstance(executor, Processes | Ray) else nullcontext(executor)
+    if isinstance(executor, Processes):
+        return executor.lasting(env)
+    return executor.lasting(env) if isinstance(executor, Ray) else nullcontext(executor)
 
 
 def _check(text: str, settings: Mapping[str, Any]) -> None:

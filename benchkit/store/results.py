@@ -47,7 +47,7 @@ from benchkit.store.schema import (
 from benchkit.store.soundness import CHECKSUM, blob_checksum, damaged_rows, row_checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy.orm import Session
 
@@ -197,11 +197,6 @@ class ResultStore:
             changed = session.execute(change.values(state=state, reason=reason, seconds=seconds))
             if not changed.rowcount:  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult, which has it
                 raise KeyError(f"run {run_id} has no cell {cell_key[:12]}")
-
-    def has_rows(self, cell_keys: Collection[str]) -> set[str]:
-        """Return those of `cell_keys` whose row is stored."""
-        with self._database.reading() as session:
-            return set(cell_keys) & set(session.scalars(select(RowRecord.cell_key)))
 
     def save_row(
         self,
