@@ -47,7 +47,7 @@ from benchkit.store.schema import (
 from benchkit.store.soundness import CHECKSUM, blob_checksum, damaged_rows, row_checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlalchemy.orm import Session
 
