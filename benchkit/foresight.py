@@ -1,4 +1,4 @@
-"""What a plan's images already tell before anything is computed: masks that lack, crops that are too large.
+"""What is known of a plan before anything is computed: what it will cost, and what its images already tell.
 
 One image of a set is looked at, and only where its stage is not finished; what the others hold is seen when they are
 read. A set that cannot be read here is left to its stage, which names what is wrong with it.
@@ -6,17 +6,50 @@ read. A set that cannot be read here is left to its stage, which names what is w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from benchkit.api import BenchkitError, Dataset, Sample
-from benchkit.plan import Plan
-from benchkit.stages.base import Env
+from benchkit.plan import Plan, PlannedCell
+from benchkit.registry import Registry
+from benchkit.stages.base import Costs, Env, Model
 from benchkit.stages.evaluate import Evaluate
 from benchkit.stages.images import Images, check_labelled, unlabelled
 from benchkit.stages.pairs import AnyPairs, CorruptedPairs, MixedPairs
 from benchkit.stages.train import Train
-from benchkit.store.artifacts import CorruptArtifact
+from benchkit.store.artifacts import ArtifactStore, CorruptArtifact
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a plan would do: pending and cached stages by kind, cells with their skips, denoiser forwards."""
+
+    pending: Mapping[str, int]
+    cached: Mapping[str, int]
+    cells: tuple[PlannedCell, ...]
+    forwards: int
+    pending_forwards: int
+    train_iterations: int
+
+
+def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) -> Preview:
+    """Look at a plan without running it; raises BenchkitError for what its images already tell (see `foresee`)."""
+    from benchkit.diffusion.backend import timesteps_of
+
+    foresee(plan, Env(registry, store))
+    costs = Costs(registry, timesteps_of(model.location, model.steps))
+    have = {stage.key for stage in plan.stages if store.has(stage.key)}
+    pending = [stage for stage in plan.stages if stage.key not in have]
+    return Preview(
+        pending=Counter(type(s).__name__.lower() for s in pending),
+        cached=Counter(type(s).__name__.lower() for s in plan.stages if s.key in have),
+        cells=plan.cells,
+        forwards=plan.forwards(costs),
+        pending_forwards=sum(s.forwards(costs) for s in pending),
+        train_iterations=sum(s.config.iterations for s in pending if isinstance(s, Train)),
+    )
 
 
 def foresee(plan: Plan, env: Env) -> None:

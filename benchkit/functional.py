@@ -1,7 +1,7 @@
 """The Python API on tensors: load a checkpoint, invert, corrupt. Importing it loads no torch.
 
 Images are PIL images of one size, or a float tensor (N, 3, H, W) in [0, 1]; masks bool (N, H, W); captions strings or
-None. Images pass in chunks of benchkit.specs.CHUNK, so that a result does not depend on how many were given at once.
+None. Images pass in chunks of benchkit.specs.CHUNK: a result does not depend on how many were given at once.
 """
 
 from __future__ import annotations
@@ -346,8 +346,7 @@ def _chunks(
 ) -> Iterator[tuple[slice, tuple[str | None, ...], ImageNoise]]:
     from benchkit.diffusion.noise import ImageNoise
 
-    names = _texts("ids", ids, [str(i) for i in range(count)])
-    texts = _texts("captions", captions, [None] * count)
+    names, texts = _texts("ids", ids, [str(i) for i in range(count)]), _texts("captions", captions, [None] * count)
     if not 0 <= _integer("seed", seed) < SEEDS:
         raise BenchkitError(f"seed={seed}: give a whole number from 0 to {SEEDS - 1}")
     for start in range(0, count, CHUNK):

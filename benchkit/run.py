@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,7 +31,7 @@ from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
 from benchkit.report.write import load_board, write_report
 from benchkit.specs import CHUNK, Corrupted, Mix, Spec, digest
-from benchkit.stages.base import Costs, Env, Model
+from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
@@ -100,36 +99,6 @@ def make_plan(grid: Grid, registry: Registry) -> Plan:
     """The plan of a grid; raises BenchkitError for every mistake in it, before anything is computed."""
     check_images(grid, registry)  # before the checkpoint, which may have to be downloaded
     return Planner(grid, registry, model_of(grid)).plan()
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What a plan would do: pending and cached stages by kind, cells with their skips, denoiser forwards."""
-
-    pending: Mapping[str, int]
-    cached: Mapping[str, int]
-    cells: tuple[PlannedCell, ...]
-    forwards: int
-    pending_forwards: int
-    train_iterations: int
-
-
-def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) -> Preview:
-    """Look at a plan without running it; raises BenchkitError for what its images already tell (see foresight)."""
-    from benchkit.diffusion.backend import timesteps_of
-
-    foresee(plan, Env(registry, store))
-    costs = Costs(registry, timesteps_of(model.location, model.steps))
-    have = {stage.key for stage in plan.stages if store.has(stage.key)}
-    pending = [stage for stage in plan.stages if stage.key not in have]
-    return Preview(
-        pending=Counter(type(s).__name__.lower() for s in pending),
-        cached=Counter(type(s).__name__.lower() for s in plan.stages if s.key in have),
-        cells=plan.cells,
-        forwards=plan.forwards(costs),
-        pending_forwards=sum(s.forwards(costs) for s in pending),
-        train_iterations=sum(s.config.iterations for s in pending if isinstance(s, Train)),
-    )
 
 
 def compare(

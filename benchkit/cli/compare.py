@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchkit.executors.batch import Done, Executor
+    from benchkit.foresight import Preview
     from benchkit.grid import Grid
     from benchkit.plan import Plan, PlannedCell
     from benchkit.registry import Registry
-    from benchkit.run import Outcome, Places, Preview
+    from benchkit.run import Outcome, Places
     from benchkit.stages.base import Env, Stage
 
 T = TypeVar("T")
@@ -250,11 +251,11 @@ def check_like_a_run(out: Path | None, device: str) -> None:
 def previewed(grid: Grid, registry: Registry, places: Places) -> tuple[Plan, Preview]:
     """The plan of a grid and what of it is there already; nothing is written, not even an empty cache."""
     from benchkit import run
+    from benchkit.foresight import preview
     from benchkit.store.opening import open_store
 
     plan = run.make_plan(grid, registry)
-    store = open_store(places.cache, create=False)
-    return plan, run.preview(plan, registry, run.model_of(grid), store)
+    return plan, preview(plan, registry, run.model_of(grid), open_store(places.cache, create=False))
 
 
 def preview_json(grid: Grid, seen: Preview) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from test_documents import commands, parsed
 
+from benchkit.foresight import preview
 from benchkit.grid import Grid
 from benchkit.registry import Registry
-from benchkit.run import make_plan, model_of, preview
+from benchkit.run import make_plan, model_of
 from benchkit.store.artifacts import ArtifactStore
 
 DOCS = Path(__file__).parents[2] / "docs"
