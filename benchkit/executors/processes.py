@@ -65,6 +65,9 @@ class Lasting:
 
     pool: _Workers
 
+    def check(self) -> None:
+        """Nothing: whoever made the pool has checked."""
+
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
         """Run every stage that `env.store` lacks, and whose inputs did not fail."""
         self.pool.plan = tuple(stages)
