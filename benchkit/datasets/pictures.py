@@ -85,6 +85,8 @@ def _guarded(decode: Callable[[bytes | Path, str, int], T], data: bytes | Path, 
         raise BenchkitError(f"{where}: no PNG, JPEG, WebP or TIFF that can be read: replace the file") from None
     except FileNotFoundError:
         raise BenchkitError(f"{where}: no such file") from None
+    except IsADirectoryError:
+        raise BenchkitError(f"{where}: a folder, no picture: name one file") from None
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BenchkitError(f"{where}: cannot be decoded ({reason[:120]}): replace the file") from None
