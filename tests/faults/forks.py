@@ -144,6 +144,7 @@ def committed(cache: Path) -> list[str]:
 
 def trained(folder: Path, plugins: str) -> dict[str, Any]:
     """A training stage run whole, and another killed after iteration 5 of 8 and begun again: iterations of each."""
+    sys.path.append(str(Path(__file__).parents[1]))  # as pytest has it: what tests of several rooms share lies there
     from test_kill import training_stage
 
     seen: dict[str, Any] = {}
