@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,33 @@ def test_a_broken_plugin_is_reported_and_left_out(tmp_path: Path, text: str, rea
         registry.entry("corruptor", "mine")
     with pytest.raises(BenchkitError, match="cannot be used"):
         Registry.load(files=[path], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import a_package_that_is_not_there", "ModuleNotFoundError"),
+        (PLUGIN.replace("benchkit_corruptors", "benchkit_corrupters"), "unknown hook 'benchkit_corrupters'"),
+        (None, "ModuleNotFoundError"),
+    ],
+)
+def test_an_installed_package_that_is_broken_is_reported_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, reason: str
+) -> None:
+    facts = tmp_path / "somebodys-1.2.dist-info"
+    facts.mkdir()
+    write(facts, "Metadata-Version: 2.1\nName: somebodys\nVersion: 1.2\n", "METADATA")
+    write(facts, "[benchkit]\nmine = somebodys_module\n", "entry_points.txt")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "somebodys_module", raising=False)
+    if text is not None:
+        write(tmp_path, text, "somebodys_module.py")
+    registry = Registry.load()
+    (broken,) = registry.broken
+    assert "somebodys" in broken.origin and reason in broken.reason and "\n" not in broken.reason
+    assert registry.entry("corruptor", "gaussian").origin.startswith("package ")
+    with pytest.raises(BenchkitError, match="cannot be used"):
+        Registry.load(strict=True)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
