@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded, here and in the workers
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers stand back for everybody else: 15 by default
 
 from benchkit.adapt import with_settings
 from benchkit.executors.batch import Done

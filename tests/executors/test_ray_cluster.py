@@ -151,7 +151,7 @@ def states(process: subprocess.Popen[str]) -> list[str]:
     """How the driver's stages ended."""
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err[-3000:]
-    assert "raylet" not in out + err and "Traceback" not in err, "Ray says nothing of its own"
+    assert "(raylet)" not in out + err and "Traceback" not in err, "Ray says nothing of its own"
     found: list[str] = json.loads(out)
     return found
 
@@ -188,7 +188,7 @@ def test_ctrl_c_ends_the_cluster_that_was_started(notes: Notes, tmp_path: Path) 
     eventually(notes.begun)
     interrupted.send_signal(signal.SIGINT)
     _, err = interrupted.communicate(timeout=PATIENCE)
-    assert err.rstrip().endswith("KeyboardInterrupt") and "raylet" not in err
+    assert err.rstrip().endswith("KeyboardInterrupt") and "(raylet)" not in err
     eventually(lambda: not any(Path(f"/proc/{node}").exists() for node in notes.nodes()))
 
 
