@@ -25,17 +25,21 @@ from benchkit.grid import load_grid
 from benchkit.registry import Registry
 from benchkit.run import make_plan
 from benchkit.stages.base import Env, Stage
+from benchkit.stages.confine import Confine
 from benchkit.store.artifacts import ArtifactStore
 
 CORRUPTORS = ("none:steps=10", "gaussian:steps=10", "rotation:steps=10", "blur:steps=10", "downscale:steps=10,factor=2")
 
 
 def stages(sources: int, registry: Registry) -> tuple[Stage, ...]:
-    """The plan's stages up to the corrupted images: detectors are trained one after another, which is not measured."""
+    """What confinement rests on, the corrupted images above all: how trainings are shared out is not measured."""
     grid = load_grid("quick").replaced(selectors=["random-boxes"], corruptors=list(CORRUPTORS), baselines=[])
     grid = with_settings(grid, [f"source.size={sources}"])
-    kinds = {"Latents", "Images", "Select", "Invert", "RoundTrip", "Corrupt", "Unchanged", "Confine"}
-    return tuple(stage for stage in make_plan(grid, registry).stages if type(stage).__name__ in kinds)
+    whole = make_plan(grid, registry).stages
+    wanted = [stage for stage in whole if isinstance(stage, Confine)]
+    for stage in wanted:
+        wanted += [needed for needed in stage.inputs if needed not in wanted]
+    return tuple(stage for stage in whole if stage in wanted)
 
 
 def seconds(plan: tuple[Stage, ...], registry: Registry, executor: str) -> tuple[float, float]:
