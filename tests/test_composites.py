@@ -32,7 +32,7 @@ from benchkit_plugins.corruptors.mixture import Mixture
 GRID = """
 title: test
 source: {split: clean, size: 20}
-test: {split: clean, size: 4}
+test: {split: validation, size: 4}
 baselines: []
 trivial: [all-negative]
 selectors: [grid]
@@ -338,11 +338,11 @@ class Noise(Dataset):
     autoencode = True
 
     def splits(self):
-        return {"clean": 20, "pool": 100}
+        return {"clean": 20, "pool": 100, "validation": 4}
 
     def read(self, split, indices):
         pixels = [np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8) for i in indices]
-        return [Sample(f"{split}-{i}", p, None, f"a {'abc'[i % 3]}") for i, p in zip(indices, pixels)]
+        return [Sample(f"{split}-{i}", p, np.zeros((32, 32), bool), f"a {'abc'[i % 3]}") for i, p in zip(indices, pixels)]
 
     def labelled(self, count, seed):
         return list(range(count))

@@ -24,7 +24,7 @@ IMAGES = 20
 GRID = """
 title: test
 source: {split: clean, size: 20}
-test: {split: clean, size: 4}
+test: {split: validation, size: 4}
 baselines: [pseudo]
 trivial: [all-negative]
 selectors: [random-boxes]

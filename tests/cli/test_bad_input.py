@@ -231,10 +231,6 @@ FORESEEN: dict[str, tuple[Arguments, str]] = {
         compared_file("labelled: 4", "labelled: 4\nvalidation: {split: clean, size: 4}"),
         "split 'clean' of dataset 'shapes' has images without a mask, 'clean-0' is the first: mark them",
     ),
-    "boxes upside down": (
-        compared("--selector", "random-boxes:smallest=0.5,largest=0.1"),
-        "selector 'random-boxes': smallest=0.5 is more than largest=0.1",
-    ),
     "labels of what was pasted back": (compared("--set", "label=latent", "--set", "composite=true"), "--set: "),
     "weights below zero": (compared("--set", "training.class_weights=[-1,2]"), "--set: training.class_weights.0: "),
 }
