@@ -342,7 +342,8 @@ class Noise(Dataset):
 
     def read(self, split, indices):
         pixels = [np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8) for i in indices]
-        return [Sample(f"{split}-{i}", p, np.zeros((32, 32), bool), f"a {'abc'[i % 3]}") for i, p in zip(indices, pixels)]
+        none = np.zeros((32, 32), bool)
+        return [Sample(f"{split}-{i}", p, none, f"a {'abc'[i % 3]}") for i, p in zip(indices, pixels)]
 
     def labelled(self, count, seed):
         return list(range(count))
