@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from benchkit.errors import BenchkitError
 
@@ -89,6 +88,8 @@ def _row(corrupted: Floats, round_trip: Floats, inside: NDArray[np.bool_], visib
     change = np.abs(difference).mean(axis=-1)
     squares = (difference**2).mean(axis=-1)
     changed = change >= visible
+    from scipy import ndimage  # here, for it costs time that a run with nothing to do need not spend
+
     regions, number = ndimage.label(inside, structure=np.ones((3, 3)))
     region_changes = np.atleast_1d(ndimage.mean(change, regions, np.arange(1, number + 1)))
     row = {
