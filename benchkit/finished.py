@@ -153,7 +153,8 @@ class FinishedRun:
         skipped = [p.skip for p in self.plan.cells if p.skip and _name(kind, p) == text]
         if skipped:
             raise BenchkitError(f"run {self.id}: {kind} '{text}' was skipped: {skipped[0]}")
-        raise UnknownNameError(f"{kind} of run {self.id}", text, {name for name in names if name is not None})
+        unknown = UnknownNameError(kind, text, {name for name in names if name is not None})
+        raise BenchkitError(f"run {self.id}: {unknown}")
 
     def _reasons(self) -> list[str]:
         return list(dict.fromkeys(p.cell.row for p in self.plan.cells))

@@ -1,7 +1,7 @@
 """The Python API on tensors: load a checkpoint, invert, corrupt. Importing it loads no torch.
 
 Images are PIL images of one size, or a float tensor (N, 3, H, W) in [0, 1]; masks bool (N, H, W); captions strings or
-None. Images pass in chunks of benchkit.specs.CHUNK, so that a result does not depend on how many were given at once.
+None. Images pass in chunks of benchkit.specs.CHUNK: a result does not depend on how many were given at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchkit.api import (
 )
 from benchkit.errors import BenchkitError
 from benchkit.registry import Registry, validated
-from benchkit.specs import CHUNK, Spec
+from benchkit.specs import CHUNK, SEEDS, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,6 +211,7 @@ def _from_pil(images: Any) -> Tensor:
     import numpy as np
     from PIL import Image
 
+    from benchkit.datasets.pictures import rgb_pixels
     from benchkit.stages.images import to_tensor
 
     if not isinstance(images, list | tuple) or not all(isinstance(image, Image.Image) for image in images):
@@ -221,7 +222,7 @@ def _from_pil(images: Any) -> Tensor:
     sizes = sorted({image.size for image in images})
     if len(sizes) > 1:
         raise BenchkitError(f"images of several sizes ({sizes[0]} and {sizes[1]}): resize them to one")
-    return to_tensor(np.stack([np.asarray(image.convert("RGB")) for image in images]))
+    return to_tensor(np.stack([rgb_pixels(image, "an image") for image in images]))
 
 
 def _from_numpy(masks: Any) -> Tensor:
@@ -345,9 +346,9 @@ def _chunks(
 ) -> Iterator[tuple[slice, tuple[str | None, ...], ImageNoise]]:
     from benchkit.diffusion.noise import ImageNoise
 
-    names = _texts("ids", ids, [str(i) for i in range(count)])
-    texts = _texts("captions", captions, [None] * count)
-    _integer("seed", seed)
+    names, texts = _texts("ids", ids, [str(i) for i in range(count)]), _texts("captions", captions, [None] * count)
+    if not 0 <= _integer("seed", seed) < SEEDS:
+        raise BenchkitError(f"seed={seed}: give a whole number from 0 to {SEEDS - 1}")
     for start in range(0, count, CHUNK):
         rows = slice(start, min(start + CHUNK, count))
         yield rows, tuple(texts[rows]), ImageNoise(seed, [str(name) for name in names[rows]])

@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.specs import UNREADABLE, Spec, TrainingConfig, keyed_fields, said, shortened
+from benchkit.origin import Origin
+from benchkit.specs import SEEDS, UNREADABLE, Spec, TrainingConfig, keyed_fields, said, shortened
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
+#: Settings of which a file that extends a preset may say a part; the rest stays the preset's.
+MERGED = ("training", "selector_training")
 #: Of a grid file: more entries, or deeper ones, are no grid.
 ENTRIES, DEPTH = 20_000, 50
 
@@ -49,9 +63,17 @@ def _read(kind: str, text: str, read: Callable[[str, str], T]) -> T:
         raise ValueError(str(error)) from None
 
 
+def _each_once(values: tuple[T, ...]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(values))
+
+
 Baseline = Literal["human", "pseudo", "oracle"]
 TrivialRow = Literal["all-negative", "all-positive", "mean-mask"]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+Baselines = Annotated[tuple[Baseline, ...], AfterValidator(_each_once)]
+TrivialRows = Annotated[tuple[TrivialRow, ...], AfterValidator(_each_once)]
+Seeds = Annotated[tuple[Seed, ...], AfterValidator(_each_once)]
+Weight = Annotated[float, Field(gt=0)]
 
 
 class _Strict(BaseModel):
@@ -109,7 +131,7 @@ class Budget(_Strict):
     flip: bool = True
     positive_crop: float = Field(0.0, ge=0, le=1)
     auxiliary_weight: float = Field(0.4, ge=0)
-    class_weights: tuple[float, float] | None = None
+    class_weights: tuple[Weight, Weight] | None = None
     clip_norm: float | None = Field(None, gt=0)
     resize: tuple[float, float] | None = None
     photometric: bool = False
@@ -133,14 +155,14 @@ class Grid(_Strict):
     oracle: SetSize | None = None
     test: SetSize = SetSize(split="test", size=100)
     validation: SetSize | None = None
-    baselines: tuple[Baseline, ...] = ("human", "pseudo")
-    trivial: tuple[TrivialRow, ...] = ("all-negative", "all-positive", "mean-mask")
+    baselines: Baselines = ("human", "pseudo")
+    trivial: TrivialRows = ("all-negative", "all-positive", "mean-mask")
     selectors: _specs("selector") = ("learned",)  # type: ignore[valid-type]
     corruptors: _specs("corruptor") = ()  # type: ignore[valid-type]
     with_human: _specs("corruptor") = ()  # type: ignore[valid-type]
     inverter: _sweep("inverter") = "renoise"  # type: ignore[valid-type]
     detectors: _specs("detector") = ("upernet-swin",)  # type: ignore[valid-type]
-    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+    seeds: Seeds = Field((0,), min_length=1)
     label: Literal["image", "latent"] = "image"
     composite: bool = False
     selector_training: Budget
@@ -152,6 +174,17 @@ class Grid(_Strict):
     on_dataset: dict[str, dict[str, Any]] = Field({}, exclude=True)
     #: What sizes and iterations have been multiplied by.
     scale: float = _optional(1.0, gt=0, le=1)
+
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @model_validator(mode="after")
+    def _labels_are_what_was_replaced(self) -> Grid:
+        if self.composite and self.label == "latent":
+            raise ValueError(
+                "'composite: true' pastes the original back outside the mask, so that 'label: latent' would mark "
+                "pixels that are not corrupted: write 'label: image', or 'composite: false'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sources_have_names(self) -> Grid:
@@ -173,7 +206,14 @@ class Grid(_Strict):
     def replaced(self, **changes: Any) -> Grid:
         """A copy with some fields replaced and checked again."""
         kept = {**self.model_dump(mode="json"), "on_dataset": self.on_dataset}
-        return _checked({**kept, **changes}, "the command line", {})
+        made = _checked({**kept, **changes}, "the command line", {})
+        made._origin = self._origin
+        return made
+
+    @property
+    def origin(self) -> Origin:
+        """Where its values were written."""
+        return self._origin
 
 
 def presets() -> dict[str, str]:
@@ -196,7 +236,9 @@ def load_grid(name_or_file: str) -> Grid:
     path = Path(name_or_file)
     try:
         if path.suffix in (".yaml", ".yml") or path.is_file():
-            return parse_grid(path.read_text(encoding="utf-8"), str(path))
+            grid, origin = _parsed(path.read_text(encoding="utf-8"), str(path))
+            grid._origin = origin
+            return grid
     except (OSError, ValueError) as error:
         raise BenchkitError(f"cannot read preset or file '{shortened(name_or_file, 300)}': {said(error)}") from None
     if name_or_file not in presets():
@@ -206,6 +248,10 @@ def load_grid(name_or_file: str) -> Grid:
 
 def parse_grid(text: str, where: str) -> Grid:
     """Check YAML text; `where` names it in messages."""
+    return _parsed(text, where)[0]
+
+
+def _parsed(text: str, where: str) -> tuple[Grid, Origin]:
     try:
         lines = dict(_lines(yaml.compose(text, yaml.SafeLoader), where))
         data = yaml.safe_load(text)
@@ -219,7 +265,7 @@ def parse_grid(text: str, where: str) -> Grid:
         raise BenchkitError(f"{where}: expected keys such as 'corruptors:' and 'detectors:', found no mapping")
     if "source" in data and "sources" in data:
         raise BenchkitError(f"{where}, line {lines['sources',]}: 'source' and 'sources' exclude each other: keep one")
-    return _checked(_extended(data, where, lines), where, lines)
+    return _checked(_extended(data, where, lines), where, lines), Origin(where, lines, data)
 
 
 def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...], int]) -> dict[Any, Any]:
@@ -227,13 +273,16 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
     own = dict(data)
     if "extends" not in own:
         return own
-    name, known = own.pop("extends"), preset_data()
-    if not isinstance(name, str) or name not in known:
-        raise BenchkitError(f"{where}, line {lines['extends',]}: {UnknownNameError('preset', str(name), known)}")
-    base = _extended(known[name], name, {})
+    preset, known = own.pop("extends"), preset_data()
+    if not isinstance(preset, str) or preset not in known:
+        raise BenchkitError(f"{where}, line {lines['extends',]}: {UnknownNameError('preset', str(preset), known)}")
+    base = _extended(known[preset], preset, {})
     for one, other in (("source", "sources"), ("sources", "source")):
         if one in own:
             base.pop(other, None)
+    for name in MERGED:
+        if isinstance(own.get(name), Mapping) and isinstance(base.get(name), Mapping):
+            own[name] = {**base[name], **own[name]}
     return {**base, **own}
 
 
@@ -250,7 +299,15 @@ def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Gri
         if first["type"] == "extra_forbidden":
             known = _fields(location[:-1])
             raise BenchkitError(f"{place}: {UnknownNameError('key', str(location[-1]), known)} (at '{key}')") from None
-        raise BenchkitError(f"{place}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
+        key = f"{key}: " if key else ""  # what the settings are together has no key
+        raise BenchkitError(f"{place}: {key}{_message(first)}") from None
+
+
+def _message(error: ErrorDetails) -> str:
+    """What is wrong with a value, in YAML's words: there are no tuples in a grid file."""
+    if error["type"] == "tuple_type":
+        return "Input should be a list"
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _fields(location: tuple[Any, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from benchkit.api import CompositeCorruptor, Corruptor, Dataset, Inverter, Laten
 from benchkit.cells import cells_of, own_detector
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid
-from benchkit.imagesets import image_set
+from benchkit.imagesets import image_set, labelled_of
 from benchkit.registry import Registry
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
 from benchkit.stages.base import Costs, Model, Stage
@@ -242,8 +242,8 @@ class Planner:
         return Select(images, selector, self.registry.identity(selector), train, cell.seed, parts)
 
     def _labelled(self, cell: Cell) -> tuple[Images, ...]:
-        indices = self._dataset(cell.test.dataset).labelled(self.grid.labelled, cell.seed)
-        return self.images(ImageSet(cell.test.dataset, "pool", tuple(indices)))
+        spec = cell.test.dataset
+        return self.images(labelled_of(spec, self._dataset(spec), self.grid.labelled, cell.seed))
 
     @_once
     def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:

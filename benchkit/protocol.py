@@ -10,6 +10,7 @@ from typing import Any
 from benchkit.adapt import scaled
 from benchkit.api import Dataset
 from benchkit.grid import Grid, SourceSet, described, load_grid, preset_data
+from benchkit.paths import expanded
 from benchkit.registry import Registry
 from benchkit.specs import Spec
 
@@ -103,7 +104,7 @@ def _same(mine: Spec, preset: Spec) -> bool:
 
 def _same_value(mine: Any, preset: Any) -> bool:
     """Whether two parameters mean the same; a folder that is there stands for a default place, a file for a URL."""
-    if mine == preset or not isinstance(mine, str) or not Path(mine).expanduser().exists():
+    if mine == preset or not isinstance(mine, str) or not expanded(mine).exists():
         return bool(mine == preset)
     return preset is None or ("://" in str(preset) and Path(mine).name == str(preset).rpartition("/")[2])
 
@@ -111,7 +112,18 @@ def _same_value(mine: Any, preset: Any) -> bool:
 def _other_sources(grid: Grid, preset: Grid) -> Iterator[str]:
     """One sentence where some source of the grid is none of the preset's."""
     if any(not any(_same_source(mine, other) for other in preset.every_source) for mine in grid.every_source):
-        yield _told("sources", *([source.title for source in one.every_source] for one in (grid, preset)))
+        names, full = ([[of(s) for s in one.every_source] for one in (grid, preset)] for of in (_title, _in_full))
+        yield _told("sources", *(full if names[0] == names[1] else names))
+
+
+def _title(source: SourceSet) -> str:
+    return source.title
+
+
+def _in_full(source: SourceSet) -> str:
+    """What tells sources of one name apart."""
+    images = f"{source.size} images" if source.size else f"{source.share:g} of the images"
+    return f"{source.dataset or source.split} ({source.split}, {images})"
 
 
 def _same_source(mine: SourceSet, other: SourceSet) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import pandas as pd
 from benchkit.environment import threads
 from benchkit.executors.batch import Done
 from benchkit.executors.mending import mended
-from benchkit.metrics.counts import COUNTS
+from benchkit.metrics.counts import COUNTS, Measured
+from benchkit.metrics.registry import by_kind
 from benchkit.plan import Plan, PlannedCell
 from benchkit.stages.base import Env
 from benchkit.stages.train import Train
@@ -70,7 +71,14 @@ def _row(planned: PlannedCell, env: Env) -> tuple[dict[str, Any], pd.DataFrame, 
     facts = json_from_bytes(env.store.open(planned.evaluate.key).read("row.json"))
     measured = planned.evaluate.measured(env)
     counts = pd.DataFrame({"image": facts["ids"], **{name: measured[f"table:{name}"] for name in COUNTS}})
-    row = {**facts["row"], **facts["coverage"], "threshold": facts["threshold"], **_training_facts(planned, env)}
+    kinds = by_kind(replace(Measured.from_arrays(measured), threshold=facts["threshold"]))
+    row = {
+        **facts["row"],
+        **kinds,
+        **facts["coverage"],
+        "threshold": facts["threshold"],
+        **_training_facts(planned, env),
+    }
     return row, counts, measured
 
 

@@ -14,6 +14,7 @@ import os
 import pkgutil
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
@@ -23,7 +24,7 @@ from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
 import pluggy
 from pydantic import Field as Bounds
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from benchkit import api, hookspecs
 from benchkit.errors import BenchkitError, UnknownNameError
@@ -190,6 +191,15 @@ class Registry:
                 return broken
         return None
 
+    def author_of(self, error: BaseException) -> Entry | None:
+        """The plugin through whose code an exception came, the innermost one; None where no plugin's code is in it."""
+        for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+            here = [e for e in self._entries.values() if e.cls.__module__ == frame.f_globals.get("__name__")]
+            if here:
+                held = frame.f_locals.get("self")
+                return next((entry for entry in here if type(held) is entry.cls), here[0])
+        return None
+
     def make(self, spec: Spec, base: type[P]) -> P:
         """The live plugin of a Spec; raises BenchkitError for an unknown or ill-typed parameter."""
         cls = self.entry(spec.kind, spec.name).cls
@@ -229,13 +239,20 @@ def parameters(cls: type[api.Plugin]) -> tuple[Field[Any], ...]:
 def validated(cls: type[api.Plugin], spec: Spec) -> dict[str, Any]:
     """The Spec's parameters checked against the class's fields, their types, ranges and choices."""
     known = {f.name: f for f in parameters(cls)}
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     values: dict[str, Any] = {}
     for key, value in spec.params:
         if key not in known:
-            raise UnknownNameError(f"parameter of {spec.kind} '{spec.name}'", key, known)
+            raise BenchkitError(f"{spec.kind} '{spec.name}': {UnknownNameError('parameter', key, known)}")
         values[key] = _checked(known[key], hints[key], value, spec)
     return values
+
+
+def _hints(cls: type[api.Plugin]) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except Exception as error:  # an annotation is evaluated here, and may be anything
+        raise BenchkitError(f"{cls.__name__}: the type of a parameter cannot be read: {error}") from None
 
 
 def _checked(field: Field[Any], hint: Any, value: Any, spec: Spec) -> Any:
@@ -249,6 +266,10 @@ def _checked(field: Field[Any], hint: Any, value: Any, spec: Spec) -> Any:
         return TypeAdapter(annotated).validate_python(value, strict=True)
     except ValidationError as error:
         raise BenchkitError(f"{where}: {error.errors()[0]['msg']}") from None
+    except (PydanticUserError, TypeError):
+        raise BenchkitError(
+            f"{where}: its type {hint!r} or its range is none a parameter can have: use bool, int, float or str"
+        ) from None
 
 
 def hooks_of(module: ModuleType) -> list[str]:
@@ -262,11 +283,13 @@ def hooks_of(module: ModuleType) -> list[str]:
 
 
 def check_class(cls: Any, base: type[api.Plugin]) -> None:
-    """Raise BenchkitError unless `cls` is a usable plugin class of this kind."""
+    """Raise BenchkitError unless `cls` is a usable plugin class of this kind, whose defaults its parameters allow."""
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise BenchkitError(f"{cls!r} is not a subclass of benchkit.api.{base.__name__}")
     check_name(cls)
     check_form(cls, base)
+    defaults: dict[str, Any] = {f.name: f.default for f in parameters(cls)}
+    validated(cls, Spec.of(cls.kind, cls.name, **defaults))
 
 
 def check_name(cls: type[api.Plugin]) -> None:

@@ -46,6 +46,17 @@ class _Job:
     threads: int
 
 
+@dataclass(frozen=True)
+class _Failed:
+    """The BenchkitError that ended a process; unusable: it was UnusableCheckpoint, which callers mend."""
+
+    message: str
+    unusable: bool
+
+    def error(self) -> BenchkitError:
+        return training.UnusableCheckpoint(self.message) if self.unusable else BenchkitError(self.message)
+
+
 def train_on(
     devices: tuple[str, ...],
     build: Build,
@@ -64,8 +75,8 @@ def train_on(
 
     devices: `cuda:0`, `cuda:1` ..., or `cpu` as often as there shall be processes. build: see Build; `network` and
     `optimiser` are this process's own. The gradient is that of the whole batch, but sums in another order and other
-    draws of dropout give other bits than one device does. Raises BenchkitError as `train` does, and for a batch that
-    is too small to share.
+    draws of dropout give other bits than one device does. Raises BenchkitError and UnusableCheckpoint as `train` does,
+    whichever process meets it, and BenchkitError for a batch that is too small to share.
     """
     training.check_data(images, masks, config, num_classes)
     if len(devices) > config.batch:
@@ -111,8 +122,8 @@ def _heard(said: Any, progress: training.Progress | None, patience: float = 0.0)
             message = said.get(timeout=patience) if patience else said.get_nowait()
         except queue.Empty:
             return
-        if isinstance(message, str):
-            raise BenchkitError(message)
+        if isinstance(message, _Failed):
+            raise message.error()
         if progress:
             progress(*message)
 
@@ -143,7 +154,7 @@ def _work(rank: int, job: _Job, said: Any) -> None:
             progress=lambda *told: said.put(told),
         )
     except BenchkitError as error:
-        said.put(str(error))
+        said.put(_Failed(str(error), isinstance(error, training.UnusableCheckpoint)))
         raise
     finally:
         distributed.destroy_process_group()

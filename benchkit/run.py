@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from benchkit.environment import describe_environment
 from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
+from benchkit.foresight import foresee
 from benchkit.grid import Grid
 from benchkit.plan import Plan, PlannedCell, Planner
 from benchkit.protocol import recorded
@@ -29,7 +31,7 @@ from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
 from benchkit.report.write import load_board, write_report
 from benchkit.specs import CHUNK, Corrupted, Mix, Spec, digest
-from benchkit.stages.base import Costs, Env, Model
+from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
@@ -99,35 +101,6 @@ def make_plan(grid: Grid, registry: Registry) -> Plan:
     return Planner(grid, registry, model_of(grid)).plan()
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What a plan would do: pending and cached stages by kind, cells with their skips, denoiser forwards."""
-
-    pending: Mapping[str, int]
-    cached: Mapping[str, int]
-    cells: tuple[PlannedCell, ...]
-    forwards: int
-    pending_forwards: int
-    train_iterations: int
-
-
-def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) -> Preview:
-    """Look at a plan without running it."""
-    from benchkit.diffusion.backend import timesteps_of
-
-    costs = Costs(registry, timesteps_of(model.location, model.steps))
-    have = {stage.key for stage in plan.stages if store.has(stage.key)}
-    pending = [stage for stage in plan.stages if stage.key not in have]
-    return Preview(
-        pending=Counter(type(s).__name__.lower() for s in pending),
-        cached=Counter(type(s).__name__.lower() for s in plan.stages if s.key in have),
-        cells=plan.cells,
-        forwards=plan.forwards(costs),
-        pending_forwards=sum(s.forwards(costs) for s in pending),
-        train_iterations=sum(s.config.iterations for s in pending if isinstance(s, Train)),
-    )
-
-
 def compare(
     grid: Grid,
     registry: Registry,
@@ -173,7 +146,10 @@ def execute(
 ) -> Outcome:
     """Run what a plan lacks and report it as one run; config: the run's description. Otherwise as `compare`."""
     began = time.monotonic()
+    runs = executor or Inline()
+    runs.check()
     # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
+    foresee(plan, Env(registry, open_store(places.cache, create=False), device))
     elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), device, progress)
     results = elsewhere or places.result_store()
@@ -193,7 +169,7 @@ def execute(
         report(done)
 
     with _status_kept(results, run), _log_beside(places.out):
-        (executor or Inline()).execute(wanted.stages, env, note)
+        runs.execute(wanted.stages, env, note)
     ended = recorder.ended.values()
     counts = {state: sum(d.state == state for d in ended) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] or kept else "done")
@@ -244,15 +220,34 @@ def _log_beside(out: Path | None) -> Iterator[None]:
         handler.close()
 
 
-def check_writable(out: Path) -> None:
-    """Make the folder; raises BenchkitError where nothing can be written there."""
-    probe = out / ".benchkit-writable"
+def check_writable(out: Path, *, probe: bool = True) -> None:
+    """Make the folder; raises BenchkitError where nothing can be written there.
+
+    probe: without it nothing is made, and only what can be seen from outside is refused.
+    """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        if probe:
+            _make_and_write(out)
+        else:
+            _look_at(out)
     except OSError as error:
         raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
+
+
+def _make_and_write(out: Path) -> None:
+    mark = out / ".benchkit-writable"
+    out.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    mark.unlink()
+
+
+def _look_at(out: Path) -> None:
+    """Raises OSError where the folder, or the nearest that is there above it, is no folder or may not be written."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _run_id(results: ResultStore, config: Mapping[str, Any], environment: Mapping[str, Any], places: Places) -> str:
@@ -370,6 +365,6 @@ def examples(stage: AnyCorrupt, env: Env) -> list[Example]:
     select, start = stage.region.select, stage.region.chunk * CHUNK
     source: Images = select.images[stage.region.chunk]
     before, after, ids = env.arrays(source)["images"], env.arrays(stage)["images"], env.meta(source)["ids"]
-    masks = select.masks(env)[start : start + len(before)]
+    masks = select.masks(env, slice(start, start + len(before)))
     keep = np.flatnonzero(masks.any(axis=(1, 2)))
     return [Example(ids[i], before[i], after[i], masks[i]) for i in keep]

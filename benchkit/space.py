@@ -87,7 +87,7 @@ def check_keys(given: Mapping[str, str], specs: Sequence[Spec], registry: Regist
     for key in given:
         if key not in known:
             names = ", ".join(spec.name for spec in specs)
-            raise BenchkitError(f"--space {key}: {UnknownNameError(f'parameter of {names}', key, known)}")
+            raise BenchkitError(f"--space {key}: {names}: {UnknownNameError('parameter', key, known)}")
 
 
 def _given(spec: Spec, key: str, text: str, registry: Registry, depth: int | None) -> Range | Choices:

@@ -24,6 +24,9 @@ LATER: Mapping[str, Any] = {"later": True}
 #: A sweep of more combinations than this is a mistake: each of them would be trained.
 ALTERNATIVES = 10_000
 
+#: Seeds are whole numbers from 0 on and below this.
+SEEDS = 2**31
+
 Scalar = bool | int | float | str | None
 Label = Literal["image", "latent"]
 
@@ -342,6 +345,9 @@ class TrainingConfig:
         _require(not self.positive_crop or self.crop is not None, "training: positive_crop needs a crop")
         low, high = self.resize or (1.0, 1.0)
         _require(0.1 <= low <= high <= 10, f"training: resize must be two factors in [0.1, 10], not {self.resize}")
+        weights = self.class_weights or ()
+        positive = all(weight > 0 and math.isfinite(weight) for weight in weights)
+        _require(positive, f"training: class_weights must be positive and finite, not {list(weights)}")
         _require(self.warmup >= 0, f"training: warmup must not be negative: {self.warmup}")
         known = ("constant", "poly", "linear-warmup-poly")
         _require(self.schedule in known, f"training: schedule must be one of {', '.join(known)}, not {self.schedule!r}")

@@ -27,7 +27,8 @@ Terms: TypeAlias = NDArray[Any] | Sequence[NDArray[Any]] | Mapping[int, NDArray[
 #: Sums over images, (..., terms) -> values (...): see `benchkit.metrics.MetricInfo.pooled`.
 Pooled: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
-REPLICATES = 2000
+#: Of every board; a board says how many its own intervals come from.
+REPLICATES = 1000
 LEVEL = 0.95
 #: Sums held at once while replicates are computed: 8 MiB of float64, of which a curve makes some ten copies.
 _SUMS_AT_ONCE = 2**20

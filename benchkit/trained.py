@@ -163,7 +163,9 @@ def _pixels(image: Any) -> np.ndarray:
     import numpy as np
     from PIL import Image
 
-    pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    from benchkit.datasets.pictures import rgb_pixels
+
+    pixels = rgb_pixels(image, "an image") if isinstance(image, Image.Image) else np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
         raise BenchkitError(f"an image is a PIL image or (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}")
     return pixels

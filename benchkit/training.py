@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from benchkit import augmentation
 from benchkit.augmentation import IGNORED
+from benchkit.diffusion.memory import explained
 from benchkit.distributed import Team
 from benchkit.errors import BenchkitError
 from benchkit.specs import TrainingConfig, keyed_fields
@@ -76,8 +77,9 @@ def train(
     file to resume from and to write; left behind after the last iteration, for the caller to delete.
     The same seed, starting weights and number of threads give the same bits on a CPU. Where torch's process group is
     initialised, every process calls this alike and trains on its share of each batch; the first one writes. Raises
-    BenchkitError for unfit data or a loss that is not finite (naming the iteration), UnusableCheckpoint for a
-    checkpoint that is damaged or of another run; the network may then hold a part of it.
+    BenchkitError for unfit data, a loss that is not finite (naming the iteration) or memory that ran out (saying what
+    would need less), UnusableCheckpoint for a checkpoint that is damaged or of another run; the network may then hold
+    a part of it.
     """
     check_data(images, masks, config, num_classes)
     _require(seed >= 0, f"training: the seed must not be negative: {seed}")
@@ -87,7 +89,7 @@ def train(
     identity = _identity(network, images, masks, config, seed) if checkpoint else ""
     history = _resume(checkpoint, identity, network, optimiser) if checkpoint and checkpoint.exists() else []
     device, team = device_of(network), Team.current()
-    with _reproducible(device):
+    with _reproducible(device), explained("while training", lambda: _smaller(images, config, team)):
         network.train()
         model = team.joined(network)
         for iteration in range(len(history), config.iterations):
@@ -106,6 +108,18 @@ def train(
                 progress(done, config.iterations, history[-1])
     network.eval()
     return history
+
+
+def _smaller(images: np.ndarray, config: TrainingConfig, team: Team) -> str:
+    """What would need less memory than the training did; only the first leaves the protocol as it is."""
+    height, width = images.shape[1:3] if config.crop is None else (config.crop, config.crop)
+    share = math.ceil(config.batch / team.size)
+    if share == 1:
+        one = f"one image of {width}x{height} is too much for this network here"
+        return f"{one}: use smaller images (size= of the dataset) or crops (training.crop)"
+    less = f"training.batch={max(2, config.batch // 2)} or smaller images (size= of the dataset)"
+    seen = f"{share} images of {width}x{height} at once are too many for this network here"
+    return f"{seen}: share each batch among more GPUs (--device cuda:0,1), or change the protocol: {less}"
 
 
 def _shared_losses(
@@ -255,11 +269,20 @@ def _chunks(network: nn.Module, images: np.ndarray, batch: int) -> Iterator[tupl
     network.eval()
     try:
         for start in range(0, len(images), batch):
-            with torch.inference_mode():
-                output = network(to_input(images[start : start + batch], device))
+            chunk = images[start : start + batch]
+            with explained("while predicting", partial(_fewer, chunk)), torch.inference_mode():
+                output = network(to_input(chunk, device))
             yield start, output if isinstance(output, Tensor) else output[0]
     finally:
         network.train(was_training)
+
+
+def _fewer(images: np.ndarray) -> str:
+    count, height, width = images.shape[:3]
+    return (
+        f"{count} images of {width}x{height} at once are too many for this network here: use smaller ones (size= of "
+        "the dataset, --tile of benchkit detect) or a larger device"
+    )
 
 
 def to_input(images: np.ndarray, device: torch.device) -> Tensor:

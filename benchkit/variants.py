@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -75,29 +76,52 @@ def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool =
 
 def _variant(base: Grid, settings: tuple[tuple[str, str], ...], registry: Registry) -> Variant:
     grid = base
+    plugins = [setting for setting in settings if setting[0].partition(".")[0] in FIELDS]
     # Whole plugins first, so that a parameter is set on the plugin that stands there then.
-    for name, value in sorted(settings, key=lambda setting: setting[0] not in FIELDS):
-        try:
-            grid = grid.replaced(**_change(grid, name, value, registry))
-        except BenchkitError as error:
-            text = str(error).removeprefix("the command line: ")
-            raise BenchkitError(f"--vary {name}={value}: {text}") from None
-    return Variant(settings, grid.replaced(trivial=()))
+    for name, value in sorted(plugins, key=lambda setting: setting[0] not in FIELDS):
+        with _told([(name, value)]):
+            grid = grid.replaced(**_changed_plugins(grid, name, value, registry))
+    # All other settings at once: two of them may be allowed together, and one alone not.
+    own = [setting for setting in settings if setting not in plugins]
+    changes: dict[str, Any] = {}
+    for name, value in own:
+        with _told([(name, value)]):
+            changes |= _changed_setting(grid, changes, name, value, registry)
+    with _told(own):
+        return Variant(settings, grid.replaced(**changes, trivial=()))
 
 
-def _change(grid: Grid, name: str, value: str, registry: Registry) -> dict[str, Any]:
-    """The grid's fields that a setting replaces."""
+@contextmanager
+def _told(settings: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """A BenchkitError in here is led by the settings that make it."""
+    try:
+        yield
+    except BenchkitError as error:
+        text = str(error).removeprefix("the command line: ")
+        raise BenchkitError(f"--vary {', '.join(f'{name}={value}' for name, value in settings)}: {text}") from None
+
+
+def _changed_plugins(grid: Grid, name: str, value: str, registry: Registry) -> dict[str, Any]:
+    """The grid's fields that a setting of plugins replaces."""
     kind, _, key = name.partition(".")
-    if kind in FIELDS:
-        changed = _plugins(grid, kind, key, value, registry)
-        fields = [FIELDS[kind], "with_human"] if kind == "corruptor" else [FIELDS[kind]]
-        return {field: _texts_of(grid, field, changed) for field in fields}
+    changed = _plugins(grid, kind, key, value, registry)
+    fields = [FIELDS[kind], "with_human"] if kind == "corruptor" else [FIELDS[kind]]
+    return {field: _texts_of(grid, field, changed) for field in fields}
+
+
+def _changed_setting(
+    grid: Grid, changes: Mapping[str, Any], name: str, value: str, registry: Registry
+) -> dict[str, Any]:
+    """The grid's field that a setting of its own replaces, on top of other changes."""
+    kind, _, key = name.partition(".")
     if name not in _settings(grid):
         if kind in _MEASURE:
             raise BenchkitError(f"'{kind}' says what is measured: variants of it have nothing to be paired with")
         raise UnknownNameError("axis", name, axis_names(grid, registry))
     own = scalar(value, name)
-    return {kind: {**getattr(grid, kind).model_dump(mode="json"), key: own} if key else own}
+    if not key:
+        return {kind: own}
+    return {kind: {**(changes.get(kind) or getattr(grid, kind).model_dump(mode="json")), key: own}}
 
 
 def _texts_of(grid: Grid, field: str, changed: dict[str, str]) -> Any:

@@ -134,3 +134,43 @@ def narrow_sd15() -> Any:
         feature_extractor=None,
         requires_safety_checker=False,
     )
+
+
+def full_sd15() -> Any:
+    """A random pipeline of SD 1.5's classes at SD 1.5's size: 860 M, 84 M and 123 M parameters; letters for tokens."""
+    import diffusers
+    import torch
+    from tiny import SD1, tiny_pipeline
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    torch.manual_seed(15)
+    words = tiny_pipeline().tokenizer.get_vocab()
+    tokenizer = type(tiny_pipeline().tokenizer)(vocab=words, merges=[], model_max_length=77)
+    text = CLIPTextConfig(
+        vocab_size=49408,
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        max_position_embeddings=77,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    return diffusers.StableDiffusionPipeline(
+        vae=diffusers.AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512),
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            layers_per_block=2,
+            latent_channels=4,
+            sample_size=512,
+        ),
+        text_encoder=CLIPTextModel(text),
+        tokenizer=tokenizer,
+        unet=diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768),
+        scheduler=diffusers.PNDMScheduler(**{k: v for k, v in SD1.items() if k != "clip_sample"}, skip_prk_steps=True),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

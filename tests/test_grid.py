@@ -72,3 +72,58 @@ def test_replaced_is_checked_again() -> None:
     assert grid.replaced(seeds=[3, 4]).seeds == (3, 4)
     with pytest.raises(BenchkitError, match="seeds"):
         grid.replaced(seeds=[-1])
+
+
+def test_composite_and_latent_labels_exclude_each_other() -> None:
+    with pytest.raises(BenchkitError, match=r"^grid.yaml: 'composite: true' pastes .* write 'label: image', or"):
+        parse_grid(f"{GOOD}label: latent\ncomposite: true\n", "grid.yaml")
+    assert parse_grid(f"{GOOD}label: latent\n", "file").label == "latent"
+    assert parse_grid(f"{GOOD}composite: true\n", "file").composite
+
+
+def test_an_extension_says_a_part_of_a_training_and_the_whole_of_a_set() -> None:
+    quick = load_grid("quick")
+    text = "extends: quick\ntraining: {iterations: 50}\nsource: {split: clean}\n"
+    grid = parse_grid(text, "file")
+    assert grid.training == quick.training.model_copy(update={"iterations": 50})
+    assert grid.selector_training == quick.selector_training
+    assert grid.training.crop is not None
+    assert quick.source.size is not None
+    assert grid.source.size is None
+    with pytest.raises(BenchkitError, match="line 2: unknown key 'iteration'"):
+        parse_grid("extends: quick\ntraining: {iteration: 50}\n", "file")
+
+
+def test_what_stands_twice_in_a_list_is_meant_once() -> None:
+    twice = "seeds: [0, 1, 0]\ntrivial: [all-negative, all-negative]\nbaselines: [human, human]\n"
+    grid = parse_grid(GOOD.replace('- "x:steps=1"', '- "x:steps=1"\n  - "x:steps=1"') + twice, "file")
+    assert (grid.seeds, grid.trivial, grid.baselines) == ((0, 1), ("all-negative",), ("human",))
+    assert grid.corruptors == ("x:steps=1",)
+
+
+@pytest.mark.parametrize("weights", ["[-1, 2]", "[0, 1]", "[1, .inf]", "[.nan, 1]"])
+def test_class_weights_are_positive_and_finite(weights: str) -> None:
+    with pytest.raises(BenchkitError, match=r"line 10: training.class_weights.[01]: Input should be"):
+        parse_grid(f"{GOOD}  class_weights: {weights}\n", "file")
+
+
+def test_a_list_is_called_a_list() -> None:
+    with pytest.raises(BenchkitError, match=r"corruptors: Input should be a list$"):
+        parse_grid(GOOD.replace('\n  - "x:steps=1"', " x"), "file")
+
+
+def test_a_grid_knows_where_its_file_says_what(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(GOOD.replace('- "x:steps=1"', "- 'x:steps=1|2'\n  - \"y: b=1, a=2\"") + "source: {split: pool}\n")
+    grid = load_grid(str(file))
+    assert [grid.origin.place("corruptors", text) for text in grid.corruptors] == [
+        f"{file}, line 4: ",
+        f"{file}, line 4: ",
+        f"{file}, line 5: ",
+    ]
+    assert grid.origin.place("source", grid.source.model_dump()) == f"{file}, line 11: "
+    changed = grid.replaced(corruptors=["z"], source={"split": "clean"})
+    assert changed.origin.place("detectors", "d") == f"{file}, line 6: "
+    assert changed.origin.place("corruptors", "z") == ""
+    assert changed.origin.place("source", changed.source.model_dump()) == ""
+    assert grid == parse_grid(file.read_text(), "elsewhere")

@@ -1,5 +1,7 @@
 """Pixel metrics: by hand, against torchmetrics and scikit-learn, and by their invariances."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -276,6 +278,34 @@ def test_kinds_are_scored_against_clean_pixels_only():
     assert got["kind_recall:eyes"] == pytest.approx((scores[eyes] >= 0.5).mean())
     expected = sk.average_precision_score(eyes[compared], scores[compared])
     assert got["kind_average_precision:eyes"] == pytest.approx(expected)
+
+
+def test_every_figure_by_kind_is_that_of_its_pixels_and_the_clean_ones():
+    scores, labels = case(8, on_edges=True)
+    eyes = labels & (np.random.default_rng(0).random(labels.shape) < 0.3)
+    m = bm.measure(scores, labels, [{"eyes": mask, "rest": ~mask, "none": mask & ~mask} for mask in eyes])
+    threshold = bm.best_threshold(m.histograms)
+    got = bm.by_kind(replace(m, threshold=threshold))
+    for kind, marked in (("eyes", eyes), ("rest", labels & ~eyes)):
+        compared = marked | ~labels
+        truth, score = marked[compared], scores[compared]
+        called = score >= 0.5
+        assert got[f"kind_auroc:{kind}"] == pytest.approx(sk.roc_auc_score(truth, score))
+        assert got[f"kind_iou:{kind}"] == pytest.approx(sk.jaccard_score(truth, called))
+        assert got[f"kind_precision:{kind}"] == pytest.approx(sk.precision_score(truth, called))
+        assert got[f"kind_recall:{kind}"] == pytest.approx(sk.recall_score(truth, called))
+        assert got[f"kind_f1:{kind}"] == pytest.approx(sk.f1_score(truth, called))
+        assert got[f"kind_f1_validation_threshold:{kind}"] == pytest.approx(sk.f1_score(truth, score >= threshold))
+        assert np.isnan(bm.by_kind(m)[f"kind_f1_validation_threshold:{kind}"])
+    assert np.isnan(got["kind_auroc:none"])
+    assert np.isnan(got["kind_recall:none"])
+    assert got["kind_iou:none"] == 0  # nothing of it is marked, and clean pixels are called
+    summary = bm.summarise(m.table, m.histograms, kinds=m.kinds)
+    assert {name: got[name] for name in summary if name.startswith("kind_")} == {
+        name: pytest.approx(value, nan_ok=True) for name, value in summary.items() if name.startswith("kind_")
+    }
+    assert all(map(bm.is_metric, got))
+    assert not any(map(bm.is_metric, ("kind_recall", "train_images", "kind_size:eyes")))
 
 
 def test_a_kind_that_nobody_knows_is_an_error_and_so_is_a_metric():

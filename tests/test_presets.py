@@ -273,7 +273,11 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
         ("training.iterations=500", "training: iterations 500"),
         ("seeds=[0]", "seeds: 0, not 0 and 1 and 2"),
         ("labelled=50", "labelled: 50, not 100"),
-        ("source.size=64", "sources: dalle3-hq, not dalle3-hq"),
+        ("source.size=64", "sources: dalle3-hq (clean, 64 images), not dalle3-hq (clean, 10000 images)"),
+        (
+            "source.dataset=dalle3-hq:size=128",
+            "sources: dalle3-hq:size=128 (clean, 10000 images), not dalle3-hq (clean, 10000 images)",
+        ),
         ("model=portraits", "model: portraits, not stable-diffusion-v1-5/stable-diffusion-v1-5"),
         ("selectors=[random-boxes]", "selectors: random-boxes, not learned"),
         ("test.size=9", "test: size 9"),

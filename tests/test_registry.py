@@ -93,6 +93,9 @@ def test_parameters_are_checked(tmp_path: Path) -> None:
         (PLUGIN.replace("return [Mine]", "return [int]"), "not a subclass"),
         (PLUGIN.replace("return [Mine]", "return 3"), "TypeError"),
         (PLUGIN.replace('"mine"', '"gaussian"'), "exists already"),
+        (PLUGIN.replace("param(0.5, ge=0", "param(1.5, ge=0"), "share=1.5: Input should be less than or equal to 1"),
+        (PLUGIN.replace("steps: int", "steps: Int"), "NameError"),
+        (PLUGIN.replace("steps: int", "steps: 'Int'"), "name 'Int' is not defined"),
     ],
 )
 def test_a_broken_plugin_is_reported_and_left_out(tmp_path: Path, text: str, reason: str) -> None:

@@ -15,6 +15,7 @@ from benchkit.distributed import Team
 from benchkit.errors import BenchkitError
 from benchkit.specs import TrainingConfig
 from benchkit.stages.base import each_device
+from benchkit.stages.pairs import Pairs
 
 #: An odd batch, so that the shares differ; weighted classes, padding and clipping, which a mean of means gets wrong.
 CONFIG = TrainingConfig(
@@ -94,6 +95,27 @@ def test_a_process_that_fails_ends_all_with_its_one_line(tmp_path: Path) -> None
             ("cpu", "cpu"), build, network, images, masks, CONFIG, 3, optimiser=optimiser, checkpoint=tmp_path / "x"
         )
     assert not list(tmp_path.iterdir())
+
+
+def damaged(path: Path) -> bytes:
+    """Flip a bit of a checkpoint's weights, which safetensors itself does not notice."""
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    return bytes(data)
+
+
+def test_a_checkpoint_that_is_damaged_is_called_so_by_the_process_that_met_it(tmp_path: Path) -> None:
+    images, masks = world()
+    path = tmp_path / "run.safetensors"
+    network, optimiser = started()
+    training.train(network, images, masks, CONFIG, 3, optimiser=optimiser, checkpoint=path)
+    data = damaged(path)
+    network, optimiser = started()
+    with pytest.raises(training.UnusableCheckpoint, match="damaged, its checksum differs"):
+        replicas.train_on(("cpu",), build, network, images, masks, CONFIG, 3, optimiser=optimiser, checkpoint=path)
+    assert path.read_bytes() == data
+    assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
 
 
 def test_a_batch_smaller_than_the_team_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -178,3 +200,36 @@ def test_another_process_finds_a_strangers_file_and_starts_alike(tmp_path: Path)
     assert optimiser is None
     for name, value in here.state_dict().items():
         assert torch.equal(there.state_dict()[name], value)
+
+
+class WorldPairs:
+    """The pairs of this file's world."""
+
+    def load(self, env: object) -> Pairs:
+        return Pairs(*world())
+
+
+@pytest.mark.slow
+def test_several_processes_start_afresh_after_a_damaged_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from benchkit.registry import Registry
+    from benchkit.specs import Spec
+    from benchkit.stages.base import Env
+    from benchkit.stages.train import CHECKPOINT, Train
+    from benchkit.store.artifacts import ArtifactStore, json_from_bytes
+
+    (tmp_path / "single.py").write_text(PLUGIN)
+    env = Env(Registry.load(files=[tmp_path / "single.py"]), ArtifactStore(tmp_path / "cache"))
+    env.devices = ("cpu", "cpu")
+    spec = Spec.of("detector", "single-for-replicas")
+    monkeypatch.setattr(Train, "key", "0" * 64)
+    stage = Train(WorldPairs(), spec, "1", CONFIG, 3)  # type: ignore[arg-type]
+    whole = json_from_bytes(stage.run(env).files["history.json"])  # type: ignore[arg-type]
+    assert len(whole) == CONFIG.iterations
+    with env.store.workdir(stage.key) as work:
+        assert (work / CHECKPOINT).is_file()
+        damaged(work / CHECKPOINT)
+    assert json_from_bytes(stage.run(env).files["history.json"]) == whole  # type: ignore[arg-type]
+    (record,) = caplog.records
+    assert "starts afresh" in record.message and "damaged, its checksum differs" in record.message

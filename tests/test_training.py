@@ -255,6 +255,29 @@ def test_loss_that_is_not_finite_names_the_iteration(data: tuple[np.ndarray, np.
         train(network, images, masks, CONFIG, 0, progress=poison)
 
 
+def test_running_out_of_memory_says_what_would_need_less(
+    data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, masks = data
+    network = torch.nn.Conv2d(3, 2, 1)
+
+    def exhausted(*args: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of\nx")
+
+    monkeypatch.setattr(network, "forward", exhausted)
+    side = f"{images.shape[2]}x{images.shape[1]}"
+    for config, says in (
+        (TrainingConfig(iterations=1, batch=8), f"8 images of {side} at once .*--device cuda:0,1.*training.batch=4"),
+        (TrainingConfig(iterations=1, batch=1), f"one image of {side} .*use smaller images"),
+        (TrainingConfig(iterations=1, batch=2, crop=8), "2 images of 8x8 at once"),
+    ):
+        with pytest.raises(BenchkitError, match=rf"out of memory while training \(2.50 GiB more .*{says}") as caught:
+            train(network, images, masks, config, 0)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(BenchkitError, match=rf"while predicting .*: {min(16, len(images))} images of {side}.*--tile"):
+        predict(network, images)
+
+
 def test_unfit_data_and_settings_are_named(data: tuple[np.ndarray, np.ndarray]) -> None:
     images, masks = data
     unfit = [

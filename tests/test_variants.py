@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchkit.ablate import make_ablation, points
@@ -34,6 +34,7 @@ def grids(*axes: str, crossed: bool = False, base: Grid = BASE) -> list[Grid]:
     return [v.grid for v in expand(base, [Axis.parse(text) for text in axes], REGISTRY, crossed)]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 50), min_size=1, max_size=4, unique=True),
     st.lists(st.integers(1, 500), min_size=1, max_size=4, unique=True),
@@ -168,3 +169,15 @@ def test_an_axis_that_changes_no_row_is_refused(planned) -> None:
         planned("corruptor.steps=2")
     with pytest.raises(BenchkitError, match="give --vary"):
         planned()
+
+
+def test_settings_that_exclude_each_other_are_refused_and_those_allowed_together_are_not() -> None:
+    with pytest.raises(BenchkitError, match=r"^--vary label=latent, composite=true: 'composite: true' pastes"):
+        grids("label=image,latent", "composite=false,true", crossed=True)
+    latent = BASE.replaced(label="latent")
+    made = grids("composite=true", "label=image", crossed=True, base=latent)[1]
+    assert (made.composite, made.label) == (True, "image")
+    with pytest.raises(BenchkitError, match=r"^--vary composite=true: 'composite: true' pastes"):
+        grids("composite=true", base=latent)
+    two = grids("training.lr=1e-3", "training.batch=2", crossed=True)[1]
+    assert (two.training.lr, two.training.batch, two.training.crop) == (1e-3, 2, BASE.training.crop)

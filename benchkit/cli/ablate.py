@@ -24,7 +24,7 @@ from benchkit.cli.common import (
     load_registry,
     print_json,
 )
-from benchkit.cli.compare import asked_grid, exit_with_failures, preview_json, print_preview, watched
+from benchkit.cli.compare import asked_grid, check_like_a_run, exit_with_failures, preview_json, print_preview, watched
 from benchkit.cli.leftout import left_out_named, tolerant
 from benchkit.fetching import nothing_fetched
 
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
     from benchkit.ablate import Ablation, AblationOutcome
     from benchkit.executors.batch import Executor
+    from benchkit.foresight import Preview
     from benchkit.grid import Grid
     from benchkit.registry import Registry
-    from benchkit.run import Places, Preview
+    from benchkit.run import Places
 
 Vary = Annotated[
     list[str] | None,
@@ -82,6 +83,8 @@ def ablate(
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     base = asked_grid(preset, single, lists, setting, scale)
     places = _places(out, cache, store)
+    if dry_run:
+        check_like_a_run(out, device)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         ablation = _planned(base, vary or [], registry, crossed)
@@ -134,7 +137,8 @@ def _print_preview(ablation: Ablation, registry: Registry, places: Places, machi
 
 def _previewed(ablation: Ablation, registry: Registry, places: Places) -> Preview:
     """What of the plan is there already; nothing is written."""
-    from benchkit.run import model_of, preview
+    from benchkit.foresight import preview
+    from benchkit.run import model_of
     from benchkit.store.opening import open_store
 
     store = open_store(places.cache, create=False)

@@ -136,12 +136,13 @@ def in_bytes(size: int) -> str:
 
 def _opened(cache: str | None) -> ArtifactStore:
     """The cache, which must be there: looking at it creates nothing."""
-    from benchkit.store.opening import is_cache, is_there, open_store
+    from benchkit.store.opening import is_cache, open_store
 
     root = cache_root(cache)
-    if not is_there(root):
-        raise BenchkitError(f"there is no cache {root}: name another by --cache, or run 'benchkit compare' first")
-    return open_store(root, create=is_cache(root))
+    if not is_cache(root):
+        what = "is no cache" if isinstance(root, Path) and root.exists() else "does not exist"
+        raise BenchkitError(f"the cache {root} {what}: name another by --cache, or run 'benchkit compare' first")
+    return open_store(root)
 
 
 def _keys(name: str, artifacts: ArtifactStore, cache: str | None, store: str | None) -> Sequence[str]:

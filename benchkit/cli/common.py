@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,10 +68,11 @@ RetryFailed = Annotated[
 
 @dataclass
 class Settings:
-    """What holds for the whole process: set by `benchkit --debug` and by commands with a cache of their own."""
+    """What holds for the whole process: set by `benchkit --debug`, by commands with a cache of their own or plugins."""
 
     debug: bool = False
     cache: Location | None = None
+    registry: Registry | None = None
 
 
 settings = Settings()
@@ -86,6 +85,7 @@ def load_registry(files: Sequence[Path] | None, folders: Sequence[Path] | None, 
     registry = Registry.load(folders or (), files or (), strict=strict)
     for broken in registry.broken:
         tell(f"warning: plugin '{broken.name}' ({broken.origin}) was left out: {broken.reason}")
+    settings.registry = registry
     return registry
 
 
@@ -102,6 +102,8 @@ def one_line(text: str) -> str:
 
 def print_json(value: Any) -> None:
     """Plain data as indented JSON on stdout."""
+    import json  # here, as all that `benchkit --help` does without
+
     print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
@@ -139,6 +141,8 @@ def log_file() -> Path:
             return folder / "benchkit.log"
     except (OSError, BenchkitError):
         pass
+    import tempfile
+
     return Path(tempfile.gettempdir()) / f"benchkit-{os.getuid()}.log"
 
 

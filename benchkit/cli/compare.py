@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchkit.executors.batch import Done, Executor
+    from benchkit.foresight import Preview
     from benchkit.grid import Grid
     from benchkit.plan import Plan, PlannedCell
     from benchkit.registry import Registry
-    from benchkit.run import Outcome, Places, Preview
+    from benchkit.run import Outcome, Places
     from benchkit.stages.base import Env, Stage
 
 T = TypeVar("T")
@@ -85,6 +86,7 @@ def compare(
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         if dry_run:
+            check_like_a_run(out, device)
             plan, seen = previewed(grid, registry, places)
         else:
             devices = resolve_device(device, several=True)
@@ -197,6 +199,10 @@ class Watched:
     screen: progress.Progress
     executor: Executor
 
+    def check(self) -> None:
+        """Ask the other."""
+        self.executor.check()
+
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
         """Have the other run the stages."""
         self.screen.start(len(stages))
@@ -231,14 +237,25 @@ def print_outcome(outcome: Outcome, out: Path | None) -> None:
     print(f"report: {out / 'index.html' if (out / 'index.html').is_file() else out}")
 
 
+def check_like_a_run(out: Path | None, device: str) -> None:
+    """Raise BenchkitError for a --device or an --out that a run would refuse; nothing is made or loaded for it."""
+    from benchkit.functional import resolve_device
+    from benchkit.run import check_writable
+
+    if device != "auto":  # which is there on every machine, but may have to load torch to say so
+        resolve_device(device, several=True)
+    if out is not None:
+        check_writable(out, probe=False)
+
+
 def previewed(grid: Grid, registry: Registry, places: Places) -> tuple[Plan, Preview]:
     """The plan of a grid and what of it is there already; nothing is written, not even an empty cache."""
     from benchkit import run
+    from benchkit.foresight import preview
     from benchkit.store.opening import open_store
 
     plan = run.make_plan(grid, registry)
-    store = open_store(places.cache, create=False)
-    return plan, run.preview(plan, registry, run.model_of(grid), store)
+    return plan, preview(plan, registry, run.model_of(grid), open_store(places.cache, create=False))
 
 
 def preview_json(grid: Grid, seen: Preview) -> dict[str, Any]:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 def corrupt(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image; its sides divide by the model's factor.")],
-    mask: Annotated[Path, typer.Option(metavar="MASK", help="An image of the same size; not black is selected.")],
+    mask: Annotated[Path, typer.Option(metavar="MASK", help="As large, 0 and 255; or colours on black.")],
     corruptor: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The corruptor, such as gaussian:steps=20.")],
     out: Annotated[Path, typer.Option(metavar="OUT.png", help="The corrupted image.")],
     inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
     model: Checkpoint = "portraits",
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the noise, with the image's file name.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Seed of the noise, with the image's file name.")
+    ] = 0,
     caption: Annotated[str | None, typer.Option(metavar="TEXT", help="What the image shows, in words.")] = None,
     label: Annotated[
         str, typer.Option(metavar="image|latent", help="The sheet's mask: as given, or the cells replaced.")

@@ -114,7 +114,7 @@ def checked_size(name: str, source: Dataset, split: str, count: int | None) -> i
     """How many samples are wanted; raises BenchkitError for an unknown split or more than it has."""
     sizes = source.splits()
     if split not in sizes:
-        raise UnknownNameError(f"split of dataset '{name}'", split, sizes)
+        raise BenchkitError(f"dataset '{name}': {UnknownNameError('split', split, sizes)}")
     if count is not None and count > sizes[split]:
         raise BenchkitError(f"--count {count}: split '{split}' of '{name}' has {sizes[split]} samples")
     return count or sizes[split]

@@ -105,20 +105,17 @@ def _detector(source: str, wanted: Any, cache: Location, registry: Registry, dev
 
 
 def _files(given: Sequence[Path]) -> Iterator[Path]:
-    """The files as given, and those in folders that an image's ending, by name; each once."""
-    from PIL import Image
-
-    from benchkit.cli.pictures import READ
+    """The files as given, and those in folders that have an image's ending, by name; each once."""
+    from benchkit.datasets.pictures import SUFFIXES
     from benchkit.specs import shortened
 
-    known = {ending for ending, name in Image.registered_extensions().items() if name in READ}
     seen: set[Path] = set()
     for path in given:
         if not os.path.exists(path):  # noqa: PTH110  # of a name that no file can have it says no
             raise BenchkitError(f"there is no file or folder '{shortened(str(path))}'")
         found = [path]
         if path.is_dir():
-            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known and p.is_file()]
+            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
             if not found:
                 raise BenchkitError(f"folder '{path}' holds no image files")
         yield from (one for one in found if one not in seen)

@@ -124,9 +124,9 @@ def _stored(name: str, cache: str | None, store: str | None) -> Board:
 
 def _boards(lines: Sequence[Line], where: str) -> list[Board]:
     """The boards that lines of runs make up, a board a run; the paper's lines are none."""
-    from benchkit.report.board import REPLICATES, SCHEMA, Board
+    from benchkit.report.board import SCHEMA, Board
     from benchkit.report.leaderboard import RunLine
-    from benchkit.statistics import LEVEL
+    from benchkit.statistics import LEVEL, REPLICATES
 
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in lines:

@@ -5,52 +5,77 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from benchkit.cli import (
-    ablate,
-    cache,
-    compare,
-    corrupt,
-    data,
-    detect,
-    doctor,
-    export_run,
-    figure,
-    leaderboard,
-    plugins,
-    tune,
-)
 from benchkit.cli.common import debugging, log_file, logging_to_file, settings, tell
 from benchkit.errors import BenchkitError
 
+if TYPE_CHECKING:
+    from benchkit.registry import Entry
+
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
+#: What `benchkit --help` says of every command; each is the function or the group of its name in a module of this room.
+COMMANDS = {
+    "compare": ("compare", "Cross, train, score and rank."),
+    "ablate": ("ablate", "Vary one axis at a time."),
+    "tune": ("tune", "Search a corruptor's parameters."),
+    "figure": ("figure", "Draw Figures 4 to 8 of a run."),
+    "export": ("export_run", "A run's training set, or its detector."),
+    "detect": ("detect", "Heat maps and scores of images."),
+    "corrupt": ("corrupt", "Corrupt one image inside a mask."),
+    "doctor": ("doctor", "What is installed, what is missing."),
+    "plugins": ("plugins", "List plugins, show one."),
+    "data": ("data", "List datasets, export one."),
+    "leaderboard": ("leaderboard", "Show and list boards."),
+    "cache": ("cache", "List, check and prune finished stages."),
+}
+
+
+class Commands(TyperGroup):
+    """The commands by name; a command's module is imported when the command is asked for, and for no other's help."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # what a misspelt name is compared with
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"benchkit.cli.{COMMANDS[cmd_name][0]}")
+        group = getattr(module, "app", None)
+        if group is not None:
+            command: Any = typer.main.get_group(group)
+        else:
+            single = typer.Typer(**PLAIN)
+            single.command(cmd_name)(getattr(module, cmd_name))
+            command = typer.main.get_command(single)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+
+
+PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(
+    cls=Commands,
     name="benchkit",
     help="Compare methods that make artifacts in clean images, by what detectors learn from them.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    **PLAIN,
 )
-app.command("compare", short_help="Cross, train, score and rank.")(compare.compare)
-app.command("ablate", short_help="Vary one axis at a time.")(ablate.ablate)
-app.command("tune", short_help="Search a corruptor's parameters.")(tune.tune)
-app.command("figure", short_help="Draw Figures 4 to 8 of a run.")(figure.figure)
-app.command("export", short_help="A run's training set, or its detector.")(export_run.export)
-app.command("detect", short_help="Heat maps and scores of images.")(detect.detect)
-app.command("corrupt", short_help="Corrupt one image inside a mask.")(corrupt.corrupt)
-app.add_typer(plugins.app, name="plugins", short_help="List plugins, show one.")
-app.add_typer(data.app, name="data", short_help="List datasets, export one.")
-app.add_typer(leaderboard.app, name="leaderboard", short_help="Show and list boards.")
-app.add_typer(cache.app, name="cache", short_help="List, check and prune finished stages.")
-app.command("doctor", short_help="What is installed, what is missing.")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:
@@ -73,7 +98,7 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit code; never raises."""
-    settings.debug, settings.cache = False, None
+    settings.debug, settings.cache, settings.registry = False, None, None
     _never_fail_to_print()
     try:
         with logging_to_file():
@@ -122,6 +147,10 @@ def _usage(error: Exception) -> str:
 
 
 def _fault(error: Exception) -> int:
+    """An exception that nobody foresaw: a bad input where a plugin of the user's raised it, else a fault of ours."""
+    if author := _foreign_author(error):
+        raised = f"{author.kind} '{author.name}' ({author.origin}) raised {type(error).__name__}: {error}"
+        return _refused(f"{raised}; mend it or leave it out ('benchkit --debug' shows the traceback)")
     where = "the traceback is above"
     if debugging():
         traceback.print_exc()
@@ -129,6 +158,14 @@ def _fault(error: Exception) -> int:
         where = f"the traceback is in {_logged()}"
     tell(f"error: {type(error).__name__}: {error} (not your mistake: {where})")
     return 1
+
+
+def _foreign_author(error: Exception) -> Entry | None:
+    """The plugin that raised it, unless it ships with benchkit."""
+    from benchkit.report.foreign import OWN
+
+    author = settings.registry.author_of(error) if settings.registry else None
+    return None if author is None or author.origin == OWN else author
 
 
 def _logged() -> str:

@@ -59,8 +59,9 @@ ExecutorName = Annotated[
     str,
     typer.Option(
         "--executor",
-        metavar="inline|processes[:workers=N]",
-        help="Run stages in this process, or in several: one a device, on a CPU one a core.",
+        metavar="inline|processes[:workers=N]|ray[:address=…,…]",
+        help="Run stages in this process; in several, one a device, on a CPU one a core; or as Ray tasks, here or on "
+        "the cluster at address=HOST:PORT|auto (also workers=, cpus=, gpus=, memory=).",
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")]

@@ -4,69 +4,31 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from benchkit.datasets.pictures import PIXEL_LIMIT
+from benchkit.datasets.pictures import decode_image, decode_mask
 from benchkit.errors import BenchkitError
-from benchkit.specs import said, shortened
+from benchkit.specs import shortened
 from benchkit.store.files import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from numpy.typing import NDArray
 
-#: What is opened at all: of Pillow's formats some start another program (PostScript) or read further files.
-READ = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
-_NUMBERS = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
 _GAP = 4
 
 
 def read_image(path: Path) -> Image.Image:
-    """An image file as RGB, turned as its camera says; raises BenchkitError when it cannot be read whole."""
-    return _read(path, "image").convert("RGB")
+    """An image file as RGB, as a dataset reads it; raises BenchkitError when it cannot be read whole."""
+    return Image.fromarray(decode_image(path, f"image '{shortened(str(path), 300)}'"))
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """A mask file as (H, W) bool: selected is what is neither black nor transparent.
-
-    Raises BenchkitError when it cannot be read whole.
-    """
-    picture = _read(path, "mask")
-    if picture.mode in _NUMBERS:
-        return np.asarray(picture) != 0
-    pixels = np.asarray(picture.convert("RGBA"))
-    selected: NDArray[np.bool_] = (pixels[..., :3] != 0).any(axis=-1) & (pixels[..., 3] != 0)
-    return selected
-
-
-def _read(path: Path, what: str) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of many pixels (the limit here is ours) and of odd tags
-            with Image.open(path, formats=[name for name in READ if name in _openable()]) as picture:
-                if picture.width * picture.height > PIXEL_LIMIT:
-                    size = f"{picture.width}x{picture.height}"
-                    raise BenchkitError(f"{size} are more than {PIXEL_LIMIT} pixels: reduce the picture")
-                picture.load()
-                return ImageOps.exif_transpose(picture)
-    except FileNotFoundError:
-        raise BenchkitError(f"there is no {what} file '{shortened(str(path), 300)}'") from None
-    except UnidentifiedImageError:
-        raise BenchkitError(f"cannot read {what} '{path}': it is no image file that Pillow knows") from None
-    except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
-        reason = getattr(error, "strerror", None) or said(error)
-        raise BenchkitError(f"cannot read {what} '{shortened(str(path), 300)}': {reason}") from None
-
-
-def _openable() -> Collection[str]:
-    Image.init()
-    return Image.OPEN
+    """A mask file as (H, W) bool, as a dataset reads it; raises BenchkitError where its values leave a doubt."""
+    return decode_mask(path, f"mask '{shortened(str(path), 300)}'")
 
 
 def check_target(path: Path, option: str, *, image: bool = True) -> None:

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchkit.cli import progress
-from benchkit.cli.common import tell
+from benchkit.cli.common import Device, PluginFiles, PluginFolders, Strict, load_registry, tell
+from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from benchkit.cli.progress import Progress
+    from benchkit.datasets.cleanest import Judge
+    from benchkit.trained import TrainedDetector
 
 app = typer.Typer(help="Prepare a dataset's own files, once.", rich_markup_mode=None)
 
@@ -25,6 +31,21 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a prepared set in 
 Tokens = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME|DIR", help="Count the captions that this checkpoint's tokenizer cuts."),
+]
+
+#: Images that are scored for each that is kept, unless the user says how many.
+CANDIDATES = 4
+CleanestBy = Annotated[
+    Path | None,
+    typer.Option("--cleanest-by", metavar="DETECTOR", help="Keep what this exported detector finds cleanest."),
+]
+CleanestOf = Annotated[
+    int | None,
+    typer.Option("--cleanest-of", min=1, metavar="N", help="How many are drawn for it to see; default 4 × --count."),
+]
+CleanestSize = Annotated[
+    int,
+    typer.Option("--cleanest-size", min=8, max=4096, metavar="PIXELS", help="Sides of the squares that it sees."),
 ]
 
 
@@ -68,23 +89,62 @@ def dalle3(
     ],
     count: Annotated[int, typer.Option(min=1, metavar="N", help="How many images are drawn.")] = 10000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the draw.")] = 0,
+    cleanest_by: CleanestBy = None,
+    cleanest_of: CleanestOf = None,
+    cleanest_size: CleanestSize = 512,
+    device: Device = "auto",
     out: Out = None,
     model: Tokens = None,
     force: Force = False,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
 ) -> None:
     """Draw images at random from the shards of Dalle3 1 Million+ High Quality Captions.
 
     The draw depends on the seed and the images' names, not on the order of the shards; it is over the shards named.
+    With --cleanest-by a detector sees a larger draw, and the images in which it marks the least are kept.
     """
     from benchkit.datasets.dalle3 import NAME, NOTICE
     from benchkit.datasets.dalle3_prepare import Draw, summary
 
+    judge = None
+    if cleanest_by is not None:
+        from benchkit.trained import load_detector
+
+        candidates, registry = _candidates(count, cleanest_of), load_registry(plugin, plugin_folder, strict)
+        detector = load_detector(cleanest_by, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))
+        judge = _judge(detector, candidates, cleanest_size)
+    elif cleanest_of is not None:
+        raise BenchkitError(f"--cleanest-of {cleanest_of}: name the detector that judges with --cleanest-by")
     length = _caption_length(model)
     with _writing(NAME, out, force) as (folder, screen):
-        work = Draw(shards, count, seed, screen.note)
+        work = Draw(shards, count, seed, screen.note, judge)
         manifest = work.run(folder)
     _finished(NAME, out, manifest, [*summary(manifest), *_cut(work.captions, length, model)])
     tell(NOTICE)
+
+
+def _candidates(count: int, given: int | None) -> int:
+    """How many images of the draw the detector sees: more than are kept."""
+    if given is not None and given <= count:
+        raise BenchkitError(f"--cleanest-of {given}: give more than --count {count}, of which the cleanest are kept")
+    return given or CANDIDATES * count
+
+
+def _judge(detector: TrainedDetector, candidates: int, size: int) -> Judge:
+    """The detector as what says which images are clean."""
+    from benchkit import training
+    from benchkit.datasets.cleanest import Judge
+
+    def score(images: NDArray[np.uint8]) -> list[tuple[float, float]]:
+        figures = map(detector.scores, training.predict(detector.network, images))
+        return [(one.area, one.mean) for one in figures]
+
+    known = detector.card["detector"]
+    about = {"detector": known["name"], "params": known["params"], "identity": known["identity"]}
+    about |= {"sha256": detector.card["sha256"], "threshold": detector.threshold}
+    return Judge(score, about, candidates, size)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A seeded draw of images out of dalle3-hq's tar shards -> one prepared set."""
+"""A seeded draw of images out of dalle3-hq's tar shards, or the cleanest of a larger one -> one prepared set."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.datasets import cleanest
 from benchkit.datasets.dalle3 import NAME, NOTICE
 from benchkit.datasets.pictures import decode_image
 from benchkit.datasets.prepared import Left, Row, Writer
@@ -27,13 +32,14 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,100}", re.ASCII)
 class Draw:
     """`count` images by (seed, name), whatever the order of the shards; `run` writes the set, returns the manifest.
 
-    tell: hears of the work, one line each.
+    tell: hears of the work, one line each. judge: keeps the cleanest of a larger draw.
     """
 
     shards: Sequence[str]
     count: int
     seed: int
     tell: Callable[[str], None]
+    judge: cleanest.Judge | None = None
     left: list[Left] = field(default_factory=list)
     facts: Counter[str] = field(default_factory=Counter)
     captions: list[str] = field(default_factory=list)
@@ -42,25 +48,68 @@ class Draw:
         """Write the set into an empty folder. Raises BenchkitError for shards that are refused or hold too few."""
         shards = find_shards(self.shards)
         drawn = sorted(self._pairs(shards), key=lambda pair: rank(self.seed, pair.name))
-        if len(drawn) < self.count:
+        wanted, flag = (self.count, "--count") if self.judge is None else (self.judge.candidates, "--cleanest-of")
+        if len(drawn) < wanted:
             raise BenchkitError(
-                f"--count {self.count}: the shards hold {len(drawn)} images: ask for fewer, or name more shards"
+                f"{flag} {wanted}: the shards hold {len(drawn)} images: ask for fewer, or name more shards"
             )
         with Writer(folder) as writer, Reading(shards) as reading:
-            for pair in drawn:
+            about, pairs = self._about(shards, len(drawn)), drawn
+            if self.judge is not None:
+                pairs, about["cleanest"] = self._cleanest(self.judge, reading, drawn, folder)
+            for pair in pairs:
                 if writer.counts[SPLIT] == self.count:
                     break
-                self._add(writer, reading, pair, shards[pair.shard])
+                self._add(writer, reading, pair)
             if writer.counts[SPLIT] < self.count:
                 raise BenchkitError(
                     f"--count {self.count}: only {writer.counts[SPLIT]} of {len(drawn)} images can be read: "
                     "ask for fewer, or name more shards"
                 )
-            return writer.finish(NAME, self._about(shards, len(drawn)), self.left)
+            return writer.finish(NAME, about | {"records": dict(sorted(self.facts.items()))}, self.left)
+
+    def _cleanest(
+        self, judge: cleanest.Judge, reading: Reading, drawn: Sequence[Pair], folder: Path
+    ) -> tuple[list[Pair], dict[str, Any]]:
+        """Of the first candidates that can be read the cleanest, in the order of the draw; and how that was decided."""
+        by_name = {pair.name: pair for pair in drawn}
+        scored: list[cleanest.Scored] = []
+        for one in judge.scored(islice(self._squares(judge, reading, drawn), judge.candidates)):
+            scored.append(one)
+            self.tell(f"score {len(scored)}")
+        kept = cleanest.cleanest(scored, self.count)
+        names = {one.name for one in kept}
+        for one in scored:
+            if one.name not in names:
+                told = f"{one.share:.6g} of its area marked"
+                self.left.append(Left(SPLIT, one.name, "not among the cleanest", told))
+        cleanest.write_scores(folder, scored, names)
+        return [by_name[one.name] for one in kept], cleanest.facts(judge, scored, kept)
+
+    def _squares(
+        self, judge: cleanest.Judge, reading: Reading, pairs: Sequence[Pair]
+    ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """What the detector is shown of every image that can be decoded and framed, in order."""
+        for pair in pairs:
+            image = self._decoded(reading, pair, reading.read(pair.shard, pair.image))
+            try:
+                square = None if image is None else judge.framing.image(image)
+            except BenchkitError as error:
+                self.left.append(Left(SPLIT, pair.name, "image cannot be framed", str(error)))
+                continue
+            if square is not None:
+                yield pair.name, square
+
+    def _decoded(self, reading: Reading, pair: Pair, data: bytes) -> NDArray[np.uint8] | None:
+        try:
+            return decode_image(data, f"{reading.url(pair.shard)}: {pair.name}")
+        except BenchkitError as error:
+            self.left.append(Left(SPLIT, pair.name, "image does not decode", str(error)))
+            return None
 
     def _about(self, shards: Sequence[Shard], size: int) -> dict[str, Any]:
         draw = {"seed": self.seed, "count": self.count, "of": size, "shards": [Path(one.path).name for one in shards]}
-        return {"licence": NOTICE, "draw": draw, "records": dict(sorted(self.facts.items()))}
+        return {"licence": NOTICE, "draw": draw}
 
     def _pairs(self, shards: Sequence[Shard]) -> list[Pair]:
         """Every image of every shard, each name once; the heads of all shards are read before any image is."""
@@ -74,13 +123,12 @@ class Draw:
             self.left += [Left(SPLIT, "", "too large", name) for name in too_large]
         return list(found.values())
 
-    def _add(self, writer: Writer, reading: Reading, pair: Pair, shard: Shard) -> None:
+    def _add(self, writer: Writer, reading: Reading, pair: Pair) -> None:
         data = reading.read(pair.shard, pair.image)
-        try:
-            height, width = decode_image(data, f"{shard.url}: {pair.name}").shape[:2]
-        except BenchkitError as error:
-            self.left.append(Left(SPLIT, pair.name, "image does not decode", str(error)))
+        image = self._decoded(reading, pair, data)
+        if image is None:
             return
+        height, width = image.shape[:2]
         record = {} if pair.record is None else parsed(reading.read(pair.shard, pair.record))
         self.facts["without a record"] += pair.record is None
         self.facts["with a record that is no JSON object"] += record is None
@@ -127,5 +175,10 @@ def summary(manifest: dict[str, Any]) -> list[str]:
     """What a user is told of a finished set, a line each."""
     draw = manifest["draw"]
     lines = [f"{draw['count']:,} of {draw['of']:,} images of {len(draw['shards'])} shards, seed {draw['seed']}"]
+    if told := manifest.get("cleanest"):
+        lines.append(
+            f"the cleanest of {told['scored']:,} by {told['detector']}: {100 * told['share_of_kept']:.3g} % of their "
+            f"area marked, of all {100 * told['share_of_scored']:.3g} %"
+        )
     lines += [f"drawn: {number:,} {what}" for what, number in manifest["records"].items() if number]
     return lines

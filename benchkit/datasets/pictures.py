@@ -85,6 +85,8 @@ def _guarded(decode: Callable[[bytes | Path, str, int], T], data: bytes | Path, 
         raise BenchkitError(f"{where}: no PNG, JPEG, WebP or TIFF that can be read: replace the file") from None
     except FileNotFoundError:
         raise BenchkitError(f"{where}: no such file") from None
+    except IsADirectoryError:
+        raise BenchkitError(f"{where}: a folder, no picture: name one file") from None
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BenchkitError(f"{where}: cannot be decoded ({reason[:120]}): replace the file") from None
@@ -114,9 +116,16 @@ def _upright(data: bytes | Path, where: str, limit: int) -> Image:
 
 
 def _image(data: bytes | Path, where: str, limit: int) -> NDArray[np.uint8]:
+    return rgb_pixels(_upright(data, where, limit), where)
+
+
+def rgb_pixels(picture: Image, where: str) -> NDArray[np.uint8]:
+    """An open picture of any mode as (H, W, 3) uint8: as `decode_image` of its file, but not turned.
+
+    Raises BenchkitError, beginning with `where`, for 32-bit values.
+    """
     from PIL import Image
 
-    picture = _upright(data, where, limit)
     if picture.mode in ("I", "F"):
         raise BenchkitError(f"{where}: 32-bit values have no known range: save the picture with 8 or 16 bits a channel")
     if picture.mode.startswith("I;16"):

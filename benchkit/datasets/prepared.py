@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError
+from benchkit.paths import expanded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +83,7 @@ def default_root(name: str) -> Path:
     """Where a prepared set lies if nobody says otherwise: `$BENCHKIT_DATA/NAME`, else the user's data folder."""
     from platformdirs import user_data_dir
 
-    return Path(os.environ.get(DATA_VARIABLE) or user_data_dir("benchkit")).expanduser() / name
+    return expanded(os.environ.get(DATA_VARIABLE) or user_data_dir("benchkit")) / name
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from benchkit.datasets.framing import Framing
 from benchkit.datasets.pictures import PIXEL_LIMIT, decode_image, decode_mask
 from benchkit.datasets.prepared import MANIFEST, SCHEMA, arrow_schema, default_root, row_digest
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.paths import expanded
 from benchkit.specs import shortened
 
 if TYPE_CHECKING:
@@ -212,13 +213,13 @@ class PreparedDataset(Dataset):
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
     def _set(self) -> PreparedSet:
-        return opened(Path(self.root).expanduser() if self.root else default_root(self.name), self.name)
+        return opened(expanded(self.root) if self.root else default_root(self.name), self.name)
 
     def _ends(self, split: str) -> NDArray[np.int64]:
         """How many images all rows up to each one become."""
         files = self._set()
         if split not in files.rows:
-            raise UnknownNameError(f"split of dataset '{self.name}'", split, files.rows)
+            raise BenchkitError(f"dataset '{self.name}': {UnknownNameError('split', split, files.rows)}")
         sizes = zip(files.index[split]["height"], files.index[split]["width"], strict=True)
         framing = Framing(self.size, self.fit)
         return np.cumsum([framing.windows(*one) for one in sizes], dtype=np.int64)

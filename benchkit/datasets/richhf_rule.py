@@ -58,7 +58,7 @@ class Rule:
         values: dict[str, int | float] = {}
         for key, value in spec.values.items():
             if key not in types:
-                raise UnknownNameError(f"parameter of rule '{spec.name}'", key, types)
+                raise BenchkitError(f"rule '{spec.name}': {UnknownNameError('parameter', key, types)}")
             number = isinstance(value, int if types[key] is int else int | float) and not isinstance(value, bool)
             if not number or not 0 <= (value or 0) <= LARGEST:  # type: ignore[operator]
                 kind = "a whole number" if types[key] is int else "a number"

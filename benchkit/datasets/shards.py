@@ -182,9 +182,13 @@ class Reading:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def url(self, shard: int) -> str:
+        """Where a shard lies."""
+        return self._shards[shard].url
+
     def read(self, shard: int, member: Member) -> bytes:
         """The bytes of a member."""
-        url = self._shards[shard].url
+        url = self.url(shard)
         if shard not in self._open:
             self._open[shard] = self._stack.enter_context(self._shards[shard].open())
         with reaching(url):

@@ -17,6 +17,7 @@ from benchkit.diffusion.options import parse_model
 from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, no_pipeline
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.fetching import may_fetch
+from benchkit.paths import expanded
 from benchkit.specs import said, shortened
 
 _PARTS = ("unet", "vae", "text_encoder")
@@ -125,15 +126,15 @@ def find(name_or_path: str | Path) -> Checkpoint:
 
 def _is_elsewhere(name: str | Path) -> bool:
     """Whether a checkpoint's name is that of a repository rather than of something here."""
-    return str(name) not in embedded_names() and not Path(name).expanduser().exists()
+    return str(name) not in embedded_names() and not expanded(name).exists()
 
 
 def _locate(name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     if name in embedded_names():
         return EMBEDDED / name
-    folder = Path(name).expanduser()
-    if "\0" in name or (not os.path.exists(folder) and len(name) > LONGEST):  # noqa: PTH110
+    folder = expanded(name)
+    if not os.path.exists(folder) and len(name) > LONGEST:  # noqa: PTH110
         raise BenchkitError(f"no checkpoint folder '{shortened(name)}': check the path")
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.paths import expanded
 from benchkit.specs import Scalar, Spec
 
 #: What may be written -> torch's name.
@@ -48,7 +49,7 @@ def parse_model(text: str | Path) -> tuple[str, ModelOptions]:
     """
     plain = str(text)
     # Not pathlib's is_dir: it raises for a text that is too long for a file's name.
-    match = None if os.path.isdir(os.path.expanduser(plain)) else _OPTIONS.fullmatch(plain)  # noqa: PTH111, PTH112
+    match = None if os.path.isdir(expanded(plain)) else _OPTIONS.fullmatch(plain)  # noqa: PTH112
     if match is None:
         return plain, ModelOptions()
     values: dict[str, Scalar] = Spec.parse("model", f"options:{match['options']}").values

@@ -35,6 +35,10 @@ class Done:
 class Executor(Protocol):
     """Runs the stages of a plan; `report` hears of each as it ends."""
 
+    def check(self) -> None:
+        """Raise BenchkitError where it cannot run; asked before anything is written."""
+        ...
+
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
         """Run what is not in the store yet; inputs come before their readers in `stages`."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from benchkit.executors.batch import Done, attempt
 from benchkit.executors.drive import Ended, drive
-from benchkit.executors.limits import check_limits_work
+from benchkit.executors.limits import check_limit
 from benchkit.stages.base import Env, Stage
 
 
@@ -20,13 +20,16 @@ class Inline:
 
     time_limit: float | None = None
 
+    def check(self) -> None:
+        """Raise BenchkitError where a time limit cannot be kept."""
+        check_limit(self.time_limit)
+
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
         """Run every stage that `env.store` lacks, and whose inputs did not fail.
 
         Raises CacheUnwritable where nothing can be kept any more, such as on a full disk.
         """
-        if self.time_limit is not None:
-            check_limits_work()
+        self.check()
         drive(stages, env, report, _Here(env, self.time_limit))
 
 

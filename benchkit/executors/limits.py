@@ -35,6 +35,12 @@ def check_limits_work() -> None:
         raise BenchkitError("a time limit works in a process's main thread only: leave it out here")
 
 
+def check_limit(seconds: float | None) -> None:
+    """Raise BenchkitError where this limit cannot be kept; None can be kept anywhere."""
+    if seconds is not None:
+        check_limits_work()
+
+
 def _importing(frame: FrameType | None) -> bool:
     """Whether a frame, or one that it was called from, is of Python's import system."""
     while frame is not None:

@@ -43,8 +43,8 @@ class MmsegFormat:
     """Images and label maps in two folders, by name."""
 
     reading = (
-        "`img_dir/{split}/NAME.png` and `ann_dir/{split}/NAME.png`, one byte a pixel: 0 is background, 1 artifact. "
-        f"`{CONFIG}` is a config for mmsegmentation."
+        "`img_dir/{split}/NAME.png` and `ann_dir/{split}/NAME.png`, one byte a pixel: 0 is background, 1 artifact; "
+        f"captions are `NAME.txt` beside the images. `{CONFIG}` is a config for mmsegmentation."
     )
 
     def write(self, items: Iterable[Item], folder: Path, split: str, facts: Mapping[str, Any]) -> None:
@@ -54,6 +54,8 @@ class MmsegFormat:
         for item in items:
             (folder / "img_dir" / split / f"{item.name}.png").write_bytes(png(item.image))
             (folder / "ann_dir" / split / f"{item.name}.png").write_bytes(png(item.mask.astype(np.uint8)))
+            if item.caption is not None:  # mmsegmentation looks at .png alone; the `folder` dataset reads it
+                (folder / "img_dir" / split / f"{item.name}.txt").write_text(item.caption, "utf-8")
         (folder / CONFIG).write_text(_TEXT.format(split=split, classes=CLASSES), "utf-8")
 
     def head(self, split: str, count: int) -> str:

@@ -28,7 +28,17 @@ from benchkit.metrics.pooled import (
     recall,
     two_class_miou,
 )
-from benchkit.metrics.registry import COMPANION, METRICS, PRIMARY, MetricInfo, coverage, metric, summarise
+from benchkit.metrics.registry import (
+    COMPANION,
+    METRICS,
+    PRIMARY,
+    MetricInfo,
+    by_kind,
+    coverage,
+    is_metric,
+    metric,
+    summarise,
+)
 
 __all__ = [
     "ARTIFACT",
@@ -48,11 +58,13 @@ __all__ = [
     "average_precision",
     "background_iou",
     "best_threshold",
+    "by_kind",
     "count",
     "counts_at",
     "coverage",
     "f1",
     "heatmap_measures",
+    "is_metric",
     "kind_histograms",
     "mean_of",
     "mean_terms",

@@ -82,6 +82,15 @@ def _kind_recall_terms(m: Measured, kind: str) -> NDArray[Any]:
     return np.stack([histogram[:, edge_index(THRESHOLD) :].sum(1), histogram.sum(1)], axis=1)
 
 
+def _kind_counts(m: Measured, kind: str) -> NDArray[Any]:
+    return pooled.counts_at(_kind_terms(m, kind), THRESHOLD)
+
+
+def _kind_counts_at_validation_threshold(m: Measured, kind: str) -> NDArray[Any]:
+    terms = _kind_terms(m, kind)
+    return np.zeros((len(m), len(COUNTS)), np.int64) if m.threshold is None else pooled.counts_at(terms, m.threshold)
+
+
 def _kind_terms(m: Measured, kind: str) -> NDArray[Any]:
     return np.stack([m.histograms[:, CLEAN], _kind(m, kind)], axis=1)
 
@@ -148,21 +157,37 @@ METRICS: dict[str, MetricInfo] = {
     ),
 }
 
-_KIND_DESCRIPTIONS = {
-    "kind_recall": "share of the pixels of kind '{}' called at 0.5, pooled",
-    "kind_average_precision": "average precision of the pixels of kind '{}' against clean pixels, pooled; other kinds "
-    "are left out. Depends on how common the kind is: compare methods, not kinds",
+_AGAINST_CLEAN = "of kind '{}' against clean pixels, pooled; the pixels of other kinds are left out"
+_RARITY = ". Depends on how common the kind is: compare methods, not kinds"
+#: name -> description, terms, and what is made of their sum. A false alarm is on clean pixels and so of no kind: it
+#: counts against every one.
+_BY_KIND: dict[str, tuple[str, Callable[..., NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]] = {
+    "kind_recall": ("share of the pixels of kind '{}' called at 0.5, pooled", _kind_recall_terms, pooled.mean_of),
+    "kind_average_precision": (
+        f"average precision {_AGAINST_CLEAN}{_RARITY}",
+        _kind_terms,
+        pooled.average_precision,
+    ),
+    "kind_auroc": (f"area under the ROC curve {_AGAINST_CLEAN}", _kind_terms, pooled.auroc),
+    "kind_iou": (f"artifact IoU at 0.5 {_AGAINST_CLEAN}{_RARITY}", _kind_counts, pooled.artifact_iou),
+    "kind_precision": (f"pixel precision at 0.5 {_AGAINST_CLEAN}{_RARITY}", _kind_counts, pooled.precision),
+    "kind_f1": (f"pixel F1 at 0.5 {_AGAINST_CLEAN}{_RARITY}", _kind_counts, pooled.f1),
+    "kind_f1_validation_threshold": (
+        f"pixel F1 at the threshold that was best on validation data, {_AGAINST_CLEAN}{_RARITY}",
+        _kind_counts_at_validation_threshold,
+        pooled.f1,
+    ),
 }
+#: What a stage's own row has of every kind; the others come from the same record when the row is stored.
+_SUMMARISED = ("kind_recall", "kind_average_precision")
 
 
 def metric(name: str) -> MetricInfo:
-    """A metric by name, also by kind: "kind_recall:NAME", "kind_average_precision:NAME"; else UnknownNameError."""
+    """A metric by name, also by kind: "kind_recall:NAME", "kind_iou:NAME" ...; else UnknownNameError."""
     base, _, kind = name.partition(":")
-    if base in _KIND_DESCRIPTIONS and kind:
-        description = _KIND_DESCRIPTIONS[base].format(kind)
-        if base == "kind_recall":
-            return MetricInfo("share", True, description, partial(_kind_recall_terms, kind=kind), pooled.mean_of)
-        return MetricInfo("share", True, description, partial(_kind_terms, kind=kind), pooled.average_precision)
+    if base in _BY_KIND and kind:
+        description, terms, of_sum = _BY_KIND[base]
+        return MetricInfo("share", True, description.format(kind), partial(terms, kind=kind), of_sum)
     if name not in METRICS:
         raise UnknownNameError("metric", name, METRICS)
     return METRICS[name]
@@ -176,7 +201,7 @@ def summarise(
     regions: NDArray[np.float64] | None = None,
     kinds: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> dict[str, float]:
-    """One flat row of a board: every metric of METRICS, then the two by-kind metrics of every kind, undefined as NaN.
+    """One flat row of a board: every metric of METRICS, then two of every kind; undefined as NaN.
 
     The arguments are the parts of a `Measured`. threshold: from `best_threshold` on validation images; without it
     f1_validation_threshold is NaN, as is aupro without regions and cc, kld, sim, nss without their columns.
@@ -184,7 +209,23 @@ def summarise(
     measured = Measured(table, histograms, regions, kinds or {}, threshold)
     if not len(measured):
         raise BenchkitError("nothing was measured: the test set is empty")
-    names = [*METRICS, *(f"{base}:{kind}" for kind in measured.kinds for base in _KIND_DESCRIPTIONS)]
+    names = [*METRICS, *(f"{base}:{kind}" for kind in measured.kinds for base in _SUMMARISED)]
+    return {name: metric(name)(measured) for name in names}
+
+
+def is_metric(name: str) -> bool:
+    """Whether a column of rows is one of these metrics (and not, say, a number of training images)."""
+    base, colon, _ = name.partition(":")
+    return name in METRICS or (bool(colon) and base in _BY_KIND)
+
+
+def by_kind(measured: Measured) -> dict[str, float]:
+    """Every by-kind metric of every kind that the record knows, undefined as NaN.
+
+    Those of METRICS that have none: background IoU and two-class mIoU speak of what is no artifact, false-positive area
+    of images without one; of AUPRO's regions, the heat-map measures and the per-image IoU no part belongs to a kind.
+    """
+    names = [f"{base}:{kind}" for kind in measured.kinds for base in _BY_KIND]
     return {name: metric(name)(measured) for name in names}
 
 

@@ -10,27 +10,20 @@ import numpy as np
 import pandas as pd
 
 from benchkit.errors import BenchkitError
-from benchkit.metrics import METRICS, PRIMARY
+from benchkit.metrics import PRIMARY, is_metric
 from benchkit.report.aggregate import aggregated
 from benchkit.report.compared import with_uncertainty
 from benchkit.report.data import RunData
 from benchkit.report.foreign import foreign_plugins, named_by, shortened
 from benchkit.report.text import bare, known, listed, short_reason
 from benchkit.specs import Trivial, said
-from benchkit.statistics import LEVEL
+from benchkit.statistics import LEVEL, REPLICATES
 
 #: Of a board's JSON, and of every row in it.
 SCHEMA = 1
-REPLICATES = 1000
 #: Which part of the board a line belongs to, in this order.
 TRAINED, TRIVIAL, MISSING_ROWS = "trained", "trivial", "missing"
 _HEAD = ("run", "title", "note", "replicates", "level")
-_KIND_METRICS = ("kind_recall:", "kind_average_precision:")
-
-
-def is_metric(column: str) -> bool:
-    """Whether a column of the rows is a metric of benchkit.metrics (and not, say, a number of training images)."""
-    return column in METRICS or column.startswith(_KIND_METRICS)
 
 
 @dataclass(frozen=True, eq=False)

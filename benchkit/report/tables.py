@@ -109,7 +109,7 @@ def markdown(sheet: Sheet) -> str:
     """A sheet as a GitHub table with its notes; foreign text cannot make markup, links or HTML of it."""
     columns = sheet.columns
     lines = [f"## {_markdown(sheet.title)}", ""]
-    lines.append(_bars(column.header.replace("\n", " ") for column in columns))
+    lines.append(_bars(_markdown(column.header.replace("\n", " ")) for column in columns))
     lines.append(_bars(":--" if column.text else "--:" for column in columns))
     for group in sheet.groups:
         if group.title and len(sheet.groups) > 1:

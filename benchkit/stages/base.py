@@ -117,6 +117,8 @@ class Stage(ABC):
 
     #: Raise it whenever the stage's code changes what it computes.
     version: ClassVar[int] = 1
+    #: Whether it computes on the Env's device; an executor that shares out devices gives none to one that does not.
+    on_device: ClassVar[bool] = True
 
     @cached_property
     def key(self) -> str:

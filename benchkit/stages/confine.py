@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from benchkit.store.artifacts import json_to_bytes
 @dataclass(frozen=True)
 class Confine(Stage):
     """Confinement of one corruptor over a set; images with an empty selection are left out."""
+
+    on_device: ClassVar[bool] = False
 
     corrupted: tuple[AnyCorrupt, ...]
     references: tuple[RoundTrip | Choose, ...]

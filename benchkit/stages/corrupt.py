@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Region:
         import torch
 
         start = self.chunk * CHUNK
-        return torch.from_numpy(self.select.masks(env)[start : start + count])
+        return torch.from_numpy(self.select.masks(env, slice(start, start + count)))
 
     def finish(self, env: Env, images: Tensor, masks: Tensor, cells: Tensor, factor: int) -> Arrays:
         """The stage's arrays: corrupted images and their labels."""
@@ -228,6 +228,8 @@ class Choose(Stage):
 
     parts: of the same chunk and region, or their references. latents: of the chunk, whose images are chosen for.
     """
+
+    on_device: ClassVar[bool] = False
 
     parts: tuple[Corrupt | CorruptPixels | Unchanged | RoundTrip | Choose, ...]
     latents: Latents

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.stages.base import Env, Output, Stage
-from benchkit.stages.images import HEATMAP, Images, kind_masks
+from benchkit.stages.images import HEATMAP, Images, check_labelled, kind_masks
 from benchkit.stages.train import Train
 from benchkit.store.artifacts import arrays_from_bytes, arrays_to_bytes, json_to_bytes
 
@@ -25,6 +25,8 @@ class TrivialPredictor:
     def predictor(self, env: Env) -> Predict:
         """images (N, H, W, 3) -> scores (N, H, W)."""
         if self.rule == "mean-mask":
+            for stage in self.labelled:
+                check_labelled(stage, env)
             prior = np.concatenate([env.arrays(s)["masks"] for s in self.labelled]).mean(axis=0, dtype=np.float32)
             return lambda images: np.broadcast_to(prior, images.shape[:3])
         value = np.float32(self.rule == "all-positive")
@@ -42,6 +44,8 @@ class Evaluate(Stage):
     def run(self, env: Env) -> Output:
         from benchkit import metrics
 
+        for stage in (*self.test, *self.validation):  # first, for a mask that lacks is no reason to predict
+            check_labelled(stage, env)
         predict = self._predictor(env)
         threshold = None
         if self.validation:

@@ -103,6 +103,21 @@ def kind_masks(env: Env, stage: Images) -> dict[str, np.ndarray]:
     return {name: bits[:, i].reshape(count, height, width) for i, name in enumerate(names)}
 
 
+def check_labelled(stage: Images, env: Env) -> None:
+    """Raise BenchkitError, naming the first, where images of a finished stage have no mask."""
+    missing = np.flatnonzero(~env.arrays(stage)["labelled"])
+    if missing.size:
+        raise unlabelled(stage, env.meta(stage)["ids"][missing[0]])
+
+
+def unlabelled(stage: Images, name: str) -> BenchkitError:
+    """What is wrong where a label is needed and an image has none; name: the image's id."""
+    return BenchkitError(
+        f"split '{stage.source.split}' of dataset '{stage.source.images.dataset}' has images without a mask, '{name}' "
+        "is the first: mark them (an empty mask says that nothing is there), or name a split that is marked"
+    )
+
+
 def to_tensor(images: np.ndarray) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
     import torch  # here, so that planning loads no torch

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchkit.api import BenchkitError
 from benchkit.stages.base import Env
 from benchkit.stages.corrupt import AnyCorrupt
-from benchkit.stages.images import Images
+from benchkit.stages.images import Images, check_labelled
 from benchkit.stages.select import Select
 
 
@@ -29,10 +28,9 @@ class LabelledPairs:
     images: tuple[Images, ...]
 
     def load(self, env: Env) -> Pairs:
+        for stage in self.images:
+            check_labelled(stage, env)
         parts = [env.arrays(stage) for stage in self.images]
-        if not all(part["labelled"].all() for part in parts):
-            source = self.images[0].source
-            raise BenchkitError(f"split '{source.split}' of {source.images.dataset.name} has images without labels")
         return Pairs(np.concatenate([p["images"] for p in parts]), np.concatenate([p["masks"] for p in parts]))
 
 

@@ -77,7 +77,7 @@ class Select(Stage):
             rng=ImageNoise(self.seed, env.meta(stage)["ids"]),
             score=score,
             threshold=threshold,
-            parts=tuple(torch.from_numpy(part.masks(env)[rows]) for part in self.parts),
+            parts=tuple(torch.from_numpy(part.masks(env, rows)) for part in self.parts),
         )
         shown = replace(at, images=images.clone())
         like = torch.zeros((len(images), *images.shape[2:]), dtype=torch.bool)
@@ -85,12 +85,12 @@ class Select(Stage):
         check_unchanged(plugin, shown, at, ("images",))
         return masks.numpy()
 
-    def masks(self, env: Env) -> np.ndarray:
-        """The finished selection, (N, H, W) bool."""
+    def masks(self, env: Env, rows: slice = slice(None)) -> np.ndarray:
+        """The finished selection, (N, H, W) bool; rows: of these images alone, without unpacking the others'."""
         arrays = env.arrays(self)
-        count, height, width = (int(n) for n in arrays["shape"])
-        bits = np.unpackbits(arrays["masks"], axis=-1, count=height * width)
-        return bits.reshape(count, height, width).astype(bool)
+        _, height, width = (int(n) for n in arrays["shape"])
+        bits = np.unpackbits(arrays["masks"][rows], axis=-1, count=height * width)
+        return bits.reshape(-1, height, width).view(bool)
 
     def describe(self) -> str:
         return f"select {self.selector.name} ({sum(len(s.source.indices) for s in self.images)})"

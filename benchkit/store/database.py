@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from benchkit.errors import BenchkitError
 from benchkit.store.files import absolute
-from benchkit.store.schema import SCHEMA, Base, DamagedRecord, MetaRecord
+from benchkit.store.schema import ROW_SCHEMA, SCHEMA, Base, DamagedRecord, MetaRecord, RowRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,10 +115,16 @@ class Database:
             if not {"name", "value"} <= columns:
                 raise BenchkitError(f"{self.name} is another program's database: choose another file for the results")
             found = connection.scalar(select(MetaRecord.value).where(MetaRecord.name == "schema"))
-        if found != str(SCHEMA):
+            self._require_version("schema version", found, str(SCHEMA))
+            others = select(RowRecord.schema_version).where(RowRecord.schema_version != ROW_SCHEMA).limit(1)
+            for version in connection.scalars(others):
+                self._require_version("a row of schema version", version, ROW_SCHEMA)
+
+    def _require_version(self, what: str, found: str | int | None, read: str | int) -> None:
+        if found != read:
             raise BenchkitError(
-                f"result store {self.name} has schema version {found}, this benchkit reads {SCHEMA}: "
-                "choose another file, or the benchkit that wrote it"
+                f"result store {self.name} has {what} {found}, this benchkit reads {read}: choose another file "
+                "(--store), or the benchkit that wrote it"
             )
 
     @contextmanager

@@ -10,15 +10,12 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from benchkit.errors import BenchkitError
+from benchkit.paths import expanded
 
 
 def absolute(path: Path | str) -> Path:
     """Return `path` from the root on, with ~ expanded; raises BenchkitError for the home of an unknown user."""
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:
-        raise BenchkitError(f"'{path}' is nowhere: {error}") from error
+    return expanded(path).absolute()
 
 
 def fsync_folder(folder: Path) -> None:

@@ -142,6 +142,8 @@ def parse_manifest(key: str, data: bytes) -> tuple[dict[str, FileEntry], dict[st
         body = manifest["body"]
         if manifest["sha256"] != _digest(body) or body["schema"] != SCHEMA or body["key"] != key:
             raise ValueError("its checksum, schema or key differs")
+        if json_to_bytes(manifest) != data:  # an escape in other letters, say: the same facts, but not what was written
+            raise ValueError("it was changed after it was written")
         files = {name: FileEntry(str(entry["sha256"]), int(entry["size"])) for name, entry in body["files"].items()}
         if not all(map(is_file_name, files)):
             raise ValueError("impossible file names")

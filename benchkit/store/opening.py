@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from benchkit.store.artifacts import ArtifactStore
 from benchkit.store.bucket import Bucket
 from benchkit.store.location import CacheUrl, Location, located
@@ -23,8 +21,3 @@ def is_cache(location: Location) -> bool:
         if isinstance(location, CacheUrl)
         else (location / "VERSION").is_file()
     )
-
-
-def is_there(location: Location) -> bool:
-    """Whether there is anything at a place that could be one."""
-    return is_cache(location) if isinstance(location, CacheUrl) else Path(location).is_dir()

@@ -6,6 +6,7 @@ A row belongs to its cell's key, not to a run: a cell computed once is found aga
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import zlib
 from collections import defaultdict
@@ -43,6 +44,7 @@ from benchkit.store.schema import (
     RunStatus,
     storable,
 )
+from benchkit.store.soundness import CHECKSUM, blob_checksum, damaged_rows, row_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 __all__ = ["CellInfo", "CellState", "ResultStore", "RunInfo", "RunStatus", "mark_folder"]
+
+_log = logging.getLogger(__name__)
 
 RUN_MARK = "run.json"
 COUNT_COLUMNS = ("image", "tp", "fp", "fn", "tn")
@@ -141,13 +145,14 @@ class ResultStore:
         """Record the cells of a run, in the board's order, and return each one's state by its key.
 
         Of a `pending` cell the state is found out: `done` if its row is stored, else `failed` if this run saw it fail,
-        else `pending`. Any other state is taken as given. Raises UnknownNameError for a run that does not exist.
+        else `pending`. A damaged row is reported and dropped. Any other state is taken as given. Raises
+        UnknownNameError for a run that does not exist.
         """
         cells = list(cells)
         with self._database.writing() as session:
             _existing(session, run_id)
             known = {c.cell_key: c for c in session.scalars(select(CellRecord).where(CellRecord.run_id == run_id))}
-            stored = set(session.scalars(select(RowRecord.cell_key)))
+            stored = self._sound_rows(session, [cell.key for cell in cells])
             first_free = 1 + max((cell.position for cell in known.values()), default=-1)
             states: dict[str, CellState] = {}
             for offset, cell in enumerate(cells):
@@ -158,6 +163,15 @@ class ResultStore:
                 session.add(record)
                 states[cell.key] = record.state  # type: ignore[assignment]  # only states are ever written there
         return states
+
+    def _sound_rows(self, session: Session, cell_keys: Collection[str]) -> set[str]:
+        """Those of `cell_keys` whose row is stored and sound; the others are dropped, to be measured again."""
+        for key, what in list(damaged_rows(session, cell_keys, parts=True)):
+            told = "result store %s: damaged %s of cell %s: the row is dropped and has to be measured again"
+            _log.warning(told, self.name, what, key[:12], extra={"tell": True})
+            session.execute(delete(BlobRecord).where(BlobRecord.cell_key == key))
+            session.execute(delete(RowRecord).where(RowRecord.cell_key == key))
+        return set(session.scalars(select(RowRecord.cell_key)))
 
     def cells(self, run_id: str) -> list[CellInfo]:
         """Return the cells of a run in the board's order; raises UnknownNameError for a run that does not exist."""
@@ -184,11 +198,6 @@ class ResultStore:
             if not changed.rowcount:  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult, which has it
                 raise KeyError(f"run {run_id} has no cell {cell_key[:12]}")
 
-    def has_rows(self, cell_keys: Collection[str]) -> set[str]:
-        """Return those of `cell_keys` whose row is stored."""
-        with self._database.reading() as session:
-            return set(cell_keys) & set(session.scalars(select(RowRecord.cell_key)))
-
     def save_row(
         self,
         cell_key: str,
@@ -204,7 +213,7 @@ class ResultStore:
         line per image, with COUNT_COLUMNS and any others. provenance: where and with what it was computed. Raises
         ValueError for metrics or counts of another form.
         """
-        row = _checked_metrics(metrics)
+        row, origin = _checked_metrics(metrics), dict(provenance or {})
         blobs = {
             "counts": None if counts is None else _counts_to_bytes(counts),
             "histograms": None if histograms is None else zlib.compress(arrays_to_bytes(histograms), level=3),
@@ -217,15 +226,16 @@ class ResultStore:
                     "cell_key": cell_key,
                     "schema_version": ROW_SCHEMA,
                     "metrics": row,
-                    "provenance": dict(provenance or {}),
+                    "provenance": origin,
                 },
             )
             for name, data in blobs.items():
                 session.execute(delete(BlobRecord).where(BlobRecord.cell_key == cell_key, BlobRecord.name == name))
                 if data is not None:
-                    digest = hashlib.sha256(data).hexdigest()
-                    values = {"cell_key": cell_key, "name": name, "sha256": digest, "data": data}
+                    values = {"cell_key": cell_key, "name": name, "sha256": blob_checksum(data), "data": data}
                     self._put(session, BlobRecord, values)
+            values = {"cell_key": cell_key, "name": CHECKSUM, "sha256": row_checksum(row, origin), "data": b""}
+            self._put(session, BlobRecord, values)
 
     def rows(self, run_id: str) -> pd.DataFrame:
         """Return the board of a run: ROW_COLUMNS, then every metric; one line per cell, done or not, in its order.
@@ -240,6 +250,9 @@ class ResultStore:
         )
         with self._database.reading() as session:
             _existing(session, run_id)
+            keys = session.scalars(select(CellRecord.cell_key).where(CellRecord.run_id == run_id)).all()
+            for key, what in damaged_rows(session, keys, parts=False):
+                raise self._damaged(what, key)
             lines, names = [], dict.fromkeys(ROW_COLUMNS)
             for cell, row in session.execute(joined):
                 metrics = row.metrics if row else {}
@@ -274,9 +287,13 @@ class ResultStore:
             blob = session.get(BlobRecord, (cell_key, name))
             if blob is None:
                 raise BenchkitError(f"no {name} are stored for cell {cell_key[:12]}")
-            if hashlib.sha256(blob.data).hexdigest() != blob.sha256:
-                raise BenchkitError(f"result store {self.name}: damaged {name} of cell {cell_key[:12]}")
+            if blob_checksum(blob.data) != blob.sha256:
+                raise self._damaged(name, cell_key)
             return blob.data
+
+    def _damaged(self, what: str, cell_key: str) -> BenchkitError:
+        told = f"result store {self.name}: damaged {what} of cell {cell_key[:12]}"
+        return BenchkitError(f"{told}: the comparison that made it, run again, measures it again")
 
     def _put(self, session: Session, table: type[Base], values: dict[str, Any]) -> None:
         """Insert or replace one record, safe against another process doing the same."""

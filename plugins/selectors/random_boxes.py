@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.api import RegionSelector, SelectionContext, hookimpl, param
+from benchkit.api import BenchkitError, RegionSelector, SelectionContext, hookimpl, param
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +19,12 @@ class RandomBoxes(RegionSelector):
     boxes: int = param(2, ge=1, le=64, doc="rectangles an image")
     smallest: float = param(0.1, gt=0, le=1, doc="smallest side, as a share of the image's")
     largest: float = param(0.3, gt=0, le=1, doc="largest side, as a share of the image's")
+
+    def __post_init__(self) -> None:
+        if self.smallest > self.largest:
+            raise BenchkitError(
+                f"selector 'random-boxes': smallest={self.smallest} is more than largest={self.largest}: swap them"
+            )
 
     def select(self, at: SelectionContext) -> Tensor:
         """(N, H, W) bool; each image's boxes come from its own draws."""

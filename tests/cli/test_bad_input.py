@@ -148,16 +148,16 @@ MISTAKES: dict[str, tuple[Arguments, str]] = {
         "is 16x32 pixels, image",
     ),
     "empty mask": (lambda w: corrupting(w, w.noisy(), w.picture("m.png", value=0)), "m.png' is empty"),
-    "no image": (lambda w: corrupting(w, w.folder / "none.png", w.picture("m.png")), "there is no image file"),
-    "no mask": (lambda w: corrupting(w, w.noisy(), w.folder / "none.png"), "there is no mask file"),
+    "no image": (lambda w: corrupting(w, w.folder / "none.png", w.picture("m.png")), "none.png': no such file"),
+    "no mask": (lambda w: corrupting(w, w.noisy(), w.folder / "none.png"), "none.png': no such file"),
     "image that is none": (
         lambda w: corrupting(w, w.note("a.png"), w.picture("m.png")),
-        "no image file that Pillow knows",
+        "no PNG, JPEG, WebP or TIFF",
     ),
-    "truncated PNG": (lambda w: corrupting(w, w.cut(w.noisy()), w.picture("m.png")), "cannot read image"),
-    "truncated JPEG": (lambda w: corrupting(w, w.cut(w.noisy("a.jpg")), w.picture("m.png")), "cannot read image"),
-    "truncated mask": (lambda w: corrupting(w, w.noisy(), w.cut(w.noisy("m.bmp"))), "cannot read mask"),
-    "image is a folder": (lambda w: corrupting(w, w.folder, w.picture("m.png")), "cannot read image"),
+    "truncated PNG": (lambda w: corrupting(w, w.cut(w.noisy()), w.picture("m.png")), "cannot be decoded"),
+    "truncated JPEG": (lambda w: corrupting(w, w.cut(w.noisy("a.jpg")), w.picture("m.png")), "cannot be decoded"),
+    "truncated mask": (lambda w: corrupting(w, w.noisy(), w.cut(w.noisy("m.jpg"))), "cannot be decoded"),
+    "image is a folder": (lambda w: corrupting(w, w.folder, w.picture("m.png")), "a folder, no picture"),
     "odd size": (
         lambda w: corrupting(w, w.noisy("a.png", (41, 30)), w.picture("m.png", (41, 30))),
         "41x30 pixels (width x height) do not divide by 8: crop or resize to 40x24 or 48x32",
@@ -166,6 +166,8 @@ MISTAKES: dict[str, tuple[Arguments, str]] = {
     "corrupt: too many steps": (corrupted("gaussian:steps=51"), "choose 0 to 50"),
     "corrupt: unknown corruptor": (corrupted("gausian"), "did you mean 'gaussian'?"),
     "corrupt: unknown inverter": (corrupted("gaussian", "--inverter", "renois"), "did you mean 'renoise'?"),
+    "corrupt: seed too large": (corrupted("gaussian", "--seed", "99999999999999999999"), "Invalid value for '--seed'"),
+    "corrupt: seed below 0": (corrupted("gaussian", "--seed", "-1"), "Invalid value for '--seed'"),
     "corrupt: unknown label": (corrupted("gaussian", "--label", "pixels"), "choose image or latent"),
     "out without a format": (lambda w: corrupted("gaussian", "--out", w.out / "x.txt")(w), "name an image file"),
     "out in no folder": (lambda w: corrupted("gaussian", "--out", w.out / "no" / "x.png")(w), "there is no folder"),
@@ -207,3 +209,71 @@ def test_a_result_that_cannot_be_written_leaves_no_part_of_it(
     assert "--out" in result.err
     assert "No space left on device" in result.err
     assert list(world.out.iterdir()) == []
+
+
+#: What a dry run refuses as the run would; the message begins so.
+FORESEEN: dict[str, tuple[Arguments, str]] = {
+    "no device": (compared("--device", "gpu"), "unknown device 'gpu'"),
+    "out below a file": (lambda w: compared("--out", w.note("file") / "x")(w), "cannot write to --out"),
+    "a crop larger than the images": (
+        compared_file("{iterations: 2, batch: 2}", "{iterations: 2, batch: 2, crop: 33}"),
+        "training: crop 33 is more than the 32x32 pixels of the images of split 'pool' of dataset 'shapes': choose 32",
+    ),
+    "a crop of corrupted images": (
+        compared_file("training: *budget", "training: {iterations: 2, crop: 40}"),
+        "training: crop 40 is more than the 32x32 pixels of the images of split 'clean'",
+    ),
+    "a test set that nobody marked": (
+        compared_file("split: test, size: 4", "split: clean, size: 4"),
+        "split 'clean' of dataset 'shapes' has images without a mask, 'clean-0' is the first: mark them",
+    ),
+    "validation that nobody marked": (
+        compared_file("labelled: 4", "labelled: 4\nvalidation: {split: clean, size: 4}"),
+        "split 'clean' of dataset 'shapes' has images without a mask, 'clean-0' is the first: mark them",
+    ),
+    "boxes upside down": (
+        compared("--selector", "random-boxes:smallest=0.5,largest=0.1"),
+        "selector 'random-boxes': smallest=0.5 is more than largest=0.1",
+    ),
+    "labels of what was pasted back": (compared("--set", "label=latent", "--set", "composite=true"), "--set: "),
+    "weights below zero": (compared("--set", "training.class_weights=[-1,2]"), "--set: training.class_weights.0: "),
+}
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("mistake", FORESEEN)
+def test_a_dry_run_refuses_what_the_run_would(run: Run, world: World, mistake: str, dry: bool) -> None:
+    arguments, message = FORESEEN[mistake]
+    result = run(*arguments(world), *(["--dry-run"] if dry else []))
+    assert (result.code, result.out) == (2, ""), result.err
+    assert result.err.startswith(f"benchkit: error: {message}")
+    assert result.err.count("\n") == 1
+    assert list(world.out.iterdir()) == []
+    assert not dry or not world.cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"gaussian:steps=1"]', "blurr]", "mine.yaml, line 11: unknown corruptor 'blurr': did you mean 'blur'?"),
+        ("detectors: [dot]", "detectors: [dott]", "mine.yaml, line 13: unknown detector 'dott'"),
+        ("selectors: [random-boxes]", "selectors: [boxes]", "mine.yaml, line 10: unknown selector 'boxes'"),
+        ("inverter: ddim", "inverter: ddm", "mine.yaml, line 12: unknown inverter 'ddm'"),
+        ("dataset: shapes", "dataset: shaped", "mine.yaml, line 2: unknown dataset 'shaped'"),
+        ("split: test, size: 4", "split: tset, size: 4", "mine.yaml, line 7: dataset 'shapes' has no split 'tset'"),
+        ("split: clean, size: 4", "split: clean, size: 99", "mine.yaml, line 6: split 'clean' of 'shapes' has 20"),
+        ('"gaussian:steps=1"]', '"gaussian:step=1"]', "line 11: corruptor 'gaussian': unknown parameter 'step': did"),
+    ],
+)
+def test_what_a_file_asks_for_and_is_not_there_is_named_with_its_line(
+    run: Run, world: World, old: str, new: str, message: str
+) -> None:
+    result = run(*compared_file(old, new)(world), "--dry-run")
+    assert (result.code, result.out) == (2, ""), result.err
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_flag_is_not_the_files_mistake(run: Run, world: World) -> None:
+    result = run(*compared("--corruptor", "blurr")(world))
+    assert result.err.startswith("benchkit: error: unknown corruptor 'blurr'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -330,3 +331,21 @@ def test_a_table_of_the_paper_runs_on_the_embedded_data(run: Run, tmp_path: Path
     assert {row["training_set"] for row in said["paper"]["rows"]} == {
         *("human", "rotation:steps=20", "blur:steps=20", "gaussian:steps=20", "renoise-masked:steps=10")
     }
+
+
+def test_every_row_says_where_and_with_what_it_was_computed(finished: Finished) -> None:
+    with sqlite3.connect(finished.cache / "results.sqlite") as raw:
+        told = [json.loads(text) for (text,) in raw.execute("SELECT provenance FROM rows")]
+    raw.close()
+    assert len(told) == 5
+    for facts in told:
+        assert {"artifact-benchkit", "torch", "diffusers", "numpy"} <= facts["packages"].keys()
+        assert facts["packages"]["numpy"] == np.__version__
+        assert (facts["device"], facts["accelerator"], facts["threads"]) == ("cpu", None, 1)
+        assert facts["processor"] and facts["cores"] >= 1 and facts["python"] and facts["platform"]
+        # None where benchkit runs from no checkout.
+        assert facts["git"] is None or (len(facts["git"]["commit"]) == 40 and facts["git"]["dirty"] in (True, False))
+        own = {"corruptor none", "corruptor gaussian", "dataset shapes", "detector dot", "inverter ddim"}
+        assert own < facts["plugins"].keys() and all(len(one["source"]) == 64 for one in facts["plugins"].values())
+        assert facts["plugins"]["dataset shapes"]["origin"] == "tiny_plugins.py"
+        assert facts["datasets"] == {"shapes": "1"}

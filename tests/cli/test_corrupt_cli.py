@@ -121,20 +121,46 @@ def saved(tmp_path: Path, picture: Image.Image) -> Path:
 def test_masks_of_every_kind(tmp_path: Path, mode: str) -> None:
     grey = selection().astype(np.uint8) * 255
     if mode == "I;16":
-        picture = Image.fromarray(selection().astype(np.uint16) * 3)
+        picture = Image.fromarray(selection().astype(np.uint16) * 65535)
     else:
         picture = Image.fromarray(grey).convert(mode)
     assert np.array_equal(read_mask(saved(tmp_path, picture)), selection())
 
 
-def test_what_is_transparent_is_not_selected(tmp_path: Path) -> None:
-    pixels = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
-    pixels[..., 3] = selection() * 255
-    assert np.array_equal(read_mask(saved(tmp_path, Image.fromarray(pixels))), selection())
+def test_a_mask_that_leaves_a_doubt_is_refused_as_a_datasets_would_be(
+    run: Run, tiny_checkpoint: Path, image: Path, folder: Path, tmp_path: Path
+) -> None:
+    clear = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
+    clear[..., 3] = selection() * 255
+    soft = np.where(selection(), 255, 7).astype(np.uint8)
+    for pixels, says in ((clear, "transparency"), (soft, "values 7, 255")):
+        given = ("--mask", saved(tmp_path, Image.fromarray(pixels)), "--model", tiny_checkpoint)
+        result = run("corrupt", image, *given, "--corruptor", "none:steps=0", "--out", folder / "a.png")
+        assert result.code == 2
+        assert "a_mask.png" in result.err and says in result.err and "save masks as PNG" in result.err
+        assert not list(folder.iterdir())
 
 
-def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+def test_an_image_is_what_a_dataset_makes_of_the_file(
+    run: Run, tiny_checkpoint: Path, mask: Path, folder: Path, tmp_path: Path
+) -> None:
+    """16 bits, CMYK, transparency and a camera's turn, through the command and through the `folder` dataset."""
+    from benchkit.datasets.folder.dataset import Folder
+
+    rng, shots = np.random.default_rng(0), tmp_path / "shots" / "clean"
+    shots.mkdir(parents=True)
     turned = Image.Exif()
     turned[0x0112] = 6  # a quarter turn
-    Image.new("RGB", (16, 8)).save(tmp_path / "a.jpg", exif=turned)
-    assert read_image(tmp_path / "a.jpg").size == (8, 16)
+    colours = rng.integers(0, 256, (32, 32, 4), np.uint8)
+    Image.fromarray(rng.integers(0, 65536, (32, 32), np.uint16)).save(shots / "deep.png")
+    Image.fromarray(colours, "CMYK").save(shots / "ink.tif")
+    Image.fromarray(colours, "RGBA").save(shots / "glass.png")
+    Image.fromarray(colours[..., :3]).save(shots / "turned.jpg", exif=turned)
+    Image.fromarray(np.full((32, 32), 255, np.uint8)).save(mask)
+    samples = Folder(root=str(tmp_path / "shots"), size=32).read("clean", range(4))
+    for file, sample in zip(sorted(shots.iterdir()), samples, strict=True):
+        options = ("--mask", mask, "--corruptor", "none:steps=0", "--model", tiny_checkpoint, "--out", folder / "a.png")
+        sheet = folder / "sheet.png"
+        assert run("corrupt", file, *options, "--sheet", sheet).code == 0
+        assert sample.id.endswith(file.stem)
+        assert np.array_equal(np.asarray(Image.open(sheet))[:, :32], sample.image), file.name

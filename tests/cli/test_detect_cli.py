@@ -200,6 +200,57 @@ def test_images_of_any_size_and_files_that_are_none(run: Run, saved: Path, opene
     assert "is not empty" in refused.err
 
 
+def test_images_are_read_as_datasets_read_them(run: Run, saved: Path, opened: FinishedRun, tmp_path: Path) -> None:
+    rng, folder, turned = np.random.default_rng(0), tmp_path / "images", Image.Exif()
+    folder.mkdir()
+    pixels = rng.integers(0, 256, (6, 9, 4), np.uint8)
+    deep = rng.integers(0, 65536, (6, 9), np.uint16)
+    turned[0x0112] = 6  # a quarter turn
+    Image.fromarray(pixels * np.array([1, 1, 1, 0], np.uint8), "RGBA").save(folder / "clear.png")
+    Image.fromarray(deep).save(folder / "deep.png")
+    Image.fromarray(pixels[..., :3]).save(folder / "turned.png", exif=turned)
+    result = run("detect", saved, folder, "--out", tmp_path / "out", "--plugin", PLUGINS, "--bits", 16)
+    assert result.code == 0, result.err
+    expected = {
+        "clear": np.full((6, 9, 3), 255, np.uint8),
+        "deep": np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, 2),
+        "turned": np.rot90(pixels[..., :3], -1),
+    }
+    for name, heat in zip(expected, loaded(saved, opened)(list(expected.values())), strict=True):
+        written = np.asarray(Image.open(tmp_path / "out" / "heat" / f"{name}.png"))
+        assert np.abs(written / 65535 - heat).max() < 1e-5, name
+    (heat,) = loaded(saved, opened)([Image.open(folder / "deep.png")])
+    assert np.abs(np.asarray(Image.open(tmp_path / "out" / "heat" / "deep.png")) / 65535 - heat).max() < 1e-5
+
+
+def test_prepare_keeps_what_detect_scores_lowest(run: Run, saved: Path, tmp_path: Path) -> None:
+    """`data prepare dalle3-hq --cleanest-by` and `detect` say the same of the same images, by an exported detector."""
+    import tarfile
+
+    rng, folder = np.random.default_rng(0), tmp_path / "images"
+    folder.mkdir()
+    with tarfile.open(tmp_path / "data-000000.tar", "w") as shard:
+        for i in range(9):
+            pixels = rng.integers(0, 40 + 24 * i, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"i{i}.png")
+            shard.add(folder / f"i{i}.png", f"i{i}.png")
+    plugins = ("--plugin", PLUGINS, "--device", "cpu")
+    assert run("detect", saved, folder, "--out", tmp_path / "out", *plugins).code == 0
+    lines = list(csv.DictReader((tmp_path / "out" / "scores.csv").read_text().splitlines()))
+    by_score = sorted(lines, key=lambda line: (float(line["area"]), float(line["mean"])))
+    filtered = ("--cleanest-by", saved, "--cleanest-of", 9, "--cleanest-size", 32, *plugins)
+    shards = ("--shards", tmp_path / "data-000000.tar", "--count", 4, "--out", tmp_path / "set")
+    result = run("data", "prepare", "dalle3-hq", *shards, *filtered)
+    assert result.code == 0, result.err
+    with (tmp_path / "set" / "cleanest.csv").open() as listed:
+        found = {line["name"]: line for line in csv.DictReader(listed)}
+    assert {name for name, line in found.items() if line["kept"] == "1"} == {line["name"] for line in by_score[:4]}
+    for line in lines:
+        assert float(found[line["name"]]["share"]) == pytest.approx(float(line["area"]), abs=1e-4)
+        assert float(found[line["name"]]["mean"]) == pytest.approx(float(line["mean"]), rel=1e-4)
+    assert len({float(line["mean"]) for line in lines}) == 9
+
+
 def test_a_runs_own_detector_and_names_that_are_formulas(
     run: Run, shown: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

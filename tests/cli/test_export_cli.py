@@ -63,6 +63,28 @@ def test_folder_is_what_the_guide_to_datasets_reads(opened: FinishedRun, tmp_pat
     assert (tmp_path / "set" / "train" / f"{names(tmp_path / 'set')[0]}.txt").read_text().startswith("a square at")
 
 
+@pytest.mark.parametrize("form", ["folder", "mmseg", "coco", "hf"])
+def test_the_folder_dataset_reads_what_was_written(opened: FinishedRun, tmp_path: Path, form: str) -> None:
+    """Image, mask and caption of every pair, to the pixel; WebDataset's shards it does not read."""
+    from benchkit.datasets.folder.dataset import Folder
+
+    folder = tmp_path / "set"
+    pairs = written(opened, form, folder)
+    captions = [item.caption for item in training_items(opened, opened.cell(Wanted(ROW)))]
+    side = pairs.images.shape[1]
+    dataset = Folder(root=str(folder), size=side)
+    assert dataset.splits() == {"train": len(pairs.images)}
+    samples = dataset.read("train", range(len(pairs.images)))
+    if form != "hf":  # whose rows have an order and no names
+        by_name = {sample.id.rpartition("/")[2]: sample for sample in samples}
+        samples = [by_name[name] for name in names(folder)]
+    assert len(samples) == len(pairs.images)
+    for sample, image, mask, caption in zip(samples, pairs.images, pairs.masks, captions, strict=True):
+        assert np.array_equal(sample.image, image)
+        assert sample.mask is not None and np.array_equal(sample.mask, mask)
+        assert sample.caption == caption
+
+
 def test_mmseg_has_class_ids_and_a_config(opened: FinishedRun, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     pairs = written(opened, "mmseg", folder)

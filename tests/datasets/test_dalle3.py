@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import tarfile
@@ -231,3 +232,148 @@ def test_captions_that_a_tokenizer_cuts_are_counted(prepare: Prepare, tmp_path: 
     code, out, err = prepare(tar(tmp_path / "a.tar", files), "--count", 4, "--model", "portraits")
     assert code == 0, err
     assert f"captions: 2 of 4 are cut by the tokenizer of portraits, at {limit} tokens" in out
+
+
+BRIGHT = '''
+from dataclasses import dataclass
+from benchkit.api import Detector, hookimpl
+
+@dataclass(frozen=True)
+class Bright(Detector):
+    """Marks what is bright, once its weights are set."""
+    name = "bright-for-cleanest"
+
+    def build(self):
+        from torch import nn
+        return nn.Conv2d(3, 2, 1)
+
+@hookimpl
+def benchkit_detectors():
+    return [Bright]
+'''
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> tuple[object, ...]:
+    """A detector's folder and the flags that name it: a pixel is marked where the mean of its channels is above 128."""
+    import torch
+
+    from benchkit.registry import Registry
+    from benchkit.specs import Spec
+    from benchkit.weights import save_network
+
+    plugin, folder = tmp_path / "bright.py", tmp_path / "bright"
+    plugin.write_text(BRIGHT)
+    folder.mkdir()
+    network = torch.nn.Conv2d(3, 2, 1)
+    with torch.no_grad():
+        network.weight[0], network.weight[1] = 0, 200 / 3
+        network.bias.copy_(torch.tensor([0.0, -200 * 128.5 / 255]))
+    save_network(network, folder / "model.safetensors")
+    spec = Spec.of("detector", "bright-for-cleanest")
+    about = {"name": spec.name, "params": {}, "identity": Registry.load(files=[plugin]).identity(spec)}
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    card = {"schema": 1, "detector": about, "threshold": 0.5, "sha256": digest}
+    (folder / "card.json").write_text(json.dumps(card))
+    return "--cleanest-by", folder, "--plugin", plugin, "--device", "cpu", "--cleanest-size", 16
+
+
+def lit(share: float, level: int = 0) -> bytes:
+    """A picture of which the upper part, a share of it, is white, and the rest of a level."""
+    pixels = np.full((16, 16, 3), level, np.uint8)
+    pixels[: round(16 * share)] = 255
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, format="PNG")
+    return sink.getvalue()
+
+
+@pytest.fixture
+def graded(tmp_path: Path) -> tuple[Path, dict[str, float]]:
+    """A shard of 40 images with as many shares of light, an image that is none, and one that is a line."""
+    names = [f"img{i}" for i in range(40)]
+    shares = {name: (i * 7 % 17) / 16 for i, name in enumerate(names)}
+    files = {f"{name}.png": lit(share) for name, share in shares.items()}
+    files |= {f"{name}.json": told(i) for i, name in enumerate(names)}
+    line = io.BytesIO()
+    Image.new("L", (500_000, 1)).save(line, format="PNG")
+    return tar(tmp_path / "graded.tar", files | {"broken.png": b"none", "line.png": line.getvalue()}), shares
+
+
+def test_the_images_that_a_detector_finds_cleanest_are_kept(
+    prepare: Prepare,
+    graded: tuple[Path, dict[str, float]],
+    judge: tuple[object, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from benchkit import training
+
+    seen: list[int] = []
+    predict = training.predict
+    monkeypatch.setattr(training, "predict", lambda *of: (seen.append(len(of[1])), predict(*of))[1])
+    file, shares = graded
+    options = ("--count", 9, "--seed", 2, "--cleanest-of", 30, "--cleanest-size", 16)
+    code, out, err = prepare(file, *options, *judge)
+    assert code == 0, err
+    assert seen == [16, 14], "batches of a fixed size"
+    drawn = sorted([*shares, "broken", "line"], key=lambda name: rank(2, name))
+    drawn = [name for name in drawn if name in shares][:30]
+    wanted = sorted(drawn, key=lambda name: shares[name])[:9]  # a stable sort: ties go to the earlier drawn
+    assert ids(tmp_path / "set") == [name for name in drawn if name in wanted], "in the order of the draw"
+    manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
+    found = manifest["cleanest"]
+    assert (found["detector"], found["candidates"], found["scored"]) == ("bright-for-cleanest", 30, 30)
+    assert (found["threshold"], found["size"], found["fit"]) == (0.5, 16, "crop")
+    assert found["largest_share_kept"] == max(shares[name] for name in wanted)
+    assert found["share_of_scored"] == pytest.approx(sum(shares[name] for name in drawn) / 30)
+    assert len(found["sha256"]) == len(found["identity"]) == 64
+    assert str(tmp_path) not in (tmp_path / "set" / "manifest.json").read_text()
+    singles = {"image does not decode": 1, "image cannot be framed": 1}
+    assert manifest["left_out"] == {**singles, "not among the cleanest": 21}
+    assert "the cleanest of 30 by bright-for-cleanest" in out
+    with (tmp_path / "set" / "cleanest.csv").open() as listed:
+        lines = {one["name"]: one for one in csv.DictReader(listed)}
+    assert list(lines) == drawn
+    assert all(float(lines[name]["share"]) == pytest.approx(shares[name], abs=1e-5) for name in drawn)
+    assert {name for name, one in lines.items() if one["kept"] == "1"} == set(wanted)
+    assert prepare(file, *options, *judge, out="again")[0] == 0
+    for name in ("clean.parquet", "manifest.json", "cleanest.csv", "left-out.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "set" / name).read_bytes()
+
+
+def test_of_equally_clean_images_the_one_with_the_smaller_mean_is_kept(
+    prepare: Prepare, judge: tuple[object, ...], tmp_path: Path
+) -> None:
+    levels = {"a": 120, "b": 90, "c": 0, "d": 126}
+    file = tar(tmp_path / "a.tar", {f"{name}.png": lit(0, level) for name, level in levels.items()})
+    assert prepare(file, "--count", 1, *judge)[0] == 0, "four for one is the default"
+    assert ids(tmp_path / "set") == ["c"]
+
+
+def test_a_filter_that_cannot_be_is_one_line_and_nothing_is_written(
+    prepare: Prepare, graded: tuple[Path, dict[str, float]], judge: tuple[object, ...], tmp_path: Path
+) -> None:
+    file, _ = graded
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    weights = (tmp_path / "bright" / "model.safetensors").read_bytes()
+    cases = [
+        (("--cleanest-by", empty), "no detector in"),
+        (("--cleanest-by", tmp_path / "none"), "no detector in"),
+        (("--cleanest-of", 20), "--cleanest-by"),
+        ((*judge, "--cleanest-of", 9), "give more than --count 9"),
+        ((*judge, "--cleanest-of", 43), "--cleanest-of 43: the shards hold 42 images"),
+        (judge, None),
+        ((*judge[:2],), "bright-for-cleanest"),
+    ]
+    for options, says in cases:
+        code, _, err = prepare(file, "--count", 9, *options)
+        if says is None:
+            assert code == 0
+            (tmp_path / "bright" / "model.safetensors").write_bytes(weights[:-1])
+            code, _, err = prepare(file, "--count", 9, *options, out="other")
+            says = "damaged or half-copied"
+        assert code == 2 and says in err and err.count("error: ") == 1, err
+        assert not (tmp_path / "other").exists()
+    for name in (".set", ".other"):
+        assert not list(tmp_path.glob(f"{name}*"))

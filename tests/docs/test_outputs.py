@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from test_documents import commands, parsed
 
+from benchkit.foresight import preview
 from benchkit.grid import Grid
 from benchkit.registry import Registry
-from benchkit.run import make_plan, model_of, preview
+from benchkit.run import make_plan, model_of
 from benchkit.store.artifacts import ArtifactStore
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -78,10 +79,12 @@ def test_two_sources_add_up() -> None:
     assert f"| all, one cache | {390 * 10_000 + 570 * 7_701 + 360 * 10_000:,} | 846,000 |" in REPRODUCE
 
 
-def test_the_hours_follow_from_the_assumption() -> None:
+def test_the_hours_follow_from_the_rates() -> None:
+    (f, i) = (float(n) for n in re.search(r"With f = (\d+) and i = ([\d.]+)", REPRODUCE).groups())  # type: ignore[union-attr]
     costs = dict(re.findall(r"^\| (Table \d|all, one cache) \| ([\d,]{6,} \| [\d,]{6,}) \|", REPRODUCE, re.MULTILINE))
     assert len(costs) == 5
     for name, both in costs.items():
         forwards, iterations = (int(n.replace(",", "")) for n in both.split(" | "))
-        hours = [round((forwards * 0.7 + iterations * 11) / t / 3600) for t in (10, 40, 150)]
+        hours = [round((forwards * 0.7 + iterations * 11) / t / 3600) for t in (10, 40)]
+        hours.append(round(forwards / f / 3600 + iterations / i / 3600))
         assert f"| {name} | {hours[0]} | {hours[1]} | {hours[2]} |" in REPRODUCE

@@ -57,24 +57,24 @@ LONG_PIXELS = Image.new("RGB", (1, 60_000))
 
 CASES: dict[str, Bad] = {
     # One image by itself
-    "PostScript as an image": bad(corrupted(POSTSCRIPT, "a.eps"), "a.eps", "cannot read image"),
-    "PostScript called PNG": bad(corrupted(POSTSCRIPT), "a.png", "cannot read image"),
+    "PostScript as an image": bad(corrupted(POSTSCRIPT, "a.eps"), "a.eps", "image '", "replace the file"),
+    "PostScript called PNG": bad(corrupted(POSTSCRIPT), "a.png", "image '", "replace the file"),
     "a PNG of billions of pixels": bad(corrupted(png(50_000, 50_000)), "a.png", "pixels"),
     "a PNG beyond the limit": bad(corrupted(png(12_000, 9_000)), "a.png", "12000x9000", "reduce the picture"),
-    "a PNG without pixels": bad(corrupted(png(32, 32)), "a.png", "cannot read image"),
-    "a PNG of no width": bad(corrupted(png(0, 32)), "a.png", "cannot read image"),
-    "an empty file": bad(corrupted(b""), "a.png", "cannot read image"),
+    "a PNG without pixels": bad(corrupted(png(32, 32)), "a.png", "image '", "replace the file"),
+    "a PNG of no width": bad(corrupted(png(0, 32)), "a.png", "image '", "replace the file"),
+    "an empty file": bad(corrupted(b""), "a.png", "image '", "replace the file"),
     "a mask of billions of pixels": bad(
-        corrupted(encoded(noise()), mask=png(60_000, 60_000)), "m.png", "cannot read mask"
+        corrupted(encoded(noise()), mask=png(60_000, 60_000)), "m.png", "mask '", "reduce the picture"
     ),
     "text in a PNG that unpacks to gigabytes": bad(
         corrupted(encoded(noise())[:33] + b"".join(
             struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
             for body in [b"a\0\0" + zlib.compress(bytes(80 * 2**20))]
-        ) + encoded(noise())[33:]), "a.png", "cannot read image",
+        ) + encoded(noise())[33:]), "a.png", "image '", "replace the file",
     ),
     "a named pipe's neighbour: no file": bad(
-        lambda w: corrupting(w, w.folder / "none" / "a.png", w.file("m.png", b"")), "there is no image file"
+        lambda w: corrupting(w, w.folder / "none" / "a.png", w.file("m.png", b"")), "no such file"
     ),
     "a name with a null": bad(lambda w: corrupting(w, Path("a\0.png"), w.file("m.png", b"")), "IMAGE"),
     "a name without end": bad(lambda w: corrupting(w, Path("x" * 5000), w.file("m.png", b"")), "image"),
@@ -112,7 +112,7 @@ CASES: dict[str, Bad] = {
     "folder: an image of two names": bad(plain(lambda r: write(r / "pool/1.tif", mark(0))), "keep one of the two"),
     "folder: nothing in it": bad(lambda w: exported("folder", w.file("e/x.txt", "x").parent), "no images"),
     "folder: a file": bad(lambda w: exported("folder", w.file("e", "x")), "a file, not a folder"),
-    "folder: a root with a null": bad(lambda w: exported("folder", w.folder / "a\0b"), "no such folder"),
+    "folder: a root with a null": bad(lambda w: exported("folder", w.folder / "a\0b"), "is nowhere", "null character"),
     "folder: a root without end": bad(lambda w: exported("folder", w.folder / ("x" * 5000)), "xxx"),
     # Captions
     "captions: not UTF-8": with_text("0.txt", b"\xff\xfe\x00", "not UTF-8"),

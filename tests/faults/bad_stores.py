@@ -58,6 +58,16 @@ CASES: dict[str, Bad] = {
         listed(lambda f: (f.unlink(), sql("CREATE TABLE x (a)")(f))), "another program's database"
     ),
     "database: another version": bad(listed(sql("UPDATE meta SET value = '99'")), "schema version 99", "another file"),
+    "database: rows of another version": bad(
+        shown("UPDATE rows SET schema_version = 7"), "a row of schema version 7", "another file (--store)"
+    ),
+    "database: a row of another version, met by a comparison": bad(
+        lambda w: (
+            *compared()(w),
+            *("--cache", w.cached(lambda r: sql("UPDATE rows SET schema_version = 0 WHERE rowid = 3")(r / DATABASE))),
+        ),
+        "a row of schema version 0",
+    ),
     "database: a table lost": bad(listed(sql("DROP TABLE cells")), DATABASE),
     "database: a column lost": bad(
         listed(sql("ALTER TABLE cells DROP COLUMN reason"), "leaderboard", "show", "2"), DATABASE
@@ -67,9 +77,15 @@ CASES: dict[str, Bad] = {
     "database: a config that is a list": bad(
         shown("UPDATE runs SET config = '[1]'"), "is damaged", "choose another file"
     ),
-    "database: metrics that are no JSON": bad(shown("UPDATE rows SET metrics = 'x'"), "not readable JSON"),
+    "database: metrics that are no JSON": bad(
+        shown("DELETE FROM blobs WHERE name = 'row'", "UPDATE rows SET metrics = 'x'"), "not readable JSON"
+    ),
     "database: metrics that are a list": bad(
-        shown("UPDATE rows SET metrics = '[1]'"), "is damaged", "choose another file"
+        shown("DELETE FROM blobs WHERE name = 'row'", "UPDATE rows SET metrics = '[1]'"),
+        *("is damaged", "choose another file"),
+    ),
+    "database: metrics that are not what was written": bad(
+        shown("UPDATE rows SET metrics = '{}' WHERE rowid = 2"), "damaged figures", "measures it again"
     ),
     "database: a flipped blob": bad(shown("UPDATE blobs SET data = zeroblob(length(data))"), "damaged"),
     "database: an environment that is a list": bad(
@@ -78,11 +94,16 @@ CASES: dict[str, Bad] = {
     "database: no such run": bad(listed(sql("DELETE FROM runs"), "leaderboard", "show", "2"), "'2'"),
     "database: a folder": bad(lambda w: ("leaderboard", "list", "--store", w.folder), "no result store"),
     "database: a file that is not": bad(lambda w: ("leaderboard", "list", "--store", w.folder / "no"), "no result"),
-    "database: a name with a null": bad(lambda w: ("leaderboard", "list", "--store", "a\0b"), "result store"),
+    "database: a name with a null": bad(
+        lambda w: ("leaderboard", "list", "--store", "a\0b"), "is nowhere", "null character"
+    ),
     "run: a config of another grid": bad(
         listed(sql("UPDATE runs SET config = '{}'"), "figure", 4, "2", "--plugin", PLUGINS, "--out", "never.png"),
         "no comparison of this version",
     ),
+    "cache: any folder": bad(lambda w: ("cache", "ls", "--cache", w.plain()), "data is no cache", "--cache"),
+    "cache: an empty folder": bad(lambda w: ("cache", "verify", "--cache", w.folder / "out"), "is no cache"),
+    "cache: a file that is pruned": bad(lambda w: ("cache", "prune", "--cache", w.file("c", "x")), "is no cache"),
     "cache: another version": bad(
         lambda w: ("cache", "ls", "--cache", w.cached(lambda r: (r / "VERSION").write_text("benchkit-cache 0\n"))),
         "another version",

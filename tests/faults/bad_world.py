@@ -68,7 +68,7 @@ class World:
 
     def cached(self, change: Callable[[Path], object] = lambda root: None) -> Path:
         """A copy of the finished comparison's cache, changed, as this test's cache."""
-        shutil.copytree(self.finished, self.cache)
+        shutil.copytree(self.finished, self.cache, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
         change(self.cache)
         return self.cache
 

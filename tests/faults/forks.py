@@ -14,21 +14,36 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchkit.store.artifacts import ArtifactStore
 
-LONGEST = 300.0
+LONGEST = 600.0
+LINE = 65  # a key and a line break
+IN_A_SERIES = 3
 
 
-def forked(work: Callable[[], int], folder: Path, kill_after: float | None = None) -> tuple[bool, float]:
+@dataclass(frozen=True)
+class Kill:
+    """When a fork is killed: so many seconds after it has noted so many keys (see `comparison`)."""
+
+    seconds: float
+    keys: int = 0
+
+    def is_due(self, noted: Path) -> bool:
+        """Whether the keys have been noted."""
+        return not self.keys or (noted.exists() and noted.stat().st_size >= self.keys * LINE)
+
+
+def forked(work: Callable[[], int], folder: Path, kill: Kill | None = None) -> tuple[bool, float]:
     """Run `work` in a fork; whether it was killed, and after how many seconds it ended. Raises if it failed."""
     began = time.monotonic()
     child = os.fork()
     if not child:
         try:
-            os.setsid()
+            os.setpgid(0, 0)
             output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(output, 1)
             os.dup2(output, 2)
@@ -38,18 +53,21 @@ def forked(work: Callable[[], int], folder: Path, kill_after: float | None = Non
             print("in the fork:", repr(error), flush=True)
             code = 70
         os._exit(code)
-    deadline = began + (LONGEST if kill_after is None else kill_after)
+    os.setpgid(child, child)  # here too: a kill may come before the child has had its turn
+    deadline = began + LONGEST
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             break
+        if kill and deadline == began + LONGEST and kill.is_due(folder / "computed"):
+            deadline = time.monotonic() + kill.seconds
         if time.monotonic() >= deadline:
             os.killpg(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
             break
         time.sleep(0.002)
     killed = os.WIFSIGNALED(status)
-    if (killed and kill_after is None) or (not killed and os.WEXITSTATUS(status)):
+    if (killed and kill is None) or (not killed and os.WEXITSTATUS(status)):
         raise RuntimeError(f"status {status}:\n" + (folder / "output.txt").read_text()[-3000:])
     return killed, time.monotonic() - began
 
@@ -84,18 +102,26 @@ def comparison(folder: Path, grid: str, plugins: str) -> Callable[[], int]:
 
 
 def compared(folder: Path, kills: int, seed: int, grid: str, plugins: str) -> dict[str, Any]:
-    """One uninterrupted comparison, then others that are killed at random moments until there were `kills`."""
-    rng, attempts, killed_so_far, series = random.Random(seed), [], 0, 0
+    """One uninterrupted comparison, then others that are killed at random moments until there were `kills`.
+
+    After IN_A_SERIES kills one is let end: more would only meet it writing its report.
+    """
+    rng, attempts, killed_so_far, series, in_series = random.Random(seed), [], 0, 0, 0
     whole = folder / "whole"
     whole.mkdir()
     _, length = forked(comparison(whole, grid, plugins), whole)
+    stages = len(committed(whole / "cache"))
     while True:
         run = folder / f"series-{series}"
         run.mkdir(exist_ok=True)
         before = committed(run / "cache")
         (run / "computed").unlink(missing_ok=True)
-        moment = rng.uniform(0, 0.7 * length) if killed_so_far < kills else None
-        killed, seconds = forked(comparison(run, grid, plugins), run, moment)
+        kill = None
+        if killed_so_far < kills and in_series < IN_A_SERIES:
+            # By what it has done and not by the clock alone: on a busy machine a plan takes as long as all stages else.
+            keys = rng.randint(0, stages - len(before))
+            kill = Kill(rng.uniform(0, 2 * length / stages if keys else length), keys)
+        killed, seconds = forked(comparison(run, grid, plugins), run, kill)
         computed = (run / "computed").read_text().split() if (run / "computed").exists() else []
         killed_so_far += killed
         attempts.append(
@@ -103,7 +129,7 @@ def compared(folder: Path, kills: int, seed: int, grid: str, plugins: str) -> di
         )
         if not killed and killed_so_far == kills:
             return {"attempts": attempts, "whole_seconds": length}
-        series += not killed
+        series, in_series = (series, in_series + 1) if killed else (series + 1, 0)
 
 
 def committed(cache: Path) -> list[str]:
@@ -125,7 +151,7 @@ def trained(folder: Path, plugins: str) -> dict[str, Any]:
         cache = folder / ("whole" if name == "whole" else "killed")
         cache.mkdir(exist_ok=True)
         work = training_stage(cache, plugins, stop)
-        killed, _ = forked(work, cache, None if stop is None else LONGEST)
+        killed, _ = forked(work, cache, None if stop is None else Kill(LONGEST / 2))
         seen[name] = {"killed": killed, "iterations": (cache / "iterations").read_text().split()}
         if killed:
             seen[name]["scratch"] = sorted(p.name for p in (cache / "work").rglob("*.safetensors"))
@@ -142,14 +168,18 @@ def import_everything() -> None:
     import benchkit.cli.main
     import benchkit.diffusion.backend
     import benchkit.diffusion.inverters
+    import benchkit.environment
     import benchkit.report.write
     import benchkit.run
-    import benchkit.training  # noqa: F401
+    import benchkit.training
 
     for lazy in (diffusers.StableDiffusionPipeline, transformers.CLIPTextModel, transformers.CLIPTokenizer):
         assert lazy
     assert matplotlib.pyplot
     assert torch.get_num_threads() == 1
+    # All forks are of the code that was imported here, also where somebody edits the checkout meanwhile.
+    revision = benchkit.environment.revision()
+    benchkit.environment.revision = lambda: revision
 
 
 def main() -> None:

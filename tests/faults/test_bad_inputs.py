@@ -16,7 +16,7 @@ import bad_rows
 import bad_shards
 import bad_stores
 import pytest
-from bad_world import PLUGINS, Bad, World, listing
+from bad_world import Bad, World, listing
 
 from benchkit.cli.main import main
 
@@ -31,14 +31,6 @@ TABLES = {
     "plugin": bad_plugins.CASES,
 }
 CASES = {f"{table}: {name}": case for table, cases in TABLES.items() for name, case in cases.items()}
-
-
-@pytest.fixture(scope="session")
-def finished_cache(small_grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of the small comparison, finished; tests copy it."""
-    cache = tmp_path_factory.mktemp("finished") / "cache"
-    assert main(["compare", str(small_grid), "--plugin", str(PLUGINS), "--device", "cpu", "--cache", str(cache)]) == 0
-    return cache
 
 
 @pytest.fixture

@@ -104,6 +104,7 @@ def read_spec(text: str) -> None:
 @example("blur:sigma=.inf")
 @example("a:" + ",".join(f"k{i}=1|2|3|4" for i in range(30)))
 @example("portraits:kind=1")
+@example("~a\0")
 @given(SPECS)
 def test_spec_texts(text: str) -> None:
     read_spec(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kept import artifacts, rows
 
 from benchkit.store.artifacts import ArtifactStore
 
@@ -45,26 +45,6 @@ def three(tmp_path_factory: pytest.TempPathFactory, small_grid: Path, plugins: P
     return killed_in(tmp_path_factory.mktemp("three"), 3, 5, small_grid, plugins)
 
 
-def rows(cache: Path) -> list[tuple[Any, ...]]:
-    """All rows and their parts, as the bytes that the database holds."""
-    with sqlite3.connect(cache / "results.sqlite") as raw:
-        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        found = raw.execute(
-            "SELECT cell_key, schema_version, metrics, provenance FROM rows ORDER BY cell_key"
-        ).fetchall()
-        parts = raw.execute("SELECT cell_key, name, sha256, data FROM blobs ORDER BY cell_key, name").fetchall()
-        states = raw.execute("SELECT cell_key, state, reason FROM cells ORDER BY cell_key").fetchall()
-        runs = raw.execute("SELECT status FROM runs").fetchall()
-    raw.close()
-    assert runs == [("done",)], "the same command goes on with the same run"
-    return [*found, *parts, *states]
-
-
-def artifacts(cache: Path) -> dict[str, bytes]:
-    """Every committed file."""
-    return {str(p.relative_to(cache)): p.read_bytes() for p in (cache / "objects").rglob("*") if p.is_file()}
-
-
 def check(told: Told, kills: int) -> None:
     found, folder = told.comparison, told.folder
     attempts = found["attempts"]
@@ -81,6 +61,7 @@ def check(told: Told, kills: int) -> None:
         assert rows(cache) == expected
         assert artifacts(cache) == files
     resumed = sum(bool(attempt["before"] and attempt["computed"]) for attempt in attempts)
+    assert resumed >= kills // 5, "the kills came where there was nothing to go on with"
     print(
         f"{kills} kills in {len(ended)} comparisons of {found['whole_seconds']:.1f} s, {resumed} times gone on part-way"
     )

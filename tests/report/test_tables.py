@@ -17,7 +17,7 @@ from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.metrics import PRIMARY
 from benchkit.report import text
 from benchkit.report.board import Board
-from benchkit.report.sheet import board_sheet
+from benchkit.report.sheet import Cell, Column, Group, Sheet, board_sheet
 from benchkit.report.tables import FORMATS, csv_text, latex, markdown, parquet_bytes, render, rich_notes, rich_table
 from benchkit.report.write import FILES, write_report
 
@@ -90,6 +90,20 @@ def test_markdown_stays_one_table_of_plain_text(hostile):
     assert page.count("<td") == 12 * (len(board.frame) + len(titles))
     shown = html.unescape(page).replace("\u200b", "")
     assert text.one_line(name) in shown, "and it reads as it was"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_of_columns_and_the_title_are_text_too(name):
+    shown = text.one_line(name)
+    columns = (Column(shown, text=True), Column(f"{shown}\n[95 % interval]"))
+    sheet = Sheet(shown, columns, (Group("", ((Cell("a"), Cell("1.0", 1.0)),)),), (shown,))
+    page = MarkdownIt("gfm-like", {"linkify": False}).enable("table").render(markdown(sheet))
+    assert set(re.findall(r"<(\w+)", page)) == {"h2", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
+    assert page.count("<th") - page.count("<thead") == 2 and page.count("<td") == 2
+    assert html.unescape(page).replace("\u200b", "").count(shown) == 4
+    assert html.unescape(page).count("[95 % interval]") == 1
+    written = latex(sheet)
+    assert not re.search(r"(?<!\\)[$#_%^~](?!\S*Delta|-\$|\\usepackage)", re.sub(r"%.*booktabs.*", "", written))
 
 
 def test_csv_holds_no_formula(hostile):

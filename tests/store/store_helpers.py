@@ -6,12 +6,15 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import benchkit
+from benchkit.errors import BenchkitError
+from benchkit.store.results import ResultStore
 
 FILES = {"data.bin": b"0123456789" * 100, "facts.json": b"{}\n"}
 COUNTS = pd.DataFrame(
@@ -32,6 +35,19 @@ def key_of(name: object) -> str:
 
 
 KEY = key_of("a")
+
+
+def stored(results: ResultStore, names: Iterable[object]) -> list[object]:
+    """Those of the names under whose key a row is stored."""
+
+    def has(name: object) -> bool:
+        try:
+            results.provenance(key_of(name))
+        except BenchkitError:
+            return False
+        return True
+
+    return [name for name in names if has(name)]
 
 
 def everything(root: Path) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from store_helpers import COUNTS, HISTOGRAMS, key_of
+from store_helpers import COUNTS, HISTOGRAMS, key_of, stored
 
 from benchkit.errors import BenchkitError
 from benchkit.store.results import CellInfo, ResultStore
@@ -138,7 +138,7 @@ def test_a_transaction_that_fails_leaves_nothing(url: str, monkeypatch: pytest.M
         patch.setattr("benchkit.store.results.BlobRecord", broken)
         with pytest.raises(Exception):  # noqa: B017  # whatever it is, nothing may stay
             results.save_row(key_of(0), {"x": 1}, COUNTS)
-    assert results.has_rows([key_of(0)]) == set()
+    assert stored(results, [0]) == []
 
 
 def test_many_create_and_write_at_once(url: str) -> None:
@@ -161,7 +161,7 @@ def test_many_create_and_write_at_once(url: str) -> None:
     assert errors == []
     results = ResultStore(url)
     assert len(results.runs()) == 20
-    assert len(results.has_rows([key_of(i) for i in range(5)])) == 5
+    assert len(stored(results, range(5))) == 5
 
 
 def test_another_schema_version_is_refused_with_the_way_out(url: str) -> None:
@@ -171,6 +171,14 @@ def test_another_schema_version_is_refused_with_the_way_out(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE meta SET value = '99'")
     with pytest.raises(BenchkitError, match="schema version 99, this benchkit reads 1: choose another"):
+        ResultStore(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE meta SET value = '1'")
+    results = ResultStore(url)
+    results.save_row(key_of(0), {})
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE rows SET schema_version = 7")
+    with pytest.raises(BenchkitError, match="a row of schema version 7, this benchkit reads 1: choose another"):
         ResultStore(url)
     with psycopg.connect(url) as connection:
         connection.execute("DROP TABLE meta")

@@ -6,8 +6,10 @@ import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from s3_server import new_bucket, serving
 from store_helpers import FILES, KEY, hear, key_of, python
 
 from benchkit.errors import BenchkitError
@@ -20,37 +22,16 @@ from benchkit.store.opening import open_store
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of an S3 server."""
-    pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    import logging
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+def server() -> Iterator[Any]:
+    """A running S3 server."""
+    with serving() as running:
+        yield running
 
 
 @pytest.fixture
-def s3(server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def s3(server: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of an empty bucket."""
-    import s3fs
-
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "fake",
-        "AWS_SECRET_ACCESS_KEY": "fake",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL_S3": server,
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    bucket = f"b{abs(hash(request.node.name)) % 10**9}-{time.time_ns()}"
-    s3fs.S3FileSystem().mkdir(bucket)
-    return f"s3://{bucket}/cache"
+    return new_bucket(server, monkeypatch)
 
 
 @pytest.fixture(params=["memory", "s3"])

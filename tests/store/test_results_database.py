@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from store_helpers import COUNTS, HISTOGRAMS, hear, hear_all, key_of, python, say
+from store_helpers import COUNTS, HISTOGRAMS, hear, hear_all, key_of, python, say, stored
 
 from benchkit.errors import BenchkitError
 from benchkit.store.results import ResultStore
@@ -44,7 +44,7 @@ def test_opened_by_url(path: Path) -> None:
     results = ResultStore(f"sqlite:///{path}")
     results.save_row(key_of("a"), {})
     results.close()
-    assert ResultStore(path, create=False).has_rows([key_of("a")])
+    assert stored(ResultStore(path, create=False), ["a"])
 
 
 def test_readers_see_one_state_while_a_writer_is_at_work(results: ResultStore, path: Path) -> None:
@@ -201,7 +201,7 @@ def test_processes_that_create_one_store_and_write_the_same_rows(path: Path) -> 
     runs = results.runs()
     assert len(runs) == 30
     assert all(run.cells == {"done": 1} for run in runs)
-    assert len(results.has_rows([key_of(i) for i in range(10)])) == 10
+    assert len(stored(results, range(10))) == 10
     assert len(results.counts(key_of(3))) == 100
 
 
@@ -215,9 +215,9 @@ def test_kill_nine_loses_no_committed_row(path: Path) -> None:
         reported = [done + 1, *map(int, hear_all(process))]
         assert process.wait() == -signal.SIGKILL
         results = ResultStore(path)
-        assert len(results.has_rows([key_of(i) for i in reported])) == len(reported)
+        assert len(stored(results, reported)) == len(reported)
         for i in range(max(reported) + 2):  # a row without its parts would be a half-written one
-            if results.has_rows([key_of(i)]):
+            if stored(results, [i]):
                 assert len(results.counts(key_of(i))) == len(results.histograms(key_of(i))["h"]) == 100
         results.close()
         done = max(reported)

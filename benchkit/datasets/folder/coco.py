@@ -61,7 +61,8 @@ def list_coco(root: Path) -> FileListing:
     Raises BenchkitError for a damaged file, an id or a file name given twice, an annotation of no image or category,
     and a file name that leads out of `root`.
     """
-    splits = coco_files(root, named=False)
+    # Any name will do in the root only where that is all: an export of benchkit has its provenance.json there.
+    splits = coco_files(root) or coco_files(root, named=False)
     if not splits:
         raise BenchkitError(f"{root}: holds no {ANNOTATIONS}/SPLIT.json or SPLIT/{BESIDE}: choose another layout")
     records = {}

@@ -18,6 +18,7 @@ from benchkit.datasets.folder.layouts import listed
 from benchkit.datasets.folder.records import Listing, Loaded, Stamped, stamped
 from benchkit.datasets.folder.tables import Columns
 from benchkit.datasets.framing import Framing
+from benchkit.paths import expanded
 
 #: Splits that a comparison knows by name, and that a parameter can take from the folder's own.
 ROLES = ("pool", "clean", "validation", "test", "wild")
@@ -111,7 +112,7 @@ class Folder(Dataset):
     def _root(self) -> Path:
         if self.root is None:
             raise BenchkitError("dataset 'folder' needs a folder: write folder:root=PATH")
-        return downloaded(self.root) if self.root.startswith(SCHEME) else Path(self.root).expanduser()
+        return downloaded(self.root) if self.root.startswith(SCHEME) else expanded(self.root)
 
     @cached_property
     def _listing(self) -> Listing:

@@ -28,6 +28,12 @@ from benchkit.report.site.gallery import GAIN, galleries
 from benchkit.report.site.picture import Picture
 from benchkit.report.text import MISSING, known, number, numeric, one_line, percent
 
+#: What stands under the confinement figure: the mask is the image's, also for methods that cannot draw so finely.
+CONFINEMENT_WORDS = (
+    "Mean absolute change inside and outside the mask, per method. A latent method replaces whole latent cells: what "
+    "of them lies beyond the mask counts as outside, where a method of pixels acts through the autoencoder alone."
+)
+
 
 def page(
     run: RunData,
@@ -114,7 +120,7 @@ def _facts(run: RunData, board: Board) -> dict[str, str]:
 def _figures(board: Board) -> dict[str, Picture]:
     drawn = {
         "primary": (primary_figure, "Pooled artifact IoU of every row with its interval; the table has the figures."),
-        "confinement": (confinement_figure, "Mean absolute change inside and outside the mask, per method."),
+        "confinement": (confinement_figure, CONFINEMENT_WORDS),
     }
     found = {}
     for name, (draw, words) in drawn.items():
