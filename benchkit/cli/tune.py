@@ -174,8 +174,7 @@ def _searched(
 
             found.append(tuner.search(spec, space, scored, search_config(base, spec, registry)))
             if places.out is not None:
-                plain = as_json(found, budget(base, tuner.trials), base, tuner.seed)
-                write_trials(found, plain, places.out)
+                write_trials(found, as_json(found, budget(base, tuner.trials), base, tuner.seed), places.out)
     return found
 
 
