@@ -152,7 +152,9 @@ def _searched(
     from benchkit.stages.base import Env
     from benchkit.tune import Scorer, as_json, budget, search_config, write_trials
 
-    chosen_device, store = resolve_device(device, several=True), places.artifacts()
+    chosen_device = resolve_device(device, several=True)
+    executor.check()
+    store = places.artifacts()
     if places.out is not None:
         check_writable(places.out)
     found: list[Search] = []
@@ -172,8 +174,7 @@ def _searched(
 
             found.append(tuner.search(spec, space, scored, search_config(base, spec, registry)))
             if places.out is not None:
-                plain = as_json(found, budget(base, tuner.trials), base, tuner.seed)
-                write_trials(found, plain, places.out)
+                write_trials(found, as_json(found, budget(base, tuner.trials), base, tuner.seed), places.out)
     return found
 
 

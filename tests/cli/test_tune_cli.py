@@ -10,6 +10,9 @@ import pytest
 import torch
 from small_world import PLUGINS, Run
 
+from benchkit.errors import BenchkitError
+from benchkit.executors.inline import Inline
+
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
 BRITTLE = """
 from dataclasses import dataclass
@@ -158,6 +161,20 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert (result.code, result.out) == (2, "")
     assert len(result.err.splitlines()) == 1
     assert said in result.err
+    assert not (tmp_path / "out").exists()
+    assert not cache.exists()
+
+
+def test_an_executor_that_cannot_run_leaves_nothing(
+    run: Run, held: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(_: Inline) -> None:
+        raise BenchkitError("no cluster answers")
+
+    monkeypatch.setattr(Inline, "check", check)
+    result = run("tune", "gaussian", held, *WITH_PLUGINS, "--out", tmp_path / "out")
+    assert (result.code, result.out) == (2, "")
+    assert "no cluster answers" in result.err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
     assert not cache.exists()
 
