@@ -67,8 +67,12 @@ if __name__ == "__main__":
     from paper_sets import full_sd15
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="cuda")
     device = parser.parse_args().device
+    if device == "cuda" and not torch.cuda.is_available():
+        # `make bench` runs every file here, and a processor would be busy with this one for hours.
+        print("full_size.py: no GPU here, nothing measured (--device cpu measures all the same)")
+        sys.exit()
     print(torch.cuda.get_device_name() if device != "cpu" else f"{torch.get_num_threads()} threads", flush=True)
     rates: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
