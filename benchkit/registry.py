@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -248,6 +249,7 @@ def validated(cls: type[api.Plugin], spec: Spec) -> dict[str, Any]:
     return values
 
 
+@cache  # a plan asks for the same few classes some hundred times
 def _hints(cls: type[api.Plugin]) -> dict[str, Any]:
     try:
         return get_type_hints(cls)
@@ -261,15 +263,19 @@ def _checked(field: Field[Any], hint: Any, value: Any, spec: Spec) -> Any:
     if choices and value not in choices:
         raise BenchkitError(f"{where}: choose from {', '.join(map(str, choices))}")
     bounds = field.metadata.get("bounds", {})
-    annotated: Any = Annotated[hint, Bounds(**bounds)] if bounds else hint
     try:
-        return TypeAdapter(annotated).validate_python(value, strict=True)
+        return _adapter(hint, tuple(bounds.items())).validate_python(value, strict=True)
     except ValidationError as error:
         raise BenchkitError(f"{where}: {error.errors()[0]['msg']}") from None
     except (PydanticUserError, TypeError):
         raise BenchkitError(
             f"{where}: its type {hint!r} or its range is none a parameter can have: use bool, int, float or str"
         ) from None
+
+
+@cache
+def _adapter(hint: Any, bounds: tuple[tuple[str, Any], ...]) -> TypeAdapter[Any]:
+    return TypeAdapter(Annotated[hint, Bounds(**dict(bounds))] if bounds else hint)
 
 
 def hooks_of(module: ModuleType) -> list[str]:
