@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT ?= runs/quick
+# Tests run in so many processes at once, a file's tests in one of them; 0: in this one, for a debugger.
+TESTERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
 
 .PHONY: compare test test-all lint bench docs clean
 
@@ -11,10 +14,10 @@ compare: $(VENV)/installed
 	$(BIN)/benchkit compare quick --out $(OUT)
 
 test: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

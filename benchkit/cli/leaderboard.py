@@ -145,7 +145,7 @@ def _print_runs(rows: Sequence[dict[str, Any]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for header in ("run", "begun (UTC)", "status", "cells", "title"):
-        table.add_column(header, overflow="fold")
+        table.add_column(header, overflow="fold", no_wrap=header == "run")  # to be copied into the next command
     for row in rows:
         cells = ", ".join(f"{number} {state}" for state, number in sorted(row["cells"].items()))
         begun = row["created"][:16].replace("T", " ")

@@ -27,7 +27,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command line as the console script does."""
-    monkeypatch.delenv("BENCHKIT_DEBUG", raising=False)
+    for name in ("BENCHKIT_DEBUG", "COLUMNS"):  # who starts the tests may have set them; pytest-xdist sets the second
+        monkeypatch.delenv(name, raising=False)
 
     def command(*arguments: object) -> Result:
         capsys.readouterr()
