@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs").glob("write-*.md"))
 #: Other pages that show commands.
 PAGES = ("ablate-and-tune", "datasets", "detectors", "scale")
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "leaderboard" / "README.md"]
 REGISTRY = Registry.load()
 FENCE = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -163,14 +164,27 @@ def test_the_api_page_is_up_to_date() -> None:
 
 def test_the_gallery_shows_every_corruptor_and_selector() -> None:
     text = (ROOT / "docs" / "gallery.md").read_text()
+    sections = dict(part.split("\n", 1) for part in text.split("### ")[1:])
     for kind in ("corruptor", "selector"):
         for entry in REGISTRY.entries(kind):
-            assert f"### {entry.name}\n" in text, "run: python docs/gallery.py"
-            assert inspect.cleandoc(entry.cls.__doc__ or "") in text, "run: python docs/gallery.py"
-    pictures = re.findall(r"\((images/preview-[^)]+)\)", text)
-    assert pictures
-    for picture in pictures:
-        assert (ROOT / "docs" / picture).is_file(), f"run: python docs/gallery.py ({picture})"
+            section = sections.get(entry.name, "")
+            assert inspect.cleandoc(entry.cls.__doc__ or "") in section, "run: python docs/gallery.py"
+            shown = "portraits.md" if entry.name == "annotated" else f"images/preview-{entry.name}."
+            assert f"]({shown}" in section, "run: python docs/gallery.py"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        linked = path.parent / name if name else path
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            # As GitHub makes anchors: lower case, no punctuation, dashes for blanks.
+            assert anchor in {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in headings}, target
 
 
 def test_the_ablations_and_searches_shown_are_accepted() -> None:
