@@ -169,8 +169,9 @@ def test_the_gallery_shows_every_corruptor_and_selector() -> None:
         for entry in REGISTRY.entries(kind):
             section = sections.get(entry.name, "")
             assert inspect.cleandoc(entry.cls.__doc__ or "") in section, "run: python docs/gallery.py"
-            shown = "portraits.md" if entry.name == "annotated" else f"images/preview-{entry.name}."
-            assert f"]({shown}" in section, "run: python docs/gallery.py"
+            # These two need marks and a training; the page says where to see them.
+            if entry.name not in ("annotated", "learned"):
+                assert f"](images/preview-{entry.name}." in section, "run: python docs/gallery.py"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
