@@ -48,7 +48,8 @@ def compare(
     grid = preset if isinstance(preset, Grid) else load_grid(str(preset))
     registry = Registry.load(files=[Path(file) for file in plugins])
     places = run.Places(None if out is None else Path(out), default_root() if cache is None else located(cache))
-    return run.compare(grid, registry, places, device=resolve_device(device, several=True), progress=progress)
+    options = run.RunOptions(resolve_device(device, several=True), progress=progress)
+    return run.compare(grid, registry, places, options)
 
 
 def __getattr__(name: str) -> Any:

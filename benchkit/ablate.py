@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.batch import Done, Executor
 from benchkit.grid import Grid, described
 from benchkit.plan import Levels, Plan, PlannedCell, Planner
 from benchkit.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point, write_ablation
 from benchkit.report.write import write_ablation_page
-from benchkit.run import Outcome, Places, execute, gallery, model_of, run_data
+from benchkit.run import Outcome, Places, RunOptions, execute, gallery, model_of, run_data
 from benchkit.specs import Mix, Spec, Trivial
 from benchkit.stages.base import Env, Model
 from benchkit.variants import Axis, Variant, base_value, expand
@@ -165,31 +164,11 @@ class AblationOutcome:
         return {name: ran[name] for name in ("run", "stages", "seconds")} | {"ablation": self.board.as_json()}
 
 
-def run_ablation(
-    ablation: Ablation,
-    registry: Registry,
-    places: Places,
-    *,
-    device: str = "cpu",
-    executor: Executor | None = None,
-    report: Callable[[Done], None] = lambda _: None,
-    progress: Callable[[str], None] = lambda _: None,
-    retry_failed: bool = False,
-) -> AblationOutcome:
+def run_ablation(ablation: Ablation, registry: Registry, places: Places, options: RunOptions) -> AblationOutcome:
     """Run what an ablation lacks as one run, and write its report and its board of differences into `places.out`."""
     config: Mapping[str, Any] = ablation.config
-    outcome = execute(
-        ablation.plan,
-        config,
-        registry,
-        places,
-        device=device,
-        executor=executor,
-        report=report,
-        progress=progress,
-        retry_failed=retry_failed,
-    )
-    env = Env(registry, places.artifacts(), device)
+    outcome = execute(ablation.plan, config, registry, places, options)
+    env = Env(registry, places.artifacts(), options.device)
     shown = gallery(ablation.plan, env) if places.out is not None else {}
     data = run_data(outcome.run, places.result_store(), shown, config)
     board = AblationBoard.of(points(ablation), data)

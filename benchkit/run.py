@@ -68,6 +68,21 @@ class Places:
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """How a run goes about it; no result depends on these, but for the last bits that a device changes.
+
+    executor: who runs the stages; by default this process, one after another. report: told of every stage that ended.
+    progress: told what is being done. retry_failed: try again what failed in the same run.
+    """
+
+    device: str = "cpu"
+    executor: Executor = field(default_factory=Inline)
+    report: Callable[[Done], None] = lambda _: None
+    progress: Callable[[str], None] = lambda _: None
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a comparison came to.
 
@@ -101,35 +116,15 @@ def make_plan(grid: Grid, registry: Registry) -> Plan:
     return Planner(grid, registry, model_of(grid)).plan()
 
 
-def compare(
-    grid: Grid,
-    registry: Registry,
-    places: Places,
-    *,
-    device: str = "cpu",
-    executor: Executor | None = None,
-    report: Callable[[Done], None] = lambda _: None,
-    progress: Callable[[str], None] = lambda _: None,
-    retry_failed: bool = False,
-) -> Outcome:
+def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions) -> Outcome:
     """Run what a grid still lacks, store its rows, write its report.
 
     A finished stage is never computed again. A stage that fails takes its own cells with it and no other; in the same
-    run (the same grid and `places.out`) those cells stay failed until `retry_failed` says to try them again. Raises
-    BenchkitError, before anything is computed, for mistakes in the grid or places that cannot be written, and
+    run (the same grid and `places.out`) those cells stay failed until `options.retry_failed` says to try them again.
+    Raises BenchkitError, before anything is computed, for mistakes in the grid or places that cannot be written, and
     CacheUnwritable on the way where the disk is full; what is finished is kept.
     """
-    return execute(
-        make_plan(grid, registry),
-        recorded(grid, registry),
-        registry,
-        places,
-        device=device,
-        executor=executor,
-        report=report,
-        progress=progress,
-        retry_failed=retry_failed,
-    )
+    return execute(make_plan(grid, registry), recorded(grid, registry), registry, places, options)
 
 
 def execute(
@@ -137,39 +132,33 @@ def execute(
     config: Mapping[str, Any],
     registry: Registry,
     places: Places,
-    *,
-    device: str = "cpu",
-    executor: Executor | None = None,
-    report: Callable[[Done], None] = lambda _: None,
-    progress: Callable[[str], None] = lambda _: None,
-    retry_failed: bool = False,
+    options: RunOptions,
 ) -> Outcome:
     """Run what a plan lacks and report it as one run; config: the run's description. Otherwise as `compare`."""
     began = time.monotonic()
-    runs = executor or Inline()
-    runs.check()
+    options.executor.check()
     # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
-    foresee(plan, Env(registry, open_store(places.cache, create=False), device))
+    foresee(plan, Env(registry, open_store(places.cache, create=False), options.device))
     elsewhere = places.result_store() if places.results else None
-    env = Env(registry, places.artifacts(), device, progress)
+    env = Env(registry, places.artifacts(), options.device, options.progress)
     results = elsewhere or places.result_store()
     if places.out is not None:
         check_writable(places.out)
-    environment = describe_environment(registry, _used(plan, registry), device)
+    environment = describe_environment(registry, _used(plan, registry), options.device)
     run = _run_id(results, config, environment, places)
     hold(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
     states = results.upsert_cells(run, [_info(p) for p in plan.cells])
-    kept = {} if retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
+    kept = {} if options.retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
     wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in kept))
     unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
     recorder = Recorder(run, env, results, environment, unrecorded)
 
     def note(done: Done) -> None:
         recorder.note(done)
-        report(done)
+        options.report(done)
 
     with _status_kept(results, run), _log_beside(places.out):
-        runs.execute(wanted.stages, env, note)
+        options.executor.execute(wanted.stages, env, note)
     ended = recorder.ended.values()
     counts = {state: sum(d.state == state for d in ended) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] or kept else "done")

@@ -24,7 +24,15 @@ from benchkit.cli.common import (
     load_registry,
     print_json,
 )
-from benchkit.cli.compare import asked_grid, check_like_a_run, exit_with_failures, preview_json, print_preview, watched
+from benchkit.cli.compare import (
+    asked_grid,
+    check_like_a_run,
+    exit_with_failures,
+    preview_json,
+    print_preview,
+    run_options,
+    watched,
+)
 from benchkit.cli.leftout import left_out_named, tolerant
 from benchkit.fetching import nothing_fetched
 
@@ -32,11 +40,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchkit.ablate import Ablation, AblationOutcome
-    from benchkit.executors.batch import Executor
     from benchkit.foresight import Preview
     from benchkit.grid import Grid
     from benchkit.registry import Registry
-    from benchkit.run import Places
+    from benchkit.run import Places, RunOptions
 
 Vary = Annotated[
     list[str] | None,
@@ -88,7 +95,7 @@ def ablate(
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         ablation = _planned(base, vary or [], registry, crossed)
-        ended = None if dry_run else _ran(ablation, registry, places, device, runs, retry_failed)
+        ended = None if dry_run else _ran(ablation, registry, places, run_options(device, runs, retry_failed))
     if ended is None:
         with nothing_fetched():
             _print_preview(ablation, registry, places, as_json)
@@ -112,20 +119,10 @@ def _planned(base: Grid, vary: list[str], registry: Registry, crossed: bool) -> 
     return make_ablation(base, [Axis.parse(text) for text in vary], registry, crossed)
 
 
-def _ran(
-    ablation: Ablation,
-    registry: Registry,
-    places: Places,
-    device: str,
-    executor: Executor,
-    retry_failed: bool,
-) -> AblationOutcome:
+def _ran(ablation: Ablation, registry: Registry, places: Places, how: RunOptions) -> AblationOutcome:
     from benchkit.ablate import run_ablation
-    from benchkit.functional import resolve_device
 
-    chosen_device = resolve_device(device, several=True)
-    work = partial(run_ablation, ablation, registry, places, device=chosen_device, retry_failed=retry_failed)
-    return watched(work, places, executor)
+    return watched(partial(run_ablation, ablation, registry, places), places, how)
 
 
 def _print_preview(ablation: Ablation, registry: Registry, places: Places, machine_readable: bool) -> None:

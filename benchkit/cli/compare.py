@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from benchkit.grid import Grid
     from benchkit.plan import Plan, PlannedCell
     from benchkit.registry import Registry
-    from benchkit.run import Outcome, Places
+    from benchkit.run import Outcome, Places, RunOptions
     from benchkit.stages.base import Env, Stage
 
 T = TypeVar("T")
@@ -75,22 +75,21 @@ def compare(
 
     Whatever is finished is kept, and never computed again. Exit code 3: some cells failed, the others are on the board.
     """
-    from benchkit.functional import resolve_device
-    from benchkit.run import Places
+    from benchkit import run
 
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     runs = options.chosen_executor(executor, time_limit)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     grid = asked_grid(preset, single, lists, setting, scale)
-    places = Places(out=out, cache=cache_root(cache), results=store)
+    places = run.Places(out=out, cache=cache_root(cache), results=store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         if dry_run:
             check_like_a_run(out, device)
             plan, seen = previewed(grid, registry, places)
         else:
-            devices = resolve_device(device, several=True)
-            outcome = computed(grid, registry, places, devices, runs, retry_failed)
+            how = run_options(device, runs, retry_failed)
+            outcome = watched(partial(run.compare, grid, registry, places), places, how)
     if dry_run:
         print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
         return
@@ -164,23 +163,16 @@ def parsed_seeds(text: str) -> list[int]:
     return list(dict.fromkeys(int(part) for part in parts))
 
 
-def computed(
-    grid: Grid,
-    registry: Registry,
-    places: Places,
-    device: str,
-    executor: Executor,
-    retry_failed: bool = False,
-) -> Outcome:
-    """Run the comparison with its progress on stderr."""
-    from benchkit import run
+def run_options(device: str, executor: Executor, retry_failed: bool) -> RunOptions:
+    """What a command line says about how a run goes; raises BenchkitError for a device that is not there."""
+    from benchkit.functional import resolve_device
+    from benchkit.run import RunOptions
 
-    work = partial(run.compare, grid, registry, places, device=device, retry_failed=retry_failed)
-    return watched(work, places, executor)
+    return RunOptions(resolve_device(device, several=True), executor, retry_failed=retry_failed)
 
 
-def watched(work: Callable[..., T], places: Places, executor: Executor) -> T:
-    """What `work(executor=, report=, progress=)` returns, its progress on stderr."""
+def watched(work: Callable[[RunOptions], T], places: Places, how: RunOptions) -> T:
+    """What `work` returns under these options, its progress on stderr."""
     from benchkit.store.opening import open_store
 
     open_store(places.cache, create=False)  # refuses another version's cache before --out is made
@@ -189,7 +181,7 @@ def watched(work: Callable[..., T], places: Places, executor: Executor) -> T:
         def ended(_: Done) -> None:
             screen.advance()
 
-        return work(executor=Watched(screen, executor), report=ended, progress=screen.note)
+        return work(replace(how, executor=Watched(screen, how.executor), report=ended, progress=screen.note))
 
 
 @dataclass
