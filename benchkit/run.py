@@ -139,6 +139,8 @@ def execute(
     options.executor.check()
     # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
     foresee(plan, Env(registry, open_store(places.cache, create=False), options.device))
+    if places.out is not None:
+        check_writable(places.out, probe=False)
     elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), options.device, options.progress)
     results = elsewhere or places.result_store()

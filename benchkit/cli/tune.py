@@ -23,7 +23,7 @@ from benchkit.cli.common import (
     print_json,
     tell,
 )
-from benchkit.cli.compare import asked_grid
+from benchkit.cli.compare import asked_grid, check_like_a_run
 from benchkit.cli.leftout import SOME_CELLS_FAILED
 from benchkit.errors import BenchkitError
 from benchkit.fetching import nothing_fetched
@@ -91,6 +91,8 @@ def tune(
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     base = asked_grid(preset, single, {"selectors": selector, "detectors": detector}, setting, scale)
     tuner, places = _tuner(trials, sampler_seed, out, retry_failed), _places(out, cache)
+    if dry_run:
+        check_like_a_run(out, device)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = load_registry(plugin, plugin_folder, strict)
         spaces = _spaces([first, *(corruptor or ())], space or [], base, registry)

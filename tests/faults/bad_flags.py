@@ -30,6 +30,8 @@ def detected(*options: object) -> Arguments:
 
 
 CASES: dict[str, Bad] = {
+    "tune on no device": bad(tuned("--device", "gpu"), "unknown device 'gpu'"),
+    "tune into a file": bad(lambda w: tuned("--out", w.file("note", b"") / "x")(w), "cannot write to --out"),
     "parameter called name": bad(compared("--corruptor", "gaussian:name=x"), "gaussian", "'name'"),
     "parameter called kind": bad(compared("--corruptor", "gaussian:kind=x"), "gaussian", "'kind'"),
     "parameter called cls": bad(compared("--corruptor", "gaussian:cls=x"), "gaussian", "'cls'"),
