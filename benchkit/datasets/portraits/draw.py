@@ -33,9 +33,10 @@ def render(scene: Scene) -> Rendering:
     canvas = _paint(scene)
     flat = cv2.LUT(cv2.merge([canvas.ids] * 3), P.colours(scene)[:, None, :].transpose(1, 0, 2))
     image = cv2.resize(flat, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    cover = [_coverage(canvas.ids, np.equal(P.PART_OF, k)) for k in range(1, len(PARTS))]
+    part_ids = cv2.LUT(canvas.ids, P.PART_OF)
+    cover = [_coverage(part_ids, k) for k in range(1, len(PARTS))]
     cover.insert(0, np.clip(1 - sum(cover), 0, 1))
-    parts = np.argmax(np.stack(cover), axis=0).astype(np.uint8)
+    parts = _largest(cover)
     _texture(image, scene, canvas.ids, cover)
     _light(image, scene, canvas.ids, cover)
     if scene.merges or scene.warps:
@@ -69,32 +70,37 @@ def _paint(scene: Scene) -> Canvas:
     return canvas
 
 
-def _coverage(ids: NDArray[np.uint8], wanted: NDArray[np.bool_]) -> Plane:
-    """Share of every pixel that the wanted paints cover, 0 .. 1."""
-    plane = cv2.LUT(ids, np.where(wanted, 255, 0).astype(np.uint8))
+def _coverage(ids: NDArray[np.uint8], *wanted: int) -> Plane:
+    """Share of every pixel that the wanted ids cover, 0 .. 1."""
+    plane = cv2.compare(ids, wanted[0], cv2.CMP_EQ)
+    for one in wanted[1:]:
+        plane |= cv2.compare(ids, one, cv2.CMP_EQ)
     return cv2.resize(plane, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32) * np.float32(1 / 255)
 
 
-def _only(*paints: int) -> NDArray[np.bool_]:
-    wanted = np.zeros(256, np.bool_)
-    wanted[list(paints)] = True
-    return wanted
+def _largest(cover: list[Plane]) -> NDArray[np.uint8]:
+    """The index of the largest plane at every pixel, the first of equals; several times as fast as argmax."""
+    most, index = cover[0].copy(), np.zeros(cover[0].shape, np.uint8)
+    for k, plane in enumerate(cover[1:], 1):
+        np.copyto(index, np.uint8(k), where=plane > most)
+        np.maximum(most, plane, out=most)
+    return index
 
 
 def _texture(image: Plane, scene: Scene, ids: NDArray[np.uint8], cover: list[Plane]) -> None:
     """Add the soft patterns of background, cloth and hair, in place."""
     for pattern, base, where in (
         (scene.background.pattern, scene.background.colour, cover[0]),
-        (scene.clothes.pattern, scene.clothes.colour, _coverage(ids, _only(P.P_CLOTHES, P.P_SLEEVE))),
+        (scene.clothes.pattern, scene.clothes.colour, _coverage(ids, P.P_CLOTHES, P.P_SLEEVE)),
     ):
         shift = np.subtract(pattern.second, base, dtype=np.float32)
         image += (where * pattern_field(pattern))[:, :, None] * shift
     hair = scene.hair
     field = strands(hair.period, hair.seed, hair.style == "curly", (scene.face.x, scene.face.y - scene.face.height / 2))
-    image += (_coverage(ids, _only(P.P_HAIR, P.P_HAIR_BACK, P.P_HAIR_LIGHT, P.P_BEARD)) * field * 13)[:, :, None]
+    image += (_coverage(ids, P.P_HAIR, P.P_HAIR_BACK, P.P_HAIR_LIGHT, P.P_BEARD) * field * 13)[:, :, None]
     if scene.hat is not None:
-        image += (_coverage(ids, _only(P.P_HAT)) * np.sin(X * 0.8) * 5)[:, :, None]
-    image += (_coverage(ids, _only(P.P_SIGN)) * noise(hair.seed + 7, 6) * 5)[:, :, None]
+        image += (_coverage(ids, P.P_HAT) * np.sin(X * 0.8) * 5)[:, :, None]
+    image += (_coverage(ids, P.P_SIGN) * noise(hair.seed + 7, 6) * 5)[:, :, None]
     _blush(image, scene, cover)
 
 
@@ -121,9 +127,9 @@ def _light(image: Plane, scene: Scene, ids: NDArray[np.uint8], cover: list[Plane
         shade += plane * relief(plane, light.angle, sigma) * amount
     dx, dy = -np.cos(np.radians(light.angle)) * 3.0, -np.sin(np.radians(light.angle)) * 2.0 + 1.0
     move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-    body = cover[5] + _coverage(ids, _only(P.P_NECK))
+    body = cover[5] + _coverage(ids, P.P_NECK)
     for caster, receiver, amount in (
-        (_coverage(ids, _only(P.P_FACE, P.P_FACE_LINE, P.P_BEARD)), body, 0.26),
+        (_coverage(ids, P.P_FACE, P.P_FACE_LINE, P.P_BEARD), body, 0.26),
         (cover[6], body, 0.22),
         (cover[4], np.clip(1 - cover[4] - cover[0], 0, 1), 0.24),
         (np.clip(1 - cover[0], 0, 1), cover[0], 0.13),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -39,7 +40,10 @@ class Frame:
         a = math.radians(self.angle)
         c, s = math.cos(a), math.sin(a)
         x = -p[:, 0] if self.mirror else p[:, 0]
-        return np.column_stack((self.x + c * x - s * p[:, 1], self.y + s * x + c * p[:, 1]))
+        out = np.empty((len(p), 2))
+        out[:, 0] = self.x + c * x - s * p[:, 1]
+        out[:, 1] = self.y + s * x + c * p[:, 1]
+        return out
 
     def invert(self, points: Any) -> Points:
         """Image pixels to local (n, 2) pixels."""
@@ -86,5 +90,12 @@ def _fixed(points: Points) -> NDArray[np.int32]:
 
 def curve(start: Point, control: Point, stop: Point, count: int = 9) -> Points:
     """A quadratic Bezier curve as (count, 2) points."""
+    first, middle, last = _weights(count)
+    return first * np.asarray(start) + middle * np.asarray(control) + last * np.asarray(stop)
+
+
+@cache
+def _weights(count: int) -> tuple[Points, Points, Points]:
+    """What a curve's three points weigh along it, (count, 1) each."""
     t = np.linspace(0, 1, count)[:, None]
-    return (1 - t) ** 2 * np.asarray(start) + 2 * t * (1 - t) * np.asarray(control) + t**2 * np.asarray(stop)
+    return (1 - t) ** 2, 2 * t * (1 - t), t**2
