@@ -74,6 +74,7 @@ def ablate(
     device: Device = "auto",
     time_limit: options.TimeLimit = None,
     executor: options.ExecutorName = "inline",
+    address: options.Address = None,
     retry_failed: RetryFailed = False,
     dry_run: options.DryRun = False,
     as_json: AsJson = False,
@@ -85,7 +86,7 @@ def ablate(
 
     All variants are one plan: what several need is computed once. Exit code 3: some cells failed.
     """
-    runs = options.chosen_executor(executor, time_limit)
+    runs = options.chosen_executor(executor, time_limit, address)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     base = asked_grid(preset, single, lists, setting, scale)

@@ -64,6 +64,7 @@ def compare(
     device: Device = "auto",
     time_limit: options.TimeLimit = None,
     executor: options.ExecutorName = "inline",
+    address: options.Address = None,
     retry_failed: RetryFailed = False,
     dry_run: options.DryRun = False,
     as_json: AsJson = False,
@@ -78,7 +79,7 @@ def compare(
     from benchkit import run
 
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
-    runs = options.chosen_executor(executor, time_limit)
+    runs = options.chosen_executor(executor, time_limit, address)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     grid = asked_grid(preset, single, lists, setting, scale)
     places = run.Places(out=out, cache=cache_root(cache), results=store)

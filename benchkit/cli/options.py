@@ -64,6 +64,10 @@ ExecutorName = Annotated[
         "the cluster at address=HOST:PORT|auto (also workers=, cpus=, gpus=, memory=).",
     ),
 ]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT|auto", help="The cluster of --executor ray: as ray:address=…."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")]
 
 
@@ -73,9 +77,9 @@ def check_time_limit(seconds: float | None) -> None:
         raise BenchkitError(f"--time-limit {seconds:g}: give a number of seconds above 0")
 
 
-def chosen_executor(text: str, time_limit: float | None) -> Executor:
-    """The executor that --executor and --time-limit mean; raises BenchkitError for what is neither."""
+def chosen_executor(text: str, time_limit: float | None, address: str | None) -> Executor:
+    """The executor that --executor, --time-limit and --address mean; raises BenchkitError for what is none of them."""
     from benchkit.executors.choose import parse_executor
 
     check_time_limit(time_limit)
-    return parse_executor(text, time_limit)
+    return parse_executor(text, time_limit, address)

@@ -76,6 +76,7 @@ def tune(
     device: Device = "auto",
     time_limit: options.TimeLimit = None,
     executor: options.ExecutorName = "inline",
+    address: options.Address = None,
     retry_failed: Again = False,
     dry_run: OnlySay = False,
     as_json: AsJson = False,
@@ -87,7 +88,7 @@ def tune(
 
     The same command again resumes: finished trials are not repeated. Exit code 3: some trials failed.
     """
-    runs = options.chosen_executor(executor, time_limit)
+    runs = options.chosen_executor(executor, time_limit, address)
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     base = asked_grid(preset, single, {"selectors": selector, "detectors": detector}, setting, scale)
     tuner, places = _tuner(trials, sampler_seed, out, retry_failed), _places(out, cache)

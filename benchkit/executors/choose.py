@@ -24,13 +24,21 @@ _COUNTS = {"workers": 1024, "cpus": 1024}
 _AMOUNTS = {"gpus": 0.0, "memory": 1e-3}
 
 
-def parse_executor(text: str, time_limit: float | None = None) -> Executor:
-    """The executor of that name; raises BenchkitError for an unknown one, and for a setting that it does not have."""
+def parse_executor(text: str, time_limit: float | None = None, address: str | None = None) -> Executor:
+    """The executor of that name; raises BenchkitError for an unknown one, and for a setting that it does not have.
+
+    address: the setting of that name, told apart from the text.
+    """
     spec = Spec.parse("executor", text)
     if spec.name not in EXECUTORS:
         raise BenchkitError(f"--executor: {UnknownNameError('executor', spec.name, EXECUTORS)}")
     settings: dict[str, Any] = dict(spec.values)
     known = EXECUTORS[spec.name]
+    if address is not None:
+        if "address" not in known:
+            raise BenchkitError(f"--address {address}: --executor {text} has none: use --executor ray")
+        if settings.setdefault("address", address) != address:
+            raise BenchkitError(f"--address {address}: --executor {text} names another: give one of them")
     for key in settings:
         if key not in known:
             names = ", ".join(known) or "none"
