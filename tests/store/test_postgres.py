@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
@@ -33,18 +34,20 @@ def program(name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The URL of a fresh server, without the database's name."""
     pytest.importorskip("psycopg", reason="needs artifact-benchkit[postgres]")
     initdb, postgres = program("initdb"), program("postgres")
-    folder = tmp_path_factory.mktemp("postgres")
-    owner = None
-    if not os.getuid():  # PostgreSQL does not run as root
-        owner = pwd.getpwnam("nobody").pw_uid
-        for place in (folder, *folder.parents):
-            if place.owner() == "root" and place.is_relative_to(tmp_path_factory.getbasetemp().parent):
-                place.chmod(0o755)
-        os.chown(folder, owner, -1)
+    # PostgreSQL does not run as root, and pytest's folders are for their owner alone.
+    with TemporaryDirectory(prefix="postgres-") as made:
+        owner = None if os.getuid() else pwd.getpwnam("nobody").pw_uid
+        if owner is not None:
+            os.chown(made, owner, -1)
+        yield from running(initdb, postgres, Path(made), owner)
+
+
+def running(initdb: Path, postgres: Path, folder: Path, owner: int | None) -> Iterator[str]:
+    """The URL of a server with its files in this folder, run by this user; it ends when the generator does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
