@@ -17,7 +17,7 @@ test: $(VENV)/installed-dev lint
 	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/installed-dev lint
-	$(PYTEST)
+	FUZZ_TRIES=3000 $(PYTEST)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ def stages() -> list[Slow]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     import driver  # so that stages are of a module that workers can import, and not of __main__
 
     ended: list[Done] = []

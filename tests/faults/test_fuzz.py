@@ -1,7 +1,8 @@
 # ruff: noqa: E501
 """Fuzzed parsers: whatever comes in, a value or one line of BenchkitError comes out.
 
-What was found is kept as an example. The fast form tries little, the slow one much.
+What was found is kept as an example. $FUZZ_TRIES (set by `make test-all`) is how often each is tried, with other draws
+every time; by default a few fixed draws.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -45,11 +47,15 @@ from benchkit.variants import Axis, expand
 
 REGISTRY = Registry.load()
 GRID = load_grid("quick")
-QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
+MANY = int(os.environ.get("FUZZ_TRIES", "0"))
 
 
-def fast(tries: int = 60) -> Any:
-    return settings(max_examples=tries, **QUIET)
+def tried(tries: int = 60) -> Any:
+    """So often by default."""
+    everything = list(HealthCheck)
+    return settings(
+        max_examples=MANY or tries, derandomize=not MANY, deadline=None, suppress_health_check=everything, database=None
+    )
 
 
 def allowed(parse: Callable[[], Any]) -> Any:
@@ -92,7 +98,7 @@ def read_spec(text: str) -> None:
         allowed(parse)
 
 
-@fast(150)
+@tried(150)
 @example("gaussian:kind=1")
 @example("gaussian:name=1")
 @example("gaussian:cls=1")
@@ -120,7 +126,7 @@ SETTINGS = st.one_of(
 )  # fmt: skip
 
 
-@fast(60)
+@tried(60)
 @example("title=2020-13-45")
 @example("title=" + "[" * 1000)
 @example("corruptors.²=x")
@@ -132,7 +138,7 @@ def test_set_and_vary(text: str) -> None:
     allowed(lambda: expand(GRID, [Axis.parse(text)], REGISTRY))
 
 
-@fast(60)
+@tried(60)
 @example("steps=2020-13-45..3")
 @example("sigma=nan..3")
 @example("sigma=1..inf")
@@ -161,7 +167,7 @@ GRID_LINES = st.builds(
 )
 
 
-@fast(150)
+@tried(150)
 @example("title: 2020-13-45")
 @example("title: !!bool x")
 @example("extends: quick\ntitle: 2020-13-45")
@@ -210,7 +216,7 @@ def read_lines(text: str) -> None:
             allowed(lambda board=board, form=form: render(board, form))
 
 
-@fast(60)
+@tried(60)
 @example({"auroc": [1]})
 @example({"corruptor_params": "[1]"})
 @example({"corruptor_params": "{"})
@@ -225,7 +231,7 @@ def test_leaderboard_lines(changes: dict[str, Any]) -> None:
     read_lines(json.dumps(changes))
 
 
-@fast(60)
+@tried(60)
 @example("[" * 100_000)
 @example('{"schema": ' + "9" * 5000 + "}")
 @given(st.one_of(st.text(max_size=30), WRITTEN))
@@ -241,7 +247,7 @@ FULL = {
 }  # fmt: skip
 
 
-@fast(80)
+@tried(80)
 @example({"level": "high"}, {})
 @example({"title": ["t"]}, {})
 @example({"rows": []}, {})
@@ -289,7 +295,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz")
 
 
-@fast(80)
+@tried(80)
 @example(b"")
 @example(framed(b"\x0a\xff\xff"))
 @given(st.one_of(st.binary(max_size=60), mutated(framed(PAYLOAD)), mutated(PAYLOAD).map(framed)))
@@ -315,7 +321,7 @@ FEATURE_NAMES = [
 ]
 
 
-@fast(60)
+@tried(60)
 @example(
     {
         "filename": [b"t0.png"],
@@ -342,7 +348,7 @@ def with_sum(head: bytes) -> bytes:
     return head[:148] + b"%06o\0 " % total + head[156:]
 
 
-@fast(120)
+@tried(120)
 @example(b"")
 @example(bad_world.tar({"": b"x"}))
 @example(bad_world.tar({".": b"x"}))
@@ -365,7 +371,7 @@ def test_tar_shards(folder: Path, data: bytes) -> None:
     allowed(read)
 
 
-@fast(20)
+@tried(20)
 @example("\udcff/a.png", {})
 @given(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=120),
@@ -395,7 +401,7 @@ MANIFEST = {
 }
 
 
-@fast(60)
+@tried(60)
 @example({"splits": []})
 @example({"splits": {"pool": {"rows": "many", "bytes": 5}}})
 @example({"splits": {"pool": {"rows": [], "bytes": 5}}})
@@ -413,7 +419,7 @@ def test_prepared_manifests(folder: Path, changes: dict[str, Any]) -> None:
 CARD = {"schema": 1, "sha256": "0", "threshold": 0.5, "detector": {"name": "dot", "params": {}, "identity": "0"}}
 
 
-@fast(60)
+@tried(60)
 @example({"detector": {"name": ["dot"], "params": {}, "identity": "0"}})
 @example({"detector": {"name": "dot", "params": [1], "identity": "0"}})
 @example({"detector": {"name": "dot", "params": {"kind": 1}, "identity": 0}})
@@ -431,7 +437,7 @@ IMAGE = bad_world.noise((6, 5))
 PICTURES = [bad_world.encoded(IMAGE, form) for form in ("PNG", "JPEG", "WEBP", "TIFF")]
 
 
-@fast(200)
+@tried(200)
 @given(st.one_of(st.binary(max_size=80), *map(mutated, PICTURES)))
 def test_pictures(folder: Path, data: bytes) -> None:
     from benchkit.cli.pictures import read_image, read_mask
@@ -446,7 +452,7 @@ def test_pictures(folder: Path, data: bytes) -> None:
 NUMBERS = st.one_of(st.integers(-5, 40), st.integers(), st.floats(), st.just(10**400))
 
 
-@fast(80)
+@tried(80)
 @example([[10**400] * 6])
 @example([[1e308, -1e308, 1e308, 1e308, -1e308, 3.0]])
 @example({"size": [5, 6], "counts": "o" * 5000})
@@ -464,7 +470,7 @@ def test_coco_segmentations(segmentation: Any) -> None:
     assert mask is None or mask.shape == (5, 6)
 
 
-@fast(40)
+@tried(40)
 @given(st.one_of(st.binary(max_size=40), PLAIN.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass"))))
 def test_records_of_shards(data: bytes) -> None:
     record = parsed(data)
@@ -472,14 +478,3 @@ def test_records_of_shards(data: bytes) -> None:
         for name in ("short_caption", *record):
             text = words(record, name)
             assert text is None or text.encode()
-
-
-TESTS = [value for name, value in sorted(globals().items()) if name.startswith("test_")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("test", TESTS, ids=lambda test: test.__name__)
-def test_at_length(test: Any, folder: Path, request: pytest.FixtureRequest) -> None:
-    """The same, with many more tries and other draws each time."""
-    many = settings(max_examples=3000, **{**QUIET, "derandomize": False})(test)
-    many(**({"folder": folder} if "folder" in test.hypothesis.inner_test.__code__.co_varnames[:1] else {}))
