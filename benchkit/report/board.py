@@ -176,16 +176,20 @@ _HEAD_KINDS: Mapping[str, Callable[[Any], bool]] = {
 def _checked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """The frame with its types; raises BenchkitError for what is of another."""
     for name, column in frame.items():
-        if bad := next((value for value in column if isinstance(value, Mapping | list)), None):
-            raise BenchkitError(f"{where}: not a board: a row's '{name}' is {short_reason(repr(bad))}")
+        if bad := [value for value in column if isinstance(value, Mapping | list)]:
+            raise BenchkitError(f"{where}: not a board: a row's '{name}' is {short_reason(repr(bad[0]))}")
     if not set(frame["group"]) <= {TRAINED, TRIVIAL, MISSING_ROWS}:
         raise BenchkitError(f"{where}: not a board: a row's 'group' is none of {TRAINED}, {TRIVIAL}, {MISSING_ROWS}")
     if lacking := [name for name in ("training_set", "test_set", "state") if not frame[name].map(known).all()]:
         raise BenchkitError(f"{where}: not a board: a row without '{lacking[0]}'")
     try:
-        return _typed(frame)
+        typed = _typed(frame)
     except (ValueError, TypeError, OverflowError) as error:
         raise BenchkitError(f"{where}: not a board: {said(error)}") from None
+    measured = typed.loc[typed["group"] != MISSING_ROWS, "images"]
+    if not np.isfinite(measured).all():
+        raise BenchkitError(f"{where}: not a board: a row with figures does not say of how many 'images'")
+    return typed
 
 
 def _paper(data: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
