@@ -1,10 +1,11 @@
 """The paper's tables at the paper's sizes, on data of the published formats and random weights: is every path there?
 
-    python recipes/rehearse.py FOLDER [--scale 0.001] [--device cuda] [--tables table1,table4]
+    python recipes/rehearse.py FOLDER [--scale 0.001] [--device cuda] [--size 512] [--tables table1,table4]
 
 writes sets in the formats of RichHF-18k and the DALL-E 3 set, prepares them, saves a random checkpoint of SD 1.5's
 classes and size (2.2 GB in half precision), and runs `benchkit compare TABLE` at 512 x 512 with Swin-T and ConvNeXt-T.
-Its boards, FOLDER/runs/TABLE, rehearse the machinery and are no result. Wants a GPU; goes on where it was stopped.
+Its boards, FOLDER/runs/TABLE, rehearse the machinery and are no result. Wants a GPU, or patience and `--device cpu
+--size 128 --scale 0.0001`; goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scale", default="0.001")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--tables", default=",".join(TABLES))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -60,8 +62,11 @@ if __name__ == "__main__":
     os.environ["BENCHKIT_CACHE"] = str(options.folder / "cache")
     checkpoint = prepared(options.folder, options.device)
     budget = ("--seeds", "0", "--scale", options.scale, "--device", options.device)
+    precision = "float32" if options.device == "cpu" else "float16"
     for table in options.tables.split(","):
         began, out = time.monotonic(), options.folder / "runs" / table
-        model = ("--model", f"{checkpoint}:dtype=float16")
-        done("compare", table, *model, *DETECTORS, *budget, "--out", str(out))
+        source = "sources.0.dataset" if table in ("table1", "table3") else "source.dataset"
+        data = ("--dataset", f"richhf-18k:size={options.size}", "--set", f"{source}=dalle3-hq:size={options.size}")
+        model = ("--model", f"{checkpoint}:dtype={precision}")
+        done("compare", table, *data, *model, *DETECTORS, *budget, "--out", str(out))
         print(f"{table}: {time.monotonic() - began:.0f} s", flush=True)
