@@ -33,9 +33,11 @@ docs: $(VENV)/installed-dev
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python docs/gallery.py
 	$(BIN)/python docs/api.py
 
+# Bytecode on all cores at once, where pip takes one; a package may hold files that no Python compiles.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) --no-compile --editable .
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
