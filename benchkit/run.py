@@ -29,7 +29,7 @@ from benchkit.recording import Recorder
 from benchkit.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
-from benchkit.report.write import load_board, write_report
+from benchkit.report.load import load_board
 from benchkit.specs import CHUNK, Corrupted, Mix, Spec, digest
 from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import AnyCorrupt
@@ -312,6 +312,8 @@ def _reported(
     if mark is not None and not changed and mark.is_file() and run in mark.read_text():
         assert places.out is not None
         return load_board(places.out)
+    from benchkit.report.write import write_report  # the page's templates, which a run that changes nothing needs not
+
     data = run_data(run, results, gallery=mended(lambda: gallery(plan, env), plan.stages, env), grid=config)
     if places.out is None:
         return Board.of(data)

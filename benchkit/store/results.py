@@ -11,6 +11,7 @@ import secrets
 import zlib
 from collections import defaultdict
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -19,7 +20,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.store.database import Database
@@ -60,7 +60,6 @@ COUNT_COLUMNS = ("image", "tp", "fp", "fn", "tn")
 LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "seed", "test_set")
 #: The columns of `rows` before the metrics; no metric may have one of these names.
 ROW_COLUMNS = ("run", "cell", *LABELS, "state", "reason", "seconds", "schema_version")
-_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 #: Of the histograms of a row, unpacked; they take some kilobytes.
@@ -298,7 +297,8 @@ class ResultStore:
     def _put(self, session: Session, table: type[Base], values: dict[str, Any]) -> None:
         """Insert or replace one record, safe against another process doing the same."""
         keys = [column.name for column in table.__table__.primary_key]
-        insert = _INSERTS[self._database.dialect](table).values(values)
+        dialect: Any = import_module(f"sqlalchemy.dialects.{self._database.dialect}")  # the other one takes a while
+        insert = dialect.insert(table).values(values)
         rest = {name: insert.excluded[name] for name in values if name not in keys}
         session.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest))
 
