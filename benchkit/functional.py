@@ -154,7 +154,7 @@ def corrupt(
     """
     import torch
 
-    plugin, way = _plugin("corruptor", corruptor, Corruptor, registry), _inverter(inverter, None)
+    plugin, way = _plugin("corruptor", corruptor, Corruptor, registry), _inverter(inverter, None, registry)
     pixels = image_tensor(images, backend.factor)
     regions = mask_tensor(masks, pixels)
     pieces = _chunks(len(pixels), captions, seed, ids)
@@ -369,8 +369,8 @@ def _integer(what: str, value: Any) -> int:
     return value
 
 
-def _inverter(inverter: str | Spec | Inverter, renoise_steps: int | None) -> Inverter:
-    plugin = _plugin("inverter", inverter, Inverter)  # type: ignore[type-abstract]
+def _inverter(wanted: Any, renoise_steps: int | None, registry: Registry | None = None) -> Inverter:
+    plugin = _plugin("inverter", wanted, Inverter, registry)  # type: ignore[type-abstract]
     if renoise_steps is None:
         return plugin
     values = {f.name: getattr(plugin, f.name) for f in fields(plugin)}  # type: ignore[arg-type]

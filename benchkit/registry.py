@@ -95,7 +95,7 @@ class Registry:
 
     @classmethod
     def load(cls, folders: Iterable[Path] = (), files: Iterable[Path] = (), *, strict: bool = False) -> Registry:
-        """All plugins of the installed packages, of `folders` (and $BENCHKIT_PLUGINS) and of `files`.
+        """All plugins of the installed packages, of `folders` and of `files`; $BENCHKIT_PLUGINS names more of both.
 
         Raises BenchkitError for a folder or file that does not exist; with `strict` also for a broken plugin.
         """
@@ -105,7 +105,8 @@ class Registry:
         for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name != "plugins", p.name)):
             registry._add_entry_point(point)
         listed = [Path(p) for p in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if p]
-        for folder in [*listed, *folders]:
+        files = (*(p for p in listed if p.is_file()), *files)
+        for folder in [*(p for p in listed if not p.is_file()), *folders]:
             if not folder.is_dir():
                 raise BenchkitError(f"plugin folder '{folder}' does not exist: name a folder of .py files")
             for file in sorted(folder.glob("*.py")):
@@ -333,11 +334,14 @@ def import_file(path: Path) -> ModuleType:
         raise BenchkitError(f"'{path}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the folder is the user's
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        sys.dont_write_bytecode = writes
     return module
 
 

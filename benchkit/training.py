@@ -1,7 +1,7 @@
 """The training loop of detectors, learned selectors and pre-training: a pure function of its inputs and a seed.
 
 Every random draw of iteration i comes from (seed, i), so that a run resumed from a checkpoint ends with the same bits
-as one that was never interrupted. Paper, Sec. 5.1: cross-entropy, AdamW, lr 6e-5, betas (0.9, 0.999), decay 0.01.
+as one that was never interrupted. Paper, Sec. 4.4: cross-entropy, AdamW, lr 6e-5, betas (0.9, 0.999), decay 0.01.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _shared_losses(
 
 
 def adamw(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The suite's optimiser: AdamW over all the network's parameters (paper, Sec. 5.1)."""
+    """The suite's optimiser: AdamW over all the network's parameters (paper, Sec. 4.4)."""
     trainable = [p for p in network.parameters() if p.requires_grad]
     return torch.optim.AdamW(
         trainable, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=bool(trainable)

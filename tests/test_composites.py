@@ -13,7 +13,7 @@ from torch import Tensor
 import benchkit
 from benchkit.api import Noise
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.diffusion.noise import partners
+from benchkit.diffusion.noise import ImageNoise, partners
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
@@ -239,6 +239,13 @@ def test_a_mixture_draws_by_weight() -> None:
         equal = Mixture(of="+".join("a" * count))
         assert int(equal.choose(Listed((1 - 2**-24,)))[0]) == count - 1
     assert Mixture(of="a+b", weights="0+5").choose(Listed((0.0, 0.5))).tolist() == [1, 1]
+
+
+def test_a_mixture_inside_a_mixture_draws_for_itself() -> None:
+    noise = ImageNoise(0, [str(k) for k in range(1000)])
+    inner, outer = Mixture(of="b+c").choose(noise), Mixture(of="a+(mixture:of=b+c)").choose(noise)
+    shares = [((outer == 1) & (inner == part)).float().mean().item() for part in (0, 1)]
+    assert shares == pytest.approx([0.25, 0.25], abs=0.07)  # five standard deviations
 
 
 def test_a_mixture_makes_what_its_parts_make(backend: DiffusionBackend) -> None:

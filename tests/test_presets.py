@@ -163,7 +163,7 @@ def test_what_a_grid_does_not_say_stays_out_of_its_record() -> None:
     from benchkit.grid import described
 
     said = described(load_grid("quick"))
-    assert said["source"] == {"split": "clean", "size": 64}
+    assert said["source"] == {"split": "clean", "size": 48}
     assert not {"sources", "paper_table", "on_dataset", "scale", "paper_sizes"} & set(said)
 
 

@@ -52,8 +52,11 @@ def test_a_file_a_folder_and_the_variable(tmp_path: Path, monkeypatch: pytest.Mo
     path = write(tmp_path, PLUGIN)
     for registry in (Registry.load(files=[path]), Registry.load(folders=[tmp_path])):
         assert registry.entry("corruptor", "mine").origin == str(path)
-    monkeypatch.setenv("BENCHKIT_PLUGINS", str(tmp_path))
-    assert Registry.load().entry("corruptor", "mine")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for named in (tmp_path, path):
+        monkeypatch.setenv("BENCHKIT_PLUGINS", str(named))
+        assert Registry.load().entry("corruptor", "mine")
+    assert list(tmp_path.iterdir()) == [path], "bytecode beside a user's file"
 
 
 def test_parameters_are_checked(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ class Database:
         self.name = self.url.render_as_string(hide_password=True)
         if self.url.get_backend_name() == "sqlite" and self.url.database:
             self.name = self.url.database
-            _prepare_file(Path(self.url.database), create=create)
+            if not self.name.startswith("file:"):  # a URI, which SQLite itself reads
+                _prepare_file(Path(self.name), create=create)
         self._engine = self._connectable(busy_seconds)
         self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         if self.dialect == "postgresql":  # SQLite's readers see one state of the store anyway

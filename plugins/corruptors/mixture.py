@@ -56,7 +56,8 @@ class Mixture(CompositeCorruptor):
         ends = list(accumulate(self.shares()))
         # Divided by their last, so that rounding leaves no gap below 1 in which an unwanted part would be drawn.
         bounds = torch.tensor([end / ends[-1] for end in ends], dtype=torch.float64)
-        draws = rng.uniform((), stream="mixture").double()
+        # Each mixture has a stream of its own: one inside another would else see the very number that chose it.
+        draws = rng.uniform((), stream=f"mixture {self.of} {self.weights}").double()
         return (draws[:, None] >= bounds[None]).sum(dim=1)
 
 
