@@ -333,7 +333,7 @@ class Dataset(Plugin):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest that changes whenever any image or label would."""
+        """A digest that changes whenever anything in any Sample would: image, mask, id, caption, kinds, attributes."""
 
 
 @dataclass(frozen=True)

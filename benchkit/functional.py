@@ -1,7 +1,7 @@
 """The Python API on tensors: load a checkpoint, invert, corrupt. Importing it loads no torch.
 
 Images are PIL images of one size, or a float tensor (N, 3, H, W) in [0, 1]; masks bool (N, H, W); captions strings or
-None. Images pass in chunks of benchkit.specs.CHUNK: a result does not depend on how many were given at once.
+None. Images pass in chunks of benchkit.specs.CHUNK: how many come at once changes last bits only, and drawn partners.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.specs import Spec, digest
 
 GROUP = "benchkit"
-FOLDERS_VARIABLE = "BENCHKIT_PLUGINS"
+PLUGINS_VARIABLE = "BENCHKIT_PLUGINS"
 HOOKS: dict[str, type[api.Plugin]] = {
     "benchkit_corruptors": api.Corruptor,
     "benchkit_selectors": api.RegionSelector,
@@ -104,9 +104,12 @@ class Registry:
         registry.sources = (folders, files)
         for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name != "plugins", p.name)):
             registry._add_entry_point(point)
-        listed = [Path(p) for p in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if p]
+        listed = [Path(p) for p in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if p]
+        for path in listed:
+            if not path.exists():
+                raise BenchkitError(f"${PLUGINS_VARIABLE}: '{path}' does not exist: name .py files or folders of them")
         files = (*(p for p in listed if p.is_file()), *files)
-        for folder in [*(p for p in listed if not p.is_file()), *folders]:
+        for folder in [*(p for p in listed if p.is_dir()), *folders]:
             if not folder.is_dir():
                 raise BenchkitError(f"plugin folder '{folder}' does not exist: name a folder of .py files")
             for file in sorted(folder.glob("*.py")):

@@ -312,7 +312,7 @@ def _reported(
     if mark is not None and not changed and mark.is_file() and run in mark.read_text():
         assert places.out is not None
         return load_board(places.out)
-    from benchkit.report.write import write_report  # the page's templates, which a run that changes nothing needs not
+    from benchkit.report.write import write_report  # with the page's templates, which take a while
 
     data = run_data(run, results, gallery=mended(lambda: gallery(plan, env), plan.stages, env), grid=config)
     if places.out is None:

@@ -56,6 +56,9 @@ def test_a_file_a_folder_and_the_variable(tmp_path: Path, monkeypatch: pytest.Mo
     for named in (tmp_path, path):
         monkeypatch.setenv("BENCHKIT_PLUGINS", str(named))
         assert Registry.load().entry("corruptor", "mine")
+    monkeypatch.setenv("BENCHKIT_PLUGINS", str(tmp_path / "gone"))
+    with pytest.raises(BenchkitError, match=r"\$BENCHKIT_PLUGINS: .*gone' does not exist"):
+        Registry.load()
     assert list(tmp_path.iterdir()) == [path], "bytecode beside a user's file"
 
 

@@ -356,8 +356,8 @@ def test_packing_keeps_keys_types_and_tensors(tmp_path: Path) -> None:
         read_tensors(tmp_path)
 
 
-def test_defaults_are_the_papers() -> None:
-    """Sec. 4.4 and 5.1: AdamW, lr 6e-5, betas (0.9, 0.999), decay 0.01; batch 8."""
+def test_defaults_are_the_papers_where_it_gives_one() -> None:
+    """Sec. 4.4: AdamW, lr 6e-5, betas (0.9, 0.999), decay 0.01. Ours: batch 8, constant rate."""
     config = TrainingConfig(iterations=10_000)
     (group,) = adamw(tiny(), config).param_groups
     assert (group["lr"], group["betas"], group["weight_decay"]) == (6e-5, (0.9, 0.999), 0.01)

@@ -157,12 +157,16 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     refused(tmp_path / "file", "is empty", create=False)
 
 
-def test_a_store_that_may_not_be_written(results: ResultStore, path: Path) -> None:
+def test_a_store_that_may_not_be_written(
+    results: ResultStore, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results.create_run({}, {})
+    monkeypatch.chdir(tmp_path)
     readonly = ResultStore(f"sqlite:///file:{path}?mode=ro&uri=true")
     assert len(readonly.runs()) == 1
     with pytest.raises(BenchkitError, match="readonly database; choose a place"):
         readonly.create_run({}, {})
+    assert not list(tmp_path.glob("file:*")), "a URI taken for a path"
 
 
 @pytest.mark.parametrize(
