@@ -72,7 +72,7 @@ def test_the_arithmetic_is_the_plans(table: str, tmp_path: Path) -> None:
 
 
 def test_two_sources_add_up() -> None:
-    """Inversion and round trips of RichHF's rest, 20 + 10 an image or 40 + 50, are done once for each distinct chunk."""
+    """Inversion and round trips of RichHF's rest, 20 + 10 an image or 40 + 50, are done once a distinct chunk."""
     chunks = set()
     for seed in (0, 1, 2):
         rest = rest_of_pool(7801, sorted(np.random.default_rng(seed).choice(7801, 100, replace=False).tolist()))
