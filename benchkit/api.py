@@ -302,6 +302,8 @@ class Sample:
 
     image: (H, W, 3) uint8. mask: (H, W) bool artifact label, or None where nothing was marked. id: unique and stable
     within the dataset. kinds: artifact kind -> (H, W) bool, where the dataset knows kinds. attributes: plain data.
+    ignored: (H, W) bool, pixels that count neither in the loss nor in any metric nor in the prevalence, or None where
+    every pixel counts; the mask is False there.
     """
 
     id: str
@@ -310,6 +312,7 @@ class Sample:
     caption: str | None = None
     kinds: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    ignored: Any | None = None
 
 
 class Dataset(Plugin):
