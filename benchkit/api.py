@@ -30,6 +30,7 @@ __all__ = [
     "Corruptor",
     "Dataset",
     "Detector",
+    "ImageFacts",
     "InversionContext",
     "Inverter",
     "LatentContext",
@@ -89,6 +90,13 @@ class Plugin(ABC):
         It becomes part of the plugin's identity: when it changes, the plugin's work is done again.
         """
         return ""
+
+    def needs(self) -> Sequence[str]:
+        """What every sample that it works on must have: `mask`, `caption`, or the name of an attribute.
+
+        Where an image has it not, the rows of this plugin are refused before anything is computed.
+        """
+        return ()
 
     def parts(self) -> Sequence[str]:
         """The plugins of the same kind that this one is composed of, `NAME:key=value` each (see `split_parts`).
@@ -315,6 +323,22 @@ class Sample:
     ignored: Any | None = None
 
 
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a dataset knows of one image without decoding its pixels; a fact that it does not know is None.
+
+    id: the Sample's, empty where it is not known. size: (height, width) in pixels of the Sample's image. labelled:
+    whether the Sample has a mask. fault: why `read` would fail on this image, in one line that names the file and the
+    remedy. captioned: whether the Sample has a caption.
+    """
+
+    id: str = ""
+    size: tuple[int, int] | None = None
+    labelled: bool | None = None
+    fault: str | None = None
+    captioned: bool | None = None
+
+
 class Dataset(Plugin):
     """index -> Sample, by split. Labels and images are plain arrays; what is done with them is not its business."""
 
@@ -329,6 +353,17 @@ class Dataset(Plugin):
     @abstractmethod
     def read(self, split: str, indices: Sequence[int]) -> list[Sample]:
         """The samples at these indices, in order; raises BenchkitError for an unknown split or index."""
+
+    def inspect(self, split: str, indices: Sequence[int]) -> Sequence[ImageFacts]:
+        """What is known of the samples at these indices before they are read, one ImageFacts each, in order.
+
+        Read headers, tables and listings only: seconds for 10,000 images. By default nothing is known.
+        """
+        return [ImageFacts()] * len(indices)
+
+    def remedy(self, split: str) -> str | None:
+        """How a user gives this dataset a split that it lacks, in a few words, such as the option that maps one."""
+        return None
 
     @abstractmethod
     def labelled(self, count: int, seed: int) -> list[int]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from benchkit.api import BenchkitError, Sample
+from benchkit.api import BenchkitError, ImageFacts, Sample
 from benchkit.testing.checks import NotApplicable, Subject, Unmet, check
 
 #: How many samples of every split are looked at.
@@ -163,4 +163,21 @@ def fingerprint(subject: Subject) -> str:
     return f"{first[:16]}"
 
 
-CHECKS = (splits, reads, images, masks, captions, ids, order, bounds, labelled, fingerprint)
+@check("facts", "inspect() says of each image what read() gives, or None where it does not know")
+def facts(subject: Subject) -> str:
+    known = 0
+    for split, index, sample in read(subject):
+        found = list(subject.plugin.inspect(split, [index]))
+        if len(found) != 1 or not isinstance(found[0], ImageFacts):
+            raise Unmet(f"one benchkit.api.ImageFacts for {split}[{index}]", repr(found)[:80])
+        said, height_width = found[0], tuple(sample.image.shape[:2])
+        truth = ImageFacts(sample.id, height_width, sample.mask is not None, None, sample.caption is not None)
+        for one in fields(ImageFacts):
+            value, right = getattr(said, one.name), getattr(truth, one.name)
+            if value not in (None, "", right):
+                raise Unmet(f"{one.name} {right!r} or None for {split}[{index}]", repr(value))
+            known += value not in (None, "")
+    return f"{known} facts are known before reading"
+
+
+CHECKS = (splits, reads, images, masks, captions, ids, order, bounds, labelled, fingerprint, facts)

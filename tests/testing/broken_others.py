@@ -130,6 +130,9 @@ class Mine(Dataset):
         image = np.full((32, 32, 3), 20 * i, np.uint8)
         return Sample(f"{split}-{i}", image, image[..., 0] > 30, "grey")
 
+    def inspect(self, split, indices):
+        return [ImageFacts(f"{split}-{i}", (32, 32), True) for i in indices]
+
     def labelled(self, count, seed):
         if count > SIZES["pool"]:
             raise BenchkitError("too many")
@@ -228,6 +231,13 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "order": ("for i in indices]", "for i in sorted(indices)]", "order"),
         "answers to anything": ("        if split not in SIZES or", "        if False and", "bounds"),
         "draws twice": ('.permutation(SIZES["pool"])[:count]', ".integers(0, 2, count)", "labelled"),
+        "facts of another size": ("(32, 32), True", "(32, 16), True", "facts"),
+        "facts of marks": ("(32, 32), True", "(32, 32), False", "facts"),
+        "too few facts": (
+            "for i in indices]\n\n    def labelled",
+            "for i in indices[1:]]\n\n    def labelled",
+            "facts",
+        ),
         "another fingerprint": ('return "1"', "return str(np.random.rand())", "fingerprint"),
     },
 }
