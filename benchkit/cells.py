@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 from benchkit.api import Dataset, RegionSelector
@@ -111,5 +112,5 @@ def own_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:
     plugin = registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
     if plugin.detector() != "same":
         return selector
-    values = {k: str(detector) if v == "same" else v for k, v in selector.values.items()}
-    return Spec.of("selector", selector.name, **values)
+    values = tuple((key, str(detector) if value == "same" else value) for key, value in selector.params)
+    return replace(selector, params=values)

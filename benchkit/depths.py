@@ -66,7 +66,7 @@ def at_depths(
     assert isinstance(training, Corrupted)
     plugin = run.env.registry.make(training.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
     if plugin.needs_partner():
-        raise BenchkitError(f"'{training.corruptor}' draws partners from its whole set: name another --row")
+        raise BenchkitError(f"'{training.corruptor.short}' draws partners from its whole set: name another --row")
     made: dict[int, list[np.ndarray]] = {level: [] for level in levels}
     for source in sources:
         at = _clean(run, source, planned.cell.seed)

@@ -93,8 +93,9 @@ def depths(run: FinishedRun, order: Order) -> PictureSheet:
     levels = _levels(run, chosen, order.depths)
     sources = depth_sources(run, chosen, order.count or 3)
     made = at_depths(run, chosen, sources, levels)
+    name = _without_steps(_training(chosen).corruptor).short
     return PictureSheet(
-        title=f"Inversion depth: {_without_steps(_training(chosen).corruptor)} at {levels[0]} to {levels[-1]} steps",
+        title=f"Inversion depth: {name} at {levels[0]} to {levels[-1]} steps",
         columns=("image", *(f"{level} steps" for level in levels)),
         names=tuple(example.id for source in sources for example in source.examples),
         rows=tuple(
@@ -118,7 +119,7 @@ def latents(run: FinishedRun, order: Order) -> PictureSheet:
     }
     first = columns[0]
     return PictureSheet(
-        title=f"Image latent and intermediate latent: {_without_steps(_training(shallow).corruptor)}",
+        title=f"Image latent and intermediate latent: {_without_steps(_training(shallow).corruptor).short}",
         columns=("image", *("image latent" if not n else f"intermediate latent, {n} steps" for n in columns)),
         names=tuple(example.id for example in first),
         rows=tuple(
@@ -253,7 +254,7 @@ def _alike(one: PlannedCell, other: PlannedCell) -> bool:
 
 
 def _without_steps(spec: Spec) -> Spec:
-    return Spec(spec.kind, spec.name, tuple((k, v) for k, v in spec.params if k != "steps"))
+    return replace(spec, params=tuple((k, v) for k, v in spec.params if k != "steps"))
 
 
 def _steps(run: FinishedRun, planned: PlannedCell) -> int:
@@ -310,9 +311,9 @@ def _origin(run: FinishedRun, planned: PlannedCell, row: bool = True) -> str:
     words: Iterator[str] = iter(
         (
             f"Run {run.id}",
-            f"{training.images.dataset}/{training.images.split}",
-            f"selector {training.selector}",
-            *((f"corruptor {training.corruptor}",) if row else ()),
+            f"{training.images.dataset.short}/{training.images.split}",
+            f"selector {training.selector.short}",
+            *((f"corruptor {training.corruptor.short}",) if row else ()),
             f"seed {planned.cell.seed}",
         )
     )

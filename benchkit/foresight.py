@@ -90,9 +90,10 @@ class _Looks:
             return
         height, width = sample.image.shape[:2]
         if crop > min(height, width):
+            dataset = images.source.images.dataset.short
             raise BenchkitError(
                 f"training: crop {crop} is more than the {width}x{height} pixels of the images of split "
-                f"'{images.source.split}' of dataset '{images.source.images.dataset}': choose {min(height, width)} or "
+                f"'{images.source.split}' of dataset '{dataset}': choose {min(height, width)} or "
                 "less, or leave 'crop' out for whole images"
             )
 

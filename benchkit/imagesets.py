@@ -21,7 +21,7 @@ def image_set(spec: Spec, dataset: Dataset, wanted: SetSize, labelled: Collectio
     """
     sizes = splits_of(spec, dataset)
     if wanted.split not in sizes:
-        raise BenchkitError(f"dataset '{spec}' has no split '{wanted.split}': it has {', '.join(sizes)}")
+        raise BenchkitError(f"dataset '{spec.short}' has no split '{wanted.split}': it has {', '.join(sizes)}")
     rest = isinstance(wanted, SourceSet) and wanted.rest
     there: Sequence[int] = range(sizes[wanted.split])
     if rest:
@@ -30,7 +30,8 @@ def image_set(spec: Spec, dataset: Dataset, wanted: SetSize, labelled: Collectio
     if not size or size > len(there):
         beside = f" beside the {len(labelled)} labelled" if rest else ""
         raise BenchkitError(
-            f"split '{wanted.split}' of '{spec}' has {len(there)} images{beside}, {wanted.size or LEAST} were asked for"
+            f"split '{wanted.split}' of '{spec.short}' has {len(there)} images{beside}, {wanted.size or LEAST} "
+            "were asked for"
         )
     return ImageSet(spec, wanted.split, tuple(there[:size]))
 
@@ -41,7 +42,7 @@ def splits_of(spec: Spec, dataset: Dataset) -> Mapping[str, int]:
     named = isinstance(sizes, Mapping) and all(isinstance(name, str) for name in sizes)
     if not named or not all(isinstance(size, int) and size >= 0 for size in sizes.values()):
         came = shortened(repr(sizes))
-        raise BenchkitError(f"dataset '{spec}': splits() must return names and their whole numbers, not {came}")
+        raise BenchkitError(f"dataset '{spec.short}': splits() must return names and their whole numbers, not {came}")
     return cast("Mapping[str, int]", sizes)
 
 
@@ -52,8 +53,8 @@ def labelled_of(spec: Spec, dataset: Dataset, count: int, seed: int) -> ImageSet
     numbers = all(isinstance(index, int) and index in pool for index in indices)
     if not numbers or len(set(indices)) != len(indices) or len(indices) != count:
         raise BenchkitError(
-            f"dataset '{spec}': labelled({count}, {seed}) must return {count} different indices below {len(pool)}, not "
-            f"{shortened(repr(indices))}"
+            f"dataset '{spec.short}': labelled({count}, {seed}) must return {count} different indices below {len(pool)}, "
+            f"not {shortened(repr(indices))}"
         )
     return ImageSet(spec, "pool", tuple(indices))
 

@@ -128,9 +128,13 @@ class Planner:
         if not isinstance(corruptor, LatentCorruptor):
             return
         if not 0 <= corruptor.steps <= self.model.steps:
-            raise BenchkitError(f"corruptor '{spec}': steps must lie in 0...{self.model.steps}, the schedule's length")
+            raise BenchkitError(
+                f"corruptor '{spec.short}': steps must lie in 0...{self.model.steps}, the schedule's length"
+            )
         if corruptor.needs_partner() and len(part.images.indices) < 2:
-            raise BenchkitError(f"corruptor '{spec}' draws a partner for each image: give a source of two or more")
+            raise BenchkitError(
+                f"corruptor '{spec.short}' draws a partner for each image: give a source of two or more"
+            )
         levels = self.levels.setdefault((part.inverter, self._inversion_seed(part.inverter, seed)), [])
         if corruptor.steps not in levels:
             levels.append(corruptor.steps)

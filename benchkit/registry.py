@@ -16,7 +16,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -215,7 +215,18 @@ class Registry:
         cls = self.entry(spec.kind, spec.name).cls
         plugin = cls(**validated(cls, spec))
         self.parts(spec)
-        return Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)})
+        whole = Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)})
+        return replace(whole, defaults=default_parameters(cls, whole))
+
+    def short(self, spec: Spec) -> str:
+        """Return the Spec's text for people: only the parameters that differ from the plugin's defaults.
+
+        A Spec that `complete` returned knows its defaults already: `spec.short`. A Spec of a plugin that is not there
+        is returned with all of its parameters.
+        """
+        if not self.has(spec.kind, spec.name):
+            return str(spec)
+        return replace(spec, defaults=default_parameters(self.entry(spec.kind, spec.name).cls, spec)).short
 
     def parts(self, spec: Spec) -> tuple[Spec, ...]:
         """The complete Specs of the plugins that a composite one names; none for an ordinary one."""
@@ -251,6 +262,14 @@ def validated(cls: type[api.Plugin], spec: Spec) -> dict[str, Any]:
             raise BenchkitError(f"{spec.kind} '{spec.name}': {UnknownNameError('parameter', key, known)}")
         values[key] = _checked(known[key], hints[key], value, spec)
     return values
+
+
+def default_parameters(cls: type[api.Plugin], spec: Spec) -> frozenset[str]:
+    """Return the names of the Spec's parameters that have the default of this plugin class."""
+    defaults = {field.name: field.default for field in parameters(cls)}
+    # 1, 1.0 and true are equal in Python, and three values here.
+    same = ((key, (type(value), value) == (type(defaults.get(key)), defaults.get(key))) for key, value in spec.params)
+    return frozenset(key for key, is_default in same if is_default)
 
 
 @cache  # a plan asks for the same few classes some hundred times

@@ -21,6 +21,9 @@ CHUNK = 16
 #: it stays out of the key, so that what was computed before is found.
 LATER: Mapping[str, Any] = {"later": True}
 
+#: Metadata of a field that is shown to people, and is no part of what a description means.
+SHOWN: Mapping[str, Any] = {"shown": True}
+
 #: A sweep of more combinations than this is a mistake: each of them would be trained.
 ALTERNATIVES = 10_000
 
@@ -44,8 +47,10 @@ def canonical(value: Any) -> Any:
 
 
 def keyed_fields(value: Any) -> Iterator[Field[Any]]:
-    """The fields of a frozen description that count in its key: all but those of LATER that have their default."""
+    """The fields of a frozen description that count in its key: no SHOWN ones, and of LATER those without default."""
     for one in fields(value):
+        if one.metadata.get("shown"):
+            continue
         if not one.metadata.get("later") or getattr(value, one.name) != one.default:
             yield one
 
@@ -58,11 +63,16 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True, order=True)
 class Spec:
-    """Name and parameters of one plugin; parameters sorted by name, so equal Specs compare and hash equal."""
+    """Name and parameters of one plugin; parameters sorted by name, so equal Specs compare and hash equal.
+
+    defaults: names of the parameters that have the plugin's default, as far as `Registry.complete` has said so. They
+    are left out of `short`, and are no part of the Spec's identity.
+    """
 
     kind: str
     name: str
     params: tuple[tuple[str, Scalar], ...] = ()
+    defaults: frozenset[str] = field(default=frozenset(), compare=False, repr=False, metadata=SHOWN)
 
     @classmethod
     def of(cls, kind: str, name: str, /, **params: Scalar) -> Spec:
@@ -128,6 +138,11 @@ class Spec:
     def values(self) -> dict[str, Scalar]:
         """The parameters as a dict."""
         return dict(self.params)
+
+    @property
+    def short(self) -> str:
+        """The text for people: without the parameters that are known to have their default."""
+        return str(Spec(self.kind, self.name, tuple((k, v) for k, v in self.params if k not in self.defaults)))
 
     def __str__(self) -> str:
         inner = ",".join(f"{k}={_text(v)}" for k, v in self.params)

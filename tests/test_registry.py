@@ -10,7 +10,7 @@ import pytest
 from benchkit.api import Corruptor, LatentCorruptor
 from benchkit.errors import BenchkitError
 from benchkit.registry import Registry
-from benchkit.specs import Spec
+from benchkit.specs import Spec, digest
 
 PLUGIN = '''
 """A test plugin."""
@@ -157,3 +157,22 @@ def test_identity_follows_the_source(tmp_path: Path) -> None:
     first = Registry.load(files=[path]).identity(spec)
     write(tmp_path, PLUGIN + "\n# changed\n")
     assert Registry.load(files=[path]).identity(spec) != first
+
+
+def test_a_spec_is_shown_without_its_defaults(tmp_path: Path) -> None:
+    registry = Registry.load(files=[write(tmp_path, PLUGIN)])
+    spec = Spec.parse("corruptor", "mine:steps=5,share=0.5")
+    complete = registry.complete(spec)
+    assert str(complete) == "mine:mode=a,share=0.5,steps=5"
+    assert complete.short == registry.short(spec) == registry.short(complete) == "mine:steps=5"
+    assert registry.short(Spec.parse("corruptor", "mine")) == "mine"
+    # What is shown is no part of what a Spec is: neither of equality nor of any key.
+    plain = Spec.parse("corruptor", str(complete))
+    assert plain == complete
+    assert hash(plain) == hash(complete)
+    assert digest(plain) == digest(complete)
+    assert plain.short == str(complete)
+
+
+def test_a_spec_of_no_plugin_is_shown_whole() -> None:
+    assert Registry.load().short(Spec.parse("corruptor", "gone:steps=5")) == "gone:steps=5"

@@ -39,7 +39,8 @@ class Source:
         shapes = {sample.image.shape for sample in samples}
         if len(shapes) > 1:
             raise BenchkitError(
-                f"dataset '{self.images.dataset}' has images of several sizes ({sorted(shapes)}): resize them to one"
+                f"dataset '{self.images.dataset.short}' has images of several sizes ({sorted(shapes)}): "
+                "resize them to one"
             )
         return samples
 
@@ -113,8 +114,8 @@ def check_labelled(stage: Images, env: Env) -> None:
 def unlabelled(stage: Images, name: str) -> BenchkitError:
     """What is wrong where a label is needed and an image has none; name: the image's id."""
     return BenchkitError(
-        f"split '{stage.source.split}' of dataset '{stage.source.images.dataset}' has images without a mask, '{name}' "
-        "is the first: mark them (an empty mask says that nothing is there), or name a split that is marked"
+        f"split '{stage.source.split}' of dataset '{stage.source.images.dataset.short}' has images without a mask, "
+        f"'{name}' is the first: mark them (an empty mask says that nothing is there), or name a split that is marked"
     )
 
 

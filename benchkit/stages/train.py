@@ -67,7 +67,8 @@ class Train(Stage):
         pairs = self.pairs.load(env)
         if not len(pairs.images):
             raise BenchkitError(
-                f"nothing to train '{self.detector}' on: all {pairs.dropped} selections are empty; lower the threshold"
+                f"nothing to train '{self.detector.short}' on: all {pairs.dropped} selections are empty; "
+                "lower the threshold"
             )
         with env.store.workdir(self.key) as work:
             try:
