@@ -53,8 +53,8 @@ def labelled_of(spec: Spec, dataset: Dataset, count: int, seed: int) -> ImageSet
     numbers = all(isinstance(index, int) and index in pool for index in indices)
     if not numbers or len(set(indices)) != len(indices) or len(indices) != count:
         raise BenchkitError(
-            f"dataset '{spec.short}': labelled({count}, {seed}) must return {count} different indices below {len(pool)}, "
-            f"not {shortened(repr(indices))}"
+            f"dataset '{spec.short}': labelled({count}, {seed}) must return {count} different indices below "
+            f"{len(pool)}, not {shortened(repr(indices))}"
         )
     return ImageSet(spec, "pool", tuple(indices))
 
