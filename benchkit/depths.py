@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchkit.api import Inverter, LatentContext, LatentCorruptor
+from benchkit.api import Inverter, LatentCorruptor
 from benchkit.errors import BenchkitError
 from benchkit.finished import FinishedRun, train_of
 from benchkit.report.data import Example
@@ -18,8 +18,7 @@ from benchkit.stages.images import Latents, to_uint8
 from benchkit.stages.pairs import CorruptedPairs
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from benchkit.diffusion.pipeline import Batch
     from benchkit.plan import PlannedCell
 
 
@@ -62,65 +61,35 @@ def at_depths(
 
     levels: ascending. Raises BenchkitError for a corruptor that needs partners, which a few images cannot give it.
     """
+    from benchkit.diffusion.pipeline import corrupt_latents, invert_latents, latent_context
+
     training = planned.cell.training
     assert isinstance(training, Corrupted)
     plugin = run.env.registry.make(training.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
     if plugin.needs_partner():
         raise BenchkitError(f"'{training.corruptor.short}' draws partners from its whole set: name another --row")
     made: dict[int, list[np.ndarray]] = {level: [] for level in levels}
+    inverter = run.env.registry.make(training.inverter, Inverter)  # type: ignore[type-abstract]
     for source in sources:
-        at = _clean(run, source, planned.cell.seed)
-        inverter = run.env.registry.make(training.inverter, Inverter)  # type: ignore[type-abstract]
-        for level, images in _at_depths(run, source.latents, plugin, inverter, at, levels):
-            made[level].extend(images)
+        backend, batch = run.env.backend(source.latents.model), _batch(run, source, planned.cell.seed)
+        inverted = invert_latents(backend, inverter, batch.z_0, batch.captions, batch.rng, levels[-1])
+        for level in levels:
+            z_t = inverted[level - 1] if level else batch.z_0
+            at = latent_context(backend, batch, z_t.clone(), level)
+            corruptor: Any = replace(plugin, steps=level)  # type: ignore[type-var]
+            (z_0,) = corrupt_latents(backend, [corruptor], at)
+            made[level].extend(to_uint8(backend.decode(z_0)))
     return made
 
 
-def _clean(run: FinishedRun, source: DepthSource, seed: int) -> LatentContext:
-    """What the images' corruptor is shown at depth 0."""
+def _batch(run: FinishedRun, source: DepthSource, seed: int) -> Batch:
     import torch
 
     from benchkit.diffusion.noise import ImageNoise
-    from benchkit.masks import to_latent
+    from benchkit.diffusion.pipeline import Batch
 
-    env, meta = run.env, run.env.meta(source.latents)
-    z_0 = env.tensor(source.latents, "z_0")[list(source.rows)]
+    meta = run.env.meta(source.latents)
+    z_0 = run.env.tensor(source.latents, "z_0")[list(source.rows)]
     masks = torch.from_numpy(np.stack([example.mask for example in source.examples]))
-    return LatentContext(
-        z_t=z_0.clone(),
-        z_0=z_0,
-        mask=to_latent(masks, env.backend(source.latents.model).factor).to(z_0.device),
-        alpha_bar=1.0,
-        image_side=max(masks.shape[1:]),
-        captions=tuple(meta["captions"][i] for i in source.rows),
-        rng=ImageNoise(seed, [meta["ids"][i] for i in source.rows]),
-    )
-
-
-def _at_depths(
-    run: FinishedRun,
-    latents: Latents,
-    plugin: LatentCorruptor,
-    inverter: Inverter,
-    clean: LatentContext,
-    levels: Sequence[int],
-) -> list[tuple[int, np.ndarray]]:
-    from benchkit.diffusion.inverters import trajectory
-    from benchkit.diffusion.resample import corrupt_and_resample
-
-    backend = run.env.backend(latents.model)
-    condition = backend.embed(clean.captions)
-
-    def predict(z: Tensor, t: int) -> Any:
-        return backend.predict(z, t, condition)
-
-    way = [clean.z_0]
-    if levels[-1]:
-        way += trajectory(inverter, predict, backend.schedule, clean.z_0, clean.rng, None, levels[-1])
-    made = []
-    for level in levels:
-        at = replace(clean, z_t=way[level].clone(), alpha_bar=backend.schedule.alpha_bar[level])
-        corruptor: Any = replace(plugin, steps=level)  # type: ignore[type-var]
-        (z,) = corrupt_and_resample(backend.predict, backend.schedule, [corruptor], at, condition, CHUNK, backend.embed)
-        made.append((level, to_uint8(backend.decode(z))))
-    return made
+    captions = tuple(meta["captions"][i] for i in source.rows)
+    return Batch(z_0, masks, captions, ImageNoise(seed, [meta["ids"][i] for i in source.rows]))

@@ -18,10 +18,8 @@ from benchkit.api import (
     CompositeCorruptor,
     Corruptor,
     Inverter,
-    LatentContext,
     LatentCorruptor,
     Partner,
-    PixelContext,
     PixelCorruptor,
     Plugin,
 )
@@ -35,9 +33,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from benchkit.api import Noise
     from benchkit.diffusion.backend import DiffusionBackend
-    from benchkit.diffusion.condition import Condition
     from benchkit.diffusion.noise import ImageNoise
 
     Images = Sequence[Image] | Tensor
@@ -124,13 +120,15 @@ def invert(
     """
     import torch
 
+    from benchkit.diffusion.pipeline import invert_latents
+
     plugin = _inverter(inverter, renoise_steps)
     backend.schedule.check_level(_integer("steps", steps))
     pixels = image_tensor(images, backend.factor)
     parts = []
     for rows, texts, rng in _chunks(len(pixels), captions, seed, ids):
         z_0 = backend.encode(pixels[rows]).contiguous()
-        parts.append(torch.stack(_trajectory(backend, plugin, z_0, backend.embed(texts), rng, steps)))
+        parts.append(torch.stack([z_0, *invert_latents(backend, plugin, z_0, texts, rng, steps)]))
     return torch.cat(parts, dim=1)
 
 
@@ -234,17 +232,6 @@ def _from_numpy(masks: Any) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(masks)) if masks.dtype == bool else torch.from_numpy(masks.copy())
 
 
-def _trajectory(
-    backend: DiffusionBackend, inverter: Inverter, z_0: Tensor, condition: Condition, rng: Noise, steps: int
-) -> list[Tensor]:
-    from benchkit.diffusion.inverters import trajectory
-
-    def predict(z: Tensor, t: int) -> Tensor:
-        return backend.predict(z, t, condition)
-
-    return [z_0, *trajectory(inverter, predict, backend.schedule, z_0, rng, None, steps)]
-
-
 @dataclass(frozen=True)
 class _Chunk:
     """Images that are computed together, with all that belongs to them."""
@@ -266,6 +253,7 @@ def _corrupted(
     import torch
 
     from benchkit.diffusion.checks import chosen
+    from benchkit.diffusion.pipeline import corrupt_images
 
     if isinstance(plugin, CompositeCorruptor):
         parts = [_plugin("corruptor", text, Corruptor, registry) for text in plugin.parts()]
@@ -273,7 +261,8 @@ def _corrupted(
         rows = [enumerate(chosen(plugin, chunk.rng, len(chunk.images))) for chunk in chunks]
         return [torch.stack([made[part][i][row] for row, part in of]) for i, of in enumerate(rows)]
     if not isinstance(plugin, LatentCorruptor):
-        return [_corrupt_pixels(backend, cast(PixelCorruptor, plugin), chunk) for chunk in chunks]
+        pixels = cast(PixelCorruptor, plugin)
+        return [corrupt_images(backend, pixels, c.images, c.masks, c.captions, c.rng) for c in chunks]
     backend.schedule.check_level(plugin.steps)
     if plugin.needs_partner() and sum(len(chunk.images) for chunk in chunks) < 2:
         raise BenchkitError(f"corruptor '{plugin.name}' draws a partner for each image: give two images or more")
@@ -293,27 +282,14 @@ def _corrupt_latents(
     z_0: Tensor,
     partner: Partner | None,
 ) -> Tensor:
-    """One chunk, as the stage `Corrupt` makes it."""
     import torch
 
-    from benchkit.diffusion.resample import corrupt_and_resample
-    from benchkit.masks import to_latent
+    from benchkit.diffusion.pipeline import Batch, corrupt_latents, invert_latents, latent_context
 
-    condition = backend.embed(chunk.captions)
-    z_t = _trajectory(backend, inverter, z_0, condition, chunk.rng, corruptor.steps)[-1].clone(
-        memory_format=torch.contiguous_format
-    )
-    at = LatentContext(
-        z_t=z_t,
-        z_0=z_0,
-        mask=to_latent(chunk.masks, backend.factor).to(z_0.device),
-        alpha_bar=backend.schedule.alpha_bar[corruptor.steps],
-        image_side=max(chunk.masks.shape[1:]),
-        captions=chunk.captions,
-        rng=chunk.rng,
-        partner=partner,
-    )
-    (z,) = corrupt_and_resample(backend.predict, backend.schedule, [corruptor], at, condition, CHUNK, backend.embed)
+    batch = Batch(z_0, chunk.masks, chunk.captions, chunk.rng, partner)
+    inverted = invert_latents(backend, inverter, z_0, chunk.captions, chunk.rng, corruptor.steps)
+    z_t = [z_0, *inverted][-1].clone(memory_format=torch.contiguous_format)
+    (z,) = corrupt_latents(backend, [corruptor], latent_context(backend, batch, z_t, corruptor.steps))
     return backend.decode(z)
 
 
@@ -331,14 +307,6 @@ def _partners(z_0: Sequence[Tensor], chunks: Sequence[_Chunk]) -> list[Partner |
         places = partners(chunk.rng.seed, chunk.rng.ids, own, len(everyone))
         found.append(Partner(everyone[places], tuple(captions[place] for place in places)))
     return found
-
-
-def _corrupt_pixels(backend: DiffusionBackend, corruptor: PixelCorruptor, chunk: _Chunk) -> Tensor:
-    """One chunk, as the stage `CorruptPixels` makes it."""
-    from benchkit.diffusion.pixels import corrupt_pixels
-
-    at = PixelContext(chunk.images.cpu(), chunk.masks[:, None], chunk.captions, chunk.rng)
-    return corrupt_pixels(backend.autoencode, corruptor, at)
 
 
 def _chunks(

@@ -11,7 +11,6 @@ import numpy as np
 
 from benchkit.api import (
     CompositeCorruptor,
-    LatentContext,
     LatentCorruptor,
     Partner,
     PixelContext,
@@ -53,14 +52,14 @@ class Region:
         start = self.chunk * CHUNK
         return torch.from_numpy(self.select.masks(env, slice(start, start + count)))
 
-    def finish(self, env: Env, images: Tensor, masks: Tensor, cells: Tensor, factor: int) -> Arrays:
+    def finish(self, env: Env, images: Tensor, masks: Tensor, factor: int) -> Arrays:
         """The stage's arrays: corrupted images and their labels."""
-        from benchkit.masks import composite, to_image
+        from benchkit.masks import composite, to_image, to_latent
 
         if self.composite is not None:
             original = to_tensor(env.arrays(self.composite)["images"]).to(images)
             images = composite(original, images, masks.to(images.device))
-        labels = masks if self.label == "image" else to_image(cells, factor)
+        labels = masks if self.label == "image" else to_image(to_latent(masks, factor), factor)
         return {"images": to_uint8(images), "labels": labels.cpu().numpy()}
 
 
@@ -71,14 +70,13 @@ class RoundTrip(Stage):
     start: Invert | Latents
 
     def run(self, env: Env) -> Output:
-        from benchkit.diffusion.resample import resample
+        from benchkit.diffusion.pipeline import resample_latents
 
         latents, level = origin(self.start)
         backend = env.backend(latents.model)
-        condition = backend.embed(env.meta(latents)["captions"])
-        z = env.tensor(self.start, "z_t" if level else "z_0")
-        z = resample(lambda x, t: backend.predict(x, t, condition), backend.schedule, z, level)
-        return packed({"images": to_uint8(backend.decode(z))})
+        z_t = env.tensor(self.start, "z_t" if level else "z_0")
+        z_0 = resample_latents(backend, z_t, env.meta(latents)["captions"], level)
+        return packed({"images": to_uint8(backend.decode(z_0))})
 
     def forwards(self, costs: Costs) -> int:
         latents, level = origin(self.start)
@@ -114,34 +112,24 @@ class Corrupt(Stage):
     def run_group(cls, stages: Sequence[Any], env: Env) -> list[Output]:
         from benchkit.diffusion.checks import check_repeats
         from benchkit.diffusion.noise import ImageNoise
-        from benchkit.diffusion.resample import corrupt, corrupt_and_resample
-        from benchkit.masks import to_latent
+        from benchkit.diffusion.pipeline import Batch, corrupt_latents, latent_context
+        from benchkit.diffusion.resample import corrupt
 
         first: Corrupt = stages[0]
-        latents, level = origin(first.start)
+        latents, steps = origin(first.start)
         meta, backend = env.meta(latents), env.backend(latents.model)
         z_0 = env.tensor(latents, "z_0")
         masks = first.region.masks(env, len(z_0))
-        cells = to_latent(masks, backend.factor)
-        at = LatentContext(
-            z_t=env.tensor(first.start, "z_t") if level else z_0.clone(),
-            z_0=z_0,
-            mask=cells.to(z_0.device),
-            alpha_bar=backend.schedule.alpha_bar[level],
-            image_side=max(masks.shape[1:]),
-            captions=tuple(meta["captions"]),
-            rng=ImageNoise(first.seed, meta["ids"]),
-            partner=next((stage.partner(env) for stage in stages if stage.partners), None),
-        )
+        partner = next((stage.partner(env) for stage in stages if stage.partners), None)
+        batch = Batch(z_0, masks, tuple(meta["captions"]), ImageNoise(first.seed, meta["ids"]), partner)
+        z_t = env.tensor(first.start, "z_t") if steps else z_0.clone()
+        at = latent_context(backend, batch, z_t, steps)
         corruptors = [env.registry.make(stage.corruptor, LatentCorruptor) for stage in stages]  # type: ignore[type-abstract]
         for corruptor in corruptors if first.region.is_checked else ():
             check_repeats(corruptor, partial(corrupt, corruptor, at))
-        condition = backend.embed(at.captions)
-        results = corrupt_and_resample(
-            backend.predict, backend.schedule, corruptors, at, condition, CHUNK, backend.embed
-        )
+        results = corrupt_latents(backend, corruptors, at)
         return [
-            packed(stage.region.finish(env, backend.decode(z), masks, cells, backend.factor))
+            packed(stage.region.finish(env, backend.decode(z), masks, backend.factor))
             for stage, z in zip(stages, results, strict=True)
         ]
 
@@ -181,12 +169,10 @@ class Unchanged(Stage):
     corruptor: Spec
 
     def run(self, env: Env) -> Output:
-        from benchkit.masks import to_latent
-
         images = to_tensor(env.arrays(self.reference)["images"])
         latents, _ = origin(self.reference.start)
-        masks, factor = self.region.masks(env, len(images)), env.backend(latents.model).factor
-        return packed(self.region.finish(env, images, masks, to_latent(masks, factor), factor))
+        masks = self.region.masks(env, len(images))
+        return packed(self.region.finish(env, images, masks, env.backend(latents.model).factor))
 
     def describe(self) -> str:
         return f"corrupt {self.corruptor.name} at {origin(self.reference.start)[1]}"
@@ -205,18 +191,19 @@ class CorruptPixels(Stage):
     def run(self, env: Env) -> Output:
         from benchkit.diffusion.checks import check_repeats
         from benchkit.diffusion.noise import ImageNoise
+        from benchkit.diffusion.pipeline import corrupt_images
         from benchkit.diffusion.pixels import corrupt_pixels
-        from benchkit.masks import to_latent
 
         samples, meta, backend = self.latents.source.read(env), env.meta(self.latents), env.backend(self.latents.model)
         images = to_tensor(np.stack([s.image for s in samples]))
         masks = self.region.masks(env, len(images))
         plugin = env.registry.make(self.corruptor, PixelCorruptor)  # type: ignore[type-abstract]
-        at = PixelContext(images, masks[:, None], tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"]))
+        captions, rng = tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"])
         if self.region.is_checked:
+            at = PixelContext(images, masks[:, None], captions, rng)
             check_repeats(plugin, partial(corrupt_pixels, lambda corrupted: corrupted, plugin, at))
-        decoded = corrupt_pixels(backend.autoencode, plugin, at)
-        return packed(self.region.finish(env, decoded, masks, to_latent(masks, backend.factor), backend.factor))
+        decoded = corrupt_images(backend, plugin, images, masks, captions, rng)
+        return packed(self.region.finish(env, decoded, masks, backend.factor))
 
     def describe(self) -> str:
         return f"corrupt {self.corruptor.name}"

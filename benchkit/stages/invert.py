@@ -26,23 +26,20 @@ class Invert(Stage):
     before: Invert | None = field(default=None, metadata=UNKEYED)
 
     def run(self, env: Env) -> Output:
-        from benchkit.diffusion.inverters import trajectory
         from benchkit.diffusion.noise import ImageNoise
+        from benchkit.diffusion.pipeline import invert_latents
 
-        meta = env.meta(self.latents)
-        backend = env.backend(self.latents.model)
-        z_0 = env.tensor(self.latents, "z_0")
-        start = self._deepest(env)
-        z = env.tensor(start, "z_t") if start else z_0
-        condition = backend.embed(meta["captions"])
-        levels = trajectory(
-            env.registry.make(self.inverter, Inverter),  # type: ignore[type-abstract]
-            lambda x, t: backend.predict(x, t, condition),
-            backend.schedule,
-            z_0,
-            ImageNoise(self.seed or 0, meta["ids"]),
-            start=(start.level if start else 0, z),
-            steps=self.level,
+        meta, start = env.meta(self.latents), self._deepest(env)
+        inverter = env.registry.make(self.inverter, Inverter)  # type: ignore[type-abstract]
+        rng = ImageNoise(self.seed or 0, meta["ids"])
+        levels = invert_latents(
+            env.backend(self.latents.model),
+            inverter,
+            env.tensor(self.latents, "z_0"),
+            meta["captions"],
+            rng,
+            self.level,
+            start=(start.level, env.tensor(start, "z_t")) if start else None,
         )
         return packed({"z_t": levels[-1].cpu().numpy()})
 
