@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from benchkit.errors import BenchkitError
@@ -16,3 +17,8 @@ def expanded(path: Path | str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise BenchkitError(f"'{path}' is nowhere: {error}") from error
+
+
+def real(path: Path | str) -> Path:
+    """The path from the root on with every link followed; of links in a circle as far as they lead."""
+    return Path(os.path.realpath(path))

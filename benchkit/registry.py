@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import os
-import pkgutil
 import re
-import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -29,17 +27,13 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from benchkit import api, hookspecs
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.loading import GROUP, HOOKS, hooks_of, import_file, module_file, modules_of, place_of, source_hash
+from benchkit.paths import real
 from benchkit.specs import Spec, digest
 
-GROUP = "benchkit"
+#: The distribution that this package belongs to: its plugins are the built-in ones, whose names nobody can take.
+DISTRIBUTION = "artifact-benchkit"
 PLUGINS_VARIABLE = "BENCHKIT_PLUGINS"
-HOOKS: dict[str, type[api.Plugin]] = {
-    "benchkit_corruptors": api.Corruptor,
-    "benchkit_selectors": api.RegionSelector,
-    "benchkit_detectors": api.Detector,
-    "benchkit_inverters": api.Inverter,
-    "benchkit_datasets": api.Dataset,
-}
 KINDS = tuple(base.kind for base in HOOKS.values())
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 #: The line of a plugin's class that names it; a file that cannot be imported can still be read.
@@ -49,7 +43,10 @@ P = TypeVar("P", bound=api.Plugin)
 
 @dataclass(frozen=True)
 class Entry:
-    """One usable plugin and where it came from; `source_hash` is the sha256 of its file."""
+    """One usable plugin and where it came from.
+
+    source_hash: sha256 of its file and helpers. file: its source file, or None where there is none to see.
+    """
 
     kind: str
     name: str
@@ -57,17 +54,27 @@ class Entry:
     origin: str
     version: str | None
     source_hash: str
+    file: Path | None = None
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it ships with benchkit."""
+        return self.origin == f"package {DISTRIBUTION}"
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A plugin that was left out, and why, in one line; provides: the names that its source seems to give plugins."""
+    """A plugin that was left out, and why, in one line.
+
+    kind: None where it is not known. provides: the names that its source seems to give plugins.
+    """
 
     name: str
     origin: str
     reason: str
     provides: tuple[str, ...] = ()
     source_hash: str = ""
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,8 @@ class Registry:
         self._manager.add_hookspecs(hookspecs)
         self._entries: dict[tuple[str, str], Entry] = {}
         self.broken: list[Broken] = []
+        #: The real paths of the files that were met: one that is named twice, or through a link, is loaded once.
+        self._files: set[Path] = set()
         #: The folders and the files that it was loaded from beside the installed packages.
         self.sources: tuple[tuple[Path, ...], tuple[Path, ...]] = ((), ())
 
@@ -102,54 +111,56 @@ class Registry:
         registry = cls()
         folders, files = tuple(folders), tuple(files)
         registry.sources = (folders, files)
-        for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name != "plugins", p.name)):
+        for point in sorted(entry_points(group=GROUP), key=_rank):
             registry._add_entry_point(point)
-        listed = [Path(p) for p in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if p]
-        for path in listed:
-            if not path.exists():
-                raise BenchkitError(f"${PLUGINS_VARIABLE}: '{path}' does not exist: name .py files or folders of them")
-        files = (*(p for p in listed if p.is_file()), *files)
-        for folder in [*(p for p in listed if p.is_dir()), *folders]:
-            if not folder.is_dir():
-                raise BenchkitError(f"plugin folder '{folder}' does not exist: name a folder of .py files")
-            for file in sorted(folder.glob("*.py")):
-                if not file.name.startswith("_"):
-                    registry._add_file(file)
-        for file in files:
-            if not file.is_file():
-                raise BenchkitError(f"plugin file '{file}' does not exist: name a .py file")
+        for file in _files_of(folders, files):
             registry._add_file(file)
         if strict and registry.broken:
-            first = registry.broken[0]
-            raise BenchkitError(f"plugin '{first.name}' ({first.origin}) cannot be used: {first.reason}")
+            reasons = "; ".join(f"plugin '{b.name}' ({b.origin}) cannot be used: {b.reason}" for b in registry.broken)
+            raise BenchkitError(reasons)
         return registry
 
     def _add_entry_point(self, point: EntryPoint) -> None:
-        dist = point.dist
-        origin = f"package {dist.name}" if dist else "package"
-        version = dist.version if dist else None
+        origin = f"package {_owner(point)}".strip()
         try:
+            version = point.dist.version if point.dist else None
             module = importlib.import_module(point.module)
+            names = list(modules_of(module))
         except (Exception, SystemExit) as error:
-            self._leave_out(point.name, origin, error, _file_of(point.module))
+            self._leave_out(point.name, origin, error, module_file(point))
             return
-        for name in modules_of(module):
+        for name in names:
             try:
-                self._register(_Found(importlib.import_module(name), origin, version))
+                found = importlib.import_module(name)
+                if not self._is_known(found.__file__):
+                    self._register(_Found(found, origin, version))
             except (Exception, SystemExit) as error:
-                self._leave_out(name, origin, error, _file_of(name))
+                self._leave_out(name, origin, error, module_file(name))
 
     def _add_file(self, path: Path) -> None:
-        origin = str(path)
         try:
-            self._register(_Found(import_file(path), origin, None))
+            if not self._is_known(path):
+                self._register(_Found(import_file(path), str(path), None))
         except (Exception, SystemExit) as error:
-            self._leave_out(path.stem, origin, error, path)
+            self._leave_out(path.stem, str(path), error, path)
 
-    def _leave_out(self, name: str, origin: str, error: BaseException, source: Path | None = None) -> None:
+    def _is_known(self, file: Path | str | None) -> bool:
+        """Whether a file was met before, under whatever path; notes it."""
+        if file is None:
+            return False
+        path = real(file)
+        known = path in self._files
+        self._files.add(path)
+        return known
+
+    def _leave_out(self, name: str, origin: str, error: BaseException, source: Path | None) -> None:
         text = " ".join(str(error).split()) or "no message"
-        reason = text if isinstance(error, BenchkitError) else f"{type(error).__name__}: {text}"
-        code = source.read_bytes() if source is not None and source.is_file() else b""
+        place = place_of(error, source) if source is not None else None
+        at = f" ({place})" if place and not isinstance(error, SyntaxError) else ""
+        reason = text if isinstance(error, BenchkitError) else f"{type(error).__name__}: {text}{at}"
+        code = b""
+        with suppress(OSError):  # a file that cannot be read is left out for that reason
+            code = source.read_bytes() if source is not None and source.is_file() else b""
         provides = tuple(_PLUGIN_NAME.findall(code.decode("utf-8", "replace")))
         self.broken.append(Broken(name, origin, reason[:500], provides, hashlib.sha256(code).hexdigest()))
 
@@ -161,15 +172,23 @@ class Registry:
                 try:
                     self._add_class(plugin, HOOKS[hook], found)
                 except Exception as error:
-                    self._leave_out(getattr(plugin, "name", repr(plugin)), found.origin, error)
+                    self._leave_out(str(getattr(plugin, "name", repr(plugin))), found.origin, error, None)
+                    self.broken[-1] = replace(self.broken[-1], kind=HOOKS[hook].kind)
 
     def _add_class(self, cls: Any, base: type[api.Plugin], found: _Found) -> None:
         check_class(cls, base)
+        source = source_hash(found.module, found.has_helpers)
+        file = real(found.module.__file__) if found.module.__file__ else None
         known = self._entries.get((base.kind, cls.name))
+        if known and (known.cls is cls or (known.source_hash == source and known.file != file)):
+            return  # the same plugin once more: imported by another module, or a copy of its file
         if known:
-            raise BenchkitError(f"a {base.kind} named '{cls.name}' exists already ({known.origin}): rename this one")
-        source = _source_hash(found.module, found.has_helpers)
-        self._entries[base.kind, cls.name] = Entry(base.kind, cls.name, cls, found.origin, found.version, source)
+            raise BenchkitError(
+                f"a {base.kind} named '{cls.name}' exists already ({known.origin}); this one is {found.origin}'s: "
+                "rename it"
+            )
+        entry = Entry(base.kind, cls.name, cls, found.origin, found.version, source, file)
+        self._entries[base.kind, cls.name] = entry
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """The usable plugins, sorted by kind and name."""
@@ -180,7 +199,7 @@ class Registry:
         """The plugin of that name; raises UnknownNameError with the nearest name, or why it was left out."""
         if self.has(kind, name):
             return self._entries[kind, name]
-        broken = self.left_out(name)
+        broken = self.left_out(name, kind)
         if broken:
             raise BenchkitError(f"{kind} '{name}' ({broken.origin}) was left out: {broken.reason}")
         raise UnknownNameError(kind, name, (n for k, n in self._entries if k == kind))
@@ -189,9 +208,18 @@ class Registry:
         """Whether there is a usable plugin of that name."""
         return (kind, name) in self._entries
 
-    def left_out(self, name: str) -> Broken | None:
-        """What was left out under that name: a plugin, its file or its module, or a file in which it is named so."""
+    def from_file(self, path: Path) -> list[Entry]:
+        """The usable plugins of one file, under whatever path it was named."""
+        return [entry for entry in self.entries() if entry.file == real(path)]
+
+    def left_out(self, name: str, kind: str | None = None) -> Broken | None:
+        """What was left out under that name: a plugin, its file or its module, or a file in which it is named so.
+
+        kind: where it is given, no plugin that is known to be of another kind.
+        """
         for broken in self.broken:
+            if None not in (kind, broken.kind) and kind != broken.kind:
+                continue
             if name in (broken.name, broken.name.rpartition(".")[2].replace("_", "-"), *broken.provides):
                 return broken
         return None
@@ -245,6 +273,34 @@ class Registry:
         beside = self.make(spec, api.Plugin).depends_on()
         parts = [[part, self.identity(part)] for part in self.parts(spec)]
         return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
+
+
+def _rank(point: EntryPoint) -> tuple[bool, str, str, str]:
+    """Sorts entry points: built-in ones first, then by distribution and name, so that a name's first owner is fixed."""
+    owner = re.sub(r"[-_.]+", "-", _owner(point)).lower() or "~"
+    return owner != DISTRIBUTION, owner, point.name, point.value
+
+
+def _owner(point: EntryPoint) -> str:
+    """The distribution of an entry point, or nothing where its metadata are damaged."""
+    return str(point.dist.metadata["Name"] or "") if point.dist else ""
+
+
+def _files_of(folders: Sequence[Path], files: Sequence[Path]) -> Iterator[Path]:
+    """The plugin files of the folders and files given, and of $BENCHKIT_PLUGINS; raises BenchkitError if one is not
+    there."""
+    listed = [Path(p) for p in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if p]
+    for path in listed:
+        if not path.exists():
+            raise BenchkitError(f"${PLUGINS_VARIABLE}: '{path}' does not exist: name .py files or folders of them")
+    for folder in [*(p for p in listed if p.is_dir()), *folders]:
+        if not folder.is_dir():
+            raise BenchkitError(f"plugin folder '{folder}' does not exist: name a folder of .py files")
+        yield from (f for f in sorted(folder.glob("*.py")) if not f.name.startswith(("_", ".")) and not f.is_dir())
+    for file in [*(p for p in listed if p.is_file()), *files]:
+        if not file.is_file():
+            raise BenchkitError(f"plugin file '{file}' does not exist: name a .py file")
+        yield file
 
 
 def parameters(cls: type[api.Plugin]) -> tuple[Field[Any], ...]:
@@ -301,16 +357,6 @@ def _adapter(hint: Any, bounds: tuple[tuple[str, Any], ...]) -> TypeAdapter[Any]
     return TypeAdapter(Annotated[hint, Bounds(**dict(bounds))] if bounds else hint)
 
 
-def hooks_of(module: ModuleType) -> list[str]:
-    """The hooks that a module implements; raises UnknownNameError for one that benchkit does not have."""
-    manager = pluggy.PluginManager(GROUP)
-    hooks = [name for name in dir(module) if manager.parse_hookimpl_opts(module, name) is not None]
-    for hook in hooks:
-        if hook not in HOOKS:
-            raise UnknownNameError("hook", hook, HOOKS)
-    return hooks
-
-
 def check_class(cls: Any, base: type[api.Plugin]) -> None:
     """Raise BenchkitError unless `cls` is a usable plugin class of this kind, whose defaults its parameters allow."""
     if not (inspect.isclass(cls) and issubclass(cls, base)):
@@ -345,56 +391,3 @@ def check_form(cls: Any, base: type[api.Plugin]) -> None:
     for field in fields(cls):
         if field.default is MISSING:
             raise BenchkitError(f"{cls.__name__}.{field.name} needs a default value")
-
-
-def import_file(path: Path) -> ModuleType:
-    """Import one .py file under a name of its own, outside of sys.path."""
-    unique = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    name = f"benchkit_file_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{unique}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BenchkitError(f"'{path}' is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the folder is the user's
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        sys.dont_write_bytecode = writes
-    return module
-
-
-def modules_of(module: ModuleType) -> Iterator[str]:
-    """The module itself, or of a package every module in it; names with a leading underscore are no plugins."""
-    yield module.__name__
-    paths: Sequence[str] = getattr(module, "__path__", ())
-    for info in pkgutil.iter_modules(paths, module.__name__ + "."):
-        if info.name.rpartition(".")[2].startswith("_"):
-            continue
-        if info.ispkg:
-            package = importlib.import_module(info.name)
-            yield from modules_of(package)
-        else:
-            yield info.name
-
-
-def _file_of(module: str) -> Path | None:
-    """The file of a module that could not be imported, or None."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except Exception:
-        return None
-    return Path(spec.origin) if spec is not None and spec.origin else None
-
-
-def _source_hash(module: ModuleType, has_helpers: bool) -> str:
-    """sha256 of the plugin's file and, where it has any, of the private helpers (`_*.py`) beside it."""
-    path = Path(module.__file__ or "")
-    helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py") if has_helpers else []
-    total = hashlib.sha256()
-    for file in (path, *helpers):
-        total.update(hashlib.sha256(file.read_bytes()).digest())
-    return total.hexdigest()

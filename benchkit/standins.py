@@ -7,7 +7,8 @@ from typing import Any, TypeVar, cast
 
 from benchkit import api
 from benchkit.errors import BenchkitError
-from benchkit.registry import HOOKS, Broken, Entry, Registry
+from benchkit.loading import HOOKS
+from benchkit.registry import Broken, Entry, Registry
 from benchkit.specs import Spec
 
 P = TypeVar("P", bound=api.Plugin)

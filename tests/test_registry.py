@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,107 @@ def test_a_spec_is_shown_without_its_defaults(tmp_path: Path) -> None:
 
 def test_a_spec_of_no_plugin_is_shown_whole() -> None:
     assert Registry.load().short(Spec.parse("corruptor", "gone:steps=5")) == "gone:steps=5"
+
+
+def install(site: Path, package: str, text: str, points: str = "", name: str | None = None) -> Path:
+    """An installed distribution of one module; points: its entry points, one of the module's name by default."""
+    module = package.replace("-", "_")
+    facts = site / f"{module}-1.2.dist-info"
+    facts.mkdir(parents=True)
+    if name != "":
+        write(facts, f"Metadata-Version: 2.1\nName: {name or package}\nVersion: 1.2\n", "METADATA")
+    write(facts, f"[benchkit]\n{points or f'{module} = {module}'}\n", "entry_points.txt")
+    return write(site, text, f"{module}.py")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of installed packages; modules imported from it are forgotten."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+    yield folder
+    for module in set(sys.modules) - before:
+        del sys.modules[module]
+
+
+@pytest.mark.parametrize("name", ["aaa", "zzz", "plugins"])
+def test_no_package_takes_a_built_in_name(site: Path, name: str) -> None:
+    built_in = Registry.load().entry("corruptor", "gaussian")
+    install(site, f"{name}-package", PLUGIN.replace('"mine"', '"gaussian"'), f"{name} = {name}_package")
+    registry = Registry.load()
+    assert registry.entry("corruptor", "gaussian").source_hash == built_in.source_hash
+    assert registry.entry("corruptor", "gaussian").is_built_in
+    (broken,) = registry.broken
+    assert (broken.name, broken.kind, broken.origin) == ("gaussian", "corruptor", f"package {name}-package")
+    assert f"exists already (package artifact-benchkit); this one is package {name}-package's" in broken.reason
+    with pytest.raises(BenchkitError, match=f"package {name}-package"):
+        Registry.load(strict=True)
+
+
+def test_of_two_packages_the_first_by_name_has_the_plugin(site: Path) -> None:
+    install(site, "second-package", PLUGIN, "a = second_package")
+    install(site, "First_Package", PLUGIN + "\n", "z = First_Package")
+    registry = Registry.load()
+    assert registry.entry("corruptor", "mine").origin == "package First_Package"
+    (broken,) = registry.broken
+    assert "(package First_Package)" in broken.reason and "package second-package's" in broken.reason
+    assert registry.left_out("mine", "selector") is None and registry.left_out("mine", "corruptor") == broken
+
+
+@pytest.mark.parametrize("points", ["mine = not a module!", "mine = gone_package:what.else", "mine ="])
+def test_a_damaged_entry_point_breaks_nothing_else(site: Path, points: str) -> None:
+    install(site, "damaged-package", PLUGIN, points, name="")
+    registry = Registry.load()
+    assert registry.entry("corruptor", "gaussian").is_built_in
+    assert len(registry.broken) <= 1
+
+
+def test_one_file_is_loaded_once_however_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Path
+) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    path = write(folder, PLUGIN)
+    link, linked = tmp_path / "link.py", tmp_path / "linked"
+    link.symlink_to(path)
+    linked.symlink_to(folder)
+    copy = write(tmp_path, PLUGIN, "copy.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCHKIT_PLUGINS", "plugins")
+    named = [path, Path("plugins/mine.py"), Path("plugins/../plugins/mine.py"), link, copy]
+    registry = Registry.load([folder, linked, Path("linked")], named, strict=True)
+    assert registry.broken == []
+    assert registry.entry("corruptor", "mine").origin == "plugins/mine.py"
+    for one in (path, link, Path("plugins/mine.py")):
+        assert [entry.name for entry in registry.from_file(one)] == ["mine"]
+    monkeypatch.delenv("BENCHKIT_PLUGINS")
+    module = install(site, "somebodys-package", PLUGIN)
+    registry = Registry.load(files=[module, path], strict=True)
+    assert registry.entry("corruptor", "mine").origin == "package somebodys-package"
+
+
+def test_another_plugin_of_the_same_name_is_left_out(tmp_path: Path) -> None:
+    first, second = write(tmp_path, PLUGIN, "a.py"), write(tmp_path, PLUGIN + "\n# another\n", "b.py")
+    registry = Registry.load(files=[first, second])
+    (broken,) = registry.broken
+    assert str(first) in broken.reason and str(second) in broken.reason
+    twice = write(tmp_path, PLUGIN.replace("return [Mine]", "return [Mine, type('Other', (Mine,), {})]"), "c.py")
+    assert "exists already" in Registry.load(files=[twice]).broken[0].reason
+
+
+def test_what_is_no_plugin_file_in_a_folder(tmp_path: Path) -> None:
+    for name in ("_private.py", "._mine.py", ".hidden.py"):
+        write(tmp_path, "raise RuntimeError", name)
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nothing")
+    (tmp_path / "circle.py").symlink_to(tmp_path / "circle.py")
+    registry = Registry.load(folders=[tmp_path])
+    assert sorted(broken.name for broken in registry.broken) == ["circle", "gone"]
+
+
+def test_what_raises_at_import_is_named_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path, "def deep():\n    raise RuntimeError('why')\n\ndeep()\n")
+    (broken,) = Registry.load(files=[path]).broken
+    assert broken.reason == "RuntimeError: why (mine.py:2: raise RuntimeError('why'))"

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,7 +82,8 @@ def load_registry(files: Sequence[Path] | None, folders: Sequence[Path] | None, 
     """All plugins, a warning line on stderr for each that was left out; raises BenchkitError where `strict` says so."""
     from benchkit.registry import Registry
 
-    registry = Registry.load(folders or (), files or (), strict=strict)
+    with redirect_stdout(sys.stderr):  # what plugins print while they are imported is not the command's own
+        registry = Registry.load(folders or (), files or (), strict=strict)
     for broken in registry.broken:
         tell(f"warning: plugin '{broken.name}' ({broken.origin}) was left out: {broken.reason}")
     settings.registry = registry

@@ -72,10 +72,10 @@ def _found(
     if not path.is_file():
         raise BenchkitError(f"there is no plugin file '{target}'")
     registry = load_registry([*(files or ()), path], folders)
-    entries = [e for e in registry.entries(kind) if e.origin == str(path)]
+    entries = [e for e in registry.from_file(path) if kind in (None, e.kind)]
     if len(entries) == 1:
         return entries[0], registry
-    broken = next((b for b in registry.broken if b.origin == str(path)), None)
+    broken = registry.left_out(path.stem)
     if broken is not None and not entries:
         raise BenchkitError(f"'{target}' cannot be used: {broken.reason} (see 'benchkit plugins check {target}')")
     names = ", ".join(e.name for e in entries) or "none"

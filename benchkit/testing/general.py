@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type
 
 from benchkit.api import Plugin
 from benchkit.errors import BenchkitError
-from benchkit.registry import HOOKS, check_form, check_name, validated
+from benchkit.loading import HOOKS
+from benchkit.registry import check_form, check_name, validated
 from benchkit.registry import parameters as declared
 from benchkit.specs import Spec
 from benchkit.testing.checks import Subject, Unmet, check

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.registry import GROUP, HOOKS, Entry, Registry, hooks_of, import_file, modules_of
+from benchkit.loading import GROUP, HOOKS, hooks_of, import_file, modules_of
+from benchkit.registry import Entry, Registry
 from benchkit.specs import Spec
 from benchkit.testing.checks import Finding, Report, Subject, Unmet, check, said
 from benchkit.testing.general import is_plugin_class, parameters

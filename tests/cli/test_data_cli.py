@@ -12,7 +12,7 @@ from PIL import Image
 from small_world import PLUGINS, Run
 
 import benchkit
-from benchkit.registry import import_file
+from benchkit.loading import import_file
 
 SHAPES = ("data", "export", "shapes", "--plugin", PLUGINS)
 

@@ -23,7 +23,7 @@ from benchkit.exports.items import Names, training_items
 from benchkit.exports.provenance import provenance
 from benchkit.exports.write import contents, write_export
 from benchkit.finished import FinishedRun, Wanted, train_of
-from benchkit.registry import import_file
+from benchkit.loading import import_file
 from benchkit.run import model_of
 from benchkit.stages.pairs import Pairs
 

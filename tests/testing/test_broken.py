@@ -71,7 +71,7 @@ def test_a_failure_about_images_has_a_picture_of_three(tmp_path: Path, mistake: 
 
 
 def test_an_assertion_carries_the_report(tmp_path: Path) -> None:
-    from benchkit.registry import import_file
+    from benchkit.loading import import_file
 
     (tmp_path / "mine.py").write_text(SOUND.replace("at.z_t + self.share * at.noise()", "at.z_t"))
     cls = import_file(tmp_path / "mine.py").Mine

@@ -1,0 +1,101 @@
+"""Import plugins: a module, a package's modules, a single file; find their hooks; digest their source."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+
+import pluggy
+
+from benchkit import api
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.paths import real
+
+GROUP = "benchkit"
+HOOKS: dict[str, type[api.Plugin]] = {
+    "benchkit_corruptors": api.Corruptor,
+    "benchkit_selectors": api.RegionSelector,
+    "benchkit_detectors": api.Detector,
+    "benchkit_inverters": api.Inverter,
+    "benchkit_datasets": api.Dataset,
+}
+
+
+def hooks_of(module: ModuleType) -> list[str]:
+    """The hooks that a module implements; raises UnknownNameError for one that benchkit does not have."""
+    manager = pluggy.PluginManager(GROUP)
+    hooks = [name for name in dir(module) if manager.parse_hookimpl_opts(module, name) is not None]
+    for hook in hooks:
+        if hook not in HOOKS:
+            raise UnknownNameError("hook", hook, HOOKS)
+    return hooks
+
+
+def import_file(path: Path) -> ModuleType:
+    """Import one .py file under a name of its own, outside of sys.path."""
+    unique = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"benchkit_file_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{unique}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BenchkitError(f"'{path}' is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the folder is the user's
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.dont_write_bytecode = writes
+    return module
+
+
+def modules_of(module: ModuleType) -> Iterator[str]:
+    """The module itself, or of a package every module in it; names with a leading underscore are no plugins."""
+    yield module.__name__
+    paths: Sequence[str] = getattr(module, "__path__", ())
+    for info in pkgutil.iter_modules(paths, module.__name__ + "."):
+        if info.name.rpartition(".")[2].startswith("_"):
+            continue
+        if info.ispkg:
+            package = importlib.import_module(info.name)
+            yield from modules_of(package)
+        else:
+            yield info.name
+
+
+def module_file(module: str | EntryPoint) -> Path | None:
+    """The file of a module, or of an entry point's, that could not be imported; None where there is none."""
+    try:
+        spec = importlib.util.find_spec(module if isinstance(module, str) else module.module)
+    except Exception:
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def source_hash(module: ModuleType, has_helpers: bool) -> str:
+    """sha256 of the plugin's file and, where it has any, of the private helpers (`_*.py`) beside it."""
+    path = Path(module.__file__ or "")
+    helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py") if has_helpers else []
+    total = hashlib.sha256()
+    for file in (path, *helpers):
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def place_of(error: BaseException, file: Path) -> str | None:
+    """Where in `file` an exception came from, `NAME.py:LINE: CODE`; None where no line of it is in the traceback."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if real(f.filename) == real(file)]
+    if not frames:
+        return None
+    return f"{file.name}:{frames[-1].lineno}: {frames[-1].line or ''}".rstrip(": ")
