@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from benchkit.executors.batch import Done, attempt
-from benchkit.executors.drive import Ended, drive
+from benchkit.executors.driver import BatchResult, run_stages
 from benchkit.executors.limits import check_limit
 from benchkit.stages.base import Env, Stage
 
@@ -30,7 +30,7 @@ class Inline:
         Raises CacheUnwritable where nothing can be kept any more, such as on a full disk.
         """
         self.check()
-        drive(stages, env, report, _Here(env, self.time_limit))
+        run_stages(stages, env, report, _Here(env, self.time_limit))
 
 
 @dataclass
@@ -40,14 +40,14 @@ class _Here:
     env: Env
     time_limit: float | None
     retries: int = 0
-    _ended: list[Ended] = field(default_factory=list)
+    _ended: list[BatchResult] = field(default_factory=list)
 
     def free(self) -> int:
         return 0 if self._ended else 1
 
     def submit(self, batch: tuple[Stage, ...]) -> None:
-        self._ended.append(Ended(batch, attempt(batch, self.env, self.time_limit)))
+        self._ended.append(BatchResult(batch, attempt(batch, self.env, self.time_limit)))
 
-    def wait(self, timeout: float | None) -> Sequence[Ended]:
+    def wait(self, timeout: float | None) -> Sequence[BatchResult]:
         ended, self._ended = self._ended, []
         return ended

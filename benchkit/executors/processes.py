@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from benchkit.executors.batch import Done
-from benchkit.executors.drive import Ended, drive
+from benchkit.executors.driver import BatchResult, run_stages
 from benchkit.executors.limits import check_limit
 from benchkit.executors.worker import Setup, Told, Worker, threads
 from benchkit.stages.base import Env, Stage
@@ -71,7 +71,7 @@ class Lasting:
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
         """Run every stage that `env.store` lacks, and whose inputs did not fail."""
         self.pool.plan = tuple(stages)
-        drive(stages, env, report, self.pool)
+        run_stages(stages, env, report, self.pool)
 
 
 @dataclass
@@ -133,17 +133,17 @@ class _Workers:
         self._busy[worker.pipe] = (worker, batch)
         self.env.progress(batch[0].describe())
 
-    def wait(self, timeout: float | None) -> Sequence[Ended]:
+    def wait(self, timeout: float | None) -> Sequence[BatchResult]:
         return [self._heard(pipe) for pipe in wait(list(self._busy), timeout) if isinstance(pipe, Connection)]
 
-    def _heard(self, pipe: Connection) -> Ended:
+    def _heard(self, pipe: Connection) -> BatchResult:
         worker, batch = self._busy.pop(pipe)
         self._idle.append(worker)
         try:
             told: Told = pipe.recv()
         except (EOFError, ConnectionResetError):
             worker.process.join()  # or it could be ended here before its own exit code is known
-            return Ended(batch, lost=f"its worker process died ({_cause(worker.end())})")
+            return BatchResult(batch, lost=f"its worker process died ({_cause(worker.end())})")
         return told.heard(batch)
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
-from benchkit.executors.drive import Ended, drive
+from benchkit.executors.driver import BatchResult, run_stages
 from benchkit.executors.limits import check_limit
 from benchkit.executors.worker import THREADS, Setup, Told, Worker, threads
 from benchkit.stages.base import Env, Stage
@@ -89,7 +89,7 @@ class Ray:
                 grows = self.address is not None and self.workers is not None
                 pool = _Tasks(Setup.of(env, env.device, self.time_limit), stages, env, needs, self.workers, grows)
                 try:
-                    drive(stages, env, report, pool)
+                    run_stages(stages, env, report, pool)
                 finally:
                     pool.close()
         finally:
@@ -219,7 +219,7 @@ class _Tasks:
         self._flying[reference] = batch
         self.env.progress(batch[0].describe())
 
-    def wait(self, timeout: float | None) -> Sequence[Ended]:
+    def wait(self, timeout: float | None) -> Sequence[BatchResult]:
         """As Pool.wait, but no longer than LOOK: there may be more room by then."""
         import ray
 
@@ -240,7 +240,7 @@ class _Tasks:
                 with suppress(Exception):  # the cluster may be gone
                     ray.cancel(reference, force=True)
 
-    def _heard(self, reference: Any) -> Ended:
+    def _heard(self, reference: Any) -> BatchResult:
         import ray
 
         batch = self._flying.pop(reference)
@@ -255,7 +255,7 @@ class _Tasks:
             ) from error
         except ray.exceptions.RayError as error:
             kind = type(error).__name__
-            return Ended(batch, lost=f"its Ray worker died at each of {RETRIES + 1} attempts ({kind})")
+            return BatchResult(batch, lost=f"its Ray worker died at each of {RETRIES + 1} attempts ({kind})")
         return told.heard(batch)
 
     def _surroundings(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done, attempt
-from benchkit.executors.drive import Ended
+from benchkit.executors.driver import BatchResult
 from benchkit.executors.mending import TOLD
 from benchkit.registry import Registry
 from benchkit.stages.base import Env, Stage, each_device
@@ -129,7 +129,7 @@ class Told:
     log: Sequence[_Line]
     error: BenchkitError | None = None
 
-    def heard(self, batch: Sequence[Stage]) -> Ended:
+    def heard(self, batch: Sequence[Stage]) -> BatchResult:
         """The batch's end, its log in this process's; raises the error, if there is one."""
         for name, level, text, extra in self.log:
             logging.getLogger(name).log(level, "%s", text, extra=extra)
@@ -137,7 +137,7 @@ class Told:
             raise self.error
         stages = {stage.key: stage for stage in batch}
         done = [Done(stages[key], state, reason, seconds) for key, state, reason, seconds in self.ended]
-        return Ended(tuple(batch), done)
+        return BatchResult(tuple(batch), done)
 
 
 class _Kept(logging.Handler):
