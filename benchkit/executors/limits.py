@@ -41,6 +41,11 @@ def check_limit(seconds: float | None) -> None:
         check_limits_work()
 
 
+def format_limit(seconds: float) -> str:
+    """Say that a time limit was exceeded."""
+    return f"took longer than the limit of {seconds:g} s (--time-limit): raise it, or mend what hangs"
+
+
 def _importing(frame: FrameType | None) -> bool:
     """Whether a frame, or one that it was called from, is of Python's import system."""
     while frame is not None:
@@ -87,9 +92,7 @@ def alarmed(seconds: float | None) -> Iterator[None]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except _Overdue:
-        raise TimeLimitExceeded(
-            f"took longer than the limit of {seconds:g} s (--time-limit): raise it, or mend what hangs"
-        ) from None
+        raise TimeLimitExceeded(format_limit(seconds)) from None
     finally:
         signal.signal(signal.SIGALRM, before)
         if earlier:  # somebody else's alarm goes on

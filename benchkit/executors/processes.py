@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,11 +13,15 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import Done, failed
 from benchkit.executors.driver import BatchResult, run_stages
-from benchkit.executors.limits import check_limit
+from benchkit.executors.limits import check_limit, format_limit
 from benchkit.executors.worker import Setup, Told, Worker, threads
 from benchkit.stages.base import Env, Stage
+
+#: Seconds beyond a batch's time limit after which its worker is killed. Python acts on the limit's alarm between two
+#: of its own steps, so that a worker ends by itself unless compiled code never returns.
+KILL_AFTER = 30.0
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,16 @@ class Lasting:
 
 @dataclass
 class _Worker:
-    """One process and the pipe to it. knows: the plan that it was told last."""
+    """One process and the pipe to it.
+
+    knows: the plan that it was sent last. deadline: when its batch must have ended.
+    """
 
     setup: Setup
     process: Any = None
     pipe: Connection | None = None
     knows: Sequence[Stage] | None = None
+    deadline: float | None = None
 
     def give(self, batch: tuple[Stage, ...], plan: Sequence[Stage]) -> None:
         """Have it run a batch of a plan; it is started for its first one, and again after it died."""
@@ -93,13 +102,20 @@ class _Worker:
             theirs.close()
         self.pipe.send((None if self.knows is plan else plan, [stage.key for stage in batch]))
         self.knows = plan
+        limit = self.setup.time_limit
+        self.deadline = None if limit is None else time.monotonic() + limit * len(batch) + KILL_AFTER
+
+    @property
+    def overdue(self) -> bool:
+        """Whether its batch should have ended."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def end(self) -> int | None:
         """Stop it at once; its exit code."""
         if self.pipe is None:
             return None
         self.pipe.close()
-        self.process.terminate()
+        self.process.kill()  # one that hangs in compiled code does not act on anything gentler
         self.process.join()
         code, self.pipe, self.process, self.knows = self.process.exitcode, None, None, None
         return int(code)
@@ -134,7 +150,21 @@ class _Workers:
         self.env.progress(batch[0].describe())
 
     def wait(self, timeout: float | None) -> Sequence[BatchResult]:
-        return [self._heard(pipe) for pipe in wait(list(self._busy), timeout) if isinstance(pipe, Connection)]
+        deadlines = [worker.deadline for worker, _ in self._busy.values() if worker.deadline is not None]
+        left = [max(0.0, deadline - time.monotonic()) for deadline in deadlines]
+        ready = wait(list(self._busy), min(left if timeout is None else [timeout, *left], default=None))
+        results = [self._heard(pipe) for pipe in ready if isinstance(pipe, Connection)]
+        return results + [self._kill_overdue(pipe) for pipe, (worker, _) in list(self._busy.items()) if worker.overdue]
+
+    def _kill_overdue(self, pipe: Connection) -> BatchResult:
+        """End a worker that the alarm of its own process could not stop."""
+        worker, batch = self._busy.pop(pipe)
+        worker.end()
+        self._idle.append(worker)
+        reason = format_limit(worker.setup.time_limit or 0)
+        if len(batch) > 1:  # each is tried by itself, so that the one to blame is named
+            return BatchResult(batch, lost=reason)
+        return BatchResult(batch, [failed(batch[0], f"{reason} (its worker process was killed)")])
 
     def _heard(self, pipe: Connection) -> BatchResult:
         worker, batch = self._busy.pop(pipe)

@@ -176,3 +176,27 @@ def test_other_executors_are_refused(text: str, words: str) -> None:
 def test_texts_mean_executors() -> None:
     assert parse_executor("inline", 3.0) == Inline(3.0)
     assert parse_executor("processes:workers=3", 2.0) == Processes(3, 2.0)
+
+
+@dataclass(frozen=True)
+class Hanging(Stage):
+    """Sits in compiled code that never returns, where no alarm of Python reaches it."""
+
+    def run(self, env: Env) -> Output:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        signal.pause()
+        raise AssertionError("unreachable")
+
+    def describe(self) -> str:
+        return "hanging"
+
+
+def test_a_worker_that_its_alarm_cannot_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchkit.executors.processes.KILL_AFTER", 5.0)
+    results: list[Done] = []
+    env = Env(Registry(), ArtifactStore(tmp_path))
+    Processes(1, time_limit=1.0).execute([Hanging(), Work("other", Log(str(tmp_path / "log")))], env, results.append)
+    assert {done.stage.describe(): done.state for done in results} == {"hanging": "failed", "work other": "run"}
+    (reason,) = [done.reason for done in results if done.state == "failed"]
+    assert reason is not None and reason.startswith("hanging: took longer than the limit of 1 s (--time-limit)")
+    assert reason.endswith("(its worker process was killed)")
