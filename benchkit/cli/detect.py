@@ -105,8 +105,9 @@ def _detector(source: str, wanted: Any, cache: Location, registry: Registry, dev
 
 
 def _files(given: Sequence[Path]) -> Iterator[Path]:
-    """The files as given, and those in folders that have an image's ending, by name; each once."""
+    """The files as given, and those in folders (and linked ones) that have an image's suffix, by name; each once."""
     from benchkit.datasets.pictures import SUFFIXES
+    from benchkit.datasets.walk import files_below
     from benchkit.specs import shortened
 
     seen: set[Path] = set()
@@ -115,7 +116,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
             raise BenchkitError(f"there is no file or folder '{shortened(str(path))}'")
         found = [path]
         if path.is_dir():
-            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+            found = files_below(path, SUFFIXES)
             if not found:
                 raise BenchkitError(f"folder '{path}' holds no image files")
         yield from (one for one in found if one not in seen)

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from benchkit.datasets.pictures import SUFFIXES
+from benchkit.datasets.walk import files_below
 from benchkit.errors import BenchkitError
 
 #: The largest file that is taken for a picture, bytes.
@@ -112,7 +113,7 @@ def _files(source: Path) -> list[Path]:
             raise BenchkitError(f"--images '{source}': name a folder, a zip file or a parquet file")
         return [source]
     kinds = (".zip", ".parquet", *SUFFIXES)
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in kinds and path.is_file())
+    found = files_below(source, kinds)
     if not found:
         raise BenchkitError(f"--images '{source}' holds no picture, zip file or parquet file")
     return found

@@ -80,9 +80,12 @@ def twice(data: dict[str, Any]) -> None:
         ),
         (plain(lambda r: (r / "pool/1.png").unlink()), r"1\.mask\.png: a mask without an image: there is no '1'"),
         (plain(lambda r: write(r / "test/masks/9.png", mark(0))), r"masks.9\.png: a mask without an image"),
-        (plain(lambda r: write(r / "pool/masks/1.png", mark(0))), r"'1\.mask\.png' is a mask of the same image"),
-        (plain(lambda r: write(r / "pool/1.webp", mark(0))), r"1\.webp: '1\.png' has the same name: keep one"),
-        (plain(lambda r: write(r / "stray.png", mark(0))), r"pictures lie both in it and in 'clean'"),
+        (plain(lambda r: write(r / "pool/masks/1.png", mark(0))), r"1\.mask\.png' is a mask of the same image"),
+        (plain(lambda r: write(r / "pool/1.webp", mark(0))), r"1\.webp: 'pool/1\.png' has the same name: keep one"),
+        (
+            plain(lambda r: write(r / "stray.png", mark(0))),
+            r"both in it and in folders of it, 'stray\.png' and 'clean/0\.png': move the former",
+        ),
         (plain(lambda r: (r / "clean/0.png").write_bytes(b"x")), r"clean.0\.png: no PNG, JPEG, WebP or TIFF"),
         (
             plain(lambda r: write(r / "pool/1.mask.png", photo("pool", 1)[..., 0])),
@@ -101,7 +104,10 @@ def twice(data: dict[str, Any]) -> None:
             "line 1: the caption is no text",
         ),
         (mmseg(lambda r: write(r / "ann_dir/test/9.png", mark(0))), r"9\.png: a mask without an image"),
-        (mmseg(lambda r: write(r / "ann_dir/tset/0.png", mark(0))), "masks without images: there is no split 'tset'"),
+        (
+            mmseg(lambda r: write(r / "ann_dir/tset/0.png", mark(0))),
+            r"tset.0\.png: a mask without an image: there is no split 'tset' of images",
+        ),
         (mmseg(lambda r: write(r / "img_dir/9.png", mark(0))), "img_dir: pictures lie both in it and in folders"),
         (
             coco_with(lambda d: d["images"][0].update(file_name="../../x.png")),

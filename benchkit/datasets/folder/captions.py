@@ -1,4 +1,4 @@
-"""Captions beside images: a text file each, or one table for a folder."""
+"""Captions of a folder of images in one table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchkit.datasets.folder.records import pictures_in, text_of
+from benchkit.datasets.folder.records import text_of
 from benchkit.errors import BenchkitError
 
 #: Tables that are looked for, in this order; the first is read.
@@ -18,13 +18,13 @@ FILE_KEY = "file_name"
 CAPTION_KEYS = ("caption", "text", "prompt")
 
 
-def captions_of(folder: Path, images: Mapping[str, Path]) -> tuple[dict[str, str | Path], list[Path]]:
-    """Name -> caption or text file, for those images that have one, and the tables that were read.
+def captions_of(folder: Path, images: Mapping[str, Path]) -> tuple[dict[str, str], list[Path]]:
+    """Name -> caption, for those images that a folder's table gives one, and the tables that were read.
 
-    images: name -> file. NAME.txt beside an image comes before the folder's table. Raises BenchkitError for a table
-    that cannot be read, or that names an image which is not there, or one twice.
+    images: name -> file below the folder. Raises BenchkitError for a table that cannot be read, or that names an image
+    which is not there, or one twice.
     """
-    found: dict[str, str | Path] = {}
+    found: dict[str, str] = {}
     table = next((folder / name for name in TABLES if (folder / name).is_file()), None)
     if table is not None:
         names = {file.relative_to(folder).as_posix(): name for name, file in images.items()}
@@ -33,10 +33,6 @@ def captions_of(folder: Path, images: Mapping[str, Path]) -> tuple[dict[str, str
             if name in found:
                 raise BenchkitError(f"{table}: line {line} names '{row[FILE_KEY]}' a second time: keep one of the two")
             found[name] = caption
-    for text in pictures_in(folder, suffixes=(".txt",)):
-        name = text.rpartition(".")[0]
-        if name in images:
-            found[name] = folder / text
     return {name: caption for name, caption in found.items() if caption != ""}, [] if table is None else [table]
 
 

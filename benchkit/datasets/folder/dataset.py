@@ -187,7 +187,7 @@ def _sha256(file: Stamped) -> str:
 def _source() -> str:
     """Of the code that decides a sample: another reading of the same files is another dataset."""
     here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), here.parent / "pictures.py", here.parent / "framing.py"]
+    files = [*sorted(here.glob("*.py")), *(here.parent / f"{name}.py" for name in ("pictures", "framing", "walk"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

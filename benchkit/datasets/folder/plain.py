@@ -1,55 +1,233 @@
-"""The plain layout: SPLIT/NAME.png, its mask SPLIT/NAME.mask.png or SPLIT/masks/NAME.png, its caption beside it."""
+"""Images, masks and captions as plain files: which file is what is said by the names of files and folders."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchkit.datasets.folder.captions import captions_of
-from benchkit.datasets.folder.records import MASKS, ONLY, FileListing, Record, by_name, folders_in, pictures_in
+from benchkit.datasets.folder.lookalikes import label_maps_among
+from benchkit.datasets.folder.places import Place, places_of
+from benchkit.datasets.folder.records import ONLY, FileListing, Record
+from benchkit.datasets.folder.roles import UNDERSTOOD, folded, image_base, mask_base, numbered_mask_base
+from benchkit.datasets.pictures import SUFFIXES
+from benchkit.datasets.walk import Walk, refuse, suffix_of
 from benchkit.errors import BenchkitError
 
-ENDING = ".mask"
+#: Suffixes of files that may lie among masks, or have a mask's name, and be none: texts, tables, archives, weights.
+_NO_MASKS = frozenset(
+    (
+        *("", ".txt", ".md", ".rst", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".pdf"),
+        *(".py", ".ipynb", ".sh", ".cache", ".db", ".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".parquet", ".arrow"),
+        *(".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".log"),
+    )
+)
 
 
-def list_plain(root: Path) -> FileListing:
-    """Every folder in `root` that holds pictures is a split; pictures in `root` itself are the split `all`.
+@dataclass(frozen=True)
+class _File:
+    """One file: path below the root, name within its split, suffix in lower case, whether it lies among masks."""
 
-    Raises BenchkitError for a mask without an image, two files of one name, and pictures both in `root` and in
-    folders of it.
+    path: str
+    name: str
+    suffix: str
+    among_masks: bool
+
+    @property
+    def readable(self) -> bool:
+        return self.suffix in SUFFIXES
+
+
+@dataclass
+class _Split:
+    """A split on its way. images, masks: name of the image -> path; faults: what is wrong, one line each."""
+
+    name: str
+    root: Path
+    files: list[_File] = field(default_factory=list)
+    images: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def sort(self) -> None:
+        """Tell images from masks, then give every mask its image."""
+        pointed = [(file, mask_base(file.name)) for file in self.files]
+        for file, base in pointed:
+            if file.readable and not file.among_masks and base is None:
+                self._add(self.images, file.name, file, "has the same name: keep one of the two")
+        several = [file for file, base in pointed if base is None and not file.among_masks and self._numbered(file)]
+        for file in several:
+            self.images.pop(file.name, None)
+            self._fault(file, "one of several masks of an image: draw them as one")
+        index = _Index.of(self.images)
+        for file, base in pointed:
+            if file.among_masks or base is not None:
+                self._pair(file, base, index)
+            elif file.suffix == ".txt" and file.name in self.images:
+                self.texts[file.name] = file.path
+
+    def _numbered(self, file: _File) -> bool:
+        base = numbered_mask_base(file.name)
+        return file.readable and base is not None and base in self.images
+
+    def _pair(self, file: _File, base: str | None, index: _Index) -> None:
+        wanted = [name for name in ((file.name if file.among_masks else None), base) if name is not None]
+        found = index.find(wanted)
+        if len(found) > 1:
+            names = " and ".join(f"'{self.images[name]}'" for name in found[:2])
+            self._fault(file, f"a mask that may belong to {names}: name it after one of them")
+        elif not found:
+            if file.readable or file.suffix not in _NO_MASKS:
+                self._fault(file, f"a mask without an image: {self._missing(wanted[-1])}")
+        elif file.readable:
+            self._add(self.masks, found[0], file, "is a mask of the same image: keep one of the two")
+        elif file.among_masks or file.suffix not in _NO_MASKS:
+            self._fault(
+                file, f"a mask of '{found[0]}' as {file.suffix or 'a file without a suffix'}, which is not read: save "
+                "it as PNG"
+            )  # fmt: skip
+
+    def _missing(self, name: str) -> str:
+        if not self.images:
+            return f"there is no split '{self.name}' of images"
+        unread = next((f for f in self.files if f.name == name and not f.among_masks and not f.readable), None)
+        also = f", only '{unread.path}', which is not read" if unread else ""
+        return f"there is no '{name}' in split '{self.name}'{also}"
+
+    def _add(self, to: dict[str, str], name: str, file: _File, clash: str) -> None:
+        if name in to:
+            self._fault(file, f"'{to[name]}' {clash}")
+        to.setdefault(name, file.path)
+
+    def _fault(self, file: _File, what: str) -> None:
+        self.faults.append(f"{self.root / file.path}: {what}")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The names of images by how a mask may be called: exactly so, folded, and folded without `img_` or the like."""
+
+    levels: tuple[Mapping[str, list[str]], ...]
+
+    @staticmethod
+    def of(images: Iterable[str]) -> _Index:
+        levels: tuple[dict[str, list[str]], ...] = ({}, {}, {})
+        for name in images:
+            levels[0][name] = [name]
+            levels[1].setdefault(folded(name), []).append(name)
+            if (base := image_base(name)) is not None:
+                levels[2].setdefault(folded(base), []).append(name)
+        return _Index(levels)
+
+    def find(self, wanted: Sequence[str]) -> list[str]:
+        """The images that a mask may belong to, by the first way in which there are any."""
+        for level, among in enumerate(self.levels):
+            for name in wanted:
+                if found := among.get(name if level == 0 else folded(name)):
+                    return found
+        return []
+
+
+def list_plain(walked: Walk, *, paired: bool = False) -> FileListing:
+    """The images of a folder with their masks and captions, by split.
+
+    A split is a folder in `root`, or in the folder of images beside a folder of masks; pictures in none are the split
+    `all`. paired: whether there must be folders of images and of masks in `root`. Raises BenchkitError, naming the
+    first of them, for masks without an image, of an unread suffix or of two images, two files of one name, label maps
+    that would be taken for images, what could not be read, and pictures both in a folder and in folders of it.
     """
-    flat = any("/" not in picture for picture in pictures_in(root))
-    folders = [folder for folder in folders_in(root) if not flat or folder.name != MASKS]
-    held = {folder.name: folder for folder in folders if pictures_in(folder)}
-    if flat and held:
-        first = next(iter(held))
-        raise BenchkitError(f"{root}: pictures lie both in it and in '{first}': move the former into a folder")
-    splits = {ONLY: root} if flat else held
+    root, places = walked.root, places_of(walked)
+    if paired and not places.pair:
+        raise BenchkitError(
+            f"{root}: holds no img_dir/ and ann_dir/, nor images/ and masks/ or the like: choose another layout"
+        )
+    splits = _splits(walked, places.by_folder)
+    for split in splits.values():
+        split.sort()
+    images = {name: split.images for name, split in splits.items() if split.images}
+    _check_flat(root, images)
+    faults = [*walked.faults, *(fault for split in splits.values() for fault in split.faults)]
+    if any(split.faults for split in splits.values()):
+        faults = _with_remedy(faults)
+    refuse(faults or label_maps_among(root, images))
     records, others = {}, []
-    for split, folder in splits.items():
-        records[split], tables = _records(folder)
+    for name in images:
+        records[name], tables = _records(splits[name], places.by_folder)
         others += tables
     return FileListing(records, tuple(others))
 
 
-def _records(folder: Path) -> tuple[tuple[Record, ...], list[Path]]:
-    pictures = pictures_in(folder, leave_out=(MASKS,))
-    beside = [picture for picture in pictures if picture.rpartition(".")[0].endswith(ENDING)]
-    images = by_name(folder, sorted(set(pictures) - set(beside)))
-    masks = by_name(folder, beside, ENDING)
-    if (folder / MASKS).is_dir():
-        for name, file in by_name(folder / MASKS, pictures_in(folder / MASKS)).items():
-            if name in masks:
-                raise BenchkitError(f"{file}: '{masks[name].name}' is a mask of the same image: keep one of the two")
-            masks[name] = file
-    return with_masks(folder, images, masks)
+def _with_remedy(faults: list[str]) -> list[str]:
+    """The understood names once, in the first fault that they may mend."""
+    place = next((i for i, fault in enumerate(faults) if "a mask without an image" in fault), None)
+    if place is not None:
+        faults[place] += f" (masks are {UNDERSTOOD})"
+    return faults
 
 
-def with_masks(folder: Path, images: dict[str, Path], masks: dict[str, Path]) -> tuple[tuple[Record, ...], list[Path]]:
-    """The records of images in `folder`, by name, and the tables of captions that were read; raises BenchkitError for
-    a mask without an image."""
-    for name, file in masks.items():
-        if name not in images:
-            raise BenchkitError(f"{file}: a mask without an image: there is no '{name}' in {folder}")
-    captions, tables = captions_of(folder, images)
-    records = [Record(name, file, masks.get(name), captions.get(name)) for name, file in sorted(images.items())]
+def _splits(walked: Walk, places: Mapping[str, Place]) -> dict[str, _Split]:
+    """Every file that has a place, by split, sorted by path; a folder that a split reaches twice is read once."""
+    splits: dict[str, _Split] = {}
+    twice = _reached_twice(walked, places)
+    for path in walked.files:
+        folder, _, last = path.rpartition("/")
+        place = places.get(folder)
+        if place is None or folder in twice:
+            continue
+        suffix = suffix_of(last)
+        split, *inside = place.parts or (ONLY,)
+        name = "/".join((*inside, last.removesuffix(last[len(last) - len(suffix) :]) if suffix else last))
+        held = splits.setdefault(split, _Split(split, walked.root))
+        held.files.append(_File(path, name, suffix, place.masks))
+    return dict(sorted(splits.items()))
+
+
+def _reached_twice(walked: Walk, places: Mapping[str, Place]) -> set[str]:
+    """Folders whose content a split has already from elsewhere, by way of a link."""
+    if not walked.linked:
+        return set()
+    seen: dict[tuple[str, bool, tuple[int, int]], str] = {}
+    twice = set()
+    for folder in sorted(places, key=lambda one: (one in walked.linked, one)):
+        place = places[folder]
+        key = (place.parts[0] if place.parts else ONLY, place.masks, walked.folders[folder][0])
+        if seen.setdefault(key, folder) != folder:
+            twice.add(folder)
+    return twice
+
+
+def _check_flat(root: Path, images: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise BenchkitError where pictures lie both beside the splits and in them."""
+    if ONLY in images and len(images) > 1:
+        stray = next(path for path in images[ONLY].values() if not path.startswith(f"{ONLY}/"))
+        other = next(path for name, paths in images.items() if name != ONLY for path in paths.values())
+        folder = (root / stray).parent
+        raise BenchkitError(
+            f"{folder}: pictures lie both in it and in folders of it, '{stray}' and '{other}': move the former into a "
+            "folder"
+        )
+
+
+def _records(split: _Split, places: Mapping[str, Place]) -> tuple[tuple[Record, ...], list[Path]]:
+    """The records of a split's images, sorted by name, and the tables of captions that were read."""
+    root = split.root
+    captions: dict[str, str | Path] = {}
+    tables = []
+    for folder in _bases(split.name, places):
+        inside = {name: root / path for name, path in split.images.items() if path.startswith(folder and f"{folder}/")}
+        found, read = captions_of(root / folder, inside)
+        captions |= found
+        tables += read
+    captions |= {name: root / path for name, path in split.texts.items()}
+    masks = {name: root / path for name, path in split.masks.items()}
+    records = (Record(n, root / p, masks.get(n), captions.get(n)) for n, p in sorted(split.images.items()))
     return tuple(records), tables
+
+
+def _bases(split: str, places: Mapping[str, Place]) -> Iterator[str]:
+    """The folders that hold a split, and the folder of images in it: where a table of captions may lie."""
+    for folder, place in places.items():
+        if not place.masks and (place.parts == (split,) or (not place.parts and split == ONLY)):
+            yield folder

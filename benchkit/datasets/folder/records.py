@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,13 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.datasets.pictures import SUFFIXES, decode_image, decode_mask, picture_shape
+from benchkit.datasets.pictures import decode_image, decode_mask, picture_shape
 from benchkit.errors import BenchkitError
 
 #: The split of a folder that has none.
 ONLY = "all"
-#: The folder of a split's masks, in the plain layout.
-MASKS = "masks"
 
 
 @dataclass(frozen=True)
@@ -160,39 +157,6 @@ def text_of(path: Path) -> str:
         raise BenchkitError(f"{path}: {error.strerror or 'cannot be read'}") from None
 
 
-def pictures_in(folder: Path, leave_out: Iterable[str] = (), suffixes: Sequence[str] = SUFFIXES) -> list[str]:
-    """The pictures (or files of other suffixes) in a folder and those in it, as sorted relative paths with `/`.
-
-    Names that begin with a dot, and the top folders named in `leave_out`, are passed over.
-    """
-    return sorted(_walk(os.fspath(folder), "", frozenset(leave_out), suffixes))
-
-
-def _walk(folder: str, prefix: str, leave_out: frozenset[str], suffixes: Sequence[str]) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            # Links to folders are not followed below a split: they can lead round in a circle.
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in leave_out:
-                    yield from _walk(entry.path, f"{prefix}{entry.name}/", frozenset(), suffixes)
-            elif os.path.splitext(entry.name)[1].lower() in suffixes:  # noqa: PTH122
-                yield prefix + entry.name
-
-
 def folders_in(folder: Path) -> list[Path]:
     """The folders directly in a folder (links to folders too), sorted, without those that begin with a dot."""
     return sorted(found for found in folder.iterdir() if found.is_dir() and not found.name.startswith("."))
-
-
-def by_name(folder: Path, pictures: Iterable[str], ending: str = "") -> dict[str, Path]:
-    """Name without suffix (and without `ending`) -> file; raises BenchkitError where two files have one name."""
-    found: dict[str, Path] = {}
-    for relative in pictures:
-        name = relative.rpartition(".")[0].removesuffix(ending)
-        if name in found:
-            other = found[name].name
-            raise BenchkitError(f"{folder / relative}: '{other}' has the same name: keep one of the two")
-        found[name] = folder / relative
-    return found
