@@ -65,11 +65,13 @@ def at_depths(
 
     training = planned.cell.training
     assert isinstance(training, Corrupted)
-    plugin = run.env.registry.make(training.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
+    plugin = run.plugin(training.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
     if plugin.needs_partner():
         raise BenchkitError(f"'{training.corruptor.short}' draws partners from its whole set: name another --row")
     made: dict[int, list[np.ndarray]] = {level: [] for level in levels}
-    inverter = run.env.registry.make(training.inverter, Inverter)  # type: ignore[type-abstract]
+    inverter = run.plugin(training.inverter, Inverter)  # type: ignore[type-abstract]
+    for model in {source.latents.model for source in sources}:
+        run.check_model(model)
     for source in sources:
         backend, batch = run.env.backend(source.latents.model), _batch(run, source, planned.cell.seed)
         inverted = invert_latents(backend, inverter, batch.z_0, batch.captions, batch.rng, levels[-1])

@@ -29,3 +29,14 @@ class UnknownNameError(BenchkitError):
 
 class PluginError(BenchkitError):
     """A plugin failed or broke its contract at run time; the message names the plugin and what it did."""
+
+
+class PluginNeeded(BenchkitError):
+    """A finished run needs a plugin that is not there, or not as it was; file: where the run had it from, if a file."""
+
+    def __init__(self, message: str, file: str | None = None) -> None:
+        super().__init__(message)
+        self.file = file
+
+    def __reduce__(self) -> tuple[type[PluginNeeded], tuple[str, str | None]]:
+        return type(self), (str(self), self.file)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import ndimage
 
-from benchkit.api import Corruptor, LatentCorruptor
 from benchkit.confinement import VISIBLE
 from benchkit.depths import at_depths, depth_sources
 from benchkit.errors import BenchkitError
@@ -18,7 +17,9 @@ from benchkit.report.data import Example
 from benchkit.report.pictures import SELECTED, UNCHANGED, Picture, PictureSheet
 from benchkit.run import examples
 from benchkit.specs import CHUNK, Corrupted, Spec
-from benchkit.stages.corrupt import AnyCorrupt
+from benchkit.stages.corrupt import AnyCorrupt, Corrupt, Unchanged, origin
+from benchkit.stages.images import Latents
+from benchkit.stages.invert import Invert
 from benchkit.stages.pairs import CorruptedPairs
 
 #: Regions below this share of the image are too small to be called unchanged by a reader.
@@ -89,7 +90,7 @@ def methods(run: FinishedRun, order: Order) -> PictureSheet:
 
 def depths(run: FinishedRun, order: Order) -> PictureSheet:
     """Figure 6: one corruptor at several inversion depths, made anew with the run's checkpoint."""
-    chosen = _method(run, order.wanted, of=LatentCorruptor)
+    chosen = _method(run, order.wanted, latent=True)
     levels = _levels(run, chosen, order.depths)
     sources = depth_sources(run, chosen, order.count or 3)
     made = at_depths(run, chosen, sources, levels)
@@ -113,7 +114,7 @@ def depths(run: FinishedRun, order: Order) -> PictureSheet:
 def latents(run: FinishedRun, order: Order) -> PictureSheet:
     """Figure 7: a corruptor in the image's own latent (no steps) beside itself in deeper ones, resampled."""
     shallow, deeper = _shallow_and_deeper(run, order.wanted)
-    cells = {_steps(run, p): p for p in (shallow, *deeper)}
+    cells = {_steps(p): p for p in (shallow, *deeper)}
     columns = {
         level: _first(run, run.cell(Wanted(p.cell.row), [p]), order.count or 4) for level, p in sorted(cells.items())
     }
@@ -213,15 +214,15 @@ def region_changes(after: np.ndarray, round_trip: np.ndarray, mask: np.ndarray) 
     return labels, np.atleast_1d(ndimage.mean(change, labels, np.arange(1, len(large) + 1)))
 
 
-def _method(run: FinishedRun, wanted: Wanted, of: type[Corruptor] = Corruptor) -> PlannedCell:
-    """The wanted corrupted row; unless one is named, the first that is no round trip."""
-    own = [p for p in run.corrupted() if isinstance(_plugin(run, p), of)]
+def _method(run: FinishedRun, wanted: Wanted, latent: bool = False) -> PlannedCell:
+    """The wanted corrupted row; unless one is named, the first that is no round trip. latent: with a depth."""
+    own = [p for p in run.corrupted() if _steps(p) >= 0 or not latent]
     if wanted.row is not None:
         chosen = run.cell(wanted, run.corrupted())
         if chosen not in own:
             raise BenchkitError(f"run {run.id}: row '{chosen.cell.row}' has no inversion depth: name a latent method")
         return chosen
-    changing = [p for p in own if not getattr(_plugin(run, p), "is_round_trip", False)]
+    changing = [p for p in own if not isinstance(_chunks(p)[0], Unchanged)]
     return run.cell(wanted, changing or own)
 
 
@@ -231,8 +232,8 @@ def _shallow_and_deeper(run: FinishedRun, wanted: Wanted) -> tuple[PlannedCell, 
         if wanted.row is None and not _answers(run, wanted, first):
             continue
         like = [p for p in run.corrupted() if _setting(p) == _setting(first) and _alike(p, first)]
-        shallow = [p for p in like if _steps(run, p) == 0]
-        deeper = [p for p in like if _steps(run, p) > 0]
+        shallow = [p for p in like if _steps(p) == 0]
+        deeper = [p for p in like if _steps(p) > 0]
         if shallow and deeper:
             return shallow[0], deeper
     raise BenchkitError(
@@ -257,14 +258,14 @@ def _without_steps(spec: Spec) -> Spec:
     return replace(spec, params=tuple((k, v) for k, v in spec.params if k != "steps"))
 
 
-def _steps(run: FinishedRun, planned: PlannedCell) -> int:
+def _steps(planned: PlannedCell) -> int:
     """A cell's inversion depth; -1 where it has none."""
-    plugin = _plugin(run, planned)
-    return plugin.steps if isinstance(plugin, LatentCorruptor) else -1
+    first = _chunks(planned)[0]
+    return origin(_start(first))[1] if isinstance(first, Corrupt | Unchanged) else -1
 
 
-def _plugin(run: FinishedRun, planned: PlannedCell) -> Corruptor:
-    return run.env.registry.make(_training(planned).corruptor, Corruptor)
+def _start(stage: Corrupt | Unchanged) -> Invert | Latents:
+    return stage.start if isinstance(stage, Corrupt) else stage.reference.start
 
 
 def _training(planned: PlannedCell) -> Corrupted:

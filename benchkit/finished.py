@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from benchkit.ablate import make_ablation
-from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.api import Plugin
+from benchkit.diffusion import checkpoint
+from benchkit.errors import BenchkitError, PluginNeeded, UnknownNameError
+from benchkit.finding import results_of
 from benchkit.grid import Budget, Grid
 from benchkit.plan import Plan, PlannedCell
+from benchkit.plan_file import PluginSource, plan_from_bytes
 from benchkit.registry import Registry
-from benchkit.run import RESULTS, Places, make_plan, model_of
+from benchkit.run import Places, make_plan, model_of
 from benchkit.specs import Corrupted, Spec
 from benchkit.stages.base import Env, Model, Stage
 from benchkit.stages.train import Train
-from benchkit.store.location import local_folder
+from benchkit.store.holds import kept_plan
 from benchkit.store.opening import open_store
-from benchkit.store.results import CellInfo, ResultStore, RunInfo
+from benchkit.store.results import CellInfo, RunInfo
 from benchkit.variants import Axis
 
-T = TypeVar("T")
+P = TypeVar("P", bound=Plugin)
 #: What a run's record says beside its Grid: what stands beside the paper's figures, and what an ablation varied.
 _BESIDE = ("paper", "vary", "crossed")
+_STILL = "what needs no plugin still opens: the board, exports, and figures 4, 5, 7 and 8"
 
 
 @dataclass(frozen=True)
@@ -40,30 +44,40 @@ class Wanted:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """One run of `compare` or `ablate`. grid: an ablation's base. states: cell key -> how the cell ended."""
+    """One run of `compare` or `ablate`, as it was computed.
+
+    grid: an ablation's base. states: cell key -> how the cell ended. sources: (kind, name) -> where the run had a
+    plugin from; None for a run of an early version, whose plan is made anew.
+    """
 
     info: RunInfo
     grid: Grid
     plan: Plan
     env: Env
     states: Mapping[str, CellInfo]
+    sources: Mapping[tuple[str, str], PluginSource] | None = None
 
     @classmethod
     def open(cls, name: str, places: Places, registry: Registry, device: str = "cpu") -> FinishedRun:
-        """The run meant by its id, the unique start of one, or its --out folder; nothing is computed.
+        """The run meant by its id, the unique start of one, or its output folder; nothing is computed.
 
-        Raises BenchkitError: no such run, one of another version, a checkpoint or plugin that is gone.
+        None of its plugins, datasets and checkpoints has to be there: its plan was kept beside its work. Raises
+        BenchkitError: no such run, or one of another version.
         """
-        file = local_folder(places.cache) / RESULTS
-        if places.results is None and not file.is_file():
-            raise BenchkitError(f"no run '{name}': there are no runs yet in {file} (--cache names another cache)")
-        results = ResultStore(places.results or file, create=False)
+        results = results_of(places, name)
         run = results.find_run(name)
         info = next(one for one in results.runs() if one.id == run)
         grid = _grid(info)
         states = {cell.key: cell for cell in results.cells(run)}
         env = Env(registry, open_store(places.cache, create=False), device)
-        return cls(info, grid, _plan(info, grid, registry), env, states)
+        data = kept_plan(places.cache, run)
+        if data is None:
+            return cls(info, grid, _plan(info, grid, registry), env, states)
+        try:
+            kept = plan_from_bytes(data)
+        except BenchkitError as error:
+            raise BenchkitError(f"run {run}: {error}: {_again(info)}") from None
+        return cls(info, grid, kept.plan, env, states, kept.sources)
 
     @property
     def id(self) -> str:
@@ -79,7 +93,43 @@ class FinishedRun:
             if isinstance(own, Model):
                 return own
             waiting.extend(stage.inputs)
-        return model_of(self.grid)
+        others = (getattr(stage, "model", None) for stage in self.plan.stages)
+        return next((own for own in others if isinstance(own, Model)), None) or model_of(self.grid)
+
+    def identity(self, spec: Spec) -> str:
+        """What the run's work depended on of a plugin beside its parameters; see Registry.identity."""
+        for stage in self.plan.stages:
+            if spec in stage.specs and isinstance(own := getattr(stage, "identity", None), str):
+                return own
+        return self.env.registry.identity(spec)
+
+    def plugin(self, spec: Spec, base: type[P]) -> P:
+        """The live plugin of one of the run's Specs, where its code has to run once more.
+
+        Raises PluginNeeded where it is not there, or not as it was in the run.
+        """
+        registry, before = self.env.registry, (self.sources or {}).get((spec.kind, spec.name))
+        had = f"the run had it from {before}" if before else "the run's record does not say where it had it from"
+        what = f"run {self.id}: {spec.kind} '{spec.name}'"
+        if not registry.has(spec.kind, spec.name):
+            broken = registry.left_out(spec.name, spec.kind)
+            reason = f"was left out ({broken.origin}): {broken.reason}" if broken else "is not there"
+            raise PluginNeeded(f"{what} {reason}; {had}; {_STILL}", before.file if before else None)
+        if before and registry.identity(spec) != self.identity(spec):
+            now = PluginSource.of(registry.entry(spec.kind, spec.name))
+            raise PluginNeeded(
+                f"{what} has changed since: {had}; here it is {now}; use the one it had, or {self._remedy}; {_STILL}"
+            )
+        return registry.make(spec, base)
+
+    def check_model(self, model: Model) -> None:
+        """Raise BenchkitError unless the checkpoint is there, as it was in the run."""
+        found = checkpoint.find(model.location)
+        if found.identity != model.identity:
+            raise BenchkitError(
+                f"run {self.id}: checkpoint '{model.location}' has changed since (sha256 {model.identity[:12]} then, "
+                f"{found.identity[:12]} now): use the one it had, or {self._remedy}"
+            )
 
     def trained(self) -> tuple[PlannedCell, ...]:
         """The cells that a network was trained for, in the board's order."""
@@ -124,15 +174,14 @@ class FinishedRun:
 
     @property
     def _remedy(self) -> str:
-        command = "ablate" if self.info.config.get("vary") else "compare"
-        return f"run 'benchkit {command}' again with the same settings"
+        return _again(self.info)
 
     def _check(self, planned: PlannedCell) -> None:
         state = self.states.get(planned.key)
         if state is None:
+            changed = "; ".join(_changes(self.info, self.env.registry)) or "its checkpoint or the data it reads"
             raise BenchkitError(
-                f"run {self.id}: what row '{planned.cell.row}' rests on (plugin, dataset or checkpoint) has changed "
-                f"since: {self._remedy}"
+                f"run {self.id}: what row '{planned.cell.row}' rests on has changed since ({changed}): {self._remedy}"
             )
         if state.state != "done":
             reason = f" ({state.reason})" if state.reason else ""
@@ -140,11 +189,9 @@ class FinishedRun:
 
     def _named(self, kind: str, text: str, cells: Sequence[PlannedCell]) -> list[PlannedCell]:
         names = [_name(kind, planned) for planned in cells]
-        completed = text
-        if kind != "row":
-            with suppress(BenchkitError):  # no such plugin at all: the names of the run say more
-                completed = str(self.env.registry.complete(Spec.parse(kind, text)))
-        for same in (lambda name: name in (text, completed), lambda name: name.partition(":")[0] == text):
+        specs = (_spec(kind, planned) for planned in cells)
+        completed = {str(spec) for spec in specs if spec is not None and _means(text, spec)}
+        for same in (lambda name: name == text or name in completed, lambda name: name.partition(":")[0] == text):
             matches = {name for name in names if name is not None and same(name)}
             if len(matches) > 1:
                 raise BenchkitError(f"run {self.id}: {kind} '{text}' may be {' or '.join(sorted(matches))}: name one")
@@ -177,8 +224,42 @@ def selector_of(planned: PlannedCell) -> Spec | None:
 def _name(kind: str, planned: PlannedCell) -> str | None:
     if kind == "row":
         return planned.cell.row
-    spec = planned.cell.detector if kind == "detector" else selector_of(planned)
+    spec = _spec(kind, planned)
     return None if spec is None else str(spec)
+
+
+def _spec(kind: str, planned: PlannedCell) -> Spec | None:
+    if kind == "row":
+        return None
+    return planned.cell.detector if kind == "detector" else selector_of(planned)
+
+
+def _means(text: str, spec: Spec) -> bool:
+    """Whether a text means a complete Spec: what it leaves out has its default there."""
+    try:
+        given = Spec.parse(spec.kind, text)
+    except BenchkitError:
+        return False
+    left = {key: value for key, value in spec.values.items() if key not in given.values}
+    kept = {key: value for key, value in spec.values.items() if key in given.values}
+    return given.name == spec.name and kept == given.values and spec.defaults.issuperset(left)
+
+
+def _again(info: RunInfo) -> str:
+    command = "ablate" if info.config.get("vary") else "compare"
+    return f"run 'benchkit {command}' again with the same settings"
+
+
+def _changes(info: RunInfo, registry: Registry) -> Iterator[str]:
+    """Which of the plugins of a run, by its own record, are not there any more or not what they were."""
+    plugins: Mapping[str, Mapping[str, str]] = info.environment.get("plugins") or {}
+    for key, facts in plugins.items():
+        kind, _, name = key.partition(" ")
+        then = f"{facts.get('origin')}, sha256 {str(facts.get('source'))[:12]} then"
+        if not registry.has(kind, name):
+            yield f"{kind} '{name}' ({then}) is not there"
+        elif (entry := registry.entry(kind, name)).source_hash != facts.get("source"):
+            yield f"{kind} '{name}' ({then}; {entry.origin}, sha256 {entry.source_hash[:12]} now)"
 
 
 def _grid(info: RunInfo) -> Grid:

@@ -24,6 +24,7 @@ from benchkit.executors.mending import mended
 from benchkit.foresight import foresee
 from benchkit.grid import Grid
 from benchkit.plan import Plan, PlannedCell, Planner
+from benchkit.plan_file import PluginSource, plan_to_bytes
 from benchkit.protocol import recorded
 from benchkit.recording import Recorder
 from benchkit.registry import Registry
@@ -37,11 +38,12 @@ from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.stages.train import Train
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, default_root
-from benchkit.store.files import write_atomic
-from benchkit.store.holds import hold
-from benchkit.store.location import Location, local_folder
+from benchkit.store.files import absolute, write_atomic
+from benchkit.store.holds import hold, keep_plan
+from benchkit.store.location import CacheUrl, Location, local_folder
+from benchkit.store.mark import RunMark, write_mark
 from benchkit.store.opening import open_store
-from benchkit.store.results import CellInfo, ResultStore, mark_folder
+from benchkit.store.results import CellInfo, ResultStore
 
 GALLERY_IMAGES = 6
 RESULTS = "results.sqlite"
@@ -146,9 +148,15 @@ def execute(
     results = elsewhere or places.result_store()
     if places.out is not None:
         check_writable(places.out)
-    environment = describe_environment(registry, _used(plan, registry), options.device)
+    used = _used(plan, registry)
+    environment = describe_environment(registry, used, options.device)
     run = _run_id(results, config, environment, places)
+    if places.out is not None:
+        write_mark(places.out, _mark(run, places, results))
     hold(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
+    every = used.union(*(stage.specs for stage in plan.stages))
+    sources = {PluginSource.of(registry.entry(spec.kind, spec.name)) for spec in every}
+    keep_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
     states = results.upsert_cells(run, [_info(p) for p in plan.cells])
     kept = {} if options.retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
     wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in kept))
@@ -251,10 +259,16 @@ def _run_id(results: ResultStore, config: Mapping[str, Any], environment: Mappin
         info = next((r for r in results.runs() if r.id == known), None)
         if info is not None and digest(dict(info.config)) == digest(config):
             return info.id
-    run = results.create_run(config, environment)
-    if places.out is not None:
-        mark_folder(places.out, run)
-    return run
+    return results.create_run(config, environment)
+
+
+def _mark(run: str, places: Places, results: ResultStore) -> RunMark:
+    """What the output folder says of the run: where it is computed, by paths from the root on, without passwords."""
+    cache = places.cache if isinstance(places.cache, CacheUrl) else absolute(places.cache)
+    store = None if places.results is None else results.name
+    if store is not None and "://" not in store and not store.startswith("file:"):
+        store = str(absolute(store))
+    return RunMark(run, str(cache), store)
 
 
 def _info(planned: PlannedCell) -> CellInfo:

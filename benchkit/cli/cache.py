@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli.common import AsJson, Cache, Store, cache_root, console, print_json, tell
+from benchkit.cli.common import AsJson, Cache, cache_root, console, print_json, tell
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -87,7 +87,6 @@ def prune(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     cache: Cache = None,
-    store: Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Delete finished stages. Rows and reports stay; what a later run lacks, it computes again.
@@ -96,7 +95,7 @@ def prune(
     """
     age, size = seconds_of(older_than), bytes_of(max_size)
     artifacts = _opened(cache)
-    keep = {key for name in keep_run or () for key in _keys(name, artifacts, cache, store)} if keep_run else None
+    keep = {key for name in keep_run or () for key in _keys(name, artifacts)} if keep_run else None
     gone = artifacts.prune(keep=keep, older_than=age, max_size=size, dry_run=dry_run)
     if as_json:
         print_json({"cache": str(artifacts.location), "dry_run": dry_run, "size": gone.size, "keys": list(gone.keys)})
@@ -145,16 +144,18 @@ def _opened(cache: str | None) -> ArtifactStore:
     return open_store(root)
 
 
-def _keys(name: str, artifacts: ArtifactStore, cache: str | None, store: str | None) -> Sequence[str]:
+def _keys(name: str, artifacts: ArtifactStore) -> Sequence[str]:
     """What a run rests on, by its id, the start of it, or its --out folder."""
-    from benchkit.cli.leaderboard import opened_store
-    from benchkit.store.holds import held
+    from benchkit.store.holds import held, noted
+    from benchkit.store.mark import read_mark
 
     if Path(name).is_dir():
-        opened = opened_store(cache, store)
-        if opened is None:
-            raise BenchkitError(f"--keep-run '{name}': no runs yet in {artifacts.location}; is it another --cache's?")
-        name = opened.find_run(name)
+        mark = read_mark(Path(name))
+        if mark is None:
+            raise BenchkitError(f"--keep-run '{name}': the folder shows no run (it has no run.json)")
+        name = mark.run
+        if mark.cache is not None and name not in noted(artifacts.location):
+            raise BenchkitError(f"--keep-run: run {name} is not in {artifacts.location}: its --cache is {mark.cache}")
     return list(held(artifacts.location, name))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchkit.registry import Registry
+    from benchkit.run import Places
     from benchkit.store.location import Location
 
 #: Columns of a table that goes into a file or a pipe, where no terminal says how wide it is.
@@ -124,6 +125,19 @@ def cache_root(given: str | None = None) -> Location:
     if given is not None:
         settings.cache = located(given)
     return settings.cache or default_root()
+
+
+def places_named(run: str, cache: str | None, store: str | None) -> Places:
+    """Where a run lies: the --cache and --store given, or those that its --out folder names; see places_of."""
+    from benchkit.finding import places_of
+    from benchkit.store.location import located
+
+    try:
+        found = places_of(run, None if cache is None else located(cache), store)
+    except BenchkitError as error:
+        raise BenchkitError(f"{error} (--cache, --store)") from None
+    settings.cache = found.cache
+    return found
 
 
 def cache_folder(given: str | None = None) -> Path:

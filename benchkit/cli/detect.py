@@ -16,10 +16,11 @@ from benchkit.cli.common import (
     Device,
     PluginFiles,
     PluginFolders,
+    Store,
     Strict,
-    cache_root,
     load_registry,
     one_line,
+    places_named,
     tell,
 )
 from benchkit.cli.figure import DetectorOf, Force, SeedOf, SelectorOf
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from benchkit.registry import Registry
-    from benchkit.store.location import Location
     from benchkit.trained import TrainedDetector
 
 SOME_IMAGES_FAILED = 3
@@ -59,6 +59,7 @@ def detect(
     force: Force = False,
     device: Device = "auto",
     cache: Cache = None,
+    store: Store = None,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
     strict: Strict = False,
@@ -78,7 +79,7 @@ def detect(
     files = list(_files(images))
     registry = load_registry(plugin, plugin_folder, strict)
     with target(out, force, mark=TABLE, rooms=ROOMS) as folder:
-        found = _detector(source, Wanted(row, selector, detector, seed), cache_root(cache), registry, device)
+        found = _detector(source, Wanted(row, selector, detector, seed), (cache, store), registry, device)
         found = replace(found, tile=tile, threshold=found.threshold if threshold is None else threshold)
         work = _Work(found, folder, bits)
         work.run(files)
@@ -88,16 +89,17 @@ def detect(
         raise typer.Exit(SOME_IMAGES_FAILED)
 
 
-def _detector(source: str, wanted: Any, cache: Location, registry: Registry, device: str) -> TrainedDetector:
+def _detector(
+    source: str, wanted: Any, where: tuple[str | None, str | None], registry: Registry, device: str
+) -> TrainedDetector:
     from benchkit import trained
     from benchkit.exports.detector import trained_detector
     from benchkit.finished import FinishedRun
     from benchkit.functional import resolve_device
-    from benchkit.run import Places
 
     if trained.is_detector(Path(source)):
         return trained.load_detector(source, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))
-    run = FinishedRun.open(source, Places(cache=cache), registry, resolve_device(device))
+    run = FinishedRun.open(source, places_named(source, *where), registry, resolve_device(device))
     if wanted.row is None:
         rows = dict.fromkeys(planned.cell.row for planned in run.trained())
         raise BenchkitError(f"run {run.id} has several detectors: name whose with --row: {', '.join(rows)}")

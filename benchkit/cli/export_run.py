@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli.common import Cache, PluginFiles, PluginFolders, Strict, cache_root, load_registry
+from benchkit.cli.common import (
+    Cache,
+    PluginFiles,
+    PluginFolders,
+    Store,
+    Strict,
+    load_registry,
+    places_named,
+)
 from benchkit.cli.figure import DetectorOf, Force, RunName, SeedOf, SelectorOf
 from benchkit.errors import BenchkitError, UnknownNameError
 
@@ -32,6 +40,7 @@ def export(
     seed: SeedOf = None,
     force: Force = False,
     cache: Cache = None,
+    store: Store = None,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
     strict: Strict = False,
@@ -42,13 +51,12 @@ def export(
     safetensors with its card.
     """
     from benchkit.finished import FinishedRun, Wanted
-    from benchkit.run import Places
 
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)
     if not re.fullmatch(r"[A-Za-z0-9_]{1,80}", split):
         raise BenchkitError(f"--split '{split}': use letters, digits and _, such as train")
-    opened = FinishedRun.open(run, Places(cache=cache_root(cache)), load_registry(plugin, plugin_folder, strict))
+    opened = FinishedRun.open(run, places_named(run, cache, store), load_registry(plugin, plugin_folder, strict))
     planned = opened.cell(Wanted(row, selector, detector, seed))
     whose = f"row '{planned.cell.row}', seed {planned.cell.seed}, detector {planned.cell.detector}"
     with _disk(out):

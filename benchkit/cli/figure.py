@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from benchkit.cli.common import Cache, Device, PluginFiles, PluginFolders, Strict, cache_root, load_registry
+from benchkit.cli.common import (
+    Cache,
+    Device,
+    PluginFiles,
+    PluginFolders,
+    Store,
+    Strict,
+    load_registry,
+    places_named,
+)
 from benchkit.errors import BenchkitError, UnknownNameError
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its unique start, or an --out folder.")]
@@ -44,6 +53,7 @@ def figure(
     force: Force = False,
     device: Device = "auto",
     cache: Cache = None,
+    store: Store = None,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
     strict: Strict = False,
@@ -58,13 +68,12 @@ def figure(
     from benchkit.finished import FinishedRun, Wanted
     from benchkit.functional import resolve_device
     from benchkit.report.pictures import draw_pictures
-    from benchkit.run import Places
     from benchkit.store.files import write_atomic
 
     files = _targets(number, out, form, force)
     order = Order(Wanted(row, selector, detector, seed), count, _depths(depths))
     registry = load_registry(plugin, plugin_folder, strict)
-    opened = FinishedRun.open(run, Places(cache=cache_root(cache)), registry, resolve_device(device))
+    opened = FinishedRun.open(run, places_named(run, cache, store), registry, resolve_device(device))
     sheet = paper_figure(number, opened, order)
     for one, path in files.items():
         write_atomic(path, draw_pictures(sheet, one))  # type: ignore[arg-type]

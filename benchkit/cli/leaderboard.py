@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli.common import AsJson, Cache, Store, cache_folder, cache_root, console, print_json
+from benchkit.cli.common import AsJson, Cache, Store, cache_folder, cache_root, console, places_named, print_json
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -110,13 +110,14 @@ def _source(name: str, cache: str | None, store: str | None) -> Source:
 
 def _stored(name: str, cache: str | None, store: str | None) -> Board:
     """The board of a run in the store, made anew from its rows."""
+    from benchkit.finding import results_of
     from benchkit.report.board import Board
-    from benchkit.run import RESULTS, run_data
+    from benchkit.run import run_data
 
-    opened = opened_store(cache, store)
-    if opened is None:
-        file = cache_folder(cache) / RESULTS
-        raise BenchkitError(f"no run '{name}': there is no folder or file of that name, and no runs yet in {file}")
+    if not os.path.exists(name) and opened_store(cache, store) is None:  # noqa: PTH110
+        where = store or cache_root(cache)
+        raise BenchkitError(f"no run '{name}': there is no folder or file of that name, and no runs yet in {where}")
+    opened = results_of(places_named(name, cache, store), name)
     run = opened.find_run(name)
     info = next(one for one in opened.runs() if one.id == run)
     return Board.of(run_data(run, opened, {}, info.config))

@@ -9,6 +9,7 @@ import atexit
 import gc
 import importlib
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from benchkit.cli.common import debugging, log_file, logging_to_file, settings, tell
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, PluginNeeded
 
 if TYPE_CHECKING:
     from benchkit.registry import Entry
@@ -134,6 +135,9 @@ def _run(arguments: list[str]) -> int:
         if isinstance(stopped.__context__, BrokenPipeError):  # typer and rich have met it first
             return BROKEN_PIPE
         return stopped.code if isinstance(stopped.code, int) else 1
+    except PluginNeeded as error:
+        hint = f" (--plugin {shlex.quote(error.file)})" if error.file else ""
+        return _refused(f"{error}{hint}")
     except BenchkitError as error:
         return _refused(str(error))
     except Exception as error:

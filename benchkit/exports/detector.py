@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchkit.api import Detector
 from benchkit.exports.provenance import code, provenance
 from benchkit.finished import FinishedRun, train_of
 from benchkit.plan import PlannedCell
@@ -46,6 +47,7 @@ def detector_card(run: FinishedRun, planned: PlannedCell) -> dict[str, Any]:
 def trained_detector(run: FinishedRun, planned: PlannedCell) -> TrainedDetector:
     """A row's detector, loaded on the run's device."""
     card = detector_card(run, planned)
+    run.plugin(train_of(planned).detector, Detector)  # type: ignore[type-abstract]  # refuses one that has changed
     network = train_of(planned).network(run.env)
     network.requires_grad_(False)
     return TrainedDetector(network.eval(), card["threshold"], card)

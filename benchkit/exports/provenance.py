@@ -52,7 +52,7 @@ def _part(part: TrainingSet, run: FinishedRun) -> dict[str, Any]:
     for kind in ("selector", "corruptor", "inverter"):
         spec = getattr(part, kind, None)
         if isinstance(spec, Spec):
-            found[kind] = {"spec": str(spec), "identity": run.env.registry.identity(spec)}
+            found[kind] = {"spec": str(spec), "identity": run.identity(spec)}
     for name in ("label", "composite"):
         if hasattr(part, name):
             found[name] = getattr(part, name)

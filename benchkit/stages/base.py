@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchkit.diffusion.options import parse_model
-from benchkit.specs import LATER, canonical, digest, keyed_fields
+from benchkit.specs import LATER, Spec, canonical, digest, keyed_fields
 from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
 
 if TYPE_CHECKING:
@@ -129,6 +129,11 @@ class Stage(ABC):
     def inputs(self) -> tuple[Stage, ...]:
         """The stages this one reads."""
         return tuple(s for f in fields(self) for s in _stages(getattr(self, f.name)))
+
+    @property
+    def specs(self) -> tuple[Spec, ...]:
+        """The plugins that its description names."""
+        return tuple(value for f in fields(self) if isinstance(value := getattr(self, f.name), Spec))
 
     @property
     def group(self) -> Hashable | None:

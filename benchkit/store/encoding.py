@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -18,6 +19,9 @@ from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: Of a compressed record, unpacked: histograms of a row and plans of a run take kilobytes to some megabytes.
+INFLATED_LIMIT = 2**28
 
 
 def arrays_to_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -43,6 +47,21 @@ def arrays_from_bytes(data: bytes) -> dict[str, np.ndarray]:
     except (SafetensorError, KeyError, ValueError) as error:
         raise BenchkitError(f"not a readable safetensors file: {error}") from error
     return arrays
+
+
+def inflated(data: bytes) -> bytes:
+    """Decompress what zlib compressed; raises BenchkitError for other bytes, and for more than INFLATED_LIMIT.
+
+    A store may be anybody's, and some kilobytes can hold gigabytes.
+    """
+    stream = zlib.decompressobj()
+    try:
+        found = stream.decompress(data, INFLATED_LIMIT)
+    except zlib.error as error:
+        raise BenchkitError(f"not a readable record: {error}") from None
+    if stream.unconsumed_tail or not stream.eof:
+        raise BenchkitError(f"a record of more than {INFLATED_LIMIT} bytes, or only a part of one")
+    return found
 
 
 def json_to_text(value: Any) -> str:

@@ -10,7 +10,7 @@ import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import CacheUnwritable
 from benchkit.store.bucket import Bucket
 from benchkit.store.encoding import json_from_bytes, json_to_bytes
@@ -31,6 +31,16 @@ def hold(place: Location, run: str, stages: Mapping[str, str]) -> None:
     _notes(place).write(f"{ROOM}/{run}.json", json_to_bytes({"run": run, "stages": dict(stages)}))
 
 
+def keep_plan(place: Location, run: str, plan: bytes) -> None:
+    """Keep a run's encoded plan in the cache at `place`, in the place of an earlier one."""
+    _notes(place).write(f"{ROOM}/{run}.plan", plan)
+
+
+def kept_plan(place: Location, run: str) -> bytes | None:
+    """The encoded plan of a run; None where the cache has none."""
+    return _notes(place).read(f"{ROOM}/{run}.plan")
+
+
 def held(place: Location, run: str) -> dict[str, str]:
     """The keys that a run rests on, and their words; `run` is its id or the unique start of it.
 
@@ -41,7 +51,7 @@ def held(place: Location, run: str) -> dict[str, str]:
     if len(matches) > 1:
         raise BenchkitError(f"run '{run}' is ambiguous: {', '.join(matches)}")
     if not matches:
-        raise UnknownNameError("run of this cache", run, known)
+        raise BenchkitError(f"run '{run}' is none of the {len(known)} runs in the cache {place}: name another cache")
     stages = _read(_notes(place), matches[0])
     if stages is None:
         raise BenchkitError(

@@ -26,11 +26,10 @@ from benchkit.store.database import Database
 from benchkit.store.encoding import (
     arrays_from_bytes,
     arrays_to_bytes,
-    json_from_bytes,
-    json_to_bytes,
+    inflated,
     json_to_text,
 )
-from benchkit.store.files import write_atomic
+from benchkit.store.mark import read_mark
 from benchkit.store.schema import (
     ROW_SCHEMA,
     Base,
@@ -51,24 +50,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-__all__ = ["CellInfo", "CellState", "ResultStore", "RunInfo", "RunStatus", "mark_folder"]
+__all__ = ["CellInfo", "CellState", "ResultStore", "RunInfo", "RunStatus"]
 
 _log = logging.getLogger(__name__)
 
-RUN_MARK = "run.json"
 COUNT_COLUMNS = ("image", "tp", "fp", "fn", "tn")
 LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "seed", "test_set")
 #: The columns of `rows` before the metrics; no metric may have one of these names.
 ROW_COLUMNS = ("run", "cell", *LABELS, "state", "reason", "seconds", "schema_version")
-
-
-#: Of the histograms of a row, unpacked; they take some kilobytes.
-INFLATED_LIMIT = 2**28
-
-
-def mark_folder(folder: Path, run_id: str) -> None:
-    """Note in an output folder which run it shows, for `ResultStore.find_run`."""
-    write_atomic(folder / RUN_MARK, json_to_bytes({"run": run_id}))
 
 
 class ResultStore:
@@ -126,18 +115,22 @@ class ResultStore:
     def find_run(self, name: str | Path) -> str:
         """Return the id of the run that is meant by its id, the unique start of it, or its output folder.
 
-        Raises BenchkitError if no run answers to it (UnknownNameError), or more than one.
+        Raises BenchkitError if no run answers to it, or more than one.
         """
         text = str(name)
         with self._database.reading() as session:
             known = list(session.scalars(select(RunRecord.id)))
         if text not in known:
-            text = _marked_run(Path(text)) or text
+            mark = read_mark(Path(text))
+            text = text if mark is None else mark.run
         matches = [run_id for run_id in known if run_id == text] or [r for r in known if text and r.startswith(text)]
         if len(matches) > 1:
             raise BenchkitError(f"run '{text}' is ambiguous: {', '.join(sorted(matches))}")
-        if not matches:
-            raise UnknownNameError("run", text, known)
+        if not matches:  # no other run is suggested: ids are alike where runs are not
+            raise BenchkitError(
+                f"unknown run '{text}': {self.name} has {len(known)} runs, and none of that name; it may be in another "
+                "cache or store"
+            )
         return matches[0]
 
     def upsert_cells(self, run_id: str, cells: Iterable[CellInfo]) -> dict[str, CellState]:
@@ -279,7 +272,7 @@ class ResultStore:
 
     def histograms(self, cell_key: str) -> dict[str, np.ndarray]:
         """Return the score histograms of a cell; raises BenchkitError if none are stored or they are damaged."""
-        return arrays_from_bytes(_inflated(self._blob(cell_key, "histograms")))
+        return arrays_from_bytes(inflated(self._blob(cell_key, "histograms")))
 
     def _blob(self, cell_key: str, name: str) -> bytes:
         with self._database.reading() as session:
@@ -303,33 +296,10 @@ class ResultStore:
         session.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest))
 
 
-def _inflated(data: bytes) -> bytes:
-    """What was compressed, up to a limit: a store may be anybody's, and some kilobytes can hold gigabytes."""
-    stream = zlib.decompressobj()
-    try:
-        found = stream.decompress(data, INFLATED_LIMIT)
-    except zlib.error as error:
-        raise BenchkitError(f"not a readable record: {error}") from None
-    if stream.unconsumed_tail or not stream.eof:
-        raise BenchkitError(f"a record of more than {INFLATED_LIMIT} bytes, or only a part of one")
-    return found
-
-
 def _existing(session: Session, run_id: str) -> RunRecord:
     if run := session.get(RunRecord, run_id):
         return run
     raise UnknownNameError("run", run_id, session.scalars(select(RunRecord.id)))
-
-
-def _marked_run(folder: Path) -> str | None:
-    try:
-        data = (folder / RUN_MARK).read_bytes()
-    except (OSError, ValueError):  # what the user gave need not be a folder, nor anything a path can be
-        return None
-    try:
-        return str(json_from_bytes(data)["run"])
-    except (BenchkitError, KeyError, TypeError) as error:
-        raise BenchkitError(f"{folder / RUN_MARK} does not say which run it belongs to") from error
 
 
 def _describe(record: CellRecord, cell: CellInfo, *, done: bool) -> None:

@@ -56,14 +56,14 @@ def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 @pytest.fixture(scope="session")
 def shown(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A comparison with something for every figure and export, run once; tests only read it."""
-    from benchkit.store.results import mark_folder
+    from benchkit.store.mark import RunMark, write_mark
 
     folder = tmp_path_factory.mktemp("shown")
     (folder / "shown.yaml").write_text(SHOWN.format(model=tiny_checkpoint))
     # No report is drawn, which would take most of the time; the folder names the run as a report's does.
     result = _called(folder / "cache", "compare", folder / "shown.yaml", "--plugin", PLUGINS, "--json")
     (folder / "out").mkdir()
-    mark_folder(folder / "out", json.loads(result.out)["run"])
+    write_mark(folder / "out", RunMark(json.loads(result.out)["run"]))
     return Finished(folder / "cache", folder / "out", result)
 
 

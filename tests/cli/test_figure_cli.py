@@ -160,7 +160,8 @@ def test_the_command_writes_every_format_once(run: Run, shown: Finished, tmp_pat
 def test_mistakes_are_one_line_and_write_nothing(run: Run, shown: Finished, cache: Path, tmp_path: Path) -> None:
     for arguments, message in (
         ((4, "2099", "--cache", shown.cache), "unknown run '2099'"),
-        ((4, shown.out), "there are no runs yet"),
+        ((4, shown.out), "is not in cache"),
+        ((4, "2099"), "there are no runs yet"),
         ((4, shown.out, "--cache", shown.cache, "--row", "gausian:steps=1"), "did you mean 'gaussian:steps=1'?"),
         ((4, shown.out, "--cache", shown.cache, "--row", "gaussian"), "gaussian:steps=0 or gaussian:steps=1"),
         ((4, shown.out, "--cache", shown.cache, "--seed", 7), "no seed 7: it has 0"),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from store_helpers import COUNTS, HISTOGRAMS, key_of, stored
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.store.results import ROW_COLUMNS, CellInfo, ResultStore, mark_folder
+from benchkit.store.mark import RunMark, write_mark
+from benchkit.store.results import ROW_COLUMNS, CellInfo, ResultStore
 
 
 def cell(name: object = "a", **changes) -> CellInfo:
@@ -109,7 +110,7 @@ def test_run_ids_are_unique_and_readable(results: ResultStore) -> None:
 
 
 def test_find_run(results: ResultStore, tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="known: none"):
+    with pytest.raises(BenchkitError, match=r"unknown run 'x': .* has 0 runs"):
         results.find_run("x")
     first, second = results.create_run({}, {}), results.create_run({}, {})
     assert results.find_run(first) == first
@@ -117,11 +118,11 @@ def test_find_run(results: ResultStore, tmp_path: Path) -> None:
     with pytest.raises(BenchkitError, match="ambiguous"):
         results.find_run("2")
     for nobody in ("", "%", "_", "nothing", "x" * 5000, "a\0b"):
-        with pytest.raises(UnknownNameError):
+        with pytest.raises(BenchkitError, match="has 2 runs, and none of that name"):
             results.find_run(nobody)
-    with pytest.raises(UnknownNameError):
+    with pytest.raises(BenchkitError, match="may be in another cache or store"):
         results.find_run(tmp_path)
-    mark_folder(tmp_path, second)
+    write_mark(tmp_path, RunMark(second))
     assert results.find_run(tmp_path) == second
     for damaged in ("", "[]", "{}", "\xff"):
         (tmp_path / "run.json").write_bytes(damaged.encode("latin-1"))
