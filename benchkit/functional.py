@@ -92,7 +92,7 @@ def _built_for_gpus() -> bool:
 def load_backend(
     name_or_path: str | Path = "portraits", device: str = "auto", *, dtype: torch.dtype | None = None, steps: int = 50
 ) -> DiffusionBackend:
-    """Load an embedded checkpoint by name, a folder in diffusers' layout, or a Hugging Face repo id.
+    """Load an embedded checkpoint by name, a folder in diffusers' layout, a .safetensors file, or a hub repository.
 
     Behind it may stand options: `NAME:dtype=float16,vae=tiled,offload=true`. device: see `resolve_device`. dtype: of
     the networks, in the place of the option. steps: of the DDIM schedule. Raises BenchkitError in one line when the

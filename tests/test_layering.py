@@ -134,7 +134,7 @@ def test_plugins_know_only_the_api(path: Path) -> None:
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("diffusers", {"benchkit/diffusion/backend.py"}),
+        ("diffusers", {"benchkit/diffusion/loading.py"}),
         (
             "mmseg",
             {f"plugins/detectors/{one}.py" for one in ("_mmseg", "_convnext", "_segmentor")},

@@ -35,7 +35,11 @@ PluginFolders = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Stop if any plugin cannot be used.")]
 Checkpoint = Annotated[
     str,
-    typer.Option("--model", metavar="NAME|DIR[:k=v,…]", help="The checkpoint: a name, a folder or a repository id."),
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR|FILE[:k=v,…]",
+        help="The checkpoint: a name, a folder, a .safetensors file or a repository, OWNER/NAME[@REVISION].",
+    ),
 ]
 Device = Annotated[
     str,

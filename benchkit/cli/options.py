@@ -21,7 +21,11 @@ DatasetName = Annotated[
 ]
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME|DIR[:k=v,…]", help="The checkpoint: a name, a folder or a repository id."),
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR|FILE[:k=v,…]",
+        help="The checkpoint: a name, a folder, a .safetensors file or a repository, OWNER/NAME[@REVISION].",
+    ),
 ]
 Selectors = Annotated[
     list[str] | None, typer.Option("--selector", metavar="NAME[:k=v,…]", help=f"A region selector; {_LIST}.")

@@ -1,14 +1,12 @@
-"""One diffusion checkpoint: encode, decode, predict the noise. The only file that imports diffusers.
+"""One diffusion checkpoint: encode, decode, predict the noise.
 
 Latents are scaled as the denoiser sees them: z_0 = scaling factor * (posterior mean - shift factor).
 """
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, wraps
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from benchkit.diffusion import checkpoint, memory
+from benchkit.diffusion import checkpoint, loading, memory
 from benchkit.diffusion.attention import attending
 from benchkit.diffusion.condition import Condition
 from benchkit.diffusion.options import ModelOptions, parse_model
@@ -86,7 +84,8 @@ class DiffusionBackend:
         dtype: torch.dtype | None = None,
         steps: int = 50,
     ) -> DiffusionBackend:
-        """Load an embedded checkpoint by name, a folder in diffusers' layout, or a Hugging Face repo id.
+        """Load an embedded checkpoint by name, a folder in diffusers' layout, a single safetensors file, or a
+        Hugging Face repository, `OWNER/NAME` or `OWNER/NAME@REVISION`.
 
         Behind it may stand options: `NAME:dtype=float16,vae=tiled,offload=true`. dtype: of the networks, in the
         place of the option, whatever their files hold; latents and images are float32 on every path, and so is
@@ -98,10 +97,10 @@ class DiffusionBackend:
             options = replace(options, dtype=str(dtype).removeprefix("torch."))
         source = checkpoint.find(name_or_path)
         try:
-            with _quiet():
-                config = _ddim_config(source)  # first: what it refuses needs no network
+            with loading.quiet():
+                config = loading.ddim_config(source)  # first: what it refuses needs no network
                 schedule = Schedule.from_scheduler(config, steps)
-                pipeline = _load_pipeline(source, getattr(torch, options.dtype))
+                pipeline = loading.load_pipeline(source, getattr(torch, options.dtype))
             backend = cls(pipeline, source, schedule, alphas_cumprod(config), options)
             with memory.explained("while loading", backend._remedy):
                 backend._place(torch.device(device))
@@ -109,7 +108,7 @@ class DiffusionBackend:
             # NotImplementedError is torch's way of saying that the files hold no values for some weight.
             missing = isinstance(error, NotImplementedError)
             reason = "weights are missing from its files" if missing else str(error).strip().partition("\n")[0]
-            raise BenchkitError(f"{source.folder} cannot be loaded by diffusers: {reason}") from error
+            raise BenchkitError(f"{source.place} cannot be loaded by diffusers: {reason}") from error
         return backend
 
     @cached_property
@@ -268,92 +267,8 @@ def _finite(result: Tensor, what: str, network: Any) -> Tensor:
     return result
 
 
-def _load_pipeline(source: checkpoint.Checkpoint, dtype: torch.dtype) -> Any:
-    import diffusers
-    import transformers
-
-    classes = {"text_encoder": transformers.CLIPTextModel, "text_encoder_2": transformers.CLIPTextModelWithProjection}
-    given = {part: _text_encoder(source, part, classes[part], dtype) for part in source.parts if part in classes}
-    # What would watch over, look at or mark images is never loaded.
-    given |= {"feature_extractor": None, "image_encoder": None}
-    given |= {"add_watermarker": False} if source.is_xl else {"safety_checker": None, "requires_safety_checker": False}
-    vae = torch.float32 if _wants_float32(source) else dtype
-    return getattr(diffusers, source.pipeline).from_pretrained(
-        source.folder,
-        torch_dtype=dtype if vae == dtype else {"vae": vae, "default": dtype},
-        variant=source.variant,
-        use_safetensors=True,
-        local_files_only=True,
-        **given,
-    )
-
-
-def _text_encoder(source: checkpoint.Checkpoint, part: str, encoder: Any, dtype: torch.dtype) -> Any:
-    # By itself, because only so transformers tells of missing weights; a pipeline would draw them at random.
-    network, report = encoder.from_pretrained(
-        source.folder / part,
-        variant=source.variant,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-    )
-    if report["missing_keys"]:
-        raise ValueError(f"{part}/ lacks weights, such as {min(report['missing_keys'])}")
-    return network.to(dtype)
-
-
-def _wants_float32(source: checkpoint.Checkpoint) -> bool:
-    """Whether the autoencoder stays in float32: SDXL's overflows in half precision, unless its config denies it.
-
-    Those of SD 1.x and 2.x do not overflow, and their configs do not speak of it.
-    """
-    config = checkpoint.read_json(source.folder / "vae" / "config.json", source.folder)
-    return source.is_xl and bool(config.get("force_upcast", True))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Neither progress bars nor remarks about parts that are not used here; errors are raised all the same."""
-    from diffusers.utils import logging as diffusers_log
-    from transformers.utils import logging as transformers_log
-
-    logs = [(log, log.get_verbosity()) for log in (diffusers_log, transformers_log)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        try:
-            for log, _ in logs:
-                log.set_verbosity_error()
-                log.disable_progress_bar()
-            yield
-        finally:
-            for log, verbosity in logs:
-                log.set_verbosity(verbosity)
-                log.enable_progress_bar()
-
-
-def _ddim_config(source: checkpoint.Checkpoint) -> dict[str, Any]:
-    """The checkpoint's scheduler as a complete DDIM config.
-
-    Read from the file, not from the loaded pipeline: that one has silently set steps_offset to 1 and clip_sample to
-    false. A scheduler class that has no clipping has none here either, although DDIM's own default is to clip.
-    """
-    import diffusers
-
-    config = source.scheduler_config()
-    name = str(config.get("_class_name"))
-    scheduler = getattr(diffusers, name, None)
-    if scheduler is None or not hasattr(scheduler, "from_config"):
-        raise BenchkitError(f"{source.folder}: scheduler '{name}' is unknown to diffusers {diffusers.__version__}")
-    # Asked of the class, because a scheduler's config also keeps the keys it was given and does not know.
-    if "beta_schedule" not in inspect.signature(scheduler.__init__).parameters:
-        raise BenchkitError(f"{source.folder}: scheduler '{name}' has no beta schedule, so no DDIM steps to invert")
-    own = scheduler.from_config(config).config
-    clipping = {key: bool(own.get(key, False)) for key in ("clip_sample", "thresholding")}
-    return {**diffusers.DDIMScheduler.from_config(own).config, **clipping}
-
-
 def timesteps_of(location: str, steps: int) -> tuple[int, ...]:
     """The timesteps of a checkpoint's schedule, clean end first, without loading its networks."""
     source = checkpoint.find(location)
-    with _quiet():
-        return Schedule.from_scheduler(_ddim_config(source), steps).timesteps
+    with loading.quiet():
+        return Schedule.from_scheduler(loading.ddim_config(source), steps).timesteps

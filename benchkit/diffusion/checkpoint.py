@@ -1,6 +1,6 @@
-"""From the name of a checkpoint to a folder that is known to hold one; no network is loaded here.
+"""From the name of a checkpoint to files that are known to hold one; no network is loaded here.
 
-Everything that can be wrong with a folder is said here, in one line that names it, before diffusers sees it.
+Everything that can be wrong with them is said here, in one line that names it, before diffusers sees it.
 """
 
 from __future__ import annotations
@@ -8,17 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchkit.diffusion.options import parse_model
+from benchkit.diffusion import hub, single_file
+from benchkit.diffusion.families import config_folder
+from benchkit.diffusion.options import ModelOptions, parse_model
 from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, no_pipeline
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.fetching import may_fetch
 from benchkit.paths import expanded
 from benchkit.specs import said, shortened
+from benchkit.store.digests import file_digest
 
 _PARTS = ("unet", "vae", "text_encoder")
 #: The pipelines that can be used, and the parts of each that hold weights.
@@ -31,20 +34,30 @@ WEIGHTS = {
     "text_encoder": "model",
     "text_encoder_2": "model",
 }
-#: The infixes of weight files that are looked for, in this order: none, or that of half-precision copies.
-VARIANTS = (None, "fp16")
+#: The infixes of weight files that are looked for, part by part and in this order: none, or that of a precision.
+VARIANTS = (None, "fp16", "bf16", "fp32")
 #: A longer name is no folder's and no repository's.
 LONGEST = 250
-_REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder in diffusers' layout. variant: the infix of its weight files, such as fp16, or None."""
+    """Where a checkpoint's configs, tokenizers and weights are.
+
+    folder: in diffusers' layout. variants: part -> the infix of its weight files, such as fp16, or None. file: all
+    weights in one file; the folder then has configs and tokenizers alone. revision: the commit of a repository.
+    """
 
     folder: Path
-    variant: str | None
     pipeline: str
+    variants: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+    file: Path | None = None
+    revision: str | None = None
+
+    @property
+    def place(self) -> Path:
+        """What a message calls the checkpoint."""
+        return self.file or self.folder
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -58,13 +71,15 @@ class Checkpoint:
 
     @property
     def identity(self) -> str:
-        """sha256 over the configs, tokenizer and weights that are used: the same wherever the folder lies.
+        """sha256 over the configs, tokenizer and weights that are used: the same wherever they lie.
 
         The place a config says it was loaded from (`_name_or_path`) is left out.
         """
         digest = hashlib.sha256()
         for path in self._files():
             digest.update(f"{path.relative_to(self.folder).as_posix()}\n{_file_digest(path)}\n".encode())
+        if self.file is not None:
+            digest.update(f"{file_digest(self.file)}\n".encode())
         return digest.hexdigest()
 
     def scheduler_config(self) -> dict[str, Any]:
@@ -76,7 +91,8 @@ class Checkpoint:
         for name in tokenizers(self.pipeline):
             found += [path for path in (self.folder / name).glob("*") if path.suffix in (".json", ".txt")]
         for part in self.parts:
-            found += [self.folder / part / "config.json", *weight_files(self.folder, part, self.variant)]
+            found.append(self.folder / part / "config.json")
+            found += weight_files(self.folder, part, self.variants[part]) if part in self.variants else []
         return sorted(found)
 
 
@@ -91,37 +107,92 @@ def tokenizers(pipeline: str) -> list[str]:
 
 
 def find(name_or_path: str | Path) -> Checkpoint:
-    """The checkpoint called so: an embedded one's name, a folder, or a Hugging Face repo id (downloaded if need be).
+    """The checkpoint called so: an embedded one's name, a folder, a safetensors file, or a Hugging Face repository.
 
-    Options behind the name (`benchkit.diffusion.options`) are none of this function's business. While a dry run plans,
-    of a repository the configs alone are downloaded. Raises BenchkitError
-    naming the folder and the remedy when it is no usable Stable Diffusion checkpoint.
+    A repository is `OWNER/NAME` or `OWNER/NAME@REVISION`, and downloaded if need be. Of the options behind the name
+    (`benchkit.diffusion.options`) those count here that say what a single file leaves out. While a dry run plans, of
+    a repository the configs alone are downloaded. Raises BenchkitError naming the place and the remedy when it is no
+    usable Stable Diffusion checkpoint.
     """
-    name = parse_model(name_or_path)[0]
-    folder = _locate(name)
+    name, options = parse_model(name_or_path)
+    file = expanded(name)
+    if os.path.isfile(file):  # noqa: PTH113  # pathlib's raises for a name that is too long
+        return _of_file(file, options)
+    if options.config or options.prediction:
+        option = "config" if options.config else "prediction"
+        raise BenchkitError(
+            f"model '{shortened(str(name_or_path), 300)}': {option}= is for a checkpoint in one .safetensors file; "
+            "a folder has its own configs"
+        )
+    folder, revision = _locate(name)
+    planned = not may_fetch() and _is_elsewhere(name)
+    pipeline = _check_configs(folder, planned)
+    variants = {}
+    for part in PIPELINES[pipeline]:
+        variant = _variant(folder, part)
+        files = weight_files(folder, part, variant)
+        if not files and not planned:  # a repository that is not here yet is planned with its configs
+            raise _no_weights(folder, part)
+        for path in files:
+            single_file.read_header(
+                path, f"{folder} is half-downloaded: {path.relative_to(folder)}", "download it again"
+            )
+        variants[part] = variant
+    return Checkpoint(folder, pipeline, variants, revision=revision)
+
+
+def _of_file(path: Path, options: ModelOptions) -> Checkpoint:
+    single_file.check_suffix(path)
+    shapes, remarks = single_file.read_header(path, str(path), "get it again")
+    if options.config:
+        if options.prediction:
+            raise BenchkitError(f"{path}: give config= or prediction=: the config's scheduler says what is predicted")
+        folder, _ = _locate(options.config, configs_alone=True)
+    else:
+        folder = config_folder(*single_file.family_of(path, shapes, remarks, options.prediction))
+    pipeline = _check_configs(folder)
+    configs = {part: read_json(folder / part / "config.json", folder) for part in PIPELINES[pipeline]}
+    single_file.check_sizes(path, shapes, configs, folder)
+    return Checkpoint(folder, pipeline, file=path)
+
+
+def _check_configs(folder: Path, planned: bool = False) -> str:
+    """The pipeline of a folder; raises BenchkitError where its configs or tokenizers cannot be used.
+
+    planned: the tokenizers need not be here yet.
+    """
     pipeline = check_pipeline(read_json(folder / "model_index.json", folder), folder)
     parts = PIPELINES[pipeline]
-    planned = not may_fetch() and _is_elsewhere(name)
     for part in parts:
         if not (folder / part / "config.json").is_file():
             raise BenchkitError(f"{folder} is incomplete: {part}/config.json is missing; copy or download it again")
-    variant = next((v for v in VARIANTS if all(weight_files(folder, part, v) for part in parts)), None)
-    for part in parts:
-        files = weight_files(folder, part, variant)
-        if not files and planned:
-            continue  # a repository that was not downloaded yet: its configs are all that planning needs
-        if not files:
-            raise BenchkitError(f"{folder} has no safetensors weights in {part}/: download or convert them")
-        for path in files:
-            _check_safetensors(path, folder)
     for part in () if planned else tokenizers(pipeline):
         # transformers makes an empty tokenizer of an empty folder, without a word.
-        if not any((folder / part / file).is_file() for file in ("tokenizer.json", "vocab.json")):
+        if not _has_vocabulary(folder / part):
             raise BenchkitError(f"{folder} is incomplete: {part}/ holds no vocabulary; copy or download it again")
-    found = Checkpoint(folder, variant, pipeline)
-    check_scheduler(found.scheduler_config(), folder)
+    check_scheduler(read_json(folder / "scheduler" / "scheduler_config.json", folder), folder)
     check_networks({part: read_json(folder / part / "config.json", folder) for part in parts}, folder)
-    return found
+    return pipeline
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json"))
+
+
+def _variant(folder: Path, part: str) -> str | None:
+    """The first infix under which a part has weights; None where it has none."""
+    return next((variant for variant in VARIANTS if weight_files(folder, part, variant)), None)
+
+
+def _no_weights(folder: Path, part: str) -> BenchkitError:
+    there = sorted(path.name for path in (folder / part).glob(f"{WEIGHTS[part]}*") if path.is_file())
+    pickled = any(name.endswith(single_file.PICKLES) for name in there)
+    found = f" (there: {shortened(', '.join(there))})" if there else ""
+    more = ", which is a pickle and never read" if pickled else ""
+    return BenchkitError(
+        f"{folder} has no safetensors weights in {part}/{found}{more}: download them, or convert them with diffusers: "
+        "DiffusionPipeline.from_pretrained(FOLDER).save_pretrained(OTHER)"
+    )
 
 
 def _is_elsewhere(name: str | Path) -> bool:
@@ -129,61 +200,75 @@ def _is_elsewhere(name: str | Path) -> bool:
     return str(name) not in embedded_names() and not expanded(name).exists()
 
 
-def _locate(name_or_path: str | Path) -> Path:
+def _locate(name_or_path: str | Path, configs_alone: bool = False) -> tuple[Path, str | None]:
+    """The folder that a name means, and the commit of a repository; configs_alone: no weights are wanted."""
     name = str(name_or_path)
+    if not name.strip():
+        raise BenchkitError("the model has no name: name an embedded checkpoint, a folder, a file or a repository")
     if name in embedded_names():
-        return EMBEDDED / name
+        return EMBEDDED / name, None
     folder = expanded(name)
     if not os.path.exists(folder) and len(name) > LONGEST:  # noqa: PTH110
         raise BenchkitError(f"no checkpoint folder '{shortened(name)}': check the path")
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():
             raise no_pipeline(folder)
-        return folder
+        return folder, None
     if folder.exists():
         raise BenchkitError(f"{folder} is a file: name the folder of a checkpoint in diffusers' layout")
-    if _REPO_ID.fullmatch(name) and not name.startswith("."):
-        return _download(name)
+    _check_no_revision(name)
+    if repository := hub.parse_repository(name):
+        found = _download(repository, configs_alone)
+        return found.folder, found.commit or repository.revision
     if "/" in name or "\\" in name:
         raise BenchkitError(f"no checkpoint folder {folder}: check the path")
     raise UnknownNameError("checkpoint", name, embedded_names())
 
 
-def _download(repo_id: str) -> Path:
-    # What decides whether it can be used comes first: it is small, and the weights are gigabytes.
-    folder = _fetched(repo_id, ["model_index.json", "scheduler/*.json", *(f"{part}/config.json" for part in WEIGHTS)])
-    if not (folder / "model_index.json").is_file():
-        raise BenchkitError(f"repository '{repo_id}' is no diffusers checkpoint: it has no model_index.json")
-    pipeline = check_pipeline(read_json(folder / "model_index.json", folder), folder)
-    for variant in VARIANTS if may_fetch() else ():
-        # By name, because repositories also keep other precisions and formats of the same weights.
-        wanted = ["model_index.json", "scheduler/*.json", *(f"{name}/*" for name in tokenizers(pipeline))]
-        infix = f".{variant}" if variant else ""
-        for part in PIPELINES[pipeline]:
-            stem = f"{part}/{WEIGHTS[part]}"
-            # Shards have their infix before or behind their number, as the library's age will have it.
-            weights = {
-                f"{stem}{infix}.safetensors",
-                f"{stem}{infix}-?????-*.safetensors",
-                f"{stem}-*-of-?????{infix}.*",
-            }
-            wanted += [f"{part}/config.json", f"{stem}.safetensors.index{infix}.json", *sorted(weights)]
-        folder = _fetched(repo_id, wanted)
-        if all(weight_files(folder, part, variant) for part in PIPELINES[pipeline]):
-            break
-    return folder
-
-
-def _fetched(repo_id: str, patterns: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(repo_id, allow_patterns=patterns))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+def _check_no_revision(name: str) -> None:
+    """Raise BenchkitError for a revision of what has none: a folder here, or an embedded checkpoint."""
+    before, at, revision = name.rpartition("@")
+    if at and (before in embedded_names() or (before and expanded(before).exists())):
         raise BenchkitError(
-            f"cannot get checkpoint '{repo_id}', neither a folder here nor downloadable: {reason}"
-        ) from error
+            f"no checkpoint folder '{name}': '{before}' is here, and only a repository has revisions: leave out "
+            f"'@{revision}'"
+        )
+
+
+def _download(repository: hub.Repository, configs_alone: bool) -> hub.Snapshot:
+    # What decides whether it can be used comes first: it is small, and the weights are gigabytes.
+    wanted = ["model_index.json", "scheduler/*.json", *(f"{part}/config.json" for part in WEIGHTS)]
+    found = hub.fetch(repository, wanted)
+    if not (found.folder / "model_index.json").is_file():
+        raise BenchkitError(f"repository '{repository}' is no diffusers checkpoint: it has no model_index.json")
+    pipeline = check_pipeline(read_json(found.folder / "model_index.json", found.folder), found.folder)
+    same = hub.Repository(repository.id, found.commit or repository.revision)
+    wanted += [f"{name}/*" for name in tokenizers(pipeline)]
+    if configs_alone:
+        return hub.fetch(same, wanted)
+    for variant in VARIANTS if may_fetch() else ():
+        if _is_complete(found.folder, pipeline):
+            break
+        patterns = [pattern for part in PIPELINES[pipeline] for pattern in _weight_patterns(part, variant)]
+        found = hub.fetch(same, [*wanted, *patterns])
+    return found
+
+
+def _is_complete(folder: Path, pipeline: str) -> bool:
+    """Whether every part of a snapshot has weights and every tokenizer its words."""
+    try:
+        weights = all(weight_files(folder, part, _variant(folder, part)) for part in PIPELINES[pipeline])
+    except BenchkitError:  # some shards are not here yet
+        return False
+    return weights and all(_has_vocabulary(folder / name) for name in tokenizers(pipeline))
+
+
+def _weight_patterns(part: str, variant: str | None) -> list[str]:
+    """By name, because repositories also keep other precisions and formats of the same weights."""
+    stem, infix = f"{part}/{WEIGHTS[part]}", f".{variant}" if variant else ""
+    # Shards have their infix before or behind their number, as the library's age will have it.
+    shards = {f"{stem}{infix}-?????-*.safetensors", f"{stem}-*-of-?????{infix}.*"}
+    return [f"{stem}{infix}.safetensors", f"{stem}.safetensors.index{infix}.json", *sorted(shards)]
 
 
 def read_json(path: Path, folder: Path) -> dict[str, Any]:
@@ -225,25 +310,6 @@ def weight_files(folder: Path, part: str, variant: str | None) -> list[Path]:
     return shards
 
 
-def _check_safetensors(path: Path, folder: Path) -> None:
-    """A safetensors file states its own length: 8 bytes, a JSON header of that many bytes, then the tensors."""
-    where = f"{folder} is half-downloaded: {path.relative_to(folder)}"
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or 8 + length > size:
-            raise BenchkitError(f"{where} is no complete safetensors file ({size} bytes); download it again")
-        try:
-            header = json.loads(file.read(length))
-            end = max(
-                (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-            raise BenchkitError(f"{where} has a damaged header; download it again") from error
-    if size != 8 + length + end:
-        raise BenchkitError(f"{where} has {size} of {8 + length + end} bytes; download it again")
-
-
 def _file_digest(path: Path) -> str:
     if path.suffix == ".json":
         try:
@@ -253,5 +319,4 @@ def _file_digest(path: Path) -> str:
         if isinstance(content, dict):
             content.pop("_name_or_path", None)
             return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)

@@ -19,19 +19,24 @@ DTYPES = {
     "bf16": "bfloat16",
 }
 VAES = ("whole", "sliced", "tiled")
-_OPTIONS = re.compile(r"(?P<name>.+?):(?P<options>\s*\w+\s*=.*)", re.DOTALL)
+PREDICTIONS = ("", "epsilon", "v_prediction")
+_OPTIONS = re.compile(r":(?=\s*\w+\s*=)")
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """dtype: of the networks. vae: the images of a batch at once, one by one, or one by one in overlapping tiles.
 
-    offload: keep in the GPU's memory only the network that is at work. It changes no result; the other two do.
+    offload: keep in the GPU's memory only the network that is at work. It changes no result; the others do.
+    config, prediction: of a checkpoint in one file, which holds neither: a folder or repository with its configs and
+    tokenizers, or what its denoiser predicts. Both are part of a checkpoint's identity.
     """
 
     dtype: str = "float32"
     vae: str = "whole"
     offload: bool = False
+    config: str = ""
+    prediction: str = ""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES.values():
@@ -40,26 +45,41 @@ class ModelOptions:
             raise BenchkitError(f"vae={self.vae}: choose {', '.join(VAES)}")
         if not isinstance(self.offload, bool):
             raise BenchkitError(f"offload={self.offload}: choose true or false")
+        if self.prediction not in PREDICTIONS:
+            raise BenchkitError(f"prediction={self.prediction}: choose {' or '.join(PREDICTIONS[1:])}")
 
 
 def parse_model(text: str | Path) -> tuple[str, ModelOptions]:
     """The name, folder or repository id in a model's text, and its options.
 
-    A folder that exists under the whole text is that folder. Raises BenchkitError for unknown options and values.
+    A folder or file that exists under the whole text is meant by it, and so is the longest one that options follow.
+    Raises BenchkitError for unknown options and values.
     """
     plain = str(text)
-    # Not pathlib's is_dir: it raises for a text that is too long for a file's name.
-    match = None if os.path.isdir(expanded(plain)) else _OPTIONS.fullmatch(plain)  # noqa: PTH112
-    if match is None:
+    name, options = _split(plain)
+    if not options:
         return plain, ModelOptions()
-    values: dict[str, Scalar] = Spec.parse("model", f"options:{match['options']}").values
+    values: dict[str, Scalar] = Spec.parse("model", f"options:{options}").values
     known = [f.name for f in fields(ModelOptions)]
     for key in values:
         if key not in known:
             raise BenchkitError(f"model '{plain}': {UnknownNameError('option', key, known)}")
+    if "config" in values:
+        values["config"] = str(values["config"])
     if "dtype" in values:
         values["dtype"] = DTYPES.get(str(values["dtype"]), str(values["dtype"]))
     try:
-        return match["name"], ModelOptions(**values)  # type: ignore[arg-type]
+        return name, ModelOptions(**values)  # type: ignore[arg-type]
     except BenchkitError as error:
         raise BenchkitError(f"model '{plain}': {error}") from None
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The name and the options behind it, "" where there are none."""
+    # Not pathlib's exists: it raises for a text that is too long for a file's name.
+    if os.path.exists(expanded(text)):  # noqa: PTH110
+        return text, ""
+    places = [match.start() for match in _OPTIONS.finditer(text) if match.start()]
+    here = [place for place in places if os.path.exists(expanded(text[:place]))]  # noqa: PTH110
+    place = here[-1] if here else places[0] if places else len(text)
+    return text[:place], text[place + 1 :]

@@ -354,7 +354,7 @@ def test_flow_matching_is_refused_before_its_weights_are_fetched(
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     asked: list[str] = []
 
-    def fetched(repo_id: str, allow_patterns: list[str]) -> str:
+    def fetched(repo_id: str, revision: str | None, allow_patterns: list[str]) -> str:
         asked.extend(allow_patterns)
         return str(tmp_path)
 
@@ -379,7 +379,7 @@ def test_a_repository_of_half_precision_files_alone_is_fetched(
         stem.with_suffix(".safetensors").rename(stem.with_suffix(".fp16.safetensors"))
     (copy / "unet/diffusion_pytorch_model.bin").touch()
 
-    def fetched(repo_id: str, allow_patterns: list[str]) -> str:
+    def fetched(repo_id: str, revision: str | None, allow_patterns: list[str]) -> str:
         for path in copy.rglob("*"):
             name = path.relative_to(copy).as_posix()
             if path.is_file() and any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
@@ -395,7 +395,7 @@ def test_a_repository_of_half_precision_files_alone_is_fetched(
     found = checkpoint.find("somebody/xl")
     with nothing_fetched():
         assert checkpoint.find("somebody/xl").identity == found.identity, "what is here is read"
-    assert found.variant == "fp16"
+    assert set(found.variants.values()) == {"fp16"}
     assert not list(found.folder.rglob("*.bin"))
     assert found.identity == checkpoint.find(copy).identity
 
