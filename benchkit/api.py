@@ -365,6 +365,11 @@ class Dataset(Plugin):
         """How a user gives this dataset a split that it lacks, in a few words, such as the option that maps one."""
         return None
 
+    def remarks(self) -> Sequence[str]:
+        """What a user should know of how this dataset was read, one line each: files passed over, splits that share
+        images. Listings only, no pixels. By default nothing."""
+        return ()
+
     @abstractmethod
     def labelled(self, count: int, seed: int) -> list[int]:
         """Indices into the split `pool` of the labelled set that this seed draws."""

@@ -63,15 +63,73 @@ def test_tiles_are_samples_of_their_own(made: dict[str, Path]) -> None:
         assert set(dataset.labelled(8, 0)) == set(range(8))
 
 
-def test_splits_take_the_names_that_are_asked_for(made: dict[str, Path]) -> None:
-    dataset = Folder(str(made["plain"]), size=16, wild="pool", validation="pool", test="clean")
-    assert dataset.splits() == {"validation": 2, "test": 2, "wild": 2}
-    wild, held = dataset.read("wild", [0])[0], dataset.read("validation", [0])[0]
-    assert (wild.id, held.id) == ("wild/0", "validation/0") and np.array_equal(wild.image, held.image)
-    with pytest.raises(BenchkitError, match=r"no split 'pool': name one of validation, test, wild by pool=SPLIT"):
-        dataset.labelled(1, 0)
+def test_splits_take_the_names_that_are_asked_for_and_keep_their_own(made: dict[str, Path]) -> None:
+    dataset = Folder(str(made["plain"]), size=16, wild="pool", validation="test", test="clean")
+    assert dataset.splits() == dict.fromkeys(("clean", "pool", "test", "validation", "wild"), 2)
+    own = Folder(str(made["plain"]), size=16)
+    for split, source in (("wild", "pool"), ("validation", "test"), ("test", "clean"), ("clean", "clean")):
+        given, taken = dataset.read(split, [0])[0], own.read(source, [0])[0]
+        assert given.id == f"{split}/{taken.id.partition('/')[2]}" and np.array_equal(given.image, taken.image)
     with pytest.raises(BenchkitError, match=r"^test=tset: dataset 'folder' .* it has clean, pool, test$"):
         Folder(str(made["plain"]), test="tset").splits()
+
+
+def test_a_missing_split_has_a_remedy_and_a_shared_one_is_remarked_on(tmp_path: Path) -> None:
+    write(tmp_path / "val" / "0.png", photo("test", 0))
+    dataset = Folder(str(tmp_path), size=8)
+    with pytest.raises(BenchkitError, match=r"no split 'pool': name one of val by pool=SPLIT in folder:root="):
+        dataset.labelled(1, 0)
+    assert dataset.remedy("validation") == "name one of val by validation=SPLIT in folder:root=…"
+    assert dataset.remedy("poll") is None and dataset.remarks() == []
+    both = Folder(str(tmp_path), size=8, test="val", validation="val")
+    threshold = "a comparison chooses the threshold on the images that it is scored on"
+    assert both.remarks() == [f"validation and test are the same images, the folder's 'val': {threshold}"]
+    (source,) = Folder(str(tmp_path), size=8, pool="val", clean="val").remarks()
+    assert source == "pool and clean are the same images, the folder's 'val'", "as in the docs, and nothing leaks"
+
+
+def test_what_is_passed_over_is_remarked_on_by_suffix(tmp_path: Path) -> None:
+    write(tmp_path / "pool" / "0.png", photo("test", 0))
+    for name in ("1.heic", "2.HEIC", "notes.txt", ".hidden", ".more"):
+        (tmp_path / "pool" / name).write_text("")
+    assert Folder(str(tmp_path), size=8).remarks() == [
+        "passed over: 2 files, such as 'pool/.hidden': hidden",
+        "passed over: 2 .heic files, such as 'pool/1.heic': not a suffix that is read",
+        "passed over: 1 .txt file, such as 'pool/notes.txt': a text beside no image of its name",
+    ]
+
+
+def test_the_first_images_are_a_fair_draw_that_other_files_leave_alone(tmp_path: Path) -> None:
+    """A folder sorted by kind: its first half by name would be of one kind."""
+    for kind in ("burger", "salad"):
+        for number in range(32):
+            write(tmp_path / "test" / f"{kind}-{number:02d}.png", photo("test", number)[:8, :8])
+
+    def first(count: int, **params: str) -> list[str]:
+        return [sample.id for sample in Folder(str(tmp_path), size=8, **params).read("test", range(count))]
+
+    by_name, drawn = first(32, order="name"), first(64)
+    assert all("burger" in one for one in by_name) and by_name == sorted(by_name)
+    assert 10 <= sum("burger" in one for one in drawn[:32]) <= 22
+    assert sorted(drawn) == first(64, order="name")
+    write(tmp_path / "test" / "apple.png", photo("test", 0))
+    assert [one for one in first(65) if "apple" not in one] == drawn
+    assert [one.partition("/")[2] for one in first(64, pool="test")] == [one.partition("/")[2] for one in first(64)]
+
+
+def test_rows_and_tiles_are_shuffled_too(tmp_path: Path) -> None:
+    from folder_makers import table
+    from pyarrow import parquet
+
+    parquet.write_table(table("clean", range(9)), tmp_path / "clean.parquet")
+    ids = [s.id for s in Folder(str(tmp_path), size=16, fit="tile").read("clean", range(36))]
+    images = [one.partition("#")[0] for one in ids[::4]]
+    assert ids == [f"{image}#{window}" for image in images for window in range(4)]
+    assert images != sorted(images) == [f"clean/{row:06d}" for row in range(9)]
+    captions = [s.caption for s in Folder(str(tmp_path), size=16).read("clean", range(9))]
+    assert captions == [f"clean {int(one.rpartition('/')[2])}" for one in images]
+    rows = Folder(str(tmp_path), size=16, order="name").read("clean", range(9))
+    assert [row.id for row in rows] == sorted(images)
 
 
 def test_a_flat_folder_is_one_split(tmp_path: Path) -> None:
@@ -80,8 +138,9 @@ def test_a_flat_folder_is_one_split(tmp_path: Path) -> None:
     write(tmp_path / "masks" / "1.png", mark(1))
     assert Folder(str(tmp_path), size=8).splits() == {"all": 3}
     dataset = Folder(str(tmp_path), size=8, pool="all", clean="all")
-    assert dataset.splits() == {"pool": 3, "clean": 3}
-    assert dataset.labelled(1, 0) == [1], "only one image has a mask"
+    assert dataset.splits() == {"all": 3, "pool": 3, "clean": 3}
+    (drawn,) = dataset.labelled(1, 0)
+    assert dataset.read("pool", [drawn])[0].id == "pool/1", "only one image has a mask"
     with pytest.raises(BenchkitError, match="2 labelled images are more than the 1 with a mask"):
         dataset.labelled(2, 0)
 
@@ -91,7 +150,7 @@ def test_pictures_may_lie_in_folders_of_a_split(tmp_path: Path) -> None:
     write(tmp_path / "pool" / "b" / "0.png", photo("pool", 1))
     write(tmp_path / "pool" / "masks" / "b" / "0.png", mark(1))
     (tmp_path / "pool" / "metadata.csv").write_text("file_name,prompt\nb/0.png,a hand\n")
-    first, second = Folder(str(tmp_path), size=16).read("pool", [0, 1])
+    first, second = Folder(str(tmp_path), size=16, order="name").read("pool", [0, 1])
     assert (first.id, first.mask, first.caption) == ("pool/a/0", None, None)
     assert (second.id, second.caption) == ("pool/b/0", "a hand") and second.mask is not None
 
@@ -102,6 +161,16 @@ def test_the_labelled_set_depends_on_the_seed_alone(tmp_path: Path) -> None:
         write(tmp_path / "pool" / f"{number:02d}.mask.png", mark(0)[:8, :8])
     drawn = [Folder(str(tmp_path), size=8).labelled(6, seed) for seed in (0, 0, 1, 2)]
     assert drawn[0] == drawn[1] and len({tuple(one) for one in drawn}) == 3
+
+    def ids() -> set[str]:
+        dataset = Folder(str(tmp_path), size=8)
+        return {sample.id for sample in dataset.read("pool", dataset.labelled(6, 0))}
+
+    before = ids()
+    write(tmp_path / "pool" / "more.png", photo("pool", 0)[:8, :8])
+    assert ids() == before, "an image without a mask changes nothing"
+    write(tmp_path / "pool" / "more.mask.png", mark(0)[:8, :8])
+    assert len(ids() & before) >= 5
 
 
 def test_the_fingerprint_follows_every_file_and_not_the_place(tmp_path: Path) -> None:
@@ -128,8 +197,9 @@ def test_the_fingerprint_follows_every_file_and_not_the_place(tmp_path: Path) ->
         Folder(str(root), size=24),
         Folder(str(root), size=16, fit="pad"),
         Folder(str(root), size=16, wild="pool"),
+        Folder(str(root), size=16, order="name"),
     ]
-    assert len({before, *(other.fingerprint() for other in others)}) == 4
+    assert len({before, *(other.fingerprint() for other in others)}) == 5
 
 
 def test_unchanged_files_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,5 +346,5 @@ def test_a_plan_lists_a_folder_twice_and_its_stages_read_it(
 
 def test_its_spec_is_plain_text(made: dict[str, Path]) -> None:
     spec = Spec.parse("dataset", f"folder:root={made['coco']},size=64,fit=pad,pool=test")
-    assert Folder(**spec.values).splits() == {"pool": 2, "clean": 2}  # type: ignore[arg-type]
+    assert Folder(**spec.values).splits() == {"pool": 2, "clean": 2, "test": 2}  # type: ignore[arg-type]
     assert SHAPE == (20, 32)

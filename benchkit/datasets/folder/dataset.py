@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from benchkit.api import BenchkitError, Dataset, Sample, hookimpl, param
 from benchkit.datasets.folder.hub import SCHEME, downloaded
-from benchkit.datasets.folder.layouts import listed
+from benchkit.datasets.folder.layouts import listed, passed_over, passed_remarks
 from benchkit.datasets.folder.records import Listing, Loaded, Stamped, stamped
 from benchkit.datasets.folder.tables import Columns
 from benchkit.datasets.framing import Framing
@@ -22,6 +23,13 @@ from benchkit.paths import expanded
 
 #: Splits that a comparison knows by name, and that a parameter can take from the folder's own.
 ROLES = ("pool", "clean", "validation", "test", "wild")
+#: What it means that one of them is the same images as `test`.
+LEAKS = {
+    "pool": "a comparison trains on its test images",
+    "clean": "a comparison trains on corrupted copies of its test images",
+    "validation": "a comparison chooses the threshold on the images that it is scored on",
+    "wild": "a comparison trains the oracle on its test images",
+}
 #: What a sample does not depend on: where the folder lies, and what core does with its images.
 UNDIGESTED = ("root", "autoencode")
 
@@ -35,9 +43,10 @@ class Folder(Dataset):
     """Images of any size in a folder, with masks and captions where there are some: plain files, mmsegmentation's
     img_dir and ann_dir, COCO JSON, or a Hugging Face dataset (Parquet, save_to_disk or hf://datasets/OWNER/NAME).
 
-    Its splits are the folder's own (one, `all`, where it has none); `pool=train,test=val` gives them the names that a
-    comparison asks for. A split may be given several: its images are then several samples. The labelled set is drawn
-    from those of `pool` that have a mask. An instance lists its folder once.
+    Its splits are the folder's own (one, `all`, where it has none); `pool=train,test=val` gives them further names,
+    those that a comparison asks for. A split may have several: its images are then several samples. The order within a
+    split is a fixed shuffle, so that its first images are a fair draw. The labelled set is drawn from those of `pool`
+    that have a mask. An instance lists its folder once.
     """
 
     name = "folder"
@@ -47,6 +56,9 @@ class Folder(Dataset):
         "crop", doc="how an image of another size or aspect becomes square"
     )
     layout: Literal["auto", "plain", "mmseg", "coco", "hf"] = param("auto", doc="how the folder is read")
+    order: Literal["shuffled", "name"] = param(
+        "shuffled", doc="of a split's images: by a hash of the name, or by name (a table's rows as they stand)"
+    )
     autoencode: bool = param(  # type: ignore[misc]  # elsewhere it is the class's, here it is the user's
         False, doc="pass the images through the autoencoder once: for photographs, say"
     )
@@ -71,22 +83,49 @@ class Folder(Dataset):
             raise BenchkitError(f"split '{split}' of {self} has {ends[-1]} images: there is no {wrong[0]}")
         places = [self._place(ends, index) for index in indices]
         wanted = list(dict.fromkeys(image for image, _ in places))
-        loaded = dict(zip(wanted, self._listing.load(self._sources[split], wanted), strict=True))
+        source, order = self._sources[split], self._order(split)
+        files = self._listing.load(source, [order[image] for image in wanted])
+        loaded = dict(zip(wanted, files, strict=True))
         return [self._sample(split, loaded[image], window) for image, window in places]
 
     def labelled(self, count: int, seed: int) -> list[int]:
-        import numpy as np
-
         if "pool" not in self._sources:
-            raise BenchkitError(f"{self} has no split 'pool': name one of {', '.join(self._sources)} by pool=SPLIT")
-        ends = self._ends("pool")
-        starts = [0, *ends[:-1]]
-        marked = [i for image in self._listing.marked(self._sources["pool"]) for i in range(starts[image], ends[image])]
-        if count > len(marked):
-            raise BenchkitError(
-                f"{count} labelled images are more than the {len(marked)} with a mask in pool of {self}"
-            )
-        return sorted(np.random.default_rng(seed).permutation(marked)[:count].tolist())
+            raise BenchkitError(f"{self} has no split 'pool': {self.remedy('pool')}")
+        ends, order = self._ends("pool"), self._order("pool")
+        source, starts = self._sources["pool"], [0, *ends[:-1]]
+        names, marked = self._listing.names(source), set(self._listing.marked(source))
+        # By hashes of the names, as the order is: another file changes the draw by one place at most.
+        ranks = {
+            index: hash_of(f"{seed}\n{index - starts[place]}\n{names[image]}")
+            for place, image in enumerate(order)
+            if image in marked
+            for index in range(starts[place], ends[place])
+        }
+        if count > len(ranks):
+            raise BenchkitError(f"{count} labelled images are more than the {len(ranks)} with a mask in pool of {self}")
+        return sorted(sorted(ranks, key=ranks.__getitem__)[:count])
+
+    def remedy(self, split: str) -> str | None:
+        if split not in ROLES:
+            return None
+        return f"name one of {', '.join(sorted(self._listing.counts()))} by {split}=SPLIT in folder:root=…"
+
+    def remarks(self) -> list[str]:
+        return [*self._shared(), *passed_remarks(passed_over(self._root, self._listing))]
+
+    def _shared(self) -> list[str]:
+        """Splits that a comparison knows by name and that are the same images, and what comes of it."""
+        of_source: dict[str, list[str]] = {}
+        for role in ROLES:
+            if role in self._sources:
+                of_source.setdefault(self._sources[role], []).append(role)
+        lines = []
+        for source, roles in of_source.items():
+            leaks = [LEAKS[role] for role in roles if role in LEAKS and "test" in roles]
+            if len(roles) > 1:
+                line = f"{', '.join(roles[:-1])} and {roles[-1]} are the same images, the folder's '{source}'"
+                lines.append(f"{line}: {'; '.join(leaks)}" if leaks else line)
+        return lines
 
     def fingerprint(self) -> str:
         return self._fingerprint
@@ -120,14 +159,18 @@ class Folder(Dataset):
 
     @cached_property
     def _sources(self) -> dict[str, str]:
-        """Split as it is offered -> the folder's own; those that have been given another name lose theirs."""
+        """Split as it is offered -> the folder's own; all keep their names, and some are given another."""
         own = sorted(self._listing.counts())
         given = {role: source for role in ROLES if (source := getattr(self, role)) is not None}
         for role, source in given.items():
             if source not in own:
                 raise BenchkitError(f"{role}={source}: {self} has no such split: it has {', '.join(own)}")
-        kept = {split: split for split in own if split not in given and split not in given.values()}
-        return {**given, **kept}
+        return dict(sorted({**dict(zip(own, own, strict=True)), **given}.items()))
+
+    def _order(self, split: str) -> Sequence[int]:
+        """The images of a split, as the listing counts them, in the order in which they are offered."""
+        names = tuple(self._listing.names(self._sources[split]))
+        return shuffled(names) if self.order == "shuffled" else range(len(names))
 
     @cached_property
     def _framing(self) -> Framing:
@@ -142,7 +185,8 @@ class Folder(Dataset):
         source = self._sources[split]
         if source not in self._known_ends:
             if self.fit == "tile":
-                windows = [self._framing.windows(*shape) for shape in self._listing.shapes(source)]
+                shapes = self._listing.shapes(source)
+                windows = [self._framing.windows(*shapes[image]) for image in self._order(split)]
             else:
                 windows = [1] * self._listing.counts()[source]
             self._known_ends[source] = list(accumulate(windows))
@@ -165,6 +209,17 @@ class Folder(Dataset):
         mask = None if found.mask is None else framing.mask(found.mask, window)
         kinds = {kind: framing.mask(marks, window) for kind, marks in found.kinds.items()}
         return Sample(name, framing.image(found.image, window), mask, found.caption, kinds)
+
+
+@lru_cache(maxsize=64)
+def shuffled(names: tuple[str, ...]) -> list[int]:
+    """The indices of names in the order of a hash of each: the same on every machine, whatever else there is."""
+    return sorted(range(len(names)), key=lambda index: (hash_of(names[index]), names[index]))
+
+
+def hash_of(name: str) -> bytes:
+    """sha256 of a name, the same however its accents are composed."""
+    return hashlib.sha256(unicodedata.normalize("NFC", name).encode()).digest()
 
 
 #: sha256 of files as they stood: there may be gigabytes of them, and one process asks several times.

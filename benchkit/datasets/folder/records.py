@@ -72,6 +72,10 @@ class Listing(Protocol):
         """Split -> number of images, one or more."""
         ...
 
+    def names(self, split: str) -> Sequence[str]:
+        """The names of a split's images, each its own."""
+        ...
+
     def load(self, split: str, indices: Sequence[int]) -> list[Loaded]:
         """The images at these indices, in order."""
         ...
@@ -98,6 +102,9 @@ class FileListing:
 
     def counts(self) -> Mapping[str, int]:
         return {split: len(records) for split, records in self.records.items()}
+
+    def names(self, split: str) -> Sequence[str]:
+        return [record.name for record in self.records[split]]
 
     def load(self, split: str, indices: Sequence[int]) -> list[Loaded]:
         return [self.records[split][index].load() for index in indices]

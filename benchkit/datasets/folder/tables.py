@@ -40,6 +40,9 @@ class TableListing:
         sizes = {split: sum(sum(_groups(stamped(part))) for part in parts) for split, parts in self.parts.items()}
         return {split: size for split, size in sizes.items() if size}
 
+    def names(self, split: str) -> Sequence[str]:
+        return [_name(index) for index in range(self.counts()[split])]
+
     def load(self, split: str, indices: Sequence[int]) -> list[Loaded]:
         return [self._loaded(split, index, row) for index, row in self._rows(split, indices, self._held(split))]
 
@@ -86,7 +89,11 @@ class TableListing:
         caption = row.get(columns.caption)
         if caption is not None and not isinstance(caption, str):
             raise BenchkitError(f"{where}: column '{columns.caption}' holds no text: name another as caption_column")
-        return Loaded(f"{index:06d}", image, mask, caption or None)
+        return Loaded(_name(index), image, mask, caption or None)
+
+
+def _name(row: int) -> str:
+    return f"{row:06d}"
 
 
 def is_table_folder(root: Path) -> bool:
