@@ -157,7 +157,7 @@ def test_an_image_is_what_a_dataset_makes_of_the_file(
     Image.fromarray(colours, "RGBA").save(shots / "glass.png")
     Image.fromarray(colours[..., :3]).save(shots / "turned.jpg", exif=turned)
     Image.fromarray(np.full((32, 32), 255, np.uint8)).save(mask)
-    samples = Folder(root=str(tmp_path / "shots"), size=32).read("clean", range(4))
+    samples = Folder(root=str(tmp_path / "shots"), size=32, order="name").read("clean", range(4))
     for file, sample in zip(sorted(shots.iterdir()), samples, strict=True):
         options = ("--mask", mask, "--corruptor", "none:steps=0", "--model", tiny_checkpoint, "--out", folder / "a.png")
         sheet = folder / "sheet.png"

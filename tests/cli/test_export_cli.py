@@ -72,7 +72,7 @@ def test_the_folder_dataset_reads_what_was_written(opened: FinishedRun, tmp_path
     pairs = written(opened, form, folder)
     captions = [item.caption for item in training_items(opened, opened.cell(Wanted(ROW)))]
     side = pairs.images.shape[1]
-    dataset = Folder(root=str(folder), size=side)
+    dataset = Folder(root=str(folder), size=side, order="name")
     assert dataset.splits() == {"train": len(pairs.images)}
     samples = dataset.read("train", range(len(pairs.images)))
     if form != "hf":  # whose rows have an order and no names
