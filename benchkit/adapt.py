@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
-from benchkit.errors import BenchkitError
-from benchkit.grid import Grid
+from benchkit.errors import BenchkitError, shortened
+from benchkit.grid import Grid, read_setting
 from benchkit.imagesets import LEAST
-from benchkit.specs import UNREADABLE, Spec, shortened
+from benchkit.specs import Spec
 
 _SETS = ("source", "oracle", "test", "validation")
 _BUDGETS = ("selector_training", "training")
@@ -47,10 +45,9 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
         if path[0] == "source" and grid.sources:
             raise BenchkitError(f"--set {text}: this grid has several sources: write sources.0{key.strip()[6:]}=VALUE")
         try:
-            read = yaml.safe_load(value)
-        except (yaml.YAMLError, *UNREADABLE):
-            text = shortened(text)
-            raise BenchkitError(f"--set {text}: '{shortened(value)}' is not a value as YAML writes it") from None
+            read = read_setting(path, value)
+        except BenchkitError as error:
+            raise BenchkitError(f"--set {shortened(text)}: {error}") from None
         _put(data, path, read, text)
     try:
         return grid.replaced(**data)

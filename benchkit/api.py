@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import pluggy
 
 from benchkit.errors import BenchkitError
 from benchkit.fetching import may_fetch
-from benchkit.specs import split_parts
+from benchkit.grammar import split_parts
+from benchkit.parameters import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +80,22 @@ class Plugin(ABC):
 
     name: ClassVar[str]
     kind: ClassVar[str]
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        own = cls.__dict__.get("__post_init__")
+        if own is not None:  # a subclass's own need not call this one's
+
+            @wraps(own)
+            def checked(self: Plugin) -> None:
+                Plugin.__post_init__(self)
+                own(self)
+
+            cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        """Raise BenchkitError for a parameter of the wrong type or out of its range, however the plugin is made."""
+        check_parameters(self)
 
     @classmethod
     def unavailable(cls) -> str | None:

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+def shortened(text: str, longest: int = 80) -> str:
+    """Foreign text in a message: no longer than it is worth."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
 class BenchkitError(Exception):
     """A mistake of the caller's: the message names the file, key or flag at fault and the remedy."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -19,7 +20,9 @@ from pydantic import (
 )
 
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.grammar import quoted, read_value
 from benchkit.origin import Origin
+from benchkit.parameters import as_declared, types_of
 from benchkit.specs import SEEDS, UNREADABLE, Spec, TrainingConfig, keyed_fields, said, shortened
 
 if TYPE_CHECKING:
@@ -244,6 +247,51 @@ def load_grid(name_or_file: str) -> Grid:
     if name_or_file not in presets():
         raise UnknownNameError("preset", name_or_file, presets())
     return parse_grid((resources.files("benchkit.presets") / f"{name_or_file}.yaml").read_text(), name_or_file)
+
+
+def setting_type(path: Sequence[str]) -> Any:
+    """The declared type of a grid's setting: `training`, `lr`, say; Any where there is none of that name."""
+    if path[:1] == ["on_dataset"] and len(path) > 2:
+        return setting_type(path[2:])
+    hint: Any = Grid
+    for part in path:
+        hint = next((found for one in _options(hint) if (found := _inner(one, part)) is not None), Any)
+    return hint
+
+
+def _options(hint: Any) -> list[Any]:
+    """What a type may be: the members of a union, without annotations."""
+    if get_origin(hint) in (Union, UnionType):
+        return [option for one in get_args(hint) for option in _options(one)]
+    return _options(get_args(hint)[0]) if get_origin(hint) is Annotated else [hint]
+
+
+def _inner(hint: Any, part: str) -> Any:
+    """The type of what a key or a place in a list holds; None where there is no such thing."""
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        return hint.model_fields[part].annotation if part in hint.model_fields else None
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple and part.isdecimal():
+        return arguments[0] if arguments[-1] is ... else dict(enumerate(arguments)).get(int(part))
+    return arguments[1] if get_origin(hint) is dict else None
+
+
+def read_setting(path: Sequence[str], text: str) -> Any:
+    """The value of a grid's setting from its text: by benchkit.grammar, lists and mappings as YAML writes them.
+
+    Raises BenchkitError for a text that is neither.
+    """
+    hint = setting_type(path)
+    listed = any(get_origin(one) is tuple for one in _options(hint))
+    if text.strip()[:1] in ("[", "{") and str not in types_of(hint):
+        try:
+            return yaml.safe_load(text)
+        except (yaml.YAMLError, *UNREADABLE):
+            raise BenchkitError(f"'{shortened(text)}' is not a list or a mapping as YAML writes it") from None
+    if listed and not (text.strip() == "null" and type(None) in types_of(hint)):
+        entries = text if ":" not in text else quoted(text)
+        raise BenchkitError(f"'{shortened(text)}' is not a list: write {'.'.join(path)}=[{shortened(entries.strip())}]")
+    return as_declared(read_value(text), hint)
 
 
 def parse_grid(text: str, where: str) -> Grid:

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchkit.adapt import scaled
 from benchkit.api import Dataset
+from benchkit.grammar import plain_text
 from benchkit.grid import Grid, SourceSet, described, load_grid, preset_data
 from benchkit.paths import expanded
 from benchkit.registry import Registry
@@ -104,9 +105,9 @@ def _same(mine: Spec, preset: Spec) -> bool:
 
 def _same_value(mine: Any, preset: Any) -> bool:
     """Whether two parameters mean the same; a folder that is there stands for a default place, a file for a URL."""
-    if mine == preset or not isinstance(mine, str) or not expanded(mine).exists():
+    if mine == preset or mine is None or not expanded(plain_text(mine)).exists():
         return bool(mine == preset)
-    return preset is None or ("://" in str(preset) and Path(mine).name == str(preset).rpartition("/")[2])
+    return preset is None or ("://" in str(preset) and Path(plain_text(mine)).name == str(preset).rpartition("/")[2])
 
 
 def _other_sources(grid: Grid, preset: Grid) -> Iterator[str]:

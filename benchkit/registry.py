@@ -14,20 +14,19 @@ import re
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, Field, dataclass, fields, replace
-from functools import cache
+from dataclasses import MISSING, dataclass, fields, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast
 
 import pluggy
-from pydantic import Field as Bounds
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from benchkit import api, hookspecs
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.loading import GROUP, HOOKS, hooks_of, import_file, module_file, modules_of, place_of, source_hash
+from benchkit.parameters import parameters as parameters
+from benchkit.parameters import validated as validated
 from benchkit.paths import real
 from benchkit.specs import Spec, digest
 
@@ -303,58 +302,12 @@ def _files_of(folders: Sequence[Path], files: Sequence[Path]) -> Iterator[Path]:
         yield file
 
 
-def parameters(cls: type[api.Plugin]) -> tuple[Field[Any], ...]:
-    """The parameters of a plugin class: its dataclass fields."""
-    return fields(cls)  # type: ignore[arg-type]
-
-
-def validated(cls: type[api.Plugin], spec: Spec) -> dict[str, Any]:
-    """The Spec's parameters checked against the class's fields, their types, ranges and choices."""
-    known = {f.name: f for f in parameters(cls)}
-    hints = _hints(cls)
-    values: dict[str, Any] = {}
-    for key, value in spec.params:
-        if key not in known:
-            raise BenchkitError(f"{spec.kind} '{spec.name}': {UnknownNameError('parameter', key, known)}")
-        values[key] = _checked(known[key], hints[key], value, spec)
-    return values
-
-
 def default_parameters(cls: type[api.Plugin], spec: Spec) -> frozenset[str]:
     """Return the names of the Spec's parameters that have the default of this plugin class."""
     defaults = {field.name: field.default for field in parameters(cls)}
     # 1, 1.0 and true are equal in Python, and three values here.
     same = ((key, (type(value), value) == (type(defaults.get(key)), defaults.get(key))) for key, value in spec.params)
     return frozenset(key for key, is_default in same if is_default)
-
-
-@cache  # a plan asks for the same few classes some hundred times
-def _hints(cls: type[api.Plugin]) -> dict[str, Any]:
-    try:
-        return get_type_hints(cls)
-    except Exception as error:  # an annotation is evaluated here, and may be anything
-        raise BenchkitError(f"{cls.__name__}: the type of a parameter cannot be read: {error}") from None
-
-
-def _checked(field: Field[Any], hint: Any, value: Any, spec: Spec) -> Any:
-    where = f"{spec.kind} '{spec.name}': parameter {field.name}={value}"
-    choices = field.metadata.get("choices")
-    if choices and value not in choices:
-        raise BenchkitError(f"{where}: choose from {', '.join(map(str, choices))}")
-    bounds = field.metadata.get("bounds", {})
-    try:
-        return _adapter(hint, tuple(bounds.items())).validate_python(value, strict=True)
-    except ValidationError as error:
-        raise BenchkitError(f"{where}: {error.errors()[0]['msg']}") from None
-    except (PydanticUserError, TypeError):
-        raise BenchkitError(
-            f"{where}: its type {hint!r} or its range is none a parameter can have: use bool, int, float or str"
-        ) from None
-
-
-@cache
-def _adapter(hint: Any, bounds: tuple[tuple[str, Any], ...]) -> TypeAdapter[Any]:
-    return TypeAdapter(Annotated[hint, Bounds(**dict(bounds))] if bounds else hint)
 
 
 def check_class(cls: Any, base: type[api.Plugin]) -> None:

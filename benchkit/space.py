@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass
 from typing import Any, get_type_hints
 
 from benchkit.api import LatentCorruptor
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.grammar import print_value, read_value, split
+from benchkit.parameters import as_declared
 from benchkit.registry import Registry, parameters
-from benchkit.specs import Scalar, Spec, scalar
+from benchkit.specs import Scalar, Spec
 
 #: A number that declares no upper or lower end is searched this many times below and above its default.
 WIDTH = 4.0
@@ -37,7 +40,7 @@ class Choices:
     values: tuple[Scalar, ...]
 
     def __str__(self) -> str:
-        return "|".join(str(value).lower() if isinstance(value, bool) else str(value) for value in self.values)
+        return "|".join(map(print_value, self.values))
 
 
 Space = Mapping[str, Range | Choices]
@@ -48,7 +51,7 @@ def parse_space(texts: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in texts:
         key, equals, rest = (part.strip() for part in text.partition("="))
-        if not equals or not key.isidentifier() or not all(part.strip() for part in rest.split("|")):
+        if not equals or not key.isidentifier() or not all(part.strip() for part in split(rest, "|")):
             raise BenchkitError(f"--space '{text}': write KEY=LOW..HIGH or KEY=A|B|C")
         if key in found:
             raise BenchkitError(f"--space {key}: given twice; write it once")
@@ -92,25 +95,34 @@ def check_keys(given: Mapping[str, str], specs: Sequence[Spec], registry: Regist
 
 def _given(spec: Spec, key: str, text: str, registry: Registry, depth: int | None) -> Range | Choices:
     where = f"--space {key}={text}"
+    hint = get_type_hints(registry.entry(spec.kind, spec.name).cls)[key]
     low, dots, high = text.partition("..")
-    ends = [scalar(part, where) for part in ((low, high) if dots else text.split("|"))]
-    complete = [_complete(spec, key, value, registry, where) for value in ends]
+    is_range = bool(dots) and isinstance(as_declared(0, hint), int)  # a text may hold two dots
+    try:
+        ends = [read_value(part) for part in ((low, high) if is_range else split(text, "|"))]
+        complete = [_completed(spec, key, value, registry) for value in ends]
+    except BenchkitError as error:
+        raise BenchkitError(f"{where}: {error}{_remedy(key, text)}") from None
     if depth is not None and key == "steps" and any(isinstance(v, int) and v > depth for v in ends):
         raise BenchkitError(f"{where}: steps must lie in 0...{depth}, the schedule's length")
-    if not dots:
+    if not is_range:
         return Choices(tuple(dict.fromkeys(complete)))
     first, last = ends
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in ends) or not first < last:  # type: ignore
         raise BenchkitError(f"{where}: a range is two numbers, the lower one first, such as {key}=1..10")
-    hint = get_type_hints(registry.entry(spec.kind, spec.name).cls)[key]
     return Range(float(first), float(last), whole=hint is int)  # type: ignore[arg-type]
 
 
-def _complete(spec: Spec, key: str, value: Scalar, registry: Registry, where: str) -> Scalar:
-    try:
-        return registry.complete(Spec.of(spec.kind, spec.name, **{**spec.values, key: value})).values[key]
-    except BenchkitError as error:
-        raise BenchkitError(f"{where}: {error}") from None
+def _completed(spec: Spec, key: str, value: Scalar, registry: Registry) -> Scalar:
+    return registry.complete(Spec.of(spec.kind, spec.name, **{**spec.values, key: value})).values[key]
+
+
+def _remedy(key: str, text: str) -> str:
+    """The form that was probably meant, where another separator was used."""
+    if found := re.fullmatch(r"\s*([0-9.]+)\s*(?:-|:|\.\.\.)\s*([0-9.]+)\s*", text):
+        return f"; a range is written {key}={found[1]}..{found[2]}"
+    choices = split(text, ",")
+    return f"; several values are written {key}={'|'.join(part.strip() for part in choices)}" if choices[1:] else ""
 
 
 def _declared(field: Field[Any], hint: Any, depth: int | None) -> Range | Choices | None:

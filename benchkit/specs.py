@@ -10,9 +10,10 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass
 from itertools import product
 from typing import Any, ClassVar, Literal
 
-import yaml
-
 from benchkit.errors import BenchkitError
+from benchkit.errors import shortened as shortened
+from benchkit.grammar import Scalar as Scalar
+from benchkit.grammar import bracketed_pieces, print_value, quoted, read_items, read_value, unbracketed
 
 #: Images are processed in chunks of this many, so that a result does not depend on who computed it.
 CHUNK = 16
@@ -30,7 +31,6 @@ ALTERNATIVES = 10_000
 #: Seeds are whole numbers from 0 on and below this.
 SEEDS = 2**31
 
-Scalar = bool | int | float | str | None
 Label = Literal["image", "latent"]
 
 
@@ -81,13 +81,18 @@ class Spec:
 
     @classmethod
     def parse(cls, kind: str, text: str) -> Spec:
-        """Read `NAME` or `NAME:key=value,key=value`; values are YAML scalars, a comma in brackets belongs to one.
+        """Read `NAME` or `NAME:key=value,key=value`; how values are written: benchkit.grammar.
 
         Raises BenchkitError when the text has another form, or is a sweep of several values.
         """
         specs = cls.parse_all(kind, text)
         if len(specs) > 1:
-            raise BenchkitError(f"{kind} '{text}' names {len(specs)} of them where one is wanted: leave out the '|'")
+            items = read_items(text.partition(":")[2])
+            one = next((f"{key}={quoted('|'.join(texts).strip())}" for key, texts in items if len(texts) > 1), None)
+            raise BenchkitError(
+                f"{kind} '{shortened(text)}' names {len(specs)} of them where one is wanted: leave out the '|'"
+                + (f", or, if it belongs to the value, write {one}" if one else "")
+            )
         return specs[0]
 
     @classmethod
@@ -102,18 +107,14 @@ class Spec:
         name = name.rstrip()
         if not name:
             raise BenchkitError(f"{kind} '{text}' has no name: write NAME or NAME:key=value,key=value")
-        alternatives: dict[str, list[Scalar]] = {}
-        for item in _split(rest, ",") if rest else ():
-            key, equals, values = item.partition("=")
-            key = key.strip()
-            if not equals or not key.isidentifier():
-                raise BenchkitError(f"{kind} '{shortened(text)}': '{shortened(item)}' is not key=value")
-            if key in alternatives:
-                raise BenchkitError(f"{kind} '{text}': parameter '{key}' is given twice; write {key}=VALUE|VALUE")
-            texts = cls._alternatives(kind, values)
-            if len(texts) > 1 and not all(one.strip() for one in texts):
-                raise BenchkitError(f"{kind} '{text}': '{item}' has an empty alternative; write {key}=VALUE|VALUE")
-            alternatives[key] = [scalar(one, f"{kind} '{shortened(text)}'") for one in texts]
+        try:
+            items = read_items(rest) if rest else []
+            alternatives = {
+                key: [read_value(one) for each in texts for one in cls._multiplied_out(kind, each)]
+                for key, texts in items
+            }
+        except BenchkitError as error:
+            raise BenchkitError(f"{kind} '{shortened(text)}': {error}") from None
         if (number := math.prod(map(len, alternatives.values()))) > ALTERNATIVES:
             raise BenchkitError(
                 f"{kind} '{shortened(text)}' has {number} combinations of alternatives, the limit is {ALTERNATIVES}: "
@@ -121,18 +122,28 @@ class Spec:
             )
         combined = product(*alternatives.values())
         specs = (cls.of(kind, name, **dict(zip(alternatives, values, strict=True))) for values in combined)
-        # By their text, because 1, 1.0 and true are equal in Python and three parameters here.
-        return tuple({str(spec): spec for spec in specs}.values())
+        return tuple(dict.fromkeys(specs))
 
     @classmethod
-    def _alternatives(cls, kind: str, text: str) -> list[str]:
+    def _multiplied_out(cls, kind: str, text: str) -> list[str]:
         """The alternatives that one parameter's text stands for, those of the Specs in its brackets multiplied out."""
 
         def meant(piece: str) -> list[str]:
-            bracketed = piece[:1] == "(" and piece[-1:] == ")"
-            return [f"({spec})" for spec in cls.parse_all(kind, piece[1:-1])] if bracketed and "|" in piece else [piece]
+            specs = cls.parse_all(kind, unbracketed(piece)) if piece[:1] == "(" and "|" in piece else ()
+            return [f"({spec})" for spec in specs] if len(specs) > 1 else [piece]
 
-        return ["".join(each) for one in _split(text, "|") for each in product(*map(meant, _pieces(one)))]
+        return ["".join(each) for each in product(*map(meant, bracketed_pieces(text)))]
+
+    def __eq__(self, other: object) -> bool:
+        return self._identity == other._identity if isinstance(other, Spec) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+        """What two Specs are compared by: 1, 1.0 and true are equal in Python, and three parameters here."""
+        return self.kind, self.name, tuple((key, print_value(value)) for key, value in self.params)
 
     @property
     def values(self) -> dict[str, Scalar]:
@@ -145,99 +156,18 @@ class Spec:
         return str(Spec(self.kind, self.name, tuple((k, v) for k, v in self.params if k not in self.defaults)))
 
     def __str__(self) -> str:
-        inner = ",".join(f"{k}={_text(v)}" for k, v in self.params)
+        inner = ",".join(f"{k}={print_value(v)}" for k, v in self.params)
         return f"{self.name}:{inner}" if inner else self.name
-
-
-def split_parts(text: str) -> tuple[str, ...]:
-    """The Specs in one parameter, joined by `+`; one that holds a `,` or a `+` itself stands in brackets.
-
-    `a+(b:x=1,y=2)` is `a` and `b:x=1,y=2`. Raises BenchkitError for an empty part.
-    """
-    parts = [part.strip() for part in _split(text, "+")]
-    bare = tuple(part[1:-1].strip() if part[:1] == "(" and part[-1:] == ")" else part for part in parts)
-    if not all(bare):
-        raise BenchkitError(f"'{text}' names no plugin in one place: write A+B or A+(B:key=value,key=value)")
-    return bare
-
-
-def split_values(text: str) -> tuple[str, ...]:
-    """The values in `a,b,c`; one that holds a `,` itself stands in brackets, `(b:x=1,y=2)`. Each once, in order."""
-    parts = (part.strip() for part in _split(text, ","))
-    return tuple(dict.fromkeys(part[1:-1].strip() if part[:1] == "(" and part[-1:] == ")" else part for part in parts))
-
-
-def _split(text: str, separator: str) -> list[str]:
-    """Split where the separator stands outside of brackets."""
-    parts, depth = [""], 0
-    for character in text:
-        depth = max(0, depth + {"(": 1, ")": -1}.get(character, 0))
-        if character == separator and not depth:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
-
-
-def _pieces(text: str) -> list[str]:
-    """The outermost brackets, each with what it holds, and what stands between them; joined they are the text."""
-    pieces, depth = [""], 0
-    for character in text:
-        if character == "(" and not depth:
-            pieces.append("")
-        depth = max(0, depth + {"(": 1, ")": -1}.get(character, 0))
-        pieces[-1] += character
-        if character == ")" and not depth:
-            pieces.append("")
-    return pieces
 
 
 #: What PyYAML raises beside YAMLError: impossible dates, numbers or brackets without end, tags no value fits.
 UNREADABLE = (ValueError, RecursionError, AttributeError, LookupError, TypeError)
 
 
-def scalar(text: str, where: str) -> Scalar:
-    """One parameter's text as YAML reads it, `1e-3` as a number; `where` leads the message of a BenchkitError.
-
-    Not-a-numbers and infinities are refused: no key can be made of them, and no parameter means them.
-    """
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text.strip()
-    except UNREADABLE as error:
-        raise BenchkitError(f"{where}: '{shortened(text)}' is not a single value ({said(error)})") from None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BenchkitError(f"{where}: '{shortened(text)}' is no finite number")
-    if value is not None and not isinstance(value, bool | int | float | str):
-        raise BenchkitError(f"{where}: '{text}' is not a single value")
-    # YAML 1.1 reads 1e-3 as text; a user means the number.
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return value
-        if not math.isfinite(number):
-            raise BenchkitError(f"{where}: '{shortened(text)}' is no finite number")
-        return number
-    return value
-
-
-def shortened(text: str, longest: int = 80) -> str:
-    """Foreign text in a message: no longer than it is worth."""
-    return text if len(text) <= longest else f"{text[:longest]}…"
-
-
 def said(error: Exception) -> str:
     """What another library's exception says, on one line."""
     deep = isinstance(error, RecursionError)
     return "nested too deep" if deep else shortened(" ".join(str(error).split()) or type(error).__name__, 120)
-
-
-def _text(value: Scalar) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.grid import Grid
+from benchkit.grammar import print_value, read_value, split, split_values
+from benchkit.grid import Grid, read_setting
 from benchkit.registry import Registry, parameters
-from benchkit.specs import Spec, scalar, split_values
+from benchkit.specs import Spec
 
 #: An axis that replaces a whole plugin, or `KIND.PARAMETER` one of its parameters, and the grid's field it stands in.
 FIELDS = {"corruptor": "corruptors", "selector": "selectors", "detector": "detectors", "inverter": "inverter"}
@@ -34,12 +35,27 @@ class Axis:
 
     @classmethod
     def parse(cls, text: str) -> Axis:
-        """Read `AXIS=v1,v2`; a value that holds a `,` stands in brackets. Raises BenchkitError for another form."""
+        """Read `AXIS=v1,v2`; a value that holds a `,` stands in quotes, a plugin with several parameters in brackets.
+
+        Raises BenchkitError for another form.
+        """
         name, equals, rest = text.partition("=")
+        name = name.strip()
         values = split_values(rest)
-        if not equals or not name.strip() or not all(values):
+        if not equals or not name or not all(values):
             raise BenchkitError(f"--vary '{text}': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10")
-        return cls(name.strip(), values)
+        single = _singles(name, values)
+        if len(single) > len(values):
+            written = ",".join(f"({one})" if name in FIELDS and "," in one else one for one in single)
+            raise BenchkitError(f"--vary '{text}': values are separated by ',': write {name}={written}")
+        return cls(name, values)
+
+
+def _singles(axis: str, values: Sequence[str]) -> list[str]:
+    """The values, those with alternatives as several: `5|10`, or of plugins `a:x=1|2`."""
+    if axis in FIELDS:
+        return [str(spec) for value in values for spec in Spec.parse_all(axis, value)]
+    return [part.strip() for value in values for part in split(value, "|")]
 
 
 @dataclass(frozen=True)
@@ -118,7 +134,7 @@ def _changed_setting(
         if kind in _MEASURE:
             raise BenchkitError(f"'{kind}' says what is measured: variants of it have nothing to be paired with")
         raise UnknownNameError("axis", name, axis_names(grid, registry))
-    own = scalar(value, name)
+    own = read_setting(name.split("."), value)
     if not key:
         return {kind: own}
     return {kind: {**(changes.get(kind) or getattr(grid, kind).model_dump(mode="json")), key: own}}
@@ -155,7 +171,7 @@ def _plugins(grid: Grid, kind: str, key: str, value: str, registry: Registry) ->
 
 def _with(kind: str, text: str, key: str, value: str) -> str:
     spec = Spec.parse(kind, text)
-    return str(Spec.of(kind, spec.name, **{**spec.values, key: scalar(value, f"{kind} '{spec.name}'")}))
+    return str(Spec.of(kind, spec.name, **{**spec.values, key: read_value(value)}))
 
 
 def _texts(grid: Grid, kind: str) -> tuple[str, ...]:
@@ -207,7 +223,7 @@ def base_value(grid: Grid, axis: str, spec: Spec | None) -> str:
             return "base"
         if not key:
             return next((t for t in _texts(grid, kind) if Spec.parse(kind, t).name == spec.name), spec.name)
-        return str(Spec.of(kind, spec.name, **{key: spec.values[key]})).partition("=")[2] if key in spec.values else ""
+        return print_value(spec.values[key]) if key in spec.values else ""
     value = getattr(grid, kind)
     value = getattr(value, key) if key else value
     return str(value).lower() if isinstance(value, bool) else str(value)

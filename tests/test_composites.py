@@ -17,10 +17,11 @@ from benchkit.diffusion.noise import ImageNoise, partners
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
+from benchkit.grammar import split_parts
 from benchkit.grid import parse_grid
 from benchkit.plan import Plan, Planner
 from benchkit.registry import Registry
-from benchkit.specs import CHUNK, Spec, split_parts
+from benchkit.specs import CHUNK, Spec
 from benchkit.stages.base import Costs, Env, Model
 from benchkit.stages.corrupt import Choose, Corrupt, CorruptPixels, RoundTrip
 from benchkit.stages.images import Latents
@@ -92,7 +93,7 @@ def test_parts_are_joined_by_plus_and_held_together_by_brackets() -> None:
         ("mixture:of=gaussian+gausian", "did you mean 'gaussian'"),
         ("mixture:of=gaussian+(blur:sigma=2,steps=1)", "less than or equal to 1"),
         ("mixture:of=gaussian+(blur:steps=51)", "0...50"),
-        ("mixture:weights=1", "valid string"),
+        ("mixture:weights=1", "1 for 2 corruptors"),
         ("mixture:weights=1+2+3", "3 for 2 corruptors"),
         ("mixture:weights=1+x", "write numbers joined by"),
         ("mixture:weights=1+-1", "no weight may be negative"),

@@ -21,6 +21,8 @@ FLOORS = {
     "paths": 0,
     "api": 1,
     "hookspecs": 1,
+    "grammar": 1,
+    "parameters": 1,
     "specs": 1,
     "masks": 1,
     "weights": 1,

@@ -81,7 +81,7 @@ def test_a_given_space_replaces_the_declared_one(registry: Registry) -> None:
         ("wide", ("share=0.5..2",), "--space share=0.5..2: corruptor 'wide': parameter share=2"),
         ("wide", ("way=a|c",), "choose from a, b"),
         ("wide", ("count=1.5..3",), "parameter count=1.5"),
-        ("wide", ("way=a..b",), "a range is two numbers"),
+        ("wide", ("way=a..b",), "parameter way=a..b: choose from a, b"),
         ("gaussian", ("steps=5..99",), "0...50, the schedule's length"),
         ("gaussian:steps=5", (), "nothing to search"),
         ("gaussian:steps=5", ("steps=1..9",), "sets it already"),

@@ -12,12 +12,16 @@ from benchkit.errors import BenchkitError
 if TYPE_CHECKING:
     from benchkit.executors.batch import Executor
 
-_LIST = "may be repeated; replaces the preset's list. NAME:key=a|b names two"
+_LIST = "may be repeated; replaces the preset's list. NAME:key=a|b names two, key='a, b' is text (docs/names.md)"
 
 Preset = Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset or a grid file.")]
 DatasetName = Annotated[
     str | None,
-    typer.Option("--dataset", metavar="NAME[:k=v,…]", help="The dataset; with it what the preset replaces there."),
+    typer.Option(
+        "--dataset",
+        metavar="NAME[:k=v,…]",
+        help="The dataset; with it what the preset replaces there. Text such as root='a, b' in quotes (docs/names.md).",
+    ),
 ]
 ModelName = Annotated[
     str | None,

@@ -25,7 +25,7 @@ from benchkit.testing import reports_on
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs").glob("write-*.md"))
 #: Other pages that show commands.
-PAGES = ("ablate-and-tune", "datasets", "detectors", "scale")
+PAGES = ("ablate-and-tune", "datasets", "detectors", "names", "scale")
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "leaderboard" / "README.md"]
 REGISTRY = Registry.load()
 FENCE = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -110,7 +110,7 @@ CASES: dict[str, Bad] = {
     "a name that is taken": bad(strict('"mine"', '"gaussian"'), "exists already", "rename this one"),
     "a parameter without a default": bad(strict("strength: int = param(1, ge=0)", "strength: int"), "default value"),
     "a default below its range": bad(strict("param(1, ge=0)", "param(-1, ge=0)"), "strength=-1", "greater than or"),
-    "a default of another type": bad(strict("param(1, ge=0)", "'much'"), "strength=much", "valid integer"),
+    "a default of another type": bad(strict("param(1, ge=0)", "'much'"), "strength=much", "it must be a whole number"),
     "a default that is no choice": bad(strict("1, ge=0", "1, choices=(2, 3)"), "strength=1", "choose from 2, 3"),
     "a type that nobody defined": bad(strict("strength: int", "strength: 'Strength'"), "type of a param", "Strength"),
     "a type no parameter can have": bad(strict("strength: int", "strength: type(hookimpl)"), "its type", "bool, int"),

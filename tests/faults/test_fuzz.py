@@ -35,13 +35,14 @@ from benchkit.datasets.shards import find_shards, pairs_of
 from benchkit.datasets.tfrecord import examples, parse_example
 from benchkit.diffusion.options import parse_model
 from benchkit.errors import BenchkitError
+from benchkit.grammar import split_parts
 from benchkit.grid import Grid, load_grid, parse_grid
 from benchkit.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import parse_lines
 from benchkit.report.tables import FORMATS, render
 from benchkit.space import parse_space, space_of
-from benchkit.specs import Spec, digest, split_parts
+from benchkit.specs import Spec, digest
 from benchkit.trained import read_card
 from benchkit.variants import Axis, expand
 
