@@ -18,6 +18,7 @@ from benchkit.specs import Spec
 if TYPE_CHECKING:
     from benchkit.api import Plugin
 
+SCALARS = frozenset({bool, int, float, str, type(None)})
 _ENDS = {
     "ge": "greater than or equal to",
     "gt": "greater than",
@@ -48,11 +49,20 @@ def validated(cls: type[Plugin], spec: Spec) -> dict[str, Any]:
 
 
 def check_parameters(plugin: Plugin) -> None:
-    """Raise BenchkitError unless every parameter of a live plugin has its declared type, range and choices."""
+    """Raise BenchkitError unless every parameter of a live plugin has its declared type, range and choices.
+
+    Fields of other types than parameters have belong to helper classes that are no registered plugins.
+    """
     cls = type(plugin)
-    if is_dataclass(cls):
-        for field in parameters(cls):
-            _checked(cls, field, _hints(cls)[field.name], getattr(plugin, field.name))
+    if not is_dataclass(cls):
+        return
+    try:
+        hints = _hints(cls)
+    except BenchkitError:
+        return
+    for field in parameters(cls):
+        if types_of(hints[field.name]) <= SCALARS:
+            _checked(cls, field, hints[field.name], getattr(plugin, field.name))
 
 
 def as_declared(value: Scalar, hint: Any) -> Scalar:

@@ -360,7 +360,7 @@ def test_a_share_of_a_set_without_a_size(registry: Registry) -> None:
         ("training.itrations=3", "did you mean 'iterations'"),
         ("training.iterations=-3", "greater than or equal"),
         ("title.x=3", "no 'title.x'"),
-        ("seeds=[0", "not a value"),
+        ("seeds=[0", "not a list"),
     ],
 )
 def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:

@@ -107,7 +107,7 @@ CASES: dict[str, Bad] = {
     "a name with markup": bad(strict('"mine"', '"<script>"'), "lower-case words"),
     "a name with a line break": bad(strict('"mine"', '"mi\\nne"'), "lower-case words"),
     "a name that is a number": bad(strict('"mine"', "3"), "lower-case words"),
-    "a name that is taken": bad(strict('"mine"', '"gaussian"'), "exists already", "rename this one"),
+    "a name that is taken": bad(strict('"mine"', '"gaussian"'), "exists already", "rename it"),
     "a parameter without a default": bad(strict("strength: int = param(1, ge=0)", "strength: int"), "default value"),
     "a default below its range": bad(strict("param(1, ge=0)", "param(-1, ge=0)"), "strength=-1", "greater than or"),
     "a default of another type": bad(strict("param(1, ge=0)", "'much'"), "strength=much", "it must be a whole number"),
