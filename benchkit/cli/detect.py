@@ -139,7 +139,7 @@ class _Work:
         """Write everything; raises BenchkitError where none of the files can be read."""
         import pandas as pd
 
-        from benchkit.exports.items import Names
+        from benchkit.exports.names import Names
         from benchkit.report.tables import csv_text
 
         names = Names()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import secrets
 import shutil
 from collections import Counter
@@ -20,6 +19,8 @@ from PIL import Image
 
 from benchkit.api import Dataset, Sample
 from benchkit.errors import BenchkitError
+from benchkit.exports.names import Names
+from benchkit.report.text import one_line
 from benchkit.specs import CHUNK
 
 #: Of the manifest's lines.
@@ -27,7 +28,6 @@ SCHEMA = 1
 MANIFEST, CARD = "manifest.jsonl", "README.md"
 #: Folders of an export.
 ROOMS = ("images", "masks", "kinds", "attributes")
-_NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
 
 Autoencode = Callable[[np.ndarray], np.ndarray]
 
@@ -90,6 +90,10 @@ class Export:
     _kinds: Counter[str] = field(default_factory=Counter)
     _marked: list[float] = field(default_factory=list)
     _unmarked: int = 0
+    #: Ids of the samples so far; file names of samples, and of kinds and attributes by room.
+    _seen: set[str] = field(default_factory=set)
+    _names: Names = field(default_factory=Names)
+    _rooms: dict[str, dict[str, str]] = field(default_factory=lambda: {"kinds": {}, "attributes": {}})
 
     def run(self, autoencode: Autoencode | None) -> Iterator[str]:
         """Write everything; yields each sample's id when its files are there."""
@@ -100,7 +104,7 @@ class Export:
             for sample, image in zip(samples, images, strict=True):
                 lines.append(json.dumps(self._line(sample, image), ensure_ascii=False, allow_nan=False))
                 yield sample.id
-        self._write(MANIFEST, "".join(f"{line}\n" for line in lines).encode("utf-8"))
+        self._write(MANIFEST, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
         self._write(CARD, self._card().encode("utf-8"))
 
     def _write(self, name: str, data: bytes) -> None:
@@ -111,11 +115,16 @@ class Export:
 
     def _line(self, sample: Sample, image: np.ndarray) -> dict[str, Any]:
         """Write one sample's files; its line of the manifest."""
-        line: dict[str, Any] = {"schema": SCHEMA, "id": sample.id, "image": self._save("images", sample, image)}
-        line["mask"] = None if sample.mask is None else self._save("masks", sample, sample.mask)
-        line["kinds"] = {kind: self._save(f"kinds/{kind}", sample, mask) for kind, mask in sample.kinds.items()}
+        if sample.id in self._seen:
+            raise BenchkitError(f"dataset '{self.name}' has two samples '{sample.id}' in split '{self.split}'")
+        self._seen.add(sample.id)
+        name = self._names.of(sample.id)
+        line: dict[str, Any] = {"schema": SCHEMA, "id": sample.id, "image": self._save("images", name, image)}
+        line["mask"] = None if sample.mask is None else self._save("masks", name, sample.mask)
+        kinds = {kind: (self._room("kinds", kind), mask) for kind, mask in sample.kinds.items()}
+        line["kinds"] = {kind: self._save(room, name, mask) for kind, (room, mask) in kinds.items()}
         line["caption"] = sample.caption
-        line["attributes"] = self._attributes(sample, image.shape[:2])
+        line["attributes"] = self._attributes(sample, name, image.shape[:2])
         self._kinds.update(list(sample.kinds))
         if sample.mask is None:
             self._unmarked += 1
@@ -123,24 +132,31 @@ class Export:
             self._marked.append(float(np.mean(sample.mask)))
         return line
 
-    def _attributes(self, sample: Sample, size: tuple[int, ...]) -> dict[str, Any]:
+    def _room(self, room: str, name: str) -> str:
+        """The folder of a kind or of an attribute: its name as a file can have it."""
+        rooms = self._rooms[room]
+        if name not in rooms:
+            names = Names({taken.casefold() for taken in rooms.values()})
+            rooms[name] = names.of(name)
+        return f"{room}/{rooms[name]}"
+
+    def _attributes(self, sample: Sample, file: str, size: tuple[int, ...]) -> dict[str, Any]:
         """Attributes as plain data; one that has a byte for every pixel goes into a file, and is named by its path."""
         plain: dict[str, Any] = {}
         for name, value in sample.attributes.items():
             per_pixel = isinstance(value, np.ndarray) and value.shape == size and value.dtype in (np.uint8, np.bool_)
-            plain[name] = self._save(f"attributes/{name}", sample, value, scale=False) if per_pixel else _plain(value)
+            room = self._room("attributes", name) if per_pixel else ""
+            plain[name] = self._save(room, file, value, scale=False) if per_pixel else _plain(value)
         return plain
 
-    def _save(self, room: str, sample: Sample, pixels: np.ndarray, scale: bool = True) -> str:
+    def _save(self, room: str, name: str, pixels: np.ndarray, scale: bool = True) -> str:
         """Write a picture and return its path from the manifest; bool becomes 0 and 255, or 0 and 1 unscaled."""
-        if not all(_NAME.fullmatch(part) for part in (*room.split("/"), sample.id)):
-            raise BenchkitError(f"sample '{sample.id}' of dataset '{self.name}' has a name ({room}) that is no file's")
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * (255 if scale else 1)
         sink = io.BytesIO()
         Image.fromarray(pixels).save(sink, format="PNG")
-        self._write(f"{room}/{sample.id}.png", sink.getvalue())
-        return f"{room}/{sample.id}.png"
+        self._write(f"{room}/{name}.png", sink.getvalue())
+        return f"{room}/{name}.png"
 
     def _card(self) -> str:
         """The dataset card, Markdown; the same for the same export."""
@@ -149,7 +165,7 @@ class Export:
         passed = f"one pass through the autoencoder of checkpoint `{self.passed[:12]}`" if self.passed else "as read"
         marked = len(self._marked)
         share = f"{100 * sum(self._marked) / marked:.2f} % of their pixels" if marked else "none"
-        kinds = [f"| {kind} | {number} |" for kind, number in sorted(self._kinds.items())]
+        kinds = [f"| {_cell(kind)} | {number} |" for kind, number in sorted(self._kinds.items())]
         table = ["", "## Samples by kind of artifact", "", "| kind | samples |", "|:--|--:|", *kinds] if kinds else []
         return "\n".join(
             [
@@ -168,11 +184,17 @@ class Export:
                 "",
                 f"`{MANIFEST}` has one JSON object a line: `schema`, `id`, `image`, `mask` (or null), `kinds` (kind to",
                 "mask), `caption`, `attributes`. Paths are relative to this folder. Masks are 0 and 255;",
-                "`attributes/NAME/` holds the attributes that have a value for every pixel.",
+                "`attributes/NAME/` holds the attributes that have a value for every pixel. Files are named by id,",
+                "folders by kind; what is no letter, digit, `_` or `-` is the `%XX` of its UTF-8 bytes, as in a URL.",
                 *table,
                 "",
             ]
         )
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a Markdown table."""
+    return one_line(text).replace("|", "\\|")
 
 
 def _passed(images: list[np.ndarray], autoencode: Autoencode | None) -> list[np.ndarray]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from benchkit.exports.names import Names
 from benchkit.finished import FinishedRun, train_of
 from benchkit.plan import PlannedCell
 from benchkit.stages.base import Env, Stage
@@ -17,8 +17,6 @@ from benchkit.stages.images import Images
 from benchkit.stages.pairs import AnyPairs, CorruptedPairs, LabelledPairs, PseudoPairs
 from benchkit.stages.select import Select
 
-#: Longest name of a file without its ending.
-LONGEST = 80
 Part = Literal["labelled", "pseudo", "corrupted"]
 
 
@@ -26,7 +24,7 @@ Part = Literal["labelled", "pseudo", "corrupted"]
 class Item:
     """One image (H, W, 3) uint8 as the detector was shown it, with its label (H, W) bool.
 
-    name: unique in the set, of letters, digits, `-` and `_` alone. id, caption: the dataset's. part: where image and
+    name: the id as a file's name, unique in the set (see `names`). id, caption: the dataset's. part: where image and
     label come from. split: the dataset's, that the image is of.
     """
 
@@ -37,23 +35,6 @@ class Item:
     caption: str | None
     part: Part
     split: str
-
-
-@dataclass
-class Names:
-    """Gives each id a name of its own, the same for the same ids in the same order."""
-
-    _taken: set[str] = field(default_factory=set)
-
-    def of(self, identifier: str) -> str:
-        """A name for the next image; what no file name may hold becomes `-`, what is taken gets a number."""
-        base = re.sub(r"[^A-Za-z0-9_]+", "-", identifier)[:LONGEST].strip("-") or "image"
-        name, number = base, 1
-        while name.casefold() in self._taken:  # some file systems know no capitals
-            number += 1
-            name = f"{base}-{number}"
-        self._taken.add(name.casefold())
-        return name
 
 
 def training_items(run: FinishedRun, planned: PlannedCell) -> Iterator[Item]:

@@ -34,7 +34,7 @@ class WebDatasetFormat:
                     if shard is not None:
                         shard.close()
                     path = folder / "shards" / f"{split}-{number // SHARD:06d}.tar"
-                    shard = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+                    shard = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
                 assert shard is not None
                 for ending, data in _files(item).items():
                     # Time, owner and mode as TarInfo has them: nothing of this machine.

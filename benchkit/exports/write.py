@@ -66,7 +66,7 @@ def write_export(items: Iterable[Item], form: Format, folder: Path, split: str, 
     form.write(counted, folder, split, facts)
     if not counted.lines:
         raise BenchkitError(f"row '{facts['row']}' of run {facts['run']} has no images: every selection was empty")
-    (folder / MANIFEST).write_text("".join(f"{line}\n" for line in counted.lines), "utf-8")
+    (folder / MANIFEST).write_text("".join(f"{line}\n" for line in counted.lines), "utf-8", "backslashreplace")
     made = sorted({*(path.name for path in folder.iterdir()), PROVENANCE, CARD})
     told = json.dumps({**facts, "contents": made}, indent=1, ensure_ascii=False)
     (folder / PROVENANCE).write_text(f"{told}\n", "utf-8")

@@ -126,10 +126,10 @@ def test_mistakes_leave_no_folder(run: Run, tmp_path: Path, arguments: list[obje
 
 def test_a_dataset_that_fails_half_way_leaves_nothing(run: Run, tmp_path: Path) -> None:
     plugin = tmp_path / "faulty.py"
-    plugin.write_text(PLUGINS.read_text().replace('f"{split}-{index}"', '"../escape" if index == 3 else str(index)'))
+    plugin.write_text(PLUGINS.read_text().replace('f"{split}-{index}"', '"../twice" if index > 2 else str(index)'))
     result = run("data", "export", "shapes", "--plugin", plugin, "--split", "test", "--raw", "--out", tmp_path / "x")
     assert result.code == 2
-    assert "'../escape'" in result.err
+    assert "dataset 'shapes' has two samples '../twice' in split 'test'" in result.err
     assert not (tmp_path / "x").exists()
 
 
@@ -139,3 +139,36 @@ def test_a_file_in_the_way(run: Run, tmp_path: Path) -> None:
         result = run(*SHAPES, "--split", "test", "--raw", "--out", out)
         assert result.code == 2
         assert f"'{out}'" in result.err
+
+
+def test_a_folder_of_any_names_is_exported(run: Run, tmp_path: Path) -> None:
+    """Blanks, brackets, Cyrillic, ids with `/` and `#`, odd kinds, and two that differ in capitals alone."""
+    from urllib.parse import unquote
+
+    root, kinds = tmp_path / "root", ["hand/melted", "a | b", "Face", "face"]
+    (root / "pool").mkdir(parents=True)
+    (root / "annotations").mkdir()
+    names = ["\u0444\u043e\u0442\u043e (1).png", "a b.png", "A B.png"]
+    for number, name in enumerate(names):
+        Image.new("RGB", (24, 16), (number, 0, 0)).save(root / "pool" / name)
+    box = [[2, 2, 14, 2, 14, 14, 2, 14]]
+    marks = [{"id": n, "image_id": n % 3, "category_id": n, "segmentation": box} for n in range(len(kinds))]
+    coco = {
+        "images": [{"id": n, "file_name": name, "width": 24, "height": 16} for n, name in enumerate(names)],
+        "categories": [{"id": n, "name": kind} for n, kind in enumerate(kinds)],
+        "annotations": marks,
+    }
+    (root / "annotations" / "pool.json").write_text(json.dumps(coco))
+    place = f"folder:root={root},size=16,fit=tile"
+    result = run("data", "export", place, "--split", "pool", "--raw", "--out", tmp_path / "x")
+    assert result.code == 0, result.err
+    written = lines(tmp_path / "x")
+    assert {line["id"] for line in written} == {f"pool/{name[:-4]}#{tile}" for name in names for tile in range(2)}
+    assert len({line["image"].casefold() for line in written}) == 6
+    for line in written:
+        assert unquote(Path(line["image"]).stem) == line["id"]
+        assert pixels(tmp_path / "x" / line["image"])[0, 0, 0] == names.index(f"{line['id'][5:-2]}.png")
+    folders = {kind: Path(file).parts[1] for line in written for kind, file in line["kinds"].items()}
+    assert {kind: unquote(folder) for kind, folder in folders.items()} == {kind: kind for kind in kinds}
+    assert len({folder.casefold() for folder in folders.values()}) == 4
+    assert r"| a \| b | 2 |" in (tmp_path / "x" / "README.md").read_text()

@@ -264,7 +264,7 @@ def test_a_runs_own_detector_and_names_that_are_formulas(
     assert result.code == 0, result.err
     (line,) = csv.DictReader(Path("out/scores.csv").read_text().splitlines())
     assert line["image"] == "'=cmd().png"
-    assert line["name"] == "cmd"
+    assert line["name"] == "%3Dcmd%28%29"
 
 
 def test_mistakes_are_one_line_and_write_nothing(run: Run, saved: Path, cache: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from small_world import ODD_TITLE, PLUGINS, Finished, Run
 
 from benchkit.cli.export_run import _format
 from benchkit.exports.coco import annotation, run_lengths
-from benchkit.exports.items import Names, training_items
+from benchkit.exports.items import training_items
 from benchkit.exports.provenance import provenance
 from benchkit.exports.write import contents, write_export
 from benchkit.finished import FinishedRun, Wanted, train_of
@@ -221,16 +221,6 @@ def test_pseudo_labels_are_the_images_as_they_were(opened: FinishedRun, tmp_path
     for name, image, mask in zip(names(tmp_path / "set"), pairs.images, pairs.masks, strict=True):
         same(tmp_path / "set" / "train" / f"{name}.png", image)
         same(tmp_path / "set" / "train" / f"{name}.mask.png", mask.astype(np.uint8) * 255)
-
-
-def test_names_are_safe_and_unique() -> None:
-    given = ["a/b", "a:b", "A-B", "../../etc/passwd", "", "x.mask", "\u202eü", "n" * 300, "a-b-2"]
-    made = [Names().of(name) for name in given]
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name) for name in made)
-    several = Names()
-    unique = [several.of(name).casefold() for name in given]
-    assert len(set(unique)) == len(given)
-    assert unique[:3] == ["a-b", "a-b-2", "a-b-3"]
 
 
 def test_the_contents_of_an_earlier_export_are_names_in_the_folder(tmp_path: Path) -> None:

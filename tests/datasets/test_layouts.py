@@ -104,6 +104,14 @@ def test_names_that_differ_in_case_or_form_alone_are_told_apart_exactly(tmp_path
     assert pairs(tmp_path) == {f"pool/{n}": f"pool/{n}_mask.png" if n != "a" else None for n in names}
 
 
+def test_an_image_may_be_called_as_masks_are(tmp_path: Path) -> None:
+    make(tmp_path, ["images/t/seg_01.png", "!masks/t/seg_01.png", "images/t/a_label.png", "!masks/t/a_label_mask.png"])
+    with pytest.raises(BenchkitError, match=r"a_label\.png: a mask without an image"):
+        pairs(tmp_path)
+    (tmp_path / "masks/t/a_label_mask.png").rename(tmp_path / "masks/t/a_label.png")
+    assert pairs(tmp_path) == {"t/a_label": "masks/t/a_label.png", "t/seg_01": "masks/t/seg_01.png"}
+
+
 def test_folders_that_are_no_masks(tmp_path: Path) -> None:
     """A word alone makes no masks: these are the kinds of a well-known set of photographs."""
     make(tmp_path, ["with_mask/with_mask_1.png", "without_mask/without_mask_1.png"])

@@ -53,7 +53,10 @@ class _Split:
 
     def sort(self) -> None:
         """Tell images from masks, then give every mask its image."""
-        pointed = [(file, mask_base(file.name)) for file in self.files]
+        # A picture whose own name has a mask is an image, whatever it is called: seg_01.png beside masks/seg_01.png.
+        have_masks = {file.name for file in self.files if file.among_masks and file.readable}
+        bases = (None if f.name in have_masks and not f.among_masks else mask_base(f.name) for f in self.files)
+        pointed = list(zip(self.files, bases, strict=True))
         for file, base in pointed:
             if file.readable and not file.among_masks and base is None:
                 self._add(self.images, file.name, file, "has the same name: keep one of the two")
