@@ -52,12 +52,23 @@ CleanestSize = Annotated[
 @app.command("richhf-18k")
 def richhf(
     records: Annotated[
-        list[Path], typer.Option(metavar="DIR|FILE", help="RichHF-18k's TFRecord files; may be repeated.")
+        list[Path],
+        typer.Option(metavar="DIR|FILE", help="RichHF-18k's TFRecord files, or tables of them; may be repeated."),
     ],
     images: Annotated[
-        list[Path],
-        typer.Option(metavar="FOLDER|ZIP|PARQUET", help="Where Pick-a-Pic's images are; may be repeated."),
-    ],
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR|FILE",
+            help="Where Pick-a-Pic's images are: folders, zip, tar, parquet and arrow files; may be repeated. Default: "
+            "in the tables of records.",
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=COLUMN,…", help="What tables call image, id, caption, artifact_map, …; usual names are known."
+        ),
+    ] = None,
     out: Out = None,
     rule: Annotated[
         str,
@@ -68,15 +79,16 @@ def richhf(
 ) -> None:
     """Join RichHF-18k's labels with the images they speak of.
 
-    Images are found by their id: files named so, or rows of Pick-a-Pic v1's parquet files.
+    Images are found by their id: files named so, or rows of tables, such as Pick-a-Pic v1's parquet files.
     """
+    from benchkit.datasets.named_tables import Columns
     from benchkit.datasets.richhf import NAME, NOTICE
-    from benchkit.datasets.richhf_prepare import Preparation, summary
+    from benchkit.datasets.richhf_prepare import KEYS, Preparation, summary
     from benchkit.datasets.richhf_rule import Rule
 
-    chosen, length = Rule.parse(rule), _caption_length(model)
+    chosen, names, length = Rule.parse(rule), Columns.parse(columns or (), KEYS), _caption_length(model)
     with _writing(NAME, out, force) as (folder, screen):
-        work = Preparation(records, images, chosen, screen.note)
+        work = Preparation(records, images or (), chosen, screen.note, names)
         manifest = work.run(folder)
     _finished(NAME, out, manifest, [*summary(manifest, chosen), *_cut(work.captions, length, model)])
     tell(NOTICE)

@@ -66,7 +66,8 @@ class Draw:
                     f"--count {self.count}: only {writer.counts[SPLIT]} of {len(drawn)} images can be read: "
                     "ask for fewer, or name more shards"
                 )
-            return writer.finish(NAME, about | {"records": dict(sorted(self.facts.items()))}, self.left)
+            about |= {"records": dict(sorted(self.facts.items())), "captions": len(self.captions)}
+            return writer.finish(NAME, about, self.left)
 
     def _cleanest(
         self, judge: cleanest.Judge, reading: Reading, drawn: Sequence[Pair], folder: Path
@@ -116,11 +117,11 @@ class Draw:
         found: dict[str, Pair] = {}
         for number, shard in enumerate(shards):
             self.tell(f"look through {shard.path.rpartition('/')[2]}")
-            too_large: list[str] = []
-            for pair in pairs_of(number, shard, too_large):
+            left: list[tuple[str, str]] = []
+            for pair in pairs_of(number, shard, left):
                 if found.setdefault(pair.name, pair) is not pair:
                     self.left.append(Left(SPLIT, pair.name, "name twice", f"again in {shard.url}"))
-            self.left += [Left(SPLIT, "", "too large", name) for name in too_large]
+            self.left += [Left(SPLIT, "", reason, name) for reason, name in left]
         return list(found.values())
 
     def _add(self, writer: Writer, reading: Reading, pair: Pair) -> None:
@@ -180,5 +181,6 @@ def summary(manifest: dict[str, Any]) -> list[str]:
             f"the cleanest of {told['scored']:,} by {told['detector']}: {100 * told['share_of_kept']:.3g} % of their "
             f"area marked, of all {100 * told['share_of_scored']:.3g} %"
         )
+    lines.append(f"captions: {manifest['captions']:,} of {draw['count']:,}")
     lines += [f"drawn: {number:,} {what}" for what, number in manifest["records"].items() if number]
     return lines

@@ -88,10 +88,12 @@ class Rule:
     def objection(self, scores: Mapping[str, float], maps: list[NDArray[np.uint8]]) -> str | None:
         """Why the example cannot have had so many annotators, or None."""
         looked = RULES[self.name]
+        last = ANSWER_STEPS * self.annotators
         if "scores" in looked:
             for name, score in scores.items():
                 steps = score * ANSWER_STEPS * self.annotators
-                if not np.isfinite(score) or abs(steps - round(steps)) > self.score_tolerance:
+                possible = np.isfinite(score) and -self.score_tolerance <= steps <= last + self.score_tolerance
+                if not possible or abs(steps - round(steps)) > self.score_tolerance:
                     return f"{name} {score:.4f} is no mean of {self.annotators} answers"
         if "levels" in looked:
             for levels in maps:

@@ -194,6 +194,19 @@ def test_dangerous_shards_are_refused(
     assert sorted(tmp_path.iterdir()) == before and not (tmp_path.parent / "evil.png").exists()
 
 
+def test_pictures_that_are_not_taken_are_listed(prepare: Prepare, tmp_path: Path) -> None:
+    files = {"a.jpg": encoded(0), "a.png": encoded(1), "b.gif": b"GIF89a", "c.png": encoded(2), "d.avif": b"x"}
+    files |= {"a.json": told(0), "a.txt": b"a caption", "LICENSE": b"MIT"}
+    code, out, err = prepare(tar(tmp_path / "a.tar", files), "--count", 2)
+    assert code == 0, err
+    assert "2 of 2 images of 1 shards" in out and "captions: 1 of 2" in out
+    assert "left out: 1 another file of the same name" in out
+    assert "left out: 2 a suffix that is not read" in out
+    with (tmp_path / "set" / "left-out.csv").open() as listed:
+        names = [one["detail"].rpartition(": ")[2] for one in csv.DictReader(listed)]
+    assert names == ["a.png", "b.gif", "d.avif"]
+
+
 def test_absurd_sizes_are_left_out(prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards_module, "IMAGE_LIMIT", 4000)
     files = {"small.png": encoded(0), "large.png": encoded(1) + bytes(4000)}

@@ -236,12 +236,12 @@ def test_what_cannot_be_used_is_left_out_and_named(prepare: Prepare, folder_of_i
         ("pool", "t0", "artifact_map does not decode"),
         ("pool", "t1", "artifact_map does not decode"),
         ("pool", "t2", "artifact_map of another size"),
-        ("pool", "t4", "misalignment map left out, its image kept"),
         ("pool", "t4", "image labelled twice"),
         ("pool", "", "no image id"),
         ("pool", "x", "no artifact_map"),
         ("pool", "e0", "image labelled twice"),
         ("pool", "t3", "image does not decode"),
+        ("pool", "t4", "misalignment map left out, its image kept"),
         ("pool", "unseen", "no image"),
     ]
     assert "train.tfrecord: record 3" in (tmp_path / "set" / "left-out.csv").read_text()
@@ -279,7 +279,8 @@ def test_bad_input_is_one_line(
 def test_an_unusable_parquet_file_or_zip_is_named(prepare: Prepare, records: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"image_0_uid": ["t0"]}), tmp_path / "other.parquet")
     code, _, err = prepare(records, tmp_path / "other.parquet")
-    assert code == 2 and "no column jpg_0, image_1_uid, jpg_1" in err
+    assert code == 2 and "other.parquet has no columns of pictures and their ids" in err
+    assert "it has image_0_uid: name them with --columns image=NAME,id=NAME" in err
     for name in ("broken.zip", "broken.parquet"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
         code, _, err = prepare(records, tmp_path / name)

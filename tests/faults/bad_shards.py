@@ -176,7 +176,7 @@ CASES: dict[str, Bad] = {
     "TFRecord: a name that says no split": bad(prepared(framed(record()), name="a.tfrecord"), "which split"),
     "TFRecord: is a folder's": bad(
         lambda w: ("data", "prepare", "richhf-18k", "--records", w.file("e/x", "").parent, "--images", w.folder,
-                   "--out", w.out), "holds no *.tfrecord file",
+                   "--out", w.out), "holds no *.tfrecord, *.parquet or *.arrow file",
     ),
     "zip: cut in two": bad(prepared(framed(record()), zipped(lambda d: d[: len(d) // 2])), "a.zip", "get it again"),
     "zip: damaged stream": bad(
@@ -187,7 +187,7 @@ CASES: dict[str, Bad] = {
     ),
     "zip: with a password": bad(prepared(framed(record()), zipped(encrypted)), "a.zip", "get it again"),
     "parquet: not one": bad(prepared(framed(record()), lambda w: w.file("a.parquet", b"PAR1")), "a.parquet"),
-    "parquet: other columns": bad(prepared(framed(record()), parquet(a=[1])), "a.parquet", "no column"),
+    "parquet: other columns": bad(prepared(framed(record()), parquet(a=[1])), "a.parquet", "no columns", "--columns"),
     "parquet: ids that are numbers": bad(
         prepared(framed(record()), parquet(image_0_uid=[1], jpg_0=[b"x"], image_1_uid=[2], jpg_1=[b"y"])), "no image"
     ),
