@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid, described
@@ -13,7 +13,7 @@ from benchkit.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point, write_ablation
 from benchkit.report.write import write_ablation_page
 from benchkit.run import Outcome, Places, RunOptions, execute, gallery, model_of, run_data
-from benchkit.specs import Mix, Spec, Trivial
+from benchkit.specs import Spec
 from benchkit.stages.base import Env, Model
 from benchkit.variants import Axis, Variant, base_value, expand
 
@@ -55,14 +55,18 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
         planners.append(Planner(variant.grid, registry, model, levels.setdefault(model, {})))
         _told(variant, planners[-1].note_depths)
     plans = [_told(variant, planner.plan).cells for variant, planner in zip(variants, planners, strict=True)]
-    learned = [cell for cell in plans[0] if not isinstance(cell.cell.training, Trivial)]
+    learned = [cell for cell in plans[0] if cell.cell.role != "trivial"]
+    for variant, own in zip(variants[1:], plans[1:], strict=True):
+        if len(own) != len(learned):
+            raise BenchkitError(f"--vary {variant.label}: makes rows of several inverters one: name one inverter")
     pairs = tuple(tuple(zip(learned, own, strict=True)) for own in plans[1:])
     for axis in axes:
         _check_it_matters(axis, variants, pairs)
     together = {cell.key: cell for cell in plans[0]}
     for variant, own in zip(variants[1:], pairs, strict=True):
         for of_base, cell in own:
-            together.setdefault(cell.key, _named(cell, f"{of_base.cell.row} [{variant.label}]"))
+            changed = replace(cell.cell, variant=variant.label, method=of_base.cell.method)
+            together.setdefault(cell.key, replace(cell, cell=changed))
     return Ablation(tuple(axes), crossed, variants, pairs, Plan(tuple(together.values())))
 
 
@@ -84,10 +88,6 @@ def _check_it_matters(axis: Axis, variants: Sequence[Variant], pairs: Sequence[A
     )
 
 
-def _named(planned: PlannedCell, row: str) -> PlannedCell:
-    return replace(planned, cell=replace(planned.cell, row=row))
-
-
 def points(ablation: Ablation) -> list[Point]:
     """The lines of the board: for every axis and every row that it changes, the base's value and each other one.
 
@@ -97,16 +97,22 @@ def points(ablation: Ablation) -> list[Point]:
     return [point for name in names for point in _points_of(ablation, name)]
 
 
-Line = tuple[str, Spec | None, Spec | None]
+class Line(NamedTuple):
+    """A row of the base, whatever its seed."""
+
+    name: str
+    selector: Spec | None
+    detector: Spec | None
 
 
 def _points_of(ablation: Ablation, axis: str) -> Iterator[Point]:
     moved = [
-        (variant, _lines(own))
+        (variant, _lines(own, ablation.plan.names))
         for variant, own in zip(ablation.variants[1:], ablation.pairs, strict=True)
         if axis == CROSSED or axis in dict(variant.settings)
     ]
-    for line, of_base in _lines(tuple((cell, cell) for cell, _ in ablation.pairs[0])).items():
+    names = ablation.plan.names
+    for line, of_base in _lines(tuple((cell, cell) for cell, _ in ablation.pairs[0]), names).items():
         values: dict[str, dict[int, str]] = {}
         for variant, lines in moved:
             if lines[line] != of_base:
@@ -114,37 +120,36 @@ def _points_of(ablation: Ablation, axis: str) -> Iterator[Point]:
                 values[value] = lines[line]
         if not values:
             continue  # nothing that this axis varies is in this row
-        first = next(cell for cell, _ in ablation.pairs[0] if _line(cell) == line)
+        first = next(cell for cell, _ in ablation.pairs[0] if _line(cell, names) == line)
         held = "base" if axis == CROSSED else base_value(ablation.base, axis, _spec(first, axis))
-        row, selector, detector = line
         where: dict[str, Any] = {
             "axis": axis,
-            "training_set": row,
-            "selector": _text(selector),
-            "detector": _text(detector),
+            "training_set": line.name,
+            "selector": _text(line.selector),
+            "detector": _text(line.detector),
         }
         yield Point(value=held, is_base=True, cells=of_base, **where)
         for value, cells in values.items():
             yield Point(value=value, is_base=False, cells=cells, **where)
 
 
-def _lines(pairs: Sequence[tuple[PlannedCell, PlannedCell]]) -> dict[Line, dict[int, str]]:
+def _lines(pairs: Sequence[tuple[PlannedCell, PlannedCell]], names: Mapping[str, str]) -> dict[Line, dict[int, str]]:
     """The base's line of each pair -> seed -> the key of the cell that stands there."""
     found: dict[Line, dict[int, str]] = {}
     for of_base, cell in pairs:
-        found.setdefault(_line(of_base), {})[cell.cell.seed] = cell.key
+        found.setdefault(_line(of_base, names), {})[cell.cell.seed] = cell.key
     return found
 
 
-def _line(planned: PlannedCell) -> Line:
-    return planned.cell.row, _spec(planned, "selector"), planned.cell.detector
+def _line(planned: PlannedCell, names: Mapping[str, str]) -> Line:
+    return Line(names[planned.key], planned.cell.training.selector, planned.cell.detector)
 
 
 def _spec(planned: PlannedCell, axis: str) -> Spec | None:
     """The plugin of an axis's kind that a cell uses."""
-    kind, training = axis.partition(".")[0], planned.cell.training
-    part = training.parts[-1] if isinstance(training, Mix) else training
-    return planned.cell.detector if kind == "detector" else getattr(part, kind, None)
+    training = planned.cell.training
+    specs = {"selector": training.selector, "corruptor": training.corruptor, "inverter": training.inverter}
+    return {**specs, "detector": planned.cell.detector}.get(axis.partition(".")[0])
 
 
 def _text(spec: Spec | None) -> str | None:

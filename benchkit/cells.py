@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from typing import NamedTuple
 
-from benchkit.api import Dataset, RegionSelector
+from benchkit.api import Corruptor, Dataset, LatentCorruptor, RegionSelector
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid, SetSize, SourceSet
 from benchkit.imagesets import image_set, labelled_of
 from benchkit.registry import Registry
-from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial
+from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Role, Spec, TrainingSet, Trivial
 
 
 def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
-    """The cells of a grid in board order, every Spec complete with its defaults."""
+    """The cells of a grid in board order, every Spec complete with its defaults, equal rows once."""
     sets = _Sets(grid, registry)
     test = sets.of("test", grid.test)
-    detectors = [_complete(grid, registry, "detector", "detectors", text) for text in grid.detectors]
+    plugins = _Plugins(grid, registry)
     for seed in grid.seeds:
         labelled = sets.labelled(seed)
         for rule in grid.trivial:
-            yield Cell(rule, Trivial(rule), None, seed, test)
+            yield Cell("trivial", Trivial(rule), None, seed, test, rule)
         sources = sets.sources(seed)
-        for detector in detectors:
-            for row, training in _rows(grid, registry, sets, sources, labelled, detector):
-                yield Cell(row, training, detector, seed, test)
+        for detector in plugins.detectors:
+            for row in _rows(grid, plugins, sets, sources, labelled, detector):
+                yield Cell(row.role, row.training, detector, seed, test, *row[2:])
 
 
 def check_images(grid: Grid, registry: Registry) -> None:
@@ -68,43 +69,111 @@ class _Sets:
             return Labelled(labelled_of(spec, dataset, self.grid.labelled, seed))
 
     def sources(self, seed: int) -> dict[str, ImageSet]:
-        """What a row's name says of its source -> the images; nothing where there is but one."""
-        found, labelled = self.grid.every_source, self.labelled(seed)
+        """The sources' names -> their images."""
+        labelled = self.labelled(seed)
         key = "sources" if self.grid.sources else "source"
-        said = [f" [{source.title}]" if len(found) > 1 else "" for source in found]
-        return {name: self.of(key, source, labelled) for name, source in zip(said, found, strict=True)}
+        return {source.title: self.of(key, source, labelled) for source in self.grid.every_source}
+
+
+class _Plugins:
+    """The complete Specs that a grid names, equal ones once.
+
+    repeated: a sentence for each that was left out because an earlier one is the same.
+    """
+
+    def __init__(self, grid: Grid, registry: Registry) -> None:
+        self.grid, self.registry = grid, registry
+        self.repeated: dict[str, None] = {}
+        self.detectors = self._each_once("detector", "detectors", grid.detectors)
+        self.inverters = self._each_once("inverter", "inverter", tuple(map(str, grid.inverters)))
+        self.corruptors = self._each_once("corruptor", "corruptors", grid.corruptors)
+        self.with_human = self._each_once("corruptor", "with_human", grid.with_human)
+        self._selectors = self._each_once("selector", "selectors", grid.selectors)
+
+    def selectors(self, detector: Spec) -> tuple[Spec, ...]:
+        """The selectors of the rows of one detector; `same` becomes this very detector."""
+        found: dict[Spec, str] = {}
+        for named in self._selectors:
+            own = own_detector(self.registry, named, detector)
+            if own in found:
+                self._repeat("selectors", named.short, f"'{found[own]}' for the detector '{detector.short}'")
+            found.setdefault(own, named.short)
+        return tuple(found)
+
+    def inverters_of(self, corruptor: Spec) -> tuple[Spec | None, ...]:
+        """The inverters of a corruptor's rows: all of the grid's, or None where it needs none."""
+        if needs_inversion(self.registry, corruptor):
+            return self.inverters
+        if len(self.inverters) > 1:
+            self.repeated[f"corruptor '{corruptor.short}' inverts nothing: it is run once, not once per inverter"] = (
+                None
+            )
+        return (None,)
+
+    def _each_once(self, kind: str, key: str, texts: tuple[str, ...]) -> tuple[Spec, ...]:
+        found: dict[Spec, str] = {}
+        for text in texts:
+            with self.grid.origin.told(key, text):
+                written = Spec.parse(kind, text)
+                spec = self.registry.complete(written)
+            if spec in found:
+                self._repeat(key, text, f"'{found[spec]}'")
+                continue
+            if kind in ("corruptor", "inverter"):  # what was written names the row
+                spec = replace(spec, defaults=spec.defaults - written.values.keys())
+            found[spec] = text
+        return tuple(found)
+
+    def _repeat(self, key: str, text: str, same: str) -> None:
+        self.repeated[f"{key}: '{text}' is the same as {same}: it is run once"] = None
+
+
+def repeated(grid: Grid, registry: Registry) -> tuple[str, ...]:
+    """Return a sentence for everything that a grid asks for twice, and that is therefore run once."""
+    plugins = _Plugins(grid, registry)
+    for detector in plugins.detectors:
+        plugins.selectors(detector)
+    for corruptor in dict.fromkeys((*plugins.corruptors, *plugins.with_human)):
+        plugins.inverters_of(corruptor)
+    return tuple(plugins.repeated)
+
+
+def needs_inversion(registry: Registry, corruptor: Spec) -> bool:
+    """Whether a corruptor, or a part of it, starts from inverted latents."""
+    parts = registry.parts(corruptor)
+    if parts:
+        return any(needs_inversion(registry, part) for part in parts)
+    plugin = registry.make(corruptor, Corruptor)
+    return isinstance(plugin, LatentCorruptor) and plugin.steps > 0
+
+
+class _Row(NamedTuple):
+    role: Role
+    training: TrainingSet
+    method: str | None = None
+    inverter: Spec | None = None
+    source_name: str | None = None
 
 
 def _rows(
-    grid: Grid, registry: Registry, sets: _Sets, sources: dict[str, ImageSet], labelled: Labelled, detector: Spec
-) -> Iterator[tuple[str, TrainingSet]]:
-    with grid.origin.told("inverter", grid.inverter):
-        inverters = {f" via {spec}": registry.complete(spec) for spec in grid.inverters}
-    if len(inverters) == 1:  # only where several are compared does a row's name say which
-        inverters = {"": next(iter(inverters.values()))}
+    grid: Grid, plugins: _Plugins, sets: _Sets, sources: dict[str, ImageSet], labelled: Labelled, detector: Spec
+) -> Iterator[_Row]:
     if "human" in grid.baselines:
-        yield "human", labelled
+        yield _Row("human", labelled)
     if "oracle" in grid.baselines:
         size = len(next(iter(sources.values())).indices)
-        yield "oracle", Labelled(sets.of("oracle", grid.oracle or SetSize(split="wild", size=size)))
-    for text, (said, source) in product(grid.selectors, sources.items()):
-        selector = own_detector(registry, _complete(grid, registry, "selector", "selectors", text), detector)
+        yield _Row("oracle", Labelled(sets.of("oracle", grid.oracle or SetSize(split="wild", size=size))))
+    for selector, (name, source) in product(plugins.selectors(detector), sources.items()):
         if "pseudo" in grid.baselines:
-            yield f"pseudo{said}", Pseudo(source, selector)
-        for name, (via, inverter) in product((*grid.corruptors, *grid.with_human), inverters.items()):
-            key = "corruptors" if name in grid.corruptors else "with_human"
-            corruptor = _complete(grid, registry, "corruptor", key, name)
-            corrupted = Corrupted(source, selector, corruptor, inverter, grid.label, grid.composite)
-            if name in grid.corruptors:
-                yield f"{name}{via}{said}", corrupted
-            if name in grid.with_human:
-                yield f"human+{name}{via}{said}", Mix((labelled, corrupted))
-
-
-def _complete(grid: Grid, registry: Registry, kind: str, key: str, text: str) -> Spec:
-    """The complete Spec that a text under one of the grid's keys means; a mistake is told with its line."""
-    with grid.origin.told(key, text):
-        return registry.complete(Spec.parse(kind, text))
+            yield _Row("pseudo", Pseudo(source, selector), source_name=name)
+        for corruptor in dict.fromkeys((*plugins.corruptors, *plugins.with_human)):
+            for inverter in plugins.inverters_of(corruptor):
+                inverted = inverter or plugins.inverters[0]
+                corrupted = Corrupted(source, selector, corruptor, inverted, grid.label, grid.composite)
+                if corruptor in plugins.corruptors:
+                    yield _Row("corrupted", corrupted, corruptor.short, inverter, name)
+                if corruptor in plugins.with_human:
+                    yield _Row("mixed", Mix((labelled, corrupted)), corruptor.short, inverter, name)
 
 
 def own_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:

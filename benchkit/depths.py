@@ -41,7 +41,7 @@ def depth_sources(run: FinishedRun, planned: PlannedCell, count: int) -> list[De
         assert isinstance(stage, Corrupt | Unchanged)
         latents, _ = origin(stage.start if isinstance(stage, Corrupt) else stage.reference.start)
         source = stage.region.select.images[stage.region.chunk]
-        run.require((latents, stage.region.select, source), planned.cell.row)
+        run.require((latents, stage.region.select, source), run.name(planned))
         images, ids = run.env.arrays(source)["images"], run.env.meta(source)["ids"]
         masks = stage.region.select.masks(run.env)[stage.region.chunk * CHUNK :][: len(ids)]
         rows = tuple(int(i) for i in np.flatnonzero(masks.any(axis=(1, 2)))[:left])
@@ -50,7 +50,7 @@ def depth_sources(run: FinishedRun, planned: PlannedCell, count: int) -> list[De
             shown = tuple(Example(ids[i], images[i], images[i], masks[i]) for i in rows)
             found.append(DepthSource(latents, rows, shown))
     if not found:
-        raise BenchkitError(f"run {run.id}, row '{planned.cell.row}': nothing was selected, so nothing can be shown")
+        raise BenchkitError(f"run {run.id}, row '{run.name(planned)}': nothing was selected, so nothing can be shown")
     return found
 
 

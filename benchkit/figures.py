@@ -51,7 +51,7 @@ def before_and_after(run: FinishedRun, order: Order) -> PictureSheet:
     chosen = _method(run, order.wanted)
     shown = _first(run, chosen, order.count or 6)
     return PictureSheet(
-        title=f"Before and after: {chosen.cell.row}",
+        title=f"Before and after: {run.name(chosen)}",
         columns=tuple(example.id for example in shown),
         names=("before", "after"),
         rows=(
@@ -69,10 +69,10 @@ def methods(run: FinishedRun, order: Order) -> PictureSheet:
     alike = (p for p in (chosen, *run.corrupted()) if _setting(p) == _setting(chosen))
     own = {tuple(stage.key for stage in _chunks(p)): p for p in [*alike][::-1]}
     same = [p for p in run.corrupted() if p in own.values()]
-    columns = {p.cell.row: _first(run, p, order.count or 4) for p in same if run.is_done(p)}
-    missing = [p.cell.row for p in same if not run.is_done(p)]
+    columns = {run.name(p): _first(run, p, order.count or 4) for p in same if run.is_done(p)}
+    missing = [run.name(p) for p in same if not run.is_done(p)]
     lacks = f" Not finished: {', '.join(missing)}." if missing else ""
-    first = columns[chosen.cell.row]
+    first = columns[run.name(chosen)]
     return PictureSheet(
         title=f"{len(columns)} corruption methods on the same images and regions",
         columns=("image", *columns),
@@ -116,7 +116,7 @@ def latents(run: FinishedRun, order: Order) -> PictureSheet:
     shallow, deeper = _shallow_and_deeper(run, order.wanted)
     cells = {_steps(p): p for p in (shallow, *deeper)}
     columns = {
-        level: _first(run, run.cell(Wanted(p.cell.row), [p]), order.count or 4) for level, p in sorted(cells.items())
+        level: _first(run, run.cell(Wanted(run.name(p)), [p]), order.count or 4) for level, p in sorted(cells.items())
     }
     first = columns[0]
     return PictureSheet(
@@ -140,7 +140,7 @@ def failures(run: FinishedRun, order: Order) -> PictureSheet:
     found, regions, unchanged = _least_changed(run, chosen, order.count or 6)
     share = f"{unchanged} of {regions} regions ({100 * unchanged / regions:.1f} %)"
     return PictureSheet(
-        title=f"Regions that hardly changed: {chosen.cell.row}",
+        title=f"Regions that hardly changed: {run.name(chosen)}",
         columns=tuple(one.example.id for one in found),
         names=("before", "after"),
         rows=(
@@ -181,7 +181,7 @@ def _least_changed(run: FinishedRun, chosen: PlannedCell, count: int) -> tuple[l
     """The failures, worst first; how many regions the set has, and how many of them did not visibly change."""
     assert chosen.confine is not None
     stages = _chunks(chosen)
-    run.require((*stages, *chosen.confine.references, chosen.confine.select), chosen.cell.row)
+    run.require((*stages, *chosen.confine.references, chosen.confine.select), run.name(chosen))
     found: list[_Failure] = []
     regions = unchanged = 0
     for stage, reference in zip(stages, chosen.confine.references, strict=True):
@@ -195,7 +195,7 @@ def _least_changed(run: FinishedRun, chosen: PlannedCell, count: int) -> tuple[l
                 still = np.isin(labels, 1 + np.flatnonzero(changes < VISIBLE))
                 found.append(_Failure(example, still, float(changes.min())))
     if not found:
-        raise BenchkitError(f"run {run.id}, row '{chosen.cell.row}': nothing was selected, so nothing can be shown")
+        raise BenchkitError(f"run {run.id}, row '{run.name(chosen)}': nothing was selected, so nothing can be shown")
     return sorted(found, key=lambda one: one.least)[:count], regions, unchanged
 
 
@@ -220,7 +220,7 @@ def _method(run: FinishedRun, wanted: Wanted, latent: bool = False) -> PlannedCe
     if wanted.row is not None:
         chosen = run.cell(wanted, run.corrupted())
         if chosen not in own:
-            raise BenchkitError(f"run {run.id}: row '{chosen.cell.row}' has no inversion depth: name a latent method")
+            raise BenchkitError(f"run {run.id}: row '{run.name(chosen)}' has no inversion depth: name a latent method")
         return chosen
     changing = [p for p in own if not isinstance(_chunks(p)[0], Unchanged)]
     return run.cell(wanted, changing or own)
@@ -243,7 +243,7 @@ def _shallow_and_deeper(run: FinishedRun, wanted: Wanted) -> tuple[PlannedCell, 
 
 def _answers(run: FinishedRun, wanted: Wanted, planned: PlannedCell) -> bool:
     try:
-        run.cell(replace(wanted, row=planned.cell.row), [planned])
+        run.cell(replace(wanted, row=run.name(planned)), [planned])
     except BenchkitError:
         return False
     return True
@@ -291,10 +291,10 @@ def _first(run: FinishedRun, planned: PlannedCell, count: int) -> list[Example]:
     for stage in _chunks(planned):
         if len(shown) < count:
             region = stage.region
-            run.require((stage, region.select, region.select.images[region.chunk]), planned.cell.row)
+            run.require((stage, region.select, region.select.images[region.chunk]), run.name(planned))
             shown += examples(stage, run.env)
     if not shown:
-        raise BenchkitError(f"run {run.id}, row '{planned.cell.row}': nothing was selected, so nothing can be shown")
+        raise BenchkitError(f"run {run.id}, row '{run.name(planned)}': nothing was selected, so nothing can be shown")
     return shown[:count]
 
 

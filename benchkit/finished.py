@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,8 +17,9 @@ from benchkit.grid import Budget, Grid
 from benchkit.plan import Plan, PlannedCell
 from benchkit.plan_file import PluginSource, plan_from_bytes
 from benchkit.registry import Registry
+from benchkit.report.names import Labels
 from benchkit.run import Places, make_plan, model_of
-from benchkit.specs import Corrupted, Spec
+from benchkit.specs import Spec
 from benchkit.stages.base import Env, Model, Stage
 from benchkit.stages.train import Train
 from benchkit.store.holds import kept_plan
@@ -28,7 +29,7 @@ from benchkit.variants import Axis
 
 P = TypeVar("P", bound=Plugin)
 #: What a run's record says beside its Grid: what stands beside the paper's figures, and what an ablation varied.
-_BESIDE = ("paper", "vary", "crossed")
+_BESIDE = ("paper", "shown", "vary", "crossed")
 _STILL = "what needs no plugin still opens: the board, exports, and figures 4, 5, 7 and 8"
 
 
@@ -86,13 +87,8 @@ class FinishedRun:
 
     def model(self, planned: PlannedCell) -> Model:
         """The checkpoint of a cell's images, which a variant may have replaced; the grid's where none passed any."""
-        waiting: list[Stage] = [train_of(planned)]
-        while waiting:
-            stage = waiting.pop()
-            own = getattr(stage, "model", None)
-            if isinstance(own, Model):
-                return own
-            waiting.extend(stage.inputs)
+        if planned.model:
+            return planned.model
         others = (getattr(stage, "model", None) for stage in self.plan.stages)
         return next((own for own in others if isinstance(own, Model)), None) or model_of(self.grid)
 
@@ -131,13 +127,17 @@ class FinishedRun:
                 f"{found.identity[:12]} now): use the one it had, or {self._remedy}"
             )
 
+    def name(self, planned: PlannedCell) -> str:
+        """The printed name of a cell's row."""
+        return self.plan.names[planned.key]
+
     def trained(self) -> tuple[PlannedCell, ...]:
         """The cells that a network was trained for, in the board's order."""
-        return tuple(p for p in self.plan.cells if p.evaluate and isinstance(p.evaluate.predictor, Train))
+        return tuple(p for p in self.plan.cells if p.train)
 
     def corrupted(self) -> tuple[PlannedCell, ...]:
         """Those whose training set is corrupted images and nothing else."""
-        return tuple(p for p in self.trained() if isinstance(p.cell.training, Corrupted))
+        return tuple(p for p in self.trained() if p.cell.role == "corrupted")
 
     def is_done(self, planned: PlannedCell) -> bool:
         """Whether this run finished the cell, and its work has the same keys today."""
@@ -181,57 +181,62 @@ class FinishedRun:
         if state is None:
             changed = "; ".join(_changes(self.info, self.env.registry)) or "its checkpoint or the data it reads"
             raise BenchkitError(
-                f"run {self.id}: what row '{planned.cell.row}' rests on has changed since ({changed}): {self._remedy}"
+                f"run {self.id}: what row '{self.name(planned)}' rests on has changed since ({changed}): {self._remedy}"
             )
         if state.state != "done":
             reason = f" ({state.reason})" if state.reason else ""
-            raise BenchkitError(f"run {self.id}: row '{planned.cell.row}' is {state.state}{reason}: {self._remedy}")
+            raise BenchkitError(f"run {self.id}: row '{self.name(planned)}' is {state.state}{reason}: {self._remedy}")
 
     def _named(self, kind: str, text: str, cells: Sequence[PlannedCell]) -> list[PlannedCell]:
-        names = [_name(kind, planned) for planned in cells]
+        names = [self._names(kind, planned) for planned in cells]
         specs = (_spec(kind, planned) for planned in cells)
         completed = {str(spec) for spec in specs if spec is not None and _means(text, spec)}
-        for same in (lambda name: name == text or name in completed, lambda name: name.partition(":")[0] == text):
-            matches = {name for name in names if name is not None and same(name)}
+        for same in (
+            lambda one: text in (one.shown, one.full) or one.full in completed,
+            lambda one: one.bare == text,
+        ):
+            matches = {one for one in names if one is not None and same(one)}
             if len(matches) > 1:
-                raise BenchkitError(f"run {self.id}: {kind} '{text}' may be {' or '.join(sorted(matches))}: name one")
+                several = " or ".join(sorted(one.shown for one in matches))
+                raise BenchkitError(f"run {self.id}: {kind} '{text}' may be {several}: name one")
             if matches:
-                return [p for p, name in zip(cells, names, strict=True) if name in matches]
-        skipped = [p.skip for p in self.plan.cells if p.skip and _name(kind, p) == text]
+                return [p for p, one in zip(cells, names, strict=True) if one in matches]
+        skipped = [p.skip for p in self.plan.cells if p.skip and text in (self._names(kind, p) or ())]
         if skipped:
             raise BenchkitError(f"run {self.id}: {kind} '{text}' was skipped: {skipped[0]}")
-        unknown = UnknownNameError(kind, text, {name for name in names if name is not None})
+        unknown = UnknownNameError(kind, text, {one.shown for one in names if one is not None})
         raise BenchkitError(f"run {self.id}: {unknown}")
 
+    def _names(self, kind: str, planned: PlannedCell) -> _Names | None:
+        """What a cell's row, selector or detector may be called; None where it has none."""
+        if kind == "row":
+            name = self.name(planned)
+            return _Names(name, name, Labels.of(planned.cell).bare)
+        spec = _spec(kind, planned)
+        return None if spec is None else _Names(spec.short, str(spec), spec.name)
+
     def _reasons(self) -> list[str]:
-        return list(dict.fromkeys(p.cell.row for p in self.plan.cells))
+        return list(dict.fromkeys(self.plan.names.values()))
+
+
+class _Names(NamedTuple):
+    """shown: as people are shown it. full: with every default. bare: without parameters."""
+
+    shown: str
+    full: str
+    bare: str
 
 
 def train_of(planned: PlannedCell) -> Train:
     """The training stage of a trained cell."""
-    assert planned.evaluate is not None
-    assert isinstance(planned.evaluate.predictor, Train)
-    return planned.evaluate.predictor
-
-
-def selector_of(planned: PlannedCell) -> Spec | None:
-    """The selector of the cell's last part that has one, as the board shows it."""
-    training = planned.cell.training
-    parts = getattr(training, "parts", (training,))
-    return getattr(parts[-1], "selector", None)
-
-
-def _name(kind: str, planned: PlannedCell) -> str | None:
-    if kind == "row":
-        return planned.cell.row
-    spec = _spec(kind, planned)
-    return None if spec is None else str(spec)
+    assert planned.train is not None
+    return planned.train
 
 
 def _spec(kind: str, planned: PlannedCell) -> Spec | None:
     if kind == "row":
         return None
-    return planned.cell.detector if kind == "detector" else selector_of(planned)
+    return planned.cell.detector if kind == "detector" else planned.cell.training.selector
 
 
 def _means(text: str, spec: Spec) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from benchkit.errors import BenchkitError
 from benchkit.grid import Grid
 from benchkit.imagesets import image_set, labelled_of
 from benchkit.registry import Registry
+from benchkit.report.names import cell_names
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
 from benchkit.stages.base import Costs, Model, Stage
 from benchkit.stages.confine import Confine
@@ -42,7 +43,28 @@ class PlannedCell:
         return self.evaluate.key if self.evaluate else digest(self.cell)
 
     @property
+    def train(self) -> Train | None:
+        """The training stage; None where nothing is trained or the cell is skipped."""
+        predictor = self.evaluate.predictor if self.evaluate else None
+        return predictor if isinstance(predictor, Train) else None
+
+    @property
+    def model(self) -> Model | None:
+        """The checkpoint that the cell's images pass; None where they pass none."""
+        waiting: list[Stage] = list(self.stages)
+        seen: set[str] = set()
+        while waiting:
+            stage = waiting.pop()
+            own = getattr(stage, "model", None)
+            if isinstance(own, Model):
+                return own
+            waiting += [needed for needed in stage.inputs if needed.key not in seen]
+            seen.update(needed.key for needed in stage.inputs)
+        return None
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
+        """The stages that give the row's figures."""
         return tuple(stage for stage in (self.evaluate, self.confine) if stage is not None)
 
 
@@ -51,6 +73,12 @@ class Plan:
     """Cells and stages of one comparison; stages in an order in which every input precedes its reader."""
 
     cells: tuple[PlannedCell, ...]
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Cell key -> the printed name of its row."""
+        names = cell_names([planned.cell for planned in self.cells])
+        return {planned.key: name for planned, name in zip(self.cells, names, strict=True)}
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -118,7 +146,7 @@ class Planner:
     def note_depths(self) -> None:
         """Enter the depths that this grid needs into `levels`; raises BenchkitError as `plan` does."""
         for cell in self.cells:
-            for part in _corrupted(cell.training):
+            for part in cell.training.corrupted():
                 self._note_depth(part, part.corruptor, cell.seed)
 
     def _note_depth(self, part: Corrupted, spec: Spec, seed: int) -> None:
@@ -150,8 +178,7 @@ class Planner:
             labelled = self._labelled(cell) if cell.training.rule == "mean-mask" else ()
             return PlannedCell(cell, Evaluate(TrivialPredictor(cell.training.rule, labelled), test, held))
         train = self.train(cell)
-        corrupted = next(iter(_corrupted(cell.training)), None) if not isinstance(cell.training, Mix) else None
-        confine = self._confine(corrupted, cell) if corrupted else None
+        confine = self._confine(cell.training, cell) if isinstance(cell.training, Corrupted) else None
         return PlannedCell(cell, Evaluate(train, test, held), confine)
 
     @_once
@@ -160,11 +187,8 @@ class Planner:
         return self.images(image_set(spec, self._dataset(spec), wanted)) if wanted else ()
 
     def _unavailable(self, cell: Cell) -> str | None:
-        specs = [cell.detector] if cell.detector else []
-        if isinstance(cell.training, Pseudo):
-            specs.append(cell.training.selector)
-        for part in _corrupted(cell.training):
-            specs += [part.selector, part.corruptor, part.inverter]
+        specs = [*([cell.detector] if cell.detector else []), *cell.training.plugins()]
+        specs = [spec for spec in specs if spec.kind != "dataset"]
         for spec in (s for whole in specs for s in self.registry.with_parts(whole)):
             reason = self.registry.entry(spec.kind, spec.name).cls.unavailable()
             if reason:
@@ -175,7 +199,7 @@ class Planner:
         """The training stage of a cell; `human` is trained as the learned selector is, and so is the same work."""
         assert cell.detector is not None
         pairs = self._pairs(cell.training, cell)
-        budget = self.grid.selector_training if cell.row == "human" else self.grid.training
+        budget = self.grid.selector_training if cell.role == "human" else self.grid.training
         return Train(pairs, cell.detector, self.registry.identity(cell.detector), budget.config(), cell.seed)
 
     def _pairs(self, training: TrainingSet, cell: Cell) -> AnyPairs:
@@ -314,9 +338,3 @@ class Planner:
         corruptor = self._corruptor(spec)
         level = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
         return self._round_trip(chunk, part.inverter, level, seed)
-
-
-def _corrupted(training: TrainingSet) -> Iterable[Corrupted]:
-    if isinstance(training, Corrupted):
-        return (training,)
-    return tuple(p for p in training.parts if isinstance(p, Corrupted)) if isinstance(training, Mix) else ()

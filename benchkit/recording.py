@@ -1,24 +1,144 @@
-"""From finished stages to a cell's row in the result store."""
+"""What the result store keeps of a planned cell, and of the stages that finished it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchkit.diffusion.options import parse_model
 from benchkit.environment import threads
 from benchkit.executors.batch import Done
 from benchkit.executors.mending import mended
 from benchkit.metrics.counts import COUNTS, Measured
 from benchkit.metrics.registry import by_kind
+from benchkit.paths import expanded
 from benchkit.plan import Plan, PlannedCell
+from benchkit.registry import Registry
+from benchkit.specs import Cell, ImageSet, Labelled, Spec
 from benchkit.stages.base import Env
+from benchkit.stages.pairs import AnyPairs, LabelledPairs, MixedPairs, PseudoPairs
 from benchkit.stages.train import Train
 from benchkit.store.artifacts import json_from_bytes
-from benchkit.store.results import ResultStore
+from benchkit.store.results import CellInfo, ResultStore
+
+
+def cell_info(planned: PlannedCell, registry: Registry) -> CellInfo:
+    """Return a planned cell as the result store keeps it: what it is, and every setting that decides its figures."""
+    cell = planned.cell
+    corruptor = cell.training.corruptor
+    return CellInfo(
+        key=planned.key,
+        role=cell.role,
+        seed=cell.seed,
+        test_set=_set_text(cell.test),
+        method=cell.method,
+        detector=_text(cell.detector),
+        selector=_text(cell.training.selector),
+        corruptor=corruptor.name if corruptor else None,
+        corruptor_params=corruptor.values if corruptor else {},
+        inverter=_text(cell.inverter),
+        source_name=cell.source_name,
+        variant=cell.variant,
+        settings=_settings(planned, registry),
+        state="skipped" if planned.skip else "pending",
+        reason=planned.skip,
+    )
+
+
+def plugins_of(cell: Cell, registry: Registry) -> set[Spec]:
+    """Return every plugin that a cell rests on, parts of composite ones included."""
+    named = [cell.test.dataset, *cell.training.plugins(), *([cell.detector] if cell.detector else [])]
+    # An inverter that the row does not need decides nothing.
+    named = [spec for spec in named if spec.kind != "inverter" or spec == cell.inverter]
+    return {part for spec in named for part in registry.with_parts(spec)}
+
+
+def shown_texts(plan: Plan) -> dict[str, str]:
+    """Return what people are shown in the place of the plan's complete Specs and image sets, where that is shorter."""
+    found: dict[str, str] = {}
+    for cell in (planned.cell for planned in plan.cells):
+        specs = (cell.detector, cell.training.selector, cell.training.inverter)
+        found |= {str(spec): spec.short for spec in specs if spec is not None}
+        found |= {
+            _set_text(images): _set_text(images, short=True) for images in (cell.test, *cell.training.image_sets())
+        }
+    return {text: short for text, short in found.items() if text != short}
+
+
+def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
+    """The SETTINGS of a row, without those that it has none of."""
+    cell, train, model = planned.cell, planned.train, planned.model
+    corrupted = cell.training.corrupted()
+    source = next((part.images for part in cell.training.parts[::-1] if not isinstance(part, Labelled)), None)
+    selection = _selector_training(train.pairs) if train else None
+    human = isinstance(train.pairs, LabelledPairs) if train else False
+    found: dict[str, Any] = {
+        "labelled": len(cell.training.image_sets()[0].indices) if human else _labelled(selection),
+        "source_set": None if source is None else _set_text(source),
+        "source_images": None if source is None else len(source.indices),
+        "test_images": len(cell.test.indices),
+        "validation_images": sum(len(s.source.indices) for s in planned.evaluate.validation)
+        if planned.evaluate
+        else None,
+        "label": corrupted[0].label if corrupted else None,
+        "composite": corrupted[0].composite if corrupted else None,
+        "training": _config(train),
+        "selector_training": _config(selection),
+        "uses": "; ".join(sorted({f"{spec.kind} {spec.name}" for spec in plugins_of(cell, registry)})),
+    }
+    if model is not None:
+        found |= {
+            "checkpoint": _checkpoint_name(model.location),
+            "checkpoint_sha256": model.identity,
+            "dtype": model.dtype,
+            "autoencoder": model.vae,
+            "num_inference_steps": model.steps,
+        }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _selector_training(pairs: AnyPairs) -> Train | None:
+    """The training of the selector that chose a set's regions, if it is a learned one."""
+    if isinstance(pairs, MixedPairs):
+        return next((found for part in pairs.parts[::-1] if (found := _selector_training(part))), None)
+    if isinstance(pairs, LabelledPairs):
+        return None
+    select = pairs.select if isinstance(pairs, PseudoPairs) else pairs.chunks[0].region.select
+    return next((one.train for one in (select, *select.parts) if one.train is not None), None)
+
+
+def _labelled(train: Train | None) -> int | None:
+    pairs = train.pairs if train else None
+    return sum(len(s.source.indices) for s in pairs.images) if isinstance(pairs, LabelledPairs) else None
+
+
+def _config(train: Train | None) -> str | None:
+    """A network's training as JSON text, without what changes no result."""
+    if train is None:
+        return None
+    values = {name: value for name, value in asdict(train.config).items() if name != "checkpoint_every"}
+    return json.dumps(values, sort_keys=True)
+
+
+def _checkpoint_name(location: str) -> str:
+    """A checkpoint's name, or its folder's, without the folders of this machine."""
+    name, _ = parse_model(location)
+    return Path(name).name if expanded(name).exists() or Path(name).is_absolute() else name
+
+
+def _set_text(images: ImageSet, *, short: bool = False) -> str:
+    """`DATASET/SPLIT[IMAGES]`."""
+    return f"{images.dataset.short if short else images.dataset}/{images.split}[{len(images.indices)}]"
+
+
+def _text(spec: Spec | None) -> str | None:
+    return None if spec is None else str(spec)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchkit.api import BenchkitError
-from benchkit.cells import check_images
+from benchkit.cells import check_images, repeated
 from benchkit.diffusion import checkpoint
 from benchkit.environment import describe_environment
 from benchkit.executors.batch import Done, Executor
@@ -23,27 +23,29 @@ from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
 from benchkit.foresight import foresee
 from benchkit.grid import Grid
-from benchkit.plan import Plan, PlannedCell, Planner
+from benchkit.plan import Plan, Planner
 from benchkit.plan_file import PluginSource, plan_to_bytes
 from benchkit.protocol import recorded
-from benchkit.recording import Recorder
+from benchkit.recording import Recorder, cell_info, plugins_of, shown_texts
 from benchkit.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
 from benchkit.report.load import load_board
-from benchkit.specs import CHUNK, Corrupted, Mix, Spec, digest
+from benchkit.report.names import named_rows
+from benchkit.specs import CHUNK, Spec, digest
 from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
-from benchkit.stages.train import Train
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, default_root
 from benchkit.store.files import absolute, write_atomic
 from benchkit.store.holds import hold, keep_plan
 from benchkit.store.location import CacheUrl, Location, local_folder
 from benchkit.store.mark import RunMark, write_mark
 from benchkit.store.opening import open_store
-from benchkit.store.results import CellInfo, ResultStore
+from benchkit.store.results import ResultStore
+
+_log = logging.getLogger(__name__)
 
 GALLERY_IMAGES = 6
 RESULTS = "results.sqlite"
@@ -115,6 +117,8 @@ def model_of(grid: Grid) -> Model:
 def make_plan(grid: Grid, registry: Registry) -> Plan:
     """The plan of a grid; raises BenchkitError for every mistake in it, before anything is computed."""
     check_images(grid, registry)  # before the checkpoint, which may have to be downloaded
+    for text in repeated(grid, registry):
+        _log.warning("%s", text, extra={"tell": True})
     return Planner(grid, registry, model_of(grid)).plan()
 
 
@@ -148,6 +152,7 @@ def execute(
     results = elsewhere or places.result_store()
     if places.out is not None:
         check_writable(places.out)
+    config = {**config, "shown": shown_texts(plan)}
     used = _used(plan, registry)
     environment = describe_environment(registry, used, options.device)
     run = _run_id(results, config, environment, places)
@@ -157,7 +162,7 @@ def execute(
     every = used.union(*(stage.specs for stage in plan.stages))
     sources = {PluginSource.of(registry.entry(spec.kind, spec.name)) for spec in every}
     keep_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
-    states = results.upsert_cells(run, [_info(p) for p in plan.cells])
+    states = results.upsert_cells(run, [cell_info(p, registry) for p in plan.cells])
     kept = {} if options.retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
     wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in kept))
     unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
@@ -271,45 +276,12 @@ def _mark(run: str, places: Places, results: ResultStore) -> RunMark:
     return RunMark(run, str(cache), store)
 
 
-def _info(planned: PlannedCell) -> CellInfo:
-    cell = planned.cell
-    part = cell.training.parts[-1] if isinstance(cell.training, Mix) else cell.training
-    selector = getattr(part, "selector", None)
-    corruptor = part.corruptor if isinstance(part, Corrupted) else None
-    return CellInfo(
-        key=planned.key,
-        training_set=cell.row,
-        seed=cell.seed,
-        test_set=f"{cell.test.dataset}/{cell.test.split}[{len(cell.test.indices)}]",
-        detector=_short(cell.detector),
-        selector=_short(selector),
-        corruptor=corruptor.name if corruptor else None,
-        corruptor_params=corruptor.values if corruptor else {},
-        state="skipped" if planned.skip else "pending",
-        reason=planned.skip,
-    )
-
-
-def _short(spec: Spec | None) -> str | None:
-    return None if spec is None else str(spec)
-
-
 def _used(plan: Plan, registry: Registry) -> set[Spec]:
     """Every plugin that some cell of the plan uses."""
-    used: set[Spec] = set()
-    for planned in plan.cells:
-        cell = planned.cell
-        used.add(cell.test.dataset)
-        if cell.detector:
-            used.add(cell.detector)
-        for part in cell.training.parts if isinstance(cell.training, Mix) else (cell.training,):
-            if hasattr(part, "images"):
-                used.add(part.images.dataset)
-            for name in ("selector", "corruptor", "inverter"):
-                spec = getattr(part, name, None)
-                if spec is not None:
-                    used.update(registry.with_parts(spec))
-    return used
+    cells = [planned.cell for planned in plan.cells]
+    named = {spec for cell in cells for spec in cell.training.plugins()}
+    whole = {part for spec in named for part in registry.with_parts(spec)}
+    return whole.union(*(plugins_of(cell, registry) for cell in cells))
 
 
 def _reported(
@@ -347,24 +319,27 @@ def run_data(
 ) -> RunData:
     """What a report needs of one run."""
     info = next(r for r in results.runs() if r.id == run)
-    rows = results.rows(run)
+    rows = named_rows(results.rows(run), grid.get("shown") or {})
     done = rows.loc[rows["state"] == "done", "cell"]
     return RunData(run, grid, info.environment, rows, {key: results.histograms(key) for key in done}, gallery)
 
 
 def gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
-    """A few images of every corrupted training set, first seed and first detector."""
+    """A few images of every corrupted row and selector, first seed and first detector: cell key -> examples."""
     found: dict[str, tuple[Example, ...]] = {}
+    seen: set[tuple[str, str | None]] = set()
     for planned in plan.cells:
-        train = planned.evaluate.predictor if planned.evaluate else None
-        if planned.cell.row in found or not isinstance(train, Train) or not isinstance(train.pairs, CorruptedPairs):
+        pairs, selector = planned.train.pairs if planned.train else None, planned.cell.training.selector
+        row = plan.names[planned.key], selector.short if selector else None
+        if row in seen or not isinstance(pairs, CorruptedPairs):
             continue
+        seen.add(row)
         shown: list[Example] = []
-        for stage in train.pairs.chunks:
+        for stage in pairs.chunks:
             if len(shown) < GALLERY_IMAGES and env.store.has(stage.key):
                 shown += examples(stage, env)
-        found[planned.cell.row] = tuple(shown[:GALLERY_IMAGES])
-    return {row: shown for row, shown in found.items() if shown}
+        found[planned.key] = tuple(shown[:GALLERY_IMAGES])
+    return {key: shown for key, shown in found.items() if shown}
 
 
 def examples(stage: AnyCorrupt, env: Env) -> list[Example]:

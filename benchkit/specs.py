@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from itertools import product
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from benchkit.errors import BenchkitError
 from benchkit.errors import shortened as shortened
@@ -184,23 +184,56 @@ class ImageSet:
         return tuple(ImageSet(self.dataset, self.split, self.indices[i : i + CHUNK]) for i in starts)
 
 
+class _Whole:
+    """What can be asked of every training set alike: it answers for its parts, `parts`, whose union it is."""
+
+    parts: Any  # a property or a field: tuple[Labelled | Pseudo | Corrupted, ...]
+
+    def image_sets(self) -> tuple[ImageSet, ...]:
+        """Return the images of every part."""
+        return tuple(part.images for part in self.parts)
+
+    def corrupted(self) -> tuple[Corrupted, ...]:
+        """Return the parts that are corrupted images."""
+        return tuple(part for part in self.parts if isinstance(part, Corrupted))
+
+    def plugins(self) -> tuple[Spec, ...]:
+        """Return the Specs of all its plugins: datasets, selectors, corruptors, inverters."""
+        own = ((p.images.dataset, p.selector, p.corruptor, p.inverter) for p in self.parts)
+        return tuple(dict.fromkeys(spec for specs in own for spec in specs if spec is not None))
+
+
+class _Part(_Whole):
+    """A training set that is its own only part."""
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """The set itself."""
+        return (self,)
+
+
 @dataclass(frozen=True)
-class Labelled:
+class Labelled(_Part):
     """Images with their datasets' own labels: the `human` rows and the oracle."""
 
     images: ImageSet
+    selector: ClassVar[None] = None
+    corruptor: ClassVar[None] = None
+    inverter: ClassVar[None] = None
 
 
 @dataclass(frozen=True)
-class Pseudo:
+class Pseudo(_Part):
     """Unlabelled images as they are, with a region selector's masks for labels."""
 
     images: ImageSet
     selector: Spec
+    corruptor: ClassVar[None] = None
+    inverter: ClassVar[None] = None
 
 
 @dataclass(frozen=True)
-class Corrupted:
+class Corrupted(_Part):
     """Images corrupted inside a region selector's masks, with those masks for labels.
 
     label: `image` is the mask as selected, `latent` the latent cells really replaced. composite: paste the original
@@ -216,35 +249,68 @@ class Corrupted:
 
 
 @dataclass(frozen=True)
-class Mix:
-    """The union of other training sets."""
+class Mix(_Whole):
+    """The union of other training sets. Its selector, corruptor and inverter are those of the last part."""
 
     parts: tuple[Labelled | Pseudo | Corrupted, ...]
 
+    @property
+    def selector(self) -> Spec | None:
+        """The last part's selector."""
+        return self.parts[-1].selector
+
+    @property
+    def corruptor(self) -> Spec | None:
+        """The last part's corruptor."""
+        return self.parts[-1].corruptor
+
+    @property
+    def inverter(self) -> Spec | None:
+        """The last part's inverter."""
+        return self.parts[-1].inverter
+
 
 @dataclass(frozen=True)
-class Trivial:
+class Trivial(_Whole):
     """No training: a constant or prior prediction, the floor of every board."""
 
     rule: Literal["all-negative", "all-positive", "mean-mask"]
     RULES: ClassVar[tuple[str, ...]] = ("all-negative", "all-positive", "mean-mask")
+    selector: ClassVar[None] = None
+    corruptor: ClassVar[None] = None
+    inverter: ClassVar[None] = None
+
+    @property
+    def parts(self) -> tuple[Labelled | Pseudo | Corrupted, ...]:
+        """Nothing: nothing is trained."""
+        return ()
 
 
 TrainingSet = Labelled | Pseudo | Corrupted | Mix | Trivial
+#: What a row is on a board, whatever its plugins are called. human: labelled images, with the selector's training.
+Role = Literal["human", "pseudo", "oracle", "corrupted", "mixed", "trivial"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)
 class Cell:
     """One square of the grid: a training set, the detector trained on it, a seed, the images it is scored on.
 
-    row: the board's name for the training set (`human`, `pseudo`, a corruptor ...). detector: None in trivial rows.
+    role: what the row is. detector: None in trivial rows. method: the corruptor as its user wrote it, or the rule of a
+    trivial row. inverter: None where the row needs none. source_name: the grid's name for the images that are corrupted
+    or pseudo-labelled. variant: what an ablation changed, `AXIS=VALUE`. A row's printed name is made of these by
+    `benchkit.report.names`.
     """
 
-    row: str
+    role: Role
     training: TrainingSet
     detector: Spec | None
     seed: int
     test: ImageSet
+    method: str | None = None
+    inverter: Spec | None = None
+    source_name: str | None = None
+    variant: str | None = None
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def test_a_learned_part_brings_its_training_and_shares_it(registry: Registry) ->
     learned = next(s for s in of(made, Select) if s.selector.name == "learned")
     assert learned in union.parts
     assert union.train is None
-    human = next(p.evaluate.predictor for p in made.cells if p.cell.row == "human" and p.evaluate)
+    human = next(p.evaluate.predictor for p in made.cells if p.cell.role == "human" and p.evaluate)
     assert learned.train == human
     # human, and one pseudo row for each selector.
     assert len(of(made, Train)) == 3

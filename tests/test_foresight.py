@@ -48,7 +48,7 @@ def env_of(tmp_path: Path, registry: Registry) -> Env:
 
 def plan_of(*, validation: bool = False) -> Plan:
     evaluate = Evaluate(TrivialPredictor("all-negative"), (IMAGES,), (IMAGES,) if validation else ())
-    return Plan((PlannedCell(Cell("all-negative", Trivial("all-negative"), None, 0, SET), evaluate),))
+    return Plan((PlannedCell(Cell("trivial", Trivial("all-negative"), None, 0, SET, "all-negative"), evaluate),))
 
 
 def finish_images(env: Env, labelled: list[bool]) -> None:

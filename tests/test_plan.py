@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from benchkit.cells import repeated
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
 from benchkit.grid import Grid, parse_grid
 from benchkit.plan import Plan, Planner
 from benchkit.registry import Registry
+from benchkit.specs import Spec
 from benchkit.stages.base import Costs, Env, Model
 from benchkit.stages.corrupt import Corrupt
 from benchkit.stages.images import Latents
@@ -101,7 +103,7 @@ def test_detectors_share_corrupted_images_and_the_selector_is_the_human_row(regi
     shared = plan(registry, detectors=[one, two])
     assert len(of(shared, Corrupt)) == len(of(plan(registry), Corrupt))
     made = plan(registry, baselines=["human", "pseudo"], selectors=["learned"], corruptors=["gaussian:steps=2"])
-    human = next(p.evaluate.predictor for p in made.cells if p.cell.row == "human" and p.evaluate)
+    human = next(p.evaluate.predictor for p in made.cells if p.cell.role == "human" and p.evaluate)
     assert all(select.train == human for select in of(made, Select))
     assert len(of(made, Train)) == 3
 
@@ -170,7 +172,43 @@ def test_a_deeper_grid_continues_the_trajectory(registry: Registry, tiny_checkpo
 
 def test_a_sweep_of_inverters_gives_a_row_each(registry: Registry) -> None:
     made = plan(registry, inverter="renoise:iterations=1|2", corruptors=["gaussian:steps=2"], baselines=[], trivial=[])
-    assert [p.cell.row for p in made.cells] == [f"gaussian:steps=2 via renoise:iterations={n}" for n in (1, 2)]
+    assert list(made.names.values()) == [f"gaussian:steps=2 via renoise:iterations={n}" for n in (1, 2)]
     one = plan(registry, inverter="renoise:iterations=1", corruptors=["gaussian:steps=2"], baselines=[], trivial=[])
-    assert [p.cell.row for p in one.cells] == ["gaussian:steps=2"]
+    assert list(one.names.values()) == ["gaussian:steps=2"]
     assert one.cells[0].key == made.cells[0].key
+
+
+def test_a_corruptor_that_inverts_nothing_is_one_row_however_many_inverters(registry: Registry) -> None:
+    settings = {"inverter": "renoise:iterations=1|2", "baselines": [], "trivial": []}
+    made = plan(registry, **settings, corruptors=["gaussian:steps=2", "gaussian:steps=0"])
+    assert list(made.names.values())[-1] == "gaussian:steps=0"
+    assert len({p.key for p in made.cells}) == len(made.cells) == 3
+    said = repeated(grid(**settings, corruptors=["gaussian:steps=0"]), registry)
+    assert said == ("corruptor 'gaussian:steps=0' inverts nothing: it is run once, not once per inverter",)
+
+
+SAME = {
+    "a default written out": ("corruptors", ["gaussian", "gaussian:steps=20"]),
+    "a whole number for a float": ("corruptors", ["blur:sigma=1,steps=5", "blur:steps=5,sigma=1.0"]),
+    "with_human": ("with_human", ["gaussian", "gaussian:steps=20"]),
+    "selectors": ("selectors", ["learned", "learned:tau=0"]),
+    "detectors": ("detectors", ["upernet-convnext", "upernet-convnext:size=mini"]),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_is_asked_for_twice_is_one_row_and_said(name: str, registry: Registry) -> None:
+    key, texts = SAME[name]
+    base = {"baselines": ["pseudo"], "trivial": [], "corruptors": [], "detectors": ["upernet-convnext"]}
+    once, twice = ({**base, key: some} for some in (texts[:1], texts))
+    made = plan(registry, **twice)
+    assert made.names == plan(registry, **once).names
+    assert len(made.names) == len(made.cells)
+    (said,) = repeated(grid(**twice), registry)
+    assert said.startswith(f"{key}: '{Spec.parse('corruptor', texts[1])}' is the same as '")
+    assert repeated(grid(**once), registry) == ()
+
+
+def test_a_row_is_named_as_its_corruptor_was_written_first(registry: Registry) -> None:
+    made = plan(registry, corruptors=["gaussian:steps=20", "gaussian"], baselines=[], trivial=[])
+    assert list(made.names.values()) == ["gaussian:steps=20"]

@@ -17,6 +17,7 @@ from benchkit.imagesets import rest_of_pool
 from benchkit.plan import Plan, Planner
 from benchkit.protocol import differences, recorded
 from benchkit.registry import Entry, Registry
+from benchkit.report.names import cell_names
 from benchkit.specs import CHUNK, Corrupted, Labelled, Pseudo, Spec
 from benchkit.stages.base import Costs, Model
 from benchkit.stages.invert import Invert
@@ -87,7 +88,7 @@ def plan(grid: Grid, registry: Registry) -> Plan:
 
 
 def rows(made: Plan) -> list[str]:
-    return list(dict.fromkeys(planned.cell.row for planned in made.cells))
+    return list(dict.fromkeys(made.names.values()))
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
@@ -115,11 +116,12 @@ def test_seeds_share_the_chunks_of_the_rest_that_none_of_them_labels() -> None:
 def test_rows_of_several_sources_are_told_apart_and_hold_their_images(registry: Registry) -> None:
     sizes: dict[str, set[int]] = {}
     splits: dict[str, str] = {}
-    for cell in cells_of(table("table1", "seeds=[0,1]"), registry):
+    cells = list(cells_of(table("table1", "seeds=[0,1]"), registry))
+    for cell, row in zip(cells, cell_names(cells), strict=True):
         training = cell.training
         if isinstance(training, Pseudo | Corrupted):
-            sizes.setdefault(cell.row, set()).add(len(training.images.indices))
-            splits[cell.row] = f"{training.images.dataset.name}/{training.images.split}"
+            sizes.setdefault(row, set()).add(len(training.images.indices))
+            splits[row] = f"{training.images.dataset.name}/{training.images.split}"
             if training.images.split == "pool":
                 assert set(training.images.indices).isdisjoint(Marked().labelled(100, cell.seed))
     assert {row: size.pop() for row, size in sizes.items()} == {
@@ -223,7 +225,7 @@ def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Re
     assert rows(made) == PAPER_ROWS[name]
     for detector in ("upernet-convnext", "upernet-swin"):
         cells = [p for p in made.cells if p.cell.detector and p.cell.detector.name == detector]
-        assert [p.cell.row for p in cells] == PAPER_ROWS[name] and all(p.skip is None for p in cells)
+        assert [made.names[p.key] for p in cells] == PAPER_ROWS[name] and all(p.skip is None for p in cells)
     trains = [s for s in made.stages if isinstance(s, Train)]
     assert {s.config.iterations for s in trains} == {100, 1000}
     assert {(s.config.batch, s.config.lr, s.config.betas, s.config.weight_decay) for s in trains} == {
@@ -232,7 +234,7 @@ def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Re
     assert sum(s.config.iterations == 100 for s in trains) == 2, "`human` is the selector's own training"
     assert (grid.selector_training.iterations, grid.training.iterations, grid.labelled) == (1000, 10000, 100)
     assert len(made.cells[0].cell.test.indices) == 50
-    assert all(isinstance(p.cell.training, Labelled) is (p.cell.row == "human") for p in made.cells)
+    assert all(isinstance(p.cell.training, Labelled) is (p.cell.role == "human") for p in made.cells)
     if name in INVERTED:
         sources, depth = INVERTED[name]
         images = 1000 if sources == 1 else 1000 + round(0.1 * 7791)
@@ -346,7 +348,8 @@ def test_scale_multiplies_sizes_and_iterations_and_has_floors() -> None:
 
 def test_a_share_of_a_set_without_a_size(registry: Registry) -> None:
     cells = list(cells_of(scaled(table("table1", "seeds=[0]"), 0.1), registry))
-    sizes = {c.row: len(c.training.images.indices) for c in cells if isinstance(c.training, Pseudo)}
+    pairs = zip(cells, cell_names(cells), strict=True)
+    sizes = {row: len(c.training.images.indices) for c, row in pairs if isinstance(c.training, Pseudo)}
     assert sizes == {"pseudo [HPS]": 1000, "pseudo [RichHF-rest]": round(0.1 * (7801 - 10))}
     assert len(cells[0].test.indices) == 50
 

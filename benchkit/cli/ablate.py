@@ -130,7 +130,9 @@ def _print_preview(ablation: Ablation, registry: Registry, places: Places, machi
     with redirect_stdout(sys.stderr):
         seen = _previewed(ablation, registry, places)
     titled = ablation.base.replaced(title=str(ablation.config["title"]))
-    print_json(preview_json(titled, seen)) if machine_readable else print_preview(titled, ablation.plan, seen)
+    print_json(preview_json(titled, ablation.plan, seen)) if machine_readable else print_preview(
+        titled, ablation.plan, seen
+    )
 
 
 def _previewed(ablation: Ablation, registry: Registry, places: Places) -> Preview:

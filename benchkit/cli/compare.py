@@ -92,7 +92,7 @@ def compare(
             how = run_options(device, runs, retry_failed)
             outcome = watched(partial(run.compare, grid, registry, places), places, how)
     if dry_run:
-        print_json(preview_json(grid, seen)) if as_json else print_preview(grid, plan, seen)
+        print_json(preview_json(grid, plan, seen)) if as_json else print_preview(grid, plan, seen)
         return
     print_json(outcome_json(outcome)) if as_json else print_outcome(outcome, out)
     with left_out_named(registry):
@@ -251,33 +251,30 @@ def previewed(grid: Grid, registry: Registry, places: Places) -> tuple[Plan, Pre
     return plan, preview(plan, registry, run.model_of(grid), open_store(places.cache, create=False))
 
 
-def preview_json(grid: Grid, seen: Preview) -> dict[str, Any]:
+def preview_json(grid: Grid, plan: Plan, seen: Preview) -> dict[str, Any]:
     """A preview as plain data."""
+    names = plan.names
     return {
         "title": grid.title,
         "stages": {"pending": dict(seen.pending), "cached": dict(seen.cached)},
         "forwards": {"total": seen.forwards, "pending": seen.pending_forwards},
         "train_iterations": seen.train_iterations,
-        "cells": [_cell(planned) for planned in seen.cells],
+        "cells": [_cell(planned, names[planned.key]) for planned in seen.cells],
     }
 
 
-def _cell(planned: PlannedCell) -> dict[str, Any]:
-    cell = planned.cell
-    selector = next((getattr(part, "selector", None) for part in _parts(planned)), None)
+def _cell(planned: PlannedCell, name: str) -> dict[str, Any]:
+    cell, training = planned.cell, planned.cell.training
+    specs = {"selector": training.selector, "inverter": cell.inverter, "detector": cell.detector}
     return {
-        "training_set": cell.row,
-        "selector": None if selector is None else str(selector),
-        "detector": None if cell.detector is None else str(cell.detector),
+        "training_set": name,
+        "role": cell.role,
+        **{kind: None if spec is None else str(spec) for kind, spec in specs.items()},
+        "source_name": cell.source_name,
         "seed": cell.seed,
         "state": "skipped" if planned.skip else "planned",
         "reason": planned.skip,
     }
-
-
-def _parts(planned: PlannedCell) -> Sequence[Any]:
-    training = planned.cell.training
-    return tuple(reversed(getattr(training, "parts", (training,))))
 
 
 def print_preview(grid: Grid, plan: Plan, seen: Preview) -> None:
@@ -286,6 +283,7 @@ def print_preview(grid: Grid, plan: Plan, seen: Preview) -> None:
     from rich.table import Table
 
     from benchkit.protocol import differences
+    from benchkit.specs import ROLES
 
     table = Table(title=f"plan: {grid.title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for header in ("stage", "to run", "cached"):
@@ -298,12 +296,15 @@ def print_preview(grid: Grid, plan: Plan, seen: Preview) -> None:
     screen = console()
     screen.print(table)
     planned = [cell for cell in seen.cells if not cell.skip]
-    rows = list(dict.fromkeys(cell.cell.row for cell in planned))
     screen.print(f"denoiser forwards: {seen.pending_forwards:,} to run of {seen.forwards:,} (images)", markup=False)
     screen.print(f"training iterations: {seen.train_iterations:,} to run", markup=False)
     for text in differences(grid):
         screen.print(f"not the paper's protocol: {text}", markup=False)
-    screen.print(f"cells: {len(planned)} ({', '.join(rows)})", markup=False)
+    screen.print(f"cells: {len(planned)}", markup=False)
+    for role in ROLES:
+        rows = dict.fromkeys(plan.names[cell.key] for cell in planned if cell.cell.role == role)
+        if rows:
+            screen.print(f"rows, {role}: {', '.join(rows)}", markup=False)
     for reason, count in _skips(seen.cells).items():
         screen.print(f"skipped: {count} cells: {reason}", markup=False)
 

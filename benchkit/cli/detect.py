@@ -101,7 +101,7 @@ def _detector(
         return trained.load_detector(source, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))
     run = FinishedRun.open(source, places_named(source, *where), registry, resolve_device(device))
     if wanted.row is None:
-        rows = dict.fromkeys(planned.cell.row for planned in run.trained())
+        rows = dict.fromkeys(run.name(planned) for planned in run.trained())
         raise BenchkitError(f"run {run.id} has several detectors: name whose with --row: {', '.join(rows)}")
     return trained_detector(run, run.cell(wanted))
 

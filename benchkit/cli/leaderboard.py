@@ -125,8 +125,9 @@ def _stored(name: str, cache: str | None, store: str | None) -> Board:
 
 def _boards(lines: Sequence[Line], where: str) -> list[Board]:
     """The boards that lines of runs make up, a board a run; the paper's lines are none."""
-    from benchkit.report.board import SCHEMA, Board
+    from benchkit.report.board import Board
     from benchkit.report.leaderboard import RunLine
+    from benchkit.report.older import SCHEMA
     from benchkit.statistics import LEVEL, REPLICATES
 
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}

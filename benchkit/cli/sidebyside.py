@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchkit.report.board import SCHEMA, Board
+from benchkit.report.board import Board
+from benchkit.report.older import SCHEMA
 from benchkit.report.sheet import Cell, Column, Group, Sheet, primary_text
 from benchkit.report.text import MISSING, known, listed, one_line
 

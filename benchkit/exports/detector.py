@@ -27,7 +27,7 @@ def detector_card(run: FinishedRun, planned: PlannedCell) -> dict[str, Any]:
     """
     assert planned.evaluate is not None
     train = train_of(planned)
-    run.require((train, planned.evaluate), planned.cell.row)
+    run.require((train, planned.evaluate), run.name(planned))
     facts = json_from_bytes(run.env.store.open(planned.evaluate.key).read("row.json"))
     chosen = facts["threshold"]
     meta = run.env.meta(train)

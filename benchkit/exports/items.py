@@ -43,7 +43,7 @@ def training_items(run: FinishedRun, planned: PlannedCell) -> Iterator[Item]:
     Raises BenchkitError, before the first one, where the cache does not hold all of it any more.
     """
     pairs = train_of(planned).pairs
-    run.require(dict.fromkeys(_stages(pairs)), planned.cell.row)
+    run.require(dict.fromkeys(_stages(pairs)), run.name(planned))
     names = Names()
     for source, masks, images, part in _chunks(pairs, run.env):
         meta, split = run.env.meta(source), source.source.split

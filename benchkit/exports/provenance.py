@@ -10,7 +10,7 @@ from benchkit.environment import versions
 from benchkit.finished import FinishedRun, train_of
 from benchkit.plan import PlannedCell
 from benchkit.report.text import one_line
-from benchkit.specs import Spec, TrainingSet
+from benchkit.specs import Corrupted, Labelled, Pseudo
 
 #: Of provenance.json.
 SCHEMA = 1
@@ -23,14 +23,15 @@ LICENCES = (
 def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, Any]:
     """Which run, row, corruptor, selector, seed and checkpoint a training set comes from."""
     cell, train, model = planned.cell, train_of(planned), run.model(planned)
-    parts = [_part(part, run) for part in getattr(cell.training, "parts", (cell.training,))]
+    parts = [_part(part, run) for part in cell.training.parts]
     return {
         "schema": SCHEMA,
         "format": form,
         "run": run.id,
         "begun": run.info.created,
         "title": run.grid.title,
-        "row": cell.row,
+        "row": run.name(planned),
+        "role": cell.role,
         "seed": cell.seed,
         "detector": str(cell.detector),
         "training_set": parts,
@@ -43,19 +44,16 @@ def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, A
     }
 
 
-def _part(part: TrainingSet, run: FinishedRun) -> dict[str, Any]:
+def _part(part: Labelled | Pseudo | Corrupted, run: FinishedRun) -> dict[str, Any]:
     """One part of a training set; `identity` is the sha256 of the plugin's source and of what it reads."""
+    images = part.images
     found: dict[str, Any] = {"is": type(part).__name__.lower()}
-    images = getattr(part, "images", None)
-    if images is not None:
-        found |= {"dataset": str(images.dataset), "split": images.split, "images": len(images.indices)}
-    for kind in ("selector", "corruptor", "inverter"):
-        spec = getattr(part, kind, None)
-        if isinstance(spec, Spec):
-            found[kind] = {"spec": str(spec), "identity": run.identity(spec)}
-    for name in ("label", "composite"):
-        if hasattr(part, name):
-            found[name] = getattr(part, name)
+    found |= {"dataset": str(images.dataset), "split": images.split, "images": len(images.indices)}
+    for spec in (part.selector, part.corruptor, part.inverter):
+        if spec is not None:
+            found[spec.kind] = {"spec": str(spec), "identity": run.identity(spec)}
+    if isinstance(part, Corrupted):
+        found |= {"label": part.label, "composite": part.composite}
     return found
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from benchkit.errors import BenchkitError
 from benchkit.metrics import COMPANION, PRIMARY, metric
-from benchkit.report.board import SCHEMA, plain_records, short_names
+from benchkit.report.board import plain_records, short_names
 from benchkit.report.compared import Terms, paired, terms_of
 from benchkit.report.data import RunData
+from benchkit.report.older import SCHEMA
 from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
 from benchkit.statistics import LEVEL, REPLICATES, bootstrap, interval

@@ -13,23 +13,30 @@ from benchkit.errors import BenchkitError
 from benchkit.metrics import PRIMARY
 from benchkit.report.text import known, listed
 from benchkit.store.results import ROW_COLUMNS
+from benchkit.store.schema import SETTINGS
 
-KEY = ("test_set", "detector", "selector", "training_set")
-_LABELS = ("corruptor", "corruptor_params")
+#: What makes rows of several seeds one line: all that a row is, but for its seed.
+KEY = (
+    *("test_set", "detector", "selector", "role", "method", "corruptor", "corruptor_params", "inverter"),
+    *("source_name", "variant"),
+)
+#: What the rows of a line have in common beside.
+_COMMON = ("training_set", *SETTINGS)
+_NEEDED = ("training_set", *ROW_COLUMNS)
 #: A line without any finished seed is called by the first of these that one of its cells is in.
 _UNFINISHED = ("failed", "pending", "skipped")
 
 
 def aggregated(rows: pd.DataFrame, is_metric: Callable[[str], bool]) -> pd.DataFrame:
-    """One line per KEY in the rows' order: labels, state, reason, seeds, planned_seeds, then numbers over seeds.
+    """One line per KEY in the rows' order: labels, settings, state, reason, seeds, planned_seeds, numbers over seeds.
 
     Metrics as mean and NAME_std (with n - 1), undefined where any seed's is; other numbers as the mean of those known;
     seconds as their sum. Column `cells` holds the finished cells' keys by seed. Raises BenchkitError for a frame
     without the columns of a row.
     """
-    if lacking := [name for name in ROW_COLUMNS if name not in rows]:
+    if lacking := [name for name in _NEEDED if name not in rows]:
         raise BenchkitError(f"these rows are no run's: they lack the column '{lacking[0]}'")
-    columns = [str(name) for name in rows if name not in ROW_COLUMNS]
+    columns = [str(name) for name in rows if name not in _NEEDED]
     numbers = {name: pd.to_numeric(rows[name], errors="coerce").astype(float) for name in columns}
     numbers = {name: values for name, values in numbers.items() if is_metric(name) or values.notna().any()}
     frame = pd.DataFrame(numbers, index=rows.index)
@@ -53,7 +60,7 @@ def _line(cells: pd.DataFrame, numbers: pd.DataFrame, metrics: np.ndarray) -> di
     done = (cells["state"] == "done").to_numpy()
     finished = {int(seed): str(key) for seed, key in zip(cells["seed"][done], cells["cell"][done], strict=True)}
     first = cells.iloc[0]
-    labels: dict[str, Any] = {name: first[name] if known(first[name]) else None for name in (*KEY, *_LABELS)}
+    labels: dict[str, Any] = {name: first[name] if known(first[name]) else None for name in (*KEY, *_COMMON)}
     labels["corruptor_params"] = _params(labels["corruptor_params"])
     summary = {
         "state": _state(cells["state"].tolist()),

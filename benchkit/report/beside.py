@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from benchkit.errors import BenchkitError
-from benchkit.report.board import MISSING_ROWS, SCHEMA, TRIVIAL, Board, plain_records
+from benchkit.report.board import MISSING_ROWS, TRIVIAL, Board, plain_records
 from benchkit.report.leaderboard import Line, Method, PaperLine, RunLine, board_lines, paper_lines
+from benchkit.report.older import SCHEMA
 from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bare, bracketed, known, listed, one_line, percent, plain_number, signed
 
@@ -200,8 +201,10 @@ def _meant(line: RunLine, table: int | None, datasets: Sequence[str]) -> Sequenc
     if table is None or line.paper is None or line.selector is None:
         return datasets
     sources = line.paper.sources
-    if line.images is not None:
-        return [name for name in datasets if name == sources.get(line.images)]
+    if not sources:
+        return datasets
+    if line.source_name is not None:
+        return [name for name in datasets if name == sources.get(line.source_name)]
     return [name for name in datasets if name in sources.values()] if len(sources) == 1 else datasets
 
 
@@ -236,8 +239,9 @@ def _record(line: RunLine, match: Method | None, paper: Mapping[str, float | Non
 
 
 def _absent(method: Method, paper: Mapping[str, float | None]) -> dict[str, Any]:
-    name = method.training_set if method.steps is None else f"{method.training_set}:steps={method.steps}"
-    labels = {**method._asdict(), "training_set": name, "paper_steps": method.steps}
+    name = method.name if method.steps is None else f"{method.name}:steps={method.steps}"
+    labels = {"selector": method.selector, "detector": method.detector, "steps": method.steps}
+    labels |= {"training_set": name, "paper_steps": method.steps}
     return {**labels, "state": NOT_RUN, "seeds": 0, **paper}
 
 

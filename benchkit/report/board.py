@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,12 @@ from benchkit.report.aggregate import aggregated
 from benchkit.report.compared import with_uncertainty
 from benchkit.report.data import RunData
 from benchkit.report.foreign import foreign_plugins, named_by, shortened
-from benchkit.report.text import bare, known, listed, short_reason
-from benchkit.specs import Trivial, said
+from benchkit.report.older import READABLE, READABLE_TEXT, SCHEMA, upgraded
+from benchkit.report.text import MISSING, bare, known, listed, short_reason
+from benchkit.specs import ROLES, said
 from benchkit.statistics import LEVEL, REPLICATES
+from benchkit.store.schema import SETTINGS
 
-#: Of a board's JSON, and of every row in it.
-SCHEMA = 1
 #: Which part of the board a line belongs to, in this order.
 TRAINED, TRIVIAL, MISSING_ROWS = "trained", "trivial", "missing"
 _HEAD = ("run", "title", "note", "replicates", "level")
@@ -31,16 +31,19 @@ class Board:
     """A run's board. frame: a line per (test set, detector, selector, training set), columns as follows.
 
     group: trained, trivial or missing. rank, rank_low, rank_high: among the trained lines of the same test set and
-    detector. training_set, selector, corruptor, corruptor_params, detector, test_set: labels, None where there is none.
+    detector. training_set: the printed name; role, method, selector, corruptor, corruptor_params, inverter,
+    source_name, variant, detector, test_set: what the line is, see benchkit.specs.Cell, None where there is none.
     state: done, partial (some seeds lack), failed, skipped or pending; reason: why. seeds: how many the figures are
     the mean of; planned_seeds; seed_variance: whether the intervals cover it. images: test images. Every metric as
     its mean over seeds in [0, 1] or its unit, and NAME_std, undefined where any seed's is (NAME_std also with one
     seed). PRIMARY_low, PRIMARY_high: its interval. delta_pseudo, delta_human with _low, _high and _positive (share of
     draws above zero): the primary's paired difference to these baselines of the same detector (and selector). Then
-    the remaining numbers of the rows (train_images, dropped, confinement_* ...), their means over seeds. plugins: those
-    of the line that do not ship with benchkit, with package, version and source hash, or None.
+    the remaining numbers of the rows (train_images, dropped, confinement_* ...), their means over seeds, and the
+    settings that decide the figures, benchkit.store.schema.SETTINGS. plugins: those of the line that do not ship with
+    benchkit, with package, version and source hash, or None.
 
-    paper: of a run of one of the paper's tables what benchkit.protocol.recorded says of it.
+    paper: of a run of one of the paper's tables what benchkit.protocol.recorded says of it. shown: complete Specs and
+    image sets -> their texts for people.
     """
 
     run: str
@@ -50,17 +53,20 @@ class Board:
     replicates: int = REPLICATES
     level: float = LEVEL
     paper: Mapping[str, Any] | None = None
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: RunData, replicates: int = REPLICATES, seed: int = 0) -> Board:
         """The board of a run; seed: of the bootstrap. Raises BenchkitError where rows and records do not fit."""
         lines = aggregated(run.rows, is_metric)
         lines = with_uncertainty(lines, run.rows, run.records, replicates, seed)
-        lines["group"] = list(map(_group, lines["training_set"], lines["seeds"]))
         foreign = foreign_plugins(run.environment)
-        lines["plugins"] = [named_by(line, foreign) for line in lines.to_dict("records")]
+        groups = list(map(_group, lines["role"], lines["seeds"]))
+        plugins = pd.Series([named_by(line, foreign) for line in lines.to_dict("records")], lines.index, dtype=object)
+        lines = lines.assign(group=groups, plugins=plugins)
         title, note = str(run.grid.get("title") or run.run), str(run.grid.get("note") or "")
-        return cls(run.run, title, note, _ordered(lines), replicates, paper=run.grid.get("paper"))
+        paper, shown = run.grid.get("paper"), run.grid.get("shown") or {}
+        return cls(run.run, title, note, _ordered(lines), replicates, paper=paper, shown=shown)
 
     @property
     def trained(self) -> pd.DataFrame:
@@ -88,7 +94,8 @@ class Board:
         measured = self.frame[self.frame["group"] != MISSING_ROWS]
         if measured.empty:
             return ("No row of this board has figures.",)
-        tests = listed(f"{int(n)} images of {t}" for n, t in zip(measured["images"], measured["test_set"], strict=True))
+        sets = (self.short(text) for text in measured["test_set"])
+        tests = listed(f"{int(n)} images of {t}" for n, t in zip(measured["images"], sets, strict=True))
         share = f"{self.level * 100:g} %"
         return (
             f"Artifact IoU is pooled over all pixels of the test set ({tests}) at the threshold 0.5. Shares are in per "
@@ -100,6 +107,10 @@ class Board:
             "one different.",
             *self._foreign_note(),
         )
+
+    def short(self, text: str | None) -> str:
+        """A label of a line as people are shown it: a Spec without its defaults; MISSING where there is none."""
+        return self.shown.get(text, text) if text is not None and known(text) else MISSING
 
     def _foreign_note(self) -> tuple[str, ...]:
         texts = [text for text in self.frame.get("plugins", ()) if known(text)]
@@ -118,7 +129,13 @@ class Board:
     def rows(self) -> list[dict[str, Any]]:
         """The lines as plain records, each to be read on its own: what holds for the board, then the frame's."""
         head = {"schema": SCHEMA, "source": "run", **self._head()}
-        return [{**head, **line} for line in plain_records(self.frame)]
+        return [{**head, **line, **self._shown_in(line)} for line in plain_records(self.frame)]
+
+    def _shown_in(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """What is shown in the place of this line's texts."""
+        texts = (str(line.get(name)) for name in _TEXT)
+        found = {text: self.shown[text] for text in texts if text in self.shown}
+        return {"shown": found} if found else {}
 
     def as_json(self) -> dict[str, Any]:
         """The board as plain data; `from_json` reads it back."""
@@ -136,8 +153,8 @@ class Board:
         """
         if not isinstance(data, Mapping) or "schema" not in data:
             raise BenchkitError(f"{where}: not a board")
-        if data["schema"] != SCHEMA:
-            raise BenchkitError(f"{where}: schema {data['schema']}, but this version reads schema {SCHEMA}")
+        if data["schema"] not in READABLE:
+            raise BenchkitError(f"{where}: schema {data['schema']}, but this version reads {READABLE_TEXT}")
         if missing := [name for name in (*_HEAD, "rows") if name not in data]:
             raise BenchkitError(f"{where}: not a board: '{missing[0]}' is missing")
         facts = {name: data[name] for name in _HEAD}
@@ -146,15 +163,30 @@ class Board:
                 raise BenchkitError(f"{where}: not a board: '{name}' is {short_reason(repr(value))}")
         if not isinstance(data["rows"], list) or not all(isinstance(row, Mapping) for row in data["rows"]):
             raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
-        head = ("schema", "source", "paper", *_HEAD)
-        frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in data["rows"]])
+        rows = [upgraded(row) for row in data["rows"]]
+        head = ("schema", "source", "paper", "shown", *_HEAD)
+        frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in rows])
         if lacking := [name for name in _LEADING if name not in frame]:
             raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
-        return cls(**facts, frame=_checked(frame, where), paper=_paper(data, where))
+        return cls(**facts, frame=_checked(frame, where), paper=_paper(data, where), shown=_shown(rows, where))
 
 
-_LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "test_set")
-_TEXT = ("group", *_LABELS, "state", "reason", "plugins")
+_LABELS = (
+    *(
+        "training_set",
+        "role",
+        "method",
+        "selector",
+        "corruptor",
+        "corruptor_params",
+        "inverter",
+        "source_name",
+        "variant",
+    ),
+    *("detector", "test_set"),
+)
+_NUMBERS = ("labelled", "source_images", "test_images", "validation_images", "num_inference_steps")
+_TEXT = ("group", *_LABELS, "state", "reason", "plugins", *(n for n in SETTINGS if n not in (*_NUMBERS, "composite")))
 _COUNTS = ("seeds", "planned_seeds")
 _LEADING = (
     *("group", "rank", "rank_low", "rank_high", *_LABELS),
@@ -178,9 +210,11 @@ def _checked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     for name, column in frame.items():
         if bad := [value for value in column if isinstance(value, Mapping | list)]:
             raise BenchkitError(f"{where}: not a board: a row's '{name}' is {short_reason(repr(bad[0]))}")
+    if not set(frame["role"]) <= set(ROLES):
+        raise BenchkitError(f"{where}: not a board: a row's 'role' is none of {', '.join(ROLES)}")
     if not set(frame["group"]) <= {TRAINED, TRIVIAL, MISSING_ROWS}:
         raise BenchkitError(f"{where}: not a board: a row's 'group' is none of {TRAINED}, {TRIVIAL}, {MISSING_ROWS}")
-    if lacking := [name for name in ("training_set", "test_set", "state") if not frame[name].map(known).all()]:
+    if lacking := [name for name in ("training_set", "role", "test_set", "state") if not frame[name].map(known).all()]:
         raise BenchkitError(f"{where}: not a board: a row without '{lacking[0]}'")
     try:
         typed = _typed(frame)
@@ -203,10 +237,21 @@ def _paper(data: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
     return paper
 
 
-def _group(training_set: str, seeds: int) -> str:
+def _shown(rows: Sequence[Mapping[str, Any]], where: str) -> dict[str, str]:
+    """What is shown in the place of the rows' texts; raises BenchkitError where that is no mapping of texts."""
+    found: dict[str, str] = {}
+    for row in rows:
+        shown = row.get("shown", {})
+        if not isinstance(shown, Mapping) or not all(isinstance(text, str) for pair in shown.items() for text in pair):
+            raise BenchkitError(f"{where}: not a board: 'shown' is {short_reason(repr(shown))}")
+        found |= shown
+    return found
+
+
+def _group(role: str, seeds: int) -> str:
     if not seeds:
         return MISSING_ROWS
-    return TRIVIAL if training_set in Trivial.RULES else TRAINED
+    return TRIVIAL if role == "trivial" else TRAINED
 
 
 def _ordered(lines: pd.DataFrame) -> pd.DataFrame:
@@ -222,7 +267,8 @@ def _ordered(lines: pd.DataFrame) -> pd.DataFrame:
     )
     place.loc[lines["group"] == MISSING_ROWS, ["test_set", "detector", "primary"]] = 0
     order = place.sort_values([*map(str, place)], kind="stable").index
-    rest = [name for name in lines if name not in _LEADING]
+    rest = [name for name in lines if name not in (*_LEADING, *SETTINGS)]
+    rest += SETTINGS
     return _typed(lines.loc[order, [*_LEADING, *rest]].reset_index(drop=True))
 
 
@@ -236,6 +282,8 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
             typed[name] = pd.Series(values, dtype=object)
         elif name == "seed_variance":
             typed[name] = column.astype(bool)
+        elif name == "composite":
+            typed[name] = pd.Series([bool(value) if known(value) else None for value in column], dtype=object)
         else:
             typed[name] = pd.to_numeric(column, errors="coerce").astype(int if name in _COUNTS else float)
     return pd.DataFrame(typed)
@@ -254,8 +302,9 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def short_names(specs: pd.Series) -> dict[str, str]:
-    """Every Spec's text -> its bare name where that is unambiguous among them, else the text itself."""
+def short_names(specs: pd.Series, shown: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Every Spec's text -> its bare name where that is unambiguous among them, else the text that is shown for it."""
     texts = list(dict.fromkeys(text for text in specs if known(text)))
     names = [bare(text) for text in texts]
-    return {t: n if names.count(n) == 1 else t for t, n in zip(texts, names, strict=True)}
+    shown = shown or {}
+    return {t: n if names.count(n) == 1 else shown.get(t, t) for t, n in zip(texts, names, strict=True)}

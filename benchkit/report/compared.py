@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchkit.metrics import PRIMARY, Measured, metric
-from benchkit.report.text import known, source_of, without_source
-from benchkit.specs import Trivial
+from benchkit.report.text import known
 from benchkit.statistics import Bootstrap, Difference, bootstrap, difference, interval, ranks
 
 #: What a corruptor must beat: the same masks without corruption, and the labelled images alone.
@@ -81,7 +80,7 @@ def terms_of(cells: Mapping[int, str], records: Records) -> dict[int, NDArray[An
 
 def _ranked(lines: pd.DataFrame, boot: Bootstrap) -> dict[int, dict[str, float]]:
     """Ranks among the trained lines whose figure is defined."""
-    trained = [str(i) for i, name in lines["training_set"].items() if name not in Trivial.RULES]
+    trained = [str(i) for i, role in lines["role"].items() if role != "trivial"]
     names = [name for name in trained if np.isfinite(boot.estimates.get(name, np.nan))]
     if not names:
         return {}
@@ -98,13 +97,12 @@ def _ranked(lines: pd.DataFrame, boot: Bootstrap) -> dict[int, dict[str, float]]
 
 def _pairs(lines: pd.DataFrame, base: str) -> list[tuple[int, int]]:
     """Every line with the baseline it is held against: of its own source and selector, or the only one there is."""
-    every = lines[lines["training_set"].map(without_source) == base]
+    is_base = (lines["role"] == base) & ~lines["variant"].map(known)
+    every = lines[is_base]
     pairs = []
-    for i, line in lines.iterrows():
-        if without_source(line["training_set"]) in (base, *Trivial.RULES):
-            continue
-        source = source_of(line["training_set"])
-        fits = [source is None or source_of(name) in (None, source) for name in every["training_set"]]
+    for i, line in lines[~is_base & (lines["role"] != "trivial")].iterrows():
+        source = line["source_name"]
+        fits = [not known(source) or not known(other) or other == source for other in every["source_name"]]
         bases = every[np.array(fits, bool)]
         same = bases[[_same(own, line["selector"]) for own in bases["selector"]]]
         # A line or a baseline without selector (human, oracle) has only one it can be meant to be held against.

@@ -24,9 +24,9 @@ class Example:
 class RunData:
     """One run, as a report sees it.
 
-    rows: benchkit.store.results.ResultStore.rows, a line per cell. records: cell key -> the arrays of its
-    benchkit.metrics.Measured, for the cells that are done. gallery: row name -> examples. grid: the comparison as plain
-    data.
+    rows: benchkit.store.results.ResultStore.rows with the rows' names, a line per cell. records: cell key -> the arrays
+    of its benchkit.metrics.Measured, for the cells that are done. gallery: cell key -> examples. grid: the comparison
+    as plain data.
     """
 
     run: str

@@ -65,7 +65,7 @@ def primary_figure(board: Board, theme: str = "light", form: Format = "svg") -> 
         return None
     if len(board.trained):
         panels = [pd.concat([panel, board.trivial]) for panel in panels]
-    colours, titles = THEMES[theme], short_names(board.frame["detector"])
+    colours, titles = THEMES[theme], short_names(board.frame["detector"], board.shown)
     with drawing(colours) as new_figure:
         figure, axes = new_figure([len(panel) for panel in panels])
         for ax, panel in zip(axes, panels, strict=True):
@@ -114,7 +114,7 @@ def _intervals(ax: Axes, panel: pd.DataFrame, colours: Theme) -> None:
     places = np.arange(len(panel))
     value, low, high = (panel[name].to_numpy(float) * 100 for name in (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high"))
     for base, style in zip(BASELINES, ("--", ":"), strict=True):
-        lines = panel.loc[panel["training_set"] == base, PRIMARY]
+        lines = panel.loc[(panel["role"] == base) & ~panel["variant"].map(known), PRIMARY]
         if len(lines) == 1 and np.isfinite(lines.iloc[0]):
             ax.axvline(lines.iloc[0] * 100, color=colours.muted, linewidth=0.9, linestyle=style, zorder=1, label=base)
     own = (panel["group"] != TRIVIAL).to_numpy()

@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchkit.errors import BenchkitError
-from benchkit.report.board import SCHEMA, Board
+from benchkit.report.board import Board
 from benchkit.report.load import BOARD_FILE, load_board
-from benchkit.report.text import bare, source_of, without_source
-from benchkit.specs import Spec, said
+from benchkit.report.older import READABLE, READABLE_TEXT, SCHEMA, upgraded
+from benchkit.report.text import bare
+from benchkit.specs import Role, said
 
 PACKAGE = "benchkit_leaderboard"
 PAPER_FILE = "paper.jsonl"
@@ -27,9 +28,10 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class Method(NamedTuple):
-    """A row by bare names, whoever reports it."""
+    """A row by bare names, whoever reports it. name: the corruptor's, the rule's, or the role itself."""
 
-    training_set: str
+    role: str
+    name: str
     steps: int | None
     selector: str | None
     detector: str | None
@@ -48,12 +50,17 @@ class _Line(BaseModel):
     def method(self) -> Method:
         """What lines of different sources are matched by."""
         selector, detector = (name if name is None else bare(name) for name in (self.selector, self.detector))
-        return Method(bare(without_source(self.training_set)), self.depth, selector, detector)
+        return Method(self.kind, self.name, self.depth, selector, detector)
 
     @property
-    def images(self) -> str | None:
-        """What the row's name says of the images it corrupts, where its run has several sources."""
-        return source_of(self.training_set)
+    def kind(self) -> str:
+        """The row's role."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What tells it from other rows of its role."""
+        raise NotImplementedError
 
     @property
     def depth(self) -> int | None:
@@ -77,6 +84,16 @@ class PaperLine(_Line):
     value: float = Field(ge=0, le=100, allow_inf_nan=False)
     unit: Literal["%"]
     inferred: list[str] = []
+
+    @property
+    def kind(self) -> str:
+        """The row's role: the paper calls none of its methods as a baseline."""
+        return self.training_set if self.training_set in ("human", "pseudo") else "corrupted"
+
+    @property
+    def name(self) -> str:
+        """The method's name, as benchkit has it."""
+        return self.training_set
 
     @property
     def depth(self) -> int | None:
@@ -104,7 +121,11 @@ class RunLine(_Line):
     title: str
     group: Literal["trained", "trivial", "missing"]
     state: Literal["done", "partial", "failed", "skipped", "pending"]
+    role: Role
+    method_text: str | None = Field(None, alias="method")
+    corruptor: str | None = None
     corruptor_params: str | None
+    source_name: str | None = None
     seeds: int = Field(ge=0, le=MOST)
     planned_seeds: int = Field(ge=0, le=MOST)
     artifact_iou: Share | None
@@ -112,15 +133,24 @@ class RunLine(_Line):
     artifact_iou_low: Figure | None
     artifact_iou_high: Figure | None
     paper: PaperTable | None = None
+    shown: dict[str, str] = {}
+
+    @property
+    def kind(self) -> str:
+        """The row's role."""
+        return self.role
+
+    @property
+    def name(self) -> str:
+        """The corruptor's bare name, the rule of a trivial row, else the role."""
+        return self.corruptor or self.method_text or self.role
 
     @property
     def depth(self) -> int | None:
-        """Inversion steps from the corruptor's parameters, else from the training set's name."""
+        """Inversion steps from the corruptor's parameters."""
         try:
             steps = json.loads(self.corruptor_params or "{}").get("steps")
-            if steps is None:
-                steps = Spec.parse("corruptor", without_source(self.training_set)).values.get("steps")
-        except (ValueError, AttributeError, RecursionError, BenchkitError):
+        except (ValueError, AttributeError, RecursionError):
             return None
         return steps if isinstance(steps, int) else None
 
@@ -167,13 +197,13 @@ def _parse(text: str, where: str) -> Line:
         raise BenchkitError(f"{where}: not JSON: {said(error)}") from None
     if not isinstance(data, dict) or "schema" not in data:
         raise BenchkitError(f'{where}: no leaderboard line: expected an object with "schema": {SCHEMA}')
-    if data["schema"] != SCHEMA:
-        raise BenchkitError(f"{where}: schema {data['schema']!r}, but this version of benchkit reads schema {SCHEMA}")
+    if type(data["schema"]) is not int or data["schema"] not in READABLE:
+        raise BenchkitError(f"{where}: schema {data['schema']!r}, but this version of benchkit reads {READABLE_TEXT}")
     source = data.get("source")
     if not isinstance(source, str) or source not in _MODELS:
         raise BenchkitError(f"{where}: source must be one of {', '.join(_MODELS)}, not {source!r}")
     try:
-        return _MODELS[source].model_validate(data)
+        return _MODELS[source].model_validate(upgraded(data) if source == "run" else data)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))

@@ -13,7 +13,6 @@ from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.board import MISSING_ROWS, TRIVIAL, Board, short_names
 from benchkit.report.text import (
     MISSING,
-    bare,
     bracketed,
     known,
     listed,
@@ -122,8 +121,8 @@ BOARD_COLUMNS = (
 
 def board_sheet(board: Board) -> Sheet:
     """The board as a table for people: shares in per cent with two decimals, reasons of missing rows in the notes."""
-    detectors = short_names(board.frame["detector"])
-    titles = _detector_titles(board.trained, detectors)
+    detectors = short_names(board.frame["detector"], board.shown)
+    titles = _detector_titles(board, detectors)
     groups = []
     for (test, detector), lines in _runs(board.trained, ("test_set", "detector")):
         rows = tuple(_row(line, detectors, selector_names(board, line["detector"])) for line in lines)
@@ -152,14 +151,16 @@ def _runs(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...],
     return runs
 
 
-def _detector_titles(trained: pd.DataFrame, detectors: Mapping[str, str]) -> dict[tuple[Any, Any], str]:
+def _detector_titles(board: Board, detectors: Mapping[str, str]) -> dict[tuple[Any, Any], str]:
     """A heading for each group of trained lines where there are several, naming the test set if that differs."""
+    trained = board.trained
     several = trained["test_set"].nunique() > 1
     keys = dict.fromkeys(zip(trained["test_set"], trained["detector"], strict=True))
     if len(keys) == 1:
         return {}
     return {
-        (test, detector): one_line(detectors.get(detector, "")) + (f" on {one_line(test)}" if several else "")
+        (test, detector): one_line(detectors.get(detector, ""))
+        + (f" on {one_line(board.short(test))}" if several else "")
         for test, detector in keys
     }
 
@@ -168,7 +169,7 @@ def selector_names(board: Board, detector: str | None) -> dict[str, str]:
     """Short names of the selectors of one detector's lines."""
     # A learned selector names its own detector, so selectors are told apart within one detector only.
     same = board.frame["detector"].map(lambda other: other == detector or (not known(other) and not known(detector)))
-    return short_names(board.frame.loc[same, "selector"])
+    return short_names(board.frame.loc[same, "selector"], board.shown)
 
 
 def _row(line: Line, detectors: Mapping[str, str], selectors: Mapping[str, str]) -> tuple[Cell, ...]:
@@ -224,7 +225,7 @@ def _seeds(line: Line) -> str:
 def _notes(board: Board, detectors: Mapping[str, str]) -> tuple[str, ...]:
     notes = [board.note] if board.note else []
     notes += board.notes
-    full = [f"{short} is {text}" for text, short in detectors.items() if short != text]
+    full = [f"{short} is {board.short(text)}" for text, short in detectors.items() if short != board.short(text)]
     if full:
         notes.append(f"Detectors: {listed(full)}.")
     return tuple(one_line(note) for note in (*notes, *unfinished(board)))
@@ -233,8 +234,10 @@ def _notes(board: Board, detectors: Mapping[str, str]) -> tuple[str, ...]:
 def unfinished(board: Board) -> tuple[str, ...]:
     """Every line that lacks figures, or some seeds of them: what it is, and why."""
     found = []
+    detectors = short_names(board.frame["detector"], board.shown)
     for line in line_records(board.frame[board.frame["state"] != "done"]):
-        parts = [bare(str(line[name])) for name in ("selector", "detector") if known(line[name])]
+        names = (_name(line["selector"], selector_names(board, line["detector"])), _name(line["detector"], detectors))
+        parts = [name for name in names if name != MISSING]
         what = one_line(f"{line['training_set']} ({', '.join(parts)})" if parts else line["training_set"])
         lacking = f"{line['seeds']} of {line['planned_seeds']} seeds; " if line["seeds"] else ""
         found.append(f"{what}: {short_reason(lacking + str(line['reason'] or line['state']))}")

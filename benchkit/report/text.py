@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 
 MISSING = "–"
@@ -61,21 +60,6 @@ def bracketed(value: str, low: str, high: str) -> str:
 def plain_number(value: float | None) -> str:
     """A number as short as it goes: 1, 1.5, 0.0312."""
     return MISSING if value is None or math.isnan(value) else _minus(f"{value:.4g}")
-
-
-#: A row's source, where its run has several: ` [NAME]`; ` [AXIS=VALUE]` is what an ablation varies.
-_SOURCE = re.compile(r" \[([^\[\]=]+)\]")
-
-
-def source_of(training_set: str) -> str | None:
-    """The source that a row's name says: `pseudo [clean]` -> clean; None where it says none."""
-    found = _SOURCE.search(training_set)
-    return found[1] if found else None
-
-
-def without_source(training_set: str) -> str:
-    """A row's name without its source: `pseudo [clean]` -> pseudo."""
-    return _SOURCE.sub("", training_set, count=1)
 
 
 def bare(spec: str) -> str:

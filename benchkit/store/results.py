@@ -32,6 +32,7 @@ from benchkit.store.encoding import (
 from benchkit.store.mark import read_mark
 from benchkit.store.schema import (
     ROW_SCHEMA,
+    SETTINGS,
     Base,
     BlobRecord,
     CellInfo,
@@ -55,9 +56,12 @@ __all__ = ["CellInfo", "CellState", "ResultStore", "RunInfo", "RunStatus"]
 _log = logging.getLogger(__name__)
 
 COUNT_COLUMNS = ("image", "tp", "fp", "fn", "tn")
-LABELS = ("training_set", "selector", "corruptor", "corruptor_params", "detector", "seed", "test_set")
+LABELS = (
+    *("role", "method", "selector", "corruptor", "corruptor_params", "inverter", "source_name", "variant"),
+    *("detector", "seed", "test_set"),
+)
 #: The columns of `rows` before the metrics; no metric may have one of these names.
-ROW_COLUMNS = ("run", "cell", *LABELS, "state", "reason", "seconds", "schema_version")
+ROW_COLUMNS = ("run", "cell", *LABELS, *SETTINGS, "state", "reason", "seconds", "schema_version")
 
 
 class ResultStore:
@@ -307,7 +311,7 @@ def _describe(record: CellRecord, cell: CellInfo, *, done: bool) -> None:
         raise ValueError(f"'{cell.state}' is no cell state")
     for name in LABELS:
         setattr(record, name, getattr(cell, name))
-    record.corruptor_params = dict(cell.corruptor_params)
+    record.corruptor_params, record.settings = dict(cell.corruptor_params), dict(cell.settings)
     planned = cell.state == "pending"
     state: CellState = "done" if planned and done else cell.state
     if planned and (record.state == state or (state == "pending" and record.state == "failed")):
@@ -318,7 +322,8 @@ def _describe(record: CellRecord, cell: CellInfo, *, done: bool) -> None:
 def _info(record: CellRecord) -> CellInfo:
     labels = {name: getattr(record, name) for name in LABELS}
     state: Any = record.state
-    return CellInfo(key=record.cell_key, **labels, state=state, reason=record.reason, seconds=record.seconds)
+    ended = {"state": state, "reason": record.reason, "seconds": record.seconds}
+    return CellInfo(key=record.cell_key, **labels, settings=record.settings, **ended)
 
 
 def _line(cell: CellRecord, row: RowRecord | None) -> dict[str, Any]:
@@ -328,6 +333,7 @@ def _line(cell: CellRecord, row: RowRecord | None) -> dict[str, Any]:
         "cell": cell.cell_key,
         **labels,
         "corruptor_params": json_to_text(cell.corruptor_params),
+        **{name: cell.settings.get(name) for name in SETTINGS},
         "state": cell.state,
         "reason": cell.reason,
         "seconds": cell.seconds,

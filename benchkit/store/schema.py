@@ -11,12 +11,21 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from benchkit.errors import BenchkitError
+from benchkit.specs import Role
 from benchkit.store.encoding import json_from_text, json_to_text
 
 #: Version of the tables: a store of another version is refused.
-SCHEMA = 1
+SCHEMA = 2
 #: Version of what a row's metrics mean, stored with every row.
 ROW_SCHEMA = 1
+
+#: What decides a row's figures beside its labels, a column each. training, selector_training: a TrainingConfig as JSON.
+#: test_images, validation_images, source_images, labelled: numbers of images. uses: the row's plugins, `KIND NAME; …`.
+SETTINGS = (
+    *("labelled", "source_set", "source_images", "test_images", "validation_images", "label", "composite"),
+    *("checkpoint", "checkpoint_sha256", "dtype", "autoencoder", "num_inference_steps"),
+    *("training", "selector_training", "uses"),
+)
 
 CellState = Literal["pending", "running", "done", "failed", "skipped"]
 RunStatus = Literal["running", "done", "failed", "interrupted"]
@@ -102,13 +111,18 @@ class CellRecord(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     cell_key: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int]
-    training_set: Mapped[str]
+    role: Mapped[str]
+    method: Mapped[str | None]
     selector: Mapped[str | None]
     corruptor: Mapped[str | None]
     corruptor_params: Mapped[dict[str, Any]]
+    inverter: Mapped[str | None]
+    source_name: Mapped[str | None]
+    variant: Mapped[str | None]
     detector: Mapped[str | None]
     seed: Mapped[int]
     test_set: Mapped[str]
+    settings: Mapped[dict[str, Any]]
     state: Mapped[str]
     reason: Mapped[str | None]
     seconds: Mapped[float | None]
@@ -140,18 +154,24 @@ class BlobRecord(Base):
 class CellInfo:
     """A cell as the result store knows it: its key, the labels a board shows, its state.
 
-    training_set: the board's name for it (`human`, `pseudo`, a corruptor ...). state `pending` leaves what the store
-    knows better untouched. reason: why it was skipped or failed. seconds: what computing it took.
+    role, method, source_name, variant: see benchkit.specs.Cell. selector, inverter, detector: complete Specs as text.
+    settings: what else decides the row's figures, SETTINGS. state `pending` leaves what the store knows better
+    untouched. reason: why it was skipped or failed. seconds: what computing it took.
     """
 
     key: str
-    training_set: str
+    role: Role
     seed: int
     test_set: str
+    method: str | None = None
     detector: str | None = None
     selector: str | None = None
     corruptor: str | None = None
     corruptor_params: Mapping[str, Any] = field(default_factory=dict)
+    inverter: str | None = None
+    source_name: str | None = None
+    variant: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     state: CellState = "pending"
     reason: str | None = None
     seconds: float | None = None

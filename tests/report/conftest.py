@@ -12,6 +12,8 @@ import pytest
 
 from benchkit.metrics import Measured, coverage, measure, summarise
 from benchkit.report.data import Example, RunData
+from benchkit.report.names import named_rows
+from benchkit.specs import Trivial
 from benchkit.store.results import ROW_COLUMNS
 
 SIDE = 16
@@ -37,6 +39,17 @@ def scored(quality: float, seed: int, images: int) -> Measured:
     return measure(scores.astype(np.float32), marked, [{"melt": mark} for mark in marked])
 
 
+def role_of(name: str) -> dict:
+    """The fields of a row that a test names: a baseline, a rule, or a corruptor."""
+    if name in ("human", "pseudo", "oracle"):
+        return {"role": name}
+    if name in Trivial.RULES:
+        return {"role": "trivial", "method": name}
+    bare = name.partition(":")[0]
+    uses = f"corruptor {bare}; dataset portraits; inverter odd"
+    return {"role": "corrupted", "method": name, "corruptor": bare, "uses": uses}
+
+
 @dataclass
 class Maker:
     """Collects cells; `run` makes the RunData of them."""
@@ -52,7 +65,7 @@ class Maker:
         key = f"{len(self.lines):064x}"
         extra = labels.pop("extra", {})
         line = dict.fromkeys(ROW_COLUMNS) | {"run": "20250101-000000-abcdef", "cell": key, "seed": seed}
-        line |= {"training_set": training_set, "test_set": "portraits/test[20]", "detector": "upernet-swin:size=mini"}
+        line |= {"test_set": "portraits/test[20]", "detector": "upernet-swin:size=mini", **role_of(training_set)}
         line |= {"state": "skipped" if quality is None else "done", "schema_version": 1, "corruptor_params": "{}"}
         if quality is not None:
             measured = scored(quality, seed, self.images)
@@ -81,12 +94,14 @@ class Maker:
 
     def run(self) -> RunData:
         names = list(dict.fromkeys(name for line in self.lines for name in line))
-        rows = pd.DataFrame(self.lines, columns=names)
+        rows = named_rows(pd.DataFrame(self.lines, columns=names), self.grid.get("shown") or {})
         environment = {"python": "3.11.9", "packages": {"numpy": "2.0"}, "git": None, "cores": 2}
         environment["plugins"] = {
             "corruptor blur": {"origin": "package artifact-benchkit", "version": "0.1.0", "source": "ab" * 32}
         }
-        return RunData("20250101-000000-abcdef", self.grid, environment, rows, self.records, self.gallery)
+        cells = dict(zip(rows["training_set"][::-1], rows["cell"][::-1], strict=True))
+        gallery = {cells[name]: shown for name, shown in self.gallery.items()}
+        return RunData("20250101-000000-abcdef", self.grid, environment, rows, self.records, gallery)
 
 
 def standard(seeds: Iterable[int] = (0,), hostile: str = "") -> Maker:

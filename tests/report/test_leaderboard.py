@@ -17,6 +17,7 @@ from benchkit.report.leaderboard import (
     parse_lines,
     to_jsonl,
 )
+from benchkit.report.older import upgraded
 from benchkit.report.tables import json_text, render
 
 FOLDER = Path(__file__).parents[2] / "leaderboard"
@@ -80,7 +81,7 @@ PAPER = json.loads((FOLDER / "paper.jsonl").read_text().splitlines()[0])
         ("{", "not JSON"),
         ("[]", "no leaderboard line"),
         ("{}", "no leaderboard line"),
-        (json.dumps(PAPER | {"schema": 2}), "schema 2, but this version of benchkit reads schema 1"),
+        (json.dumps(PAPER | {"schema": 3}), "schema 3, but this version of benchkit reads schemas 1 and 2"),
         (json.dumps(PAPER | {"schema": "1"}), "schema '1', but"),
         (json.dumps(PAPER | {"source": "friend"}), "source must be one of paper, run, not 'friend'"),
         (json.dumps(PAPER | {"source": ["paper"]}), "source must be one of"),
@@ -180,7 +181,7 @@ def run_line(name: str, value: float | None, steps: int | None = None, **labels)
         "planned_seeds": 1,
     }
     line |= {"artifact_iou": value, "artifact_iou_low": value, "artifact_iou_high": value} | labels
-    return RunLine.model_validate(line)
+    return RunLine.model_validate(upgraded(line))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from benchkit.report.data import RunData
 from benchkit.report.leaderboard import board_lines, parse_lines, to_jsonl
 from benchkit.report.site.page import page
 from benchkit.report.tables import json_text, render
-from benchkit.report.text import source_of, without_source
 from benchkit.report.write import write_report
 
 SOURCES = {"HPS": "HPS", "rest": "RichHF-7701"}
@@ -21,10 +20,8 @@ def table_1(maker, differs: list[str], sources: dict[str, str] = SOURCES) -> Run
     """A run of Table 1 with two sources, of which the second is the easier one."""
     made = maker().cell("human", 0.45)
     for name, better in (("HPS", 0.0), ("rest", 0.1)):
-        made.cell(f"pseudo [{name}]", 0.5 + better, selector="learned:threshold=0.5")
-        row = f"renoise-masked:steps=10 [{name}]"
-        made.corrupted("renoise-masked:steps=10", 0.6 + better)
-        made.lines[-1]["training_set"] = row
+        made.cell("pseudo", 0.5 + better, selector="learned:threshold=0.5", source_name=name)
+        made.corrupted("renoise-masked:steps=10", 0.6 + better, source_name=name)
     made.grid |= {"paper": {"table": 1, "sources": sources, "differs": differs}}
     return made.run()
 
@@ -32,12 +29,6 @@ def table_1(maker, differs: list[str], sources: dict[str, str] = SOURCES) -> Run
 @pytest.fixture(scope="module")
 def exact(maker) -> Board:
     return Board.of(table_1(maker, []), replicates=50)
-
-
-def test_a_source_is_read_from_a_rows_name() -> None:
-    assert source_of("pseudo [HPS]") == "HPS" and without_source("pseudo [HPS]") == "pseudo"
-    assert source_of("pseudo [corruptor.steps=5]") is None
-    assert without_source("x:steps=1 via ddim [HPS] [inverter=ddim]") == "x:steps=1 via ddim [inverter=ddim]"
 
 
 def test_each_row_stands_beside_the_figure_of_its_own_source(exact: Board) -> None:

@@ -199,7 +199,7 @@ def test_a_report_is_written_whole_and_reads_back(make_standard, make_examples, 
     assert rows["training_set"].to_list() == run.rows["training_set"].to_list()
     np.testing.assert_array_equal(rows[PRIMARY], run.rows[PRIMARY])
     read = json.loads((out / "rows.json").read_text())
-    assert read["schema"] == 1 and len(read["rows"]) == len(run.rows) == len(pd.read_csv(out / "rows.csv"))
+    assert read["schema"] == 2 and len(read["rows"]) == len(run.rows) == len(pd.read_csv(out / "rows.csv"))
     assert len((out / "board.jsonl").read_text().splitlines()) == len(board.frame)
     first = {path.name: path.read_bytes() for path in out.iterdir()}
     write_report(run, out)

@@ -18,7 +18,13 @@ from benchkit.store.results import ROW_COLUMNS, CellInfo, ResultStore
 
 
 def cell(name: object = "a", **changes) -> CellInfo:
-    described = {"training_set": "renoise", "detector": "upernet-swin", "seed": 0, "test_set": "portraits/test"}
+    described = {
+        "role": "corrupted",
+        "method": "renoise",
+        "detector": "upernet-swin",
+        "seed": 0,
+        "test_set": "portraits/test",
+    }
     return CellInfo(key_of(name), **(described | changes))
 
 
@@ -219,13 +225,13 @@ NASTY = [
 @pytest.mark.parametrize("text", NASTY)
 def test_all_text_is_data(results: ResultStore, text: str) -> None:
     run = results.create_run({text: text}, {"t": text})
-    results.upsert_cells(run, [cell(training_set=text, corruptor=text, corruptor_params={text: text})])
+    results.upsert_cells(run, [cell(method=text, corruptor=text, corruptor_params={text: text})])
     results.set_state(run, key_of("a"), "failed", reason=text)
     results.save_row(key_of("a"), {"note": text, f"metric {text}": 1})
     kept = text.replace("\0", "\\x00").replace("\ud800", "\\ud800")
     assert results.runs()[0].config == {text: text}
     (found,) = results.cells(run)
-    assert (found.training_set, found.corruptor, found.reason) == (kept, kept, kept)
+    assert (found.method, found.corruptor, found.reason) == (kept, kept, kept)
     assert found.corruptor_params == {text: text}
     assert results.rows(run)["note"][0] == kept
     assert results.rows(run)[f"metric {kept}"][0] == 1

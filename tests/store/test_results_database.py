@@ -67,7 +67,7 @@ def test_another_schema_version_is_refused_untouched(results: ResultStore, path:
         raw.execute("UPDATE meta SET value = '99'")
     raw.close()
     before = path.read_bytes()
-    refused(path, "schema version 99, this benchkit reads 1: choose another file")
+    refused(path, "schema version 99, this benchkit reads 2: choose another file")
     assert path.read_bytes() == before
     with sqlite3.connect(path) as raw:
         raw.execute("DELETE FROM meta")

@@ -72,7 +72,7 @@ class Pictures:
 def galleries(
     gallery: Mapping[str, tuple[Example, ...]], order: Iterable[str]
 ) -> tuple[dict[str, list[Strip]], Pictures]:
-    """Row name -> its strips, rows in the given order first; and the images they show."""
+    """Cell key -> its strips, cells in the given order first; and the images they show."""
     pictures = Pictures()
     names = [*(name for name in dict.fromkeys(order) if name in gallery), *gallery]
     return {name: pictures.strips(gallery[name]) for name in dict.fromkeys(names)}, pictures

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -22,9 +23,17 @@ from benchkit.report.board import Board, short_names
 from benchkit.report.data import RunData
 from benchkit.report.figures import confinement_figure, primary_figure
 from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
-from benchkit.report.sheet import Sheet, board_sheet, delta_text, line_records, primary_text, unfinished
+from benchkit.report.sheet import (
+    Sheet,
+    board_sheet,
+    delta_text,
+    line_records,
+    primary_text,
+    selector_names,
+    unfinished,
+)
 from benchkit.report.site.ablation import ablation_section
-from benchkit.report.site.gallery import GAIN, galleries
+from benchkit.report.site.gallery import GAIN, Strip, galleries
 from benchkit.report.site.picture import Picture
 from benchkit.report.text import MISSING, known, number, numeric, one_line, percent
 
@@ -33,6 +42,14 @@ CONFINEMENT_WORDS = (
     "Mean absolute change inside and outside the mask, per method. A latent method replaces whole latent cells: what "
     "of them lies beyond the mask counts as outside, where a method of pixels acts through the autoencoder alone."
 )
+
+
+class Method(NamedTuple):
+    """One row and selector in the gallery: its heading, what the board says of it, its examples."""
+
+    title: str
+    remarks: list[str]
+    strips: list[Strip]
 
 
 def page(
@@ -47,7 +64,7 @@ def page(
     an ablation's run, shown first.
     """
     style, script = _asset("page.css"), _asset("page.js")
-    strips, pictures = galleries(run.gallery, board.frame["training_set"])
+    strips, pictures = galleries(run.gallery, run.rows["cell"])
     context = {
         "title": one_line(board.title),
         "note": one_line(board.note),
@@ -59,14 +76,14 @@ def page(
         "sheet": _sheet(board),
         "figures": _figures(board),
         "unfinished": _unfinished(board),
-        "gallery": {name: (_remarks(board, name), shown) for name, shown in strips.items()},
+        "gallery": _gallery(run, board, strips),
         "images": pictures.images,
         "gain": GAIN,
         "beside": _beside(board, reference),
         "metrics": _metrics(board),
         "every": _every_metric(board),
-        "grid": _yaml(run.grid),
-        **_provenance(run),
+        "grid": _yaml({name: value for name, value in run.grid.items() if name != "shown"}),
+        **_provenance(run, board),
     }
     return _templates().get_template("page.html").render(context)
 
@@ -108,9 +125,9 @@ def _facts(run: RunData, board: Board) -> dict[str, str]:
     seeds = sorted({int(seed) for seed in run.rows["seed"]})
     facts = {
         "Run": run.run,
-        "Test images": ", ".join(dict.fromkeys(str(name) for name in board.frame["test_set"] if known(name))),
+        "Test images": ", ".join(dict.fromkeys(board.short(name) for name in board.frame["test_set"] if known(name))),
         "Seeds": ", ".join(map(str, seeds)) + (" (no seed variance is covered)" if len(seeds) == 1 else ""),
-        "Detectors": ", ".join(short_names(board.frame["detector"]).values()) or MISSING,
+        "Detectors": ", ".join(short_names(board.frame["detector"], board.shown).values()) or MISSING,
         "Rows": f"{len(board.trained)} trained, {len(board.trivial)} without training, "
         f"{len(board.missing)} without figures",
     }
@@ -132,13 +149,28 @@ def _figures(board: Board) -> dict[str, Picture]:
 def _unfinished(board: Board) -> list[dict[str, str]]:
     lines = board.frame[board.frame["state"] != "done"].to_dict("records")
     names = ("training_set", "selector", "detector", "state", "reason")
-    return [{name: one_line(line[name]) if known(line[name]) else MISSING for name in names} for line in lines]
+    return [{name: one_line(board.short(line[name])) for name in names} for line in lines]
 
 
-def _remarks(board: Board, row: str) -> list[str]:
-    """What the board says of a gallery's row, a sentence per detector and selector."""
-    lines = board.frame[board.frame["training_set"] == row]
-    detectors = short_names(board.frame["detector"])
+def _gallery(run: RunData, board: Board, strips: Mapping[str, list[Strip]]) -> list[Method]:
+    """The strips of every row and selector, with what the board says of it."""
+    rows = run.rows.set_index("cell")
+    found = []
+    for key, shown in strips.items():
+        row = {name: rows[name][key] for name in ("training_set", "selector")}
+        # A learned selector names its own detector, and is the same selector for each.
+        selector = board.short(row["selector"])
+        same = board.frame["selector"].map(board.short) == selector
+        lines = board.frame[same & (board.frame["training_set"] == row["training_set"])]
+        several = board.frame.loc[board.frame["selector"].map(known), "selector"].map(board.short).nunique() > 1
+        title = f"{row['training_set']} · {selector}" if several else str(row["training_set"])
+        found.append(Method(one_line(title), _remarks(board, lines), shown))
+    return found
+
+
+def _remarks(board: Board, lines: pd.DataFrame) -> list[str]:
+    """What the board says of a gallery's row, a sentence per detector."""
+    detectors = short_names(board.frame["detector"], board.shown)
     remarks = []
     for line in line_records(lines):
         said = [f"artifact IoU {primary_text(line)}"]
@@ -179,7 +211,7 @@ def _metrics(board: Board) -> list[dict[str, str]]:
 
 def _every_metric(board: Board) -> dict[str, Any]:
     """Every metric of every row that has figures: names, and per row its labels and cells (text, value)."""
-    detectors = short_names(board.frame["detector"])
+    detectors = short_names(board.frame["detector"], board.shown)
     rows = []
     for line in board.frame[board.frame["seeds"] > 0].to_dict("records"):
         cells = []
@@ -187,17 +219,22 @@ def _every_metric(board: Board) -> dict[str, Any]:
             share = metric(name).unit == "share"
             mean, spread = (number(line[key], 2, 100.0 if share else 1.0) for key in (name, f"{name}_std"))
             cells.append((mean if spread == MISSING else f"{mean} ± {spread}", line[name]))
-        labels = (one_line(line["training_set"]), one_line(detectors.get(line["detector"], MISSING)))
+        selector = selector_names(board, line["detector"]).get(line["selector"], MISSING)
+        names = (line["training_set"], selector, detectors.get(line["detector"], MISSING))
+        labels = tuple(map(one_line, names))
         rows.append((labels, cells))
     return {"names": [one_line(name) for name in board.metrics], "rows": rows}
 
 
-def _provenance(run: RunData) -> dict[str, Any]:
+def _provenance(run: RunData, board: Board) -> dict[str, Any]:
     environment = dict(run.environment)
     plugins = environment.pop("plugins", {})
     names = ("training_set", "selector", "detector", "seed", "test_set", "state", "seconds", "cell")
     cells = [
-        {name: one_line(f"{v:.1f}" if name == "seconds" else v) if known(v) else MISSING for name, v in line.items()}
+        {
+            name: one_line(f"{v:.1f}" if name == "seconds" else board.shown.get(v, v)) if known(v) else MISSING
+            for name, v in line.items()
+        }
         for line in run.rows[list(names)].to_dict("records")
     ]
     plain = plugins if isinstance(plugins, Mapping) else {}
