@@ -58,7 +58,8 @@ def export(
         raise BenchkitError(f"--split '{split}': use letters, digits and _, such as train")
     opened = FinishedRun.open(run, places_named(run, cache, store), load_registry(plugin, plugin_folder, strict))
     planned = opened.cell(Wanted(row, selector, detector, seed))
-    whose = f"row '{opened.name(planned)}', seed {planned.cell.seed}"
+    detector = planned.cell.detector.short if planned.cell.detector else None
+    whose = f"row '{opened.name(planned)}', seed {planned.cell.seed}, detector {detector}"
     with _disk(out):
         if form == DETECTOR:
             _write_detector(opened, planned, out, force)

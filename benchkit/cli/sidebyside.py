@@ -1,23 +1,33 @@
-"""Several boards as one table: a line a method, a column a run."""
+"""Several boards as one table: a line a method, a column a run; differences where the runs' settings are the same."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from string import ascii_uppercase
 from typing import Any
 
 import pandas as pd
 
-from benchkit.report.board import Board
+from benchkit.metrics import PRIMARY
+from benchkit.report.board import Board, short_names
 from benchkit.report.older import SCHEMA
-from benchkit.report.sheet import Cell, Column, Group, Sheet, primary_text
-from benchkit.report.text import MISSING, known, listed, one_line
+from benchkit.report.settings import differing
+from benchkit.report.sheet import Cell, Column, Group, Sheet
+from benchkit.report.text import MISSING, bracketed, known, numeric, one_line, percent, signed
 
-_KEY = ("detector", "selector", "training_set")
+#: What makes lines of two boards the same row; of _WHERE_SEVERAL those of which one board has several.
+_KEY = ("detector", "selector", "role", "corruptor", "corruptor_params", "variant")
+_WHERE_SEVERAL = ("inverter", "source_name")
+#: Runs that differ in these alone have figures of the same thing.
+_HARMLESS = {"seeds"}
 
 
 @dataclass(frozen=True, eq=False)
 class SideBySide:
-    """Boards by training set, selector and detector, matched by their full names."""
+    """Boards by row, selector and detector, matched by what they are."""
 
     boards: tuple[Board, ...]
 
@@ -28,36 +38,93 @@ class SideBySide:
         lines = pd.concat(parts, ignore_index=True)
         return lines[["run", *(name for name in lines if name != "run")]]
 
+    @cached_property
+    def differing(self) -> Mapping[str, tuple[str, ...]]:
+        """The settings in which the boards differ, see `benchkit.report.settings.differing`."""
+        return differing(self.boards)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the boards' figures are of the same thing: whether their settings are the same."""
+        return not set(self.differing) - _HARMLESS
+
     def sheet(self) -> Sheet:
-        """Artifact IoU of every run, with its interval, in per cent."""
-        found: dict[tuple[Any, ...], dict[int, Cell]] = {}
+        """Artifact IoU of every run in per cent, and what a run has more than the first, where that means something."""
+        lines = self._lines()
+        shown = {full: short for board in self.boards for full, short in board.shown.items()}
+        detectors = short_names(pd.Series([key[0] for key in lines], dtype=object), shown)
+        columns = [Column("method", text=True, role="name"), Column("selector", text=True, vital=3)]
+        columns += [Column("detector", text=True, vital=2), *(c for n in self._names for c in self._columns(n))]
+        rows = []
+        for (detector, selector, *_), own in lines.items():
+            # A learned selector names its own detector, so selectors are told apart within one detector only.
+            selectors = short_names(pd.Series([key[1] for key in lines if key[0] == detector], dtype=object), shown)
+            name = next(iter(own.values()))["training_set"]
+            names = (name, selectors.get(selector, MISSING), detectors.get(detector, MISSING))
+            rows.append((*(Cell(one_line(text)) for text in names), *self._cells(own)))
+        title = "Side by side" if self.comparable else "Side by side: different settings, not to be compared"
+        return Sheet(title, tuple(columns), (Group("", tuple(rows)),), self._notes())
+
+    def _lines(self) -> dict[tuple[Any, ...], dict[int, Mapping[Any, Any]]]:
+        """Every row of any board -> the board's place -> its line; rows without training last."""
+        frames = [board.frame for board in self.boards]
+        several = [n for n in _WHERE_SEVERAL if any(frame[n].nunique() > 1 for frame in frames if n in frame)]
+        names = [*_KEY, *several]
+        found: dict[tuple[Any, ...], dict[int, Mapping[Any, Any]]] = {}
         for place, board in enumerate(self.boards):
             for line in board.frame.to_dict("records"):
-                key = tuple(line[name] if known(line[name]) else None for name in _KEY)
-                named = {str(name): value for name, value in line.items()}
-                found.setdefault(key, {})[place] = Cell(primary_text(named), line["artifact_iou"])
-        columns = [Column("method", text=True), Column("selector", text=True), Column("detector", text=True)]
-        columns += [Column(f"run {one_line(board.run)}\nartifact IoU") for board in self.boards]
-        rows = [
-            (*(Cell(MISSING if name is None else one_line(name)) for name in reversed(key)), *self._cells(cells))
-            for key, cells in sorted(found.items(), key=lambda item: item[0][0] is None)
-        ]
-        return Sheet("Side by side", tuple(columns), (Group("", tuple(rows)),), self._notes())
+                key = [line.get(name) if known(line.get(name)) else None for name in names]
+                key.append(line["method"] if line["role"] == "trivial" else None)
+                found.setdefault(tuple(key), {})[place] = line
+        return dict(sorted(found.items(), key=lambda item: item[0][0] is None))
 
-    def _cells(self, cells: dict[int, Cell]) -> list[Cell]:
-        return [cells.get(place, Cell(MISSING)) for place in range(len(self.boards))]
+    @property
+    def _names(self) -> list[str]:
+        """A letter for each board, which the notes explain."""
+        letters = len(self.boards) <= len(ascii_uppercase)
+        return [ascii_uppercase[i] if letters else str(i + 1) for i in range(len(self.boards))]
+
+    def _columns(self, name: str) -> list[Column]:
+        columns = [Column(name, role="primary"), Column(f"{name}\n[interval]", vital=5)]
+        first = name == self._names[0]
+        return columns if first or not self.comparable else [*columns, Column(f"{name} − {self._names[0]}", vital=1)]
+
+    def _cells(self, lines: Mapping[int, Mapping[Any, Any]]) -> list[Cell]:
+        cells: list[Cell] = []
+        base = numeric(lines[0][PRIMARY]) if 0 in lines and lines[0]["seeds"] else math.nan
+        for place in range(len(self.boards)):
+            line = lines.get(place)
+            here = line is not None and bool(line["seeds"])
+            value = numeric(line[PRIMARY]) if line is not None and here else math.nan
+            low, high = ((percent(line[f"{PRIMARY}_{end}"]) if line and here else MISSING) for end in ("low", "high"))
+            state = MISSING if line is None else str(line["state"])
+            interval = bracketed("", low, high).strip()
+            cells += [Cell(percent(value) if here else state, value), Cell(interval or MISSING)]
+            if place and self.comparable:
+                cells.append(Cell(signed(value - base), value - base))
+        return cells
 
     def _notes(self) -> tuple[str, ...]:
         """What the runs are, and whether their figures may be compared."""
-        notes, tests = [], []
-        for board in self.boards:
-            own = listed(str(name) for name in board.frame["test_set"] if known(name))
-            tests.append(own)
-            notes.append(one_line(f"{board.run}: {board.title}, on {own}"))
-        if len(set(tests)) > 1:
+        notes = []
+        for name, board in zip(self._names, self.boards, strict=True):
+            tests = ", ".join(dict.fromkeys(board.short(text) for text in board.frame["test_set"]))
+            notes.append(one_line(f"{name}: {board.run}: {board.title}, on {tests}"))
+        if self.differing:
+            parts = [f"{name} ({' | '.join(values)})" for name, values in self.differing.items()]
+            notes.append(one_line(f"These runs differ in {'; '.join(parts)}."))
+        if "test" in self.differing:
             notes.append("The runs have different test images: their figures cannot be compared.")
+        elif not self.comparable:
+            notes.append("A difference between their figures may come from any of these: it says nothing of a method.")
+        else:
+            notes.append(
+                f"Artifact IoU in per cent; differences to {self._names[0]} in points, of the figures as they are "
+                "printed: whether they are beyond chance is not said."
+            )
         return tuple(notes)
 
     def as_json(self) -> dict[str, Any]:
-        """The boards as plain data, in the given order."""
-        return {"schema": SCHEMA, "boards": [board.as_json() for board in self.boards]}
+        """The boards as plain data, in the given order, and where their settings differ."""
+        differing = {name: list(values) for name, values in self.differing.items()}
+        return {"schema": SCHEMA, "differing": differing, "boards": [board.as_json() for board in self.boards]}

@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.board import MISSING_ROWS, TRIVIAL, Board, short_names
+from benchkit.report.settings import settings_line
 from benchkit.report.text import (
     MISSING,
     bracketed,
@@ -20,7 +21,6 @@ from benchkit.report.text import (
     numeric,
     one_line,
     percent,
-    plain_number,
     short_reason,
     signed,
 )
@@ -125,12 +125,14 @@ def board_sheet(board: Board) -> Sheet:
     titles = _detector_titles(board, detectors)
     groups = []
     for (test, detector), lines in _runs(board.trained, ("test_set", "detector")):
-        rows = tuple(_row(line, detectors, selector_names(board, line["detector"])) for line in lines)
+        ranks = rank_texts(lines)
+        selectors = selector_names(board, detector)
+        rows = tuple(_row(line, detectors, selectors, rank) for line, rank in zip(lines, ranks, strict=True))
         groups.append(Group(titles.get((test, detector), ""), rows))
     for name, title in ((TRIVIAL, "without training"), (MISSING_ROWS, "without figures")):
         lines = line_records(board.frame[board.frame["group"] == name])
         if lines:
-            rows = tuple(_row(line, detectors, selector_names(board, line["detector"])) for line in lines)
+            rows = tuple(_row(line, detectors, selector_names(board, line["detector"]), MISSING) for line in lines)
             groups.append(Group(title, rows))
     return Sheet(one_line(board.title), BOARD_COLUMNS, tuple(groups), _notes(board, detectors))
 
@@ -172,9 +174,9 @@ def selector_names(board: Board, detector: str | None) -> dict[str, str]:
     return short_names(board.frame.loc[same, "selector"], board.shown)
 
 
-def _row(line: Line, detectors: Mapping[str, str], selectors: Mapping[str, str]) -> tuple[Cell, ...]:
+def _row(line: Line, detectors: Mapping[str, str], selectors: Mapping[str, str], rank: str) -> tuple[Cell, ...]:
     return (
-        Cell(rank_text(line), line["rank"]),
+        Cell(rank, line["rank"]),
         Cell(one_line(line["training_set"])),
         Cell(_name(line["selector"], selectors)),
         Cell(_name(line["detector"], detectors)),
@@ -190,11 +192,22 @@ def _name(text: str | None, names: Mapping[str, str]) -> str:
     return one_line(names.get(text, text)) if text is not None and known(text) else MISSING
 
 
-def rank_text(line: Line) -> str:
-    """A rank with its interval: 2 [1–3]."""
-    low, high = plain_number(line["rank_low"]), plain_number(line["rank_high"])
-    shown = plain_number(line["rank"])
-    return shown if shown == MISSING else f"{shown} [{low}–{high}]"
+def rank_texts(lines: Sequence[Line]) -> list[str]:
+    """Return the ranks of the lines that are ranked together, each with its interval: `2 [1–3]`.
+
+    Lines of the same figure share the better place, `2=`, and the next one is counted after all of them. An interval's
+    half places, which ties among draws make, are rounded outwards.
+    """
+    ranks = [float(line["rank"]) for line in lines]
+    texts = []
+    for line, rank in zip(lines, ranks, strict=True):
+        if math.isnan(rank):
+            texts.append(MISSING)
+            continue
+        place = 1 + sum(other < rank for other in ranks)
+        low, high = math.floor(line["rank_low"]), math.ceil(line["rank_high"])
+        texts.append(f"{place}{'=' if ranks.count(rank) > 1 else ''} [{low}–{high}]")
+    return texts
 
 
 def primary_text(line: Line) -> str:
@@ -223,7 +236,7 @@ def _seeds(line: Line) -> str:
 
 
 def _notes(board: Board, detectors: Mapping[str, str]) -> tuple[str, ...]:
-    notes = [board.note] if board.note else []
+    notes = [text for text in (board.note, settings_line(board)) if text]
     notes += board.notes
     full = [f"{short} is {board.short(text)}" for text, short in detectors.items() if short != board.short(text)]
     if full:

@@ -1,0 +1,134 @@
+"""What decided a board's figures beside its rows: sizes, budgets, inverter, checkpoint; and where two runs differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from benchkit.report.text import known, listed
+from benchkit.specs import TrainingConfig
+
+if TYPE_CHECKING:
+    from benchkit.report.board import Board
+
+#: The columns that are settings of a run, in the order of the sentence, and how they are called there.
+_NAMES = {
+    "test_set": "test",
+    "source_set": "source",
+    "labelled": "labelled",
+    "validation_images": "validation",
+    "inverter": "inverter",
+    "label": "label",
+    "composite": "composite",
+    "checkpoint": "checkpoint",
+    "checkpoint_sha256": "checkpoint sha256",
+    "dtype": "dtype",
+    "autoencoder": "autoencoder",
+    "num_inference_steps": "num_inference_steps",
+    "provenance": "data",
+}
+_BUDGETS = ("training", "selector_training")
+#: The training settings that a sentence gives in any case; of the others, those that are not TrainingConfig's defaults.
+_ALWAYS = ("iterations", "batch", "lr")
+_DEFAULTS = {one.name: one.default for one in fields(TrainingConfig)}
+_HASH = 12
+
+Settings = dict[str, tuple[Any, ...]]
+
+
+def settings_of(board: Board) -> Settings:
+    """Return every setting of a board -> the values that its rows have it at, each once.
+
+    A training's settings are named `training.KEY` and `selector_training.KEY`. A row without figures has no say.
+    """
+    lines = board.frame[board.frame["seeds"] > 0]
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines.to_dict("records"):
+        for name, value in _settings_of_line(line):
+            found.setdefault(name, {})[repr(value)] = value
+    found["seeds"] = {str(value): value for value in sorted(set(map(int, lines["seeds"])))}
+    return {name: tuple(values.values()) for name, values in found.items()}
+
+
+def _settings_of_line(line: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    for name in _NAMES:
+        if known(line.get(name)):
+            value = line[name]
+            yield name, int(value) if isinstance(value, float) else value
+    for budget in _BUDGETS:
+        if known(line.get(budget)):
+            yield from ((f"{budget}.{key}", value) for key, value in json.loads(line[budget]).items())
+
+
+def settings_line(board: Board) -> str:
+    """Return one sentence of everything that decided the figures of a board; empty where its rows do not say."""
+    settings = settings_of(board)
+    if not settings.keys() - {"seeds", "test_set"}:
+        return ""
+    parts = [f"{_number(settings['seeds'])} seed{'s' if settings['seeds'] != (1,) else ''}"]
+    for name, called in _NAMES.items():
+        if name in settings and name != "checkpoint_sha256":
+            parts.append(f"{called} {_values(board, settings[name])}{_sha(settings) if name == 'checkpoint' else ''}")
+    budgets = [_budget(settings, name) for name in _BUDGETS]
+    if budgets[0] and budgets[0] == budgets[1]:
+        parts.append(f"training and selector_training: {budgets[0]}")
+    else:
+        parts += [f"{name}: {text}" for name, text in zip(_BUDGETS, budgets, strict=True) if text]
+    return f"Settings: {'; '.join(parts)}."
+
+
+def differing(boards: Sequence[Board]) -> dict[str, tuple[str, ...]]:
+    """Return the settings in which boards differ -> each board's own values as text, in the boards' order.
+
+    A setting that a board does not know (it was written by an earlier benchkit) counts as different.
+    """
+    every = [settings_of(board) for board in boards]
+    names = list(dict.fromkeys(name for own in every for name in own))
+    found = {}
+    for name in names:
+        values = tuple(
+            _values(board, own[name]) if name in own else "unknown" for board, own in zip(boards, every, strict=True)
+        )
+        if len(set(values)) > 1:
+            found[_NAMES.get(name, name)] = values
+    if "checkpoint sha256" not in found:  # one checkpoint under two names
+        found.pop("checkpoint", None)
+    return found
+
+
+def _sha(settings: Settings) -> str:
+    hashes = ", ".join(str(value)[:_HASH] for value in settings.get("checkpoint_sha256", ()))
+    return f" (sha256 {hashes})" if hashes else ""
+
+
+def _budget(settings: Settings, budget: str) -> str:
+    """A training's settings, `iterations 140, batch 8 …`; what has its default is left out."""
+    texts = []
+    for key, default in _DEFAULTS.items():
+        values = settings.get(f"{budget}.{key}", ())
+        plain = tuple(list(default) if isinstance(default, tuple) else default for _ in values[:1])
+        if values and (key in _ALWAYS or values != plain):
+            texts.append(f"{key} {' or '.join(map(_text, values))}")
+    return ", ".join(texts)
+
+
+def _number(values: Sequence[int]) -> str:
+    return str(values[0]) if len(values) == 1 else f"{min(values)} to {max(values)}" if values else "no"
+
+
+def _values(board: Board, values: Sequence[Any]) -> str:
+    """A setting's values, shortened as people are shown them."""
+    return listed(_text(board.shown.get(value, value) if isinstance(value, str) else value) for value in values)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return "/".join(map(_text, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return text if len(text) != 64 else text[:_HASH]
