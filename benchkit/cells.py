@@ -120,7 +120,7 @@ class _Plugins:
                 self._repeat(key, text, f"'{found[spec]}'")
                 continue
             if kind in ("corruptor", "inverter"):  # what was written names the row
-                spec = replace(spec, defaults=spec.defaults - written.values.keys())
+                spec = replace(spec, defaults=spec.defaults.difference(written.values))
             found[spec] = text
         return tuple(found)
 

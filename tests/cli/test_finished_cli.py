@@ -103,7 +103,7 @@ def test_a_password_is_not_written_and_not_tried(run: Run, out: Path, shown: Fin
 
 def test_rows_are_found_by_what_they_leave_out(shown: Finished) -> None:
     opened = FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry.load())
-    assert opened.cell(Wanted("human", detector="dot")).cell.row == "human"
+    assert opened.cell(Wanted("human", detector="dot")).cell.role == "human"
     assert train_of(opened.cell(Wanted("pseudo", selector="random-boxes"))).detector.name == "dot"
 
 
