@@ -383,6 +383,13 @@ class Dataset(Plugin):
         """How a user gives this dataset a split that it lacks, in a few words, such as the option that maps one."""
         return None
 
+    def file_sizes(self, split: str) -> Sequence[tuple[int, int]]:
+        """(height, width) of a split's images as their files have them, before they are framed, in any order.
+
+        Read headers and tables only. By default nothing is known of them.
+        """
+        return ()
+
     def remarks(self) -> Sequence[str]:
         """What a user should know of how this dataset was read, one line each: files passed over, splits that share
         images. Listings only, no pixels. By default nothing."""

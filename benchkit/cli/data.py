@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli import prepare, progress
-from benchkit.cli.common import (
-    AsJson,
-    Checkpoint,
-    Device,
-    PluginFiles,
-    PluginFolders,
-    Strict,
-    console,
-    load_registry,
-    print_json,
-)
+from benchkit.cli import data_list, data_show, prepare, progress
+from benchkit.cli.common import Checkpoint, Device, PluginFiles, PluginFolders, Strict, load_registry
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -32,45 +22,8 @@ app = typer.Typer(help="Datasets.", rich_markup_mode=None)
 app.add_typer(prepare.app, name="prepare", short_help="Write a dataset's own files as one checked set.")
 
 
-@app.command("list")
-def list_(
-    as_json: AsJson = False, plugin: PluginFiles = None, plugin_folder: PluginFolders = None, strict: Strict = False
-) -> None:
-    """List every dataset and its splits."""
-    registry = load_registry(plugin, plugin_folder, strict)
-    listed = []
-    for entry in registry.entries("dataset"):
-        reason = entry.cls.unavailable()
-        splits, reason = _splits(entry.cls()) if reason is None else ({}, reason)
-        autoencode = bool(getattr(entry.cls, "autoencode", False))
-        listed.append({"name": entry.name, "splits": splits, "autoencode": autoencode, "unavailable": reason})
-    if as_json:
-        print_json({"datasets": listed})
-    else:
-        _print_list(listed)
-
-
-def _splits(dataset: Any) -> tuple[dict[str, int], str | None]:
-    """A dataset's splits, or why they cannot be listed (its default folder is not there, say)."""
-    try:
-        return dict(dataset.splits()), None
-    except BenchkitError as error:
-        return {}, str(error)
-
-
-def _print_list(listed: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ("dataset", "splits", "autoencoder pass"):
-        table.add_column(header, overflow="fold")
-    for one in listed:
-        splits = ", ".join(f"{name} {size:,}" for name, size in one["splits"].items())
-        words = "once, by benchkit" if one["autoencode"] else "as it is"
-        table.add_row(*map(Text, (one["name"], one["unavailable"] or splits, words)))
-    console().print(table)
+app.command("list")(data_list.list_)
+app.command("show")(data_show.show)
 
 
 @app.command("export")

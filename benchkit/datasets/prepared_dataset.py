@@ -200,6 +200,10 @@ class PreparedDataset(Dataset):
             found.append(self._sample(rows[row], index - first, int(ends[row]) - first))
         return found
 
+    def file_sizes(self, split: str) -> Sequence[tuple[int, int]]:
+        columns = self._set().index[split]
+        return list(zip(columns["height"], columns["width"], strict=True))
+
     def labelled(self, count: int, seed: int) -> list[int]:
         size = self.splits().get("pool", 0)
         if count > size:

@@ -27,25 +27,27 @@ _DPI = 200
 
 @dataclass(frozen=True)
 class Picture:
-    """One image (H, W, 3) uint8 with outlines: masks (H, W) bool by colour. note: a short line under it."""
+    """One image (H, W, 3) uint8 with outlines: masks (H, W) bool by colour. note: short lines under it. hatched: pixels
+    (H, W) bool that are hatched."""
 
     image: np.ndarray
     outlines: tuple[tuple[str, np.ndarray], ...] = ()
     note: str = ""
+    hatched: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class PictureSheet:
     """Pictures in rows and columns, with headings; texts may come from plugins and datasets, and are shown as text.
 
-    rows: of equal length. columns, names: headings of the columns and of the rows, as many as there are. foot: what
-    the reader must know.
+    rows: of equal length; None leaves a place empty. columns, names: headings of the columns and of the rows, as many
+    as there are. foot: what the reader must know.
     """
 
     title: str
     columns: tuple[str, ...]
     names: tuple[str, ...]
-    rows: tuple[tuple[Picture, ...], ...]
+    rows: tuple[tuple[Picture | None, ...], ...]
     foot: str = ""
 
 
@@ -65,12 +67,12 @@ def draw_pictures(sheet: PictureSheet, form: Form) -> bytes:
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # A name in a script that the font lacks shows as boxes; a command line's output has it right.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        heights = [max(_aspect(picture) for picture in row) for row in sheet.rows]
+        heights = [max(_aspect(picture) for picture in row if picture) for row in sheet.rows]
         width = _LEFT + len(sheet.columns) * (_SIDE + 0.06)
         foot = textwrap.wrap(one_line(sheet.foot), max(30, int(width * 18)))
         title = textwrap.wrap(one_line(sheet.title), max(24, int(width * 11)))
         head = max(1 + heading(text).count("\n") for text in sheet.columns)
-        notes = sum(any(picture.note for picture in row) for row in sheet.rows)
+        notes = sum(max(len(picture.note.splitlines()) for picture in row if picture) for row in sheet.rows)
         lines = head + 1.3 * len(title) + len(foot) + notes + 1
         height = sum(_SIDE * h + 0.06 for h in heights) + _LINE * lines
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -102,16 +104,26 @@ def _aspect(picture: Picture) -> float:
     return picture.image.shape[0] / max(picture.image.shape[:2])
 
 
-def _draw(ax: Axes, picture: Picture) -> None:
+def _draw(ax: Axes, picture: Picture | None) -> None:
     from matplotlib.patheffects import withStroke
 
+    if picture is None:
+        ax.set_axis_off()
+        return
     height, width = picture.image.shape[:2]
-    ax.imshow(picture.image, interpolation="none")
+    image, hatched = picture.image, picture.hatched
+    if hatched is not None:
+        image = np.where(hatched[..., None], image // 2, image)  # so that white lines show on any picture
+    ax.imshow(image, interpolation="none")
+    across, down = np.arange(-1, width + 1), np.arange(-1, height + 1)
+    if hatched is not None and hatched.any():
+        level = np.pad(hatched.astype(float), 1)
+        areas = ax.contourf(across, down, level, levels=[0.5, 2], colors="none", hatches=["/////"])
+        areas.set(edgecolor="white", linewidth=0)
     for colour, mask in picture.outlines:
         if mask.any():
             # A border of nothing closes the outline of a region at the image's edge.
             level = np.pad(mask.astype(float), 1)
-            across, down = np.arange(-1, width + 1), np.arange(-1, height + 1)
             lines = ax.contour(across, down, level, levels=[0.5], colors=[colour], linewidths=0.9)
             lines.set_path_effects([withStroke(linewidth=1.7, foreground="#101010")])
     ax.set_xlim(-0.5, width - 0.5)
@@ -121,7 +133,8 @@ def _draw(ax: Axes, picture: Picture) -> None:
     for spine in ax.spines.values():
         spine.set_visible(False)
     if picture.note:
-        ax.set_xlabel(one_line(picture.note), parse_math=False, labelpad=2, fontsize=6.5)
+        lines_below = "\n".join(map(one_line, picture.note.splitlines()))
+        ax.set_xlabel(lines_below, parse_math=False, labelpad=2, fontsize=6.5)
 
 
 def _saved(figure: Any, form: Form) -> bytes:

@@ -172,3 +172,100 @@ def test_a_folder_of_any_names_is_exported(run: Run, tmp_path: Path) -> None:
     assert {kind: unquote(folder) for kind, folder in folders.items()} == {kind: kind for kind in kinds}
     assert len({folder.casefold() for folder in folders.values()}) == 4
     assert r"| a \| b | 2 |" in (tmp_path / "x" / "README.md").read_text()
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    """Splits of three images; in `pool` two have a mask, one of which is empty; and a file that is not read."""
+    from PIL import ImageDraw
+
+    root = tmp_path / "shots"
+    for split in ("pool", "test"):
+        (root / split / "masks").mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (24, 16), (90, 90, 90)).save(root / split / f"{number}.png")
+    mask = Image.new("L", (24, 16))
+    mask.save(root / "pool" / "masks" / "0.png")
+    ImageDraw.Draw(mask).rectangle((0, 0, 11, 15), fill=255)
+    mask.save(root / "pool" / "masks" / "1.png")
+    (root / "test" / "2.heic").write_text("")
+    (root / "pool" / "0.txt").write_text("a hand")
+    return root
+
+
+def test_what_a_dataset_holds_is_told_on_one_screen(run: Run, shots: Path) -> None:
+    place = f"folder:root={shots},size=16,validation=test"
+    result = run("data", "list", place)
+    assert result.code == 0, result.err
+    lines = [line.split() for line in result.out.splitlines()]
+    assert ["pool", "3", "2", "1", "1", "25.0", "%", "–", "1", "24x16", "–"] in lines
+    assert ["test", "3", "0", "3", "–", "–", "–", "0", "24x16", "–"] in lines
+    assert "passed over: 1 .heic file, such as 'test/2.heic': not a suffix that is read" in result.out
+    assert "validation and test are the same images, the folder's 'test'" in result.out
+    told = json.loads(run("data", "list", place, "--json").out)
+    assert told["dataset"] == place and len(told["remarks"]) == 2
+    pool = told["splits"]["pool"]
+    assert (pool["images"], pool["marked"], pool["unmarked"], pool["captioned"], pool["no_artifact"]) == (3, 2, 1, 1, 1)
+    assert (pool["sizes"], pool["faults"], pool["looked_at"]) == ({"24x16": 3}, [], 3)
+
+
+def test_images_that_cannot_be_read_are_listed(run: Run, shots: Path) -> None:
+    (shots / "test" / "1.png").write_bytes(b"")
+    result = run("data", "list", f"folder:root={shots},size=16")
+    assert result.code == 3
+    (line,) = (line for line in result.out.splitlines() if line.startswith("cannot be read: "))
+    assert str(shots / "test" / "1.png") in line
+    assert "1 images of" in result.err and "cannot be read" in result.err
+
+
+def test_pixels_of_nothing_are_refused(run: Run) -> None:
+    result = run("data", "list", "--pixels")
+    assert result.code == 2 and "--pixels: name the dataset" in result.err
+
+
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_a_sheet_shows_images_with_their_masks(run: Run, shots: Path, tmp_path: Path, form: str) -> None:
+    out = tmp_path / f"sheet.{form}"
+    result = run("data", "show", f"folder:root={shots},size=16", "--split", "pool", "--out", out)
+    assert result.code == 0, result.err
+    assert result.out == f"3 images of folder:root={shots},size=16/pool in {out}\n"
+    if form == "png":
+        colours = {tuple(pixel) for pixel in pixels(out)[..., :3].reshape(-1, 3).tolist()}
+        assert (0x5D, 0xFF, 0x5D) in colours and (90, 90, 90) in colours
+
+
+def test_what_stands_under_a_picture_and_what_is_hatched() -> None:
+    from benchkit.api import Sample
+    from benchkit.cli.data_show import contact_sheet
+    from benchkit.report.pictures import draw_pictures
+
+    image, mask = np.full((16, 16, 3), 90, np.uint8), np.zeros((16, 16), bool)
+    marked, ignored = mask.copy(), mask.copy()
+    marked[:4], ignored[8:] = True, True
+    samples = [
+        Sample("pool/a", image),
+        Sample("pool/b", image, mask, "a hand"),
+        Sample("pool/" + "c" * 50, image, marked, None, {"hand": marked, "face": mask}, ignored=ignored),
+    ]
+    sheet = contact_sheet("three", samples)
+    notes = [picture.note.split("\n") for row in sheet.rows for picture in row if picture]
+    assert notes[:2] == [["pool/a", "no mask"], ["pool/b", "no artifact", "“a hand”"]]
+    assert notes[2][1:] == ["25.0 % marked", "hand"] and len(notes[2][0]) <= 27 and "…" in notes[2][0]
+    assert sheet.foot == "Outlined: marked as artifact. Hatched: ignored."
+    plain = contact_sheet("three", [*samples[:2], Sample(samples[2].id, image, marked, None, {"hand": marked})])
+    assert draw_pictures(sheet, "png") != draw_pictures(plain, "png")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--split", "pool", "--out", "sheet.bmp"], "name a file that ends in .png, .svg, .pdf"),
+        (["--split", "poll", "--out", "sheet.png"], "did you mean 'pool'?"),
+        (["--split", "pool", "--count", 40, "--out", "sheet.png"], "has 3 samples"),
+    ],
+)
+def test_sheets_that_cannot_be(run: Run, shots: Path, tmp_path: Path, options: list[object], message: str) -> None:
+    options = [tmp_path / str(one) if "sheet" in str(one) else one for one in options]
+    result = run("data", "show", f"folder:root={shots}", *options)
+    assert result.code == 2 and message in result.err
+    assert not list(tmp_path.glob("sheet*"))

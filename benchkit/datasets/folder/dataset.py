@@ -110,6 +110,12 @@ class Folder(Dataset):
             return None
         return f"name one of {', '.join(sorted(self._listing.counts()))} by {split}=SPLIT in folder:root=…"
 
+    def file_sizes(self, split: str) -> Sequence[tuple[int, int]]:
+        try:
+            return self._listing.shapes(self._sources[split])
+        except BenchkitError:  # a damaged file, which inspection names
+            return ()
+
     def remarks(self) -> list[str]:
         return [*self._shared(), *passed_remarks(passed_over(self._root, self._listing))]
 

@@ -1,0 +1,182 @@
+"""`benchkit data list`: which datasets there are, or what one of them holds, split by split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchkit.cli import progress
+from benchkit.cli.common import (
+    AsJson,
+    PluginFiles,
+    PluginFolders,
+    Strict,
+    console,
+    load_registry,
+    one_line,
+    print_json,
+    tell,
+)
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from benchkit.api import Dataset
+    from benchkit.datasets.summary import SplitSummary
+    from benchkit.registry import Registry
+
+SOME_IMAGES_FAILED = 3
+#: How many sizes and kinds a cell names, and how many faults a split.
+_NAMED, _FAULTS = 3, 5
+
+Name = Annotated[
+    str | None, typer.Argument(metavar="[NAME[:k=v,…]]", help="One dataset, such as folder:root=shots; default: all.")
+]
+Pixels = Annotated[bool, typer.Option("--pixels", help="Of one dataset: decode every image, not 64 of each split.")]
+
+
+def list_(
+    dataset: Name = None,
+    pixels: Pixels = False,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    plugin_folder: PluginFolders = None,
+    strict: Strict = False,
+) -> None:
+    """List every dataset and its splits; or, of one dataset, what was read and what was passed over.
+
+    Exit code 3: some images of the dataset cannot be read; they are named.
+    """
+    registry = load_registry(plugin, plugin_folder, strict)
+    if dataset is not None:
+        _describe(registry, dataset, pixels, as_json)
+    elif pixels:
+        raise BenchkitError("--pixels: name the dataset whose images are to be decoded")
+    else:
+        _list_all(registry, as_json)
+
+
+def _list_all(registry: Registry, as_json: bool) -> None:
+    listed = []
+    for entry in registry.entries("dataset"):
+        reason = entry.cls.unavailable()
+        splits, reason = _splits(entry.cls()) if reason is None else ({}, reason)
+        autoencode = bool(getattr(entry.cls, "autoencode", False))
+        listed.append({"name": entry.name, "splits": splits, "autoencode": autoencode, "unavailable": reason})
+    if as_json:
+        print_json({"datasets": listed})
+    else:
+        _print_all(listed)
+
+
+def _splits(dataset: Any) -> tuple[dict[str, int], str | None]:
+    """A dataset's splits, or why they cannot be listed (its default folder is not there, say)."""
+    try:
+        return dict(dataset.splits()), None
+    except BenchkitError as error:
+        return {}, str(error)
+
+
+def _print_all(listed: list[dict[str, Any]]) -> None:
+    rows: list[tuple[str, ...]] = []
+    for one in listed:
+        splits = ", ".join(f"{name} {size:,}" for name, size in one["splits"].items())
+        words = "once, by benchkit" if one["autoencode"] else "as it is"
+        rows.append((one["name"], one["unavailable"] or splits, words))
+    _print_table(("dataset", "splits", "autoencoder pass"), rows, numbers=())
+
+
+def _describe(registry: Registry, name: str, pixels: bool, as_json: bool) -> None:
+    from benchkit.api import Dataset
+    from benchkit.specs import Spec
+
+    source = registry.make(Spec.parse("dataset", name), Dataset)  # type: ignore[type-abstract]
+    found = _summaries(source, pixels)
+    remarks = list(source.remarks())
+    if as_json:
+        splits = {split: one.as_json() for split, one in found.items()}
+        print_json({"dataset": name, "splits": splits, "remarks": remarks})
+    else:
+        _print_summaries(name, found, remarks)
+    unread = sum(len(one.faults) for one in found.values())
+    if unread:
+        tell(f"{unread} images of {name} cannot be read")
+        raise typer.Exit(SOME_IMAGES_FAILED)
+
+
+def _summaries(source: Dataset, pixels: bool) -> dict[str, SplitSummary]:
+    from benchkit.datasets.summary import summarise, work
+
+    sizes = source.splits()
+    found = {}
+    with progress.shown() as screen:
+        screen.start(sum(work(size, pixels) for size in sizes.values()))
+
+        def tick(count: int) -> None:
+            for _ in range(count):
+                screen.advance()
+
+        for split in sizes:
+            screen.note(f"look at {split}")
+            found[split] = summarise(source, split, pixels=pixels, tick=tick)
+    return found
+
+
+_NUMBERS = ("images", "with mask", "without", "no artifact", "marked area", "ignored", "captions")
+_HEADERS = ("split", *_NUMBERS, "sizes", "kinds")
+
+
+def _print_summaries(name: str, found: dict[str, SplitSummary], remarks: list[str]) -> None:
+    print(f"{one_line(name)}\n")
+    _print_table(_HEADERS, [_row(split, one) for split, one in found.items()], _NUMBERS)
+    if any(one.looked_at < one.images - len(one.faults) for one in found.values()):
+        print("of N, marked area, ignored and kinds: of the first images of each split; --pixels decodes all")
+    for split, one in found.items():
+        for fault in one.faults[:_FAULTS]:
+            print(f"cannot be read: {one_line(fault)}")
+        if len(one.faults) > _FAULTS:
+            print(f"cannot be read: {len(one.faults) - _FAULTS} more of split {one_line(split)}")
+    for remark in remarks:
+        print(one_line(remark))
+
+
+def _row(split: str, one: SplitSummary) -> tuple[str, ...]:
+    def count(known: int | None, looked: int) -> str:
+        """Of all images where that is known, else of those that were looked at."""
+        return f"{known:,}" if known is not None else f"{looked:,} of {one.looked_at:,}"
+
+    whole = one.looked_at == one.images
+    return (
+        split,
+        f"{one.images:,}",
+        count(one.marked, one.looked_marked),
+        count(one.unmarked, one.looked_at - one.looked_marked),
+        count(one.no_artifact if whole else None, one.no_artifact) if one.area is not None else "–",
+        f"{100 * one.area:.1f} %" if one.area is not None else "–",
+        f"{100 * one.ignored:.1f} %" if one.ignored else "–",
+        count(one.captioned, one.looked_captioned),
+        _named(one.sizes, "other sizes"),
+        _named(one.kinds, "other kinds"),
+    )
+
+
+def _named(counts: Any, others: str) -> str:
+    """The most frequent ones with their numbers; a single one without."""
+    if len(counts) == 1 and others == "other sizes":
+        return str(next(iter(counts)))
+    shown = [f"{name} ({number:,})" for name, number in counts.most_common(_NAMED)]
+    rest = len(counts) - _NAMED
+    return ", ".join([*shown, f"{rest} {others}"] if rest > 0 else shown) or "–"
+
+
+def _print_table(headers: tuple[str, ...], rows: list[tuple[str, ...]], numbers: tuple[str, ...]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in headers:
+        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(one_line(cell)) for cell in row))
+    console().print(table)
