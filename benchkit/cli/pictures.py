@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from benchkit.datasets.pictures import decode_image, decode_mask
+from benchkit.datasets.mask_files import decode_mask
+from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
 from benchkit.specs import shortened
 from benchkit.store.files import write_atomic

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from benchkit.api import Dataset, Sample, param
 from benchkit.datasets.framing import Framing
-from benchkit.datasets.pictures import PIXEL_LIMIT, decode_image, decode_mask
+from benchkit.datasets.mask_files import decode_mask
+from benchkit.datasets.pictures import PIXEL_LIMIT, decode_image
 from benchkit.datasets.prepared import MANIFEST, SCHEMA, arrow_schema, default_root, row_digest
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.paths import expanded

@@ -152,7 +152,7 @@ MISTAKES: dict[str, tuple[Arguments, str]] = {
     "no mask": (lambda w: corrupting(w, w.noisy(), w.folder / "none.png"), "none.png': no such file"),
     "image that is none": (
         lambda w: corrupting(w, w.note("a.png"), w.picture("m.png")),
-        "no PNG, JPEG, WebP or TIFF",
+        "no PNG, JPEG, WebP, TIFF, BMP or PPM",
     ),
     "truncated PNG": (lambda w: corrupting(w, w.cut(w.noisy()), w.picture("m.png")), "cannot be decoded"),
     "truncated JPEG": (lambda w: corrupting(w, w.cut(w.noisy("a.jpg")), w.picture("m.png")), "cannot be decoded"),

@@ -86,7 +86,7 @@ def twice(data: dict[str, Any]) -> None:
             plain(lambda r: write(r / "stray.png", mark(0))),
             r"both in it and in folders of it, 'stray\.png' and 'clean/0\.png': move the former",
         ),
-        (plain(lambda r: (r / "clean/0.png").write_bytes(b"x")), r"clean.0\.png: no PNG, JPEG, WebP or TIFF"),
+        (plain(lambda r: (r / "clean/0.png").write_bytes(b"x")), r"clean.0\.png: no PNG, JPEG, WebP, TIFF, BMP or PPM"),
         (
             plain(lambda r: write(r / "pool/1.mask.png", photo("pool", 1)[..., 0])),
             r"1\.mask\.png: a mask with the values",

@@ -27,7 +27,9 @@ from benchkit.adapt import with_settings
 from benchkit.cli.leaderboard import _boards
 from benchkit.datasets.dalle3_prepare import parsed, words
 from benchkit.datasets.folder.regions import drawn
-from benchkit.datasets.pictures import decode_image, decode_mask, picture_shape
+from benchkit.datasets.headers import picture_shape
+from benchkit.datasets.mask_files import decode_mask
+from benchkit.datasets.pictures import decode_image
 from benchkit.datasets.prepared_dataset import PreparedSet
 from benchkit.datasets.richhf_prepare import Preparation
 from benchkit.datasets.richhf_rule import Rule
