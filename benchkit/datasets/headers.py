@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchkit.datasets.pictures import PIXEL_LIMIT, opened, reading
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 #: EXIF orientations that exchange width and height.
 QUARTER_TURNS = (5, 6, 7, 8)
@@ -22,7 +22,8 @@ _TURNING_TEXTS = (b"XML:com.adobe.xmp", b"Raw profile type exif")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 #: How far from its end a JPEG's end mark is looked for, bytes: some cameras append data.
 _TAIL = 1 << 16
-#: Tags of a TIFF: where its strips or tiles begin, and their lengths.
+#: Tags of a TIFF: its height and width; where its strips or tiles begin, and their lengths.
+_TIFF_SIZE = (257, 256)
 _TIFF_PARTS = ((273, 279), (324, 325))
 
 
@@ -45,16 +46,28 @@ class Header:
 
 
 def picture_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
-    """Read a picture's header, no pixels; raises BenchkitError as `decode_image` does where even that cannot be read."""
+    """Read a picture's header, no pixels; raises BenchkitError as `decode_image` does where that cannot be read."""
     with reading(where, limit), opened(data, where, limit) as picture:
         stream = cast(BinaryIO, picture.fp)
-        length = stream.seek(0, os.SEEK_END)
+        place, length = stream.tell(), stream.seek(0, os.SEEK_END)
         png = _walk_png(stream, length) if picture.format == "PNG" else None
         cut = png.cut if png is not None else _is_cut(picture, stream, length)
+        stream.seek(place)
         stored = (picture.height, picture.width)
+        if picture.format == "TIFF":  # whose size Pillow has turned already
+            stored = (picture.tag_v2[_TIFF_SIZE[0]], picture.tag_v2[_TIFF_SIZE[1]])  # type: ignore[attr-defined]
         if png is not None and not png.may_turn:
             return Header(stored, 1, cut)
         return Header(stored, _orientation(picture), cut)
+
+
+def checked_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
+    """Read a picture's header; where the file seems cut, its pixels too, and raise BenchkitError if they are."""
+    header = picture_header(data, where, limit=limit)
+    if header.cut:
+        with reading(where, limit), opened(data, where, limit) as picture:
+            picture.load()
+    return header
 
 
 def picture_shape(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> tuple[int, int]:
@@ -69,7 +82,7 @@ def oriented(array: NDArray[np.bool_], orientation: int) -> NDArray[np.bool_]:
     return np.ascontiguousarray(turns.get(orientation, array))
 
 
-def _orientation(picture: Image) -> int:
+def _orientation(picture: ImageFile) -> int:
     from PIL import ExifTags
 
     found = picture.getexif().get(ExifTags.Base.Orientation, 1)
@@ -100,7 +113,7 @@ def _walk_png(stream: BinaryIO, length: int) -> _Chunks:
         may_turn |= kind == b"eXIf" or (kind in _TEXTS and stream.read(min(size, 24)).startswith(_TURNING_TEXTS))
 
 
-def _is_cut(picture: Image, stream: BinaryIO, length: int) -> bool:
+def _is_cut(picture: ImageFile, stream: BinaryIO, length: int) -> bool:
     if picture.format in ("JPEG", "MPO"):
         stream.seek(max(0, length - _TAIL))
         return b"\xff\xd9" not in stream.read(_TAIL)
@@ -114,9 +127,9 @@ def _is_cut(picture: Image, stream: BinaryIO, length: int) -> bool:
     return _uncompressed_end(picture) > length
 
 
-def _uncompressed_end(picture: Image) -> int:
+def _uncompressed_end(picture: ImageFile) -> int:
     """Where the pixels of a BMP or PPM end, if they are stored plainly; else 0."""
-    (codec, _, offset, args), *_ = picture.tile  # type: ignore[attr-defined]  # of a file that is not loaded
+    (codec, _, offset, args), *_ = picture.tile
     stride = args[1] if isinstance(args, tuple) and isinstance(args[1], int) else 0
     bits = {"1": 1, "L": 8, "RGB": 24}.get(picture.mode, 0)
     return offset + (stride or (picture.width * bits + 7) // 8) * picture.height if codec == "raw" else 0

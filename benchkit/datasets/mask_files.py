@@ -105,9 +105,8 @@ class _Decoding:
         return BenchkitError(f"{self.where}: {what}: {hint if self.settings is not None else ''}{REMEDY}")
 
     def _check_opaque(self, picture: Image) -> None:
-        if picture.has_transparency_data:
-            if picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-                raise self.refused("a mask with transparency has two meanings")
+        if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+            raise self.refused("a mask with transparency has two meanings")
 
     def _of_values(self, values: NDArray[Any], lossy: bool) -> tuple[Mask, Mask | None]:
         """One channel: 0 and 1, 0 and 255, 0 and 65535; or clearly near 0 and 255 where the format is lossy."""
@@ -115,7 +114,7 @@ class _Decoding:
         if lossy:
             if not _two_heaps(found):
                 raise self.refused(f"a lossy mask with the values {_listed(found)}")
-            return values >= NEAR_255, None
+            return np.asarray(values >= NEAR_255), None
         ignored = self._ignored(values)
         counted = found[found != self.rule.ignore]
         if self.rule.background is not None:
@@ -171,7 +170,7 @@ class _Decoding:
         if lossy:
             if not _two_heaps(np.unique(colours)):
                 raise self.refused(f"a lossy mask with the values {_listed(np.unique(colours))}")
-            return (colours >= NEAR_255).any(axis=2), None
+            return np.asarray((colours >= NEAR_255).any(axis=2)), None
         packed = _packed(colours)
         background = BLACK if self.rule.background is None else _grey(self.rule.background)
         ignored = None if self.rule.ignore is None else packed == _grey(self.rule.ignore)

@@ -16,6 +16,7 @@ from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 #: Suffixes of the files that are read as pictures, lower case.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pbm", ".pgm", ".ppm", ".pnm")
@@ -62,7 +63,7 @@ def reading(where: str, limit: int = PIXEL_LIMIT) -> Iterator[None]:
         raise BenchkitError(f"{where}: cannot be decoded ({reason[:120]}): replace the file") from None
 
 
-def opened(data: bytes | Path, where: str, limit: int) -> Image:
+def opened(data: bytes | Path, where: str, limit: int) -> ImageFile:
     """Open a picture: its size is checked, its pixels are not yet read. Call it under `reading`."""
     from PIL import Image
 

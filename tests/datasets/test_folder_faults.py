@@ -129,7 +129,7 @@ def twice(data: dict[str, Any]) -> None:
         ),
         (
             coco_with(lambda d: d["annotations"][0].update(segmentation=[])),
-            r"annotations\[0\] .*0\.png.*: no segmentation",
+            r"annotations\[0\] .*0\.png.*: no polygon, no RLE and no box: remove",
         ),
         (coco_with(lambda d: d["annotations"][0].update(segmentation=[[1, 2]])), "a polygon is x, y"),
         (coco_with(lambda d: d["annotations"][1]["segmentation"]["counts"].pop()), "an RLE of 350 pixels for an image"),

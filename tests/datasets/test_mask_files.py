@@ -45,7 +45,7 @@ def refused(data: bytes, reason: str, rule: MaskRule = PLAIN) -> None:
 def test_a_palette_of_black_and_white_is_read_by_its_colours() -> None:
     for white_first in (True, False):
         colours = [255] * 3 + [0] * 3 if white_first else [0] * 3 + [255] * 3
-        data = palette(BAR != white_first, colours)
+        data = palette(white_first != BAR, colours)
         assert np.array_equal(decode_mask(data, "m"), BAR)
         assert np.array_equal(decode_label(data, "m", PLAIN)[0], BAR)
     assert decode_mask(palette(np.zeros((4, 4)), [255, 255, 255, 0, 0, 0]), "m").all(), "a file that shows white alone"

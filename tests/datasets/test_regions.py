@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
-from benchkit.datasets.folder.regions import drawn, polygon_mask, rle_mask, unpacked
+from benchkit.datasets.folder.regions import check_region, drawn, polygon_mask, rle_mask, unpacked
 from benchkit.errors import BenchkitError
 
 
@@ -99,3 +99,48 @@ def test_other_forms_are_refused(wrong: object) -> None:
 def test_runs_must_fill_the_image(counts: object) -> None:
     with pytest.raises(BenchkitError, match=r"^a: an RLE"):
         rle_mask(counts, (4, 4), "a")
+
+
+SQUARE = [2, 2, 8, 2, 8, 8, 2, 8]
+
+
+@pytest.mark.parametrize(
+    ("polygon", "sure"),
+    [
+        ([x + 40 for x in SQUARE], True),  # beside the image
+        ([-x for x in SQUARE], True),
+        ([10, 10, 60, 10, 60, 50, 10, 50], True),  # drawn on a larger one
+        ([2, 2, 33, 2, 33, 8, 2, 8], False),  # no more than a rounding, where no size is stated
+    ],
+)
+def test_a_polygon_that_reaches_out_of_its_image_is_refused(polygon: list[float], sure: bool) -> None:
+    for look in (drawn, check_region):
+        with pytest.raises(
+            BenchkitError, match=r"^a: a polygon from .* reaches out of the image of 30x20: correct or clip"
+        ):
+            look([SQUARE, polygon], (20, 30), "a", sure=sure)
+
+
+def test_a_polygon_may_reach_a_little_over_the_edge() -> None:
+    for sure in (True, False):
+        assert drawn([[-1, -1, 31.5, -1, 31.5, 21, -1, 21]], (20, 30), "a", sure=sure).all()
+    assert drawn([[0, 0, 104.9, 0, 104.9, 50, 0, 50]], (50, 100), "a").all()
+    with pytest.raises(BenchkitError, match="reaches out"):
+        drawn([[0, 0, 105.1, 0, 105.1, 50, 0, 50]], (50, 100), "a")
+
+
+def test_looking_at_a_region_raises_what_drawing_it_would() -> None:
+    for wrong in (
+        [[1, 2]],
+        [],
+        {"size": [9, 9], "counts": [81]},
+        {"size": [20, 30], "counts": [1]},
+        "x",
+        [[float("nan")] * 6],
+    ):
+        messages = []
+        for look in (drawn, check_region):
+            with pytest.raises(BenchkitError) as found:
+                look(wrong, (20, 30), "a")
+            messages.append(str(found.value))
+        assert messages[0] == messages[1] and messages[0].startswith("a: ")

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from benchkit.datasets.folder.coco_marks import CocoMarks, Mark
 from benchkit.datasets.folder.records import FileListing, Record, Stamped, folders_in, stamped, text_of
-from benchkit.datasets.folder.regions import drawn
+from benchkit.datasets.folder.settings import CocoRule
 from benchkit.errors import BenchkitError
 
 ANNOTATIONS = "annotations"
 BESIDE = "_annotations.coco.json"
 INSTANCES, CAPTIONS = "instances_", "captions_"
-
-
-@dataclass(frozen=True)
-class CocoMarks:
-    """The annotations of one image: (category, segmentation, their place in the file) each."""
-
-    annotations: tuple[tuple[str, Any, str], ...]
-
-    def draw(self, shape: tuple[int, int], where: str) -> dict[str, NDArray[np.bool_]]:
-        found: dict[str, NDArray[np.bool_]] = {}
-        for category, segmentation, place in self.annotations:
-            mask = drawn(segmentation, shape, f"{place} ({where})")
-            found[category] = found[category] | mask if category in found else mask
-        return found
 
 
 def coco_files(root: Path, *, named: bool = True) -> dict[str, list[Path]]:
@@ -54,38 +38,71 @@ def coco_files(root: Path, *, named: bool = True) -> dict[str, list[Path]]:
     return splits
 
 
-def list_coco(root: Path) -> FileListing:
+def list_coco(root: Path, rule: CocoRule) -> FileListing:
     """The images of every JSON file, which must say where they lie relative to SPLIT/, images/SPLIT/, images/, `root`
     or the JSON file itself; categories become kinds, and an image without annotations has nothing marked on it.
 
     Raises BenchkitError for a damaged file, an id or a file name given twice, an annotation of no image or category,
-    and a file name that leads out of `root`.
+    a category of the rule that no file has, and a file name that leads out of `root`.
     """
     # Any name will do in the root only where that is all: an export of benchkit has its provenance.json there.
     splits = coco_files(root) or coco_files(root, named=False)
     if not splits:
         raise BenchkitError(f"{root}: holds no {ANNOTATIONS}/SPLIT.json or SPLIT/{BESIDE}: choose another layout")
-    records = {}
+    parsed = {}
     for split, files in splits.items():
         instances = [file for file in files if not file.name.startswith(CAPTIONS)]
         if len(instances) > 1:
             raise BenchkitError(f"{instances[1]}: split '{split}' is '{instances[0]}' already: keep one of the two")
-        parsed = [_Coco.read(stamped(file)) for file in files]
-        records[split] = tuple(_records(root, split, parsed))
+        parsed[split] = [_Coco.read(stamped(file)) for file in files]
+    wanted = _wanted(rule.categories, [name for found in parsed.values() for one in found for name in one.categories])
+    records = {split: tuple(_records(root, split, found, rule, wanted)) for split, found in parsed.items()}
     return FileListing(
         {split: found for split, found in records.items() if found},
         tuple(file for files in splits.values() for file in files),
     )
 
 
+def _wanted(categories: str | None, known: Sequence[str]) -> frozenset[str]:
+    """The names that `categories` joins by `+`, all that are known where it is None.
+
+    A name may hold a `+` itself: the longest known one counts. Raises BenchkitError for names that no file has.
+    """
+    if categories is None:
+        return frozenset(known)
+    pieces = categories.split("+")
+    found: set[str] = set()
+    unknown: list[str] = []
+    while pieces:
+        lengths = [n for n in range(len(pieces), 0, -1) if "+".join(pieces[:n]).strip() in known]
+        length = lengths[0] if lengths else 1
+        name = "+".join(pieces[:length]).strip()
+        if lengths:
+            found.add(name)
+        else:
+            unknown.append(name)
+        pieces = pieces[length:]
+    if unknown:
+        missing = ", ".join(f"'{name}'" for name in unknown)
+        there = ", ".join(sorted(set(known))) or "none"
+        raise BenchkitError(f"categories={categories}: there is no category {missing}: there are {there}")
+    return frozenset(found)
+
+
 @dataclass(frozen=True)
 class _Coco:
-    """One JSON file, checked. images: id -> file name. annotations: id of the image -> marks; None without the key."""
+    """One JSON file, checked.
+
+    images: id -> file name. sizes: id -> (height, width), of those that state it. annotations: id of the image ->
+    marks; None without the key. categories: all their names.
+    """
 
     path: Path
     images: Mapping[int | str, str]
-    annotations: Mapping[int | str, tuple[tuple[str, Any, str], ...]] | None
+    sizes: Mapping[int | str, tuple[int, int]]
+    annotations: Mapping[int | str, tuple[Mark, ...]] | None
     captions: Mapping[int | str, str]
+    categories: tuple[str, ...]
 
     @staticmethod
     @lru_cache(maxsize=16)
@@ -99,23 +116,47 @@ class _Coco:
         if not isinstance(data, dict) or not isinstance(data.get("images"), list):
             raise BenchkitError(f"{path}: no COCO file, which has a list 'images'")
         images: dict[int | str, str] = {}
+        sizes: dict[int | str, tuple[int, int]] = {}
         texts: dict[int | str, str] = {}
         for place, entry in _entries(data, "images", path, ("id", "file_name")):
             if entry["id"] in images:
                 raise BenchkitError(f"{place}: id {entry['id']} is another image's already")
             images[entry["id"]] = _safe(entry["file_name"], place)
+            if (size := _size(entry, place)) is not None:
+                sizes[entry["id"]] = size
             if isinstance(entry.get("caption"), str):
                 texts[entry["id"]] = entry["caption"].strip()
-        marks, captions = _annotations(data, images, path)
-        return _Coco(path, images, marks, {**captions, **texts})
+        categories = _categories(data, path)
+        marks, captions = _annotations(data, images, categories, path)
+        return _Coco(path, images, sizes, marks, {**captions, **texts}, tuple(categories.values()))
+
+
+def _size(entry: Mapping[str, Any], place: str) -> tuple[int, int] | None:
+    """(height, width) as an image's entry states them; None where it does not."""
+    height, width = entry.get("height"), entry.get("width")
+    if height is None or width is None:
+        return None
+    whole = all(isinstance(side, int) or (isinstance(side, float) and side.is_integer()) for side in (height, width))
+    if not whole or min(height, width) < 1:
+        raise BenchkitError(f"{place}: width {width} and height {height} are no whole numbers above 0: correct them")
+    return int(height), int(width)
+
+
+def _categories(data: dict[str, Any], path: Path) -> dict[int | str, str]:
+    found: dict[int | str, str] = {}
+    for place, entry in _entries(data, "categories", path, ("id", "name")):
+        if entry["id"] in found:
+            raise BenchkitError(f"{place}: id {entry['id']} is category '{found[entry['id']]}' already: keep one")
+        found[entry["id"]] = str(entry["name"])
+    return found
 
 
 def _annotations(
-    data: dict[str, Any], images: Mapping[int | str, str], path: Path
-) -> tuple[dict[int | str, tuple[tuple[str, Any, str], ...]] | None, dict[int | str, str]]:
+    data: dict[str, Any], images: Mapping[int | str, str], categories: Mapping[int | str, str], path: Path
+) -> tuple[dict[int | str, tuple[Mark, ...]] | None, dict[int | str, str]]:
     """Marks and captions by image; no marks at all in a file that has only captions, or nothing."""
-    categories = {entry["id"]: str(entry["name"]) for _, entry in _entries(data, "categories", path, ("id", "name"))}
-    marks: dict[int | str, list[tuple[str, Any, str]]] = {image: [] for image in images}
+    marks: dict[int | str, list[Mark]] = {image: [] for image in images}
+    seen: dict[Any, str] = {}
     captions: dict[int | str, str] = {}
     marking = "annotations" in data and (not data["annotations"] or bool(categories))
     for place, entry in _entries(data, "annotations", path, ("image_id",)):
@@ -129,7 +170,10 @@ def _annotations(
         category = entry.get("category_id")
         if not isinstance(category, int | str) or category not in categories:
             raise BenchkitError(f"{place}: there is no category of id {category}")
-        marks[image].append((categories[category], entry.get("segmentation"), place))
+        number = entry.get("id")
+        if isinstance(number, int | str) and seen.setdefault(number, place) != place:
+            raise BenchkitError(f"{place}: id {number} is another annotation's already: give each an id of its own")
+        marks[image].append(Mark.of(entry, categories[category], place))
     return {image: tuple(found) for image, found in marks.items()} if marking else None, captions
 
 
@@ -155,7 +199,9 @@ def _safe(name: Any, place: str) -> str:
     return str(path)
 
 
-def _records(root: Path, split: str, parsed: list[_Coco]) -> Iterator[Record]:
+def _records(
+    root: Path, split: str, parsed: Sequence[_Coco], rule: CocoRule, wanted: frozenset[str]
+) -> Iterator[Record]:
     """The images of a split, sorted by file name; captions come from whichever of its files has them."""
     main = next((one for one in parsed if not one.path.name.startswith(CAPTIONS)), parsed[0])
     captions = {one.images[image]: text for one in parsed for image, text in one.captions.items()}
@@ -167,7 +213,10 @@ def _records(root: Path, split: str, parsed: list[_Coco]) -> Iterator[Record]:
         if name in taken:
             raise BenchkitError(f"{main.path}: '{taken[name]}' and '{file_name}' have the same name: keep one of them")
         taken[name] = file_name
-        marks = None if main.annotations is None else CocoMarks(main.annotations[image])
+        marks = None
+        if main.annotations is not None:
+            counted = tuple(mark for mark in main.annotations[image] if mark.category in wanted)
+            marks = CocoMarks(counted, main.sizes.get(image), rule.boxes, rule.turned)
         yield Record(name, base / file_name, marks, captions.get(file_name) or None)
 
 

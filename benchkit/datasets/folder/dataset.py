@@ -13,12 +13,13 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from benchkit.api import BenchkitError, Dataset, Sample, hookimpl, param
+from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample, hookimpl, param
 from benchkit.datasets.folder.hub import SCHEME, downloaded
 from benchkit.datasets.folder.layouts import listed, passed_over, passed_remarks
-from benchkit.datasets.folder.records import Listing, Loaded, Stamped, stamped
-from benchkit.datasets.folder.tables import Columns
+from benchkit.datasets.folder.records import Facts, Listing, Loaded, Stamped, stamped
+from benchkit.datasets.folder.settings import CocoRule, Columns, Settings
 from benchkit.datasets.framing import Framing
+from benchkit.datasets.mask_files import MaskRule
 from benchkit.paths import expanded
 
 #: Splits that a comparison knows by name, and that a parameter can take from the folder's own.
@@ -70,23 +71,38 @@ class Folder(Dataset):
     image_column: str = param("image", doc="of a Hugging Face dataset: the column of the images")
     mask_column: str = param("mask", doc="of the masks, if it has any")
     caption_column: str = param("caption", doc="of the captions, if it has any")
+    ignore: int | None = param(
+        None, ge=0, le=65535, doc="value of a mask's pixels that count in nothing (255 in most label maps)"
+    )
+    background: int | None = param(
+        None,
+        ge=0,
+        le=65535,
+        doc="masks are label maps: this value is background, every other an artifact; absent: 0 and one value more",
+    )
+    categories: str | None = param(None, doc="of a COCO file: those that are artifacts, as in hand+face; absent: all")
+    boxes: bool = param(False, doc="of a COCO file: an annotation that has only a box marks all of it")
+    turned: Literal["auto", "upright", "stored"] = param(
+        "auto", doc="where COCO annotations lie on a photograph that EXIF turns; auto: by its width and height"
+    )
 
     def splits(self) -> Mapping[str, int]:
         return {split: self._ends(split)[-1] for split in self._sources}
 
     def read(self, split: str, indices: Sequence[int]) -> list[Sample]:
-        if split not in self._sources:
-            raise BenchkitError(f"{self} has no split '{split}': it has {', '.join(self._sources)}")
-        ends = self._ends(split)
-        wrong = [index for index in indices if not 0 <= index < ends[-1]]
-        if wrong:
-            raise BenchkitError(f"split '{split}' of {self} has {ends[-1]} images: there is no {wrong[0]}")
-        places = [self._place(ends, index) for index in indices]
+        places = self._places(split, indices)
         wanted = list(dict.fromkeys(image for image, _ in places))
         source, order = self._sources[split], self._order(split)
         files = self._listing.load(source, [order[image] for image in wanted])
         loaded = dict(zip(wanted, files, strict=True))
         return [self._sample(split, loaded[image], window) for image, window in places]
+
+    def inspect(self, split: str, indices: Sequence[int]) -> list[ImageFacts]:
+        places = self._places(split, indices)
+        wanted = list(dict.fromkeys(image for image, _ in places))
+        source, order = self._sources[split], self._order(split)
+        facts = dict(zip(wanted, self._listing.facts(source, [order[image] for image in wanted]), strict=True))
+        return [self._facts(split, facts[image], window) for image, window in places]
 
     def labelled(self, count: int, seed: int) -> list[int]:
         if "pool" not in self._sources:
@@ -161,7 +177,20 @@ class Folder(Dataset):
 
     @cached_property
     def _listing(self) -> Listing:
-        return listed(self._root, self.layout, Columns(self.image_column, self.mask_column, self.caption_column))
+        return listed(self._root, self.layout, self._settings)
+
+    @cached_property
+    def _settings(self) -> Settings:
+        if self.ignore is not None and self.ignore == (self.background or 0):
+            raise BenchkitError(
+                f"ignore={self.ignore}: this is the background's value too: name another, such as "
+                f"background={int(self.ignore == 0)}"
+            )
+        return Settings(
+            Columns(self.image_column, self.mask_column, self.caption_column),
+            MaskRule(self.ignore, self.background),
+            CocoRule(self.categories, self.boxes, self.turned),
+        )
 
     @cached_property
     def _sources(self) -> dict[str, str]:
@@ -198,10 +227,25 @@ class Folder(Dataset):
             self._known_ends[source] = list(accumulate(windows))
         return self._known_ends[source]
 
-    def _place(self, ends: list[int], index: int) -> tuple[int, int]:
-        """The image and its window that a sample is."""
-        image = bisect_right(ends, index)
-        return image, index - (ends[image - 1] if image else 0)
+    def _places(self, split: str, indices: Sequence[int]) -> list[tuple[int, int]]:
+        """The images and their windows that samples are; raises BenchkitError for those that are not there."""
+        if split not in self._sources:
+            raise BenchkitError(f"{self} has no split '{split}': it has {', '.join(self._sources)}")
+        ends = self._ends(split)
+        wrong = [index for index in indices if not 0 <= index < ends[-1]]
+        if wrong:
+            raise BenchkitError(f"split '{split}' of {self} has {ends[-1]} images: there is no {wrong[0]}")
+        images = [bisect_right(ends, index) for index in indices]
+        return [
+            (image, index - (ends[image - 1] if image else 0)) for image, index in zip(images, indices, strict=True)
+        ]
+
+    def _name(self, split: str, name: str, window: int) -> str:
+        return f"{split}/{name}" + (f"#{window}" if self.fit == "tile" else "")
+
+    def _facts(self, split: str, found: Facts, window: int) -> ImageFacts:
+        shape = (self.size, self.size)
+        return ImageFacts(self._name(split, found.name, window), shape, found.labelled, found.fault, found.captioned)
 
     def _sample(self, split: str, found: Loaded, window: int) -> Sample:
         try:
@@ -211,10 +255,12 @@ class Folder(Dataset):
 
     def _framed(self, split: str, found: Loaded, window: int) -> Sample:
         framing = self._framing
-        name = f"{split}/{found.name}" + (f"#{window}" if self.fit == "tile" else "")
-        mask = None if found.mask is None else framing.mask(found.mask, window)
-        kinds = {kind: framing.mask(marks, window) for kind, marks in found.kinds.items()}
-        return Sample(name, framing.image(found.image, window), mask, found.caption, kinds)
+        ignored = None if found.ignored is None else framing.mask(found.ignored, window)
+        counted = True if ignored is None else ~ignored
+        mask = None if found.mask is None else framing.mask(found.mask, window) & counted
+        kinds = {kind: framing.mask(marks, window) & counted for kind, marks in found.kinds.items()}
+        name, image = self._name(split, found.name, window), framing.image(found.image, window)
+        return Sample(name, image, mask, found.caption, kinds, ignored=ignored)
 
 
 @lru_cache(maxsize=64)
@@ -248,7 +294,8 @@ def _sha256(file: Stamped) -> str:
 def _source() -> str:
     """Of the code that decides a sample: another reading of the same files is another dataset."""
     here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), *(here.parent / f"{name}.py" for name in ("pictures", "framing", "walk"))]
+    shared = ("pictures", "headers", "mask_files", "framing", "walk")
+    files = [*sorted(here.glob("*.py")), *(here.parent / f"{name}.py" for name in shared)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

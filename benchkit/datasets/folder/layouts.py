@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from benchkit.datasets.folder.coco import coco_files, list_coco
 from benchkit.datasets.folder.plain import list_plain
 from benchkit.datasets.folder.records import Listing, Stamped, stamped
-from benchkit.datasets.folder.tables import Columns, is_table_folder, list_tables
+from benchkit.datasets.folder.settings import Settings, check_used
+from benchkit.datasets.folder.tables import is_table_folder, list_tables
 from benchkit.datasets.pictures import SUFFIXES
 from benchkit.datasets.walk import CIRCLE, HIDDEN, LEFTOVER, Walk, suffix_of, walk
 from benchkit.errors import BenchkitError
@@ -19,23 +21,23 @@ Layout = Literal["auto", "plain", "mmseg", "coco", "hf"]
 #: Nanoseconds that a folder must have been unchanged: more than file systems' clocks are coarse.
 STILL = 2_000_000_000
 #: Listings with the folders they were made of and the stamps of their tables.
-_KEPT: dict[tuple[Path, Path, str, Columns], tuple[Walk, list[Stamped], Listing]] = {}
-_LISTERS: dict[str, Callable[[Walk, Columns], Listing]] = {
-    "plain": lambda walked, _: list_plain(walked),
-    "mmseg": lambda walked, _: list_plain(walked, paired=True),
-    "coco": lambda walked, _: list_coco(walked.root),
-    "hf": lambda walked, columns: list_tables(walked.root, columns),
+_KEPT: dict[tuple[Path, Path, str, Settings], tuple[Walk, list[Stamped], Listing]] = {}
+_LISTERS: dict[str, Callable[[Walk, Settings], Listing]] = {
+    "plain": lambda walked, settings: replace(list_plain(walked), masks=settings.masks),
+    "mmseg": lambda walked, settings: replace(list_plain(walked, paired=True), masks=settings.masks),
+    "coco": lambda walked, settings: list_coco(walked.root, settings.coco),
+    "hf": lambda walked, settings: list_tables(walked.root, settings),
 }
 
 
-def listed(root: Path, layout: Layout, columns: Columns) -> Listing:
+def listed(root: Path, layout: Layout, settings: Settings) -> Listing:
     """What `root` holds; `auto` tries hf, coco and plain files, in this order.
 
     A listing is kept while no folder changes: every chunk of a run makes a dataset of its own. Raises BenchkitError for
     a root that is no folder, cannot be read or holds no images.
     """
     try:
-        return _kept_or_listed(root, layout, columns)
+        return _kept_or_listed(root, layout, settings)
     except OSError as error:
         raise BenchkitError(f"{error.filename or root}: {error.strerror or error}") from None
 
@@ -69,15 +71,15 @@ def _reason(file: str) -> str:
     return "not a suffix that is read"
 
 
-def _kept_or_listed(root: Path, layout: Layout, columns: Columns) -> Listing:
+def _kept_or_listed(root: Path, layout: Layout, settings: Settings) -> Listing:
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no such folder"
         raise BenchkitError(f"root={root}: {what}: name the folder of the images")
-    key, walked = (root, root.absolute(), layout, columns), walk(root)
+    key, walked = (root, root.absolute(), layout, settings), walk(root)
     kept = _KEPT.get(key)
     if kept is not None and kept[0] == walked and kept[1] == _stamps(kept[2]):
         return kept[2]
-    found = _listed(walked, layout, columns)
+    found = _listed(walked, layout, settings)
     # A change within a clock tick of the listing would not show: only folders that have been still are kept.
     newest = max(changed for _, changed in walked.folders.values())
     if time.time_ns() - newest > STILL and walked == walk(root):
@@ -89,8 +91,10 @@ def _stamps(listing: Listing) -> list[Stamped]:
     return [stamped(file) for file in listing.others]
 
 
-def _listed(walked: Walk, layout: Layout, columns: Columns) -> Listing:
-    found = _LISTERS[_found(walked.root) if layout == "auto" else layout](walked, columns)
+def _listed(walked: Walk, layout: Layout, settings: Settings) -> Listing:
+    chosen = _found(walked.root) if layout == "auto" else layout
+    check_used(settings, chosen)
+    found = _LISTERS[chosen](walked, settings)
     if not found.counts():
         kinds = ", ".join(SUFFIXES)
         raise BenchkitError(f"root={walked.root}: no images ({kinds}) in a layout that is known: choose one by layout=")

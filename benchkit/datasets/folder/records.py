@@ -11,7 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.datasets.pictures import decode_image, decode_mask, picture_shape
+from benchkit.datasets.headers import Header, checked_header, picture_header, picture_shape
+from benchkit.datasets.mask_files import MaskRule, decode_label
+from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
 
 #: The split of a folder that has none.
@@ -20,20 +22,38 @@ ONLY = "all"
 
 @dataclass(frozen=True)
 class Loaded:
-    """One image as its files have it, at its own size; name: unique within its split."""
+    """One image as its files have it, at its own size; name: unique within its split. ignored: as in a Sample."""
 
     name: str
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_] | None = None
     caption: str | None = None
     kinds: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    ignored: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one image before its pixels are decoded. fault: why `load` would fail, in one line."""
+
+    name: str
+    labelled: bool
+    captioned: bool
+    fault: str | None = None
 
 
 class Marks(Protocol):
     """A mask that is no picture file."""
 
-    def draw(self, shape: tuple[int, int], where: str) -> dict[str, NDArray[np.bool_]]:
-        """Kind -> (H, W) bool; raises BenchkitError, naming `where`, if they do not fit an image of this shape."""
+    def draw(self, header: Header, where: str) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_] | None]:
+        """Kind -> (H, W) bool of the upright picture, and the pixels that count in nothing.
+
+        Raises BenchkitError, naming `where`, if they do not fit the picture that this header is of.
+        """
+        ...
+
+    def check(self, header: Header, where: str) -> None:
+        """Raise what `draw` would, without drawing."""
         ...
 
 
@@ -46,18 +66,45 @@ class Record:
     mask: Path | Marks | None = None
     caption: str | Path | None = None
 
-    def load(self) -> Loaded:
+    def load(self, rule: MaskRule) -> Loaded:
         """Raises BenchkitError for a file that cannot be decoded, and for a mask of another size than its image."""
-        image = decode_image(self.image, str(self.image))
-        caption = text_of(self.caption).strip() or None if isinstance(self.caption, Path) else self.caption
+        where = str(self.image)
+        image, caption = decode_image(self.image, where), self.text()
         if self.mask is None:
             return Loaded(self.name, image, None, caption)
         if isinstance(self.mask, Path):
-            mask = same_size(decode_mask(self.mask, str(self.mask)), image, str(self.mask))
-            return Loaded(self.name, image, mask, caption)
-        kinds = self.mask.draw((image.shape[0], image.shape[1]), str(self.image))
+            mask, ignored = decode_label(self.mask, str(self.mask), rule)
+            check_size(mask.shape, image.shape, str(self.mask))
+            return Loaded(self.name, image, mask, caption, ignored=ignored)
+        kinds, ignored = self.mask.draw(picture_header(self.image, where), where)
         mask = np.logical_or.reduce([np.zeros(image.shape[:2], bool), *kinds.values()])
-        return Loaded(self.name, image, mask, caption, kinds)
+        return Loaded(self.name, image, mask, caption, kinds, ignored)
+
+    def text(self) -> str | None:
+        """The caption, None where there is none; raises BenchkitError for a text file that cannot be read."""
+        return text_of(self.caption).strip() or None if isinstance(self.caption, Path) else self.caption
+
+    def facts(self) -> Facts:
+        """Look at headers and text only; a file that seems cut is decoded, to be sure."""
+        faults: list[str] = []
+        try:
+            self._check()
+        except BenchkitError as error:
+            faults.append(str(error))
+        captioned = self.caption is not None
+        try:
+            captioned = self.text() is not None
+        except BenchkitError as error:
+            faults.append(str(error))
+        return Facts(self.name, self.mask is not None, captioned, "; ".join(faults) or None)
+
+    def _check(self) -> None:
+        where = str(self.image)
+        header = checked_header(self.image, where)
+        if isinstance(self.mask, Path):
+            check_size(checked_header(self.mask, str(self.mask)).shape, header.shape, str(self.mask))
+        elif self.mask is not None:
+            self.mask.check(header, where)
 
 
 class Listing(Protocol):
@@ -88,6 +135,10 @@ class Listing(Protocol):
         """Indices of the images that have a mask."""
         ...
 
+    def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
+        """What is known of the images at these indices without decoding them, in order."""
+        ...
+
     def files(self) -> Sequence[Path]:
         """Every file that decides an image, a mask or a caption."""
         ...
@@ -95,10 +146,11 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class FileListing:
-    """A listing of one file an image. others: files that decide captions or masks of many."""
+    """One file an image. others: files that decide captions or masks of many. masks: how mask files are read."""
 
     records: Mapping[str, tuple[Record, ...]]
     others: tuple[Path, ...] = ()
+    masks: MaskRule = field(default_factory=MaskRule)
 
     def counts(self) -> Mapping[str, int]:
         return {split: len(records) for split, records in self.records.items()}
@@ -107,13 +159,16 @@ class FileListing:
         return [record.name for record in self.records[split]]
 
     def load(self, split: str, indices: Sequence[int]) -> list[Loaded]:
-        return [self.records[split][index].load() for index in indices]
+        return [self.records[split][index].load(self.masks) for index in indices]
 
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
         return [_shape(stamped(record.image)) for record in self.records[split]]
 
     def marked(self, split: str) -> Sequence[int]:
         return [i for i, record in enumerate(self.records[split]) if record.mask is not None]
+
+    def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
+        return [self.records[split][index].facts() for index in indices]
 
     def files(self) -> Sequence[Path]:
         found = list(self.others)
@@ -146,12 +201,11 @@ def _shape(file: Stamped) -> tuple[int, int]:
     return picture_shape(file.path, str(file.path))
 
 
-def same_size(mask: NDArray[np.bool_], image: NDArray[np.uint8], where: str) -> NDArray[np.bool_]:
-    """The mask; raises BenchkitError, naming `where`, unless it is of its image's size."""
-    if mask.shape != image.shape[:2]:
-        sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (mask, image)]
+def check_size(mask: tuple[int, ...], image: tuple[int, ...], where: str) -> None:
+    """Raise BenchkitError, naming `where`, unless mask and image have the same (height, width)."""
+    if mask[:2] != image[:2]:
+        sizes = [f"{shape[1]}x{shape[0]}" for shape in (mask, image)]
         raise BenchkitError(f"{where}: a mask of {sizes[0]} for an image of {sizes[1]}: they must be of one size")
-    return mask
 
 
 def text_of(path: Path) -> str:

@@ -12,26 +12,55 @@ from benchkit.errors import BenchkitError
 
 #: A corner further away than this is no place near an image.
 FARTHEST = 1e7
+#: How far a polygon may reach over its image's edge: a part of the longer side, and pixels at least.
+OVER, OVER_PIXELS = 0.05, 2.0
 #: Bits of an RLE's run: more than an image has pixels.
 _RUN_BITS = 60
 
 
-def drawn(segmentation: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
-    """One annotation's segmentation as (H, W) bool: a list of polygons (their union), or an RLE, compressed or not.
+def drawn(segmentation: Any, shape: tuple[int, int], where: str, *, sure: bool = True) -> NDArray[np.bool_]:
+    """Draw one annotation's segmentation as (H, W) bool: polygons (their union), or an RLE, compressed or not.
 
-    Raises BenchkitError, beginning with `where`, for another form, or an RLE of another size.
+    Raises BenchkitError as `check_region` does.
+    """
+    found = np.zeros(shape, bool)
+    for corners in check_region(segmentation, shape, where, sure=sure):
+        found |= polygon_mask(corners, shape)
+    return rle_mask(segmentation["counts"], shape, where) if isinstance(segmentation, dict) else found
+
+
+def check_region(
+    segmentation: Any, shape: tuple[int, int], where: str, *, sure: bool = True
+) -> list[NDArray[np.float64]]:
+    """The corners of a segmentation's polygons, none of an RLE's.
+
+    sure: the annotation's file states that the image is of this shape; so polygons may reach a little over its edge.
+    Raises BenchkitError, beginning with `where`, for another form, for polygons that reach out of the image, and for an
+    RLE of another size.
     """
     if isinstance(segmentation, list) and segmentation:
-        found = np.zeros(shape, bool)
-        for polygon in segmentation:
-            found |= polygon_mask(_corners(polygon, where), shape)
-        return found
+        return [_checked(polygon, shape, where, sure) for polygon in segmentation]
     if isinstance(segmentation, dict):
-        size, counts = segmentation.get("size"), segmentation.get("counts")
+        size = segmentation.get("size")
         if size != list(shape):
             raise BenchkitError(f"{where}: an RLE of size {size} for an image of {list(shape)} (height, width)")
-        return rle_mask(counts, shape, where)
-    raise BenchkitError(f"{where}: no segmentation, polygons or RLE: a box alone marks no pixels")
+        check_runs(segmentation.get("counts"), shape, where)
+        return []
+    raise BenchkitError(f"{where}: no segmentation, polygons or RLE")
+
+
+def _checked(polygon: Any, shape: tuple[int, int], where: str, sure: bool) -> NDArray[np.float64]:
+    corners = _corners(polygon, where)
+    limits = np.array([shape[1], shape[0]])
+    over = max(-corners.min(), (corners - limits).max())
+    outside = (corners.max(axis=0) <= 0).any() or (corners.min(axis=0) >= limits).any()
+    if outside or over > (max(OVER_PIXELS, OVER * max(shape)) if sure else OVER_PIXELS):
+        low, high = (f"{x:g},{y:g}" for x, y in (corners.min(axis=0), corners.max(axis=0)))
+        raise BenchkitError(
+            f"{where}: a polygon from {low} to {high} (x,y) reaches out of the image of {shape[1]}x{shape[0]}: correct "
+            "or clip it, or give the image that it was drawn on"
+        )
+    return corners
 
 
 def _corners(polygon: Any, where: str) -> NDArray[np.float64]:
@@ -82,17 +111,23 @@ def _outline(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np
 def rle_mask(counts: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
     """Runs of background and marked pixels in turn, down the columns, as (H, W) bool.
 
-    counts: a list of lengths, or COCO's text form of it. Raises BenchkitError, beginning with `where`, unless they
-    fill the image exactly.
+    counts: a list of lengths, or COCO's text form of it. Raises BenchkitError as `check_runs` does.
     """
+    runs = check_runs(counts, shape, where)
+    height, width = shape
+    values = np.arange(len(runs)) % 2 == 1
+    return np.ascontiguousarray(np.repeat(values, runs).reshape(width, height).T)
+
+
+def check_runs(counts: Any, shape: tuple[int, int], where: str) -> list[int]:
+    """Return the lengths of an RLE's runs; raise BenchkitError, led by `where`, unless they fill the image exactly."""
     runs = unpacked(counts, where) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
         raise BenchkitError(f"{where}: an RLE's counts are whole numbers, or a text")
     height, width = shape
     if (total := sum(runs)) != height * width:
         raise BenchkitError(f"{where}: an RLE of {min(total, 10**18)} pixels for an image of {width}x{height}")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.ascontiguousarray(np.repeat(values, runs).reshape(width, height).T)
+    return runs
 
 
 def unpacked(text: str, where: str) -> list[int]:
