@@ -179,7 +179,7 @@ def test_all_faults_of_all_images_are_known_before_one_is_read(tmp_path: Path) -
     data = json.loads((root / "annotations/test.json").read_text())
     data["images"] += [{"id": n, "file_name": f"{n}.png"} for n in (2, 3)]
     (root / "annotations/test.json").write_text(json.dumps(data))
-    faults = [facts.fault or "" for facts in Folder(str(root), size=32).inspect("test", range(3))]
+    faults = [facts.fault or "" for facts in Folder(str(root), size=32, order="name").inspect("test", range(3))]
     assert [fault.count("annotations[") for fault in faults] == [3, 0, 0] and faults[0].endswith("; and 2 more")
     assert all(fault.endswith(f"{n}.png: no such file") for n, fault in ((2, faults[1]), (3, faults[2])))
 
