@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from benchkit.errors import BenchkitError
+from benchkit.faults import placed
 from benchkit.grid import Grid, described
 from benchkit.plan import Levels, Plan, PlannedCell, Planner
+from benchkit.preflight.check import check_grids
 from benchkit.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point, write_ablation
 from benchkit.report.write import write_ablation_page
@@ -33,6 +35,11 @@ class Ablation:
         return self.variants[0].grid
 
     @property
+    def grids(self) -> list[tuple[str, Grid]]:
+        """The grids of all variants, each with what leads a message about it."""
+        return [(variant.place, variant.grid) for variant in self.variants]
+
+    @property
     def config(self) -> dict[str, Any]:
         """The run's description: the base with what is varied."""
         vary = {axis.name: list(axis.values) for axis in self.axes}
@@ -48,10 +55,13 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
     if not axes:
         raise BenchkitError("nothing is varied: give --vary AXIS=VALUE,VALUE, such as --vary corruptor.steps=5,10")
     variants = expand(base, axes, registry, crossed)
+    check_grids([(variant.place, variant.grid) for variant in variants], registry)
     levels: dict[Model, Levels] = {}
+    models: dict[tuple[str, int], Model] = {}
     planners = []
     for variant in variants:
-        model = model_of(variant.grid)
+        named = variant.grid.model, variant.grid.schedule_steps
+        model = models[named] = models.get(named) or model_of(variant.grid)
         planners.append(Planner(variant.grid, registry, model, levels.setdefault(model, {})))
         _told(variant, planners[-1].note_depths)
     plans = [_told(variant, planner.plan).cells for variant, planner in zip(variants, planners, strict=True)]
@@ -75,7 +85,7 @@ def _told(variant: Variant, plan: Callable[[], Any]) -> Any:
     try:
         return plan()
     except BenchkitError as error:
-        raise BenchkitError(f"--vary {variant.label}: {error}" if variant.settings else str(error)) from None
+        raise placed(error, variant.place) from None
 
 
 def _check_it_matters(axis: Axis, variants: Sequence[Variant], pairs: Sequence[Any]) -> None:

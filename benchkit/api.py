@@ -347,7 +347,7 @@ class ImageFacts:
 
     id: the Sample's, empty where it is not known. size: (height, width) in pixels of the Sample's image. labelled:
     whether the Sample has a mask. fault: why `read` would fail on this image, in one line that names the file and the
-    remedy. captioned: whether the Sample has a caption.
+    remedy. captioned: whether the Sample has a caption. positive: whether its mask marks a pixel.
     """
 
     id: str = ""
@@ -355,6 +355,7 @@ class ImageFacts:
     labelled: bool | None = None
     fault: str | None = None
     captioned: bool | None = None
+    positive: bool | None = None
 
 
 class Dataset(Plugin):
@@ -445,6 +446,8 @@ class Detector(Plugin):
     """Builds a network: image -> two-class logits."""
 
     kind: ClassVar[str] = "detector"
+    #: The fewest images of a batch in training: 2 where a layer is batch-normalised after pooling to one pixel.
+    smallest_batch: ClassVar[int] = 1
 
     @abstractmethod
     def build(self) -> nn.Module:

@@ -7,17 +7,16 @@ from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
-from benchkit.api import Corruptor, Dataset, LatentCorruptor, RegionSelector
-from benchkit.errors import BenchkitError
-from benchkit.grid import Grid, SetSize, SourceSet
-from benchkit.imagesets import image_set, labelled_of
+from benchkit.api import Corruptor, LatentCorruptor, RegionSelector
+from benchkit.grid import Grid
+from benchkit.imagesets import Sets
 from benchkit.registry import Registry
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Role, Spec, TrainingSet, Trivial
 
 
 def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
     """The cells of a grid in board order, every Spec complete with its defaults, equal rows once."""
-    sets = _Sets(grid, registry)
+    sets = Sets(grid, registry)
     test = sets.of("test", grid.test)
     plugins = _Plugins(grid, registry)
     for seed in grid.seeds:
@@ -28,51 +27,6 @@ def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
         for detector in plugins.detectors:
             for row in _rows(grid, plugins, sets, sources, labelled, detector):
                 yield Cell(row.role, row.training, detector, seed, test, *row[2:])
-
-
-def check_images(grid: Grid, registry: Registry) -> None:
-    """Raise BenchkitError where the images of a grid are not there, with the datasets on which it needs them not."""
-    sets = _Sets(grid, registry)
-    try:
-        sets.of("test", grid.test)
-        sets.sources(grid.seeds[0] if grid.seeds else 0)
-    except BenchkitError as error:
-        others = [name for name in grid.on_dataset if name != Spec.parse("dataset", grid.dataset).name]
-        instead = "".join(f"; --dataset {name} runs it on other images" for name in others)
-        raise BenchkitError(f"{error}{instead}") from None
-
-
-class _Sets:
-    """The images that a grid's sets name; each dataset is made once."""
-
-    def __init__(self, grid: Grid, registry: Registry) -> None:
-        self.grid, self.registry = grid, registry
-        self.made: dict[str, tuple[Spec, Dataset]] = {}
-
-    def dataset(self, text: str) -> tuple[Spec, Dataset]:
-        if text not in self.made:
-            with self.grid.origin.told("dataset", text):
-                spec = self.registry.complete(Spec.parse("dataset", text))
-                self.made[text] = spec, self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
-        return self.made[text]
-
-    def of(self, key: str, wanted: SetSize, labelled: Labelled | None = None) -> ImageSet:
-        """The images of a set; key: the grid's key that names it."""
-        text = wanted.dataset if isinstance(wanted, SourceSet) and wanted.dataset else self.grid.dataset
-        spec, dataset = self.dataset(text)
-        with self.grid.origin.told(key, wanted.model_dump()):
-            return image_set(spec, dataset, wanted, labelled.images.indices if labelled else ())
-
-    def labelled(self, seed: int) -> Labelled:
-        spec, dataset = self.dataset(self.grid.dataset)
-        with self.grid.origin.told("labelled", self.grid.labelled):
-            return Labelled(labelled_of(spec, dataset, self.grid.labelled, seed))
-
-    def sources(self, seed: int) -> dict[str, ImageSet]:
-        """The sources' names -> their images."""
-        labelled = self.labelled(seed)
-        key = "sources" if self.grid.sources else "source"
-        return {source.title: self.of(key, source, labelled) for source in self.grid.every_source}
 
 
 class _Plugins:
@@ -156,13 +110,13 @@ class _Row(NamedTuple):
 
 
 def _rows(
-    grid: Grid, plugins: _Plugins, sets: _Sets, sources: dict[str, ImageSet], labelled: Labelled, detector: Spec
+    grid: Grid, plugins: _Plugins, sets: Sets, sources: dict[str, ImageSet], labelled: Labelled, detector: Spec
 ) -> Iterator[_Row]:
     if "human" in grid.baselines:
         yield _Row("human", labelled)
     if "oracle" in grid.baselines:
-        size = len(next(iter(sources.values())).indices)
-        yield _Row("oracle", Labelled(sets.of("oracle", grid.oracle or SetSize(split="wild", size=size))))
+        wanted = sets.oracle_size(len(next(iter(sources.values())).indices))
+        yield _Row("oracle", Labelled(sets.of("oracle", wanted)))
     for selector, (name, source) in product(plugins.selectors(detector), sources.items()):
         if "pseudo" in grid.baselines:
             yield _Row("pseudo", Pseudo(source, selector), source_name=name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchkit.errors import BenchkitError
+from benchkit.faults import placed
 from benchkit.specs import Spec
 
 
@@ -45,7 +46,7 @@ class Origin:
             place = self.place(key, value)
             if not place:
                 raise
-            raise BenchkitError(f"{place}{error}") from None
+            raise placed(error, place) from None
 
 
 def _means(entry: Any, value: Any) -> bool:

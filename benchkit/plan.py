@@ -155,14 +155,7 @@ class Planner:
         corruptor = self.registry.make(spec, Corruptor)
         if not isinstance(corruptor, LatentCorruptor):
             return
-        if not 0 <= corruptor.steps <= self.model.steps:
-            raise BenchkitError(
-                f"corruptor '{spec.short}': steps must lie in 0...{self.model.steps}, the schedule's length"
-            )
-        if corruptor.needs_partner() and len(part.images.indices) < 2:
-            raise BenchkitError(
-                f"corruptor '{spec.short}' draws a partner for each image: give a source of two or more"
-            )
+        check_depth(spec, corruptor, self.model.steps, len(part.images.indices))
         levels = self.levels.setdefault((part.inverter, self._inversion_seed(part.inverter, seed)), [])
         if corruptor.steps not in levels:
             levels.append(corruptor.steps)
@@ -184,7 +177,9 @@ class Planner:
     @_once
     def _validation(self, spec: Spec) -> tuple[Images, ...]:
         wanted = self.grid.validation
-        return self.images(image_set(spec, self._dataset(spec), wanted)) if wanted else ()
+        if wanted is None:
+            return ()
+        return self.images(image_set(spec, self._dataset(spec), wanted, key="validation"))
 
     def _unavailable(self, cell: Cell) -> str | None:
         specs = [*([cell.detector] if cell.detector else []), *cell.training.plugins()]
@@ -338,3 +333,11 @@ class Planner:
         corruptor = self._corruptor(spec)
         level = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
         return self._round_trip(chunk, part.inverter, level, seed)
+
+
+def check_depth(spec: Spec, corruptor: LatentCorruptor, steps: int, images: int) -> None:
+    """Raise BenchkitError for a corruptor deeper than the schedule's `steps`, or without a partner among the images."""
+    if not 0 <= corruptor.steps <= steps:
+        raise BenchkitError(f"corruptor '{spec.short}': steps must lie in 0...{steps}, the schedule's length")
+    if corruptor.needs_partner() and images < 2:
+        raise BenchkitError(f"corruptor '{spec.short}' draws a partner for each image: give a source of two or more")

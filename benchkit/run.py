@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from benchkit.api import BenchkitError
-from benchkit.cells import check_images, repeated
+from benchkit.cells import repeated
 from benchkit.diffusion import checkpoint
 from benchkit.environment import describe_environment
 from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
-from benchkit.foresight import foresee
 from benchkit.grid import Grid
 from benchkit.plan import Plan, Planner
 from benchkit.plan_file import PluginSource, plan_to_bytes
+from benchkit.preflight.check import check_grids, check_images
 from benchkit.protocol import recorded
 from benchkit.recording import Recorder, cell_info, plugins_of, shown_texts
 from benchkit.registry import Registry
@@ -115,8 +115,8 @@ def model_of(grid: Grid) -> Model:
 
 
 def make_plan(grid: Grid, registry: Registry) -> Plan:
-    """The plan of a grid; raises BenchkitError for every mistake in it, before anything is computed."""
-    check_images(grid, registry)  # before the checkpoint, which may have to be downloaded
+    """The plan of a grid; raises BenchkitError with every mistake in it, before anything is computed."""
+    check_grids([("", grid)], registry)
     for text in repeated(grid, registry):
         _log.warning("%s", text, extra={"tell": True})
     return Planner(grid, registry, model_of(grid)).plan()
@@ -130,7 +130,28 @@ def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions)
     Raises BenchkitError, before anything is computed, for mistakes in the grid or places that cannot be written, and
     CacheUnwritable on the way where the disk is full; what is finished is kept.
     """
-    return execute(make_plan(grid, registry), recorded(grid, registry), registry, places, options)
+    plan = prepare(grid, registry, places, options.progress)
+    return execute(plan, recorded(grid, registry), registry, places, options)
+
+
+def prepare(grid: Grid, registry: Registry, places: Places, progress: Callable[[str], None] = lambda _: None) -> Plan:
+    """The plan of a grid whose images have been checked; raises BenchkitError with every fault that can be known."""
+    plan = make_plan(grid, registry)
+    check_pending([("", grid)], plan, registry, places, progress)
+    return plan
+
+
+def check_pending(
+    grids: Sequence[tuple[str, Grid]],
+    plan: Plan,
+    registry: Registry,
+    places: Places,
+    progress: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Raise FaultsError for faults of the images of grids, unless every row of their plan is finished."""
+    store = open_store(places.cache, create=False)
+    if not all(store.has(stage.key) for planned in plan.cells for stage in planned.stages):
+        check_images(grids, registry, progress)
 
 
 def execute(
@@ -144,7 +165,7 @@ def execute(
     began = time.monotonic()
     options.executor.check()
     # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
-    foresee(plan, Env(registry, open_store(places.cache, create=False), options.device))
+    open_store(places.cache, create=False)
     if places.out is not None:
         check_writable(places.out, probe=False)
     elsewhere = places.result_store() if places.results else None

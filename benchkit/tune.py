@@ -18,11 +18,13 @@ from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
+from benchkit.faults import Collector, Fault
 from benchkit.grid import Grid, described
 from benchkit.metrics import PRIMARY
-from benchkit.plan import Plan
+from benchkit.plan import Plan, Planner
+from benchkit.preflight.check import check_images
 from benchkit.registry import Registry
-from benchkit.run import make_plan
+from benchkit.run import model_of
 from benchkit.space import Choices, Range, Space, rounded
 from benchkit.specs import Scalar, Spec, digest
 from benchkit.stages.base import Env, Stage
@@ -80,31 +82,50 @@ class Search:
 def tuning_grid(base: Grid, corruptor: Spec) -> Grid:
     """The grid of one trial: the corruptor's rows alone, scored on the validation split; the test split is not in it.
 
-    Raises BenchkitError for a base without validation data, or whose validation or training images are test images.
+    Raises FaultsError for a base without validation data, or whose validation or training images are test images.
     """
+    faults = Collector()
+    faults.add(*_unfit_for_tuning(base))
+    faults.check()
+    assert base.validation is not None
+    return _rows_of(base, corruptor).replaced(test=base.validation.model_dump(mode="json"), validation=None)
+
+
+def _rows_of(base: Grid, corruptor: Spec) -> Grid:
+    return base.replaced(corruptors=[str(corruptor)], with_human=[], baselines=[], trivial=[], oracle=None)
+
+
+def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
+    """Why a grid's sets cannot serve a search."""
     if base.validation is None:
-        raise BenchkitError("tuning needs validation data: add 'validation: {split: …, size: …}' to the grid")
+        yield Fault("tuning needs validation data", "add 'validation: {split: …, size: …}' to the grid")
     if base.sources:
-        raise BenchkitError("tuning takes one source: write 'source: {split: …, size: …}' in the place of 'sources'")
-    if base.source.size is None:
-        raise BenchkitError("tuning states its budget: give the grid's source a 'size', such as --set source.size=64")
-    for name, split in {"validation": base.validation.split, "source": base.source.split}.items():
-        if split == base.test.split:
-            raise BenchkitError(f"{name}.split is '{split}', the test split, which tuning must not see: name another")
-    return base.replaced(
-        corruptors=[str(corruptor)],
-        with_human=[],
-        baselines=[],
-        trivial=[],
-        test=base.validation.model_dump(mode="json"),
-        validation=None,
-        oracle=None,
-    )
+        yield Fault("tuning takes one source", "write 'source: {split: …, size: …}' in the place of 'sources'")
+    elif base.source.size is None:
+        yield Fault("tuning states its budget", "give the grid's source a size", {"source.size": 64})
+    for name, used in {"validation": base.validation, "source": base.source}.items():
+        if used is not None and used.split == base.test.split:
+            yield Fault(f"{name}.split is '{used.split}', the test split, which tuning must not see", "name another")
+
+
+def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, progress: Callable[[str], None]) -> None:
+    """Raise FaultsError with every fault of the trials of these corruptors that can be known before the first.
+
+    The test split is not looked at.
+    """
+    found, faults = Collector(), Collector()
+    found.add(*_unfit_for_tuning(base))
+    with found.collecting():
+        check_images([("", _rows_of(base, corruptor)) for corruptor in corruptors], registry, progress, test=False)
+    for fault in found.faults:  # to go without validation images is no way out here
+        faults.add(replace(fault, settings={k: v for k, v in fault.settings.items() if (k, v) != ("validation", None)}))
+    faults.check()
 
 
 def tuning_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
     """The plan of one trial; raises BenchkitError where a stage of it would read the test split."""
-    whole = make_plan(tuning_grid(base, corruptor), registry)
+    grid = tuning_grid(base, corruptor)
+    whole = Planner(grid, registry, model_of(grid)).plan()
     # How far a corruption strays tells a search nothing, and would cost a round trip at every depth.
     plan = Plan(tuple(replace(cell, confine=None) for cell in whole.cells))
     for stage in plan.stages:

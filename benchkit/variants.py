@@ -70,6 +70,11 @@ class Variant:
         """The settings as a row's name shows them: `corruptor.steps=5, inverter=ddim`."""
         return ", ".join(f"{name}={value}" for name, value in self.settings)
 
+    @property
+    def place(self) -> str:
+        """What leads a message about it; nothing for the base."""
+        return f"--vary {self.label}: " if self.settings else ""
+
 
 def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool = False) -> tuple[Variant, ...]:
     """The base, then a variant for every value of every axis, or for every combination of them.

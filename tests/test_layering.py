@@ -17,6 +17,7 @@ PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 #: Floor of each room; a module may import from its own floor and from those below.
 FLOORS = {
     "errors": 0,
+    "faults": 0,
     "fetching": 0,
     "paths": 0,
     "api": 1,
@@ -58,7 +59,8 @@ FLOORS = {
     "testing": 4,
     "preview": 5,
     "recording": 5,
-    "foresight": 5,
+    "preflight": 5,
+    "dry_run": 5,
     "run": 5,
     "ablate": 5,
     "finding": 5,

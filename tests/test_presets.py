@@ -11,10 +11,12 @@ import pytest
 
 from benchkit.adapt import on_dataset, scaled, with_settings
 from benchkit.api import BenchkitError, Dataset, Sample, param
-from benchkit.cells import cells_of, check_images
+from benchkit.cells import cells_of
+from benchkit.fetching import nothing_fetched
 from benchkit.grid import Grid, load_grid, parse_grid, presets
 from benchkit.imagesets import rest_of_pool
 from benchkit.plan import Plan, Planner
+from benchkit.preflight.check import check_grids
 from benchkit.protocol import differences, recorded
 from benchkit.registry import Entry, Registry
 from benchkit.report.names import cell_names
@@ -297,9 +299,10 @@ def test_which_rows_there_are_is_no_difference() -> None:
 
 
 def test_missing_images_are_told_with_what_runs_without_them(registry: Registry, tmp_path: Path) -> None:
-    check_images(load_grid("table1"), registry)
+    with nothing_fetched():
+        check_grids([("", with_settings(load_grid("table1"), ["model=portraits"]))], registry)
     with pytest.raises(BenchkitError, match=r"no split 'tset'.*; --dataset portraits runs it on other images"):
-        check_images(with_settings(load_grid("table1"), ["test.split=tset"]), registry)
+        check_grids([("", with_settings(load_grid("table1"), ["test.split=tset"]))], registry)
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -23,8 +23,8 @@ trivial: [all-negative]
 selectors: [learned]
 detectors: ["upernet-convnext:pretrained=none"]
 corruptors: ["gaussian:steps=2"]
-selector_training: {iterations: 1, crop: 32, batch: 1}
-training: {iterations: 1, crop: 32, batch: 1}
+selector_training: {iterations: 1, crop: 32, batch: 3}
+training: {iterations: 1, crop: 32, batch: 3}
 """
 BASE = parse_grid(GRID, "test")
 REGISTRY = Registry.load()
@@ -151,9 +151,9 @@ def test_the_base_leads_every_axis_and_unchanged_rows_are_left_out(planned) -> N
         ("selector.tau", "pseudo", "0.3", False),
         ("selector.tau", "gaussian:steps=2", "0.0", True),
         ("selector.tau", "gaussian:steps=2", "0.3", False),
-        ("training.batch", "pseudo", "1", True),
+        ("training.batch", "pseudo", "3", True),
         ("training.batch", "pseudo", "2", False),
-        ("training.batch", "gaussian:steps=2", "1", True),
+        ("training.batch", "gaussian:steps=2", "3", True),
         ("training.batch", "gaussian:steps=2", "2", False),
     ]
     crossed = points(planned("corruptor.steps=1,2", "selector.tau=0.3", crossed=True))

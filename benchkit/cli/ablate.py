@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli import options
+from benchkit.cli import options, progress
 from benchkit.cli.common import (
     AsJson,
     Cache,
@@ -26,7 +26,9 @@ from benchkit.cli.common import (
 )
 from benchkit.cli.compare import (
     asked_grid,
-    check_like_a_run,
+    check_together,
+    checked_options,
+    checks_of,
     exit_with_failures,
     preview_json,
     print_preview,
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchkit.ablate import Ablation, AblationOutcome
-    from benchkit.foresight import Preview
+    from benchkit.dry_run import Preview
     from benchkit.grid import Grid
     from benchkit.registry import Registry
     from benchkit.run import Places, RunOptions
@@ -91,15 +93,20 @@ def ablate(
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
     base = asked_grid(preset, single, lists, setting, scale)
     places = _places(out, cache, store)
-    if dry_run:
-        check_like_a_run(out, device)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
-        ablation = _planned(base, vary or [], registry, crossed)
-        ended = None if dry_run else _ran(ablation, registry, places, run_options(device, runs, retry_failed))
+        prepared = partial(_planned, base, vary or [], registry, crossed, places)
+        ended = None
+        if dry_run:
+            ablation = check_together(prepared, *checks_of(out, device))
+            seen = _previewed(ablation, registry, places)
+        else:
+            how = checked_options(partial(run_options, device, runs, retry_failed), out, prepared)
+            ablation = prepared()
+            ended = _ran(ablation, registry, places, how)
     if ended is None:
-        with nothing_fetched():
-            _print_preview(ablation, registry, places, as_json)
+        titled = ablation.base.replaced(title=str(ablation.config["title"]))
+        print_json(preview_json(titled, ablation.plan, seen)) if as_json else print_preview(titled, ablation.plan, seen)
         return
     print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
     with left_out_named(registry):
@@ -112,12 +119,16 @@ def _places(out: Path | None, cache: str | None, store: str | None) -> Places:
     return Places(out=out, cache=cache_root(cache), results=store)
 
 
-def _planned(base: Grid, vary: list[str], registry: Registry, crossed: bool) -> Ablation:
-    """The base with its variants."""
+def _planned(base: Grid, vary: list[str], registry: Registry, crossed: bool, places: Places) -> Ablation:
+    """The base with its variants, after all checks."""
     from benchkit.ablate import make_ablation
+    from benchkit.run import check_pending
     from benchkit.variants import Axis
 
-    return make_ablation(base, [Axis.parse(text) for text in vary], registry, crossed)
+    ablation = make_ablation(base, [Axis.parse(text) for text in vary], registry, crossed)
+    with progress.shown() as screen:
+        check_pending(ablation.grids, ablation.plan, registry, places, screen.note)
+    return ablation
 
 
 def _ran(ablation: Ablation, registry: Registry, places: Places, how: RunOptions) -> AblationOutcome:
@@ -126,18 +137,9 @@ def _ran(ablation: Ablation, registry: Registry, places: Places, how: RunOptions
     return watched(partial(run_ablation, ablation, registry, places), places, how)
 
 
-def _print_preview(ablation: Ablation, registry: Registry, places: Places, machine_readable: bool) -> None:
-    with redirect_stdout(sys.stderr):
-        seen = _previewed(ablation, registry, places)
-    titled = ablation.base.replaced(title=str(ablation.config["title"]))
-    print_json(preview_json(titled, ablation.plan, seen)) if machine_readable else print_preview(
-        titled, ablation.plan, seen
-    )
-
-
 def _previewed(ablation: Ablation, registry: Registry, places: Places) -> Preview:
     """What of the plan is there already; nothing is written."""
-    from benchkit.foresight import preview
+    from benchkit.dry_run import preview
     from benchkit.run import model_of
     from benchkit.store.opening import open_store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +104,14 @@ def one_line(text: str) -> str:
     """The text without line breaks, and without anything else that a terminal would act upon."""
     joined = " ".join(part.strip() for part in text.splitlines() if part.strip())
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in joined)
+
+
+def as_flags(values: Mapping[str, Any]) -> str:
+    """Settings of a grid as they are given on the command line, to be pasted: `--set test.size=20 --set …`."""
+    import json
+    import shlex
+
+    return " ".join(f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in values.items())
 
 
 def print_json(value: Any) -> None:

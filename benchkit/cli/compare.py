@@ -36,8 +36,8 @@ from benchkit.fetching import nothing_fetched
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchkit.dry_run import Preview
     from benchkit.executors.batch import Done, Executor
-    from benchkit.foresight import Preview
     from benchkit.grid import Grid
     from benchkit.plan import Plan, PlannedCell
     from benchkit.registry import Registry
@@ -86,10 +86,10 @@ def compare(
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         if dry_run:
-            check_like_a_run(out, device)
-            plan, seen = previewed(grid, registry, places)
+            plan, seen = check_together(partial(previewed, grid, registry, places), *checks_of(out, device))
         else:
-            how = run_options(device, runs, retry_failed)
+            prepared = partial(run.prepare, grid, registry, places)
+            how = checked_options(partial(run_options, device, runs, retry_failed), out, prepared)
             outcome = watched(partial(run.compare, grid, registry, places), places, how)
     if dry_run:
         print_json(preview_json(grid, plan, seen)) if as_json else print_preview(grid, plan, seen)
@@ -230,24 +230,50 @@ def print_outcome(outcome: Outcome, out: Path | None) -> None:
     print(f"report: {out / 'index.html' if (out / 'index.html').is_file() else out}")
 
 
-def check_like_a_run(out: Path | None, device: str) -> None:
-    """Raise BenchkitError for a --device or an --out that a run would refuse; nothing is made or loaded for it."""
+def checks_of(out: Path | None, device: str) -> tuple[Callable[[], object], ...]:
+    """The checks of --device and --out as a run makes them; nothing is made or loaded for it."""
     from benchkit.functional import resolve_device
     from benchkit.run import check_writable
 
-    if device != "auto":  # which is there on every machine, but may have to load torch to say so
-        resolve_device(device, several=True)
-    if out is not None:
-        check_writable(out, probe=False)
+    # `auto` is there on every machine, but may have to load torch to say so.
+    checks: list[Callable[[], object]] = [] if device == "auto" else [partial(resolve_device, device, several=True)]
+    return (*checks, *([] if out is None else [partial(check_writable, out, probe=False)]))
+
+
+def check_together(plan: Callable[[], T], *checks: Callable[[], object]) -> T:
+    """What `plan` returns; raises FaultsError with all that it and the checks refuse."""
+    from benchkit.faults import Collector
+
+    faults = Collector()
+    made: list[T] = []
+    with faults.collecting():
+        made.append(plan())
+    for check in checks:
+        with faults.collecting():
+            check()
+    faults.check()
+    return made[0]
+
+
+def checked_options(how: Callable[[], RunOptions], out: Path | None, plan: Callable[[], object]) -> RunOptions:
+    """What `how` returns; where it or --out is refused, all that is wrong with the plan is said too."""
+    try:
+        for check in checks_of(out, "auto"):
+            check()
+        return how()
+    except BenchkitError:
+        check_together(plan, how, *checks_of(out, "auto"))
+        raise
 
 
 def previewed(grid: Grid, registry: Registry, places: Places) -> tuple[Plan, Preview]:
     """The plan of a grid and what of it is there already; nothing is written, not even an empty cache."""
     from benchkit import run
-    from benchkit.foresight import preview
+    from benchkit.dry_run import preview
     from benchkit.store.opening import open_store
 
-    plan = run.make_plan(grid, registry)
+    with progress.shown() as screen:
+        plan = run.prepare(grid, registry, places, screen.note)
     return plan, preview(plan, registry, run.model_of(grid), open_store(places.cache, create=False))
 
 

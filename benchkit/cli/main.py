@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from benchkit.cli.common import debugging, log_file, logging_to_file, settings, tell
+from benchkit.cli.common import as_flags, debugging, log_file, logging_to_file, one_line, settings, tell
 from benchkit.errors import BenchkitError, PluginNeeded
+from benchkit.faults import FaultsError
 
 if TYPE_CHECKING:
     from benchkit.registry import Entry
@@ -138,6 +139,8 @@ def _run(arguments: list[str]) -> int:
     except PluginNeeded as error:
         hint = f" (--plugin {shlex.quote(error.file)})" if error.file else ""
         return _refused(f"{error}{hint}")
+    except FaultsError as error:
+        return _refused(*error.lines(as_flags))
     except BenchkitError as error:
         return _refused(str(error))
     except Exception as error:
@@ -147,10 +150,12 @@ def _run(arguments: list[str]) -> int:
     return _interrupted() if code == INTERRUPTED else int(code or 0)
 
 
-def _refused(message: str) -> int:
+def _refused(message: str, *lines: str) -> int:
     if debugging():
         traceback.print_exc()
     tell(f"error: {message}")
+    for line in lines:
+        print(f"  {one_line(line)}", file=sys.stderr, flush=True)
     return 2
 
 

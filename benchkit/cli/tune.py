@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ from benchkit.cli.common import (
     print_json,
     tell,
 )
-from benchkit.cli.compare import asked_grid, check_like_a_run
+from benchkit.cli.compare import asked_grid, check_together, checks_of
 from benchkit.cli.leftout import SOME_CELLS_FAILED
 from benchkit.errors import BenchkitError
 from benchkit.fetching import nothing_fetched
@@ -92,11 +93,10 @@ def tune(
     single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
     base = asked_grid(preset, single, {"selectors": selector, "detectors": detector}, setting, scale)
     tuner, places = _tuner(trials, sampler_seed, out, retry_failed), _places(out, cache)
-    if dry_run:
-        check_like_a_run(out, device)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = load_registry(plugin, plugin_folder, strict)
-        spaces = _spaces([first, *(corruptor or ())], space or [], base, registry)
+        wanted = partial(_spaces, [first, *(corruptor or ())], space or [], base, registry)
+        spaces = check_together(wanted, *checks_of(out, device))
         found = [] if dry_run else _searched(spaces, base, registry, places, tuner, device, runs)
     _print(found, spaces, base, tuner, as_json)
     _exit_with_failures(found)
@@ -124,18 +124,19 @@ def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) 
     """What is searched of each corruptor; every mistake is found here, before anything is computed or written."""
     from benchkit.space import check_keys, corners, parse_space, space_of
     from benchkit.specs import Spec
-    from benchkit.tune import tuning_plan
+    from benchkit.tune import check_search, tuning_plan
 
     specs = list(dict.fromkeys(Spec.parse("corruptor", text) for text in texts))
     for spec in specs:
         registry.entry(spec.kind, spec.name)
     asked = parse_space(given)
     check_keys(asked, specs, registry)
-    spaces: dict[Spec, Space] = {}
-    for spec in specs:
-        spaces[spec] = space_of(spec, asked, registry, base.schedule_steps)
-        for corner in corners(spec, spaces[spec]):
-            tuning_plan(base, corner, registry)
+    spaces: dict[Spec, Space] = {spec: space_of(spec, asked, registry, base.schedule_steps) for spec in specs}
+    ends = [corner for spec, space in spaces.items() for corner in corners(spec, space)]
+    with progress.shown() as screen:
+        check_search(base, ends, registry, screen.note)
+    for corner in ends:
+        tuning_plan(base, corner, registry)
     return spaces
 
 

@@ -125,7 +125,7 @@ def find(name_or_path: str | Path) -> Checkpoint:
             "a folder has its own configs"
         )
     folder, revision = _locate(name)
-    planned = not may_fetch() and _is_elsewhere(name)
+    planned = not may_fetch() and is_elsewhere(name)
     pipeline = _check_configs(folder, planned)
     variants = {}
     for part in PIPELINES[pipeline]:
@@ -195,7 +195,7 @@ def _no_weights(folder: Path, part: str) -> BenchkitError:
     )
 
 
-def _is_elsewhere(name: str | Path) -> bool:
+def is_elsewhere(name: str | Path) -> bool:
     """Whether a checkpoint's name is that of a repository rather than of something here."""
     return str(name) not in embedded_names() and not expanded(name).exists()
 

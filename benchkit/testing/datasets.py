@@ -171,7 +171,8 @@ def facts(subject: Subject) -> str:
         if len(found) != 1 or not isinstance(found[0], ImageFacts):
             raise Unmet(f"one benchkit.api.ImageFacts for {split}[{index}]", repr(found)[:80])
         said, height_width = found[0], tuple(sample.image.shape[:2])
-        truth = ImageFacts(sample.id, height_width, sample.mask is not None, None, sample.caption is not None)
+        marked = None if sample.mask is None else bool(sample.mask.any())
+        truth = ImageFacts(sample.id, height_width, marked is not None, None, sample.caption is not None, bool(marked))
         for one in fields(ImageFacts):
             value, right = getattr(said, one.name), getattr(truth, one.name)
             if value not in (None, "", right):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from benchkit.api import BenchkitError, LatentCorruptor, ResamplingCorruptor, StepContext, hookimpl, param
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -29,6 +31,10 @@ class PromptSwap(ResamplingCorruptor):
     steps: int = param(20, ge=1, doc="inversion steps from the clean end")
     caption: str | None = param("partner", doc="`partner`: another image's caption; null: none; else its words")
     guidance: float = param(1.0, ge=0, le=20, doc="1 is the other caption alone, 0 the round trip")
+
+    def needs(self) -> Sequence[str]:
+        # Without a caption of its own, another image's (or none) is the same text, and nothing would change.
+        return ("caption",) if self.caption in (None, "partner") else ()
 
     def needs_partner(self) -> bool:
         return self.caption == "partner"

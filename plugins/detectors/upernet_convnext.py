@@ -30,6 +30,7 @@ class UPerNetConvNeXt(Detector):
     """
 
     name = "upernet-convnext"
+    smallest_batch = 2  # the head normalises a batch after pooling it to one pixel
     size: str = param("mini", choices=("mini", "tiny"), doc="mini for 128-pixel images, tiny for ConvNeXt-T")
     pretrained: str = param(
         "auto",

@@ -35,6 +35,7 @@ class UPerNetSwin(Detector):
     """UPerNet on a Swin transformer; 1.50 M parameters for 128-pixel images (mini), 59.8 M as in the paper (tiny)."""
 
     name = "upernet-swin"
+    smallest_batch = 2  # the head normalises a batch after pooling it to one pixel
     size: str = param("mini", choices=("mini", "tiny"), doc="mini for 128-pixel images, tiny for the paper's Swin-T")
     pretrained: str = param(
         "auto",

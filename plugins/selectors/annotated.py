@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from benchkit.api import BenchkitError, RegionSelector, SelectionContext, hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -16,6 +18,9 @@ class Annotated(RegionSelector):
     """The masks that the dataset itself carries; it must have some."""
 
     name = "annotated"
+
+    def needs(self) -> Sequence[str]:
+        return ("mask",)
 
     def select(self, at: SelectionContext) -> Tensor:
         """(N, H, W) bool; raises BenchkitError where a sample has no mask."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from benchkit.api import BenchkitError, RegionSelector, Sample, SelectionContext, hookimpl, param
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from torch import Tensor
 
@@ -22,6 +24,9 @@ class Parts(RegionSelector):
 
     name = "parts"
     names: str = param("hand", doc="names of the dataset's parts, joined by +")
+
+    def needs(self) -> Sequence[str]:
+        return ("parts", "part_names")
 
     def select(self, at: SelectionContext) -> Tensor:
         """(N, H, W) bool."""

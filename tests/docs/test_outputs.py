@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_documents import commands, parsed
 
-from benchkit.foresight import preview
+from benchkit.dry_run import preview
 from benchkit.grid import Grid
 from benchkit.imagesets import rest_of_pool
 from benchkit.registry import Registry
