@@ -71,7 +71,8 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `network` in place on its own device and return the losses of every iteration.
 
-    images: (N, H, W, 3) uint8. masks: (N, H, W) bool or uint8 class ids below num_classes. The network maps
+    images: (N, H, W, 3) uint8. masks: (N, H, W) bool, or uint8 class ids below num_classes and IGNORED (255) for pixels
+    that add nothing to the loss. The network maps
     (B, 3, h, w) float32 in [0, 1] to logits (B, num_classes, h, w), or to a sequence of them whose first is the main
     head's. optimiser: AdamW with the config's values if None; its own lr is what the schedule scales. checkpoint: a
     file to resume from and to write; left behind after the last iteration, for the caller to delete.
@@ -136,7 +137,8 @@ def _shared_losses(
     losses = _losses(model(to_input(crops[mine], device)), labels[mine], config, num_classes)
     if team.size == 1:
         return losses
-    share = team.size * _weight(labels[mine], config) / _weight(labels, config)
+    whole = _weight(labels, config)
+    share = team.size * _weight(labels[mine], config) / whole if whole else 1.0
     return [loss * share for loss in losses]
 
 
@@ -192,13 +194,13 @@ def crop_window(
 ) -> tuple[slice, slice]:
     """Rows and columns of a random crop of `size` (height, width), or less where the mask (H, W) is smaller.
 
-    positive: the share of crops that are centred on a pixel of a class other than 0.
+    positive: the share of crops that are centred on a pixel of a class other than 0, never on an IGNORED one.
     """
     (height, width), (tall, wide) = mask.shape, size
     rows, columns = max(0, height - tall), max(0, width - wide)
     top, left = int(rng.integers(rows + 1)), int(rng.integers(columns + 1))
     if positive and rng.random() < positive:
-        found = np.flatnonzero(mask)
+        found = np.flatnonzero(mask if mask.dtype == np.bool_ else (mask != 0) & (mask != IGNORED))
         if found.size:
             y, x = divmod(int(found[rng.integers(found.size)]), width)
             top = min(max(y - tall // 2, 0), rows)
@@ -207,12 +209,17 @@ def crop_window(
 
 
 def _losses(output: Any, labels: np.ndarray, config: TrainingConfig, num_classes: int) -> list[Tensor]:
-    """The cross-entropy of every logit map, the main head's first; pixels labelled IGNORED count nowhere."""
+    """The cross-entropy of every logit map, the main head's first; pixels labelled IGNORED count nowhere.
+
+    Where no pixel counts, the mean would be 0 / 0: the loss is 0 then, and so is its gradient.
+    """
     logits = [output] if isinstance(output, Tensor) else list(output)
     target = torch.from_numpy(labels).to(logits[0].device)
     expected = (target.shape[0], num_classes, *target.shape[1:])
     for one in logits:
         _require(tuple(one.shape) == expected, f"the detector's logits are {tuple(one.shape)}, expected {expected}")
+    if not _weight(labels, config):
+        return [one.sum() * 0 for one in logits]
     weights = None if config.class_weights is None else torch.tensor(config.class_weights).to(logits[0])
     return [functional.cross_entropy(one, target, weight=weights, ignore_index=IGNORED) for one in logits]
 
@@ -302,7 +309,9 @@ def check_data(images: np.ndarray, masks: np.ndarray, config: TrainingConfig, nu
     _require(len(images) > 0, "training: there are no images")
     same = masks.shape == images.shape[:3] and masks.dtype in (np.bool_, np.uint8)
     _require(same, f"training: masks must be {images.shape[:3]} bool or uint8, not {masks.shape} {masks.dtype}")
-    largest = int(masks.max())
+    counted = masks if masks.dtype == np.bool_ else masks[masks != IGNORED]
+    _require(counted.size > 0, "training: every pixel is ignored: no label is left to learn from")
+    largest = int(counted.max())
     _require(largest < num_classes, f"training: masks hold class {largest}, but there are {num_classes} classes")
     side = min(images.shape[1:3])
     _require(config.crop is None or config.crop <= side, f"training: crop {config.crop} exceeds the images' {side}")

@@ -10,27 +10,29 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage, stats
 from sklearn import metrics as sk
-from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision, BinaryJaccardIndex
+from torchmetrics.classification import BinaryJaccardIndex
 
 from benchkit import metrics as bm
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.metrics.bins import bin_index, edge_index
+from benchkit.metrics.bins import bin_index, edge_index, edges_before_fitting
 
 NAN = float("nan")
 
 
-def case(seed, images=4, side=12, prevalence=0.2, on_edges=False):
-    """Correlated scores and labels: (N, H, W) float32 and bool; on_edges snaps every score to a bin's lower edge."""
+def case(seed, images=4, side=12, prevalence=0.2):
+    """Correlated scores and labels: (N, H, W) float32 and bool."""
     rng = np.random.default_rng(seed)
     labels = rng.random((images, side, side)) < prevalence
     scores = 1 / (1 + np.exp(-rng.normal(2.5 * labels - 1, 1.5)))
-    scores = bm.EDGES[bin_index(scores)] if on_edges else scores
     return scores.astype(np.float32), labels
 
 
-def row(scores, labels, threshold=None, kinds=None):
-    m = bm.measure(scores, labels, kinds)
-    return bm.summarise(m.table, m.histograms, threshold, regions=m.regions, kinds=m.kinds)
+def row(scores, labels, threshold=None, kinds=None, **more):
+    return bm.summarise(bm.measure(scores, labels, kinds, threshold=threshold, **more))
+
+
+def count(scores, labels, ignored=None):
+    return bm.count(bm.Scored(scores, labels, ignored=ignored))
 
 
 def same(a, b):
@@ -47,20 +49,37 @@ cases = st.builds(
 )
 
 
-def test_edges_are_exact_increasing_and_symmetric():
-    assert len(bm.EDGES) == bm.BINS + 1 == 1025
-    assert_array_equal(bm.EDGES, bm.EDGES.astype(np.float32))
-    assert_array_equal(bm.EDGES, 1 - bm.EDGES[::-1])
-    assert np.all(np.diff(bm.EDGES) > 0)
-    assert bm.EDGES[edge_index(0.5)] == 0.5
+def test_edges_ascend_hold_the_thresholds_and_fill_a_fixed_number():
+    edges = bm.measure(*case(0, side=40), threshold=0.3).edges
+    used = edges[np.isfinite(edges)]
+    assert len(edges) == bm.BINS == 1024
+    assert edges[0] == 0 and np.all(np.diff(used) > 0)
+    assert edges[edge_index(0.5, edges)] == 0.5 and edges[edge_index(0.3, edges)] == 0.3
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_score_reaches_an_edge_exactly_when_its_bin_does(dtype):
-    edges = bm.EDGES.astype(dtype)
-    around = np.concatenate([np.nextafter(edges, dtype(0)), edges, np.nextafter(edges, dtype(1))])
-    expected = np.clip(np.searchsorted(edges, around, side="right") - 1, 0, bm.BINS - 1)
-    assert_array_equal(bin_index(around), expected)
+    scores, labels = case(1)
+    edges = bm.measure(scores.astype(dtype), labels).edges
+    near = edges[np.isfinite(edges) & (edges <= 1)].astype(dtype)
+    for score in np.concatenate([np.nextafter(near, dtype(0)), near, np.nextafter(near, dtype(1))]):
+        assert bin_index(np.array([score]), edges)[0] == np.flatnonzero(edges <= float(score))[-1]
+
+
+@pytest.mark.parametrize("kind", ["many ties", "few", "no artifact", "all artifact", "kinds", "alternating"])
+def test_there_is_room_for_the_edges_of_any_scores(kind):
+    rng = np.random.default_rng(0)
+    labels = rng.random((2, 100, 100)) < {"no artifact": 0, "all artifact": 2}.get(kind, 0.5)
+    scores = rng.random(labels.shape)
+    if kind == "many ties":
+        scores = rng.integers(0, 400, labels.shape) / 400
+    if kind == "few":
+        scores = np.round(scores, 1)
+    if kind == "alternating":  # heavy ties with a few other scores between each two
+        scores = np.round(scores * 700) / 700 + (rng.random(labels.shape) < 0.1) * 1e-4 * rng.random(labels.shape)
+    kinds = [{f"kind {k}": rng.random(labels.shape[1:]) < 0.1 for k in range(90 * (kind == "kinds"))}] * 2
+    edges = bm.measure(np.clip(scores, 0, 1), labels, kinds).edges
+    assert edges.shape == (bm.BINS,) and edges[0] == 0
 
 
 SCORES = np.array([[[0.9, 0.8], [0.5, 0.1]], [[0.2, 0.1], [0.6, 0.0]]])
@@ -68,7 +87,7 @@ LABELS = np.array([[[1, 0], [1, 1]], [[0, 0], [0, 0]]], dtype=bool)
 
 
 def test_counts_by_hand():
-    table = bm.count(SCORES, LABELS)
+    table = count(SCORES, LABELS)
     assert table.to_numpy().tolist() == [[2, 1, 1, 0], [0, 1, 0, 3]]
     assert list(table.columns) == ["tp", "fp", "fn", "tn"]
 
@@ -100,9 +119,9 @@ def test_per_image_iou_leaves_out_images_with_nothing_marked_and_nothing_called(
 
 
 def test_a_score_at_the_threshold_is_called():
-    assert bm.count(np.full((1, 1, 1), 0.5), np.ones((1, 1, 1), bool)).tp.item() == 1
-    below = np.nextafter(np.float32(0.5), np.float32(0))
-    assert bm.count(np.full((1, 1, 1), below), np.ones((1, 1, 1), bool)).tp.item() == 0
+    marked = np.ones((1, 1, 1), bool)
+    assert count(np.full((1, 1, 1), 0.5), marked).tp.item() == 1
+    assert count(np.full((1, 1, 1), np.nextafter(np.float32(0.5), np.float32(0))), marked).tp.item() == 0
 
 
 def test_all_negative_and_all_positive_have_their_closed_forms():
@@ -143,28 +162,13 @@ def test_without_any_artifact_what_needs_one_is_undefined():
 
 def test_what_was_not_measured_is_undefined():
     m = bm.measure(*case(3))
-    got = bm.summarise(m.table[list(bm.COUNTS)], m.histograms)
+    got = bm.summarise(bm.Measured(m.table[list(bm.COUNTS)], m.edges, m.histograms))
     assert {n for n, v in got.items() if np.isnan(v)} >= {"aupro", "cc", "kld", "sim", "nss", "f1_validation_threshold"}
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_curves_equal_torchmetrics_with_the_same_thresholds(seed):
+def test_everything_equals_scikit_learn_and_torchmetrics(seed):
     scores, labels = case(seed)
-    thresholds = torch.tensor(bm.EDGES[:-1], dtype=torch.float32)
-    got = row(scores, labels)
-    for name, reference in (
-        ("average_precision", BinaryAveragePrecision(thresholds=thresholds)),
-        ("auroc", BinaryAUROC(thresholds=thresholds)),
-        ("artifact_iou", BinaryJaccardIndex()),
-    ):
-        for s, y in zip(scores, labels, strict=True):  # streamed, image by image
-            reference.update(torch.tensor(s), torch.tensor(y).int())
-        assert got[name] == pytest.approx(float(reference.compute()), abs=2e-6), name
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_everything_equals_scikit_learn_when_scores_lie_on_edges(seed):
-    scores, labels = case(seed, on_edges=True)
     y, s, called = labels.ravel(), scores.ravel().astype(float), scores.ravel() >= 0.5
     got = row(scores, labels)
     assert got["average_precision"] == pytest.approx(sk.average_precision_score(y, s))
@@ -177,17 +181,67 @@ def test_everything_equals_scikit_learn_when_scores_lie_on_edges(seed):
     assert got["f1"] == pytest.approx(sk.f1_score(y, called))
     per_image = [sk.jaccard_score(a.ravel(), b.ravel() >= 0.5) for a, b in zip(labels, scores, strict=True)]
     assert got["artifact_iou_per_image"] == pytest.approx(np.mean(per_image))
+    reference = BinaryJaccardIndex()
+    for one, marked in zip(scores, labels, strict=True):  # streamed, image by image
+        reference.update(torch.tensor(one), torch.tensor(marked).int())
+    assert got["artifact_iou"] == pytest.approx(float(reference.compute()), abs=2e-6)
 
 
-@pytest.mark.parametrize("shift", [-1.0, -5.0, -9.0, 6.0])
-def test_bins_lose_little_of_continuous_scores_even_saturated_ones(shift):
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+#: Scores of pixels with standard normal draws z and labels y, and what is hard about them.
+DISTRIBUTIONS = {
+    "uniform": lambda rng, z, y: np.clip(rng.random(z.shape) * 0.8 + 0.2 * y * rng.random(z.shape), 0, 1),
+    "peaked": lambda rng, z, y: 0.02 + 1e-4 * (z + y),
+    "peaked within float32's resolution": lambda rng, z, y: 0.5 + 1e-6 * (z + 2 * y),
+    "two-valued": lambda rng, z, y: np.where(rng.random(z.shape) < 0.1 + 0.5 * y, 0.7, 0.3),
+    "all equal": lambda rng, z, y: np.full(z.shape, 0.3),
+    "within 1e-6 of 0": lambda rng, z, y: sigmoid(-16 + 2 * z + 3 * y),
+    "within 1e-6 of 1": lambda rng, z, y: sigmoid(16 + 2 * z + 3 * y),
+    "half of them tied": lambda rng, z, y: np.where(rng.random(z.shape) < 0.5, 0.4, sigmoid(z + y)),
+    "two decimals": lambda rng, z, y: np.round(sigmoid(z + y), 2),
+    "separated": lambda rng, z, y: sigmoid(z + np.where(y, rng.choice([-3, 0, 6], z.shape), 0)),
+    "upside down": lambda rng, z, y: sigmoid(z - 2 * y),
+    "logits of a good detector": lambda rng, z, y: sigmoid(4 * y - 2 + z),
+}
+
+
+@pytest.mark.parametrize("prevalence", [0.5, 0.05, 0.002, 1e-4])
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_average_precision_is_exact_for_any_scores(name, prevalence):
     rng = np.random.default_rng(0)
-    labels = rng.random((4, 100, 100)) < 0.05
-    scores = (1 / (1 + np.exp(-(rng.normal(2 * labels, 1.5) + shift)))).astype(np.float32)
-    got = row(scores, labels)
-    y, s = labels.ravel(), scores.ravel()
-    assert got["average_precision"] == pytest.approx(sk.average_precision_score(y, s), abs=3e-3)
-    assert got["auroc"] == pytest.approx(sk.roc_auc_score(y, s), abs=1e-4)
+    labels = rng.random((4, 150, 150)) < prevalence
+    labels[0, 0, :2] = True
+    scores = DISTRIBUTIONS[name](rng, rng.normal(size=labels.shape), labels).astype(np.float32)
+    got, y, s = bm.measure(scores, labels), labels.ravel(), scores.ravel()
+    assert bm.metric("average_precision")(got) == pytest.approx(sk.average_precision_score(y, s), abs=5e-4)
+    assert bm.metric("auroc")(got) == pytest.approx(sk.roc_auc_score(y, s), abs=1e-4)
+    precision, recall, _ = sk.precision_recall_curve(y, s)
+    best = np.nanmax(2 * precision * recall / np.maximum(precision + recall, 1e-12))
+    threshold = bm.best_threshold(got.histograms, got.edges)
+    assert sk.f1_score(y, s >= threshold) == pytest.approx(best, abs=2e-3)
+
+
+def test_bins_are_fitted_to_all_batches_together():
+    scores, labels = case(5, images=6, side=60, prevalence=0.3)
+    batches = [bm.Scored(scores[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
+    edges = bm.fit_edges([batch.looks() for batch in batches])
+    m = bm.Measured.concat([bm.record(batch, edges) for batch in batches])
+    expected = sk.average_precision_score(labels.ravel(), scores.ravel())
+    assert bm.metric("average_precision")(m) == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_record_of_before_the_bins_were_fitted_is_read():
+    edges = edges_before_fitting()
+    assert len(edges) == bm.BINS and edges[0] == 0 and edges[-1] == 1 - 2.0**-21 and np.all(np.diff(edges) > 0)
+    scored = bm.Scored(*case(3))
+    arrays = bm.record(scored, edges).arrays()
+    del arrays["edges"]
+    got = bm.metric("average_precision")(bm.Measured.from_arrays(arrays))
+    expected = sk.average_precision_score(scored.labels.ravel(), scored.scores.ravel())
+    assert got == pytest.approx(expected, abs=3e-3)
 
 
 def test_heat_map_measures_equal_their_definitions():
@@ -227,7 +281,7 @@ def brute_aupro(scores, labels, limit=0.3):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_aupro_equals_its_definition(seed):
-    scores, labels = case(seed, prevalence=0.1, on_edges=True)
+    scores, labels = case(seed, prevalence=0.1)
     assert row(scores, labels)["aupro"] == pytest.approx(brute_aupro(scores, labels))
 
 
@@ -236,7 +290,7 @@ def test_a_small_region_weighs_as_much_as_a_large_one_and_diagonals_connect():
     labels[0, :4, :4] = True
     labels[0, 6, 6] = labels[0, 7, 7] = True
     scores[0, :4, :4] = 1
-    assert bm.region_histograms(scores, labels).sum() == pytest.approx(2)
+    assert bm.measure(scores, labels).regions.sum() == pytest.approx(2)
     # Half of the regions is found at no false alarm; the rest of the curve is one line from (0, 1/2) to (1, 1).
     assert row(scores, labels)["aupro"] == pytest.approx((0.5 + 0.65) / 2)
 
@@ -244,32 +298,32 @@ def test_a_small_region_weighs_as_much_as_a_large_one_and_diagonals_connect():
 @pytest.mark.parametrize("seed", range(4))
 def test_the_best_threshold_is_best_and_counts_at_it_are_exact(seed):
     scores, labels = case(seed)
-    histograms = bm.score_histograms(scores, labels)
-    assert_array_equal(bm.counts_at(histograms, 0.5), bm.count(scores, labels).to_numpy())
-    threshold = bm.best_threshold(histograms)
-    every = [sk.f1_score(labels.ravel(), scores.ravel() >= t, zero_division=0) for t in bm.EDGES[:-1:16]]
+    m = bm.measure(scores, labels)
+    assert_array_equal(bm.counts_at(m.histograms, m.edges, 0.5), count(scores, labels).to_numpy())
+    threshold = bm.best_threshold(m.histograms, m.edges)
+    every = [sk.f1_score(labels.ravel(), scores.ravel() >= t, zero_division=0) for t in np.unique(scores)]
     got = row(scores, labels, threshold)["f1_validation_threshold"]
     assert got == pytest.approx(sk.f1_score(labels.ravel(), scores.ravel() >= threshold))
     assert got >= max(every) - 1e-12
-    assert bm.best_threshold(histograms.sum(0)) == threshold
+    assert bm.best_threshold(m.histograms.sum(0), m.edges) == threshold == np.float32(threshold)
 
 
 def test_the_best_threshold_lies_in_the_middle_of_a_gap():
-    scores = np.where(LABELS, 0.75, 0.25)
-    assert bm.best_threshold(bm.score_histograms(scores, LABELS)) == pytest.approx(0.5, abs=0.01)
+    m = bm.measure(np.where(LABELS, 0.75, 0.25), LABELS)
+    assert bm.best_threshold(m.histograms, m.edges) == pytest.approx(0.5, abs=0.01)
 
 
 def test_thresholds_that_cannot_be_are_refused():
-    with pytest.raises(BenchkitError, match="nearest is"):
-        bm.counts_at(np.zeros((2, bm.BINS)), 1 / 3)
-    with pytest.raises(BenchkitError, match="nearest is"):
-        bm.counts_at(np.zeros((2, bm.BINS)), 1.0)
+    m = bm.measure(SCORES, LABELS)
+    for threshold in (1 / 3, 1.0):
+        with pytest.raises(BenchkitError, match="nearest is"):
+            bm.counts_at(m.histograms, m.edges, threshold)
     with pytest.raises(BenchkitError, match="no artifact pixel"):
-        bm.best_threshold(np.ones((3, 2, bm.BINS), int) * [[1], [0]])
+        bm.best_threshold(m.histograms * [[1], [0]], m.edges)
 
 
 def test_kinds_are_scored_against_clean_pixels_only():
-    scores, labels = case(8, on_edges=True)
+    scores, labels = case(8)
     marked = np.random.default_rng(0).random(labels.shape) < 0.3  # also where the label says clean: not counted
     got = row(scores, labels, kinds=[{"eyes": m} for m in marked[:-1]] + [{}])
     eyes = labels & marked
@@ -281,11 +335,12 @@ def test_kinds_are_scored_against_clean_pixels_only():
 
 
 def test_every_figure_by_kind_is_that_of_its_pixels_and_the_clean_ones():
-    scores, labels = case(8, on_edges=True)
+    scores, labels = case(8)
     eyes = labels & (np.random.default_rng(0).random(labels.shape) < 0.3)
-    m = bm.measure(scores, labels, [{"eyes": mask, "rest": ~mask, "none": mask & ~mask} for mask in eyes])
-    threshold = bm.best_threshold(m.histograms)
-    got = bm.by_kind(replace(m, threshold=threshold))
+    kinds = [{"eyes": mask, "rest": ~mask, "none": mask & ~mask} for mask in eyes]
+    threshold = 0.3
+    m = bm.measure(scores, labels, kinds, threshold=threshold)
+    got = bm.by_kind(m)
     for kind, marked in (("eyes", eyes), ("rest", labels & ~eyes)):
         compared = marked | ~labels
         truth, score = marked[compared], scores[compared]
@@ -296,11 +351,11 @@ def test_every_figure_by_kind_is_that_of_its_pixels_and_the_clean_ones():
         assert got[f"kind_recall:{kind}"] == pytest.approx(sk.recall_score(truth, called))
         assert got[f"kind_f1:{kind}"] == pytest.approx(sk.f1_score(truth, called))
         assert got[f"kind_f1_validation_threshold:{kind}"] == pytest.approx(sk.f1_score(truth, score >= threshold))
-        assert np.isnan(bm.by_kind(m)[f"kind_f1_validation_threshold:{kind}"])
+        assert np.isnan(bm.by_kind(replace(m, threshold=None))[f"kind_f1_validation_threshold:{kind}"])
     assert np.isnan(got["kind_auroc:none"])
     assert np.isnan(got["kind_recall:none"])
     assert got["kind_iou:none"] == 0  # nothing of it is marked, and clean pixels are called
-    summary = bm.summarise(m.table, m.histograms, kinds=m.kinds)
+    summary = bm.summarise(m)
     assert {name: got[name] for name in summary if name.startswith("kind_")} == {
         name: pytest.approx(value, nan_ok=True) for name, value in summary.items() if name.startswith("kind_")
     }
@@ -326,9 +381,10 @@ def test_batches_and_their_order_do_not_matter(case_, batch, random):
     starts = list(range(0, len(scores), batch))
     random.shuffle(starts)
     slices = [slice(i, i + batch) for i in starts]
-    m = bm.Measured.concat([bm.measure(scores[at], labels[at], kinds[at]) for at in slices])
-    same_kinds = dict(sorted(m.kinds.items()))
-    got = bm.summarise(m.table, m.histograms, 0.25, regions=m.regions, kinds=same_kinds)
+    batches = [bm.Scored(scores[at], labels[at], kinds[at]) for at in slices]
+    edges = bm.fit_edges([one.looks() for one in batches], [0.25])
+    m = bm.Measured.concat([bm.record(one, edges) for one in batches])
+    got = bm.summarise(replace(m, threshold=0.25, kinds=dict(sorted(m.kinds.items()))))
     whole = row(scores, labels, 0.25, kinds)
     same(got, {name: whole[name] for name in got})
 
@@ -360,14 +416,13 @@ def test_a_record_survives_its_arrays(tmp_path):
     np.savez_compressed(tmp_path / "m.npz", **m.arrays())
     with np.load(tmp_path / "m.npz", allow_pickle=False) as arrays:
         back = bm.Measured.from_arrays(arrays)
-    got = bm.summarise(back.table, back.histograms, regions=back.regions, kinds=back.kinds)
-    same(got, row(scores, labels, kinds=[{"eyes": y} for y in labels]))
+    same(bm.summarise(back), row(scores, labels, kinds=[{"eyes": y} for y in labels]))
     assert list(back.table) == list(m.table) and back.table.tp.dtype == np.int64
 
 
 def test_histograms_hold_every_pixel_once():
     scores, labels = case(10)
-    histograms = bm.score_histograms(scores, labels)
+    histograms = bm.measure(scores, labels).histograms
     assert histograms.dtype == np.int64 and histograms.shape == (4, 2, bm.BINS)
     assert_array_equal(histograms.sum(2), np.stack([(~labels).sum((1, 2)), labels.sum((1, 2))], 1))
 
@@ -410,11 +465,13 @@ def test_empty_and_mismatched_records_are_refused():
     with pytest.raises(BenchkitError, match="empty"):
         bm.Measured.concat([])
     with pytest.raises(BenchkitError, match="empty"):
-        bm.summarise(m.table[:0], m.histograms[:0])
+        bm.summarise(bm.Measured(m.table[:0], m.edges, m.histograms[:0]))
     with pytest.raises(BenchkitError, match="numbers of images"):
-        bm.Measured(m.table[:1], m.histograms)
+        bm.Measured(m.table[:1], m.edges, m.histograms)
     with pytest.raises(BenchkitError, match="must be"):
-        bm.Measured(m.table, m.histograms[:, :, :5])
+        bm.Measured(m.table, m.edges, m.histograms[:, :, :5])
+    with pytest.raises(BenchkitError, match="different score bins"):
+        bm.Measured.concat([m, bm.measure(*case(1))])
     with pytest.raises(BenchkitError, match="kinds are given"):
         bm.measure(*case(0), kinds=[{}])
     with pytest.raises(BenchkitError, match="density"):

@@ -1,16 +1,15 @@
 """Pixel metrics from stored counts (Sec. 4.4): measure each image once, derive every figure later (`summarise`)."""
 
-from benchkit.metrics.bins import BINS, EDGES, THRESHOLD
+from benchkit.metrics.bins import BINS, THRESHOLD, Looks, fit_edges
 from benchkit.metrics.counts import (
     ARTIFACT,
     CLEAN,
     COUNTS,
     Measured,
+    Scored,
     count,
-    kind_histograms,
     measure,
-    region_histograms,
-    score_histograms,
+    record,
 )
 from benchkit.metrics.heatmaps import heatmap_measures
 from benchkit.metrics.pooled import (
@@ -25,6 +24,7 @@ from benchkit.metrics.pooled import (
     mean_of,
     mean_terms,
     precision,
+    precision_terms,
     recall,
     two_class_miou,
 )
@@ -46,12 +46,13 @@ __all__ = [
     "CLEAN",
     "COMPANION",
     "COUNTS",
-    "EDGES",
     "METRICS",
     "PRIMARY",
     "THRESHOLD",
+    "Looks",
     "Measured",
     "MetricInfo",
+    "Scored",
     "artifact_iou",
     "aupro",
     "auroc",
@@ -63,17 +64,17 @@ __all__ = [
     "counts_at",
     "coverage",
     "f1",
+    "fit_edges",
     "heatmap_measures",
     "is_metric",
-    "kind_histograms",
     "mean_of",
     "mean_terms",
     "measure",
     "metric",
     "precision",
+    "precision_terms",
     "recall",
-    "region_histograms",
-    "score_histograms",
+    "record",
     "summarise",
     "two_class_miou",
 ]

@@ -1,13 +1,15 @@
-"""The fixed score bins that every pixel curve is stored in, and how scores fall into them.
+"""The score bins that a row's curves are stored in, and how scores fall into them.
 
-A detector trained by cross-entropy on rare artifacts puts most pixels close to 0, where equal bins would tie them all.
-So the bins narrow towards both ends like floating-point numbers do: 32 to every halving of the distance to the end,
-from 1/128 wide in the middle to 2**-21 at the ends. Every edge is a multiple of 2**-21 and so exact in float32:
-"score >= edge" and "bin >= the edge's bin" are the same statement, with no rounding between them.
+No fixed bins suit every detector: a short training puts almost all scores into a few of them, and pixels of one bin are
+tied. So each row has its own bins, fitted to its own scores: they cut the artifact pixels into small parts, smaller
+where precision changes fast. A score that many artifact pixels share has a bin to itself, so that a tie is told from
+many scores close together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -22,41 +24,143 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 
 #: A pixel is called an artifact where its score is at least this.
 THRESHOLD = 0.5
-#: Scores are first cut this finely; the bins are unions of such cells.
-_CELLS = 2**21
-_OCTAVES = 16
-_PER_OCTAVE = 32
+#: Of every record; the bins that a row does not need are empty.
+BINS = 1024
+#: Edges for each group of pixels; with 0, THRESHOLD and some more no more than BINS.
+_ARTIFACT_EDGES, _REGION_EDGES, _KIND_EDGES, _CLEAN_EDGES = 800, 64, 64, 80
+#: Equal parts of the artifact pixels that their edges are chosen from.
+_FINE_PARTS = 2**13
+#: Clean pixels of one batch that are looked at: their edges need not be exact.
+_CLEAN_LOOKS = 2**14
 
 
-def _edges() -> NDArray[np.float64]:
-    """The edges of the bins, strictly increasing from 0 to 1, symmetric about 1/2."""
-    ends = [0.0, *(2.0**-k for k in range(_OCTAVES, 0, -1))]
-    octaves = [np.linspace(a, b, _PER_OCTAVE, endpoint=False) for a, b in pairwise(ends)]
-    lower = np.concatenate(octaves)
-    return np.concatenate([lower, [0.5], 1 - lower[::-1]])
+@dataclass(frozen=True)
+class Looks:
+    """What the bins are fitted to, of one batch of images.
+
+    artifact: scores of the artifact pixels, and weights: one over the area of each pixel's region. clean: scores of
+    some clean pixels, each standing for `step` of them. kinds: artifact kind -> scores of its pixels.
+    """
+
+    artifact: FloatArray
+    weights: NDArray[np.float64]
+    clean: FloatArray
+    step: int = 1
+    kinds: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, artifact: FloatArray, weights: NDArray[np.float64], clean: FloatArray, kinds: Mapping[str, FloatArray]
+    ) -> Looks:
+        """Those of a batch's scores; of the clean ones some thousand, evenly drawn from their order."""
+        step = max(1, clean.size // _CLEAN_LOOKS)
+        return cls(artifact, weights, np.sort(clean)[step // 2 :: step], step, kinds)
 
 
-#: (BINS + 1,) edges; bin i holds EDGES[i] <= score < EDGES[i + 1], the last bin also the score 1.
-EDGES = _edges()
-BINS = len(EDGES) - 1
-# The last cell is the score 1 alone, which belongs to the last bin.
-_CELLS_IN_BIN = np.diff(EDGES * _CELLS).astype(np.int64) + (np.arange(BINS) == BINS - 1)
-_BIN_OF_CELL = np.repeat(np.arange(BINS, dtype=np.int16), _CELLS_IN_BIN)
+def fit_edges(looks: Sequence[Looks], thresholds: Iterable[float] = ()) -> NDArray[np.float64]:
+    """The lower edges of the bins that fit the scores of all batches: (BINS,), ascending from 0.
+
+    THRESHOLD and `thresholds` are among them, so that counts at those are exact. Unused edges at the end are infinite.
+    """
+    artifact = np.concatenate([look.artifact for look in looks])
+    clean = np.concatenate([look.clean for look in looks])
+    steps = np.repeat([look.step for look in looks], [look.clean.size for look in looks])
+    names = sorted({name for look in looks for name in look.kinds})
+    found = [
+        np.array([0.0, THRESHOLD, *thresholds]),
+        _artifact_cuts(artifact, clean, steps),
+        _cuts(artifact, np.concatenate([look.weights for look in looks]), _REGION_EDGES),
+        _cuts(clean, steps, _CLEAN_EDGES),
+    ]
+    for name in names[:_KIND_EDGES]:
+        own = np.concatenate([look.kinds[name] for look in looks if name in look.kinds])
+        found.append(_cuts(own, None, max(1, _KIND_EDGES // len(names))))
+    edges = np.unique(np.concatenate(found))
+    assert len(edges) <= BINS
+    return np.concatenate([edges, np.full(BINS - len(edges), np.inf)])
 
 
-def bin_index(scores: FloatArray) -> NDArray[np.int64]:
+def _artifact_cuts(artifact: FloatArray, clean: FloatArray, steps: IntArray) -> NDArray[np.float64]:
+    """Edges among the artifact pixels' scores; one that many share gets a bin to itself, up to the next float64.
+
+    Within a bin precision is taken to change evenly. What that may cost is the bin's recall times its change of
+    precision; so half of the edges go to equal parts of the recall, half to where the root of that product is large.
+    """
+    scores, number = np.unique(artifact.astype(np.float64), return_counts=True)
+    alone = scores if 2 * len(scores) <= _ARTIFACT_EDGES else scores[number * _ARTIFACT_EDGES >= 2 * artifact.size]
+    ties = np.concatenate([alone, np.nextafter(alone, np.inf)])
+    fine = _cuts(artifact, None, _FINE_PARTS, ties=False)
+    if len(alone) == len(scores) or len(fine) < 2:
+        return ties
+    order = np.argsort(clean, kind="stable")
+    fp, tp = _at_or_above(fine, clean[order], steps[order]), _at_or_above(fine, scores, number)
+    recall, change = np.abs(np.diff(tp / artifact.size)), np.abs(np.diff(tp / np.maximum(tp + fp, 1)))
+    doubt = np.sqrt(recall * change)
+    weight = recall / recall.sum() + doubt / (doubt.sum() or 1)
+    left = _ARTIFACT_EDGES - len(ties)
+    chosen = _ends(weight, left)
+    return np.concatenate([ties, fine[chosen if chosen.sum() <= left else _ends(weight, left // 2)]])
+
+
+def _at_or_above(edges: NDArray[np.float64], scores: FloatArray, number: IntArray) -> IntArray:
+    """How many scores, ascending and `number` times each, are at or above every edge."""
+    below = np.concatenate([[0], np.cumsum(number)])
+    return np.asarray(below[-1] - below[np.searchsorted(scores, edges)])
+
+
+def _ends(weight: NDArray[np.float64], parts: int) -> BoolArray:
+    """Which ends of consecutive intervals (n,) to cut at, (n + 1,): the first of each part, both of a whole part."""
+    part = weight.sum() / max(1, parts)
+    first = np.diff(np.floor(np.cumsum(weight) / part), prepend=0) > 0
+    return np.append(first, False) | np.append(False, weight >= part)
+
+
+def _cuts(values: FloatArray, weights: NDArray[Any] | None, parts: int, ties: bool = True) -> NDArray[np.float64]:
+    """Edges that cut the weight of scores into about equal parts, midway between neighbouring scores.
+
+    ties: where there are few scores, give each a bin to itself.
+    """
+    scores, place = np.unique(values.astype(np.float64), return_inverse=True)
+    if not scores.size or (ties and 2 * len(scores) <= parts):
+        return np.concatenate([scores, np.nextafter(scores, np.inf)])
+    weight = np.bincount(place, weights)
+    below = np.cumsum(weight) - weight
+    whole = weight.sum()
+    first = np.searchsorted(below, whole * np.arange(1, parts) / parts)
+    first = np.unique(first[(first > 0) & (first < len(scores))])
+    low, high = scores[first - 1], scores[first]
+    middle = low + (high - low) / 2
+    return np.where(middle > low, middle, high)
+
+
+def bin_index(scores: FloatArray, edges: NDArray[np.float64]) -> IntArray:
     """The bin of every score: any shape of floats in [0, 1] -> the same shape of integers in [0, BINS)."""
-    return _BIN_OF_CELL[(scores * _CELLS).astype(np.int64)].astype(np.int64)
+    return np.searchsorted(edges, scores.astype(np.float64), side="right") - 1
 
 
-def edge_index(threshold: float) -> int:
-    """The first bin at or above a threshold, which must be an edge (below 1), for only edges are stored exactly."""
-    nearest = int(np.argmin(np.abs(EDGES[:-1] - threshold)))
-    if EDGES[nearest] != threshold:
+def edge_index(threshold: float, edges: NDArray[np.float64]) -> int:
+    """The first bin at or above a threshold, which must be an edge, for only edges are stored exactly."""
+    nearest = int(np.argmin(np.abs(edges - threshold)))
+    if edges[nearest] != threshold:
         raise BenchkitError(
-            f"threshold {threshold} is not an edge of the stored score bins; the nearest is {EDGES[nearest]}"
+            f"threshold {threshold} is not an edge of the stored score bins; the nearest is {edges[nearest]}"
         )
     return nearest
+
+
+def is_spread(edges: NDArray[np.float64]) -> BoolArray:
+    """Which bins hold more than one score, (BINS,) bool; in all others every pixel is tied."""
+    return np.append(edges[1:], np.inf) > np.nextafter(edges, np.inf)
+
+
+def edges_before_fitting() -> NDArray[np.float64]:
+    """The edges of records that name none: until they were fitted, all rows had these.
+
+    They narrow towards both ends: 32 bins to every halving of the distance to the end.
+    """
+    ends = [0.0, *(2.0**-k for k in range(16, 0, -1))]
+    lower = np.concatenate([np.linspace(a, b, 32, endpoint=False) for a, b in pairwise(ends)])
+    return np.concatenate([lower, [0.5], 1 - lower[:0:-1]])
 
 
 def as_numpy(values: Any) -> NDArray[Any]:

@@ -1,13 +1,14 @@
 """What is stored of every test image, in fixed memory: counts at 0.5, score histograms, heat-map measures.
 
 All of it adds up over images, so every figure of the board and every bootstrap of it comes from here, without a second
-run of any detector. Images may come in batches of any size: `Measured.concat` of the batches is the whole.
+run of any detector. Images may come in batches of any size: `Measured.concat` of the batches is the whole, where all
+have the same edges. Ignored pixels are in no count, no histogram, no region and no map.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
-from benchkit.metrics.bins import BINS, THRESHOLD, IntArray, as_labels, as_scores, bin_index
+from benchkit.metrics.bins import (
+    BINS,
+    THRESHOLD,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Looks,
+    as_labels,
+    as_scores,
+    bin_index,
+    edges_before_fitting,
+    fit_edges,
+)
 from benchkit.metrics.heatmaps import heatmap_measures
 
 #: Rows of a histogram's second axis: the pixel's label.
@@ -25,90 +38,109 @@ _KIND_PREFIX = "kind:"
 _COLUMN_PREFIX = "table:"
 
 
-def count(scores: Any, labels: Any) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Scored:
+    """A batch of images with scores, checked; raises BenchkitError for what does not fit.
+
+    scores: (N, H, W) artifact probability in [0, 1]. labels: (N, H, W) bool. kinds: for every image its masks, kind ->
+    (H, W) bool, as `Sample.kinds` holds them. ignored: (N, H, W) bool, pixels that count nowhere, or None.
+    """
+
+    scores: FloatArray
+    labels: BoolArray
+    kinds: Sequence[Mapping[str, Any]] = ()
+    ignored: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        scores = as_scores(self.scores)
+        labels = as_labels(self.labels, scores.shape)
+        if self.ignored is not None:
+            ignored = as_labels(self.ignored, scores.shape, "the ignored pixels")
+            labels = labels & ~ignored
+            object.__setattr__(self, "ignored", ignored)
+        if self.kinds and len(self.kinds) != len(scores):
+            raise BenchkitError(f"kinds are given for {len(self.kinds)} images but scores for {len(scores)}")
+        object.__setattr__(self, "scores", scores)
+        object.__setattr__(self, "labels", labels)
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.scores)
+
+    @property
+    def clean(self) -> BoolArray:
+        """(N, H, W) bool: pixels that are neither artifact nor ignored."""
+        return ~self.labels if self.ignored is None else ~self.labels & ~self.ignored
+
+    def of_kinds(self) -> dict[str, BoolArray]:
+        """Artifact kind -> (N, H, W) bool. Only pixels that the label marks too, so that none is clean or ignored."""
+        found = {name: np.zeros(self.labels.shape, bool) for masks in self.kinds for name in masks}
+        for i, masks in enumerate(self.kinds):
+            for name, mask in masks.items():
+                found[name][i] = as_labels(mask, self.labels[i].shape, f"the masks of kind '{name}'") & self.labels[i]
+        return found
+
+    def region_weights(self) -> NDArray[np.float64]:
+        """(N, H, W): one over the area of the region that an artifact pixel is of, 0 elsewhere.
+
+        Regions are 8-connected, as in MVTec AD's evaluation.
+        """
+        from scipy import ndimage  # here, for it costs half a second that a run with nothing to do need not spend
+
+        weights = np.zeros(self.labels.shape)
+        for weight, mask in zip(weights, self.labels, strict=True):
+            regions, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+            weight[mask] = 1 / np.bincount(regions[mask])[regions[mask]] if mask.any() else 0
+        return weights
+
+    def looks(self) -> Looks:
+        """What bins can be fitted to, see `fit_edges`."""
+        kinds = {name: self.scores[mask] for name, mask in self.of_kinds().items()}
+        weights = self.region_weights()[self.labels]
+        return Looks.of(self.scores[self.labels], weights, self.scores[self.clean], kinds)
+
+
+def count(scored: Scored) -> pd.DataFrame:
     """The confusion of every image at the threshold 0.5: one row per image, columns tp, fp, fn, tn in pixels.
 
-    scores: (N, H, W) in [0, 1], a pixel being called an artifact where its score is >= 0.5. labels: (N, H, W) bool.
+    A pixel is called an artifact where its score is >= 0.5.
     """
     # Here, for they load torch, which a report that only reads counts does without.
     import torch
     from torchmetrics.functional.classification import binary_confusion_matrix
 
-    p = as_scores(scores)
-    marked = torch.from_numpy(as_labels(labels, p.shape).astype(np.int64))
+    labels = scored.labels.astype(np.int64)
+    marked = torch.from_numpy(labels if scored.ignored is None else np.where(scored.ignored, -1, labels))
     # Called here and not by torchmetrics' threshold, which calls a score of exactly 0.5 clean.
-    called = torch.from_numpy((p >= THRESHOLD).astype(np.int64))
-    told = [
-        binary_confusion_matrix(*pair, validate_args=False).flatten().tolist()
+    called = torch.from_numpy((scored.scores >= THRESHOLD).astype(np.int64))
+    ignore = None if scored.ignored is None else -1
+    cells = [
+        binary_confusion_matrix(*pair, ignore_index=ignore, validate_args=False).flatten().tolist()
         for pair in zip(called, marked, strict=True)
     ]
-    return pd.DataFrame(told, columns=["tn", "fp", "fn", "tp"], dtype=np.int64)[list(COUNTS)]
+    return pd.DataFrame(cells, columns=["tn", "fp", "fn", "tp"], dtype=np.int64)[list(COUNTS)]
 
 
-def score_histograms(scores: Any, labels: Any) -> IntArray:
-    """The scores of clean and of artifact pixels, binned: int64 (N, 2, BINS), rows CLEAN and ARTIFACT.
-
-    scores: (N, H, W) in [0, 1]. labels: (N, H, W) bool. The bins are those of `benchkit.metrics.bins.EDGES`.
-    """
-    p = as_scores(scores)
-    marked = as_labels(labels, p.shape)
-    rows = np.arange(len(p))[:, None, None] * 2 + marked
-    return _binned(rows, bin_index(p), 2 * len(p)).reshape(len(p), 2, BINS)
-
-
-def kind_histograms(scores: Any, labels: Any, kinds: Sequence[Mapping[str, Any]]) -> dict[str, IntArray]:
-    """The scores of each artifact kind's pixels: kind -> int64 (N, BINS), zero where an image has none of that kind.
-
-    kinds: for every image its masks, kind -> (H, W) bool, as `Sample.kinds` holds them. Only pixels that the label
-    marks too are counted, so that a kind's pixels are never among the clean ones they are compared with.
-    """
-    p = as_scores(scores)
-    marked = as_labels(labels, p.shape)
-    if len(kinds) != len(p):
-        raise BenchkitError(f"kinds are given for {len(kinds)} images but scores for {len(p)}")
-    bins = bin_index(p)
-    histograms = {name: np.zeros((len(p), BINS), np.int64) for masks in kinds for name in masks}
-    for i, masks in enumerate(kinds):
-        for name, mask in masks.items():
-            inside = as_labels(mask, marked[i].shape, f"the masks of kind '{name}'") & marked[i]
-            histograms[name][i] = np.bincount(bins[i][inside], minlength=BINS)
-    return histograms
-
-
-def region_histograms(scores: Any, labels: Any) -> NDArray[np.float64]:
-    """The scores of marked regions, each region weighing 1 whatever its size: float64 (N, BINS).
-
-    Sum over an image's regions (8-connected, as in MVTec AD's evaluation) of the region's histogram over its area, so
-    that a row adds up to the image's number of regions. This is all that AUPRO needs of the artifact pixels.
-    """
-    from scipy import ndimage  # here, for it costs half a second that a run with nothing to do need not spend
-
-    p = as_scores(scores)
-    marked = as_labels(labels, p.shape)
-    histograms = np.zeros((len(p), BINS))
-    for histogram, bins, mask in zip(histograms, bin_index(p), marked, strict=True):
-        regions, _ = ndimage.label(mask, structure=np.ones((3, 3)))
-        area = np.bincount(regions[mask])
-        if area.size:
-            histogram += np.bincount(bins[mask], weights=1 / area[regions[mask]], minlength=BINS)
-    return histograms
-
-
-def _binned(rows: IntArray, bins: IntArray, count_of_rows: int) -> IntArray:
-    flat = np.bincount((rows * BINS + bins).ravel(), minlength=count_of_rows * BINS)
-    return flat.astype(np.int64).reshape(count_of_rows, BINS)
+def _per_image(bins: IntArray, chosen: BoolArray, weights: NDArray[np.float64] | None = None) -> NDArray[Any]:
+    """The chosen pixels' bins counted, or their weights added up, for each image: (N, H, W) twice -> (N, BINS)."""
+    image = np.broadcast_to(np.arange(len(bins))[:, None, None], bins.shape)[chosen]
+    weight = None if weights is None else weights[chosen]
+    return np.bincount(image * BINS + bins[chosen], weight, minlength=len(bins) * BINS).reshape(len(bins), BINS)
 
 
 @dataclass(frozen=True)
 class Measured:
     """The stored record of N test images.
 
-    table: one row per image, tp, fp, fn, tn and cc, kld, sim, nss. histograms: int64 (N, 2, BINS), see
-    `score_histograms`. regions: float64 (N, BINS), see `region_histograms`, or None. kinds: see `kind_histograms`.
-    threshold: chosen on validation data (`best_threshold`), or None; a choice, not a measurement, so it is not stored.
+    table: one row per image, tp, fp, fn, tn and cc, kld, sim, nss. edges: (BINS,) lower edges of the score bins, see
+    `fit_edges`. histograms: int64 (N, 2, BINS), the scores of clean and of artifact pixels. regions: float64 (N, BINS),
+    the scores of the artifact pixels, each region weighing 1 whatever its size, or None. kinds: kind -> int64
+    (N, BINS), the scores of the kind's pixels, zero where an image has none. threshold: chosen on validation data
+    (`best_threshold`), or None; a choice, not a measurement, so it is not stored.
     """
 
     table: pd.DataFrame
+    edges: NDArray[np.float64]
     histograms: IntArray
     regions: NDArray[np.float64] | None = None
     kinds: Mapping[str, IntArray] = field(default_factory=dict)
@@ -119,8 +151,9 @@ class Measured:
         lengths |= set() if self.regions is None else {len(self.regions)}
         if len(lengths) > 1:
             raise BenchkitError(f"the parts of a record speak of different numbers of images: {sorted(lengths)}")
-        if self.histograms.shape[1:] != (2, BINS):
-            raise BenchkitError(f"score histograms must be (N, 2, {BINS}), not {self.histograms.shape}")
+        if self.histograms.shape[1:] != (2, BINS) or self.edges.shape != (BINS,):
+            found = f"{self.histograms.shape} with {self.edges.shape} edges"
+            raise BenchkitError(f"score histograms must be (N, 2, {BINS}) with as many edges, not {found}")
 
     def __len__(self) -> int:
         """The number of images."""
@@ -131,10 +164,13 @@ class Measured:
         """The record of all the parts' images, in order; a kind that a part lacks is zero there."""
         if not parts:
             raise BenchkitError("nothing was measured: the test set is empty")
+        if any(not np.array_equal(part.edges, parts[0].edges) for part in parts):
+            raise BenchkitError("records with different score bins cannot be joined: measure all with the same edges")
         regions = [part.regions for part in parts if part.regions is not None]
         names = list(dict.fromkeys(name for part in parts for name in part.kinds))
         return cls(
             table=pd.concat([part.table for part in parts], ignore_index=True),
+            edges=parts[0].edges,
             histograms=np.concatenate([part.histograms for part in parts]),
             regions=np.concatenate(regions) if len(regions) == len(parts) else None,
             kinds={name: np.concatenate([part._kind(name) for part in parts]) for name in names},
@@ -148,28 +184,49 @@ class Measured:
         named = {_COLUMN_PREFIX + str(name): column.to_numpy() for name, column in self.table.items()}
         named |= {_KIND_PREFIX + name: histogram for name, histogram in self.kinds.items()}
         named |= {} if self.regions is None else {"regions": self.regions}
-        return named | {"histograms": self.histograms}
+        return named | {"edges": self.edges, "histograms": self.histograms}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Measured:
         """The record that `arrays` wrote, e.g. from `np.load(file)`; needs no pickle."""
         columns = {n.removeprefix(_COLUMN_PREFIX): arrays[n] for n in arrays if n.startswith(_COLUMN_PREFIX)}
         kinds = {n.removeprefix(_KIND_PREFIX): arrays[n] for n in arrays if n.startswith(_KIND_PREFIX)}
-        regions = arrays.get("regions")
-        return cls(pd.DataFrame(columns), arrays["histograms"], regions, kinds)
+        edges = arrays["edges"] if "edges" in arrays else edges_before_fitting()
+        return cls(pd.DataFrame(columns), edges, arrays["histograms"], arrays.get("regions"), kinds)
 
 
 def measure(
-    scores: Any, labels: Any, kinds: Sequence[Mapping[str, Any]] | None = None, density: Any = None
+    scores: Any,
+    labels: Any,
+    kinds: Sequence[Mapping[str, Any]] | None = None,
+    density: Any = None,
+    *,
+    ignored: Any = None,
+    threshold: float | None = None,
 ) -> Measured:
-    """Measure a batch of images once and for all.
+    """Measure a batch of images once and for all, in score bins that fit it.
 
     scores: (N, H, W) artifact probability in [0, 1]. labels: (N, H, W) bool. kinds: per image, kind -> (H, W) bool.
-    density: (N, H, W) graded map for the heat-map measures. Raises BenchkitError for what is none of these.
+    density: (N, H, W) graded map for the heat-map measures. ignored: (N, H, W) bool, pixels that count nowhere.
+    threshold: of `best_threshold`, for the record. Raises BenchkitError for what is none of these. Several batches that
+    are to be joined need the same edges: fit them to the `Scored.looks` of all, and use `record`.
     """
+    scored = Scored(scores, labels, kinds or (), ignored)
+    if kinds is not None and len(kinds) != len(scored):
+        raise BenchkitError(f"kinds are given for {len(kinds)} images but scores for {len(scored)}")
+    edges = fit_edges([scored.looks()], () if threshold is None else (threshold,))
+    return replace(record(scored, edges, density), threshold=threshold)
+
+
+def record(scored: Scored, edges: NDArray[np.float64], density: Any = None) -> Measured:
+    """The record of a checked batch in the score bins of `edges`; density as in `measure`."""
+    bins = bin_index(scored.scores, edges)
+    clean, artifact = _per_image(bins, scored.clean), _per_image(bins, scored.labels)
+    maps = heatmap_measures(scored.scores, scored.labels, density, scored.ignored)
     return Measured(
-        table=pd.concat([count(scores, labels), heatmap_measures(scores, labels, density)], axis=1),
-        histograms=score_histograms(scores, labels),
-        regions=region_histograms(scores, labels),
-        kinds={} if kinds is None else kind_histograms(scores, labels, kinds),
+        table=pd.concat([count(scored), maps], axis=1),
+        edges=edges,
+        histograms=np.stack([clean, artifact], axis=1),
+        regions=_per_image(bins, scored.labels, scored.region_weights()),
+        kinds={name: _per_image(bins, mask) for name, mask in scored.of_kinds().items()},
     )

@@ -56,11 +56,12 @@ def scanpath(scores: Flat, marked: NDArray[np.bool_]) -> Flat:
     return np.where(np.ptp(scores, axis=1) > 0, value, np.nan)
 
 
-def heatmap_measures(scores: Any, labels: Any, density: Any = None) -> pd.DataFrame:
+def heatmap_measures(scores: Any, labels: Any, density: Any = None, ignored: Any = None) -> pd.DataFrame:
     """CC, KLD, SIM, NSS of every image, as columns cc, kld, sim, nss; NaN where a measure does not exist.
 
     scores: (N, H, W) in [0, 1]. labels: (N, H, W) bool. density: (N, H, W) >= 0, a graded map of what people marked;
-    left out, the labels themselves. Raises BenchkitError for shapes that differ or a negative density.
+    left out, the labels themselves. ignored: (N, H, W) bool, pixels that are no part of either map, or None. Raises
+    BenchkitError for shapes that differ or a negative density.
     """
     p = as_scores(scores)
     marked = as_labels(labels, p.shape).reshape(len(p), -1)
@@ -68,11 +69,21 @@ def heatmap_measures(scores: Any, labels: Any, density: Any = None) -> pd.DataFr
     if q.shape != marked.shape or not np.all(q >= 0):
         raise BenchkitError(f"a density must be of the scores' shape {p.shape} and hold no negative value or NaN")
     flat_p, flat_q = p.reshape(len(p), -1).astype(np.float64), q.astype(np.float64)
-    return pd.DataFrame(
-        {
-            "cc": correlation(flat_p, flat_q),
-            "kld": divergence(flat_p, flat_q),
-            "sim": similarity(flat_p, flat_q),
-            "nss": scanpath(flat_p, marked),
-        }
-    )
+    table = _table(flat_p, flat_q, marked)
+    if ignored is None:
+        return table
+    counted = ~as_labels(ignored, p.shape, "the ignored pixels").reshape(len(p), -1)
+    for i in np.flatnonzero(~counted.all(1)):
+        kept = (slice(i, i + 1), counted[i])
+        table.loc[i] = _table(flat_p[kept], flat_q[kept], marked[kept]).loc[0] if counted[i].any() else np.nan
+    return table
+
+
+def _table(scores: Flat, density: Flat, marked: NDArray[np.bool_]) -> pd.DataFrame:
+    measures = {
+        "cc": correlation(scores, density),
+        "kld": divergence(scores, density),
+        "sim": similarity(scores, density),
+        "nss": scanpath(scores, marked),
+    }
+    return pd.DataFrame(measures)

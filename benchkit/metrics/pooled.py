@@ -1,7 +1,8 @@
 """Metrics as functions of sums over images, with any leading dimensions, for the bootstrap passes many at once.
 
 Counts are (..., 4) in the order tp, fp, fn, tn; histograms are (..., 2, BINS) with rows CLEAN and ARTIFACT. What
-divides nothing by nothing is NaN, never 0. A curve knows a pixel by its bin: all pixels of one bin are tied.
+divides nothing by nothing is NaN, never 0. A curve knows a pixel by its bin: the pixels of one bin are tied, or they
+count as evenly mixed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
-from benchkit.metrics.bins import EDGES, edge_index
+from benchkit.metrics.bins import edge_index, is_spread
 
 Sums: TypeAlias = NDArray[Any]
 Values: TypeAlias = NDArray[np.float64]
@@ -73,9 +74,9 @@ def f1(counts: Sums) -> Values:
     return share(2 * tp, 2 * tp + fp + fn)
 
 
-def counts_at(histograms: Sums, threshold: float) -> Sums:
-    """The counts (..., 4) at a threshold, which must be one of the bins' edges below 1; else BenchkitError."""
-    first = edge_index(threshold)
+def counts_at(histograms: Sums, edges: Values, threshold: float) -> Sums:
+    """The counts (..., 4) at a threshold, which must be one of the bins' edges; else BenchkitError."""
+    first = edge_index(threshold, edges)
     called = histograms[..., first:].sum(-1)
     fp, tp = np.moveaxis(called, -1, 0)
     tn, fn = np.moveaxis(histograms.sum(-1) - called, -1, 0)
@@ -87,32 +88,51 @@ def _called(histograms: Sums) -> Sums:
     return np.cumsum(histograms[..., ::-1], axis=-1)
 
 
-def best_threshold(histograms: Sums) -> float:
+def best_threshold(histograms: Sums, edges: Values) -> float:
     """The threshold of the best pooled F1 on validation images; use it on the test set, never choose it there.
 
-    histograms: (N, 2, BINS), or their sum (2, BINS). Of equally good edges the middle one, farthest from the scores
-    on either side. Raises BenchkitError where the validation images hold no artifact pixel.
+    histograms: (N, 2, BINS), or their sum (2, BINS), in the bins of `edges`. Where neighbouring edges are equally good,
+    the middle between them, farthest from the scores on either side. The threshold is a float32 as scores are. Raises
+    BenchkitError where the validation images hold no artifact pixel.
     """
     clean, artifact = histograms.reshape(-1, *histograms.shape[-2:]).sum(0)
     if artifact.sum() == 0:
         raise BenchkitError("no threshold can be chosen: the validation images hold no artifact pixel")
     fp, tp = _called(clean)[::-1], _called(artifact)[::-1]
     score = 2 * tp / (tp + fp + artifact.sum())
-    best = np.flatnonzero(score == score.max())
-    return float(EDGES[best[len(best) // 2]])
+    first = last = int(np.argmax(score))
+    while last + 1 < len(score) and np.isfinite(edges[last + 1]) and score[last + 1] == score[first]:
+        last += 1
+    middle = edges[first] + (edges[last] - edges[first]) / 2
+    rounded = np.float32(middle)
+    return float(rounded if rounded >= middle else np.nextafter(rounded, np.float32(np.inf)))
 
 
-def average_precision(histograms: Sums) -> Values:
-    """AP, the sum of recall steps times precision, from (..., 2, BINS); NaN where no pixel is marked.
+def precision_terms(histograms: Sums, edges: Values) -> Sums:
+    """What `average_precision` needs, (..., 3, BINS): clean pixels, artifact pixels that are tied, and all others."""
+    spread = is_spread(edges)
+    clean, artifact = histograms[..., 0, :], histograms[..., 1, :]
+    return np.stack([clean, artifact * ~spread, artifact * spread], axis=-2)
 
-    No interpolation, as in scikit-learn. A bin counts with the precision at its lower edge, so AP comes out
-    some 0.001 to 0.003 below that of the unbinned scores: read no more into differences that small.
+
+def average_precision(terms: Sums) -> Values:
+    """AP, the sum of recall steps times precision, from `precision_terms`; NaN where no pixel is marked.
+
+    As in scikit-learn: a step's precision is that at its lower end. In a bin of one score all its artifact pixels are
+    one step. In any other each is a step of its own, with the bin's clean pixels spread evenly among them.
     """
-    called = _called(histograms)
-    fp, tp = called[..., 0, :], called[..., 1, :]
-    found = histograms[..., 1, ::-1]
-    steps = np.where(found > 0, found * share(tp, tp + fp), 0.0).sum(-1)
-    return share(steps, tp[..., -1])
+    clean, tied, spread = np.moveaxis(np.asarray(terms, np.float64)[..., ::-1], -2, 0)
+    found = tied + spread
+    tp = np.cumsum(found, axis=-1)
+    called = tp + np.cumsum(clean, axis=-1)
+    steps = np.where(found > 0, found * share(tp, called), 0.0)
+    # Of m artifact and n clean pixels after a true positives of b called ones, the j-th counts with the precision
+    # (a + j) / (b + j + (j - 1/2) n / m) = (a + j) / (c (x + j)). The sum of 1 / (x + j) is a logarithm but for little.
+    c = 1 + np.nan_to_num(share(clean, found))
+    x = np.maximum((called - found - clean - (c - 1) / 2) / c, 0)
+    a = tp - found
+    mixed = (found + (a - x) * np.log((x + found + 0.5) / (x + 0.5))) / c
+    return share(np.where(spread > 0, mixed, steps).sum(-1), tp[..., -1])
 
 
 def auroc(histograms: Sums) -> Values:

@@ -6,7 +6,7 @@ the bootstrap (`benchkit.statistics`), which resamples the additive terms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -51,7 +51,7 @@ def _counts(m: Measured) -> NDArray[Any]:
 def _counts_at_validation_threshold(m: Measured) -> NDArray[Any]:
     if m.threshold is None:
         return np.zeros((len(m), len(COUNTS)), np.int64)
-    return pooled.counts_at(m.histograms, m.threshold)
+    return pooled.counts_at(m.histograms, m.edges, m.threshold)
 
 
 def _iou_terms(m: Measured) -> NDArray[Any]:
@@ -72,6 +72,10 @@ def _histograms(m: Measured) -> NDArray[Any]:
     return m.histograms
 
 
+def _precision_terms(m: Measured) -> NDArray[Any]:
+    return pooled.precision_terms(m.histograms, m.edges)
+
+
 def _region_terms(m: Measured) -> NDArray[Any]:
     regions = np.zeros((len(m), BINS)) if m.regions is None else m.regions
     return np.stack([m.histograms[:, CLEAN], regions], axis=1)
@@ -79,20 +83,25 @@ def _region_terms(m: Measured) -> NDArray[Any]:
 
 def _kind_recall_terms(m: Measured, kind: str) -> NDArray[Any]:
     histogram = _kind(m, kind)
-    return np.stack([histogram[:, edge_index(THRESHOLD) :].sum(1), histogram.sum(1)], axis=1)
+    return np.stack([histogram[:, edge_index(THRESHOLD, m.edges) :].sum(1), histogram.sum(1)], axis=1)
 
 
 def _kind_counts(m: Measured, kind: str) -> NDArray[Any]:
-    return pooled.counts_at(_kind_terms(m, kind), THRESHOLD)
+    return pooled.counts_at(_kind_terms(m, kind), m.edges, THRESHOLD)
 
 
 def _kind_counts_at_validation_threshold(m: Measured, kind: str) -> NDArray[Any]:
-    terms = _kind_terms(m, kind)
-    return np.zeros((len(m), len(COUNTS)), np.int64) if m.threshold is None else pooled.counts_at(terms, m.threshold)
+    if m.threshold is None:
+        return np.zeros((len(m), len(COUNTS)), np.int64)
+    return pooled.counts_at(_kind_terms(m, kind), m.edges, m.threshold)
 
 
 def _kind_terms(m: Measured, kind: str) -> NDArray[Any]:
     return np.stack([m.histograms[:, CLEAN], _kind(m, kind)], axis=1)
+
+
+def _kind_precision_terms(m: Measured, kind: str) -> NDArray[Any]:
+    return pooled.precision_terms(_kind_terms(m, kind), m.edges)
 
 
 def _kind(m: Measured, kind: str) -> NDArray[Any]:
@@ -132,7 +141,7 @@ METRICS: dict[str, MetricInfo] = {
         pooled.f1,
     ),
     "average_precision": MetricInfo(
-        "share", True, "area under the pixel precision-recall curve, pooled", _histograms, pooled.average_precision
+        "share", True, "area under the pixel precision-recall curve, pooled", _precision_terms, pooled.average_precision
     ),
     "auroc": MetricInfo("share", True, "area under the pixel ROC curve, pooled", _histograms, pooled.auroc),
     "aupro": MetricInfo(
@@ -165,7 +174,7 @@ _BY_KIND: dict[str, tuple[str, Callable[..., NDArray[Any]], Callable[[NDArray[An
     "kind_recall": ("share of the pixels of kind '{}' called at 0.5, pooled", _kind_recall_terms, pooled.mean_of),
     "kind_average_precision": (
         f"average precision {_AGAINST_CLEAN}{_RARITY}",
-        _kind_terms,
+        _kind_precision_terms,
         pooled.average_precision,
     ),
     "kind_auroc": (f"area under the ROC curve {_AGAINST_CLEAN}", _kind_terms, pooled.auroc),
@@ -193,20 +202,12 @@ def metric(name: str) -> MetricInfo:
     return METRICS[name]
 
 
-def summarise(
-    table: pd.DataFrame,
-    histograms: NDArray[np.int64],
-    threshold: float | None = None,
-    *,
-    regions: NDArray[np.float64] | None = None,
-    kinds: Mapping[str, NDArray[np.int64]] | None = None,
-) -> dict[str, float]:
+def summarise(measured: Measured) -> dict[str, float]:
     """One flat row of a board: every metric of METRICS, then two of every kind; undefined as NaN.
 
-    The arguments are the parts of a `Measured`. threshold: from `best_threshold` on validation images; without it
-    f1_validation_threshold is NaN, as is aupro without regions and cc, kld, sim, nss without their columns.
+    Without a threshold f1_validation_threshold is NaN, as is aupro without regions and cc, kld, sim, nss without their
+    columns.
     """
-    measured = Measured(table, histograms, regions, kinds or {}, threshold)
     if not len(measured):
         raise BenchkitError("nothing was measured: the test set is empty")
     names = [*METRICS, *(f"{base}:{kind}" for kind in measured.kinds for base in _SUMMARISED)]
@@ -235,7 +236,8 @@ def coverage(table: pd.DataFrame) -> dict[str, int]:
     images; artifact_images and clean_images by label; iou_images in the per-image IoU; one number per heat-map measure.
     """
     marked = (table["tp"] + table["fn"]) > 0
+    clean = ~marked & ((table["fp"] + table["tn"]) > 0)  # neither is an image whose pixels are all ignored
     involved = (table["tp"] + table["fn"] + table["fp"]) > 0
-    numbers = {"images": len(table), "artifact_images": int(marked.sum()), "clean_images": int((~marked).sum())}
+    numbers = {"images": len(table), "artifact_images": int(marked.sum()), "clean_images": int(clean.sum())}
     numbers["iou_images"] = int(involved.sum())
     return numbers | {f"{name}_images": int(table[name].notna().sum()) for name in _HEATMAP_COLUMNS if name in table}

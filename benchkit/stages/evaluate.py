@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from benchkit.stages.base import Env, Output, Stage
+from benchkit.stages.base import Arrays, Env, Output, Stage
 from benchkit.stages.images import HEATMAP, Images, check_labelled, kind_masks
 from benchkit.stages.train import Train
 from benchkit.store.artifacts import arrays_from_bytes, arrays_to_bytes, json_to_bytes
 
+if TYPE_CHECKING:
+    from benchkit.metrics import Measured, Scored
+
 Predict = Callable[[np.ndarray], np.ndarray]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TrivialPredictor:
-    """A prediction without a network. rule: `all-negative`, `all-positive` or `mean-mask` (of `labelled`)."""
+    """A prediction without a network. rule: `all-negative`, `all-positive` or `mean-mask` (of `labelled`).
+
+    The mean mask leaves ignored pixels out; where a pixel is ignored in every image it is the prevalence of the set.
+    """
 
     rule: str
     labelled: tuple[Images, ...] = ()
@@ -27,10 +37,21 @@ class TrivialPredictor:
         if self.rule == "mean-mask":
             for stage in self.labelled:
                 check_labelled(stage, env)
-            prior = np.concatenate([env.arrays(s)["masks"] for s in self.labelled]).mean(axis=0, dtype=np.float32)
+            prior = _mean_mask([env.arrays(stage) for stage in self.labelled])
             return lambda images: np.broadcast_to(prior, images.shape[:3])
         value = np.float32(self.rule == "all-positive")
         return lambda images: np.full(images.shape[:3], value)
+
+
+def _mean_mask(chunks: Sequence[Arrays]) -> np.ndarray:
+    """The share of the images in which each pixel is marked, (H, W) float32."""
+    masks = np.concatenate([arrays["masks"] for arrays in chunks])
+    if not any("ignored" in arrays for arrays in chunks):
+        return masks.mean(axis=0, dtype=np.float32)
+    counted = np.concatenate([~arrays.get("ignored", np.zeros_like(arrays["masks"])) for arrays in chunks])
+    images = counted.sum(axis=0)
+    prevalence = masks.sum() / max(1, counted.sum())
+    return np.where(images, masks.sum(axis=0) / np.maximum(images, 1), prevalence).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -41,29 +62,45 @@ class Evaluate(Stage):
     test: tuple[Images, ...]
     validation: tuple[Images, ...]
 
+    version: ClassVar[int] = 2
+
     def run(self, env: Env) -> Output:
         from benchkit import metrics
 
         for stage in (*self.test, *self.validation):  # first, for a mask that lacks is no reason to predict
             check_labelled(stage, env)
         predict = self._predictor(env)
-        threshold = None
-        if self.validation:
-            held = [metrics.score_histograms(predict(a["images"]), a["masks"]) for a in _each(env, self.validation)]
-            threshold = metrics.best_threshold(np.concatenate(held).sum(axis=0))
-        parts, ids = [], []
-        for stage, arrays in zip(self.test, _each(env, self.test), strict=True):
-            masks = kind_masks(env, stage)
-            kinds = [{kind: marks[i] for kind, marks in masks.items()} for i in range(len(arrays["images"]))]
-            parts.append(metrics.measure(predict(arrays["images"]), arrays["masks"], kinds, arrays.get(HEATMAP)))
-            ids += env.meta(stage)["ids"]
-        measured = metrics.Measured.concat(parts)
-        row = metrics.summarise(
-            measured.table, measured.histograms, threshold, regions=measured.regions, kinds=measured.kinds
-        )
-        facts = {"row": row, "coverage": metrics.coverage(measured.table), "threshold": threshold, "ids": ids}
+        with env.store.workdir(self.key) as work:
+            threshold = self._threshold(env, predict, work)
+            measured = _measured(env, self.test, predict, work, threshold)
+        measured = replace(measured, threshold=threshold)
+        facts = {
+            "row": metrics.summarise(measured),
+            "coverage": metrics.coverage(measured.table),
+            "threshold": threshold,
+            "ids": [name for stage in self.test for name in env.meta(stage)["ids"]],
+        }
         files = {"measured.safetensors": arrays_to_bytes(measured.arrays()), "row.json": json_to_bytes(facts)}
         return Output(files)
+
+    def _threshold(self, env: Env, predict: Predict, work: Path) -> float | None:
+        """The best threshold on the validation images; None without any, or where they show no artifact."""
+        from benchkit import metrics
+
+        if not self.validation:
+            return None
+        held = _measured(env, self.validation, predict, work)
+        if not held.histograms[:, metrics.ARTIFACT].any():
+            source = self.validation[0].source
+            log.warning(
+                "split '%s' of dataset '%s' shows no artifact in its %d validation images: rows come without the "
+                "figures at the validation threshold; name validation images with artifacts for those",
+                source.split,
+                source.images.dataset,
+                len(held),
+            )
+            return None
+        return metrics.best_threshold(held.histograms, held.edges)
 
     def _predictor(self, env: Env) -> Predict:
         if isinstance(self.predictor, TrivialPredictor):
@@ -82,6 +119,32 @@ class Evaluate(Stage):
         return f"evaluate {who} ({sum(len(s.source.indices) for s in self.test)})"
 
 
-def _each(env: Env, stages: tuple[Images, ...]) -> Iterator[dict[str, np.ndarray]]:
-    for stage in stages:
-        yield env.arrays(stage)
+def _measured(
+    env: Env, stages: Sequence[Images], predict: Predict, work: Path, threshold: float | None = None
+) -> Measured:
+    """The record of all the stages' images; the edges of its score bins fit all of them, and hold the threshold.
+
+    The scores wait in `work` until the edges are known: in memory those of one stage are held.
+    """
+    from benchkit import metrics
+
+    looks = []
+    for number, stage in enumerate(stages):
+        scores = predict(env.arrays(stage)["images"])
+        np.save(work / f"scores-{number}.npy", scores)
+        looks.append(_scored(env, stage, scores).looks())
+    edges = metrics.fit_edges(looks, () if threshold is None else (threshold,))
+    parts = []
+    for number, stage in enumerate(stages):
+        scored = _scored(env, stage, np.load(work / f"scores-{number}.npy"))
+        parts.append(metrics.record(scored, edges, env.arrays(stage).get(HEATMAP)))
+    return metrics.Measured.concat(parts)
+
+
+def _scored(env: Env, stage: Images, scores: np.ndarray) -> Scored:
+    """A finished Images stage with its scores."""
+    from benchkit import metrics
+
+    arrays, masks = env.arrays(stage), kind_masks(env, stage)
+    kinds = [{kind: marks[i] for kind, marks in masks.items()} for i in range(len(scores))]
+    return metrics.Scored(scores, arrays["masks"], kinds, arrays.get("ignored"))

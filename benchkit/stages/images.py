@@ -63,7 +63,7 @@ class Latents(Stage):
 
 @dataclass(frozen=True)
 class Images(Stage):
-    """Images as a detector meets them, with their labels.
+    """Images as a detector meets them, with their labels; `ignored` is among the arrays where any pixel is.
 
     latents: where the dataset's images have not been through an autoencoder, the latents to decode; else None.
     """
@@ -85,6 +85,8 @@ class Images(Stage):
             "labelled": np.array([s.mask is not None for s in samples]),
             "kinds": np.packbits(np.array(marks, bool).reshape(len(samples), len(kinds), blank.size), axis=-1),
         }
+        if any(s.ignored is not None and s.ignored.any() for s in samples):
+            arrays["ignored"] = np.stack([blank if s.ignored is None else s.ignored for s in samples])
         graded = [s.attributes.get(HEATMAP) for s in samples]
         if all(isinstance(one, np.ndarray) and one.shape == blank.shape for one in graded):
             arrays[HEATMAP] = np.stack(graded)  # type: ignore[arg-type]

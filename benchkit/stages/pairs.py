@@ -1,4 +1,8 @@
-"""Where a detector's training pairs come from: finished stages joined to (images, masks)."""
+"""Where a detector's training pairs come from: finished stages joined to (images, masks).
+
+Ignored pixels are pixels whose label is not known. So they matter where the dataset's labels are used. Pseudo-labels
+and corruptions bring labels of their own for every pixel: what the dataset ignores there plays no role.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchkit.stages.base import Env
+from benchkit.augmentation import IGNORED
+from benchkit.errors import BenchkitError
+from benchkit.stages.base import Arrays, Env
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images, check_labelled
 from benchkit.stages.select import Select
@@ -14,11 +20,22 @@ from benchkit.stages.select import Select
 
 @dataclass(frozen=True)
 class Pairs:
-    """Training images (N, H, W, 3) uint8 with masks (N, H, W) bool; `dropped`: images whose selection was empty."""
+    """Training images (N, H, W, 3) uint8 with masks (N, H, W); `dropped`: images whose selection was empty.
+
+    masks: bool, or uint8 of 0, 1 and IGNORED where any pixel is ignored.
+    """
 
     images: np.ndarray
     masks: np.ndarray
     dropped: int = 0
+
+    @property
+    def prevalence(self) -> float:
+        """The artifact pixels over all that are not ignored; raises BenchkitError where all are."""
+        counted = self.masks if self.masks.dtype == np.bool_ else self.masks[self.masks != IGNORED]
+        if not counted.size:
+            raise BenchkitError("every pixel of the training images is ignored: no label is left to learn from")
+        return float(counted.mean())
 
 
 @dataclass(frozen=True)
@@ -31,7 +48,7 @@ class LabelledPairs:
         for stage in self.images:
             check_labelled(stage, env)
         parts = [env.arrays(stage) for stage in self.images]
-        return Pairs(np.concatenate([p["images"] for p in parts]), np.concatenate([p["masks"] for p in parts]))
+        return Pairs(np.concatenate([p["images"] for p in parts]), np.concatenate([labels_of(p) for p in parts]))
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,12 @@ class MixedPairs:
 
 
 AnyPairs = LabelledPairs | PseudoPairs | CorruptedPairs | MixedPairs
+
+
+def labels_of(arrays: Arrays) -> np.ndarray:
+    """The labels (N, H, W) of an Images stage: bool, or uint8 with IGNORED where any pixel is ignored."""
+    ignored = arrays.get("ignored")
+    return arrays["masks"] if ignored is None else np.where(ignored, np.uint8(IGNORED), arrays["masks"])
 
 
 def kept(images: np.ndarray, masks: np.ndarray) -> Pairs:

@@ -83,7 +83,7 @@ class Train(Stage):
         facts: dict[str, Any] = {"images": len(pairs.images), "dropped": pairs.dropped, "config": asdict(self.config)}
         if hasattr(network, "pretraining"):
             facts["pretraining"] = str(network.pretraining)
-        return Output(files, {**facts, "prevalence": float(pairs.masks.mean())})
+        return Output(files, {**facts, "prevalence": pairs.prevalence})
 
     def _trained(self, env: Env, pairs: Pairs, checkpoint: Path) -> tuple[nn.Module, list[dict[str, float]]]:
         """The network after its last iteration, and every iteration's losses; goes on from the checkpoint."""

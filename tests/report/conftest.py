@@ -70,9 +70,7 @@ class Maker:
         if quality is not None:
             measured = scored(quality, seed, self.images)
             self.records[key] = measured.arrays()
-            line |= summarise(
-                measured.table, measured.histograms, regions=measured.regions, kinds=measured.kinds
-            ) | coverage(measured.table)
+            line |= summarise(measured) | coverage(measured.table)
         self.lines.append(line | {"seconds": 2.5} | labels | extra)
         return self
 
@@ -88,7 +86,7 @@ class Maker:
         for name, score in (("all-negative", 0.0), ("all-positive", 1.0)):
             measured = measure(np.full((self.images, SIDE, SIDE), score), labels(self.images))
             self.cell(name, 0.5, detector=None)
-            self.lines[-1] |= summarise(measured.table, measured.histograms, regions=measured.regions)
+            self.lines[-1] |= summarise(measured)
             self.records[self.lines[-1]["cell"]] = measured.arrays()
         return self
 
