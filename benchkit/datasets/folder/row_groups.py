@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from benchkit.datasets.folder.records import Stamped
 from benchkit.errors import BenchkitError
 
-#: A row group of more bytes than this, unpacked, is copied to disk once instead of being kept in memory.
-LARGE = 64 * 2**20
+#: A row group of more bytes than this, unpacked, is copied to disk once; smaller ones are kept in memory.
+LARGE = 16 * 2**20
 #: Groups that are kept in memory, and copies on disk.
-KEPT, COPIES = 3, 64
+KEPT, COPIES = 16, 1024
 #: Rows that are unpacked at once.
 _BATCH = 16
 #: Bytes of a Parquet file that are read ahead.
 _BUFFER = 2**20
 
 
-@lru_cache(maxsize=4096)
 def group_sizes(part: Stamped) -> tuple[int, ...]:
     """Rows of every row group of a Parquet file, or of every batch of an Arrow file."""
+    return tuple(rows for rows, _ in _groups(part))
+
+
+@lru_cache(maxsize=4096)
+def _groups(part: Stamped) -> tuple[tuple[int, int], ...]:
+    """Rows of every group, and its bytes when it is unpacked (0 of an Arrow file, which is mapped)."""
     import pyarrow.parquet as parquet
 
     with _reading(part.path):
         if part.path.suffix != ".parquet":
-            return tuple(batch.num_rows for batch in _batches(part.path))
+            return tuple((batch.num_rows, 0) for batch in _batches(part.path))
         with parquet.ParquetFile(part.path) as file:
-            return tuple(file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups))
+            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            return tuple((group.num_rows, group.total_byte_size) for group in groups)
 
 
 @lru_cache(maxsize=4096)
@@ -51,19 +59,35 @@ def held_columns(part: Stamped) -> tuple[str, ...]:
 def read_rows(part: Stamped, columns: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows at these places in the file, in rising order, as plain values; raises BenchkitError for a damaged file.
 
-    A file of which every row is wanted is streamed; else the groups that hold the rows are kept.
+    Parquet cannot be entered in the middle of a group: each row would cost all that stand before it. So a group is
+    kept, in memory or on disk, unless every row of the file is wanted, or the disk has no room.
     """
     if len(rows) == sum(group_sizes(part)):
         yield from enumerate(_streamed(part, columns))
         return
     wanted, start = sorted(rows), 0
-    for group, size in enumerate(group_sizes(part)):
-        inside = [row for row in wanted if start <= row < start + size]
+    for group, (size, unpacked) in enumerate(_groups(part)):
+        inside = [row - start for row in wanted if start <= row < start + size]
         if inside:
-            table = _table(part, group, tuple(columns))
-            with _reading(part.path):
-                yield from ((row, table.slice(row - start, 1).to_pylist()[0]) for row in inside)
+            large = unpacked > LARGE
+            table = (_copied if large else _kept)(part, group, tuple(columns))
+            found = _picked(table, inside) if table is not None else _skimmed(part, group, columns, inside)
+            yield from ((start + row, values) for row, values in found)
         start += size
+
+
+def _picked(table: Any, rows: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    yield from ((row, table.slice(row, 1).to_pylist()[0]) for row in rows)
+
+
+def _skimmed(
+    part: Stamped, group: int, columns: Sequence[str], rows: Sequence[int]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows out of a group that is unpacked from its beginning."""
+    start, wanted = 0, set(rows)
+    for batch in _parquet_batches(part.path, columns, [group]):
+        yield from ((start + i, batch.slice(i, 1).to_pylist()[0]) for i in range(batch.num_rows) if start + i in wanted)
+        start += batch.num_rows
 
 
 def _streamed(part: Stamped, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -77,53 +101,46 @@ def _streamed(part: Stamped, columns: Sequence[str]) -> Iterator[dict[str, Any]]
                 yield from batch.select(list(columns)).slice(start, _BATCH).to_pylist()
 
 
-def _table(part: Stamped, group: int, columns: tuple[str, ...]) -> Any:
+@lru_cache(maxsize=KEPT)
+def _kept(part: Stamped, group: int, columns: tuple[str, ...]) -> Any:
     import pyarrow
     import pyarrow.parquet as parquet
 
-    if part.path.suffix != ".parquet":
-        with _reading(part.path):
+    with _reading(part.path):
+        if part.path.suffix != ".parquet":
             batch = next(batch for number, batch in enumerate(_batches(part.path)) if number == group)
             return pyarrow.Table.from_batches([batch]).select(list(columns))
-    with _reading(part.path), parquet.ParquetFile(part.path) as file:
-        large = file.metadata.row_group(group).total_byte_size > LARGE
-    return (_copied if large else _kept)(part, group, columns)
-
-
-@lru_cache(maxsize=KEPT)
-def _kept(part: Stamped, group: int, columns: tuple[str, ...]) -> Any:
-    import pyarrow.parquet as parquet
-
-    with _reading(part.path), parquet.ParquetFile(part.path) as file:
-        return file.read_row_group(group, columns=list(columns))
+        with parquet.ParquetFile(part.path) as file:
+            return file.read_row_group(group, columns=list(columns))
 
 
 @lru_cache(maxsize=COPIES)
-def _copied(part: Stamped, group: int, columns: tuple[str, ...]) -> Any:
-    """The group as an Arrow file without a name in the temporary folder, mapped: what is not looked at is not read.
-
-    Parquet cannot be entered in the middle of a group: each row would cost all that stand before it.
-    """
+def _copied(part: Stamped, group: int, columns: tuple[str, ...]) -> Any | None:
+    """The group as an Arrow file without a name, mapped: what is not looked at is not read. None: there is no room."""
     from pyarrow import ArrowException, ipc, memory_map
 
-    handle, name = tempfile.mkstemp(suffix=".arrow")
+    folder = scratch_folder()
+    if shutil.disk_usage(folder).free < 2 * _groups(part)[group][1]:
+        return None
+    handle, name = tempfile.mkstemp(suffix=".arrow", dir=folder)
     os.close(handle)
+    batches = _parquet_batches(part.path, columns, [group])
+    first = next(batches)
     try:
-        writer = None
-        for batch in _parquet_batches(part.path, columns, [group]):
-            writer = writer or ipc.new_file(name, batch.schema)
-            writer.write_batch(batch)
-        assert writer is not None, "a group that is large has rows"
-        writer.close()
+        with ipc.new_file(name, first.schema) as writer:
+            for batch in chain([first], batches):
+                writer.write_batch(batch)
         return ipc.open_file(memory_map(name)).read_all()
-    except (OSError, ArrowException) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise BenchkitError(
-            f"{part.path}: row group {group} cannot be copied to {tempfile.gettempdir()} ({reason}): set TMPDIR to a "
-            "folder with room, or write the file again with row_group_size=100"
-        ) from None
+    except (OSError, ArrowException):
+        return None
     finally:
         Path(name).unlink(missing_ok=True)  # what is mapped stays until the process ends
+
+
+def scratch_folder() -> str:
+    """Where large files may lie for a while: $TMPDIR, or /var/tmp, which is a disk where /tmp may be memory."""
+    usual = Path("/var/tmp")
+    return str(usual) if "TMPDIR" not in os.environ and os.access(usual, os.W_OK) else tempfile.gettempdir()
 
 
 def _parquet_batches(path: Path, columns: Sequence[str], groups: Sequence[int] | None = None) -> Iterator[Any]:
