@@ -49,6 +49,7 @@ class PreparedSet:
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
         manifest = _manifest(folder, name)
+        self.provenance = _provenance(manifest)
         self.rows: dict[str, int] = {split: int(facts["rows"]) for split, facts in manifest["splits"].items()}
         for split, facts in manifest["splits"].items():
             path = self.path(split)
@@ -154,6 +155,25 @@ def _manifest(folder: Path, name: str) -> dict[str, Any]:
     return dict(content)
 
 
+#: What a manifest tells of how its set was made: its sections and, of each, the facts that decide samples.
+_MADE: Mapping[str, tuple[str, ...]] = {
+    "rule": ("text", "threshold"),
+    "draw": ("seed", "count", "of"),
+    "cleanest": ("detector", "sha256", "threshold", "size", "fit", "candidates"),
+}
+
+
+def _provenance(manifest: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """The rule, draw and filter of a prepared set as plain values: `rule`, `rule threshold`, `draw seed`, ..."""
+    found: dict[str, str | int | float | bool | None] = {}
+    for section, keys in _MADE.items():
+        told = manifest.get(section)
+        for key in keys if isinstance(told, dict) else ():
+            if isinstance(told.get(key), str | int | float | bool):
+                found[section if key == "text" else f"{section} {key}"] = told[key]
+    return found
+
+
 def _is_split(name: str, facts: Any) -> bool:
     """Whether a manifest may say this of a split: a name that is a plain file's, and whole numbers."""
     numbers = [facts["rows"], facts["bytes"]]
@@ -212,6 +232,9 @@ class PreparedDataset(Dataset):
         word = int.from_bytes(hashlib.sha256(b"labelled").digest()[:8], "big")
         rng = np.random.default_rng(np.random.SeedSequence([VERSION, word, seed]))
         return sorted(rng.choice(size, count, replace=False).tolist())
+
+    def provenance(self) -> Mapping[str, str | int | float | bool | None]:
+        return dict(self._set().provenance)
 
     def fingerprint(self) -> str:
         words = [VERSION, self.name, self._set().digest, self.size, self.fit]

@@ -89,6 +89,8 @@ def test_a_draw_is_written_and_read_back(prepare: Prepare, shards: Path, tmp_pat
     code, out, err = prepare(shards, "--count", 12, "--seed", 3)
     assert code == 0, err
     assert "12 of 20 images of 2 shards, seed 3" in out and "clean 12" in out and "MIT" in err
+    told = Dalle3HQ(root=str(tmp_path / "set")).provenance()
+    assert told == {"draw seed": 3, "draw count": 12, "draw of": 20}
     expected = sorted((f"img{i}" for i in range(20)), key=lambda name: rank(3, name))[:12]
     assert ids(tmp_path / "set") == expected
     dataset = Dalle3HQ(root=str(tmp_path / "set"), size=16, fit="crop")
