@@ -168,7 +168,8 @@ def _provenance(manifest: Mapping[str, Any]) -> dict[str, str | int | float | bo
     found: dict[str, str | int | float | bool | None] = {}
     for section, keys in _MADE.items():
         told = manifest.get(section)
-        for key in keys if isinstance(told, dict) else ():
+        told = told if isinstance(told, dict) else {}
+        for key in keys:
             if isinstance(told.get(key), str | int | float | bool):
                 found[section if key == "text" else f"{section} {key}"] = told[key]
     return found

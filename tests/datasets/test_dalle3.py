@@ -339,6 +339,8 @@ def test_the_images_that_a_detector_finds_cleanest_are_kept(
     found = manifest["cleanest"]
     assert (found["detector"], found["candidates"], found["scored"]) == ("bright-for-cleanest", 30, 30)
     assert (found["threshold"], found["size"], found["fit"]) == (0.5, 16, "crop")
+    told = Dalle3HQ(root=str(tmp_path / "set")).provenance()
+    assert all(told[f"cleanest {key}"] == found[key] for key in ("detector", "sha256", "candidates"))
     assert found["largest_share_kept"] == max(shares[name] for name in wanted)
     assert found["share_of_scored"] == pytest.approx(sum(shares[name] for name in drawn) / 30)
     assert len(found["sha256"]) == len(found["identity"]) == 64
