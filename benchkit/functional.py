@@ -1,7 +1,8 @@
 """The Python API on tensors: load a checkpoint, invert, corrupt. Importing it loads no torch.
 
-Images are PIL images of one size, or a float tensor (N, 3, H, W) in [0, 1]; masks bool (N, H, W); captions strings or
-None. Images pass in chunks of benchkit.specs.CHUNK: how many come at once changes last bits only, and drawn partners.
+Images are PIL images of one size, turned as their EXIF says, or a float tensor (N, 3, H, W) in [0, 1]; masks bool
+(N, H, W); captions strings or None. Images pass in chunks of benchkit.specs.CHUNK: how many come at once changes last
+bits only, and drawn partners.
 """
 
 from __future__ import annotations
@@ -217,10 +218,11 @@ def _from_pil(images: Any) -> Tensor:
         raise BenchkitError(f"images are a list of PIL images or a float tensor (N, 3, H, W), not this {kind}")
     if not images:
         raise BenchkitError("no images were given")
-    sizes = sorted({image.size for image in images})
+    arrays = [rgb_pixels(image, f"image {number}") for number, image in enumerate(images)]
+    sizes = sorted({(array.shape[1], array.shape[0]) for array in arrays})
     if len(sizes) > 1:
         raise BenchkitError(f"images of several sizes ({sizes[0]} and {sizes[1]}): resize them to one")
-    return to_tensor(np.stack([rgb_pixels(image, "an image") for image in images]))
+    return to_tensor(np.stack(arrays))
 
 
 def _from_numpy(masks: Any) -> Tensor:

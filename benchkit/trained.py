@@ -53,7 +53,8 @@ class TrainedDetector:
     def __call__(self, images: Sequence[Image | np.ndarray]) -> list[np.ndarray]:
         """Artifact probabilities of images of any sizes: PIL images or (H, W, 3) uint8 -> (H, W) float32 each.
 
-        An image with a side above `tile` is seen in overlapping tiles. Raises BenchkitError for anything else.
+        A PIL image is turned as its EXIF says, as `benchkit detect` turns files; so is its map. An image with a side
+        above `tile` is seen in overlapping tiles. Raises BenchkitError for anything else.
         """
         from benchkit import training
         from benchkit.tiles import tiled

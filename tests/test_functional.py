@@ -140,6 +140,31 @@ def test_grey_pictures_are_taken_as_colour() -> None:
     assert torch.equal(tensor[:, 0], tensor[:, 2])
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_as_the_command_line_turns_it(orientation: int, tmp_path: Path) -> None:
+    from benchkit.cli.pictures import read_image
+    from benchkit.trained import _pixels
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pictures(1, 40, 24)[0].save(tmp_path / "turned.png", exif=exif)
+    shown = np.asarray(read_image(tmp_path / "turned.png"))
+    with Image.open(tmp_path / "turned.png") as picture:
+        assert np.array_equal(_pixels(picture), shown)
+        upright = picture.convert("RGB")  # which keeps the orientation unapplied, as resize() does
+        tensor = functional.image_tensor([picture, upright, Image.fromarray(shown)], 8)
+    assert tensor.shape[2:] == shown.shape[:2]
+    assert all(torch.equal(one, tensor[2]) for one in tensor)
+
+
+def test_a_damaged_photograph_is_named_by_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "cut.png"
+    pictures(1)[0].save(file)
+    file.write_bytes(file.read_bytes()[:-60])
+    with Image.open(file) as cut, pytest.raises(BenchkitError, match="image 1: cannot be decoded"):
+        functional.image_tensor([*pictures(1), cut], 8)
+
+
 Call = Callable[[DiffusionBackend], Any]
 WRONG: list[tuple[str, Call]] = [
     ("a list of PIL images or a float tensor", lambda b: benchkit.invert(b, "a.png", 1)),  # type: ignore[arg-type]
