@@ -161,6 +161,27 @@ def test_categories_are_chosen_by_name(tmp_path: Path) -> None:
     refused(tmp_path / "faulty", "no polygon")
 
 
+def test_what_was_counted_is_said_and_recorded(tmp_path: Path) -> None:
+    other = {"segmentation": REGION, "category_id": 2}
+    root = folder(
+        tmp_path, {"segmentation": REGION}, {"segmentation": REGION, "iscrowd": 1}, {"bbox": [2, 3, 4, 5]}, other
+    )
+    everything = Folder(str(root), size=32, boxes=True)
+    assert everything.provenance() == {"categories": "artifact, hand+foot, person"}
+    assert everything.remarks()[:3] == [
+        "categories: artifacts are artifact (3 annotations), hand+foot (0 annotations), person (1 annotations)",
+        "1 annotations are crowds or ignored: their pixels count in nothing",
+        "1 annotations without a region mark their box",
+    ]
+    chosen = Folder(str(root), size=32, categories="person")
+    assert chosen.provenance() == {"categories": "person"}
+    assert chosen.remarks()[:2] == [
+        "categories: artifacts are person (1 annotations)",
+        "categories: not counted artifact (3 annotations)",
+    ]
+    assert Folder(str(root / "images"), size=32).provenance() == {}
+
+
 def test_a_box_alone_marks_nothing_unless_it_is_wanted(tmp_path: Path) -> None:
     box = {"bbox": [2, 3, 4, 10]}
     for n, empty in enumerate(({"segmentation": []}, {"segmentation": None}, {})):

@@ -28,7 +28,7 @@ def captions_of(folder: Path, images: Mapping[str, Path]) -> tuple[dict[str, str
     table = next((folder / name for name in TABLES if (folder / name).is_file()), None)
     if table is not None:
         names = {file.relative_to(folder).as_posix(): name for name, file in images.items()}
-        for line, row in _rows(table):
+        for line, row in table_rows(table):
             name, caption = _entry(row, names, f"{table}: line {line}")
             if name in found:
                 raise BenchkitError(f"{table}: line {line} names '{row[FILE_KEY]}' a second time: keep one of the two")
@@ -47,8 +47,8 @@ def _entry(row: Any, names: Mapping[str, str], where: str) -> tuple[str, str]:
     return names[row[FILE_KEY]], caption.strip()
 
 
-def _rows(table: Path) -> Iterator[tuple[int, Any]]:
-    """Every row with its line number."""
+def table_rows(table: Path) -> Iterator[tuple[int, Any]]:
+    """Every row with its line number; raises BenchkitError for a table that cannot be read."""
     text = text_of(table)
     if table.suffix == ".csv":
         rows = csv.DictReader(io.StringIO(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,10 +58,27 @@ def list_coco(root: Path, rule: CocoRule) -> FileListing:
         parsed[split] = [_Coco.read(stamped(file)) for file in files]
     wanted = _wanted(rule.categories, [name for found in parsed.values() for one in found for name in one.categories])
     records = {split: tuple(_records(root, split, found, rule, wanted)) for split, found in parsed.items()}
+    marks = [mark for found in parsed.values() for one in found for mark in one.marks()]
+    counts = Counter(mark.category for mark in marks)
     return FileListing(
         {split: found for split, found in records.items() if found},
         tuple(file for files in splits.values() for file in files),
+        categories={name: counts[name] for name in sorted(wanted)},
+        remarks=tuple(_remarks(marks, wanted, rule)),
     )
+
+
+def _remarks(marks: Sequence[Mark], wanted: frozenset[str], rule: CocoRule) -> Iterator[str]:
+    """Which categories count and which do not, and how many annotations are crowds or boxes."""
+    counts = Counter(mark.category for mark in marks)
+    for what, names in (("artifacts are", sorted(wanted)), ("not counted", sorted({*counts}.difference(wanted)))):
+        if names:
+            yield f"categories: {what} {', '.join(f'{name} ({counts[name]} annotations)' for name in names)}"
+    counted = [mark for mark in marks if mark.category in wanted]
+    if crowds := sum(mark.crowd for mark in counted):
+        yield f"{crowds} annotations are crowds or ignored: their pixels count in nothing"
+    if boxes := sum(rule.boxes and not mark.segmentation for mark in counted):
+        yield f"{boxes} annotations without a region mark their box"
 
 
 def _wanted(categories: str | None, known: Sequence[str]) -> frozenset[str]:
@@ -103,6 +121,10 @@ class _Coco:
     annotations: Mapping[int | str, tuple[Mark, ...]] | None
     captions: Mapping[int | str, str]
     categories: tuple[str, ...]
+
+    def marks(self) -> Iterator[Mark]:
+        """All annotations that mark something."""
+        yield from (mark for marks in (self.annotations or {}).values() for mark in marks)
 
     @staticmethod
     @lru_cache(maxsize=16)

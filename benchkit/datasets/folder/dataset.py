@@ -133,7 +133,16 @@ class Folder(Dataset):
             return ()
 
     def remarks(self) -> list[str]:
-        return [*self._shared(), *passed_remarks(passed_over(self._root, self._listing))]
+        return [
+            *self._listing.remarks,
+            *self._shared(),
+            *passed_remarks(passed_over(self._root, self._listing)),
+        ]
+
+    def provenance(self) -> dict[str, str]:
+        """The categories that count as artifacts: by default all that the files have."""
+        counted = self._listing.categories
+        return {"categories": ", ".join(sorted(counted))} if counted else {}
 
     def _shared(self) -> list[str]:
         """Splits that a comparison knows by name and that are the same images, and what comes of it."""

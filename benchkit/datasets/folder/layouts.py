@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchkit.datasets.folder.coco import coco_files, list_coco
+from benchkit.datasets.folder.metadata import list_by_metadata, mask_tables
 from benchkit.datasets.folder.plain import list_plain
 from benchkit.datasets.folder.records import Listing, Stamped, stamped
 from benchkit.datasets.folder.settings import Settings, check_used
@@ -24,6 +25,7 @@ STILL = 2_000_000_000
 _KEPT: dict[tuple[Path, Path, str, Settings], tuple[Walk, list[Stamped], Listing]] = {}
 _LISTERS: dict[str, Callable[[Walk, Settings], Listing]] = {
     "plain": lambda walked, settings: replace(list_plain(walked), masks=settings.masks),
+    "metadata": lambda walked, settings: replace(list_by_metadata(walked, settings.columns), masks=settings.masks),
     "mmseg": lambda walked, settings: replace(list_plain(walked, paired=True), masks=settings.masks),
     "coco": lambda walked, settings: list_coco(walked.root, settings.coco),
     "hf": lambda walked, settings: list_tables(walked.root, settings),
@@ -92,7 +94,9 @@ def _stamps(listing: Listing) -> list[Stamped]:
 
 
 def _listed(walked: Walk, layout: Layout, settings: Settings) -> Listing:
-    chosen = _found(walked.root) if layout == "auto" else layout
+    chosen: str = _found(walked.root) if layout == "auto" else layout
+    if chosen == "plain" and mask_tables(walked, settings.columns):
+        chosen = "metadata"
     check_used(settings, chosen)
     found = _LISTERS[chosen](walked, settings)
     if not found.counts():

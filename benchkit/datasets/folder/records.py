@@ -115,6 +115,16 @@ class Listing(Protocol):
         """Files that decide masks, captions or splits of many images."""
         ...
 
+    @property
+    def categories(self) -> Mapping[str, int]:
+        """Category that counts as an artifact -> its annotations; nothing where the layout knows none."""
+        ...
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What a user should know of how marks were read, one line each."""
+        ...
+
     def counts(self) -> Mapping[str, int]:
         """Split -> number of images, one or more."""
         ...
@@ -151,6 +161,8 @@ class FileListing:
     records: Mapping[str, tuple[Record, ...]]
     others: tuple[Path, ...] = ()
     masks: MaskRule = field(default_factory=MaskRule)
+    categories: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def counts(self) -> Mapping[str, int]:
         return {split: len(records) for split, records in self.records.items()}

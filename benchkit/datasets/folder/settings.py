@@ -48,7 +48,7 @@ def check_used(settings: Settings, layout: str) -> None:
         unused |= _changed(settings.coco, CocoRule())
     if layout == "coco":
         unused |= _changed(settings.masks, MaskRule())
-    if layout != "hf":
+    if layout not in ("hf", "metadata"):
         unused |= {f"{name}_column": value for name, value in _changed(settings.columns, Columns()).items()}
     if unused:
         names = ", ".join(f"{name}={value}" for name, value in unused.items())

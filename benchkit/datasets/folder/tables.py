@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class TableListing:
     columns: Columns
     masks: MaskRule
     others: tuple[Path, ...] = ()
+    categories: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def counts(self) -> Mapping[str, int]:
         sizes = {split: sum(sum(group_sizes(stamped(part))) for part in parts) for split, parts in self.parts.items()}
