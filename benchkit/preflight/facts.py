@@ -101,7 +101,7 @@ class Facts:
             except BenchkitError as error:
                 self._samples[key] = ImageFacts(fault=str(error))
             except Exception as error:  # a dataset may be anybody's
-                self._samples[key] = ImageFacts(fault=f"its first image raised {type(error).__name__}: {error}")
+                self._samples[key] = ImageFacts(fault=f"read() raised {type(error).__name__}: {error}")
         return self._samples[key]
 
 

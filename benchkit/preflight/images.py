@@ -58,7 +58,9 @@ def _unreadable(need: Need, known: Sequence[ImageFacts]) -> Iterator[Fault]:
     reasons = [fact.fault for fact in known if fact.fault]
     if reasons:
         more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
-        count = f"{len(reasons)} of {len(known)} images of {_set(need.images)} cannot be read"
+        known_all = any(fact.size or fact.labelled is not None for fact in known) or len(reasons) > 1
+        which = f"{len(reasons)} of {len(known)} images" if known_all else "the first image"
+        count = f"{which} of {_set(need.images)} cannot be read"
         yield Fault(f"{need.key}: {count}: {'; '.join(reasons[:NAMED])}{more}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import bad_flags
@@ -54,9 +55,12 @@ def test_bad_input_is_one_clear_line(name: str, world: World, capsys: pytest.Cap
     out, err = capsys.readouterr()
     assert code == 2, err
     assert "Traceback" not in err
-    *before_it, line = err.splitlines()
-    # What comes before it is progress, or a warning of something else.
+    before_it = list(takewhile(lambda one: not one.startswith("benchkit: error: "), err.splitlines()))
+    # What comes before it is progress, or a warning of something else; several faults are a list below one line.
     assert all(re.match(r"\d+:\d\d |benchkit: warning: ", one) for one in before_it), err
+    first, *others = err.splitlines()[len(before_it) :]
+    assert all(re.match(r"  (\d+\. |and \d+ more|with this data: )", one) for one in others), err
+    line = " ".join((first, *others))
     assert line.startswith("benchkit: error: ") and len(line) < 6000
     for words in case.says:
         assert words in line, line
