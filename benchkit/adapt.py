@@ -44,6 +44,8 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
             raise BenchkitError(f"--set '{text}': write KEY=VALUE, such as training.iterations=100")
         if path[0] == "source" and grid.sources:
             raise BenchkitError(f"--set {text}: this grid has several sources: write sources.0{key.strip()[6:]}=VALUE")
+        if path[0] == "inverter" and grid.inverters:
+            raise BenchkitError(f"--set {text}: this grid has several inverters: write inverters=[A,B]")
         try:
             read = read_setting(path, value)
         except BenchkitError as error:

@@ -39,10 +39,14 @@ class _Plugins:
         self.grid, self.registry = grid, registry
         self.repeated: dict[str, None] = {}
         self.detectors = self._each_once("detector", "detectors", grid.detectors)
-        self.inverters = self._each_once("inverter", "inverter", tuple(map(str, grid.inverters)))
+        self.inverters = self._inverters(grid)
         self.corruptors = self._each_once("corruptor", "corruptors", grid.corruptors)
         self.with_human = self._each_once("corruptor", "with_human", grid.with_human)
         self._selectors = self._each_once("selector", "selectors", grid.selectors)
+
+    def _inverters(self, grid: Grid) -> tuple[Spec, ...]:
+        key = "inverters" if grid.inverters else "inverter"
+        return self._each_once("inverter", key, tuple(map(str, grid.every_inverter)))
 
     def selectors(self, detector: Spec) -> tuple[Spec, ...]:
         """The selectors of the rows of one detector; `same` becomes this very detector."""

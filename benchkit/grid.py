@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
@@ -28,9 +30,13 @@ from benchkit.specs import SEEDS, UNREADABLE, Spec, TrainingConfig, keyed_fields
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 #: Settings of which a file that extends a preset may say a part; the rest stays the preset's.
 MERGED = ("training", "selector_training")
+#: Two keys for one thing, of which a file has one.
+_ONE_OR_SEVERAL = (("source", "sources"), ("inverter", "inverters"))
 #: Of a grid file: more entries, or deeper ones, are no grid.
 ENTRIES, DEPTH = 20_000, 50
 
@@ -42,8 +48,8 @@ def _spec(kind: str) -> Any:
 def _specs(kind: str) -> Any:
     """Texts of which each may be a sweep, `NAME:key=value|value`; they come out as one text a Spec, each once."""
 
-    def expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(str(spec) for text in texts for spec in Spec.parse_all(kind, text)))
+    def expanded(texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return _each_once(tuple(str(spec) for text in texts for spec in Spec.parse_all(kind, text)), info)
 
     # Each by itself first, so that a mistake is named with its line.
     return Annotated[tuple[_sweep(kind), ...], AfterValidator(expanded)]  # type: ignore[misc]
@@ -66,7 +72,9 @@ def _read(kind: str, text: str, read: Callable[[str, str], T]) -> T:
         raise ValueError(str(error)) from None
 
 
-def _each_once(values: tuple[T, ...]) -> tuple[T, ...]:
+def _each_once(values: tuple[T, ...], info: ValidationInfo) -> tuple[T, ...]:
+    for value in dict.fromkeys(value for value in values if values.count(value) > 1):
+        _log.warning("%s: '%s' is given twice: it is run once", info.field_name, value, extra={"tell": True})
     return tuple(dict.fromkeys(values))
 
 
@@ -164,6 +172,7 @@ class Grid(_Strict):
     corruptors: _specs("corruptor") = ()  # type: ignore[valid-type]
     with_human: _specs("corruptor") = ()  # type: ignore[valid-type]
     inverter: _sweep("inverter") = "renoise"  # type: ignore[valid-type]
+    inverters: _specs("inverter") = _optional(())  # type: ignore[valid-type]
     detectors: _specs("detector") = ("upernet-swin",)  # type: ignore[valid-type]
     seeds: Seeds = Field((0,), min_length=1)
     label: Literal["image", "latent"] = "image"
@@ -202,9 +211,10 @@ class Grid(_Strict):
         return self.sources or (self.source,)
 
     @property
-    def inverters(self) -> tuple[Spec, ...]:
-        """The inverters that `inverter` names: one, or those of a sweep."""
-        return Spec.parse_all("inverter", self.inverter)
+    def every_inverter(self) -> tuple[Spec, ...]:
+        """The inverters of the rows: `inverters`, or those that `inverter` names, one or a sweep's."""
+        texts = self.inverters or (self.inverter,)
+        return tuple(spec for text in texts for spec in Spec.parse_all("inverter", text))
 
     def replaced(self, **changes: Any) -> Grid:
         """A copy with some fields replaced and checked again."""
@@ -311,8 +321,11 @@ def _parsed(text: str, where: str) -> tuple[Grid, Origin]:
         raise BenchkitError(f"{where}{line}: not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(data, Mapping):
         raise BenchkitError(f"{where}: expected keys such as 'corruptors:' and 'detectors:', found no mapping")
-    if "source" in data and "sources" in data:
-        raise BenchkitError(f"{where}, line {lines['sources',]}: 'source' and 'sources' exclude each other: keep one")
+    for one, several in _ONE_OR_SEVERAL:
+        if one in data and several in data:
+            raise BenchkitError(
+                f"{where}, line {lines[several,]}: '{one}' and '{several}' exclude each other: keep one"
+            )
     return _checked(_extended(data, where, lines), where, lines), Origin(where, lines, data)
 
 
@@ -325,9 +338,10 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
     if not isinstance(preset, str) or preset not in known:
         raise BenchkitError(f"{where}, line {lines['extends',]}: {UnknownNameError('preset', str(preset), known)}")
     base = _extended(known[preset], preset, {})
-    for one, other in (("source", "sources"), ("sources", "source")):
-        if one in own:
-            base.pop(other, None)
+    for pair in _ONE_OR_SEVERAL:
+        for one, other in (pair, pair[::-1]):
+            if one in own:
+                base.pop(other, None)
     for name in MERGED:
         if isinstance(own.get(name), Mapping) and isinstance(base.get(name), Mapping):
             own[name] = {**base[name], **own[name]}

@@ -17,7 +17,7 @@ from benchkit.specs import Spec
 
 #: What leads the name of a file in a URL.
 _ADDRESS = re.compile(r"https?://[^,]*/")
-_PLAIN = ("model", "schedule_steps", "labelled", "inverter", "seeds", "label", "composite")
+_PLAIN = ("model", "schedule_steps", "labelled", "seeds", "label", "composite")
 _NESTED = ("test", "selector_training", "training")
 
 
@@ -56,6 +56,7 @@ def differences(grid: Grid) -> tuple[str, ...]:
     told += _other_sources(grid, preset)
     told += _other_specs("selector", "selectors", grid.selectors, preset.selectors)
     told += _other_specs("detector", "detectors", grid.detectors, preset.detectors)
+    told += _other_inverters(grid, preset)
     told += _other_parameters(grid.corruptors, preset.corruptors)
     ours, theirs = (one.model_dump(mode="json") for one in (grid, preset))
     told += [_told(name, ours[name], theirs[name]) for name in _PLAIN if ours[name] != theirs[name]]
@@ -90,6 +91,13 @@ def _other_parameters(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Iterato
         spec = Spec.parse("corruptor", text)
         if spec.name in known and _but_depth(spec) != known[spec.name]:
             yield f"corruptor {text}: parameters that the preset has not"
+
+
+def _other_inverters(grid: Grid, preset: Grid) -> Iterator[str]:
+    """One sentence where the rows are inverted by others than the preset's."""
+    ours, theirs = ([str(spec) for spec in one.every_inverter] for one in (grid, preset))
+    if ours != theirs:
+        yield _told("inverter", ours, theirs)
 
 
 def _but_depth(spec: Spec) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def tuning_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
 
 def budget(base: Grid, trials: int) -> dict[str, int]:
     """What every method may spend: trials, and of each the trainings, their iterations and the source images."""
-    trainings = len(base.detectors) * len(base.selectors) * len(base.inverters) * len(base.seeds)
+    trainings = len(base.detectors) * len(base.selectors) * len(base.every_inverter) * len(base.seeds)
     return {
         "trials": trials,
         "trainings_per_trial": trainings,

@@ -20,7 +20,18 @@ from benchkit.specs import Spec
 #: An axis that replaces a whole plugin, or `KIND.PARAMETER` one of its parameters, and the grid's field it stands in.
 FIELDS = {"corruptor": "corruptors", "selector": "selectors", "detector": "detectors", "inverter": "inverter"}
 #: Another test set would leave nothing to pair; texts, lists and seeds are no axes.
-_NO_AXES = {"title", "note", "dataset", "test", "validation", "baselines", "trivial", "with_human", "seeds"}
+_NO_AXES = {
+    "title",
+    "note",
+    "dataset",
+    "test",
+    "validation",
+    "baselines",
+    "trivial",
+    "with_human",
+    "seeds",
+    "inverters",
+}
 #: More than these are a mistake: each is a comparison of its own.
 VARIANTS = 1000
 _MEASURE = ("dataset", "test", "validation", "seeds")
@@ -152,7 +163,7 @@ def _texts_of(grid: Grid, field: str, changed: dict[str, str]) -> Any:
 
 def _plugins(grid: Grid, kind: str, key: str, value: str, registry: Registry) -> dict[str, str]:
     """Every text of a kind in the grid -> what the setting makes of it."""
-    if kind == "inverter" and len(grid.inverters) > 1:
+    if kind == "inverter" and (grid.inverters or len(grid.every_inverter) > 1):
         raise BenchkitError("the base has several inverters: name one with --inverter")
     texts = _texts(grid, kind)
     if not texts:
@@ -215,7 +226,7 @@ def axis_names(grid: Grid, registry: Registry) -> list[str]:
     """Every axis that applies to the grid: plugins, their parameters, settings."""
     names = [*FIELDS, *_settings(grid)]
     for kind in FIELDS:
-        for text in _texts(grid, kind) if kind != "inverter" else map(str, grid.inverters):
+        for text in _texts(grid, kind) if kind != "inverter" else map(str, grid.every_inverter):
             names += [f"{kind}.{key}" for key in sorted(_parameters(registry, Spec.parse(kind, text)))]
     return list(dict.fromkeys(names))
 

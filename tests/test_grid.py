@@ -127,3 +127,14 @@ def test_a_grid_knows_where_its_file_says_what(tmp_path: Path) -> None:
     assert changed.origin.place("corruptors", "z") == ""
     assert changed.origin.place("source", changed.source.model_dump()) == ""
     assert grid == parse_grid(file.read_text(), "elsewhere")
+
+
+def test_inverters_are_one_or_a_list() -> None:
+    body = "title: t\nselector_training: {iterations: 1}\ntraining: {iterations: 1}\n"
+    several = parse_grid(body + "inverters: [ddim, 'renoise:iterations=1|4']\n", "mine.yaml")
+    assert [str(spec) for spec in several.every_inverter] == ["ddim", "renoise:iterations=1", "renoise:iterations=4"]
+    assert [str(spec) for spec in parse_grid(body + "inverter: ddim\n", "mine.yaml").every_inverter] == ["ddim"]
+    with pytest.raises(BenchkitError, match=r"mine\.yaml, line 5: 'inverter' and 'inverters' exclude each other"):
+        parse_grid(body + "inverter: ddim\ninverters: [ddim]\n", "mine.yaml")
+    extended = parse_grid("extends: quick\ninverters: [ddim, sdedit]\n", "mine.yaml")
+    assert [str(spec) for spec in extended.every_inverter] == ["ddim", "sdedit"]

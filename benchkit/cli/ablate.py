@@ -66,7 +66,7 @@ def ablate(
     selector: options.Selectors = None,
     corruptor: options.Corruptors = None,
     detector: options.Detectors = None,
-    inverter: options.InverterName = None,
+    inverter: options.Inverters = None,
     seeds: options.Seeds = None,
     setting: options.Settings = None,
     scale: options.Scale = None,
@@ -89,8 +89,8 @@ def ablate(
     All variants are one plan: what several need is computed once. Exit code 3: some cells failed.
     """
     runs = options.chosen_executor(executor, time_limit, address)
-    single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
-    lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
+    single = {"dataset": dataset, "model": model, "seeds": seeds}
+    lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector, "inverters": inverter}
     base = asked_grid(preset, single, lists, setting, scale)
     places = _places(out, cache, store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own

@@ -54,7 +54,7 @@ def compare(
     selector: options.Selectors = None,
     corruptor: options.Corruptors = None,
     detector: options.Detectors = None,
-    inverter: options.InverterName = None,
+    inverter: options.Inverters = None,
     seeds: options.Seeds = None,
     setting: options.Settings = None,
     scale: options.Scale = None,
@@ -78,9 +78,9 @@ def compare(
     """
     from benchkit import run
 
-    lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector}
+    lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector, "inverters": inverter}
     runs = options.chosen_executor(executor, time_limit, address)
-    single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
+    single = {"dataset": dataset, "model": model, "seeds": seeds}
     grid = asked_grid(preset, single, lists, setting, scale)
     places = run.Places(out=out, cache=cache_root(cache), results=store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
@@ -139,12 +139,17 @@ def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str]
         single = {**single, "dataset": None}
     changes: dict[str, Any] = {name: value for name, value in single.items() if value is not None}
     changes |= {name: texts for name, texts in lists.items() if texts}
+    if len(changes.get("inverters", ())) == 1:  # one, or a sweep
+        changes |= {"inverter": changes["inverters"][0], "inverters": []}
     if "seeds" in changes:
         changes["seeds"] = parsed_seeds(changes["seeds"])
     if not changes:
         return grid
     changed = grid.replaced(**changes)
     mixed = tuple(name for name in changed.with_human if name in changed.corruptors)
+    for name in changed.with_human:
+        if name not in mixed:
+            tell(f"row 'human+{name}' of '{grid.title}' is skipped: --corruptor does not name '{name}'")
     return changed if mixed == changed.with_human else changed.replaced(with_human=mixed)
 
 
@@ -157,11 +162,11 @@ def adapted(grid: Grid, settings: Sequence[str] | None, scale: float | None) -> 
 
 
 def parsed_seeds(text: str) -> list[int]:
-    """`0,1,2` as numbers, each once; raises BenchkitError for anything else."""
+    """`0,1,2` as numbers; raises BenchkitError for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise BenchkitError(f"--seeds '{text}': write whole numbers from 0 on, separated by commas, such as 0,1,2")
-    return list(dict.fromkeys(int(part) for part in parts))
+    return [int(part) for part in parts]
 
 
 def run_options(device: str, executor: Executor, retry_failed: bool) -> RunOptions:

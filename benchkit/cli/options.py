@@ -40,8 +40,8 @@ Corruptors = Annotated[
 Detectors = Annotated[
     list[str] | None, typer.Option("--detector", metavar="NAME[:k=v,…]", help=f"A detector; {_LIST}.")
 ]
-InverterName = Annotated[
-    str | None, typer.Option("--inverter", metavar="NAME[:k=v,…]", help="The inverter. NAME:key=a|b compares two.")
+Inverters = Annotated[
+    list[str] | None, typer.Option("--inverter", metavar="NAME[:k=v,…]", help=f"An inverter; {_LIST}.")
 ]
 Seeds = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds of selection, noise and training.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write rows, tables and the page here.")]

@@ -51,7 +51,7 @@ def preview(
     entry, registry = _found(target, kind, plugin, plugin_folder)
     to = out or Path(f"preview-{entry.name}.png")
     check_target(to, "--out")
-    numbers = tuple(parsed_seeds(seeds))
+    numbers = tuple(dict.fromkeys(parsed_seeds(seeds)))
     specs = _specs(entry, set_ or ())
     resolved = functional.resolve_device(device)
     wanted = Wanted(specs, numbers, images, mask, dataset, inverter, model, resolved)

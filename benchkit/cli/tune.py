@@ -68,7 +68,7 @@ def tune(
     model: options.ModelName = None,
     selector: options.Selectors = None,
     detector: options.Detectors = None,
-    inverter: options.InverterName = None,
+    inverter: options.Inverters = None,
     seeds: options.Seeds = None,
     setting: options.Settings = None,
     scale: options.Scale = None,
@@ -90,8 +90,10 @@ def tune(
     The same command again resumes: finished trials are not repeated. Exit code 3: some trials failed.
     """
     runs = options.chosen_executor(executor, time_limit, address)
-    single = {"dataset": dataset, "model": model, "inverter": inverter, "seeds": seeds}
-    base = asked_grid(preset, single, {"selectors": selector, "detectors": detector}, setting, scale)
+    single = {"dataset": dataset, "model": model, "seeds": seeds}
+    base = asked_grid(
+        preset, single, {"selectors": selector, "detectors": detector, "inverters": inverter}, setting, scale
+    )
     tuner, places = _tuner(trials, sampler_seed, out, retry_failed), _places(out, cache)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = load_registry(plugin, plugin_folder, strict)

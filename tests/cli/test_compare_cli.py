@@ -252,9 +252,36 @@ def test_sweeps_on_the_command_line_are_those_of_a_file() -> None:
     changed = compare.chosen(grid_of(), {"inverter": "renoise:iterations=1|4"}, lists)
     assert changed.corruptors == ("none", "blur:sigma=0.1,steps=3", "blur:sigma=0.2,steps=3")
     assert changed == grid_of(**lists, inverter="renoise:iterations=1|4")
-    assert [str(spec) for spec in changed.inverters] == ["renoise:iterations=1", "renoise:iterations=4"]
+    assert [str(spec) for spec in changed.every_inverter] == ["renoise:iterations=1", "renoise:iterations=4"]
     with pytest.raises(BenchkitError, match=r"empty alternative; write sigma=VALUE\|VALUE"):
         compare.chosen(grid_of(), {}, {"corruptors": ["blur:sigma=1|"]})
+
+
+def test_an_inverter_may_be_repeated() -> None:
+    several = compare.chosen(grid_of(), {}, {"inverters": ["ddim", "renoise:iterations=1|4"]})
+    assert [str(spec) for spec in several.every_inverter] == ["ddim", "renoise:iterations=1", "renoise:iterations=4"]
+    one = compare.chosen(several, {}, {"inverters": ["sdedit"]})
+    assert (one.inverter, one.inverters) == ("sdedit", ())
+    assert compare.chosen(grid_of(inverters=["ddim", "sdedit"]), {}, {"inverters": ["ddim"]}).inverter == "ddim"
+
+
+def test_a_row_that_is_no_longer_compared_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    compare.chosen(grid_of(with_human=["blur"]), {}, {"corruptors": ["none"]})
+    assert "row 'human+blur' of " in capsys.readouterr().err
+
+
+def test_what_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    lists = {"corruptors": ["none", "none"], "detectors": ["dot", "dot:x=1", "dot"], "inverters": ["ddim", "ddim"]}
+    changed = compare.chosen(grid_of(), {"seeds": "0,1,0"}, lists)
+    assert (changed.corruptors, changed.seeds, changed.detectors) == (("none",), (0, 1), ("dot", "dot:x=1"))
+    assert [str(spec) for spec in changed.every_inverter] == ["ddim"]
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        "corruptors: 'none' is given twice: it is run once",
+        "detectors: 'dot' is given twice: it is run once",
+        "inverters: 'ddim' is given twice: it is run once",
+        "seeds: '0' is given twice: it is run once",
+    ]
+    assert all(record.tell for record in caplog.records)
 
 
 @pytest.mark.parametrize("text", ["", "1,", "-1", "a", "1.5", "٣"])
