@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -385,3 +386,12 @@ def test_a_wrong_replacement_for_a_dataset_is_named() -> None:
     grid = small("on_dataset: {portraits: {modell: x}}")
     with pytest.raises(BenchkitError, match=r"on_dataset\.portraits: unknown key 'modell': did you mean 'model'"):
         on_dataset(grid, "portraits")
+
+
+@pytest.mark.parametrize("name", presets())
+def test_title_and_note_count_nothing_and_name_no_data(name: str) -> None:
+    """What a run really had stands in its line of settings: a preset's own words stay true whatever is replaced."""
+    grid = load_grid(name)
+    for text in (re.sub(r"^Table \d", "", grid.title), grid.note):
+        assert not re.search(r"\d|\b(one|two|three) (seed|detector|step)", text), text
+        assert "portraits" not in text

@@ -58,8 +58,16 @@ def _settings_of_line(line: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             value = line[name]
             yield name, int(value) if isinstance(value, float) else value
     for budget in _BUDGETS:
-        if known(line.get(budget)):
-            yield from ((f"{budget}.{key}", value) for key, value in json.loads(line[budget]).items())
+        yield from ((f"{budget}.{key}", value) for key, value in _training(line.get(budget)).items())
+
+
+def _training(text: Any) -> dict[str, Any]:
+    """A training's settings; none where the text, which may be anybody's, holds none."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def settings_line(board: Board) -> str:

@@ -45,6 +45,7 @@ from benchkit.report.leaderboard import parse_lines
 from benchkit.report.tables import FORMATS, render
 from benchkit.space import parse_space, space_of
 from benchkit.specs import Spec, digest
+from benchkit.store.schema import SETTINGS as COLUMNS
 from benchkit.trained import read_card
 from benchkit.variants import Axis, expand
 
@@ -205,14 +206,31 @@ RUN = {
     "seeds": 1, "planned_seeds": 1, "artifact_iou": 0.5, "artifact_iou_low": 0.4, "artifact_iou_high": 0.6,
 }  # fmt: skip
 NAMES = st.sampled_from(
-    [*RUN, "rank", "delta_pseudo", "delta_human", "images", "seed_variance", "reason", "plugins", "paper", "auroc", "x"]
+    [
+        *RUN,
+        "role",
+        "method",
+        "source_name",
+        "shown",
+        *COLUMNS,
+        "rank",
+        "delta_pseudo",
+        "delta_human",
+        "images",
+        "seed_variance",
+        "reason",
+        "plugins",
+        "paper",
+        "auroc",
+        "x",
+    ]
 )
 
 
 def read_lines(text: str) -> None:
     lines = allowed(lambda: list(parse_lines(text, "rows.jsonl")))
     for line in lines or ():
-        assert line.method is not None and (line.images is None or isinstance(line.images, str))
+        assert line.method is not None
     boards = allowed(lambda: _boards(lines or (), "rows.jsonl"))
     for board in boards or ():
         for form in FORMATS:
@@ -227,6 +245,12 @@ def read_lines(text: str) -> None:
 @example({"seeds": 10**30})
 @example({"schema": float("nan")})
 @example({"training_set": ":"})
+@example({"schema": 2})
+@example({"schema": 2, "role": "king"})
+@example({"schema": 2, "role": "human", "training": "["})
+@example({"schema": 2, "role": "human", "training": "[1]"})
+@example({"schema": 2, "role": "human", "shown": {"human": 1}})
+@example({"schema": 2, "role": "human", "composite": "maybe", "labelled": "many"})
 @example({"images": "many"})
 @given(st.dictionaries(NAMES, PLAIN, max_size=4))
 def test_leaderboard_lines(changes: dict[str, Any]) -> None:
