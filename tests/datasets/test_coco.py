@@ -123,6 +123,7 @@ def test_a_crowd_counts_in_nothing(tmp_path: Path) -> None:
     sample = read(folder(tmp_path / "a", {"segmentation": runs, "iscrowd": 1}))
     assert np.array_equal(sample.ignored, region(np.s_[:], np.s_[:8]))
     assert sample.mask is not None and not sample.mask.any() and not sample.kinds
+    assert Folder(str(tmp_path / "a"), size=32).inspect("test", [0])[0].positive is False
     sample = read(folder(tmp_path / "b", {"segmentation": runs, "ignore": 1}, {"segmentation": REGION}))
     assert np.array_equal(sample.mask, region(np.s_[3:13], np.s_[2:6])), "what is marked itself stays marked"
     assert np.array_equal(sample.ignored, region(np.s_[:], np.s_[:8]) & ~sample.mask)
@@ -169,15 +170,15 @@ def test_what_was_counted_is_said_and_recorded(tmp_path: Path) -> None:
     everything = Folder(str(root), size=32, boxes=True)
     assert everything.provenance() == {"categories": "artifact, hand+foot, person"}
     assert everything.remarks()[:3] == [
-        "categories: artifacts are artifact (3 annotations), hand+foot (0 annotations), person (1 annotations)",
-        "1 annotations are crowds or ignored: their pixels count in nothing",
-        "1 annotations without a region mark their box",
+        "annotations counted, by category: artifact 3, hand+foot 0, person 1",
+        "annotations of crowds, whose pixels count in nothing: 1",
+        "annotations without a region, which mark their box: 1",
     ]
     chosen = Folder(str(root), size=32, categories="person")
     assert chosen.provenance() == {"categories": "person"}
     assert chosen.remarks()[:2] == [
-        "categories: artifacts are person (1 annotations)",
-        "categories: not counted artifact (3 annotations)",
+        "annotations counted, by category: person 1",
+        "annotations not counted, by category: artifact 3",
     ]
     assert Folder(str(root / "images"), size=32).provenance() == {}
 

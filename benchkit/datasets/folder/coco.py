@@ -71,14 +71,14 @@ def list_coco(root: Path, rule: CocoRule) -> FileListing:
 def _remarks(marks: Sequence[Mark], wanted: frozenset[str], rule: CocoRule) -> Iterator[str]:
     """Which categories count and which do not, and how many annotations are crowds or boxes."""
     counts = Counter(mark.category for mark in marks)
-    for what, names in (("artifacts are", sorted(wanted)), ("not counted", sorted({*counts}.difference(wanted)))):
+    for what, names in (("counted", sorted(wanted)), ("not counted", sorted({*counts}.difference(wanted)))):
         if names:
-            yield f"categories: {what} {', '.join(f'{name} ({counts[name]} annotations)' for name in names)}"
+            yield f"annotations {what}, by category: {', '.join(f'{name} {counts[name]}' for name in names)}"
     counted = [mark for mark in marks if mark.category in wanted]
     if crowds := sum(mark.crowd for mark in counted):
-        yield f"{crowds} annotations are crowds or ignored: their pixels count in nothing"
+        yield f"annotations of crowds, whose pixels count in nothing: {crowds}"
     if boxes := sum(rule.boxes and not mark.segmentation for mark in counted):
-        yield f"{boxes} annotations without a region mark their box"
+        yield f"annotations without a region, which mark their box: {boxes}"
 
 
 def _wanted(categories: str | None, known: Sequence[str]) -> frozenset[str]:

@@ -68,6 +68,11 @@ class CocoMarks:
     boxes: bool
     turned: Literal["auto", "upright", "stored"]
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is marked; a crowd marks nothing."""
+        return all(mark.crowd for mark in self.marks)
+
     def draw(self, header: Header, where: str) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_] | None]:
         """Kind -> (H, W) bool of the upright picture, and crowds' pixels that no other annotation marks."""
         shape, orientation = self._frame(header, where)

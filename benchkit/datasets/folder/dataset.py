@@ -253,8 +253,8 @@ class Folder(Dataset):
         return f"{split}/{name}" + (f"#{window}" if self.fit == "tile" else "")
 
     def _facts(self, split: str, found: Facts, window: int) -> ImageFacts:
-        shape = (self.size, self.size)
-        return ImageFacts(self._name(split, found.name, window), shape, found.labelled, found.fault, found.captioned)
+        name, shape = self._name(split, found.name, window), (self.size, self.size)
+        return ImageFacts(name, shape, found.labelled, found.fault, found.captioned, found.positive)
 
     def _sample(self, split: str, found: Loaded, window: int) -> Sample:
         try:

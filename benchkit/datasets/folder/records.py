@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from benchkit.datasets.mask_files import MaskRule, decode_label
 from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
 
+#: Of so many masks at once the values are looked at before work: most often all masks of a set are of one kind.
+DECODED = 8
 #: The split of a folder that has none.
 ONLY = "all"
 
@@ -34,16 +37,25 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one image before its pixels are decoded. fault: why `load` would fail, in one line."""
+    """What is known of one image before its pixels are decoded.
+
+    fault: why `load` would fail, in one line. positive: whether the mask marks a pixel, None where only pixels tell.
+    """
 
     name: str
     labelled: bool
     captioned: bool
     fault: str | None = None
+    positive: bool | None = None
 
 
 class Marks(Protocol):
     """A mask that is no picture file."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is marked."""
+        ...
 
     def draw(self, header: Header, where: str) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_] | None]:
         """Kind -> (H, W) bool of the upright picture, and the pixels that count in nothing.
@@ -84,11 +96,11 @@ class Record:
         """The caption, None where there is none; raises BenchkitError for a text file that cannot be read."""
         return text_of(self.caption).strip() or None if isinstance(self.caption, Path) else self.caption
 
-    def facts(self) -> Facts:
-        """Look at headers and text only; a file that seems cut is decoded, to be sure."""
+    def facts(self, rule: MaskRule | None = None) -> Facts:
+        """Look at headers and text; a file that seems cut is decoded, to be sure. rule: the mask is decoded too."""
         faults: list[str] = []
         try:
-            self._check()
+            self._check(rule)
         except BenchkitError as error:
             faults.append(str(error))
         captioned = self.caption is not None
@@ -96,13 +108,15 @@ class Record:
             captioned = self.text() is not None
         except BenchkitError as error:
             faults.append(str(error))
-        return Facts(self.name, self.mask is not None, captioned, "; ".join(faults) or None)
+        drawn = None if self.mask is None or isinstance(self.mask, Path) else self.mask
+        positive = False if drawn is not None and drawn.empty else None
+        return Facts(self.name, self.mask is not None, captioned, "; ".join(faults) or None, positive)
 
-    def _check(self) -> None:
+    def _check(self, rule: MaskRule | None) -> None:
         where = str(self.image)
         header = checked_header(self.image, where)
         if isinstance(self.mask, Path):
-            check_size(checked_header(self.mask, str(self.mask)).shape, header.shape, str(self.mask))
+            check_mask(self.mask, str(self.mask), header.shape, rule)
         elif self.mask is not None:
             self.mask.check(header, where)
 
@@ -180,7 +194,8 @@ class FileListing:
         return [i for i, record in enumerate(self.records[split]) if record.mask is not None]
 
     def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
-        return [self.records[split][index].facts() for index in indices]
+        rules = chain(repeat(self.masks, DECODED), repeat(None))
+        return [self.records[split][index].facts(rule) for index, rule in zip(indices, rules, strict=False)]
 
     def files(self) -> Sequence[Path]:
         found = list(self.others)
@@ -218,6 +233,16 @@ def check_size(mask: tuple[int, ...], image: tuple[int, ...], where: str) -> Non
     if mask[:2] != image[:2]:
         sizes = [f"{shape[1]}x{shape[0]}" for shape in (mask, image)]
         raise BenchkitError(f"{where}: a mask of {sizes[0]} for an image of {sizes[1]}: they must be of one size")
+
+
+def check_mask(data: Path | bytes, where: str, image: tuple[int, int], rule: MaskRule | None) -> None:
+    """Raise BenchkitError, naming `where`, for a mask file that cannot be read or does not fit its image's (h, w).
+
+    By its header alone, unless there is a rule under which to decode it.
+    """
+    check_size(checked_header(data, where).shape, image, where)
+    if rule is not None:
+        decode_label(data, where, rule)
 
 
 def text_of(path: Path) -> str:

@@ -7,10 +7,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-from benchkit.datasets.folder.records import ONLY, Facts, Loaded, Stamped, check_size, stamped, text_of
+from benchkit.datasets.folder.records import (
+    DECODED,
+    ONLY,
+    Facts,
+    Loaded,
+    Stamped,
+    check_mask,
+    check_size,
+    stamped,
+    text_of,
+)
 from benchkit.datasets.folder.row_groups import group_sizes, held_columns, read_rows
 from benchkit.datasets.folder.settings import Columns, Settings
 from benchkit.datasets.headers import checked_header, picture_shape
@@ -47,7 +58,9 @@ class TableListing:
         return [loaded[index] for index in indices]
 
     def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
-        facts = {index: self._facts(split, index, row) for index, row in self._rows(split, indices)}
+        rules = chain(repeat(self.masks, DECODED), repeat(None))
+        rows = zip(self._rows(split, indices), rules, strict=False)
+        facts = {index: self._facts(split, index, row, rule) for (index, row), rule in rows}
         return [facts[index] for index in indices]
 
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
@@ -92,7 +105,7 @@ class TableListing:
             check_size(mask.shape, image.shape, at)
         return Loaded(_name(index), image, mask, self._caption(row, where), ignored=ignored)
 
-    def _facts(self, split: str, index: int, row: dict[str, Any]) -> Facts:
+    def _facts(self, split: str, index: int, row: dict[str, Any], rule: MaskRule | None) -> Facts:
         where, at = self._places(split, index)
         fault, caption, marked = None, None, row.get(self.columns.mask) is not None
         try:
@@ -100,7 +113,7 @@ class TableListing:
             mask = cell_bytes(row.get(self.columns.mask), at)
             marked = mask is not None
             if mask is not None:
-                check_size(checked_header(mask, at).shape, header.shape, at)
+                check_mask(mask, at, header.shape, rule)
             caption = self._caption(row, where)
         except BenchkitError as error:
             fault = str(error)

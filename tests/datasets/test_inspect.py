@@ -1,0 +1,92 @@
+"""What is known of plain files before they are read is what reading them would find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from folder_makers import MAKERS, SPLITS, mark, photo, write
+from PIL import ImageFile
+
+from benchkit.api import BenchkitError
+from benchkit.datasets.folder.dataset import Folder
+from benchkit.datasets.folder.records import DECODED
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("fit", ["crop", "tile"])
+def test_inspecting_says_what_reading_gives(name: str, fit: str, tmp_path: Path) -> None:
+    MAKERS[name](tmp_path / "root")
+    dataset = Folder(str(tmp_path / "root"), size=16, fit=fit)
+    for split in SPLITS:
+        indices = range(dataset.splits()[split])[::-1]
+        for facts, sample in zip(dataset.inspect(split, indices), dataset.read(split, indices), strict=True):
+            assert (facts.id, facts.size, facts.fault) == (sample.id, (16, 16), None)
+            assert (facts.labelled, facts.captioned) == (sample.mask is not None, sample.caption is not None)
+    with pytest.raises(BenchkitError, match="there is no 99"):
+        dataset.inspect("pool", [99])
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-30])
+
+
+FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "empty mask": ("test/masks/0.png", lambda f: f.write_bytes(b""), r"an empty file \(0 bytes\): replace the file"),
+    "cut mask": ("test/masks/0.png", cut, "cannot be decoded"),
+    "another size": ("test/masks/0.png", lambda f: write(f, mark(0)[:9]), "a mask of 32x9 for an image of 32x20: they"),
+    "no mask": ("test/masks/0.png", lambda f: write(f, np.full((20, 32), 7, np.uint8)), "a mask with the values 7: "),
+    "empty image": ("test/0.png", lambda f: f.write_bytes(b""), r"an empty file \(0 bytes\): replace the file"),
+    "cut image": ("test/0.png", cut, "cannot be decoded"),
+    "no image": ("test/0.png", lambda f: f.write_bytes(b"GIF89a"), "no PNG, JPEG, WebP, TIFF, BMP or PPM"),
+    "caption": ("test/0.txt", lambda f: f.write_bytes(b"\xff"), "not UTF-8 text: save it as UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_known_before_the_image_is_read(name: str, tmp_path: Path) -> None:
+    file, damage, reason = FAULTS[name]
+    MAKERS["plain"](tmp_path)
+    damage(tmp_path / file)
+    dataset = Folder(str(tmp_path), size=16, order="name")
+    first, second = dataset.inspect("test", [0, 1])
+    assert second.fault is None
+    with pytest.raises(BenchkitError, match=rf"{file}: {reason}") as found:
+        dataset.read("test", [0])
+    assert first.fault is not None and first.fault in str(found.value)
+
+
+def test_files_that_may_not_be_opened_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    MAKERS["plain"](tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Image, "open", refuse)
+    (facts,) = Folder(str(tmp_path), size=16, order="name").inspect("test", [0])
+    assert facts.fault == f"{tmp_path}/test/0.png: permission denied: make the file readable"
+
+
+def test_all_faults_of_one_image_are_said_at_once(tmp_path: Path) -> None:
+    MAKERS["plain"](tmp_path)
+    (tmp_path / "test" / "masks" / "0.png").write_bytes(b"")
+    (tmp_path / "test" / "0.txt").write_bytes(b"\xff")
+    (facts,) = Folder(str(tmp_path), size=16, order="name").inspect("test", [0])
+    assert facts.fault is not None and "masks/0.png: an empty file" in facts.fault and "; " in facts.fault
+    assert facts.fault.endswith("0.txt: not UTF-8 text: save it as UTF-8")
+
+
+def test_only_some_masks_are_decoded_and_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(DECODED + 5):
+        write(tmp_path / "pool" / f"{number:02d}.png", photo("pool", number))
+        write(tmp_path / "pool" / f"{number:02d}.mask.png", mark(0))
+    decoded: list[str] = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: decoded.append(str(self.filename)) or load(self))
+    facts = Folder(str(tmp_path), size=16).inspect("pool", range(DECODED + 5))
+    assert not any(one.fault for one in facts) and len(set(decoded)) == DECODED
+    assert all(name.endswith(".mask.png") for name in decoded)
