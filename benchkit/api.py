@@ -18,7 +18,7 @@ from benchkit.grammar import split_parts
 from benchkit.parameters import check_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import torch
     from torch import Tensor, nn
@@ -391,15 +391,13 @@ class Dataset(Plugin):
         """
         return ()
 
-    def remarks(self) -> Sequence[str]:
-        """What a user should know of how this dataset was read, one line each: files passed over, splits that share
-        images. Listings only, no pixels. By default nothing."""
-        return ()
-
-    def provenance(self) -> Mapping[str, str | int | float | bool | None]:
-        """How the samples came about beyond what the parameters say, for the protocol: the rule, draw and filter by
-        which a set was prepared, say. Plain values by name, the same wherever the files lie; by default nothing."""
+    def passed_over(self) -> Mapping[str, str]:
+        """Files that were found and are not read, by path below the dataset's folder -> why, in a few words."""
         return {}
+
+    def remarks(self, splits: Collection[str]) -> Sequence[str]:
+        """What a user who reads these splits together should know, a line each: that two are the same images, say."""
+        return ()
 
     @abstractmethod
     def labelled(self, count: int, seed: int) -> list[int]:

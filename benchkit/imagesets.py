@@ -111,6 +111,20 @@ def rest_of_pool(size: int, labelled: Collection[int]) -> list[int]:
     return [*intact, *(index for index in range(size) if index not in skipped)]
 
 
+def remarks_of(grid: Grid, registry: Registry) -> list[str]:
+    """What the datasets of a grid say of the splits that it reads together, a line each."""
+    sets = Sets(grid, registry)
+    read = {grid.dataset: {POOL, grid.test.split}}
+    if grid.validation is not None:
+        read[grid.dataset].add(grid.validation.split)
+    if "oracle" in grid.baselines:
+        read[grid.dataset].add(sets.oracle_size(LEAST).split)
+    for _, source in sets.grid_sources:
+        read.setdefault(source.dataset or grid.dataset, set()).add(source.split)
+    found = [(sets.dataset(text), splits) for text, splits in read.items()]
+    return [f"dataset '{spec.short}': {line}" for (spec, dataset), splits in found for line in dataset.remarks(splits)]
+
+
 class Sets:
     """The images that a grid's sets name; each dataset is made once.
 

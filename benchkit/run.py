@@ -22,6 +22,7 @@ from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
 from benchkit.grid import Grid
+from benchkit.imagesets import remarks_of
 from benchkit.plan import Plan, Planner
 from benchkit.plan_file import PluginSource, plan_to_bytes
 from benchkit.preflight.check import check_grids, check_images
@@ -148,7 +149,12 @@ def check_pending(
     places: Places,
     progress: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Raise FaultsError for faults of the images of grids, unless every row of their plan is finished."""
+    """Raise FaultsError for faults of the images of grids, unless every row of their plan is finished.
+
+    What their datasets remark on is a warning.
+    """
+    for text in dict.fromkeys(text for _, grid in grids for text in remarks_of(grid, registry)):
+        _log.warning("%s", text, extra={"tell": True})
     store = open_store(places.cache, create=False)
     if not all(store.has(stage.key) for planned in plan.cells for stage in planned.stages):
         check_images(grids, registry, progress)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from benchkit.api import Dataset, ImageFacts, Sample
+from benchkit.datasets.walk import suffix_of
 from benchkit.errors import BenchkitError
 from benchkit.specs import CHUNK
 
@@ -72,6 +73,30 @@ def summarise(dataset: Dataset, split: str, *, pixels: bool, tick: Callable[[int
         found.sizes[f"{width}x{height}"] += 1
     found.sizes = found.sizes or looked.sizes
     return found
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Files of one suffix (lower case, with its dot; nothing for folders and hidden files) that were passed over."""
+
+    suffix: str
+    why: str
+    count: int
+    example: str
+
+    def __str__(self) -> str:
+        kind = f"{self.suffix} " * bool(self.suffix) + ("file" if self.count == 1 else "files")
+        return f"passed over: {self.count:,} {kind}, such as '{self.example}': {self.why}"
+
+
+def passed_by_suffix(passed: Mapping[str, str]) -> list[Passed]:
+    """What a dataset passed over, the most frequent first; passed: path -> why."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for path, why in passed.items():
+        hidden = path.rpartition("/")[2].startswith(".")
+        kinds.setdefault(("" if hidden else suffix_of(path), why), []).append(path)
+    found = [Passed(suffix, why, len(paths), min(paths)) for (suffix, why), paths in kinds.items()]
+    return sorted(found, key=lambda one: (-one.count, one.suffix, one.why))
 
 
 def work(images: int, pixels: bool) -> int:

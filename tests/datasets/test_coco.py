@@ -169,14 +169,14 @@ def test_what_was_counted_is_said_and_recorded(tmp_path: Path) -> None:
     )
     everything = Folder(str(root), size=32, boxes=True)
     assert everything.provenance() == {"categories": "artifact, hand+foot, person"}
-    assert everything.remarks()[:3] == [
+    assert everything.remarks(())[:3] == [
         "annotations counted, by category: artifact 3, hand+foot 0, person 1",
         "annotations of crowds, whose pixels count in nothing: 1",
         "annotations without a region, which mark their box: 1",
     ]
     chosen = Folder(str(root), size=32, categories="person")
     assert chosen.provenance() == {"categories": "person"}
-    assert chosen.remarks()[:2] == [
+    assert chosen.remarks(())[:2] == [
         "annotations counted, by category: person 1",
         "annotations not counted, by category: artifact 3",
     ]

@@ -77,26 +77,32 @@ def test_splits_take_the_names_that_are_asked_for_and_keep_their_own(made: dict[
 def test_a_missing_split_has_a_remedy_and_a_shared_one_is_remarked_on(tmp_path: Path) -> None:
     write(tmp_path / "val" / "0.png", photo("test", 0))
     dataset = Folder(str(tmp_path), size=8)
-    with pytest.raises(BenchkitError, match=r"no split 'pool': name one of val by pool=SPLIT in folder:root="):
+    with pytest.raises(BenchkitError, match=r"no split 'pool': it has val: give one of its splits this name too, as"):
         dataset.labelled(1, 0)
-    assert dataset.remedy("validation") == "name one of val by validation=SPLIT in folder:root=…"
-    assert dataset.remedy("poll") is None and dataset.remarks() == []
+    remedy = "give one of its splits this name too, as in folder:root=…,validation=val"
+    assert dataset.remedy("validation") == remedy and dataset.remedy("poll") is None
+    assert dataset.remarks(dataset.splits()) == []
     both = Folder(str(tmp_path), size=8, test="val", validation="val")
-    threshold = "a comparison chooses the threshold on the images that it is scored on"
-    assert both.remarks() == [f"validation and test are the same images, the folder's 'val': {threshold}"]
-    (source,) = Folder(str(tmp_path), size=8, pool="val", clean="val").remarks()
+    threshold = "the threshold is chosen on the images that it is measured on"
+    said = "validation and test are the same images, the folder's 'val'"
+    assert both.remarks({"validation", "test", "pool"}) == [f"{said}: {threshold}"]
+    assert both.remarks({"test"}) == []
+    (source,) = Folder(str(tmp_path), size=8, pool="val", clean="val").remarks({"pool", "clean"})
     assert source == "pool and clean are the same images, the folder's 'val'", "as in the docs, and nothing leaks"
 
 
-def test_what_is_passed_over_is_remarked_on_by_suffix(tmp_path: Path) -> None:
-    write(tmp_path / "pool" / "0.png", photo("test", 0))
-    for name in ("1.heic", "2.HEIC", "notes.txt", ".hidden", ".more"):
-        (tmp_path / "pool" / name).write_text("")
-    assert Folder(str(tmp_path), size=8).remarks() == [
-        "passed over: 2 files, such as 'pool/.hidden': hidden",
-        "passed over: 2 .heic files, such as 'pool/1.heic': not a suffix that is read",
-        "passed over: 1 .txt file, such as 'pool/notes.txt': a text beside no image of its name",
-    ]
+def test_a_grid_is_told_of_the_splits_that_it_reads(made: dict[str, Path]) -> None:
+    from benchkit.grid import load_grid
+    from benchkit.imagesets import remarks_of
+
+    registry = Registry.load(files=[Path(sys.modules[Folder.__module__].__file__ or "")])
+    place = f"folder:root={made['plain']},validation=test,wild=test"
+    grid = load_grid("quick").replaced(dataset=place)
+    (line,) = remarks_of(grid, registry)
+    assert f"dataset '{place}': validation and test are the same images" in line
+    assert remarks_of(grid.replaced(validation=None), registry) == []
+    (line,) = remarks_of(grid.replaced(validation=None, baselines=("human", "oracle")), registry)
+    assert line.endswith("wild are the same images, the folder's 'test': the oracle is trained on the test images")
 
 
 def test_the_first_images_are_a_fair_draw_that_other_files_leave_alone(tmp_path: Path) -> None:

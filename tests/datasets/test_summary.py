@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample
-from benchkit.datasets.summary import LOOKED, summarise, work
+from benchkit.datasets.summary import LOOKED, passed_by_suffix, summarise, work
 
 
 @dataclass(frozen=True)
@@ -77,3 +77,20 @@ def test_images_that_cannot_be_read_are_named_and_the_others_counted() -> None:
         assert (found.faults, found.looked_at) == ([fault], 9)
         assert found.marked == (8 if knows else None) and found.kinds == {"hand": 5}
         assert found.as_json()["kinds"] == {"hand": 5}
+
+
+def test_what_is_passed_over_is_counted_by_suffix_and_reason() -> None:
+    passed = {
+        "pool/1.heic": "not a suffix that is read",
+        "pool/2.HEIC": "not a suffix that is read",
+        "pool/.hidden.png": "hidden",
+        "pool/.more": "hidden",
+        "pool/up": "a link to a folder that is read already",
+        "notes.txt": "a text beside no image of its name",
+    }
+    assert list(map(str, passed_by_suffix(passed))) == [
+        "passed over: 2 files, such as 'pool/.hidden.png': hidden",
+        "passed over: 2 .heic files, such as 'pool/1.heic': not a suffix that is read",
+        "passed over: 1 file, such as 'pool/up': a link to a folder that is read already",
+        "passed over: 1 .txt file, such as 'notes.txt': a text beside no image of its name",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample, hookimpl, param
 from benchkit.datasets.folder.hub import SCHEME, downloaded
-from benchkit.datasets.folder.layouts import listed, passed_over, passed_remarks
+from benchkit.datasets.folder.layouts import listed, passed_over
 from benchkit.datasets.folder.records import Facts, Listing, Loaded, Stamped, stamped
 from benchkit.datasets.folder.settings import CocoRule, Columns, Settings
 from benchkit.datasets.framing import Framing
@@ -26,10 +26,10 @@ from benchkit.paths import expanded
 ROLES = ("pool", "clean", "validation", "test", "wild")
 #: What it means that one of them is the same images as `test`.
 LEAKS = {
-    "pool": "a comparison trains on its test images",
-    "clean": "a comparison trains on corrupted copies of its test images",
-    "validation": "a comparison chooses the threshold on the images that it is scored on",
-    "wild": "a comparison trains the oracle on its test images",
+    "pool": "detectors are trained on the test images",
+    "clean": "detectors are trained on corrupted copies of the test images",
+    "validation": "the threshold is chosen on the images that it is measured on",
+    "wild": "the oracle is trained on the test images",
 }
 #: What a sample does not depend on: where the folder lies, and what core does with its images.
 UNDIGESTED = ("root", "autoencode")
@@ -106,7 +106,8 @@ class Folder(Dataset):
 
     def labelled(self, count: int, seed: int) -> list[int]:
         if "pool" not in self._sources:
-            raise BenchkitError(f"{self} has no split 'pool': {self.remedy('pool')}")
+            own = ", ".join(self._sources)
+            raise BenchkitError(f"{self} has no split 'pool': it has {own}: {self.remedy('pool')}")
         ends, order = self._ends("pool"), self._order("pool")
         source, starts = self._sources["pool"], [0, *ends[:-1]]
         names, marked = self._listing.names(source), set(self._listing.marked(source))
@@ -124,7 +125,7 @@ class Folder(Dataset):
     def remedy(self, split: str) -> str | None:
         if split not in ROLES:
             return None
-        return f"name one of {', '.join(sorted(self._listing.counts()))} by {split}=SPLIT in folder:root=…"
+        return f"give one of its splits this name too, as in folder:root=…,{split}={min(self._listing.counts())}"
 
     def file_sizes(self, split: str) -> Sequence[tuple[int, int]]:
         try:
@@ -132,29 +133,24 @@ class Folder(Dataset):
         except BenchkitError:  # a damaged file, which inspection names
             return ()
 
-    def remarks(self) -> list[str]:
-        return [
-            *self._listing.remarks,
-            *self._shared(),
-            *passed_remarks(passed_over(self._root, self._listing)),
-        ]
-
     def provenance(self) -> dict[str, str]:
         """The categories that count as artifacts: by default all that the files have."""
         counted = self._listing.categories
         return {"categories": ", ".join(sorted(counted))} if counted else {}
 
-    def _shared(self) -> list[str]:
-        """Splits that a comparison knows by name and that are the same images, and what comes of it."""
+    def passed_over(self) -> Mapping[str, str]:
+        return passed_over(self._root, self._listing)
+
+    def remarks(self, splits: Collection[str]) -> list[str]:
         of_source: dict[str, list[str]] = {}
-        for role in ROLES:
-            if role in self._sources:
-                of_source.setdefault(self._sources[role], []).append(role)
-        lines = []
-        for source, roles in of_source.items():
-            leaks = [LEAKS[role] for role in roles if role in LEAKS and "test" in roles]
-            if len(roles) > 1:
-                line = f"{', '.join(roles[:-1])} and {roles[-1]} are the same images, the folder's '{source}'"
+        for split in (one for one in (*ROLES, *self._sources) if one in splits and one in self._sources):
+            names = of_source.setdefault(self._sources[split], [])
+            names += [split] if split not in names else []
+        lines = list(self._listing.remarks)
+        for source, names in of_source.items():
+            leaks = [LEAKS[name] for name in names if name in LEAKS and "test" in names]
+            if len(names) > 1:
+                line = f"{', '.join(names[:-1])} and {names[-1]} are the same images, the folder's '{source}'"
                 lines.append(f"{line}: {'; '.join(leaks)}" if leaks else line)
         return lines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ from benchkit.datasets.folder.records import Listing, Stamped, stamped
 from benchkit.datasets.folder.settings import Settings, check_used
 from benchkit.datasets.folder.tables import is_table_folder, list_tables
 from benchkit.datasets.pictures import SUFFIXES
-from benchkit.datasets.walk import CIRCLE, HIDDEN, LEFTOVER, Walk, suffix_of, walk
+from benchkit.datasets.walk import Walk, suffix_of, walk
 from benchkit.errors import BenchkitError
 
 Layout = Literal["auto", "plain", "mmseg", "coco", "hf"]
@@ -50,18 +50,6 @@ def passed_over(root: Path, listing: Listing) -> dict[str, str]:
     read = {file.as_posix() for file in listing.files()}
     left = [file for file in walked.files if (root / file).as_posix() not in read]
     return {**walked.passed, **{file: _reason(file) for file in left}}
-
-
-def passed_remarks(passed: Mapping[str, str]) -> list[str]:
-    """What was passed over in a line for each suffix and reason: how many there are, and one of them."""
-    kinds: dict[tuple[str, str], list[str]] = {}
-    for path, why in passed.items():
-        kinds.setdefault((why, "" if why in (HIDDEN, LEFTOVER, CIRCLE) else suffix_of(path)), []).append(path)
-    lines = []
-    for (why, suffix), paths in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
-        what = f"{len(paths)} {suffix or ''} {'file' if len(paths) == 1 else 'files'}".replace("  ", " ")
-        lines.append(f"passed over: {what}, such as '{min(paths)}': {why}")
-    return lines
 
 
 def _reason(file: str) -> str:
