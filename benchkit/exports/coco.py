@@ -43,7 +43,7 @@ class CocoFormat:
         data = {"info": info, "images": images, "annotations": annotations, "categories": [CATEGORY], "licenses": []}
         (folder / "annotations" / f"{split}.json").write_text(json.dumps(data, ensure_ascii=False) + "\n", "utf-8")
 
-    def head(self, split: str, count: int) -> str:
+    def head(self, split: str) -> str:
         """Nothing stands before the card."""
         return ""
 

@@ -27,6 +27,6 @@ class FolderFormat:
             if item.caption is not None:
                 (folder / split / f"{item.name}.txt").write_text(item.caption, "utf-8")
 
-    def head(self, split: str, count: int) -> str:
+    def head(self, split: str) -> str:
         """Nothing stands before the card."""
         return ""

@@ -41,15 +41,15 @@ class HfFormat:
                 for group in _pieces(shard, GROUP):
                     file.write_table(pa.Table.from_pylist([_row(item) for item in group], schema=schema))
 
-    def head(self, split: str, count: int) -> str:
+    def head(self, split: str) -> str:
         """The card's facts for the hub: the licence is the user's to state, so it says `other`."""
         lines = ["---", "license: other", "task_categories:", "- image-segmentation", "configs:"]
         lines += ["- config_name: default", "  data_files:", f"  - split: {split}", f"    path: data/{split}-*.parquet"]
         lines += ["dataset_info:", "  features:"]
         kinds = {name: "image" if feature is _IMAGE else "string" for name, feature in FEATURES.items()}
         lines += [line for name, kind in kinds.items() for line in (f"  - name: {name}", f"    dtype: {kind}")]
-        lines += ["  splits:", f"  - name: {split}", f"    num_examples: {count}", "---", ""]
-        return "\n".join(lines)
+        # No splits: `datasets` wants their size in its own memory there, and counts examples itself.
+        return "\n".join([*lines, "---", ""])
 
 
 def _row(item: Item) -> dict[str, Any]:

@@ -58,6 +58,6 @@ class MmsegFormat:
                 (folder / "img_dir" / split / f"{item.name}.txt").write_text(item.caption, "utf-8")
         (folder / CONFIG).write_text(_TEXT.format(split=split, classes=CLASSES), "utf-8")
 
-    def head(self, split: str, count: int) -> str:
+    def head(self, split: str) -> str:
         """Nothing stands before the card."""
         return ""

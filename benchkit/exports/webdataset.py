@@ -45,7 +45,7 @@ class WebDatasetFormat:
             if shard is not None:
                 shard.close()
 
-    def head(self, split: str, count: int) -> str:
+    def head(self, split: str) -> str:
         """Nothing stands before the card."""
         return ""
 

@@ -30,7 +30,7 @@ class Format(Protocol):
         """Write all items into an empty folder."""
         ...
 
-    def head(self, split: str, count: int) -> str:
+    def head(self, split: str) -> str:
         """What the card must begin with, or nothing."""
         ...
 
@@ -70,7 +70,7 @@ def write_export(items: Iterable[Item], form: Format, folder: Path, split: str, 
     made = sorted({*(path.name for path in folder.iterdir()), PROVENANCE, CARD})
     told = json.dumps({**facts, "contents": made}, indent=1, ensure_ascii=False)
     (folder / PROVENANCE).write_text(f"{told}\n", "utf-8")
-    text = card(facts, len(counted.lines), form.reading.format(split=split), form.head(split, len(counted.lines)))
+    text = card(facts, len(counted.lines), form.reading.format(split=split), form.head(split))
     (folder / CARD).write_text(text, "utf-8")
     return len(counted.lines)
 

@@ -169,7 +169,9 @@ def test_hf_is_parquet_with_pictures_and_a_card(opened: FinishedRun, tmp_path: P
     facts = yaml.safe_load(head)
     (files,) = facts["configs"][0]["data_files"]
     table = pq.read_table(*folder.glob(files["path"]))
-    assert facts["dataset_info"]["splits"] == [{"name": "train", "num_examples": table.num_rows}]
+    # `datasets` warns of splits without a size in its own memory, and counts examples itself.
+    assert set(facts["dataset_info"]) == {"features"} and facts["configs"][0]["data_files"][0]["split"] == "train"
+    assert table.num_rows == len(pairs.images)
     assert [f["name"] for f in facts["dataset_info"]["features"]] == table.column_names
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
     assert features["image"] == features["mask"] == {"_type": "Image"}
