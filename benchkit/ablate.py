@@ -12,11 +12,11 @@ from benchkit.grid import Grid, described
 from benchkit.plan import Levels, Plan, PlannedCell, Planner
 from benchkit.preflight.check import check_grids
 from benchkit.registry import Registry
-from benchkit.report.ablation import CROSSED, AblationBoard, Point, write_ablation
-from benchkit.report.write import write_ablation_page
-from benchkit.run import Outcome, Places, RunOptions, execute, gallery, model_of, run_data
+from benchkit.report.ablation import CROSSED, AblationBoard, Point
+from benchkit.report.data import RunData
+from benchkit.run import Outcome, Places, RunOptions, execute, model_of, run_data
 from benchkit.specs import Spec
-from benchkit.stages.base import Env, Model
+from benchkit.stages.base import Model
 from benchkit.variants import Axis, Variant, base_value, expand
 
 
@@ -180,14 +180,14 @@ class AblationOutcome:
 
 
 def run_ablation(ablation: Ablation, registry: Registry, places: Places, options: RunOptions) -> AblationOutcome:
-    """Run what an ablation lacks as one run, and write its report and its board of differences into `places.out`."""
-    config: Mapping[str, Any] = ablation.config
-    outcome = execute(ablation.plan, config, registry, places, options)
-    env = Env(registry, places.artifacts(), options.device)
-    shown = gallery(ablation.plan, env) if places.out is not None else {}
-    data = run_data(outcome.run, places.result_store(), shown, config)
-    board = AblationBoard.of(points(ablation), data)
-    if places.out is not None:
-        write_ablation(board, places.out)
-        write_ablation_page(data, outcome.board, board, places.out)
-    return AblationOutcome(outcome, board)
+    """Run what an ablation lacks as one run, and write its report with its board of differences into `places.out`."""
+    made: list[AblationBoard] = []
+
+    def compared(data: RunData) -> AblationBoard:
+        made.append(AblationBoard.of(points(ablation), data))
+        return made[-1]
+
+    outcome = execute(ablation.plan, ablation.config, registry, places, options, compared)
+    if not made:  # the report was there, and nothing has changed
+        compared(run_data(outcome.run, places.result_store(), {}, ablation.config))
+    return AblationOutcome(outcome, made[-1])

@@ -36,6 +36,10 @@ class PluginError(BenchkitError):
     """A plugin failed or broke its contract at run time; the message names the plugin and what it did."""
 
 
+class OutputTaken(BenchkitError):
+    """What would be written is there already, and may be replaced if the user says so."""
+
+
 class PluginNeeded(BenchkitError):
     """A finished run needs a plugin that is not there, or not as it was; file: where the run had it from, if a file."""
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,20 +27,19 @@ from benchkit.preflight.check import check_grids, check_images
 from benchkit.protocol import recorded
 from benchkit.recording import Recorder, cell_info, plugins_of, shown_texts
 from benchkit.registry import Registry
+from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
-from benchkit.report.load import load_board
 from benchkit.report.names import named_rows
-from benchkit.specs import CHUNK, Spec, digest
+from benchkit.run_folder import LOG, RunFolder
+from benchkit.specs import CHUNK, Spec
 from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, default_root
-from benchkit.store.files import absolute, write_atomic
 from benchkit.store.holds import hold, keep_plan
-from benchkit.store.location import CacheUrl, Location, local_folder
-from benchkit.store.mark import RunMark, write_mark
+from benchkit.store.location import Location, local_folder
 from benchkit.store.opening import open_store
 from benchkit.store.results import ResultStore
 
@@ -50,7 +47,6 @@ _log = logging.getLogger(__name__)
 
 GALLERY_IMAGES = 6
 RESULTS = "results.sqlite"
-LOG = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,8 @@ class RunOptions:
     """How a run goes about it; no result depends on these, but for the last bits that a device changes.
 
     executor: who runs the stages; by default this process, one after another. report: told of every stage that ended.
-    progress: told what is being done. retry_failed: try again what failed in the same run.
+    progress: told what is being done. retry_failed: try again what failed in the same run. force: the output folder may
+    show another run, or hold other files, which the report replaces.
     """
 
     device: str = "cpu"
@@ -85,6 +82,7 @@ class RunOptions:
     report: Callable[[Done], None] = lambda _: None
     progress: Callable[[str], None] = lambda _: None
     retry_failed: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,25 +164,27 @@ def execute(
     registry: Registry,
     places: Places,
     options: RunOptions,
+    ablation: Callable[[RunData], AblationBoard] | None = None,
 ) -> Outcome:
-    """Run what a plan lacks and report it as one run; config: the run's description. Otherwise as `compare`."""
+    """Run what a plan lacks and report it as one run; config: the run's description. Otherwise as `compare`.
+
+    ablation: makes of the finished run the differences that its report shows too.
+    """
     began = time.monotonic()
     options.executor.check()
     # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
     open_store(places.cache, create=False)
-    if places.out is not None:
-        check_writable(places.out, probe=False)
+    check_out(places, config, options.force)
     elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), options.device, options.progress)
     results = elsewhere or places.result_store()
-    if places.out is not None:
-        check_writable(places.out)
     config = {**config, "shown": shown_texts(plan)}
     used = _used(plan, registry)
     environment = describe_environment(registry, used, options.device)
-    run = _run_id(results, config, environment, places)
-    if places.out is not None:
-        write_mark(places.out, _mark(run, places, results))
+    folder = None if places.out is None else RunFolder(places.out)
+    run = (folder and folder.run(results, config)) or results.create_run(config, environment)
+    if folder is not None:
+        folder.begin(run, places.cache, places.results and results.name)
     hold(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
     every = used.union(*(stage.specs for stage in plan.stages))
     sources = {PluginSource.of(registry.entry(spec.kind, spec.name)) for spec in every}
@@ -204,10 +204,25 @@ def execute(
     ended = recorder.ended.values()
     counts = {state: sum(d.state == state for d in ended) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] or kept else "done")
-    board = _reported(run, config, plan, env, results, places, bool(counts["run"] or counts["failed"]))
+    changed = bool(counts["run"] or counts["failed"])
+    board = None if changed or folder is None else folder.board(run)
+    if board is None:
+        shown = mended(lambda: gallery(plan, env), plan.stages, env)
+        data = run_data(run, results, shown, config)
+        board = Board.of(data) if folder is None else folder.report(data, ablation)
     failures = tuple(d.reason or "" for d in ended if d.state == "failed")
     earlier = tuple(dict.fromkeys(reason or "" for reason in kept.values()))
     return Outcome(run, board, counts, time.monotonic() - began, failures, earlier, _log_path(places.out))
+
+
+def check_out(places: Places, config: Mapping[str, Any], force: bool = False) -> None:
+    """Raise BenchkitError where a run of this description may not write to `places.out`; nothing is made."""
+    if places.out is None:
+        return
+    results = None
+    with suppress(BenchkitError):  # no results yet
+        results = ResultStore(places.results or local_folder(places.cache) / RESULTS, create=False)
+    RunFolder(places.out).check(results, config, force)
 
 
 @contextmanager
@@ -251,94 +266,12 @@ def _log_beside(out: Path | None) -> Iterator[None]:
         handler.close()
 
 
-def check_writable(out: Path, *, probe: bool = True) -> None:
-    """Make the folder; raises BenchkitError where nothing can be written there.
-
-    probe: without it nothing is made, and only what can be seen from outside is refused.
-    """
-    try:
-        if probe:
-            _make_and_write(out)
-        else:
-            _look_at(out)
-    except OSError as error:
-        raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
-
-
-def _make_and_write(out: Path) -> None:
-    mark = out / ".benchkit-writable"
-    out.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-    mark.unlink()
-
-
-def _look_at(out: Path) -> None:
-    """Raises OSError where the folder, or the nearest that is there above it, is no folder or may not be written."""
-    there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-
-def _run_id(results: ResultStore, config: Mapping[str, Any], environment: Mapping[str, Any], places: Places) -> str:
-    """The run that `out` already belongs to if it is of this very description, else a new one."""
-    if places.out is not None:
-        try:
-            known = results.find_run(places.out)
-        except BenchkitError:
-            known = None
-        info = next((r for r in results.runs() if r.id == known), None)
-        if info is not None and digest(dict(info.config)) == digest(config):
-            return info.id
-    return results.create_run(config, environment)
-
-
-def _mark(run: str, places: Places, results: ResultStore) -> RunMark:
-    """What the output folder says of the run: where it is computed, by paths from the root on, without passwords."""
-    cache = places.cache if isinstance(places.cache, CacheUrl) else absolute(places.cache)
-    store = None if places.results is None else results.name
-    if store is not None and "://" not in store and not store.startswith("file:"):
-        store = str(absolute(store))
-    return RunMark(run, str(cache), store)
-
-
 def _used(plan: Plan, registry: Registry) -> set[Spec]:
     """Every plugin that some cell of the plan uses."""
     cells = [planned.cell for planned in plan.cells]
     named = {spec for cell in cells for spec in cell.training.plugins()}
     whole = {part for spec in named for part in registry.with_parts(spec)}
     return whole.union(*(plugins_of(cell, registry) for cell in cells))
-
-
-def _reported(
-    run: str,
-    config: Mapping[str, Any],
-    plan: Plan,
-    env: Env,
-    results: ResultStore,
-    places: Places,
-    changed: bool,
-) -> Board:
-    """The board; the report's files are written again only if something was computed or they are not there."""
-    mark = places.out / "report.json" if places.out else None
-    if mark is not None and not changed and mark.is_file() and run in mark.read_text():
-        assert places.out is not None
-        return load_board(places.out)
-    from benchkit.report.write import write_report  # with the page's templates, which take a while
-
-    data = run_data(run, results, gallery=mended(lambda: gallery(plan, env), plan.stages, env), grid=config)
-    if places.out is None:
-        return Board.of(data)
-    try:
-        board = write_report(data, places.out)
-        write_atomic(places.out / "report.json", f'{{"run": "{run}"}}\n'.encode())
-    except OSError as error:
-        raise BenchkitError(
-            f"cannot write the report to --out '{places.out}': {error.strerror or error}; every row is kept: mend "
-            "that, and the same command writes the report"
-        ) from error
-    return board
 
 
 def run_data(

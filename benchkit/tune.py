@@ -205,7 +205,7 @@ class Tuner:
 
         Raises BenchkitError where `out` holds another search of this corruptor.
         """
-        study = self._study(corruptor, digest({**config, "space": _plain(space), "seed": self.seed}))
+        study = self.study(corruptor, space, config)
         finished = _finished(study)
         _requeue(study)
         for number, found in enumerate(finished[: self.trials]):
@@ -216,9 +216,11 @@ class Tuner:
         made = tuple(_trial(i, corruptor, space, found) for i, found in enumerate(_finished(study)[: self.trials]))
         return Search(corruptor, space, made, min(len(finished), self.trials))
 
-    def _study(self, corruptor: Spec, key: str) -> optuna.Study:
+    def study(self, corruptor: Spec, space: Space, config: Mapping[str, Any]) -> optuna.Study:
+        """The search as it was kept so far; raises BenchkitError where `out` holds another one of this corruptor."""
         import optuna
 
+        key = digest({**config, "space": _plain(space), "seed": self.seed})
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = None if self.out is None else f"sqlite:///{(self.out / STORAGE).resolve()}"
         try:

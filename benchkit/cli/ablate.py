@@ -78,6 +78,7 @@ def ablate(
     executor: options.ExecutorName = "inline",
     address: options.Address = None,
     retry_failed: RetryFailed = False,
+    force: options.Force = False,
     dry_run: options.DryRun = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -88,6 +89,9 @@ def ablate(
 
     All variants are one plan: what several need is computed once. Exit code 3: some cells failed.
     """
+    from benchkit.outputs import check_writable
+    from benchkit.run import check_out
+
     runs = options.chosen_executor(executor, time_limit, address)
     single = {"dataset": dataset, "model": model, "seeds": seeds}
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector, "inverters": inverter}
@@ -96,12 +100,13 @@ def ablate(
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
         prepared = partial(_planned, base, vary or [], registry, crossed, places)
-        ended = None
+        ended, look = None, None if out is None else partial(check_writable, out, probe=False)
         if dry_run:
-            ablation = check_together(prepared, *checks_of(out, device))
+            ablation = check_together(prepared, *checks_of(look, device))
+            check_out(places, ablation.config, force)
             seen = _previewed(ablation, registry, places)
         else:
-            how = checked_options(partial(run_options, device, runs, retry_failed), out, prepared)
+            how = checked_options(partial(run_options, device, runs, retry_failed, force), look, prepared)
             ablation = prepared()
             ended = _ran(ablation, registry, places, how)
     if ended is None:

@@ -66,6 +66,7 @@ Store = Annotated[
         help="The database of runs and rows: postgresql://…, sqlite:///… or a file; default: in the cache.",
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier call wrote there.")]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Try cells again that failed in this run (the same --out) before.")
 ]

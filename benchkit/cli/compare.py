@@ -30,7 +30,7 @@ from benchkit.cli.common import (
     tell,
 )
 from benchkit.cli.leftout import SOME_CELLS_FAILED, left_out_named, tolerant
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, OutputTaken
 from benchkit.fetching import nothing_fetched
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def compare(
     executor: options.ExecutorName = "inline",
     address: options.Address = None,
     retry_failed: RetryFailed = False,
+    force: options.Force = False,
     dry_run: options.DryRun = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -85,11 +86,12 @@ def compare(
     places = run.Places(out=out, cache=cache_root(cache), results=store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
+        look = None if out is None else partial(_look_at_out, grid, registry, places, force)
         if dry_run:
-            plan, seen = check_together(partial(previewed, grid, registry, places), *checks_of(out, device))
+            plan, seen = check_together(partial(previewed, grid, registry, places), *checks_of(look, device))
         else:
             prepared = partial(run.prepare, grid, registry, places)
-            how = checked_options(partial(run_options, device, runs, retry_failed), out, prepared)
+            how = checked_options(partial(run_options, device, runs, retry_failed, force), look, prepared)
             outcome = watched(partial(run.compare, grid, registry, places), places, how)
     if dry_run:
         print_json(preview_json(grid, plan, seen)) if as_json else print_preview(grid, plan, seen)
@@ -169,12 +171,12 @@ def parsed_seeds(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def run_options(device: str, executor: Executor, retry_failed: bool) -> RunOptions:
+def run_options(device: str, executor: Executor, retry_failed: bool, force: bool = False) -> RunOptions:
     """What a command line says about how a run goes; raises BenchkitError for a device that is not there."""
     from benchkit.functional import resolve_device
     from benchkit.run import RunOptions
 
-    return RunOptions(resolve_device(device, several=True), executor, retry_failed=retry_failed)
+    return RunOptions(resolve_device(device, several=True), executor, retry_failed=retry_failed, force=force)
 
 
 def watched(work: Callable[[RunOptions], T], places: Places, how: RunOptions) -> T:
@@ -235,14 +237,31 @@ def print_outcome(outcome: Outcome, out: Path | None) -> None:
     print(f"report: {out / 'index.html' if (out / 'index.html').is_file() else out}")
 
 
-def checks_of(out: Path | None, device: str) -> tuple[Callable[[], object], ...]:
-    """The checks of --device and --out as a run makes them; nothing is made or loaded for it."""
+def checks_of(look: Callable[[], object] | None, device: str) -> tuple[Callable[[], object], ...]:
+    """The checks of --device and, by `look`, of --out as a run makes them; nothing is made or loaded for it."""
     from benchkit.functional import resolve_device
-    from benchkit.run import check_writable
 
     # `auto` is there on every machine, but may have to load torch to say so.
     checks: list[Callable[[], object]] = [] if device == "auto" else [partial(resolve_device, device, several=True)]
-    return (*checks, *([] if out is None else [partial(check_writable, out, probe=False)]))
+    return (*checks, *([] if look is None else [look]))
+
+
+def _look_at_out(grid: Grid, registry: Registry, places: Places, force: bool) -> None:
+    """Raise BenchkitError where --out cannot be written, or holds what is not this comparison's."""
+    from benchkit.outputs import check_writable
+    from benchkit.protocol import recorded
+    from benchkit.run import check_out
+
+    assert places.out is not None
+    check_writable(places.out, probe=False)
+    try:
+        config = recorded(grid, registry)
+    except BenchkitError:
+        return  # the plan says what is wrong with it
+    try:
+        check_out(places, config, force)
+    except OutputTaken as error:
+        raise BenchkitError(f"{error} (--force)") from None
 
 
 def check_together(plan: Callable[[], T], *checks: Callable[[], object]) -> T:
@@ -260,14 +279,16 @@ def check_together(plan: Callable[[], T], *checks: Callable[[], object]) -> T:
     return made[0]
 
 
-def checked_options(how: Callable[[], RunOptions], out: Path | None, plan: Callable[[], object]) -> RunOptions:
+def checked_options(
+    how: Callable[[], RunOptions], look: Callable[[], object] | None, plan: Callable[[], object]
+) -> RunOptions:
     """What `how` returns; where it or --out is refused, all that is wrong with the plan is said too."""
     try:
-        for check in checks_of(out, "auto"):
+        for check in checks_of(look, "auto"):
             check()
         return how()
     except BenchkitError:
-        check_together(plan, how, *checks_of(out, "auto"))
+        check_together(plan, how, *checks_of(look, "auto"))
         raise
 
 

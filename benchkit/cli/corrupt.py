@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli.common import Checkpoint, Device, PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, Strict, load_registry
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def corrupt(
         str, typer.Option(metavar="image|latent", help="The sheet's mask: as given, or the cells replaced.")
     ] = "image",
     sheet: Annotated[Path | None, typer.Option(metavar="SHEET.png", help="Before, mask, after in one row.")] = None,
+    force: Force = False,
     device: Device = "auto",
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
@@ -48,7 +49,7 @@ def corrupt(
     if label not in ("image", "latent"):
         raise BenchkitError(f"--label '{label}': choose image or latent")
     before, marked = _inputs(image, mask)
-    _check_targets(image, mask, out, sheet)
+    _check_targets(image, mask, out, sheet, force)
     work = _Work(before, marked, image.stem, caption, seed)
     after, replaced = work.done(load_registry(plugin, plugin_folder, strict), corruptor, inverter, (model, device))
     save_image(out, after, "--out")
@@ -72,12 +73,12 @@ def _inputs(image: Path, mask: Path) -> tuple[Image, NDArray[np.bool_]]:
     return before, marked
 
 
-def _check_targets(image: Path, mask: Path, out: Path, sheet: Path | None) -> None:
+def _check_targets(image: Path, mask: Path, out: Path, sheet: Path | None, force: bool) -> None:
     from benchkit.cli.pictures import check_target
 
-    check_target(out, "--out")
+    check_target(out, "--out", force=force)
     if sheet is not None:
-        check_target(sheet, "--sheet")
+        check_target(sheet, "--sheet", force=force)
     read = {image.resolve(): "the image", mask.resolve(): "the mask"}
     for option, path in (("--out", out), ("--sheet", sheet)):
         if path is not None and path.resolve() in read:

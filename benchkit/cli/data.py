@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchkit.cli import data_list, data_show, prepare, progress
-from benchkit.cli.common import Checkpoint, Device, PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, Strict, load_registry
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def export(
     raw: Annotated[bool, typer.Option("--raw", help="The dataset's images as they are, no autoencoder pass.")] = False,
     model: Checkpoint = "portraits",
     device: Device = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in DIR.")] = False,
+    force: Force = False,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
     strict: Strict = False,
@@ -45,14 +45,16 @@ def export(
     Images of a dataset that no generator has decoded pass the checkpoint's autoencoder once, as in a comparison.
     """
     from benchkit.api import Dataset
-    from benchkit.cli.export import Export, target
+    from benchkit.cli.export import MANIFEST, ROOMS, Export
+    from benchkit.outputs import check_folder, new_contents
     from benchkit.specs import Spec
 
+    check_folder(out, force, MANIFEST)
     spec = Spec.parse("dataset", dataset)
     registry = load_registry(plugin, plugin_folder, strict)
     source = registry.make(spec, Dataset)  # type: ignore[type-abstract]
     size = checked_size(dataset, source, split, count)
-    with target(out, force) as folder:
+    with new_contents(out, force, MANIFEST, lambda: ROOMS) as folder:
         passed = _autoencoder(model, device) if source.autoencode and not raw else None
         writing = Export(source, dataset, split, size, folder, None if passed is None else passed[0])
         with progress.shown() as screen:

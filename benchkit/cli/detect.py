@@ -14,6 +14,7 @@ from benchkit.cli import progress
 from benchkit.cli.common import (
     Cache,
     Device,
+    Force,
     PluginFiles,
     PluginFolders,
     Store,
@@ -23,7 +24,7 @@ from benchkit.cli.common import (
     places_named,
     tell,
 )
-from benchkit.cli.figure import DetectorOf, Force, SeedOf, SelectorOf
+from benchkit.cli.figure import DetectorOf, SeedOf, SelectorOf
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -69,16 +70,17 @@ def detect(
     Scores of an image: mean and max of the probability, and the share of its area at or above the threshold. Exit code
     3: some files could not be read as images; they are named in scores.csv, and the rest is done.
     """
-    from benchkit.cli.export import target
     from benchkit.finished import Wanted
+    from benchkit.outputs import check_folder, new_contents
 
     if threshold is not None and not 0 <= threshold <= 1:
         raise BenchkitError(f"--threshold {threshold}: give a probability from 0 to 1")
     if bits not in (8, 16):
         raise BenchkitError(f"--bits {bits}: choose 8 or 16")
+    check_folder(out, force, TABLE, "what 'detect' wrote")
     files = list(_files(images))
     registry = load_registry(plugin, plugin_folder, strict)
-    with target(out, force, mark=TABLE, rooms=ROOMS) as folder:
+    with new_contents(out, force, TABLE, lambda: ROOMS) as folder:
         found = _detector(source, Wanted(row, selector, detector, seed), (cache, store), registry, device)
         found = replace(found, tile=tile, threshold=found.threshold if threshold is None else threshold)
         work = _Work(found, folder, bits)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import secrets
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import cleandoc
 from pathlib import Path
@@ -20,6 +17,7 @@ from PIL import Image
 from benchkit.api import Dataset, Sample
 from benchkit.errors import BenchkitError
 from benchkit.exports.names import Names
+from benchkit.outputs import writing
 from benchkit.report.text import one_line
 from benchkit.specs import CHUNK
 
@@ -30,51 +28,6 @@ MANIFEST, CARD = "manifest.jsonl", "README.md"
 ROOMS = ("images", "masks", "kinds", "attributes")
 
 Autoencode = Callable[[np.ndarray], np.ndarray]
-
-
-@contextmanager
-def target(out: Path, force: bool, mark: str = MANIFEST, rooms: Sequence[str] = ROOMS) -> Iterator[Path]:
-    """Lend a folder to fill; what is in it appears in `out` when all went well, else nothing changes there.
-
-    mark: the file that an earlier export has. rooms: what of it is removed first. Raises BenchkitError where `out` is
-    not an empty folder (with `force`: nor an earlier export), or not writable.
-    """
-    _check_target(out, force, mark)
-    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
-    aside = out / f".export-{secrets.token_hex(6)}"
-    try:
-        with _writing(out):
-            aside.mkdir(parents=True)
-        yield aside
-        with _writing(out):
-            for room in rooms:
-                (out / room).unlink() if (out / room).is_file() else shutil.rmtree(out / room, ignore_errors=True)
-            for made in sorted(aside.iterdir()):
-                made.replace(out / made.name)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        with suppress(OSError):  # a folder that has something in it stays
-            for folder in absent:
-                folder.rmdir()
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
-
-
-def _check_target(out: Path, force: bool, mark: str) -> None:
-    if out.exists() and not out.is_dir():
-        raise BenchkitError(f"--out '{out}' is a file: name a folder")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not force:
-        raise BenchkitError(f"--out '{out}' is not empty: name another folder, or replace an export with --force")
-    if not (out / mark).is_file():
-        raise BenchkitError(f"--out '{out}' holds other things than an export ({mark} is missing): not replaced")
 
 
 @dataclass
@@ -109,7 +62,7 @@ class Export:
 
     def _write(self, name: str, data: bytes) -> None:
         path = self.folder / name
-        with _writing(self.folder.parent):
+        with writing(self.folder.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
 

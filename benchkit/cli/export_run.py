@@ -10,6 +10,7 @@ import typer
 
 from benchkit.cli.common import (
     Cache,
+    Force,
     PluginFiles,
     PluginFolders,
     Store,
@@ -17,8 +18,9 @@ from benchkit.cli.common import (
     load_registry,
     places_named,
 )
-from benchkit.cli.figure import DetectorOf, Force, RunName, SeedOf, SelectorOf
+from benchkit.cli.figure import DetectorOf, RunName, SeedOf, SelectorOf
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.outputs import check_folder, new_contents, writing
 
 if TYPE_CHECKING:
     from benchkit.exports.write import Format
@@ -50,17 +52,20 @@ def export(
     The images are as the row's detector was shown them. With --format detector: the trained detector itself, as
     safetensors with its card.
     """
+    from benchkit.exports.write import PROVENANCE
     from benchkit.finished import FinishedRun, Wanted
+    from benchkit.trained import CARD
 
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)
     if not re.fullmatch(r"[A-Za-z0-9_]{1,80}", split):
         raise BenchkitError(f"--split '{split}': use letters, digits and _, such as train")
+    check_folder(out, force, CARD if form == DETECTOR else PROVENANCE)
     opened = FinishedRun.open(run, places_named(run, cache, store), load_registry(plugin, plugin_folder, strict))
     planned = opened.cell(Wanted(row, selector, detector, seed))
     detector = planned.cell.detector.short if planned.cell.detector else None
     whose = f"row '{opened.name(planned)}', seed {planned.cell.seed}, detector {detector}"
-    with _disk(out):
+    with writing(out):
         if form == DETECTOR:
             _write_detector(opened, planned, out, force)
             print(f"detector of {whose} in {out}")
@@ -70,38 +75,22 @@ def export(
 
 
 def _write_detector(run: FinishedRun, planned: PlannedCell, out: Path, force: bool) -> None:
-    from benchkit.cli.export import target
     from benchkit.exports.detector import write_detector
     from benchkit.trained import CARD, WEIGHTS
 
-    with target(out, force, mark=CARD, rooms=(WEIGHTS,)) as folder:
+    with new_contents(out, force, CARD, lambda: (WEIGHTS,)) as folder:
         write_detector(run, planned, folder)
 
 
 def _write_images(run: FinishedRun, planned: PlannedCell, form: str, out: Path, split: str, force: bool) -> int:
     """The training set in a format; returns the number of images."""
-    from benchkit.cli.export import target
     from benchkit.exports.items import training_items
     from benchkit.exports.provenance import provenance
     from benchkit.exports.write import PROVENANCE, contents, write_export
 
-    with target(out, force, mark=PROVENANCE, rooms=contents(out)) as folder:
+    with new_contents(out, force, PROVENANCE, lambda: contents(out)) as folder:
         facts = provenance(run, planned, form)
         return write_export(training_items(run, planned), _format(form), folder, split, facts)
-
-
-class _disk:
-    """Says in one line that a folder cannot be written."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, OSError):
-            raise BenchkitError(f"cannot write to --out '{self.out}': {error.strerror or error}") from None
 
 
 def _format(name: str) -> Format:

@@ -10,6 +10,7 @@ import typer
 from benchkit.cli.common import (
     Cache,
     Device,
+    Force,
     PluginFiles,
     PluginFolders,
     Store,
@@ -30,7 +31,6 @@ DetectorOf = Annotated[
 SeedOf = Annotated[
     int | None, typer.Option("--seed", min=0, metavar="N", help="Of the run's seeds; default: its first.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier call wrote.")]
 Formats = Annotated[
     str | None, typer.Option("--format", metavar="png,svg,pdf", help="Default: FILE's ending, else png.")
 ]
@@ -95,9 +95,7 @@ def _targets(number: int, out: Path | None, form: str | None, force: bool) -> di
         files[one] = (
             path if named == one else (path.with_suffix(f".{one}") if named in FORMS else Path(f"{path}.{one}"))
         )
-        check_target(files[one], "--out", image=False)
-        if files[one].exists() and not force:
-            raise BenchkitError(f"--out '{files[one]}' is there already: name another file, or replace it with --force")
+        check_target(files[one], "--out", force=force, image=False)
     return files
 
 

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from benchkit.cli.common import as_flags, debugging, log_file, logging_to_file, one_line, settings, tell
-from benchkit.errors import BenchkitError, PluginNeeded
+from benchkit.errors import BenchkitError, OutputTaken, PluginNeeded
 from benchkit.faults import FaultsError
 
 if TYPE_CHECKING:
@@ -141,6 +141,8 @@ def _run(arguments: list[str]) -> int:
         return _refused(f"{error}{hint}")
     except FaultsError as error:
         return _refused(*error.lines(as_flags))
+    except OutputTaken as error:
+        return _refused(f"{error} (--force)")
     except BenchkitError as error:
         return _refused(str(error))
     except Exception as error:

@@ -76,6 +76,9 @@ Address = Annotated[
     str | None,
     typer.Option("--address", metavar="HOST:PORT|auto", help="The cluster of --executor ray: as ray:address=…."),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace another run's report in --out, and other files of its names.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")]
 
 

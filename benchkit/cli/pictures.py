@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from PIL import Image
 from benchkit.datasets.mask_files import decode_mask
 from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
+from benchkit.outputs import check_file
 from benchkit.specs import shortened
 from benchkit.store.files import write_atomic
 
@@ -32,17 +32,14 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     return decode_mask(path, f"mask '{shortened(str(path), 300)}'")
 
 
-def check_target(path: Path, option: str, *, image: bool = True) -> None:
-    """Raise BenchkitError unless a file can be written there (and its name is an image format's)."""
+def check_target(path: Path, option: str, *, force: bool = False, image: bool = True) -> None:
+    """Raise BenchkitError unless a file may be written there (and its name is an image format's)."""
     if image and path.suffix.lower() not in _writable_suffixes():
         raise BenchkitError(f"{option} '{path}': name an image file, such as {path.stem or 'image'}.png")
-    folder = path.parent
-    if path.is_dir():
-        raise BenchkitError(f"{option} '{path}' is a folder: name a file")
-    if not folder.is_dir():
-        raise BenchkitError(f"{option} '{path}': there is no folder '{folder}'")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise BenchkitError(f"{option} '{path}': folder '{folder}' cannot be written; name another one")
+    try:
+        check_file(path, force)
+    except BenchkitError as error:
+        raise type(error)(f"{option} {error}") from None
 
 
 def _writable_suffixes() -> set[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli.common import Checkpoint, Device, PluginFiles, PluginFolders, load_registry, tell
+from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, load_registry, tell
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def preview(
     inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
     model: Checkpoint = "portraits",
     device: Device = "auto",
+    force: Force = False,
     kind: Annotated[str | None, typer.Option(metavar="KIND", help="Where several kinds have that name.")] = None,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
@@ -50,7 +51,7 @@ def preview(
 
     entry, registry = _found(target, kind, plugin, plugin_folder)
     to = out or Path(f"preview-{entry.name}.png")
-    check_target(to, "--out")
+    check_target(to, "--out", force=force)
     numbers = tuple(dict.fromkeys(parsed_seeds(seeds)))
     specs = _specs(entry, set_ or ())
     resolved = functional.resolve_device(device)

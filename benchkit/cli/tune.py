@@ -89,16 +89,20 @@ def tune(
 
     The same command again resumes: finished trials are not repeated. Exit code 3: some trials failed.
     """
+    from benchkit.outputs import check_folder
+    from benchkit.tune import STORAGE
+
     runs = options.chosen_executor(executor, time_limit, address)
     single = {"dataset": dataset, "model": model, "seeds": seeds}
     base = asked_grid(
         preset, single, {"selectors": selector, "detectors": detector, "inverters": inverter}, setting, scale
     )
     tuner, places = _tuner(trials, sampler_seed, out, retry_failed), _places(out, cache)
+    look = None if out is None else partial(check_folder, out, True, STORAGE, "the trials of a search")
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = load_registry(plugin, plugin_folder, strict)
         wanted = partial(_spaces, [first, *(corruptor or ())], space or [], base, registry)
-        spaces = check_together(wanted, *checks_of(out, device))
+        spaces = check_together(wanted, *checks_of(look, device))
         found = [] if dry_run else _searched(spaces, base, registry, places, tuner, device, runs)
     _print(found, spaces, base, tuner, as_json)
     _exit_with_failures(found)
@@ -154,7 +158,7 @@ def _searched(
     """Every corruptor's search, its trials kept in --out as far as it came."""
     from benchkit.executors.choose import lasting
     from benchkit.functional import resolve_device
-    from benchkit.run import check_writable
+    from benchkit.outputs import check_writable
     from benchkit.stages.base import Env
     from benchkit.tune import Scorer, as_json, budget, search_config, write_trials
 
@@ -170,6 +174,8 @@ def _searched(
         screen.start(tuner.trials * len(spaces))
         env = Env(registry, store, chosen_device, screen.note)
         scorer = Scorer(base, registry, env, stack.enter_context(lasting(executor, env)))
+        for spec, space in spaces.items():  # before the first of them takes its hours
+            tuner.study(spec, space, search_config(base, spec, registry))
         for spec, space in spaces.items():
 
             def scored(tried: Spec) -> float:

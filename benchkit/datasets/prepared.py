@@ -10,8 +10,6 @@ import csv
 import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError
+from benchkit.outputs import new_contents, visible
 from benchkit.paths import expanded
 
 if TYPE_CHECKING:
@@ -195,52 +194,14 @@ class Writer:
 
 @contextmanager
 def new_set(out: Path, force: bool = False) -> Iterator[Path]:
-    """Lend an empty folder beside `out`; it becomes `out` when all went well, else it is removed and nothing changes.
+    """Lend an empty folder; what is in it appears in `out` when all went well, else nothing changes.
 
-    Raises BenchkitError where `out` is a file, holds anything (with `force`: anything but a prepared set), or cannot
-    be written.
+    Raises BenchkitError where `out` is a file, holds anything (with `force`: anything but a prepared set, which is
+    replaced; other files beside it stay), or cannot be written.
     """
-    _check_out(out, force)
-    out = out.absolute()
-    absent = [folder for folder in out.parents if not folder.exists()]
-    aside = out.with_name(f".{out.name}-{secrets.token_hex(6)}")
-    done = False
-    try:
-        aside.mkdir(parents=True)
-        yield aside
-        _swap(aside, out)
-        done = True
-    except OSError as error:
-        raise BenchkitError(f"cannot write to --out '{out}': {error.strerror or error}; name another folder") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        for folder in [] if done else absent:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
 
+    def earlier() -> list[str]:
+        return [name for name in visible(out) if name.endswith(".parquet") or name == LEFT_OUT]
 
-def _swap(aside: Path, out: Path) -> None:
-    """Put the new folder in the old one's place: between two renames, never half of either."""
-    old = aside.with_name(f"{aside.name}-old")
-    if out.is_dir():
-        out.rename(old)
-    try:
-        aside.rename(out)
-    except OSError:
-        if old.is_dir():
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _check_out(out: Path, force: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise BenchkitError(f"--out '{out}' is a file: name a folder")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not force:
-        raise BenchkitError(f"--out '{out}' is not empty: name another folder, or replace a prepared set with --force")
-    if not (out / MANIFEST).is_file():
-        raise BenchkitError(
-            f"--out '{out}' holds other things than a prepared set ({MANIFEST} is missing): not replaced"
-        )
+    with new_contents(out, force, MANIFEST, earlier) as folder:
+        yield folder

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchkit.errors import BenchkitError
 from benchkit.metrics import COMPANION, PRIMARY, metric
 from benchkit.report.board import plain_records, short_names
 from benchkit.report.compared import Terms, paired, terms_of
@@ -175,13 +173,12 @@ def _row(line: Mapping[Any, Any], selectors: Mapping[str, str], detectors: Mappi
     )
 
 
-def write_ablation(board: AblationBoard, out: Path) -> None:
-    """Write FILES into a folder that is there; raises BenchkitError where it cannot be written."""
+def ablation_files(board: AblationBoard) -> dict[str, bytes]:
+    """FILES: the board of differences as tables and as a figure."""
     from benchkit.report.ablation_figure import ablation_figure
     from benchkit.report.tables import csv_text, json_text, markdown, parquet_bytes
-    from benchkit.store.files import write_atomic
 
-    contents = {
+    return {
         "ablation.parquet": parquet_bytes(board.frame),
         "ablation.csv": csv_text(board.frame).encode("utf-8", "replace"),
         "ablation.json": json_text(board.as_json()).encode("utf-8", "replace"),
@@ -189,8 +186,3 @@ def write_ablation(board: AblationBoard, out: Path) -> None:
         "ablation.png": ablation_figure(board, form="png"),
         "ablation.md": markdown(board.with_axis()).encode("utf-8", "replace"),
     }
-    try:
-        for name in FILES:
-            write_atomic(out / name, contents[name])
-    except OSError as error:
-        raise BenchkitError(f"cannot write the ablation to --out '{out}': {error.strerror or error}") from None

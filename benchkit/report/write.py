@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
-from benchkit.errors import BenchkitError
-from benchkit.report.ablation import AblationBoard
+from benchkit.outputs import replace_files
+from benchkit.report.ablation import AblationBoard, ablation_files
 from benchkit.report.beside import beside_table
 from benchkit.report.board import Board, plain_records
 from benchkit.report.data import RunData
@@ -14,43 +15,28 @@ from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.older import SCHEMA
 from benchkit.report.site.page import page
 from benchkit.report.tables import csv_text, json_text, parquet_bytes, render
-from benchkit.store.files import write_atomic
 
-__all__ = ["FILES", "load_board", "write_ablation_page", "write_report"]
+__all__ = ["FILES", "load_board", "write_report"]
 
-PAGE_FILE = "index.html"
-#: What `write_report` writes, in this order: the page is last, so that where it is, the rest is.
+PAGE_FILE, SHOWN = "index.html", "report.json"
+#: What `write_report` writes, and beside it of an ablation its own files; report.json says which run is shown.
 FILES = (
     *("rows.parquet", "rows.csv", "rows.json"),
-    *("board.csv", BOARD_FILE, "board.jsonl", "board.md", PAGE_FILE),
+    *("board.csv", BOARD_FILE, "board.jsonl", "board.md", PAGE_FILE, SHOWN),
 )
 
 
-def write_report(run: RunData, out: Path) -> Board:
-    """Write a run's report into a folder, made if need be, and return its board.
+def write_report(run: RunData, out: Path, ablation: AblationBoard | None = None, stale: Collection[str] = ()) -> Board:
+    """Write a run's report into a folder, made if need be, all of its files or none, and return its board.
 
     rows.*: a line per cell; board.*: a line per training set, selector and detector (board.jsonl is what the
-    leaderboard takes). Raises BenchkitError where the folder cannot be written.
+    leaderboard takes). ablation: the differences of an ablation's run. stale: files of an earlier report, removed where
+    this one has none of that name. Raises BenchkitError where the folder cannot be written.
     """
     board = Board.of(run)
-    # All of it before the first file, so that a failure leaves an earlier report whole.
-    contents = _contents(run, board)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            write_atomic(out / name, contents[name])
-    except OSError as error:
-        raise BenchkitError(f"cannot write the report to '{out}': {error.strerror or error}") from None
+    contents = {**_contents(run, board, ablation), **(ablation_files(ablation) if ablation else {})}
+    replace_files(out, contents, stale)
     return board
-
-
-def write_ablation_page(run: RunData, board: Board, ablation: AblationBoard, out: Path) -> None:
-    """Write the page of an ablation's run again, with the differences; raises BenchkitError where it cannot be."""
-    text = page(run, board, ablation=ablation).encode("utf-8", "replace")
-    try:
-        write_atomic(out / PAGE_FILE, text)
-    except OSError as error:
-        raise BenchkitError(f"cannot write the page to '{out}': {error.strerror or error}") from None
 
 
 def _markdown(board: Board) -> str:
@@ -59,7 +45,7 @@ def _markdown(board: Board) -> str:
     return render(board, "markdown") + ("" if compared is None else "\n" + render(compared, "markdown"))
 
 
-def _contents(run: RunData, board: Board) -> dict[str, bytes]:
+def _contents(run: RunData, board: Board, ablation: AblationBoard | None) -> dict[str, bytes]:
     rows = {"schema": SCHEMA, "run": run.run, "rows": plain_records(run.rows)}
     texts = {
         "rows.csv": csv_text(run.rows),
@@ -68,7 +54,8 @@ def _contents(run: RunData, board: Board) -> dict[str, bytes]:
         BOARD_FILE: render(board, "json"),
         "board.jsonl": to_jsonl(board),
         "board.md": _markdown(board),
-        PAGE_FILE: page(run, board),
+        PAGE_FILE: page(run, board, ablation=ablation),
+        SHOWN: json_text({"run": run.run}),
     }
     # Half surrogates (from file names, say) have no UTF-8.
     encoded = {name: text.encode("utf-8", "replace") for name, text in texts.items()}

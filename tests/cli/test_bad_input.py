@@ -124,7 +124,7 @@ MISTAKES: dict[str, tuple[Arguments, str]] = {
     "unknown split": (compared_file("split: test", "split: tset"), "no split 'tset'"),
     "more than there is": (compared_file("split: test, size: 4", "split: test, size: 99"), "has 6 images"),
     # Places
-    "unwritable out": (lambda w: compared("--out", w.note("file") / "x")(w), "cannot write to --out"),
+    "unwritable out": (lambda w: compared("--out", w.note("file") / "x")(w), "cannot write to '"),
     "cache of another version": (
         lambda w: (w.note("cache/VERSION", "benchkit-cache 0\n"), *compared()(w))[1:],
         "was written by another version",
@@ -214,7 +214,7 @@ def test_a_result_that_cannot_be_written_leaves_no_part_of_it(
 #: What a dry run refuses as the run would, and what it says.
 KNOWN_BEFORE: dict[str, tuple[Arguments, str]] = {
     "no device": (compared("--device", "gpu"), "unknown device 'gpu'"),
-    "out below a file": (lambda w: compared("--out", w.note("file") / "x")(w), "cannot write to --out"),
+    "out below a file": (lambda w: compared("--out", w.note("file") / "x")(w), "cannot write to '"),
     "a crop larger than the images": (
         compared_file("{iterations: 2, batch: 2}", "{iterations: 2, batch: 2, crop: 33}"),
         "2 faults, found before any work:\n  1. selector_training: crop 33 is more than the 32x32 pixels of the images "

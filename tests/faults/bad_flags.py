@@ -37,7 +37,7 @@ CASES: dict[str, Bad] = {
         compared("--executor", "ray:address=10.0.0.1:6379", "--address", "10.0.0.2:6379"), "names another"
     ),
     "tune on no device": bad(tuned("--device", "gpu"), "unknown device 'gpu'"),
-    "tune into a file": bad(lambda w: tuned("--out", w.file("note", b"") / "x")(w), "cannot write to --out"),
+    "tune into a file": bad(lambda w: tuned("--out", w.file("note", b"") / "x")(w), "cannot write to '"),
     "parameter called name": bad(compared("--corruptor", "gaussian:name=x"), "gaussian", "'name'"),
     "parameter called kind": bad(compared("--corruptor", "gaussian:kind=x"), "gaussian", "'kind'"),
     "parameter called cls": bad(compared("--corruptor", "gaussian:cls=x"), "gaussian", "'cls'"),

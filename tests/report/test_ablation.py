@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from benchkit.metrics import Measured
-from benchkit.report.ablation import FILES, AblationBoard, Point, write_ablation
+from benchkit.outputs import replace_files
+from benchkit.report.ablation import FILES, AblationBoard, Point, ablation_files
 from benchkit.report.board import Board
 from benchkit.report.site.page import page
 from benchkit.report.tables import render
@@ -68,7 +69,7 @@ def test_a_cell_that_failed_has_no_difference_but_its_reason(made) -> None:
 def test_every_file_holds_every_line(made, tmp_path: Path) -> None:
     data, points = made
     board = AblationBoard.of(points, data, replicates=50)
-    write_ablation(board, tmp_path)
+    replace_files(tmp_path, ablation_files(board), ())
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
     for frame in (pd.read_parquet(tmp_path / "ablation.parquet"), pd.read_csv(tmp_path / "ablation.csv")):
         assert np.allclose(frame["delta_base"], board.frame["delta_base"])
