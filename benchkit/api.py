@@ -208,12 +208,27 @@ class LatentCorruptor(Corruptor):
 
 
 @dataclass(frozen=True)
+class _LevelNoise:
+    """The images' noise at one level: see `Noise`."""
+
+    images: Noise
+    level: int
+
+    def normal(self, shape: Sequence[int], stream: str = "") -> Tensor:
+        return self.images.normal(shape, f"level {self.level} {stream}")
+
+    def uniform(self, shape: Sequence[int], stream: str = "") -> Tensor:
+        return self.images.uniform(shape, f"level {self.level} {stream}")
+
+
+@dataclass(frozen=True)
 class StepContext:
     """One resampling step from level k (z_t) to level k-1 (z_s), eq. 6.
 
     start: what `corrupt` was shown (mask, z_0, captions, rng, the inverted z_t). z_t: the latents as they stand now,
     (N, C, h, w) float32. level: k, counted down to 1. t: its timestep. phi, psi: the step's coefficients. alpha_bar,
-    alpha_bar_s: of level k and of level k-1. predict(z, captions, attend): see `eps`.
+    alpha_bar_s: of level k and of level k-1. noise() and rng give other draws at every level; start.noise() and
+    start.rng give the same draws at all of them. predict(z, captions, attend): see `eps`.
     """
 
     start: LatentContext
@@ -225,6 +240,15 @@ class StepContext:
     alpha_bar: float
     alpha_bar_s: float
     predict: Callable[[Tensor, Sequence[str | None], Attend | None], Tensor]
+
+    @property
+    def rng(self) -> Noise:
+        """The images' draws at this level: equal calls at two levels give two results."""
+        return _LevelNoise(self.start.rng, self.level)
+
+    def noise(self, stream: str = "") -> Tensor:
+        """Noise n ~ N(0, I) of this level, (N, C, h, w); another `stream` gives other draws."""
+        return self.rng.normal(tuple(self.z_t.shape[1:]), stream).to(self.z_t)
 
     def eps(
         self, z: Tensor | None = None, captions: Sequence[str | None] | None = None, attend: Attend | None = None

@@ -94,8 +94,11 @@ def source_hash(module: ModuleType, has_helpers: bool) -> str:
 
 
 def place_of(error: BaseException, file: Path) -> str | None:
-    """Where in `file` an exception came from, `NAME.py:LINE: CODE`; None where no line of it is in the traceback."""
+    """Where in `file` an exception came from, or the one that it was raised of: `NAME.py:LINE: CODE`.
+
+    None where no line of the file is in the traceback.
+    """
     frames = [f for f in traceback.extract_tb(error.__traceback__) if real(f.filename) == real(file)]
-    if not frames:
-        return None
-    return f"{file.name}:{frames[-1].lineno}: {frames[-1].line or ''}".rstrip(": ")
+    if frames:
+        return f"{file.name}:{frames[-1].lineno}: {frames[-1].line or ''}".rstrip(": ")
+    return None if error.__cause__ is None else place_of(error.__cause__, file)

@@ -16,7 +16,11 @@ def new(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="corruptor, selector, detector, inverter or dataset.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by '-', such as my-method.")],
     space: Annotated[
-        str | None, typer.Option(metavar="latent|pixel", help="What a corruptor works on; default latent.")
+        str | None,
+        typer.Option(
+            metavar="latent|pixel|resampling",
+            help="What a corruptor works on: latents, pixels, or every step of the way back.",
+        ),
     ] = None,
     package: Annotated[
         bool, typer.Option("--package", help="An installable package: entry point, tests and README.")
@@ -31,14 +35,14 @@ def new(
     if space is not None and kind != "corruptor":
         raise BenchkitError(f"--space is for corruptors: leave it out for a {kind}")
     if space not in (None, *SPACES):
-        raise BenchkitError(f"--space '{space}': choose {' or '.join(SPACES)}")
+        raise BenchkitError(f"--space '{space}': choose {', '.join(SPACES)}")
     if out.exists() and not out.is_dir():
         raise BenchkitError(f"--out '{out}' is a file: name a folder")
     files = new_plugin(
         kind,
         name,
         load_registry(plugin, plugin_folder),
-        space="pixel" if space == "pixel" else "latent",
+        space=next((one for one in SPACES if one == space), "latent"),
         package=package,
     )
     written = write_plugin(files, out)

@@ -120,7 +120,10 @@ def _own_step(
         nonlocal spent
         spent += 1
         if spent > corruptor.forwards():
-            raise PluginError(f"corruptor '{corruptor.name}' predicts oftener than its forwards() says")
+            raise PluginError(
+                f"corruptor '{corruptor.name}' predicts oftener than its forwards() says: {spent} times in the step "
+                f"from level {k}, where forwards() is {corruptor.forwards()}"
+            )
         if z.shape != at.z_t.shape or len(captions) != len(z):
             raise PluginError(f"corruptor '{corruptor.name}' asked for eps of other images than it was shown")
         return network(z, schedule.t(k), tuple(captions), attend)

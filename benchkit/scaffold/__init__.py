@@ -10,8 +10,9 @@ from typing import Literal
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.registry import KINDS, Registry, is_name
 
-Space = Literal["latent", "pixel"]
-SPACES: tuple[Space, ...] = ("latent", "pixel")
+Space = Literal["latent", "pixel", "resampling"]
+SPACES: tuple[Space, ...] = ("latent", "pixel", "resampling")
+_OF_SPACE = {"latent": "LatentCorruptor", "pixel": "PixelCorruptor", "resampling": "ResamplingCorruptor"}
 #: How the base class of a kind is called where only the kind decides it.
 BASES = {"selector": "RegionSelector", "detector": "Detector", "inverter": "Inverter", "dataset": "Dataset"}
 
@@ -73,7 +74,7 @@ def _check(kind: str, name: str, registry: Registry) -> None:
 def facts_of(kind: str, name: str, space: Space) -> dict[str, str]:
     """What the templates are filled with."""
     words = name.split("-")
-    base = {"latent": "LatentCorruptor", "pixel": "PixelCorruptor"}[space] if kind == "corruptor" else BASES[kind]
+    base = _OF_SPACE[space] if kind == "corruptor" else BASES[kind]
     return {
         "kind": kind,
         "name": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchkit.api import Plugin
+from benchkit.loading import place_of
 from benchkit.registry import Registry, validated
 from benchkit.specs import Scalar, Spec
 
@@ -61,6 +63,14 @@ class Subject:
     def name(self) -> str:
         return str(getattr(self.cls, "name", self.cls.__name__))
 
+    @property
+    def file(self) -> Path | None:
+        """The file of the class."""
+        try:
+            return Path(inspect.getsourcefile(self.cls) or "")
+        except TypeError:
+            return None
+
     @cached_property
     def plugin(self) -> Any:
         """The plugin with its parameters; raises BenchkitError for one that its class does not allow."""
@@ -105,7 +115,7 @@ class Check:
         except Unmet as unmet:
             return self.failed(unmet, _pictured(unmet, subject, self.name))
         except Exception as error:
-            return self.failed(Unmet(self.demand, said(error)))
+            return self.failed(Unmet(self.demand, said(error, subject.file)))
         return Finding(self, "noted" if self.informs else "passed", detail or "")
 
     def failed(self, unmet: Unmet, picture: Path | None = None) -> Finding:
@@ -198,10 +208,11 @@ def examine(subject: Subject, checks: Iterable[Check]) -> Report:
     return Report(subject.kind, subject.name, subject.origin, tuple(findings))
 
 
-def said(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text}"[:400]
+def said(error: BaseException, file: Path | None = None) -> str:
+    """An exception in one line, with the line of the plugin's `file` from which it came, if there is one."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"[:400]
+    place = None if file is None or isinstance(error, SyntaxError) else place_of(error, file)
+    return f"{text} ({place})" if place else text
 
 
 def _pictured(unmet: Unmet, subject: Subject, check: str) -> Path | None:

@@ -17,7 +17,7 @@ from benchkit.api import Corruptor, LatentCorruptor, ResamplingCorruptor
 from benchkit.masks import blend
 from benchkit.registry import parameters
 from benchkit.specs import Spec
-from benchkit.testing.checks import NotApplicable, Subject, Unmet, check
+from benchkit.testing.checks import NotApplicable, Subject, Unmet, check, said
 from benchkit.testing.network import corrupted, level_of, returned
 from benchkit.testing.pictures import Panels
 from benchkit.testing.worlds import (
@@ -170,6 +170,26 @@ def seeds(subject: Subject) -> str:
     return "draws none"
 
 
+@check("levels", "draws while resampling are new ones at every level", informs=True)
+def levels(subject: Subject) -> str:
+    if not isinstance(subject.plugin, ResamplingCorruptor) or subject.plugin.steps < 2:
+        raise NotApplicable("it does not draw at several levels")
+    scene = scene_of(subject)
+    noise = CountedNoise(0, scene.ids)
+
+    class Watched(subject.cls):  # type: ignore[name-defined]
+        def step(self, at: Any) -> Any:
+            noise.level = at.level
+            return super().step(at)
+
+    made_of(Watched(**vars(subject.plugin)), scene, noise)
+    repeated = {draw: len(at) for draw, at in noise.levels.items() if len(at) > 1}
+    if not repeated:
+        return "no draw is the same at two levels"
+    told = "; ".join(f"{draw} is the same at {number} levels" for draw, number in repeated.items())
+    return f"{told}: for new noise at every level, draw with at.noise() or at.rng of the step, not of at.start"
+
+
 @check("neighbours", "an image's result does not depend on its neighbours in the batch")
 def neighbours(subject: Subject) -> None:
     scene = scene_of(subject)
@@ -263,7 +283,7 @@ def ranges(subject: Subject) -> str:
         try:
             result = made_of(plugin, scene)
         except Exception as error:
-            raise Unmet(f"a result with {where}", f"{type(error).__name__}: {error}") from error
+            raise Unmet(f"a result with {where}", said(error, subject.file)) from error
         _usable(result, scene, where)
     return ", ".join(f"{name}={value}" for name, value in tried) or "none is declared"
 
@@ -326,6 +346,7 @@ CHECKS = (
     inputs,
     deterministic,
     seeds,
+    levels,
     neighbours,
     changes_inside,
     outside,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchkit.api import BenchkitError, Sample, SelectionContext
 from benchkit.specs import Spec
-from benchkit.testing.checks import Subject, Unmet, check
+from benchkit.testing.checks import Subject, Unmet, check, said
 from benchkit.testing.corruptors import ends
 from benchkit.testing.pictures import Panels
 from benchkit.testing.worlds import (
@@ -181,7 +181,7 @@ def ranges(subject: Subject) -> str:
         try:
             result = other.plugin.select(shown(other))
         except Exception as error:
-            raise Unmet(f"masks with {name}={value}", f"{type(error).__name__}: {error}") from error
+            raise Unmet(f"masks with {name}={value}", said(error, subject.file)) from error
         if tuple(result.shape) != (4, 64, 64) or result.dtype != torch.bool:
             raise Unmet(f"(4, 64, 64) bool with {name}={value}", f"{tuple(result.shape)} {result.dtype}")
     return ", ".join(f"{name}={value}" for name, value in tried) or "none is declared"

@@ -39,20 +39,28 @@ def schedule() -> Schedule:
 
 
 class CountedNoise:
-    """The images' noise, counting how often it is asked."""
+    """The images' noise, counting how often it is asked, and at which levels for what."""
 
     def __init__(self, seed: int, ids: Sequence[str]) -> None:
         self._noise = ImageNoise(seed, ids)
         self.asked = 0
+        #: The level that stands now, where a test sets it, and the levels at which each draw was asked for.
+        self.level = 0
+        self.levels: dict[str, set[int]] = {}
+
+    def _note(self, kind: str, shape: Sequence[int], stream: str) -> None:
+        self.asked += 1
+        named = f", stream={stream!r}" if stream else ""
+        self.levels.setdefault(f"{kind}({tuple(shape)}{named})", set()).add(self.level)
 
     def normal(self, shape: Sequence[int], stream: str = "") -> Tensor:
         """Standard normal draws, (N, *shape) float32."""
-        self.asked += 1
+        self._note("normal", shape, stream)
         return self._noise.normal(shape, stream)
 
     def uniform(self, shape: Sequence[int], stream: str = "") -> Tensor:
         """Uniform draws in [0, 1), (N, *shape) float32."""
-        self.asked += 1
+        self._note("uniform", shape, stream)
         return self._noise.uniform(shape, stream)
 
 

@@ -17,7 +17,7 @@ from benchkit.scaffold import facts_of, new_plugin
 from benchkit.testing import reports_on
 
 REGISTRY = Registry.load()
-VARIANTS = [*((kind, "latent") for kind in KINDS), ("corruptor", "pixel")]
+VARIANTS = [*((kind, "latent") for kind in KINDS), ("corruptor", "pixel"), ("corruptor", "resampling")]
 
 
 @pytest.mark.parametrize(("kind", "space"), VARIANTS)
@@ -100,7 +100,7 @@ def test_names_become_classes_and_modules() -> None:
         (["corruptor", "class"], "'class' is a word of Python's own"),
         (["corruptor", "gaussian"], "a corruptor named 'gaussian' exists already"),
         (["selector", "mine", "--space", "pixel"], "--space is for corruptors"),
-        (["corruptor", "mine", "--space", "frequency"], "--space 'frequency': choose latent or pixel"),
+        (["corruptor", "mine", "--space", "frequency"], "--space 'frequency': choose latent, pixel, resampling"),
         (["corruptor", "mine", "--out", __file__], "is a file: name a folder"),
     ],
 )
