@@ -12,7 +12,7 @@ from benchkit.cells import cells_of, own_detector
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid
 from benchkit.imagesets import image_set, labelled_of
-from benchkit.registry import Registry
+from benchkit.registry import Registry, why_unavailable
 from benchkit.report.names import cell_names
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
 from benchkit.stages.base import Costs, Model, Stage
@@ -185,7 +185,7 @@ class Planner:
         specs = [*([cell.detector] if cell.detector else []), *cell.training.plugins()]
         specs = [spec for spec in specs if spec.kind != "dataset"]
         for spec in (s for whole in specs for s in self.registry.with_parts(whole)):
-            reason = self.registry.entry(spec.kind, spec.name).cls.unavailable()
+            reason = why_unavailable(self.registry.entry(spec.kind, spec.name).cls)
             if reason:
                 return f"{spec.kind} '{spec.name}': {reason}"
         return None

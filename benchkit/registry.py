@@ -302,6 +302,14 @@ def _files_of(folders: Sequence[Path], files: Sequence[Path]) -> Iterator[Path]:
         yield file
 
 
+def why_unavailable(cls: type[api.Plugin]) -> str | None:
+    """Why a plugin cannot run here, or None; an `unavailable` that raises is such a reason."""
+    try:
+        return cls.unavailable()
+    except Exception as error:
+        return f"unavailable() raised {type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def default_parameters(cls: type[api.Plugin], spec: Spec) -> frozenset[str]:
     """Return the names of the Spec's parameters that have the default of this plugin class."""
     defaults = {field.name: field.default for field in parameters(cls)}

@@ -57,8 +57,8 @@ def test_a_folder_is_new_empty_or_of_the_same_command(tmp_path: Path, folder: Pa
     with pytest.raises(OutputTaken, match="is not empty"):
         check_folder(folder, False, "a.txt")
     check_folder(folder, True, "a.txt")
-    for path in (folder / "a.txt", folder / "a.txt" / "below"):
-        with pytest.raises(BenchkitError, match="cannot write to"):
+    for path, said in ((folder / "a.txt", "is a file: name a folder"), (folder / "a.txt" / "below", "cannot write to")):
+        with pytest.raises(BenchkitError, match=said):
             check_folder(path, True, "mark")
 
 

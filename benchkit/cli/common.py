@@ -123,12 +123,18 @@ def print_json(value: Any) -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console; into a pipe or a file it is PIPE_WIDTH wide, unless COLUMNS says otherwise."""
+    """A rich console; into a pipe or a file it writes plain text, PIPE_WIDTH wide unless COLUMNS says otherwise.
+
+    Variables such as FORCE_COLOR, which build servers set, change nothing there: a log has no control codes.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    wide = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, width=PIPE_WIDTH if wide else None, highlight=False, soft_wrap=False)
+    if stream.isatty():
+        return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    width = None if "COLUMNS" in os.environ else PIPE_WIDTH
+    plain: dict[str, Any] = {"force_terminal": False, "force_interactive": False, "color_system": None}
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, **plain)
 
 
 def cache_root(given: str | None = None) -> Location:

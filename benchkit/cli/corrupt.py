@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from benchkit.registry import Registry
+    from benchkit.specs import Spec
 
 
 def corrupt(
@@ -30,6 +31,11 @@ def corrupt(
         int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Seed of the noise, with the image's file name.")
     ] = 0,
     caption: Annotated[str | None, typer.Option(metavar="TEXT", help="What the image shows, in words.")] = None,
+    partner: Annotated[
+        Path | None,
+        typer.Option(metavar="IMAGE", help="Another image, as large: for corruptors that take something from one."),
+    ] = None,
+    partner_caption: Annotated[str | None, typer.Option(metavar="TEXT", help="What that one shows, in words.")] = None,
     label: Annotated[
         str, typer.Option(metavar="image|latent", help="The sheet's mask: as given, or the cells replaced.")
     ] = "image",
@@ -42,6 +48,7 @@ def corrupt(
 ) -> None:
     """Corrupt one image inside a mask.
 
+    A corruptor that takes a caption or latents from another image is shown that of --partner.
     The noise comes from the seed and the image's file name without its ending, as in a comparison from seed and id.
     """
     from benchkit.cli.pictures import save_image, side_by_side
@@ -50,8 +57,10 @@ def corrupt(
         raise BenchkitError(f"--label '{label}': choose image or latent")
     before, marked = _inputs(image, mask)
     _check_targets(image, mask, out, sheet, force)
-    work = _Work(before, marked, image.stem, caption, seed)
-    after, replaced = work.done(load_registry(plugin, plugin_folder, strict), corruptor, inverter, (model, device))
+    registry = load_registry(plugin, plugin_folder, strict)
+    other = _partner(registry, corruptor, partner, partner_caption, before)
+    work = _Work(before, marked, image.stem, caption, seed, other)
+    after, replaced = work.done(registry, corruptor, inverter, (model, device))
     save_image(out, after, "--out")
     if sheet is not None:
         save_image(sheet, side_by_side(before, marked if label == "image" else replaced, after), "--sheet")
@@ -73,18 +82,65 @@ def _inputs(image: Path, mask: Path) -> tuple[Image, NDArray[np.bool_]]:
     return before, marked
 
 
+def _partner(
+    registry: Registry, corruptor: str, file: Path | None, caption: str | None, before: Image
+) -> tuple[Image, str | None] | None:
+    """The partner image and its caption; raises BenchkitError where one is needed and none is given, or the reverse."""
+    from benchkit.api import Corruptor, LatentCorruptor
+    from benchkit.cli.pictures import read_image
+    from benchkit.specs import Spec
+
+    whole = registry.complete(Spec.parse("corruptor", corruptor))
+    made = [(spec, registry.make(spec, Corruptor)) for spec in registry.with_parts(whole)]
+    needing = next((spec for spec, one in made if isinstance(one, LatentCorruptor) and one.needs_partner()), None)
+    if needing is None and (file is not None or caption is not None):
+        option = "--partner" if file is not None else "--partner-caption"
+        raise BenchkitError(f"{option}: corruptor '{whole.short}' takes nothing from another image: leave it out")
+    if needing is None:
+        return None
+    if file is None:
+        without = "".join(f", or set {setting}" for setting in _without_partner(registry, needing))
+        raise BenchkitError(
+            f"corruptor '{needing.short}' takes something from another image: give one with --partner IMAGE, and what "
+            f"it shows with --partner-caption TEXT{without}"
+        )
+    other = read_image(file)
+    if other.size != before.size:
+        sizes = [f"{one.size[0]}x{one.size[1]}" for one in (other, before)]
+        raise BenchkitError(f"--partner '{file}' is {sizes[0]} pixels, the image {sizes[1]}: they must be of one size")
+    return other, caption
+
+
+def _without_partner(registry: Registry, spec: Spec) -> list[str]:
+    """Settings `KEY=VALUE`, by one choice of one parameter, with which the corruptor needs no partner."""
+    from contextlib import suppress
+
+    from benchkit.api import LatentCorruptor
+    from benchkit.registry import parameters
+    from benchkit.specs import Spec
+
+    found = []
+    for field in parameters(registry.entry(spec.kind, spec.name).cls):
+        for value in (None, *(field.metadata.get("choices") or ())):
+            changed = Spec.of(spec.kind, spec.name, **{**spec.values, field.name: value})
+            with suppress(BenchkitError):  # no value of this parameter
+                if not registry.make(changed, LatentCorruptor).needs_partner():  # type: ignore[type-abstract]
+                    found.append(f"{field.name}={'null' if value is None else value}")
+    return found
+
+
 def _check_targets(image: Path, mask: Path, out: Path, sheet: Path | None, force: bool) -> None:
     from benchkit.cli.pictures import check_target
 
-    check_target(out, "--out", force=force)
-    if sheet is not None:
-        check_target(sheet, "--sheet", force=force)
     read = {image.resolve(): "the image", mask.resolve(): "the mask"}
     for option, path in (("--out", out), ("--sheet", sheet)):
         if path is not None and path.resolve() in read:
             raise BenchkitError(f"{option} '{path}' is {read[path.resolve()]} itself: name another file")
     if sheet is not None and sheet.resolve() == out.resolve():
         raise BenchkitError(f"--out and --sheet are the same file '{out}': name two")
+    check_target(out, "--out", force=force)
+    if sheet is not None:
+        check_target(sheet, "--sheet", force=force)
 
 
 @dataclass(frozen=True)
@@ -96,11 +152,13 @@ class _Work:
     name: str
     caption: str | None
     seed: int
+    partner: tuple[Image, str | None] | None
 
     def done(
         self, registry: Registry, corruptor: str, inverter: str, checkpoint: tuple[str, str]
     ) -> tuple[Image, NDArray[np.bool_]]:
         """The corrupted image, and the pixels of the latent cells that the mask selects."""
+        import numpy as np
         from PIL import Image
 
         from benchkit import functional
@@ -113,10 +171,15 @@ class _Work:
         way = registry.make(Spec.parse("inverter", inverter), Inverter)  # type: ignore[type-abstract]
         backend = functional.load_backend(*checkpoint)
         functional.check_divisible("the image", self.before.size, backend.factor)
-        images = functional.image_tensor([self.before], backend.factor)
-        masks = functional.mask_tensor(self.marked[None], images)
-        made = functional.corrupt(
-            backend, images, masks, plugin, self.seed, way, [self.caption], [self.name], registry=registry
+        # A partner is a second image in which nothing is selected.
+        pictures, captions = [self.before], [self.caption]
+        if self.partner is not None:
+            pictures, captions = [self.before, self.partner[0]], [self.caption, self.partner[1]]
+        images = functional.image_tensor(pictures, backend.factor)
+        masks = functional.mask_tensor(
+            np.stack([self.marked, *(np.zeros_like(self.marked) for _ in pictures[1:])]), images
         )
+        names = [self.name, "partner"][: len(pictures)]
+        made = functional.corrupt(backend, images, masks, plugin, self.seed, way, captions, names, registry=registry)
         replaced = to_image(to_latent(masks, backend.factor), backend.factor)[0].numpy()
         return Image.fromarray(to_uint8(made)[0]), replaced

@@ -57,9 +57,11 @@ def list_(
 
 
 def _list_all(registry: Registry, as_json: bool) -> None:
+    from benchkit.registry import why_unavailable
+
     listed = []
     for entry in registry.entries("dataset"):
-        reason = entry.cls.unavailable()
+        reason = why_unavailable(entry.cls)
         splits, reason = _splits(entry.cls()) if reason is None else ({}, reason)
         autoencode = bool(getattr(entry.cls, "autoencode", False))
         listed.append({"name": entry.name, "splits": splits, "autoencode": autoencode, "unavailable": reason})
@@ -75,6 +77,8 @@ def _splits(dataset: Any) -> tuple[dict[str, int], str | None]:
         return dict(dataset.splits()), None
     except BenchkitError as error:
         return {}, str(error)
+    except Exception as error:  # of a plugin that is anybody's; the others are listed
+        return {}, f"splits() raised {type(error).__name__}: {error}"
 
 
 def _print_all(listed: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from benchkit.registry import Registry
     from benchkit.trained import TrainedDetector
+
+_log = logging.getLogger(__name__)
 
 SOME_IMAGES_FAILED = 3
 TABLE = "scores.csv"
@@ -68,7 +71,7 @@ def detect(
     """Mark artifacts in images: heat/, masks/ and overlay/ as PNG, and scores.csv.
 
     Scores of an image: mean and max of the probability, and the share of its area at or above the threshold. Exit code
-    3: some files could not be read as images; they are named in scores.csv, and the rest is done.
+    3: some files could not be read or marked; they are named in scores.csv, and the rest is done.
     """
     from benchkit.finished import Wanted
     from benchkit.outputs import check_folder, new_contents
@@ -87,7 +90,7 @@ def detect(
         work.run(files)
     print(f"{work.done} images in {out}, threshold {found.threshold:.4f}: {TABLE}, {', '.join(ROOMS)}")
     if work.done < len(files):
-        tell(f"{len(files) - work.done} of {len(files)} files could not be read; they are named in {out / TABLE}")
+        tell(f"{len(files) - work.done} of {len(files)} files could not be marked; they are named in {out / TABLE}")
         raise typer.Exit(SOME_IMAGES_FAILED)
 
 
@@ -129,7 +132,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
 
 @dataclass
 class _Work:
-    """Images one after another into a folder. done: how many could be read."""
+    """Images one after another into a folder. done: how many could be marked."""
 
     detector: TrainedDetector
     folder: Path
@@ -138,7 +141,7 @@ class _Work:
     _lines: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self, files: Sequence[Path]) -> None:
-        """Write everything; raises BenchkitError where none of the files can be read."""
+        """Write everything; raises BenchkitError where none of the files can be marked."""
         import pandas as pd
 
         from benchkit.exports.names import Names
@@ -154,7 +157,7 @@ class _Work:
                 self._lines.append({"image": str(file), "error": None, **self._one(file, names)})
                 screen.advance()
         if not self.done:
-            raise BenchkitError(f"none of the {len(files)} files can be read as an image: {self._lines[0]['error']}")
+            raise BenchkitError(f"none of the {len(files)} files could be marked: {self._lines[0]['error']}")
         frame = pd.DataFrame(self._lines, columns=[*_COLUMNS], dtype=object)  # whole numbers stay whole
         (self.folder / TABLE).write_text(csv_text(frame), "utf-8", "replace")
 
@@ -165,10 +168,11 @@ class _Work:
 
         try:
             image = np.asarray(read_image(file))
+            (heat,) = self.detector([image])
         except BenchkitError as error:
-            tell(f"failed: {error}")
-            return {"error": one_line(str(error))}
-        (heat,) = self.detector([image])
+            return self._failed(str(error))
+        except Exception as error:  # a network may be anybody's, and refuse some sizes: the other images are kept
+            return self._failed(f"image '{file}': {type(error).__name__}: {error}")
         name = names.of(file.stem)
         marked = heat >= self.detector.threshold
         self._save("heat", name, quantised(heat, self.bits))
@@ -178,6 +182,11 @@ class _Work:
         scores = self.detector.scores(heat)
         size = {"width": image.shape[1], "height": image.shape[0]}
         return {"name": name, **size, "mean": scores.mean, "max": scores.largest, "area": scores.area}
+
+    def _failed(self, reason: str) -> dict[str, str]:
+        tell(f"failed: {reason}")
+        _log.warning("detect: %s", reason, exc_info=True)
+        return {"error": one_line(reason)}
 
     def _save(self, room: str, name: str, pixels: np.ndarray) -> None:
         from PIL import Image

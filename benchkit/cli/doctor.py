@@ -45,6 +45,8 @@ def doctor(
 
 def examined(registry: Registry, cache: Location) -> tuple[dict[str, Any], list[str]]:
     """What there is, as plain data, and what is needed but missing: a line each, with its remedy."""
+    from benchkit.registry import why_unavailable
+
     packages, problems = _packages()
     devices, broken_torch = _devices() if packages.get("torch") else ({}, [])
     folder, cache_problems = _cache(cache)
@@ -57,7 +59,7 @@ def examined(registry: Registry, cache: Location) -> tuple[dict[str, Any], list[
         "threads": devices.pop("threads", None),
         "devices": devices,
         "cache": folder,
-        "plugins": {f"{entry.kind} {entry.name}": _state(entry.cls.unavailable()) for entry in registry.entries()},
+        "plugins": {f"{entry.kind} {entry.name}": _state(why_unavailable(entry.cls)) for entry in registry.entries()},
         "broken_plugins": [f"{b.name} ({b.origin}): {b.reason}" for b in registry.broken],
         "checkpoints": assets,
     }

@@ -76,6 +76,8 @@ def found(registry: Registry, name: str, kind: str | None) -> Entry:
 
 def described(entry: Entry) -> dict[str, Any]:
     """A plugin as plain data."""
+    from benchkit.registry import why_unavailable
+
     return {
         "kind": entry.kind,
         "name": entry.name,
@@ -84,7 +86,7 @@ def described(entry: Entry) -> dict[str, Any]:
         "origin": entry.origin,
         "version": entry.version,
         "source_hash": entry.source_hash,
-        "unavailable": entry.cls.unavailable(),
+        "unavailable": why_unavailable(entry.cls),
     }
 
 

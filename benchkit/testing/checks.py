@@ -114,7 +114,7 @@ class Check:
             return Finding(self, "skipped", str(reason))
         except Unmet as unmet:
             return self.failed(unmet, _pictured(unmet, subject, self.name))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return self.failed(Unmet(self.demand, said(error, subject.file)))
         return Finding(self, "noted" if self.informs else "passed", detail or "")
 

@@ -33,6 +33,8 @@ from benchkit.testing.worlds import (
     seed_globals,
 )
 
+#: How far from an open end of a range a real number is tried.
+_INSIDE = 1e-3
 #: How far an image may leave [0, 1] before core's clamp counts as a repair.
 SLACK = 1e-3
 
@@ -183,7 +185,7 @@ def levels(subject: Subject) -> str:
             return super().step(at)
 
     made_of(Watched(**vars(subject.plugin)), scene, noise)
-    repeated = {draw: len(at) for draw, at in noise.levels.items() if len(at) > 1}
+    repeated = {draw: len(at - {0}) for draw, at in noise.levels.items() if len(at - {0}) > 1}  # 0: of `corrupt`
     if not repeated:
         return "no draw is the same at two levels"
     told = "; ".join(f"{draw} is the same at {number} levels" for draw, number in repeated.items())
@@ -289,13 +291,14 @@ def ranges(subject: Subject) -> str:
 
 
 def ends(subject: Subject) -> list[tuple[str, Any]]:
-    """Every value that stands at the end of a parameter's closed range, or among its choices."""
+    """Every value that stands at the end of a parameter's range (just inside of an open one), or among its choices."""
     found: list[tuple[str, Any]] = []
     for field in parameters(subject.cls):
+        whole = isinstance(field.default, int)
+        within = {"ge": 0.0, "le": 0.0, "gt": 1.0 if whole else _INSIDE, "lt": -1.0 if whole else -_INSIDE}
         bounds: Mapping[str, Any] = field.metadata.get("bounds") or {}
-        closed = [bounds[end] for end in ("ge", "le") if end in bounds]
-        kind = type(field.default) if isinstance(field.default, int | float) else None
-        found += [(field.name, kind(value) if kind else value) for value in closed]
+        kind = type(field.default) if isinstance(field.default, int | float) else float
+        found += [(field.name, kind(bounds[end] + step)) for end, step in within.items() if end in bounds]
         found += [(field.name, value) for value in field.metadata.get("choices") or ()]
     return found
 

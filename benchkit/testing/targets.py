@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.loading import GROUP, HOOKS, hooks_of, import_file, modules_of
+from benchkit.loading import GROUP, HOOKS, hooks_of, import_file, module_file, modules_of
 from benchkit.registry import Entry, Registry
 from benchkit.specs import Spec
 from benchkit.testing.checks import Finding, Report, Subject, Unmet, check, said
@@ -135,8 +135,8 @@ def _importable(*folders: Path) -> Iterator[None]:
 def _of_point(module: str, origin: str, conditions: Conditions) -> list[Report]:
     try:
         names = list(modules_of(import_module(module)))
-    except Exception as error:
-        return [_failed(module, origin, imports.failed(Unmet(imports.demand, said(error))))]
+    except (Exception, SystemExit) as error:
+        return [_failed(module, origin, _at_import(error, module_file(module) or Path(module)))]
     reports = []
     for name in names:
         if name == module and len(names) > 1 and not _implements(name):
@@ -157,8 +157,8 @@ def _of_module(
 ) -> list[Report]:
     try:
         module = load()
-    except Exception as error:
-        return [_failed(name, origin or "file", _at_import(error))]
+    except (Exception, SystemExit) as error:
+        return [_failed(name, origin or "file", _at_import(error, module_file(name) or Path(name)))]
     try:
         classes = _classes(module)
     except Unmet as unmet:
@@ -166,14 +166,14 @@ def _of_module(
     return [report_on_subject(Subject(cls, {}, origin or name, *_rest(conditions))) for cls in classes]
 
 
-def _at_import(error: Exception) -> Finding:
+def _at_import(error: BaseException, file: Path) -> Finding:
     # dataclasses says so while the class is made; the mistake is the parameter's.
     if isinstance(error, TypeError) and "no type annotation" in str(error):
         return parameters.failed(Unmet("a type for every parameter, such as 'strength: float = 0.5'", str(error)))
     if isinstance(error, ModuleNotFoundError):
         remedy = "install it, or import it inside the method and name it in unavailable()"
-        return imports.failed(Unmet(imports.demand, f"{said(error)}: {remedy}"))
-    return imports.failed(Unmet(imports.demand, said(error)))
+        return imports.failed(Unmet(imports.demand, f"{said(error, file)}: {remedy}"))
+    return imports.failed(Unmet(imports.demand, said(error, file)))
 
 
 def _failed(name: str, origin: str, finding: Finding) -> Report:
@@ -203,8 +203,8 @@ def _returned(module: ModuleType, hook: str) -> list[type]:
     wanted = f"{hook}() to return a list of subclasses of benchkit.api.{base.__name__}"
     try:
         returned = list(getattr(module, hook)())
-    except Exception as error:
-        raise Unmet(wanted, said(error)) from None
+    except (Exception, SystemExit) as error:
+        raise Unmet(wanted, said(error, Path(module.__file__ or ""))) from None
     for cls in returned:
         if not is_plugin_class(cls) or not issubclass(cls, base):
             raise Unmet(wanted, f"{cls!r} in it")

@@ -84,7 +84,9 @@ def test_an_earlier_result_is_replaced_in_any_format(
     out = folder / f"after.{suffix}"
     out.write_text("an earlier result")
     arguments = ("--mask", mask, "--corruptor", "none:steps=0", "--model", tiny_checkpoint, "--out", out)
-    assert run("corrupt", image, *arguments).code == 0
+    assert run("corrupt", image, *arguments).code == 2
+    assert out.read_text() == "an earlier result"
+    assert run("corrupt", image, *arguments, "--force").code == 0
     assert Image.open(out).size == (WIDTH, HEIGHT)
 
 
@@ -161,6 +163,45 @@ def test_an_image_is_what_a_dataset_makes_of_the_file(
     for file, sample in zip(sorted(shots.iterdir()), samples, strict=True):
         options = ("--mask", mask, "--corruptor", "none:steps=0", "--model", tiny_checkpoint, "--out", folder / "a.png")
         sheet = folder / "sheet.png"
-        assert run("corrupt", file, *options, "--sheet", sheet).code == 0
+        assert run("corrupt", file, *options, "--sheet", sheet, "--force").code == 0
         assert sample.id.endswith(file.stem)
         assert np.array_equal(np.asarray(Image.open(sheet))[:, :32], sample.image), file.name
+
+
+@pytest.mark.parametrize(
+    ("corruptor", "without"),
+    [
+        ("prompt-swap:steps=1", ", or set caption=null"),
+        ("mode-interpolation:steps=1", ", or set partner=mirror"),
+        ("mixture:of=gaussian+(prompt-swap:steps=1)", ", or set caption=null"),
+    ],
+)
+def test_a_corruptor_that_needs_another_image_says_how_it_is_given(
+    run: Run, tiny_checkpoint: Path, image: Path, mask: Path, folder: Path, corruptor: str, without: str
+) -> None:
+    asked = ("corrupt", image, "--mask", mask, "--corruptor", corruptor, "--model", tiny_checkpoint)
+    asked = (*asked, "--inverter", "ddim", "--device", "cpu", "--caption", "a face", "--out", folder / "after.png")
+    refused = run(*asked)
+    assert refused.code == 2 and refused.err.count("\n") == 1
+    assert "--partner IMAGE" in refused.err and "--partner-caption TEXT" in refused.err and without in refused.err
+    other = folder.parent / "other.png"
+    Image.fromarray(np.full((HEIGHT, WIDTH, 3), 200, np.uint8)).save(other)
+    made = run(*asked, "--partner", other, "--partner-caption", "a hand")
+    assert made.code == 0, made.err
+    small = folder.parent / "small.png"
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(small)
+    of_another_size = run(*asked, "--partner", small, "--force")
+    assert of_another_size.code == 2 and f"--partner '{small}' is 8x8 pixels, the image 40x32" in of_another_size.err
+
+
+def test_the_partners_caption_is_the_other_one(
+    run: Run, tiny_checkpoint: Path, image: Path, mask: Path, folder: Path
+) -> None:
+    common = ("--mask", mask, "--model", tiny_checkpoint, "--inverter", "ddim", "--device", "cpu", "--caption", "face")
+    swapped = ("--corruptor", "prompt-swap:steps=2", "--partner", image, "--partner-caption", "hand")
+    assert run("corrupt", image, *common, *swapped, "--out", folder / "a.png").code == 0
+    said = ("--corruptor", "prompt-swap:steps=2,caption=hand")
+    assert run("corrupt", image, *common, *said, "--out", folder / "b.png").code == 0
+    assert np.array_equal(np.asarray(Image.open(folder / "a.png")), np.asarray(Image.open(folder / "b.png")))
+    unused = run("corrupt", image, *common, *said, "--partner", image, "--out", folder / "c.png")
+    assert unused.code == 2 and "takes nothing from another image" in unused.err

@@ -178,7 +178,7 @@ def test_images_of_any_size_and_files_that_are_none(run: Run, saved: Path, opene
     result = run(*arguments, "--bits", 16)
     assert result.code == 3, result.err
     assert "broken.png" in result.err
-    assert "1 of 4 files could not be read" in result.err
+    assert "1 of 4 files could not be marked" in result.err
     lines = {Path(line["image"]).name: line for line in csv.DictReader((out / "scores.csv").read_text().splitlines())}
     assert set(lines) == {"=1+1.png", "b.png", "c.png", "broken.png"}
     assert "broken.png" in lines["broken.png"]["error"]
@@ -285,3 +285,30 @@ def test_mistakes_are_one_line_and_write_nothing(run: Run, saved: Path, cache: P
     assert result.code == 2
     assert "none of the 1 files" in result.err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_the_network_refuses_costs_one_line(
+    run: Run, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, side in (("a", 16), ("odd", 17), ("c", 16)):
+        Image.fromarray(np.zeros((16, side, 3), np.uint8)).save(folder / f"{name}.png")
+    called = TrainedDetector.__call__
+
+    def picky(self: TrainedDetector, images: list[np.ndarray]) -> list[np.ndarray]:
+        if images[0].shape[1] % 2:
+            raise RuntimeError("expected size 18 but got 17")
+        return called(self, images)
+
+    monkeypatch.setattr(TrainedDetector, "__call__", picky)
+    out = tmp_path / "out"
+    result = run("detect", saved, folder, "--out", out, "--plugin", PLUGINS)
+    assert result.code == 3
+    (failed,) = (line for line in result.err.splitlines() if "failed:" in line)
+    assert "odd.png': RuntimeError: expected size 18 but got 17" in failed
+    assert {path.stem for path in (out / "heat").iterdir()} == {"a", "c"}
+    lines = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
+    assert [bool(line["error"]) for line in lines] == [False, False, True]
+    none = run("detect", saved, folder / "odd.png", "--out", tmp_path / "none", "--plugin", PLUGINS)
+    assert none.code == 2 and "none of the 1 files could be marked" in none.err and not (tmp_path / "none").exists()

@@ -200,3 +200,16 @@ def test_started_as_a_program(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"runs": []}
     assert not (tmp_path / "none").exists()
     assert time.monotonic() - began < 60
+
+
+def test_a_log_has_no_control_codes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build servers set FORCE_COLOR; what goes into a file or a pipe stays plain, and tables keep their width."""
+    plain = run("plugins", "list").out
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.setenv(name, "1")
+    assert run("plugins", "list").out == plain
+    assert "\x1b" not in plain and max(map(len, plain.splitlines())) > 100
+    from benchkit.cli.progress import Lines, shown
+
+    with shown() as screen:
+        assert isinstance(screen, Lines)
