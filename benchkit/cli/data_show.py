@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from benchkit.cli.common import PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.cli.common import Force, PluginFiles, PluginFolders, Strict, load_registry
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def show(
     count: Annotated[
         int | None, typer.Option(min=1, max=MOST, metavar="N", help=f"The first so many images; default {COUNT}.")
     ] = None,
+    force: Force = False,
     plugin: PluginFiles = None,
     plugin_folder: PluginFolders = None,
     strict: Strict = False,
@@ -38,21 +39,21 @@ def show(
     from benchkit.api import Dataset
     from benchkit.cli.data import checked_size
     from benchkit.cli.pictures import check_target
+    from benchkit.outputs import write_file
     from benchkit.report.pictures import FORMS, draw_pictures
     from benchkit.specs import Spec
-    from benchkit.store.files import write_atomic
 
     form = out.suffix.lower().removeprefix(".")
     if form not in FORMS:
         raise BenchkitError(f"--out '{out}': name a file that ends in .{', .'.join(FORMS)}")
-    check_target(out, "--out", image=False)
+    check_target(out, "--out", force=force, image=False)
     registry = load_registry(plugin, plugin_folder, strict)
     source = registry.make(Spec.parse("dataset", dataset), Dataset)  # type: ignore[type-abstract]
     size = checked_size(dataset, source, split, count)
     wanted = min(size, COUNT) if count is None else count
     samples = source.read(split, range(wanted))
     held = f"{wanted} of {source.splits()[split]:,} images"
-    write_atomic(out, draw_pictures(contact_sheet(f"{dataset}, {split}: {held}", samples), cast("Form", form)))
+    write_file(out, draw_pictures(contact_sheet(f"{dataset}, {split}: {held}", samples), cast("Form", form)))
     print(f"{wanted} images of {dataset}/{split} in {out}")
 
 

@@ -67,8 +67,8 @@ def figure(
     from benchkit.figures import Order, paper_figure
     from benchkit.finished import FinishedRun, Wanted
     from benchkit.functional import resolve_device
+    from benchkit.outputs import write_file
     from benchkit.report.pictures import draw_pictures
-    from benchkit.store.files import write_atomic
 
     files = _targets(number, out, form, force)
     order = Order(Wanted(row, selector, detector, seed), count, _depths(depths))
@@ -76,7 +76,7 @@ def figure(
     opened = FinishedRun.open(run, places_named(run, cache, store), registry, resolve_device(device))
     sheet = paper_figure(number, opened, order)
     for one, path in files.items():
-        write_atomic(path, draw_pictures(sheet, one))  # type: ignore[arg-type]
+        write_file(path, draw_pictures(sheet, one))  # type: ignore[arg-type]
         print(path)
 
 

@@ -88,6 +88,7 @@ def test_pictures_are_not_overwritten(run: Run, shown: Finished, tmp_path: Path)
         (*common, "--out", tmp_path / "new.png", "--sheet", mine),
         ("plugins", "preview", "gaussian", "--out", mine),
         ("figure", 4, shown.out, "--out", mine),
+        ("data", "show", "portraits", "--split", "test", "--out", mine),
     ):
         result = run(*command)
         assert result.code == 2 and f"'{mine}' is there already" in result.err and "--force" in result.err, result.err
