@@ -182,6 +182,8 @@ class Grid(_Strict):
     #: Which of the paper's tables this is, and how many images the paper has of a split.
     paper_table: int | None = _optional(None, ge=1)
     paper_sizes: dict[str, int] = _optional({})
+    #: Dataset's name -> what the paper's protocol says of how it was prepared, see benchkit.api.Dataset.provenance.
+    paper_data: dict[str, dict[str, bool | int | float | str]] = _optional({})
     #: Dataset's name -> the fields that are replaced where the grid is run on it.
     on_dataset: dict[str, dict[str, Any]] = Field({}, exclude=True)
     #: What sizes and iterations have been multiplied by.

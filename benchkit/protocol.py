@@ -30,7 +30,7 @@ def recorded(grid: Grid, registry: Registry) -> dict[str, Any]:
     if grid.paper_table is None:
         return data
     sources = {source.title: source.paper for source in grid.every_source if source.paper is not None}
-    differs = [*differences(grid), *other_sizes(grid, registry)]
+    differs = all_differences(grid, registry)
     return {**data, "paper": {"table": grid.paper_table, "sources": sources, "differs": differs}}
 
 
@@ -64,6 +64,38 @@ def differences(grid: Grid) -> tuple[str, ...]:
         keys = [key for key in ours[name] if ours[name][key] != theirs[name].get(key)]
         told += [f"{name}: {', '.join(f'{key} {_text(ours[name][key])}' for key in keys)}"] if keys else []
     return tuple(told)
+
+
+def all_differences(grid: Grid, registry: Registry) -> list[str]:
+    """Return `differences`, and those that only the datasets know: their sizes, and how they were prepared."""
+    return [*differences(grid), *other_sizes(grid, registry), *other_data(grid, registry)]
+
+
+def other_data(grid: Grid, registry: Registry) -> tuple[str, ...]:
+    """Return a sentence for each dataset that was prepared by another rule, draw or filter than the preset states."""
+    preset = None if grid.paper_table is None else preset_of(grid.paper_table)
+    told = []
+    used = dict.fromkeys([grid.dataset, *(source.dataset for source in grid.every_source if source.dataset)])
+    for spec in (Spec.parse("dataset", text) for text in used):
+        stated = preset.paper_data.get(spec.name) if preset else None
+        if stated is None:
+            continue
+        facts = registry.make(spec, Dataset).provenance()  # type: ignore[type-abstract]
+        sections = {name.partition(" ")[0] for name in stated}
+        found = [
+            f"{key} {_text(facts[key])}, not {_text(value)}"
+            for key, value in stated.items()
+            if _other(facts, key, value)
+        ]
+        # A step of preparation that the preset knows nothing of, a filter say.
+        found += [f"{key} {_text(value)}" for key, value in facts.items() if key.partition(" ")[0] not in sections]
+        told += [f"data of {spec.name}: {', '.join(found)}"] if found else []
+    return tuple(told)
+
+
+def _other(facts: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Whether a set says that it was prepared otherwise; one that says nothing of it is believed."""
+    return key in facts and facts[key] != value
 
 
 def other_sizes(grid: Grid, registry: Registry) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchkit.api import Dataset
 from benchkit.diffusion.options import parse_model
 from benchkit.environment import threads
 from benchkit.executors.batch import Done
@@ -90,6 +91,7 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
         "composite": corrupted[0].composite if corrupted else None,
         "training": _config(train),
         "selector_training": _config(selection),
+        "provenance": _provenance(cell, registry),
         "uses": "; ".join(sorted({f"{spec.kind} {spec.name}" for spec in plugins_of(cell, registry)})),
     }
     if model is not None:
@@ -101,6 +103,16 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
             "num_inference_steps": model.steps,
         }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _provenance(cell: Cell, registry: Registry) -> str | None:
+    """How the datasets of a row were prepared, by their own word; None where they say nothing."""
+    specs = dict.fromkeys((cell.test.dataset, *(images.dataset for images in cell.training.image_sets())))
+    told = []
+    for spec in specs:
+        facts = registry.make(spec, Dataset).provenance()  # type: ignore[type-abstract]
+        told += [f"{spec.name}: {', '.join(f'{key} {value}' for key, value in facts.items())}"] if facts else []
+    return "; ".join(told) or None
 
 
 def _selector_training(pairs: AnyPairs) -> Train | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,8 +78,13 @@ def registry() -> Registry:
     """The shipped plugins; under the names of the paper's datasets, made-up ones of their sizes."""
     loaded = Registry.load()
     for cls in (Marked, Clean):
-        loaded._entries["dataset", cls.name] = Entry("dataset", cls.name, cls, "test", None, "0")
+        loaded._entries["dataset", cls.name] = entry(cls)
     return loaded
+
+
+def entry(cls: type[Dataset]) -> Entry:
+    """A made-up dataset as one that is installed."""
+    return Entry("dataset", cls.name, cls, "test", None, "0")
 
 
 def table(name: str, *settings: str) -> Grid:
@@ -169,7 +175,7 @@ def test_what_a_grid_does_not_say_stays_out_of_its_record() -> None:
 
     said = described(load_grid("quick"))
     assert said["source"] == {"split": "clean", "size": 48}
-    assert not {"sources", "paper_table", "on_dataset", "scale", "paper_sizes"} & set(said)
+    assert not {"sources", "paper_table", "on_dataset", "scale", "paper_sizes", "paper_data"} & set(said)
 
 
 @pytest.mark.parametrize(
@@ -386,6 +392,50 @@ def test_a_wrong_replacement_for_a_dataset_is_named() -> None:
     grid = small("on_dataset: {portraits: {modell: x}}")
     with pytest.raises(BenchkitError, match=r"on_dataset\.portraits: unknown key 'modell': did you mean 'model'"):
         on_dataset(grid, "portraits")
+
+
+def prepared(registry: Registry, facts: Mapping[str, str | int]) -> Registry:
+    """The same plugins, of which the clean set was prepared so."""
+
+    @dataclass(frozen=True)
+    class Prepared(Clean):
+        """Images of some draw."""
+
+        def provenance(self) -> Mapping[str, str | int | float | bool | None]:
+            return facts
+
+    other = Registry.load()
+    other._entries |= {**registry._entries, ("dataset", "dalle3-hq"): entry(Prepared)}
+    return other
+
+
+@pytest.mark.parametrize(
+    ("facts", "differs"),
+    [
+        ({}, []),
+        ({"draw seed": 0, "draw count": 10000}, []),
+        ({"draw seed": 3}, ["data of dalle3-hq: draw seed 3, not 0"]),
+        (
+            {"draw seed": 0, "cleanest detector": "dot", "cleanest candidates": 40000},
+            ["data of dalle3-hq: cleanest detector dot, cleanest candidates 40000"],
+        ),
+    ],
+)
+def test_another_draw_or_filter_is_another_protocol(
+    registry: Registry, facts: dict[str, str | int], differs: list[str]
+) -> None:
+    grid = table("table2", "seeds=[0,1,2]", "detectors=[upernet-convnext]")
+    said = recorded(grid, prepared(registry, facts))["paper"]["differs"]
+    assert [text for text in said if text.startswith("data")] == differs
+
+
+def test_the_rule_that_the_tables_state_is_the_one_that_prepares_by_default() -> None:
+    from benchkit.cli.prepare import richhf
+    from benchkit.datasets.richhf_rule import Rule
+
+    default = inspect.signature(richhf).parameters["rule"].default
+    for name in TABLES:
+        assert load_grid(name).paper_data["richhf-18k"] == {"rule": str(Rule.parse(default))}
 
 
 @pytest.mark.parametrize("name", presets())

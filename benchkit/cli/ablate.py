@@ -111,7 +111,10 @@ def ablate(
             ended = _ran(ablation, registry, places, how)
     if ended is None:
         titled = ablation.base.replaced(title=str(ablation.config["title"]))
-        print_json(preview_json(titled, ablation.plan, seen)) if as_json else print_preview(titled, ablation.plan, seen)
+        if as_json:
+            print_json(preview_json(titled, ablation.plan, seen))
+        else:
+            print_preview(titled, ablation.plan, seen, registry)
         return
     print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
     with left_out_named(registry):

@@ -94,7 +94,7 @@ def compare(
             how = checked_options(partial(run_options, device, runs, retry_failed, force), look, prepared)
             outcome = watched(partial(run.compare, grid, registry, places), places, how)
     if dry_run:
-        print_json(preview_json(grid, plan, seen)) if as_json else print_preview(grid, plan, seen)
+        print_json(preview_json(grid, plan, seen)) if as_json else print_preview(grid, plan, seen, registry)
         return
     print_json(outcome_json(outcome)) if as_json else print_outcome(outcome, out)
     with left_out_named(registry):
@@ -329,12 +329,12 @@ def _cell(planned: PlannedCell, name: str) -> dict[str, Any]:
     }
 
 
-def print_preview(grid: Grid, plan: Plan, seen: Preview) -> None:
+def print_preview(grid: Grid, plan: Plan, seen: Preview, registry: Registry) -> None:
     """The plan for people: stages by kind, costs, rows, what is skipped."""
     from rich import box
     from rich.table import Table
 
-    from benchkit.protocol import differences
+    from benchkit.protocol import all_differences
     from benchkit.specs import ROLES
 
     table = Table(title=f"plan: {grid.title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -350,7 +350,7 @@ def print_preview(grid: Grid, plan: Plan, seen: Preview) -> None:
     planned = [cell for cell in seen.cells if not cell.skip]
     screen.print(f"denoiser forwards: {seen.pending_forwards:,} to run of {seen.forwards:,} (images)", markup=False)
     screen.print(f"training iterations: {seen.train_iterations:,} to run", markup=False)
-    for text in differences(grid):
+    for text in all_differences(grid, registry):
         screen.print(f"not the paper's protocol: {text}", markup=False)
     screen.print(f"cells: {len(planned)}", markup=False)
     for role in ROLES:

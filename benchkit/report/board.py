@@ -63,7 +63,8 @@ class Board:
         foreign = foreign_plugins(run.environment)
         groups = list(map(_group, lines["role"], lines["seeds"]))
         plugins = pd.Series([named_by(line, foreign) for line in lines.to_dict("records")], lines.index, dtype=object)
-        lines = lines.assign(group=groups, plugins=plugins)
+        # At once: pandas warns of columns that are added one by one to a frame of many.
+        lines = pd.concat([lines, pd.DataFrame({"group": groups, "plugins": plugins}, index=lines.index)], axis=1)
         title, note = str(run.grid.get("title") or run.run), str(run.grid.get("note") or "")
         paper, shown = run.grid.get("paper"), run.grid.get("shown") or {}
         return cls(run.run, title, note, _ordered(lines), replicates, paper=paper, shown=shown)

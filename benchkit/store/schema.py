@@ -21,10 +21,11 @@ ROW_SCHEMA = 1
 
 #: What decides a row's figures beside its labels, a column each. training, selector_training: a TrainingConfig as JSON.
 #: test_images, validation_images, source_images, labelled: numbers of images. uses: the row's plugins, `KIND NAME; …`.
+#: provenance: how its datasets were prepared, `NAME: KEY VALUE, …; …`.
 SETTINGS = (
     *("labelled", "source_set", "source_images", "test_images", "validation_images", "label", "composite"),
     *("checkpoint", "checkpoint_sha256", "dtype", "autoencoder", "num_inference_steps"),
-    *("training", "selector_training", "uses"),
+    *("training", "selector_training", "provenance", "uses"),
 )
 
 CellState = Literal["pending", "running", "done", "failed", "skipped"]

@@ -1,0 +1,54 @@
+"""No library warning reaches a user: neither of a board of many columns nor of one with little in it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from benchkit.report.board import Board
+from benchkit.report.tables import FORMATS, render
+from benchkit.report.write import write_report
+
+#: More columns than pandas takes one by one without a warning of a fragmented frame.
+MANY = {f"kind_iou:{i}": i / 1000 for i in range(200)}
+
+
+@pytest.fixture
+def made(make_standard, make_examples):
+    maker = make_standard((0, 1))
+    for line in maker.lines:
+        if line["state"] == "done":
+            line |= MANY
+    maker.gallery["blur:steps=20"] = make_examples()
+    return maker
+
+
+def test_a_board_of_many_columns(made, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        board = write_report(made.run(), tmp_path)
+        again = Board.from_json(board.as_json(), "it")
+        for form in FORMATS:
+            assert render(again, form)
+
+
+def test_a_board_without_figures(maker, tmp_path: Path) -> None:
+    made = maker().corrupted("gaussian:steps=5", None, reason="not installed").cell("human", None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_report(made.run(), tmp_path)
+
+
+def test_rows_of_many_metrics_from_the_store(tmp_path: Path) -> None:
+    from benchkit.store.results import CellInfo, ResultStore
+
+    results = ResultStore(tmp_path / "results.sqlite")
+    run = results.create_run({}, {})
+    cells = [CellInfo(str(i), "corrupted", 0, "portraits/test[4]", method=f"m{i}") for i in range(3)]
+    results.upsert_cells(run, cells)
+    results.save_row("0", MANY | dict.fromkeys(map(str, range(150))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert results.rows(run)["149"].dtype == float
