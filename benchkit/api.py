@@ -423,6 +423,11 @@ class Dataset(Plugin):
         """What a user who reads these splits together should know, a line each: that two are the same images, say."""
         return ()
 
+    def provenance(self) -> Mapping[str, str | int | float | bool | None]:
+        """How the samples came about beyond what the parameters say, for the protocol: the rule, draw and filter by
+        which a set was prepared, say. Plain values by name, the same wherever the files lie; by default nothing."""
+        return {}
+
     @abstractmethod
     def labelled(self, count: int, seed: int) -> list[int]:
         """Indices into the split `pool` of the labelled set that this seed draws."""
