@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.datasets.pictures import PIXEL_LIMIT, opened, reading
+from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
+#: On what labels of a picture lie that EXIF turns: on the upright picture, on its pixels as they are stored; by sizes.
+Turned = Literal["auto", "upright", "stored"]
 #: EXIF orientations that exchange width and height.
 QUARTER_TURNS = (5, 6, 7, 8)
 #: Keys of PNG's text chunks in which an orientation can stand.
@@ -80,6 +83,24 @@ def oriented(array: NDArray[np.bool_], orientation: int) -> NDArray[np.bool_]:
     rows, columns = array[::-1], array[:, ::-1]
     turns = {2: columns, 3: rows[:, ::-1], 4: rows, 5: array.T, 6: rows.T, 7: rows[:, ::-1].T, 8: columns.T}
     return np.ascontiguousarray(turns.get(orientation, array))
+
+
+def turn_of(header: Header, size: tuple[int, int] | None, turned: Turned, what: str, where: str) -> int:
+    """The orientation that brings a label upright whose picture EXIF turns: 1 if it lies on the upright picture.
+
+    size: (height, width) of what the label was drawn on, None where it is not known; turned: see Turned. Raises
+    BenchkitError, naming `where` and `what` the label is, where nothing tells on which it lies.
+    """
+    if header.orientation == 1 or turned == "upright":
+        return 1
+    if turned == "stored":
+        return header.orientation
+    if size is None or header.shape == header.stored:
+        raise BenchkitError(
+            f"{where}: EXIF turns the picture, and sizes do not tell whether the {what} lies on it as shown or as "
+            "stored: set turned=upright or turned=stored, or save the picture upright"
+        )
+    return header.orientation if size == header.stored else 1
 
 
 def _orientation(picture: ImageFile) -> int:

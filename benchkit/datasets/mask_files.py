@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchkit.datasets.headers import Turned
 from benchkit.datasets.pictures import PIXEL_LIMIT, opened, reading, turned
 from benchkit.errors import BenchkitError
 
@@ -39,11 +40,13 @@ class MaskRule:
     """What the values of a mask file mean: of a palette the index, in a colour file a grey of that value.
 
     ignore: pixels of this value count in nothing. background: the file is a label map, in which this value is the
-    background and every other one an artifact. None: no value is ignored; two values, or black, tell.
+    background and every other one an artifact. None: no value is ignored; two values, or black, tell. turned: on what
+    the masks of photographs lie that EXIF turns, see Turned.
     """
 
     ignore: int | None = None
     background: int | None = None
+    turned: Turned = "auto"
 
 
 def decode_mask(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Mask:
@@ -82,6 +85,9 @@ class _Decoding:
         return self.settings or MaskRule()
 
     def label(self, picture: Image) -> tuple[Mask, Mask | None]:
+        pages: int = getattr(picture, "n_frames", 1)
+        if pages > 1 and picture.format != "MPO":
+            raise self.refused(f"a mask of {pages} pages: keep one")
         deep_colour = not picture.mode.startswith("I;16") and _is_deep(picture)
         picture.load()
         lossy = picture.format in LOSSY
@@ -89,7 +95,7 @@ class _Decoding:
         self._check_opaque(picture)
         if deep_colour:
             raise self.refused("16 bits a channel, of which only eight can be read")
-        if lossy and self.rule != MaskRule():
+        if lossy and (self.rule.ignore is not None or self.rule.background is not None):
             raise self.refused(f"a lossy mask ({picture.format}), whose values cannot be told apart as labels")
         if picture.mode == "P":
             return self._of_palette(np.array(picture), _palette(picture))

@@ -98,7 +98,7 @@ def test_annotations_lie_where_width_and_height_say(orientation: int, tmp_path: 
         if upright != SHAPE or orientation == 1:
             assert np.array_equal(read(root).mask[part], wanted)
         else:
-            refused(root, "width and height do not tell whether .* set turned=upright or turned=stored, or save the")
+            refused(root, "sizes do not tell whether .* set turned=upright or turned=stored, or save the")
         assert np.array_equal(read(root, turned=name).mask[part], wanted)
     if orientation > 1:
         refused(

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from folder_makers import MAKERS, SPLITS, mark, photo, write
-from PIL import ImageFile
+from folder_makers import MAKERS, SPLITS, mark, photo, png, write
+from PIL import Image, ImageFile
+from pyarrow import parquet
 
 from benchkit.api import BenchkitError
 from benchkit.datasets.folder.dataset import Folder
 from benchkit.datasets.folder.records import DECODED
+from benchkit.datasets.framing import Framing
+from benchkit.datasets.headers import oriented
+from benchkit.datasets.pictures import decode_image
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -59,8 +65,6 @@ def test_a_fault_is_known_before_the_image_is_read(name: str, tmp_path: Path) ->
 
 
 def test_files_that_may_not_be_opened_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import Image
-
     MAKERS["plain"](tmp_path)
 
     def refuse(*_: object, **__: object) -> None:
@@ -90,3 +94,44 @@ def test_only_some_masks_are_decoded_and_no_image(tmp_path: Path, monkeypatch: p
     facts = Folder(str(tmp_path), size=16).inspect("pool", range(DECODED + 5))
     assert not any(one.fault for one in facts) and len(set(decoded)) == DECODED
     assert all(name.endswith(".mask.png") for name in decoded)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("table", [False, True], ids=["files", "table"])
+def test_a_mask_lies_on_its_turned_photograph_where_sizes_say(orientation: int, table: bool, tmp_path: Path) -> None:
+    """Where they do not tell whether it was drawn on the upright photograph or on the stored one, the user must."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.fromarray(photo("pool", 0)).save(buffer, "PNG", exif=exif)
+    upright_shape = decode_image(buffer.getvalue(), "a").shape[:2]
+    on_upright = np.zeros(upright_shape, bool)
+    on_upright[2:9, 3:6] = True
+    on_stored = mark(0)
+    told = upright_shape != (20, 32)
+    for turned, drawn, wanted in (
+        ("upright", on_upright, on_upright),
+        ("stored", on_stored, oriented(on_stored, orientation)),
+    ):
+        root = tmp_path / turned
+        root.mkdir()
+        if table:
+            row = {"image": [{"bytes": buffer.getvalue(), "path": None}], "mask": [{"bytes": png(drawn), "path": None}]}
+            parquet.write_table(pa.table(row), root / "pool.parquet")
+        else:
+            write(root / "pool" / "0.mask.png", drawn)
+            (root / "pool" / "0.png").write_bytes(buffer.getvalue())
+        for choice in ("auto", turned):
+            dataset = Folder(str(root), size=32, fit="pad", turned=choice)
+            (facts,) = dataset.inspect("pool", [0])
+            if choice == "auto" and not told:
+                assert facts.fault is not None and "set turned=upright or turned=stored, or save" in facts.fault
+                with pytest.raises(
+                    BenchkitError, match="EXIF turns the picture, and sizes do not tell whether the mask"
+                ):
+                    dataset.read("pool", [0])
+                continue
+            assert facts.fault is None
+            assert np.array_equal(dataset.read("pool", [0])[0].mask, Framing(32, "pad").mask(wanted))
+    with pytest.raises(BenchkitError, match="a mask of 32x20 for an image of 20x32" if told else "sizes do not tell"):
+        Folder(str(tmp_path / "stored"), size=32, turned="upright" if told else "auto").read("pool", [0])

@@ -138,6 +138,11 @@ def test_label_maps_by_their_background() -> None:
     refused(encoded(heat), "a label map of 200 values", MaskRule(background=0))
 
 
+def test_a_mask_of_several_pages_is_refused() -> None:
+    pages = encoded(Image.fromarray(BAR), "TIFF", save_all=True, append_images=[Image.fromarray(~BAR)])
+    refused(pages, "a mask of 2 pages: keep one")
+
+
 def test_lossy_files_hold_no_labels() -> None:
     data = encoded(BAR * np.uint8(255), "JPEG", quality=95)
     assert np.array_equal(decode_mask(data, "m"), BAR)

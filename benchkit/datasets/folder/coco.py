@@ -13,6 +13,7 @@ from typing import Any
 from benchkit.datasets.folder.coco_marks import CocoMarks, Mark
 from benchkit.datasets.folder.records import FileListing, Record, Stamped, folders_in, stamped, text_of
 from benchkit.datasets.folder.settings import CocoRule
+from benchkit.datasets.headers import Turned
 from benchkit.errors import BenchkitError
 
 ANNOTATIONS = "annotations"
@@ -39,7 +40,7 @@ def coco_files(root: Path, *, named: bool = True) -> dict[str, list[Path]]:
     return splits
 
 
-def list_coco(root: Path, rule: CocoRule) -> FileListing:
+def list_coco(root: Path, rule: CocoRule, turned: Turned) -> FileListing:
     """The images of every JSON file, which must say where they lie relative to SPLIT/, images/SPLIT/, images/, `root`
     or the JSON file itself; categories become kinds, and an image without annotations has nothing marked on it.
 
@@ -57,7 +58,7 @@ def list_coco(root: Path, rule: CocoRule) -> FileListing:
             raise BenchkitError(f"{instances[1]}: split '{split}' is '{instances[0]}' already: keep one of the two")
         parsed[split] = [_Coco.read(stamped(file)) for file in files]
     wanted = _wanted(rule.categories, [name for found in parsed.values() for one in found for name in one.categories])
-    records = {split: tuple(_records(root, split, found, rule, wanted)) for split, found in parsed.items()}
+    records = {split: tuple(_records(root, split, found, rule, turned, wanted)) for split, found in parsed.items()}
     marks = [mark for found in parsed.values() for one in found for mark in one.marks()]
     counts = Counter(mark.category for mark in marks)
     return FileListing(
@@ -222,7 +223,7 @@ def _safe(name: Any, place: str) -> str:
 
 
 def _records(
-    root: Path, split: str, parsed: Sequence[_Coco], rule: CocoRule, wanted: frozenset[str]
+    root: Path, split: str, parsed: Sequence[_Coco], rule: CocoRule, turned: Turned, wanted: frozenset[str]
 ) -> Iterator[Record]:
     """The images of a split, sorted by file name; captions come from whichever of its files has them."""
     main = next((one for one in parsed if not one.path.name.startswith(CAPTIONS)), parsed[0])
@@ -238,7 +239,7 @@ def _records(
         marks = None
         if main.annotations is not None:
             counted = tuple(mark for mark in main.annotations[image] if mark.category in wanted)
-            marks = CocoMarks(counted, main.sizes.get(image), rule.boxes, rule.turned)
+            marks = CocoMarks(counted, main.sizes.get(image), rule.boxes, turned)
         yield Record(name, base / file_name, marks, captions.get(file_name) or None)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.datasets.folder.regions import check_region, drawn
-from benchkit.datasets.headers import Header, oriented
+from benchkit.datasets.headers import Header, Turned, oriented, turn_of
 from benchkit.errors import BenchkitError
 
 #: Faults of one image that are written out.
@@ -66,7 +66,7 @@ class CocoMarks:
     marks: tuple[Mark, ...]
     size: tuple[int, int] | None
     boxes: bool
-    turned: Literal["auto", "upright", "stored"]
+    turned: Turned
 
     @property
     def empty(self) -> bool:
@@ -112,18 +112,8 @@ class CocoMarks:
                 f"{where}: the COCO file states {_size(self.size)}, the picture has {_size(upright)}{turned}: give the "
                 "picture that was annotated, or scale its annotations and state the picture's own size"
             )
-        if header.orientation == 1 or not self.marks:
-            return upright, 1
-        frames = {"upright": (upright, 1), "stored": (stored, header.orientation)}
-        if self.turned != "auto":
-            return frames[self.turned]
-        fitting = [name for name, (shape, _) in frames.items() if self.size == shape]
-        if len(fitting) != 1:
-            raise BenchkitError(
-                f"{where}: EXIF turns this picture, and width and height do not tell whether its annotations lie on it "
-                "as shown or as stored: set turned=upright or turned=stored, or save the picture upright"
-            )
-        return frames[fitting[0]]
+        turn = turn_of(header, self.size, self.turned, "annotation", where) if self.marks else 1
+        return (upright if turn == 1 else stored), turn
 
 
 def _size(shape: tuple[int, int] | None) -> str:

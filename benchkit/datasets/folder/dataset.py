@@ -83,7 +83,7 @@ class Folder(Dataset):
     categories: str | None = param(None, doc="of a COCO file: those that are artifacts, as in hand+face; absent: all")
     boxes: bool = param(False, doc="of a COCO file: an annotation that has only a box marks all of it")
     turned: Literal["auto", "upright", "stored"] = param(
-        "auto", doc="where COCO annotations lie on a photograph that EXIF turns; auto: by its width and height"
+        "auto", doc="on what masks and annotations of a photograph lie that EXIF turns; auto: by their sizes"
     )
 
     def splits(self) -> Mapping[str, int]:
@@ -193,8 +193,8 @@ class Folder(Dataset):
             )
         return Settings(
             Columns(self.image_column, self.mask_column, self.caption_column),
-            MaskRule(self.ignore, self.background),
-            CocoRule(self.categories, self.boxes, self.turned),
+            MaskRule(self.ignore, self.background, self.turned),
+            CocoRule(self.categories, self.boxes),
         )
 
     @cached_property

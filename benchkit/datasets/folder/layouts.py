@@ -27,7 +27,7 @@ _LISTERS: dict[str, Callable[[Walk, Settings], Listing]] = {
     "plain": lambda walked, settings: replace(list_plain(walked), masks=settings.masks),
     "metadata": lambda walked, settings: replace(list_by_metadata(walked, settings.columns), masks=settings.masks),
     "mmseg": lambda walked, settings: replace(list_plain(walked, paired=True), masks=settings.masks),
-    "coco": lambda walked, settings: list_coco(walked.root, settings.coco),
+    "coco": lambda walked, settings: list_coco(walked.root, settings.coco, settings.masks.turned),
     "hf": lambda walked, settings: list_tables(walked.root, settings),
 }
 

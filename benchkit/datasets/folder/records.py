@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.datasets.headers import Header, checked_header, picture_header, picture_shape
+from benchkit.datasets.headers import Header, checked_header, oriented, picture_header, picture_shape, turn_of
 from benchkit.datasets.mask_files import MaskRule, decode_label
 from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
@@ -84,11 +83,11 @@ class Record:
         image, caption = decode_image(self.image, where), self.text()
         if self.mask is None:
             return Loaded(self.name, image, None, caption)
+        header = picture_header(self.image, where)
         if isinstance(self.mask, Path):
-            mask, ignored = decode_label(self.mask, str(self.mask), rule)
-            check_size(mask.shape, image.shape, str(self.mask))
+            mask, ignored = read_mask(self.mask, str(self.mask), header, rule)
             return Loaded(self.name, image, mask, caption, ignored=ignored)
-        kinds, ignored = self.mask.draw(picture_header(self.image, where), where)
+        kinds, ignored = self.mask.draw(header, where)
         mask = np.logical_or.reduce([np.zeros(image.shape[:2], bool), *kinds.values()])
         return Loaded(self.name, image, mask, caption, kinds, ignored)
 
@@ -96,11 +95,11 @@ class Record:
         """The caption, None where there is none; raises BenchkitError for a text file that cannot be read."""
         return text_of(self.caption).strip() or None if isinstance(self.caption, Path) else self.caption
 
-    def facts(self, rule: MaskRule | None = None) -> Facts:
-        """Look at headers and text; a file that seems cut is decoded, to be sure. rule: the mask is decoded too."""
+    def facts(self, rule: MaskRule, *, values: bool = False) -> Facts:
+        """Look at headers and text; a file that seems cut is decoded, to be sure. values: the mask is decoded too."""
         faults: list[str] = []
         try:
-            self._check(rule)
+            self._check(rule, values)
         except BenchkitError as error:
             faults.append(str(error))
         captioned = self.caption is not None
@@ -112,11 +111,11 @@ class Record:
         positive = False if drawn is not None and drawn.empty else None
         return Facts(self.name, self.mask is not None, captioned, "; ".join(faults) or None, positive)
 
-    def _check(self, rule: MaskRule | None) -> None:
+    def _check(self, rule: MaskRule, values: bool) -> None:
         where = str(self.image)
         header = checked_header(self.image, where)
         if isinstance(self.mask, Path):
-            check_mask(self.mask, str(self.mask), header.shape, rule)
+            check_mask(self.mask, str(self.mask), header, rule, values)
         elif self.mask is not None:
             self.mask.check(header, where)
 
@@ -194,8 +193,8 @@ class FileListing:
         return [i for i, record in enumerate(self.records[split]) if record.mask is not None]
 
     def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
-        rules = chain(repeat(self.masks, DECODED), repeat(None))
-        return [self.records[split][index].facts(rule) for index, rule in zip(indices, rules, strict=False)]
+        records = [self.records[split][index] for index in indices]
+        return [record.facts(self.masks, values=number < DECODED) for number, record in enumerate(records)]
 
     def files(self) -> Sequence[Path]:
         found = list(self.others)
@@ -235,14 +234,29 @@ def check_size(mask: tuple[int, ...], image: tuple[int, ...], where: str) -> Non
         raise BenchkitError(f"{where}: a mask of {sizes[0]} for an image of {sizes[1]}: they must be of one size")
 
 
-def check_mask(data: Path | bytes, where: str, image: tuple[int, int], rule: MaskRule | None) -> None:
-    """Raise BenchkitError, naming `where`, for a mask file that cannot be read or does not fit its image's (h, w).
+def read_mask(
+    data: Path | bytes, where: str, picture: Header, rule: MaskRule
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """The mask of an upright picture and what counts in nothing; raises BenchkitError where it does not fit."""
+    turn = _turn(picture_header(data, where), picture, rule, where)
+    mask, ignored = decode_label(data, where, rule)
+    mask = oriented(mask, turn)
+    check_size(mask.shape, picture.shape, where)
+    return mask, None if ignored is None else oriented(ignored, turn)
 
-    By its header alone, unless there is a rule under which to decode it.
-    """
-    check_size(checked_header(data, where).shape, image, where)
-    if rule is not None:
+
+def check_mask(data: Path | bytes, where: str, picture: Header, rule: MaskRule, values: bool) -> None:
+    """Raise what `read_mask` would, as far as headers tell, or with `values` all of it."""
+    header = checked_header(data, where)
+    turn = _turn(header, picture, rule, where)
+    check_size(Header(header.shape, turn).shape, picture.shape, where)
+    if values:
         decode_label(data, where, rule)
+
+
+def _turn(mask: Header, picture: Header, rule: MaskRule, where: str) -> int:
+    """The orientation that brings a mask upright which has none of its own, beside a picture that has one."""
+    return 1 if mask.orientation != 1 else turn_of(picture, mask.shape, rule.turned, "mask", where)
 
 
 def text_of(path: Path) -> str:

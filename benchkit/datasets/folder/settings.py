@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 from benchkit.datasets.mask_files import MaskRule
 from benchkit.errors import BenchkitError
@@ -22,14 +22,11 @@ class Columns:
 class CocoRule:
     """What of a COCO file counts.
 
-    categories: names joined by `+`; None: all. boxes: annotations without a region mark their box. turned: whether the
-    annotations of a photograph that EXIF turns lie on the upright picture or on the pixels as they are stored; auto: by
-    width and height in the file.
+    categories: names joined by `+`; None: all. boxes: annotations without a region mark their box.
     """
 
     categories: str | None = None
     boxes: bool = False
-    turned: Literal["auto", "upright", "stored"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def check_used(settings: Settings, layout: str) -> None:
     if layout != "coco":
         unused |= _changed(settings.coco, CocoRule())
     if layout == "coco":
-        unused |= _changed(settings.masks, MaskRule())
+        unused |= _changed(settings.masks, MaskRule(turned=settings.masks.turned))
     if layout not in ("hf", "metadata"):
         unused |= {f"{name}_column": value for name, value in _changed(settings.columns, Columns()).items()}
     if unused:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,14 @@ from benchkit.datasets.folder.records import (
     Loaded,
     Stamped,
     check_mask,
-    check_size,
+    read_mask,
     stamped,
     text_of,
 )
 from benchkit.datasets.folder.row_groups import group_sizes, held_columns, read_rows
 from benchkit.datasets.folder.settings import Columns, Settings
-from benchkit.datasets.headers import checked_header, picture_shape
-from benchkit.datasets.mask_files import MaskRule, decode_label
+from benchkit.datasets.headers import checked_header, picture_header, picture_shape
+from benchkit.datasets.mask_files import MaskRule
 from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
 
@@ -58,9 +57,8 @@ class TableListing:
         return [loaded[index] for index in indices]
 
     def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
-        rules = chain(repeat(self.masks, DECODED), repeat(None))
-        rows = zip(self._rows(split, indices), rules, strict=False)
-        facts = {index: self._facts(split, index, row, rule) for (index, row), rule in rows}
+        rows = enumerate(self._rows(split, indices))
+        facts = {index: self._facts(split, index, row, number < DECODED) for number, (index, row) in rows}
         return [facts[index] for index in indices]
 
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
@@ -98,14 +96,14 @@ class TableListing:
 
     def _loaded(self, split: str, index: int, row: dict[str, Any]) -> Loaded:
         where, at = self._places(split, index)
-        image = decode_image(self._image(row, where), where)
-        marked = cell_bytes(row.get(self.columns.mask), at)
-        mask, ignored = (None, None) if marked is None else decode_label(marked, at, self.masks)
-        if mask is not None:
-            check_size(mask.shape, image.shape, at)
+        content = self._image(row, where)
+        image, marked = decode_image(content, where), cell_bytes(row.get(self.columns.mask), at)
+        mask, ignored = None, None
+        if marked is not None:
+            mask, ignored = read_mask(marked, at, picture_header(content, where), self.masks)
         return Loaded(_name(index), image, mask, self._caption(row, where), ignored=ignored)
 
-    def _facts(self, split: str, index: int, row: dict[str, Any], rule: MaskRule | None) -> Facts:
+    def _facts(self, split: str, index: int, row: dict[str, Any], values: bool) -> Facts:
         where, at = self._places(split, index)
         fault, caption, marked = None, None, row.get(self.columns.mask) is not None
         try:
@@ -113,7 +111,7 @@ class TableListing:
             mask = cell_bytes(row.get(self.columns.mask), at)
             marked = mask is not None
             if mask is not None:
-                check_mask(mask, at, header.shape, rule)
+                check_mask(mask, at, header, self.masks, values)
             caption = self._caption(row, where)
         except BenchkitError as error:
             fault = str(error)
