@@ -12,6 +12,7 @@ from torch import Tensor
 
 import benchkit
 from benchkit.api import Noise
+from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.noise import ImageNoise, partners
 from benchkit.errors import BenchkitError
@@ -54,7 +55,8 @@ def backend(tiny_checkpoint: Path) -> DiffusionBackend:
 
 
 def plan(registry: Registry, location: str = "here", **changes: object) -> Plan:
-    return Planner(parse_grid(GRID, "test").replaced(**changes), registry, Model(location, "identity", 50)).plan()
+    identity = checkpoint.find(location).identity if Path(location).is_dir() else "identity"
+    return Planner(parse_grid(GRID, "test").replaced(**changes), registry, Model(location, identity, 50)).plan()
 
 
 def of(made: Plan, kind: type) -> list:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchkit.cells import repeated
+from benchkit.diffusion import checkpoint
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
@@ -47,7 +48,8 @@ def registry() -> Registry:
 
 
 def plan(registry: Registry, location: str = "here", **changes: object) -> Plan:
-    return Planner(grid(**changes), registry, Model(location, "identity", 50)).plan()
+    identity = checkpoint.find(location).identity if Path(location).is_dir() else "identity"
+    return Planner(grid(**changes), registry, Model(location, identity, 50)).plan()
 
 
 def of(made: Plan, kind: type) -> list:

@@ -141,6 +141,17 @@ def find(name_or_path: str | Path) -> Checkpoint:
     return Checkpoint(folder, pipeline, variants, revision=revision)
 
 
+def pinned(name_or_path: str, found: Checkpoint) -> str:
+    """The text of a checkpoint with the commit that was found in the place of a branch or a tag.
+
+    So what was planned is what is loaded, also by a worker, and when the branch has moved meanwhile.
+    """
+    if found.revision is None:
+        return name_or_path
+    name, _ = parse_model(name_or_path)
+    return f"{name.partition('@')[0]}@{found.revision}{name_or_path[len(name) :]}"
+
+
 def _of_file(path: Path, options: ModelOptions) -> Checkpoint:
     single_file.check_suffix(path)
     shapes, remarks = single_file.read_header(path, str(path), "get it again")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchkit.diffusion.options import parse_model
+from benchkit.errors import BenchkitError
 from benchkit.specs import LATER, Spec, canonical, digest, keyed_fields
 from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
 
@@ -74,12 +75,18 @@ class Env:
         self.device = self.devices[0]
 
     def backend(self, model: Model) -> DiffusionBackend:
-        """The loaded checkpoint; one is kept at a time."""
+        """The loaded checkpoint; one is kept at a time. Raises BenchkitError for another one than was planned with."""
         if model not in self._backends:
             from benchkit.diffusion.backend import DiffusionBackend
 
             self._backends.clear()
-            self._backends[model] = DiffusionBackend.load(model.location, device=self.device, steps=model.steps)
+            backend = DiffusionBackend.load(model.location, device=self.device, steps=model.steps)
+            if backend.identity != model.identity:
+                raise BenchkitError(
+                    f"checkpoint '{model.location}' is another one than when the run was planned (sha256 "
+                    f"{model.identity[:12]} then, {backend.identity[:12]} now): run the command again"
+                )
+            self._backends[model] = backend
         return self._backends[model]
 
     def arrays(self, stage: Stage, name: str = "arrays.safetensors") -> Arrays:

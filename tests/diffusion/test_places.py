@@ -62,6 +62,29 @@ def test_a_revision_is_the_one_asked_for(hub: Path, name: str, commit: str) -> N
     assert backend.identity == found.identity
 
 
+def test_a_plan_names_the_commit(hub: Path) -> None:
+    """What is planned is loaded and recorded, also where the branch moves meanwhile."""
+    from benchkit.grid import load_grid
+    from benchkit.run import model_of
+
+    for text, commit in (("owner/tiny", NEW), ("owner/tiny@v1", OLD), ("owner/tiny@v1:dtype=bf16,vae=tiled", OLD)):
+        model = model_of(load_grid("quick").replaced(model=text))
+        assert model.location == f"owner/tiny@{commit}{text.removeprefix('owner/tiny').removeprefix('@v1')}"
+        assert model.identity == checkpoint.find(text).identity
+        assert checkpoint.find(model.location).revision == commit
+
+
+def test_a_checkpoint_that_was_changed_since_the_plan_is_not_used(copy: Path, tmp_path: Path) -> None:
+    from benchkit.registry import Registry
+    from benchkit.stages.base import Env, Model
+    from benchkit.store.artifacts import ArtifactStore
+
+    model = Model.of(str(copy), checkpoint.find(copy).identity, 10)
+    edit(copy / "scheduler/scheduler_config.json", prediction_type="v_prediction")
+    with pytest.raises(BenchkitError, match=r"is another one than when the run was planned .*run the command again"):
+        Env(Registry(), ArtifactStore(tmp_path / "cache")).backend(model)
+
+
 def test_a_command_takes_a_revision_from_the_hubs_cache(hub: Path) -> None:
     """In a process of its own, where the hub reads its own variables."""
     code = "import sys; from benchkit.diffusion import checkpoint as c; print(c.find(sys.argv[1]).revision)"
