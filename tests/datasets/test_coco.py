@@ -206,6 +206,15 @@ def test_all_faults_of_all_images_are_known_before_one_is_read(tmp_path: Path) -
     assert all(fault.endswith(f"{n}.png: no such file") for n, fault in ((2, faults[1]), (3, faults[2])))
 
 
+def test_images_that_are_missing_do_not_hide_the_others(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"segmentation": REGION})
+    data = json.loads((root / "annotations/test.json").read_text())
+    data["images"].insert(0, {"id": 0, "file_name": "-.png"})
+    (root / "annotations/test.json").write_text(json.dumps(data))
+    faults = [facts.fault for facts in Folder(str(root), size=32, order="name").inspect("test", range(2))]
+    assert faults == [f"{root}/images/-.png: no such file", None]
+
+
 def test_ids_given_twice_are_refused(tmp_path: Path) -> None:
     root = folder(tmp_path, {"segmentation": REGION}, {"segmentation": REGION, "id": 0})
     with pytest.raises(BenchkitError, match=r"annotations\[1\]: id 0 is another annotation's already: give each"):

@@ -26,9 +26,10 @@ from tfrecord_bytes import framed
 from benchkit.adapt import with_settings
 from benchkit.cli.leaderboard import _boards
 from benchkit.datasets.dalle3_prepare import parsed, words
+from benchkit.datasets.folder.dataset import Folder
 from benchkit.datasets.folder.regions import drawn
-from benchkit.datasets.headers import picture_shape
-from benchkit.datasets.mask_files import decode_mask
+from benchkit.datasets.headers import checked_header, picture_shape
+from benchkit.datasets.mask_files import MaskRule, decode_label, decode_mask
 from benchkit.datasets.pictures import decode_image
 from benchkit.datasets.prepared_dataset import PreparedSet
 from benchkit.datasets.richhf_prepare import Preparation
@@ -472,8 +473,10 @@ PICTURES = [bad_world.encoded(IMAGE, form) for form in ("PNG", "JPEG", "WEBP", "
 def test_pictures(folder: Path, data: bytes) -> None:
     from benchkit.cli.pictures import read_image, read_mask
 
-    for decode in (decode_image, decode_mask, picture_shape):
+    for decode in (decode_image, decode_mask, picture_shape, checked_header):
         allowed(lambda decode=decode: decode(data, "a.png"))
+    for rule in (MaskRule(), MaskRule(ignore=0, background=1), MaskRule(ignore=255)):
+        allowed(lambda rule=rule: decode_label(data, "a.png", rule))
     file = sheltered(folder, "a.png", data)
     allowed(lambda: read_image(file))
     allowed(lambda: read_mask(file))
@@ -498,6 +501,56 @@ NUMBERS = st.one_of(st.integers(-5, 40), st.integers(), st.floats(), st.just(10*
 def test_coco_segmentations(segmentation: Any) -> None:
     mask = allowed(lambda: drawn(segmentation, (5, 6), "annotations[0]"))
     assert mask is None or mask.shape == (5, 6)
+
+
+def read_inspected(root: Path, **params: Any) -> None:
+    """Read every image of a folder: where inspecting found no fault, reading must find none."""
+    dataset = Folder(str(root), size=8, **params)
+    for split, size in (allowed(dataset.splits) or {}).items():
+        for index, facts in enumerate(dataset.inspect(split, range(size))):
+            sample = allowed(lambda split=split, index=index: dataset.read(split, [index]))
+            assert (sample is None) == (facts.fault is not None), facts.fault
+
+
+def changed(*keys: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(keys), st.one_of(NUMBERS, PLAIN), max_size=2)
+
+
+@tried(80)
+@example({"width": float("inf")}, {}, {})
+@example({}, {"bbox": [0, 0, 10**400, 1], "segmentation": []}, {})
+@given(
+    changed("id", "file_name", "width", "height", "caption"),
+    changed("id", "image_id", "category_id", "segmentation", "bbox", "iscrowd", "ignore", "caption"),
+    changed("id", "name"),
+)
+def test_coco_files(folder: Path, image: dict[str, Any], mark: dict[str, Any], category: dict[str, Any]) -> None:
+    data = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 6, "height": 5, **image}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 3, 1, 3, 4]], **mark}],
+        "categories": [{"id": 1, "name": "artifact", **category}],
+    }
+    for room in ("annotations", "images"):
+        (folder / "coco" / room).mkdir(parents=True, exist_ok=True)
+    IMAGE.save(folder / "coco" / "images" / "a.png")
+    (folder / "coco" / "annotations" / "test.json").write_bytes(json.dumps(data).encode("utf-8", "surrogatepass"))
+    for boxes in (False, True):
+        read_inspected(folder / "coco", boxes=boxes)
+
+
+@tried(80)
+@given(
+    st.lists(changed("file_name", "mask_file_name", "mask", "text", "depth_file_name"), max_size=3),
+    st.sampled_from(["a.png", "b.png", "../t/a.png", "", "/a.png"]),
+    st.sampled_from(["b.png", "a.png", "./b.png", "c\0.png", "\ud800"]),
+)
+def test_tables_that_name_masks(folder: Path, rows: list[dict[str, Any]], image: str, mask: str) -> None:
+    (folder / "named" / "t").mkdir(parents=True, exist_ok=True)
+    IMAGE.save(folder / "named" / "t" / "a.png")
+    IMAGE.point(lambda _: 255).save(folder / "named" / "t" / "b.png")
+    lines = [json.dumps(row) for row in [{"file_name": image, "mask_file_name": mask}, *rows]]
+    (folder / "named" / "t" / "metadata.jsonl").write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
+    read_inspected(folder / "named")
 
 
 @tried(40)

@@ -245,5 +245,8 @@ def _records(
 
 def _base(root: Path, split: str, beside: Path, names: list[str]) -> Path:
     places = [root / split, root / "images" / split, root / "images", root, beside]
-    found = (place for place in places if names and (place / names[0]).is_file())
-    return next(found, places[0])
+    for name in names:  # most often the first decides; where it is missing, another one does
+        found = next((place for place in places if (place / name).is_file()), None)
+        if found is not None:
+            return found
+    return places[0]
