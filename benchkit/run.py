@@ -189,6 +189,7 @@ def execute(
     every = used.union(*(stage.specs for stage in plan.stages))
     sources = {PluginSource.of(registry.entry(spec.kind, spec.name)) for spec in every}
     keep_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
+    results.go_on(run, environment, [planned.key for planned in plan.cells])
     states = results.upsert_cells(run, [cell_info(p, registry) for p in plan.cells])
     kept = {} if options.retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
     wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in kept))
@@ -205,7 +206,7 @@ def execute(
     counts = {state: sum(d.state == state for d in ended) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] or kept else "done")
     changed = bool(counts["run"] or counts["failed"])
-    board = None if changed or folder is None else folder.board(run)
+    board = None if changed or folder is None else folder.board(run, [planned.key for planned in plan.cells])
     if board is None:
         shown = mended(lambda: gallery(plan, env), plan.stages, env)
         data = run_data(run, results, shown, config)

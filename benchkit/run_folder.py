@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,16 @@ class RunFolder:
             results = str(absolute(results))
         write_mark(self.path, RunMark(run, where, results, files))
 
-    def board(self, run: str) -> Board | None:
-        """The board of this run's report, if it is there whole."""
-        from benchkit.report.write import FILES, SHOWN
+    def board(self, run: str, cells: Iterable[str]) -> Board | None:
+        """The board of the report of this run's cells, if it is there whole."""
+        from benchkit.report.write import FILES, SHOWN, shown_text
 
         mark = self._mark()
         wanted = {*FILES, *(mark.files if mark else ())}
         if not wanted.issubset(visible(self.path)):
             return None
-        return load_board(self.path) if f'"{run}"' in (self.path / SHOWN).read_text("utf-8", "replace") else None
+        text = (self.path / SHOWN).read_text("utf-8", "replace")
+        return load_board(self.path) if text == shown_text(run, cells) else None
 
     def report(self, data: RunData, ablation: Callable[[RunData], AblationBoard] | None = None) -> Board:
         """Write the report in the place of the earlier one, all of it or nothing, and return its board."""

@@ -203,21 +203,19 @@ class Told(logging.Handler):
 
 @contextmanager
 def logging_to_file() -> Iterator[None]:
-    """Send the suite's own log and Python's warnings to the log file (with --debug to stderr as well)."""
+    """Send every log, the libraries' too, and Python's warnings to the log file (with --debug to stderr as well)."""
     handlers: list[logging.Handler] = [LogFile(), logging.StreamHandler() if debugging() else Told()]
-    loggers = [logging.getLogger("benchkit"), logging.getLogger("py.warnings")]
+    root = logging.getLogger()
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
-        for logger in loggers:
-            logger.addHandler(handler)
+        root.addHandler(handler)
     logging.captureWarnings(True)
     try:
         yield
     finally:
         logging.captureWarnings(False)
         for handler in handlers:
-            for logger in loggers:
-                logger.removeHandler(handler)
+            root.removeHandler(handler)
 
 
 def debugging() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from benchkit.outputs import replace_files
@@ -15,6 +15,7 @@ from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.older import SCHEMA
 from benchkit.report.site.page import page
 from benchkit.report.tables import csv_text, json_text, parquet_bytes, render
+from benchkit.specs import digest
 
 __all__ = ["FILES", "load_board", "write_report"]
 
@@ -39,6 +40,11 @@ def write_report(run: RunData, out: Path, ablation: AblationBoard | None = None,
     return board
 
 
+def shown_text(run: str, cells: Iterable[str]) -> str:
+    """The text of SHOWN: which run the report shows, and a digest of the cells in it."""
+    return json_text({"run": run, "cells": digest(sorted(cells))})
+
+
 def _markdown(board: Board) -> str:
     """The board and, of one of the paper's tables, the same beside the paper."""
     compared = beside_table(board)
@@ -55,7 +61,7 @@ def _contents(run: RunData, board: Board, ablation: AblationBoard | None) -> dic
         "board.jsonl": to_jsonl(board),
         "board.md": _markdown(board),
         PAGE_FILE: page(run, board, ablation=ablation),
-        SHOWN: json_text({"run": run.run}),
+        SHOWN: shown_text(run.run, run.rows["cell"]),
     }
     # Half surrogates (from file names, say) have no UTF-8.
     encoded = {name: text.encode("utf-8", "replace") for name, text in texts.items()}

@@ -104,6 +104,16 @@ class ResultStore:
         with self._database.writing() as session:
             _existing(session, run_id).status = status
 
+    def go_on(self, run_id: str, environment: Mapping[str, Any], cells: Collection[str]) -> None:
+        """Record where a run goes on, and forget its cells that are not among `cells`, of plugins or data as they were.
+
+        Their rows stay. Raises UnknownNameError for a run that does not exist.
+        """
+        gone = delete(CellRecord).where(CellRecord.run_id == run_id, CellRecord.cell_key.not_in(list(cells)))
+        with self._database.writing() as session:
+            _existing(session, run_id).environment = dict(environment)
+            session.execute(gone)
+
     def runs(self) -> list[RunInfo]:
         """Return every run, oldest first."""
         with self._database.reading() as session:
@@ -149,12 +159,13 @@ class ResultStore:
             _existing(session, run_id)
             known = {c.cell_key: c for c in session.scalars(select(CellRecord).where(CellRecord.run_id == run_id))}
             stored = self._sound_rows(session, [cell.key for cell in cells])
-            first_free = 1 + max((cell.position for cell in known.values()), default=-1)
+            whole = known.keys() <= {cell.key for cell in cells}
+            first_free = 0 if whole else 1 + max(cell.position for cell in known.values())
             states: dict[str, CellState] = {}
             for offset, cell in enumerate(cells):
                 record = known.setdefault(cell.key, CellRecord(run_id=run_id, cell_key=cell.key))
                 _describe(record, cell, done=cell.key in stored)
-                if record.position is None:
+                if record.position is None or whole:
                     record.position = first_free + offset
                 session.add(record)
                 states[cell.key] = record.state  # type: ignore[assignment]  # only states are ever written there

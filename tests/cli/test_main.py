@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from benchkit.cli import main as entry
 from benchkit.cli import plugins
 from benchkit.cli.common import one_line
 from benchkit.errors import BenchkitError
+from benchkit.registry import Registry
 
 COMMANDS = (
     *("compare", "ablate", "tune", "corrupt", "figure", "export", "detect"),
@@ -213,3 +215,17 @@ def test_a_log_has_no_control_codes(run: Run, monkeypatch: pytest.MonkeyPatch) -
 
     with shown() as screen:
         assert isinstance(screen, Lines)
+
+
+def test_what_a_library_warns_of_goes_into_the_log(run: Run, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(*_: object, **__: object) -> None:
+        warnings.warn("a column is fragmented", FutureWarning, stacklevel=1)
+        logging.getLogger("a_library").warning("a temporary folder was made")
+
+    monkeypatch.setattr(plugins, "load_registry", lambda *given: (warn(), Registry())[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        result = run("plugins", "list", "--json")
+    assert result.code == 0 and result.err == ""
+    text = (cache / "logs" / "benchkit.log").read_text()
+    assert "a column is fragmented" in text and "a temporary folder was made" in text
