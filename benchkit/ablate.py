@@ -93,9 +93,7 @@ def _check_it_matters(axis: Axis, variants: Sequence[Variant], pairs: Sequence[A
     for variant, own in zip(variants[1:], pairs, strict=True):
         if axis.name in dict(variant.settings) and any(of_base.key != cell.key for of_base, cell in own):
             return
-    raise BenchkitError(
-        f"--vary {axis.name}={','.join(axis.values)}: applies to no row, or is what the base has: no row changes"
-    )
+    raise BenchkitError(f"--vary {axis}: applies to no row, or is what the base has: no row changes")
 
 
 def points(ablation: Ablation) -> list[Point]:

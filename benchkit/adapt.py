@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from benchkit.errors import BenchkitError, shortened
-from benchkit.grid import Grid, read_setting
+from benchkit.grid import Budget, Grid
 from benchkit.imagesets import LEAST
+from benchkit.settings import read_setting
 from benchkit.specs import Spec
 
 _SETS = ("source", "oracle", "test", "validation")
@@ -37,6 +38,7 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
     Raises BenchkitError for another form, and for a key or value that a grid refuses.
     """
     data = grid.model_dump(mode="json")
+    earlier: list[list[str]] = []
     for text in texts:
         key, equals, value = text.partition("=")
         path = key.strip().split(".")
@@ -46,8 +48,11 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
             raise BenchkitError(f"--set {text}: this grid has several sources: write sources.0{key.strip()[6:]}=VALUE")
         if path[0] == "inverter" and grid.inverters:
             raise BenchkitError(f"--set {text}: this grid has several inverters: write inverters=[A,B]")
+        if any(path == one[: len(path)] for one in earlier):
+            raise BenchkitError(f"--set {shortened(text)}: replaces what another --set says; give '{key.strip()}' once")
+        earlier.append(path)
         try:
-            read = read_setting(path, value)
+            read = read_setting(Grid, path, value)
         except BenchkitError as error:
             raise BenchkitError(f"--set {shortened(text)}: {error}") from None
         _put(data, path, read, text)
@@ -92,6 +97,21 @@ def scaled(grid: Grid, factor: float) -> Grid:
         changes[name] = budget
     scale = grid.scale * factor
     return grid.replaced(**changes, scale=scale, title=f"{_unscaled_title(grid)} (scaled by {scale:g})")
+
+
+def remarks(grid: Grid) -> Iterator[str]:
+    """Settings of a grid's trainings that have no effect, or not the one that they are meant for: a sentence each."""
+    for name in _BUDGETS:
+        budget: Budget = getattr(grid, name)
+        if budget.schedule != "linear-warmup-poly" and budget.warmup:
+            yield f"{name}.warmup={budget.warmup} has no effect: only 'schedule: linear-warmup-poly' has a warm-up"
+        elif budget.warmup >= budget.iterations:
+            yield (
+                f"{name}.warmup={budget.warmup} is not shorter than {name}.iterations={budget.iterations}: the "
+                "learning rate never reaches lr"
+            )
+        if budget.schedule == "constant" and budget.power != 1:
+            yield f"{name}.power={budget.power:g} has no effect: 'schedule: constant' does not fall"
 
 
 def _smaller(images: Mapping[str, Any], factor: float) -> dict[str, Any]:

@@ -2,192 +2,129 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from datetime import date
 from importlib import resources
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.grammar import quoted, read_value
-from benchkit.origin import Origin
-from benchkit.parameters import as_declared, types_of
-from benchkit.specs import SEEDS, UNREADABLE, Spec, TrainingConfig, keyed_fields, said, shortened
+from benchkit.gridparts import (
+    Baselines,
+    Flag,
+    Number,
+    Seeds,
+    StrictModel,
+    TrivialRows,
+    Whole,
+    optional,
+    spec_text,
+    spec_texts,
+    sweep_text,
+)
+from benchkit.gridparts import Budget as Budget
+from benchkit.gridparts import SetSize as SetSize
+from benchkit.gridparts import SourceSet as SourceSet
+from benchkit.origin import Origin, lines_of
+from benchkit.settings import known_keys
+from benchkit.specs import UNREADABLE, Spec, TrainingConfig, keyed_fields, said, shortened
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 #: Settings of which a file that extends a preset may say a part; the rest stays the preset's.
 MERGED = ("training", "selector_training")
 #: Two keys for one thing, of which a file has one.
 _ONE_OR_SEVERAL = (("source", "sources"), ("inverter", "inverters"))
-#: Of a grid file: more entries, or deeper ones, are no grid.
-ENTRIES, DEPTH = 20_000, 50
 
 
-def _spec(kind: str) -> Any:
-    return Annotated[str, AfterValidator(lambda text: str(_read(kind, text, Spec.parse)))]
-
-
-def _specs(kind: str) -> Any:
-    """Texts of which each may be a sweep, `NAME:key=value|value`; they come out as one text a Spec, each once."""
-
-    def expanded(texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        return _each_once(tuple(str(spec) for text in texts for spec in Spec.parse_all(kind, text)), info)
-
-    # Each by itself first, so that a mistake is named with its line.
-    return Annotated[tuple[_sweep(kind), ...], AfterValidator(expanded)]  # type: ignore[misc]
-
-
-def _sweep(kind: str) -> Any:
-    """One text that may be a sweep, checked and left as it is written, without spaces around it."""
-
-    def checked(text: str) -> str:
-        specs = _read(kind, text, Spec.parse_all)
-        return text.strip() if len(specs) > 1 else str(specs[0])
-
-    return Annotated[str, AfterValidator(checked)]
-
-
-def _read(kind: str, text: str, read: Callable[[str, str], T]) -> T:
-    try:
-        return read(kind, text)
-    except BenchkitError as error:
-        raise ValueError(str(error)) from None
-
-
-def _each_once(values: tuple[T, ...], info: ValidationInfo) -> tuple[T, ...]:
-    for value in dict.fromkeys(value for value in values if values.count(value) > 1):
-        _log.warning("%s: '%s' is given twice: it is run once", info.field_name, value, extra={"tell": True})
-    return tuple(dict.fromkeys(values))
-
-
-Baseline = Literal["human", "pseudo", "oracle"]
-TrivialRow = Literal["all-negative", "all-positive", "mean-mask"]
-Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
-Baselines = Annotated[tuple[Baseline, ...], AfterValidator(_each_once)]
-TrivialRows = Annotated[tuple[TrivialRow, ...], AfterValidator(_each_once)]
-Seeds = Annotated[tuple[Seed, ...], AfterValidator(_each_once)]
-Weight = Annotated[float, Field(gt=0)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _optional(default: Any, **limits: Any) -> Any:
-    """A field that a grid's record leaves out where it says nothing, so that older grids are recorded as before."""
-    return Field(default, exclude_if=lambda value: value == default, **limits)
-
-
-class SetSize(_Strict):
-    """A split of the dataset and how many of its first images; without a size all of them, or this share."""
-
-    split: str
-    size: int | None = Field(None, ge=1)
-    share: float = _optional(1.0, gt=0, le=1)
-
-
-class SourceSet(SetSize):
-    """Images to corrupt: of the grid's dataset or another one.
-
-    rest: of the split `pool`, without what the seed draws as labelled. name: what rows are called by where a grid has
-    several sources; else the dataset's name or the split. paper: the paper's name for the images these stand for.
-    """
-
-    dataset: _spec("dataset") | None = _optional(None)  # type: ignore[valid-type]
-    rest: bool = _optional(False)
-    name: str | None = _optional(None, pattern=r"^[\w.+-]+( [\w.+-]+)*$")
-    paper: str | None = _optional(None)
-
-    @property
-    def title(self) -> str:
-        """What tells its rows from those of other sources."""
-        return self.name or (self.dataset or self.split).partition(":")[0]
-
-    @model_validator(mode="after")
-    def _rest_of_the_pool(self) -> SourceSet:
-        if self.rest and (self.split != "pool" or self.dataset is not None):
-            raise ValueError("'rest: true' is about the split 'pool' of the grid's own dataset: name no other")
-        return self
-
-
-class Budget(_Strict):
-    """How a detector is trained; the fields of benchkit.training.TrainingConfig."""
-
-    iterations: int = Field(ge=1)
-    batch: int = Field(8, ge=1)
-    lr: float = Field(6e-5, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    crop: int | None = Field(None, ge=32)
-    schedule: Literal["constant", "poly", "linear-warmup-poly"] = "constant"
-    warmup: int = Field(0, ge=0)
-    power: float = Field(1.0, gt=0)
-    flip: bool = True
-    positive_crop: float = Field(0.0, ge=0, le=1)
-    auxiliary_weight: float = Field(0.4, ge=0)
-    class_weights: tuple[Weight, Weight] | None = None
-    clip_norm: float | None = Field(None, gt=0)
-    resize: tuple[float, float] | None = None
-    photometric: bool = False
-
-    def config(self) -> TrainingConfig:
-        """The training function's own description."""
-        return TrainingConfig(**self.model_dump())
-
-
-class Grid(_Strict):
+class Grid(StrictModel):
     """One comparison: rows × selectors × detectors × seeds on one dataset through one checkpoint."""
 
-    title: str
-    note: str = ""
-    dataset: _spec("dataset") = "portraits"  # type: ignore[valid-type]
-    model: str = "portraits"
-    schedule_steps: int = Field(50, ge=1, le=1000)
-    labelled: int = Field(100, ge=1)
-    source: SourceSet = SourceSet(split="clean", size=64)
-    sources: tuple[SourceSet, ...] = _optional(())
-    oracle: SetSize | None = None
-    test: SetSize = SetSize(split="test", size=100)
-    validation: SetSize | None = None
-    baselines: Baselines = ("human", "pseudo")
-    trivial: TrivialRows = ("all-negative", "all-positive", "mean-mask")
-    selectors: _specs("selector") = ("learned",)  # type: ignore[valid-type]
-    corruptors: _specs("corruptor") = ()  # type: ignore[valid-type]
-    with_human: _specs("corruptor") = ()  # type: ignore[valid-type]
-    inverter: _sweep("inverter") = "renoise"  # type: ignore[valid-type]
-    inverters: _specs("inverter") = _optional(())  # type: ignore[valid-type]
-    detectors: _specs("detector") = ("upernet-swin",)  # type: ignore[valid-type]
-    seeds: Seeds = Field((0,), min_length=1)
-    label: Literal["image", "latent"] = "image"
-    composite: bool = False
-    selector_training: Budget
-    training: Budget
-    #: Which of the paper's tables this is, and how many images the paper has of a split.
-    paper_table: int | None = _optional(None, ge=1)
-    paper_sizes: dict[str, int] = _optional({})
-    #: Dataset's name -> what the paper's protocol says of how it was prepared, see benchkit.api.Dataset.provenance.
-    paper_data: dict[str, dict[str, bool | int | float | str]] = _optional({})
-    #: Dataset's name -> the fields that are replaced where the grid is run on it.
-    on_dataset: dict[str, dict[str, Any]] = Field({}, exclude=True)
-    #: What sizes and iterations have been multiplied by.
-    scale: float = _optional(1.0, gt=0, le=1)
+    title: str = Field(description="Heads the board and the page.")
+    note: str = Field("", description="Text below the board.")
+    dataset: spec_text("dataset") = Field(  # type: ignore[valid-type]
+        "portraits", description="Where labelled, test and, unless a source says otherwise, clean images come from."
+    )
+    model: str = Field(
+        "portraits",
+        description="The checkpoint: a name, a folder or a repository id, with options behind it (docs/models.md).",
+    )
+    schedule_steps: Whole = Field(
+        50, ge=1, le=1000, description="Steps of the diffusion schedule; the most that a corruptor may go."
+    )
+    labelled: Whole = Field(
+        100, ge=1, description="Marked images of the split `pool` that each seed draws, for `human` and the selectors."
+    )
+    source: SourceSet = Field(
+        SourceSet(split="clean", size=64), description="The images that are corrupted, and those of `pseudo`."
+    )
+    sources: tuple[SourceSet, ...] = optional(
+        (), "Several sources in the place of `source`; each has rows of its own, named by it."
+    )
+    oracle: SetSize | None = Field(
+        None, description="Marked images of the row `oracle`; null: as many of the split `wild` as the source has."
+    )
+    test: SetSize = Field(
+        SetSize(split="test", size=100), description="The images that every row is scored on; each must have a mask."
+    )
+    validation: SetSize | None = Field(
+        None, description="Marked images that choose thresholds, and that `tune` scores on; null: none."
+    )
+    baselines: Baselines = Field(
+        ("human", "pseudo"),
+        description="Rows without a corruptor: labelled images; source images as they are, the selected regions for "
+        "labels; many labelled images.",
+    )
+    trivial: TrivialRows = Field(
+        ("all-negative", "all-positive", "mean-mask"), description="Rows of constant predictions, the board's floor."
+    )
+    selectors: spec_texts("selector") = Field(  # type: ignore[valid-type]
+        ("learned",), description="What chooses the regions; every corrupted and every `pseudo` row has one."
+    )
+    corruptors: spec_texts("corruptor") = Field(  # type: ignore[valid-type]
+        (), description="The methods that are compared: a row each, trained on their images alone."
+    )
+    with_human: spec_texts("corruptor") = Field(  # type: ignore[valid-type]
+        (), description="Corruptors that also get a row `human+…`, trained on their images and the labelled ones."
+    )
+    inverter: sweep_text("inverter") = Field(  # type: ignore[valid-type]
+        "renoise", description="How latents are inverted; of a sweep each has rows of its own."
+    )
+    inverters: spec_texts("inverter") = optional(  # type: ignore[valid-type]
+        (), "Several inverters in the place of `inverter`; each has rows of its own."
+    )
+    detectors: spec_texts("detector") = Field(  # type: ignore[valid-type]
+        ("upernet-swin",), description="The networks that are trained; every row is trained with each."
+    )
+    seeds: Seeds = Field(
+        (0,), min_length=1, description="Seeds of the draw of labelled images, the noise, the training."
+    )
+    label: Literal["image", "latent"] = Field(
+        "image", description="A corrupted image's label: the mask as selected, or the latent cells really replaced."
+    )
+    composite: Flag = Field(
+        False, description="Paste the original pixels back outside the mask; excludes `label: latent`."
+    )
+    selector_training: Budget = Field(description="How the detector of a learned selector, and `human`, is trained.")
+    training: Budget = Field(description="How the detectors of all other rows are trained.")
+    paper_table: Whole | None = optional(None, "Which of the paper's tables is shown beside the board.", ge=1)
+    paper_sizes: dict[str, Whole] = optional({}, "How many images the paper has, by split.")
+    paper_data: dict[str, dict[str, bool | int | float | str]] = optional(
+        {}, "How the paper's data were prepared: name of a dataset: values as its `provenance` gives them."
+    )
+    on_dataset: dict[str, dict[str, Any]] = Field(
+        {}, exclude=True, description="Name of a dataset: keys of a grid that are replaced where it is run on that one."
+    )
+    scale: Number = optional(1.0, "What sizes and iterations have been multiplied by; `--scale` sets it.", gt=0, le=1)
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
 
@@ -261,51 +198,6 @@ def load_grid(name_or_file: str) -> Grid:
     return parse_grid((resources.files("benchkit.presets") / f"{name_or_file}.yaml").read_text(), name_or_file)
 
 
-def setting_type(path: Sequence[str]) -> Any:
-    """The declared type of a grid's setting: `training`, `lr`, say; Any where there is none of that name."""
-    if path[:1] == ["on_dataset"] and len(path) > 2:
-        return setting_type(path[2:])
-    hint: Any = Grid
-    for part in path:
-        hint = next((found for one in _options(hint) if (found := _inner(one, part)) is not None), Any)
-    return hint
-
-
-def _options(hint: Any) -> list[Any]:
-    """What a type may be: the members of a union, without annotations."""
-    if get_origin(hint) in (Union, UnionType):
-        return [option for one in get_args(hint) for option in _options(one)]
-    return _options(get_args(hint)[0]) if get_origin(hint) is Annotated else [hint]
-
-
-def _inner(hint: Any, part: str) -> Any:
-    """The type of what a key or a place in a list holds; None where there is no such thing."""
-    if isinstance(hint, type) and issubclass(hint, BaseModel):
-        return hint.model_fields[part].annotation if part in hint.model_fields else None
-    arguments = get_args(hint)
-    if get_origin(hint) is tuple and part.isdecimal():
-        return arguments[0] if arguments[-1] is ... else dict(enumerate(arguments)).get(int(part))
-    return arguments[1] if get_origin(hint) is dict else None
-
-
-def read_setting(path: Sequence[str], text: str) -> Any:
-    """The value of a grid's setting from its text: by benchkit.grammar, lists and mappings as YAML writes them.
-
-    Raises BenchkitError for a text that is neither.
-    """
-    hint = setting_type(path)
-    listed = any(get_origin(one) is tuple for one in _options(hint))
-    if text.strip()[:1] in ("[", "{") and str not in types_of(hint):
-        try:
-            return yaml.safe_load(text)
-        except (yaml.YAMLError, *UNREADABLE):
-            raise BenchkitError(f"'{shortened(text)}' is not a list or a mapping as YAML writes it") from None
-    if listed and not (text.strip() == "null" and type(None) in types_of(hint)):
-        entries = text if ":" not in text else quoted(text)
-        raise BenchkitError(f"'{shortened(text)}' is not a list: write {'.'.join(path)}=[{shortened(entries.strip())}]")
-    return as_declared(read_value(text), hint)
-
-
 def parse_grid(text: str, where: str) -> Grid:
     """Check YAML text; `where` names it in messages."""
     return _parsed(text, where)[0]
@@ -313,7 +205,7 @@ def parse_grid(text: str, where: str) -> Grid:
 
 def _parsed(text: str, where: str) -> tuple[Grid, Origin]:
     try:
-        lines = dict(_lines(yaml.compose(text, yaml.SafeLoader), where))
+        lines = dict(lines_of(yaml.compose(text, yaml.SafeLoader), where))
         data = yaml.safe_load(text)
     except UNREADABLE as error:
         raise BenchkitError(f"{where}: not YAML that can be read: {said(error)}") from None
@@ -340,10 +232,8 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
     if not isinstance(preset, str) or preset not in known:
         raise BenchkitError(f"{where}, line {lines['extends',]}: {UnknownNameError('preset', str(preset), known)}")
     base = _extended(known[preset], preset, {})
-    for pair in _ONE_OR_SEVERAL:
-        for one, other in (pair, pair[::-1]):
-            if one in own:
-                base.pop(other, None)
+    for other in _excluded_by(own):
+        base.pop(other, None)
     for name in MERGED:
         if isinstance(own.get(name), Mapping) and isinstance(base.get(name), Mapping):
             own[name] = {**base[name], **own[name]}
@@ -351,74 +241,63 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
 
 
 def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Grid:
+    """The grid of plain data; raises BenchkitError for every mistake in it, with its line where there is one."""
     try:
-        return Grid.model_validate(data)
+        grid = Grid.model_validate(data)
     except ValidationError as error:
+        raise BenchkitError("; ".join(_mistakes(error, where, lines))) from None
+    for name, changes in grid.on_dataset.items():
+        at = ("on_dataset", name)
+        own = {path[2:]: line for path, line in lines.items() if path[:2] == at and path[2:]}
+        kept = {key: v for key, v in grid.model_dump(mode="json").items() if key not in _excluded_by(changes)}
+        try:
+            Grid.model_validate({**kept, **changes})
+        except ValidationError as error:
+            raise BenchkitError("; ".join(_mistakes(error, where, own, at))) from None
+    return grid
+
+
+def _excluded_by(changes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys for one thing, or several of it, that others replace: `sources` where there is a `source`, say."""
+    both = (order for pair in _ONE_OR_SEVERAL for order in (pair, pair[::-1]))
+    return tuple(other for one, other in both if one in changes)
+
+
+def _mistakes(
+    error: ValidationError, where: str, lines: Mapping[tuple[Any, ...], int], at: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """Every mistake in a line: its place, its key below `at`, what is wrong with it."""
+    # A list whose only entry is wrong is said to be too short as well.
+    found = [
+        one
+        for one in error.errors()
+        if one["type"] != "too_short"
+        or not any(other["loc"][:-1] == one["loc"] for other in error.errors() if other["loc"])
+    ]
+    if any(one["type"] == "extra_forbidden" for one in found):
         # A misspelt key makes a required one missing too; the misspelling is the mistake.
-        first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
-        location = tuple(first["loc"])
+        found = [one for one in found if one["type"] != "missing"]
+    for number, one in enumerate(found):
+        location = tuple(one["loc"])
         line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
-        place = f"{where}, line {line}" if line else where
-        key = ".".join(map(str, location))
-        if first["type"] == "extra_forbidden":
-            known = _fields(location[:-1])
-            raise BenchkitError(f"{place}: {UnknownNameError('key', str(location[-1]), known)} (at '{key}')") from None
-        key = f"{key}: " if key else ""  # what the settings are together has no key
-        raise BenchkitError(f"{place}: {key}{_message(first)}") from None
+        place = "" if number and line is None else f"{where}, " if not number and line else where if not number else ""
+        place += f"line {line}" if line else ""
+        key = ".".join(map(str, (*at, *location)))
+        if one["type"] == "extra_forbidden":
+            known = known_keys(Grid, location[:-1]) + (["extends"] if not at and not location[1:] else [])
+            wrong = f"{UnknownNameError('key', str(location[-1]), known)} (at '{key}')"
+        else:
+            wrong = f"{key}: {_message(one)}" if location else _message(one)  # all settings together have no key
+        yield f"{place}: {wrong}" if place else wrong
 
 
 def _message(error: ErrorDetails) -> str:
     """What is wrong with a value, in YAML's words: there are no tuples in a grid file."""
     if error["type"] == "tuple_type":
         return "Input should be a list"
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
+        return f"{error['msg']}: write it in quotes, '{error['input']}'"
     return error["msg"].removeprefix("Value error, ")
-
-
-def _fields(location: tuple[Any, ...]) -> list[str]:
-    model: Any = Grid
-    for part in location:
-        if not isinstance(part, int):  # a place in a list is of the list's own type
-            annotation = model.model_fields[part].annotation
-            options = get_args(annotation) or (annotation,)
-            model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return [*model.model_fields, *(["extends"] if model is Grid else [])]
-
-
-def _lines(root: yaml.Node | None, where: str) -> Iterator[tuple[tuple[Any, ...], int]]:
-    """The line of every key and list entry, by its path; an alias is walked wherever it stands.
-
-    Raises BenchkitError for a key that stands twice in a mapping, and for aliases that make too much of a short text.
-    """
-    left: list[tuple[yaml.Node | None, tuple[Any, ...]]] = [(root, ())]
-    seen = 0
-    while left:
-        node, at = left.pop()
-        for key, value, line in _entries(node, where):
-            seen += 1
-            if seen > ENTRIES or len(at) > DEPTH:
-                raise BenchkitError(
-                    f"{where}: nested deeper than {DEPTH}, or more than {ENTRIES} entries (does an alias repeat "
-                    "itself?): write it out"
-                )
-            yield (*at, key), line
-            left.append((value, (*at, key)))
-
-
-def _entries(node: yaml.Node | None, where: str) -> Iterator[tuple[Any, yaml.Node, int]]:
-    """What is directly in a node: key or place, node, line."""
-    if isinstance(node, yaml.SequenceNode):
-        yield from ((i, value, value.start_mark.line + 1) for i, value in enumerate(node.value))
-    if not isinstance(node, yaml.MappingNode):
-        return
-    keys: set[str] = set()
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
-            raise BenchkitError(f"{where}, line {line}: not YAML that can be read: a key is a list or a mapping")
-        if key.value in keys and key.value != "<<":
-            raise BenchkitError(f"{where}, line {line}: key '{key.value}' stands here twice: keep one")
-        keys.add(key.value)
-        yield key.value, value, line
 
 
 def described(grid: Grid) -> dict[str, Any]:

@@ -7,9 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 from benchkit.errors import BenchkitError
 from benchkit.faults import placed
 from benchkit.specs import Spec
+
+#: Of a grid file: more entries, or deeper ones, are no grid.
+ENTRIES, DEPTH = 20_000, 50
 
 
 @dataclass(frozen=True)
@@ -64,3 +69,40 @@ def _texts(text: Any) -> set[str]:
         return {text.strip(), *map(str, Spec.parse_all("", text))}
     except BenchkitError:
         return {text.strip()}
+
+
+def lines_of(root: yaml.Node | None, where: str) -> Iterator[tuple[tuple[Any, ...], int]]:
+    """The line of every key and list entry, by its path; an alias is walked wherever it stands.
+
+    Raises BenchkitError for a key that stands twice in a mapping, and for aliases that make too much of a short text.
+    """
+    left: list[tuple[yaml.Node | None, tuple[Any, ...]]] = [(root, ())]
+    seen = 0
+    while left:
+        node, at = left.pop()
+        for key, value, line in _entries(node, where):
+            seen += 1
+            if seen > ENTRIES or len(at) > DEPTH:
+                raise BenchkitError(
+                    f"{where}: nested deeper than {DEPTH}, or more than {ENTRIES} entries (does an alias repeat "
+                    "itself?): write it out"
+                )
+            yield (*at, key), line
+            left.append((value, (*at, key)))
+
+
+def _entries(node: yaml.Node | None, where: str) -> Iterator[tuple[Any, yaml.Node, int]]:
+    """What is directly in a node: key or place, node, line."""
+    if isinstance(node, yaml.SequenceNode):
+        yield from ((i, value, value.start_mark.line + 1) for i, value in enumerate(node.value))
+    if not isinstance(node, yaml.MappingNode):
+        return
+    keys: set[str] = set()
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise BenchkitError(f"{where}, line {line}: not YAML that can be read: a key is a list or a mapping")
+        if key.value in keys and key.value != "<<":
+            raise BenchkitError(f"{where}, line {line}: key '{key.value}' stands here twice: keep one")
+        keys.add(key.value)
+        yield key.value, value, line

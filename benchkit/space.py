@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass
 from typing import Any, get_type_hints
@@ -120,9 +121,10 @@ def _completed(spec: Spec, key: str, value: Scalar, registry: Registry) -> Scala
 def _remedy(key: str, text: str) -> str:
     """The form that was probably meant, where another separator was used."""
     if found := re.fullmatch(r"\s*([0-9.]+)\s*(?:-|:|\.\.\.)\s*([0-9.]+)\s*", text):
-        return f"; a range is written {key}={found[1]}..{found[2]}"
+        return f"; a range is written --space {key}={found[1]}..{found[2]}"
     choices = split(text, ",")
-    return f"; several values are written {key}={'|'.join(part.strip() for part in choices)}" if choices[1:] else ""
+    meant = shlex.quote(f"{key}={'|'.join(part.strip() for part in choices)}")
+    return f"; several values are written --space {meant}" if choices[1:] else ""
 
 
 def _declared(field: Field[Any], hint: Any, depth: int | None) -> Range | Choices | None:

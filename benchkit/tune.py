@@ -79,6 +79,10 @@ class Search:
         return max(done, key=lambda trial: trial.value or 0.0, default=None)
 
 
+#: What a trial's grid has in the place of the base's.
+REPLACED = ("corruptors", "with_human", "baselines", "trivial", "test", "oracle")
+
+
 def tuning_grid(base: Grid, corruptor: Spec) -> Grid:
     """The grid of one trial: the corruptor's rows alone, scored on the validation split; the test split is not in it.
 

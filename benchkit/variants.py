@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from pydantic import BaseModel
 
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.grammar import print_value, read_value, split, split_values
-from benchkit.grid import Grid, read_setting
+from benchkit.grid import Grid
 from benchkit.registry import Registry, parameters
+from benchkit.settings import read_setting
 from benchkit.specs import Spec
 
 #: An axis that replaces a whole plugin, or `KIND.PARAMETER` one of its parameters, and the grid's field it stands in.
@@ -57,9 +59,12 @@ class Axis:
             raise BenchkitError(f"--vary '{text}': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10")
         single = _singles(name, values)
         if len(single) > len(values):
-            written = ",".join(f"({one})" if name in FIELDS and "," in one else one for one in single)
-            raise BenchkitError(f"--vary '{text}': values are separated by ',': write {name}={written}")
+            meant = shlex.quote(str(cls(name, tuple(single))))
+            raise BenchkitError(f"--vary '{text}': values are separated by ',': write --vary {meant}")
         return cls(name, values)
+
+    def __str__(self) -> str:
+        return f"{self.name}={','.join(f'({one})' if len(split(one, ',')) > 1 else one for one in self.values)}"
 
 
 def _singles(axis: str, values: Sequence[str]) -> list[str]:
@@ -150,7 +155,7 @@ def _changed_setting(
         if kind in _MEASURE:
             raise BenchkitError(f"'{kind}' says what is measured: variants of it have nothing to be paired with")
         raise UnknownNameError("axis", name, axis_names(grid, registry))
-    own = read_setting(name.split("."), value)
+    own = read_setting(Grid, name.split("."), value)
     if not key:
         return {kind: own}
     return {kind: {**(changes.get(kind) or getattr(grid, kind).model_dump(mode="json")), key: own}}

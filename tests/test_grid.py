@@ -54,6 +54,59 @@ def test_mistakes_are_named_with_their_line(change: tuple[str, str], said: str) 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("modell: x", "line 12: unknown key 'modell': did you mean 'model'? (at 'on_dataset.portraits.modell')"),
+        ("training: {iteration: 5}", "line 12: unknown key 'iteration': did you mean 'iterations'? (at 'on_dataset."),
+        ("source: {split: clean, sise: 5}", "line 12: unknown key 'sise': did you mean 'size'?"),
+        ("sources: [{split: clean}, {splitt: a}]", "line 12: unknown key 'splitt': did you mean 'split'?"),
+        ("labelled: 0", "line 12: on_dataset.portraits.labelled: Input should be greater than or equal to 1"),
+        ("detectors: ['d:x']", "line 12: on_dataset.portraits.detectors.0: detector 'd:x': 'x' is not key=value"),
+    ],
+)
+def test_mistakes_in_what_a_dataset_replaces_are_found_with_their_line(text: str, said: str) -> None:
+    with pytest.raises(BenchkitError) as caught:
+        parse_grid(f"{GOOD}on_dataset:\n  portraits:\n    {text}\n", "grid.yaml")
+    assert f"grid.yaml, {said}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    text = GOOD.replace("  lr: 1.0e-3", "  lr: fast\n  batsh: 1\n").replace("[d]", "['d:x']") + "seeds: [-1]\n"
+    with pytest.raises(BenchkitError) as caught:
+        parse_grid(text, "grid.yaml")
+    parts = str(caught.value).split("; ")
+    assert parts[0].startswith("grid.yaml, line 5: detectors.0: ")
+    assert [part.split(": ")[0] for part in parts[1:]] == ["line 12", "line 9", "line 10"]
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        ("labelled", "true"), ("labelled", "'3'"), ("labelled", "3.0"), ("composite", "1"), ("composite", "'yes'"),
+        ("seeds", "[true]"), ("title", "2024"), ("title", "2020-01-01"), ("dataset", "2024"), ("scale", "'x'"),
+    ],
+)  # fmt: skip
+def test_no_value_is_turned_into_another_type(key: str, written: str) -> None:
+    text = GOOD if key != "title" else GOOD.replace("title: a test\n", "")
+    with pytest.raises(BenchkitError, match=f"{key}.*: Input should be a valid") as caught:
+        parse_grid(f"{text}{key}: {written}\n", "grid.yaml")
+    assert ("write it in quotes" in str(caught.value)) == (key in ("title", "dataset"))
+
+
+@pytest.mark.parametrize("written", ["1e-3", "1.0e-3", ".001", "1E-3", "0.001"])
+def test_a_number_is_one_however_it_is_written(written: str) -> None:
+    assert parse_grid(GOOD.replace("1.0e-3", written), "file").training.lr == 0.001
+
+
+def test_a_training_s_own_rules_are_checked_with_the_grid() -> None:
+    with pytest.raises(BenchkitError, match="line 7: training: positive_crop needs a crop"):
+        parse_grid(GOOD + "  positive_crop: 0.5\n", "grid.yaml")
+    assert parse_grid(GOOD + "  checkpoint_every: 7\n", "file").training.config().checkpoint_every == 7
+    assert "checkpoint_every" not in parse_grid(GOOD, "file").model_dump(mode="json")["training"]
+
+
 def test_unknown_preset_suggests_the_nearest() -> None:
     with pytest.raises(BenchkitError, match="did you mean 'quick'"):
         load_grid("quik")

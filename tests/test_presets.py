@@ -389,9 +389,8 @@ def test_settings_reach_into_lists_and_empty_places() -> None:
 
 
 def test_a_wrong_replacement_for_a_dataset_is_named() -> None:
-    grid = small("on_dataset: {portraits: {modell: x}}")
-    with pytest.raises(BenchkitError, match=r"on_dataset\.portraits: unknown key 'modell': did you mean 'model'"):
-        on_dataset(grid, "portraits")
+    with pytest.raises(BenchkitError, match=r"unknown key 'modell': did you mean 'model'\? \(at 'on_dataset.portraits"):
+        small("on_dataset: {portraits: {modell: x}}")
 
 
 def prepared(registry: Registry, facts: Mapping[str, str | int]) -> Registry:

@@ -82,6 +82,8 @@ def test_a_given_space_replaces_the_declared_one(registry: Registry) -> None:
         ("wide", ("way=a|c",), "choose from a, b"),
         ("wide", ("count=1.5..3",), "parameter count=1.5"),
         ("wide", ("way=a..b",), "parameter way=a..b: choose from a, b"),
+        ("wide", ("way=a,b",), "choose from a, b; several values are written --space 'way=a|b'"),
+        ("wide", ("count=2-4",), "; a range is written --space count=2..4"),
         ("gaussian", ("steps=5..99",), "0...50, the schedule's length"),
         ("gaussian:steps=5", (), "nothing to search"),
         ("gaussian:steps=5", ("steps=1..9",), "sets it already"),

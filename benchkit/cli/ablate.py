@@ -35,6 +35,7 @@ from benchkit.cli.compare import (
     run_options,
     watched,
 )
+from benchkit.cli.given import note_unused
 from benchkit.cli.leftout import left_out_named, tolerant
 from benchkit.fetching import nothing_fetched
 
@@ -92,6 +93,8 @@ def ablate(
     from benchkit.outputs import check_writable
     from benchkit.run import check_out
 
+    if len(vary or ()) < 2:
+        note_unused({"crossed"}, "there is one axis; cross two or more --vary")
     runs = options.chosen_executor(executor, time_limit, address)
     single = {"dataset": dataset, "model": model, "seeds": seeds}
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector, "inverters": inverter}

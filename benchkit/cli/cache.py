@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchkit.cli.common import AsJson, Cache, cache_root, console, print_json, tell
+from benchkit.cli.given import App
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ DAMAGED = 3
 SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
-app = typer.Typer(help="List, check and prune finished stages.", rich_markup_mode=None)
+app = App(help="List, check and prune finished stages.", rich_markup_mode=None)
 
 
 @app.command("ls")

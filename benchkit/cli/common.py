@@ -112,7 +112,13 @@ def as_flags(values: Mapping[str, Any]) -> str:
     import json
     import shlex
 
-    return " ".join(f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in values.items())
+    from benchkit.grammar import print_value
+
+    def written(value: Any) -> str:
+        # A list or a mapping is YAML in --set, and so is JSON.
+        return json.dumps(value) if isinstance(value, list | dict) else print_value(value)
+
+    return " ".join(f"--set {shlex.quote(f'{key}={written(value)}')}" for key, value in values.items())
 
 
 def print_json(value: Any) -> None:

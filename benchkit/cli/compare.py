@@ -125,6 +125,8 @@ def asked_grid(
     """The grid that a preset or file and the options mean."""
     from benchkit.grid import load_grid
 
+    fields = {name for name, value in (*single.items(), *lists.items()) if value}
+    options.check_settings(fields, settings or ())
     return adapted(chosen(load_grid(preset), single, lists), settings, scale)
 
 
@@ -136,6 +138,8 @@ def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str]
     """
     from benchkit.adapt import on_dataset
 
+    for field, texts in lists.items():
+        options.check_one_each(field, texts or ())
     if single.get("dataset") is not None:
         grid = on_dataset(grid, str(single["dataset"]))
         single = {**single, "dataset": None}
@@ -144,7 +148,7 @@ def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str]
     if len(changes.get("inverters", ())) == 1:  # one, or a sweep
         changes |= {"inverter": changes["inverters"][0], "inverters": []}
     if "seeds" in changes:
-        changes["seeds"] = parsed_seeds(changes["seeds"])
+        changes["seeds"] = options.parse_numbers("--seeds", changes["seeds"])
     if not changes:
         return grid
     changed = grid.replaced(**changes)
@@ -157,18 +161,17 @@ def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str]
 
 def adapted(grid: Grid, settings: Sequence[str] | None, scale: float | None) -> Grid:
     """The grid with --set and then --scale applied."""
-    from benchkit.adapt import scaled, with_settings
+    from benchkit.adapt import remarks, scaled, with_settings
 
     grid = with_settings(grid, settings) if settings else grid
-    return grid if scale is None else scaled(grid, scale)
-
-
-def parsed_seeds(text: str) -> list[int]:
-    """`0,1,2` as numbers; raises BenchkitError for anything else."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise BenchkitError(f"--seeds '{text}': write whole numbers from 0 on, separated by commas, such as 0,1,2")
-    return [int(part) for part in parts]
+    if scale is not None:
+        smaller = scaled(grid, scale)
+        if smaller.replaced(scale=grid.scale, title=grid.title) == grid:
+            tell(f"note: --scale {scale:g} changes nothing: no number of images or iterations gets smaller")
+        grid = smaller
+    for remark in remarks(grid):
+        tell(f"note: {remark}")
+    return grid
 
 
 def run_options(device: str, executor: Executor, retry_failed: bool, force: bool = False) -> RunOptions:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.cli.given import refuse_unused
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def corrupt(
 
     if label not in ("image", "latent"):
         raise BenchkitError(f"--label '{label}': choose image or latent")
+    if sheet is None:
+        refuse_unused({"label"}, "it says which mask the sheet shows; add --sheet SHEET.png")
     before, marked = _inputs(image, mask)
     _check_targets(image, mask, out, sheet, force)
     registry = load_registry(plugin, plugin_folder, strict)
@@ -168,6 +171,8 @@ class _Work:
         from benchkit.stages.images import to_uint8
 
         plugin = registry.make(Spec.parse("corruptor", corruptor), Corruptor)
+        if plugin.space == "pixel":
+            refuse_unused({"inverter"}, f"'{plugin.name}' works on pixels, without an inversion; leave it out")
         way = registry.make(Spec.parse("inverter", inverter), Inverter)  # type: ignore[type-abstract]
         backend = functional.load_backend(*checkpoint)
         functional.check_divisible("the image", self.before.size, backend.factor)

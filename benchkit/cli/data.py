@@ -9,6 +9,7 @@ import typer
 
 from benchkit.cli import data_list, data_show, prepare, progress
 from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.cli.given import App
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from benchkit.api import Dataset
 
-app = typer.Typer(help="Datasets.", rich_markup_mode=None)
+app = App(help="Datasets.", rich_markup_mode=None)
 app.add_typer(prepare.app, name="prepare", short_help="Write a dataset's own files as one checked set.")
 
 

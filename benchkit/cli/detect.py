@@ -26,6 +26,7 @@ from benchkit.cli.common import (
     tell,
 )
 from benchkit.cli.figure import DetectorOf, SeedOf, SelectorOf
+from benchkit.cli.given import note_unused, refuse_unused
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ def detect(
     """
     from benchkit.finished import Wanted
     from benchkit.outputs import check_folder, new_contents
+    from benchkit.trained import is_detector
 
+    if is_detector(Path(source)):
+        only_of_a_run = f"'{source}' is a trained detector's folder, and of a run alone there is something to choose"
+        refuse_unused({"row", "selector", "detector", "seed"}, only_of_a_run)
+        note_unused({"cache", "store"}, only_of_a_run)
     if threshold is not None and not 0 <= threshold <= 1:
         raise BenchkitError(f"--threshold {threshold}: give a probability from 0 to 1")
     if bits not in (8, 16):

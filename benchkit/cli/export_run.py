@@ -19,6 +19,7 @@ from benchkit.cli.common import (
     places_named,
 )
 from benchkit.cli.figure import DetectorOf, RunName, SeedOf, SelectorOf
+from benchkit.cli.given import refuse_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.outputs import check_folder, new_contents, writing
 
@@ -58,6 +59,8 @@ def export(
 
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)
+    if form == DETECTOR:
+        refuse_unused({"split"}, f"--format {DETECTOR} writes no images; leave it out")
     if not re.fullmatch(r"[A-Za-z0-9_]{1,80}", split):
         raise BenchkitError(f"--split '{split}': use letters, digits and _, such as train")
     check_folder(out, force, CARD if form == DETECTOR else PROVENANCE)

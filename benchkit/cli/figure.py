@@ -17,8 +17,11 @@ from benchkit.cli.common import (
     Strict,
     load_registry,
     places_named,
+    tell,
 )
-from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.cli.given import note_unused, refuse_unused
+from benchkit.cli.options import parse_numbers
+from benchkit.errors import UnknownNameError
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its unique start, or an --out folder.")]
 Row = Annotated[str | None, typer.Option("--row", metavar="ROW", help="The row of the board; default: see above.")]
@@ -70,11 +73,21 @@ def figure(
     from benchkit.outputs import write_file
     from benchkit.report.pictures import draw_pictures
 
+    if number != 6:
+        refuse_unused({"depths"}, f"only figure 6 has depths; leave it out for figure {number}")
+        note_unused({"device"}, "only figure 6 computes anything")
     files = _targets(number, out, form, force)
-    order = Order(Wanted(row, selector, detector, seed), count, _depths(depths))
+    order = Order(
+        Wanted(row, selector, detector, seed),
+        count,
+        None if depths is None else tuple(parse_numbers("--depths", depths)),
+    )
     registry = load_registry(plugin, plugin_folder, strict)
     opened = FinishedRun.open(run, places_named(run, cache, store), registry, resolve_device(device))
     sheet = paper_figure(number, opened, order)
+    shown = len(sheet.columns if number in (4, 8) else sheet.names)
+    if count is not None and shown < count:
+        tell(f"note: --count {count}: there are {shown} images to show")
     for one, path in files.items():
         write_file(path, draw_pictures(sheet, one))  # type: ignore[arg-type]
         print(path)
@@ -97,12 +110,3 @@ def _targets(number: int, out: Path | None, form: str | None, force: bool) -> di
         )
         check_target(files[one], "--out", force=force, image=False)
     return files
-
-
-def _depths(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise BenchkitError(f"--depths '{text}': write whole numbers separated by commas, such as 5,10,20")
-    return tuple(int(part) for part in parts)

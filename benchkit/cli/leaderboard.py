@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchkit.cli.common import AsJson, Cache, Store, cache_folder, cache_root, console, places_named, print_json
+from benchkit.cli.given import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("table", "markdown", "csv", "json", "latex")
 
-app = typer.Typer(help="Boards of finished runs and the paper's rows.", rich_markup_mode=None)
+app = App(help="Boards of finished runs and the paper's rows.", rich_markup_mode=None)
 
 
 @app.command("show")
@@ -42,6 +43,8 @@ def show(
 
     if form not in _FORMATS:
         raise UnknownNameError("format", form, _FORMATS)
+    if all(os.path.exists(run) for run in runs):  # noqa: PTH110  # of a name that no file can have it says no
+        note_unused({"cache", "store"}, "every RUN is a file or a folder")
     sources = [_source(run, cache, store) for run in runs]
     lines = [line for source in sources for line in source.lines]
     boards = [board for source in sources for board in source.boards]

@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from benchkit.cli.common import as_flags, debugging, log_file, logging_to_file, one_line, settings, tell
+from benchkit.cli.given import App
 from benchkit.errors import BenchkitError, OutputTaken, PluginNeeded
 from benchkit.faults import FaultsError
 
@@ -62,7 +63,7 @@ class Commands(TyperGroup):
         if group is not None:
             command: Any = typer.main.get_group(group)
         else:
-            single = typer.Typer(**PLAIN)
+            single = App(**PLAIN)
             single.command(cmd_name)(getattr(module, cmd_name))
             command = typer.main.get_command(single)
         command.name = cmd_name

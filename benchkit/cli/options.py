@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, shortened
 
 if TYPE_CHECKING:
     from benchkit.executors.batch import Executor
@@ -80,6 +83,55 @@ Force = Annotated[
     bool, typer.Option("--force", help="Replace another run's report in --out, and other files of its names.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")]
+
+
+#: The grid's fields that options of other names fill.
+FLAGS = {
+    "selectors": "--selector",
+    "corruptors": "--corruptor",
+    "detectors": "--detector",
+    "inverters": "--inverter",
+}
+
+
+def check_one_each(field: str, texts: Iterable[str]) -> None:
+    """Raise BenchkitError for several plugins in one text, `a|b` or `a,b`, with the form that was meant."""
+    flag = FLAGS.get(field, f"--{field}")
+    for text in texts:
+        name, colon, rest = text.partition(":")
+        if len(names := re.split(r"[|,]", name)) > 1:
+            names[-1] += colon + rest
+            each = " ".join(f"{flag} {shlex.quote(one.strip())}" for one in names)
+            raise BenchkitError(f"{flag} '{shortened(text)}': one plugin to an option: write {each}")
+
+
+def check_settings(fields: Iterable[str], settings: Sequence[str]) -> None:
+    """Raise BenchkitError where a `--set` says again what another option says of one of the grid's fields."""
+    given = {FLAGS.get(field, f"--{field}") for field in fields}
+    for text in settings:
+        field = re.split(r"[.=]", text, maxsplit=1)[0].strip()
+        if (flag := FLAGS.get(field, f"--{field}")) in given:
+            raise BenchkitError(f"--set {shortened(text)}: {flag} says the same; give one of the two")
+
+
+def parse_numbers(flag: str, text: str) -> list[int]:
+    """Return `0,1,2` as numbers; raises BenchkitError, with the form that was meant, for anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise BenchkitError(
+            f"{flag} '{shortened(text)}': write whole numbers from 0 on, separated by commas, such as {_meant(text)}"
+        )
+    return [int(part) for part in parts]
+
+
+def _meant(text: str) -> str:
+    """The list that was probably meant: a range written out, numbers with other separators."""
+    ends = re.fullmatch(r"\D{0,2}([0-9]{1,6})\s*(?:-|\.\.\.?|:)\s*([0-9]{1,6})\D?", text.strip())
+    if ends and 0 < int(ends[2]) - int(ends[1]) < 100:
+        return ",".join(map(str, range(int(ends[1]), int(ends[2]) + 1)))
+    numbers = re.findall(r"[0-9]{1,9}", text)
+    clean = not re.search(r"[A-Za-z.\-]", text)
+    return ",".join(numbers) if numbers and clean else "0,1,2"
 
 
 def check_time_limit(seconds: float | None) -> None:

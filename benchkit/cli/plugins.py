@@ -9,13 +9,14 @@ import typer
 
 from benchkit.cli import plugins_check, plugins_new, plugins_preview
 from benchkit.cli.common import AsJson, PluginFiles, PluginFolders, Strict, console, load_registry, print_json
+from benchkit.cli.given import App
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
     from benchkit.api import Plugin
     from benchkit.registry import Broken, Entry, Registry
 
-app = typer.Typer(help="Corruptors, selectors, detectors, inverters and datasets.", rich_markup_mode=None)
+app = App(help="Corruptors, selectors, detectors, inverters and datasets.", rich_markup_mode=None)
 app.command("new", short_help="Write a new plugin's file, or a package.")(plugins_new.new)
 app.command("check", short_help="Check that a plugin keeps its contract.")(plugins_check.check)
 app.command("preview", short_help="Show what a corruptor or selector does.")(plugins_preview.preview)

@@ -19,7 +19,9 @@ SOME_CHECKS_FAILED = 3
 def check(
     target: Annotated[
         str,
-        typer.Argument(metavar="NAME[:k=v,…]|FILE|FOLDER|PACKAGE", help="A plugin, a .py file, or a package of them."),
+        typer.Argument(
+            metavar="NAME[:k=v,…]|FILE[:k=v,…]|FOLDER|PACKAGE", help="A plugin, a .py file, or a package of them."
+        ),
     ],
     pictures: Annotated[
         Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, load_registry, tell
+from benchkit.cli.given import note_unused
+from benchkit.cli.options import parse_numbers
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -22,7 +25,9 @@ _GAP, _HEADING = 4, 14
 
 
 def preview(
-    target: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A corruptor or selector, or a .py file of one.")],
+    target: Annotated[
+        str, typer.Argument(metavar="NAME|FILE[:k=v,…]", help="A corruptor or selector, or a .py file of one.")
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=A|B|C", help="Values of a parameter, a column each; may be repeated."),
@@ -45,15 +50,17 @@ def preview(
 ) -> None:
     """Show what a plugin does on a few images: one sheet, labelled, images against parameter values and seeds."""
     from benchkit import functional
-    from benchkit.cli.compare import parsed_seeds
     from benchkit.cli.pictures import check_target, save_image
     from benchkit.preview import Wanted, columns
+    from benchkit.testing.targets import split_target
 
-    entry, registry = _found(target, kind, plugin, plugin_folder)
+    name, given = split_target(target)
+    entry, registry = _found(name, kind, plugin, plugin_folder)
     to = out or Path(f"preview-{entry.name}.png")
     check_target(to, "--out", force=force)
-    numbers = tuple(dict.fromkeys(parsed_seeds(seeds)))
-    specs = _specs(entry, set_ or ())
+    numbers = tuple(dict.fromkeys(parse_numbers("--seeds", seeds)))
+    specs = _specs(entry, given, set_ or ())
+    _note_unused_options(entry)
     resolved = functional.resolve_device(device)
     wanted = Wanted(specs, numbers, images, mask, dataset, inverter, model, resolved)
     save_image(to, sheet(columns(registry, wanted, tell)), "--out")
@@ -76,20 +83,30 @@ def _found(
     entries = [e for e in registry.from_file(path) if kind in (None, e.kind)]
     if len(entries) == 1:
         return entries[0], registry
-    broken = registry.left_out(path.stem)
+    broken, argument = registry.left_out(path.stem), shlex.quote(target)
     if broken is not None and not entries:
-        raise BenchkitError(f"'{target}' cannot be used: {broken.reason} (see 'benchkit plugins check {target}')")
+        raise BenchkitError(f"'{target}' cannot be used: {broken.reason} (see: benchkit plugins check {argument})")
     names = ", ".join(e.name for e in entries) or "none"
-    raise BenchkitError(f"'{target}' has {len(entries)} plugins ({names}): name one, with --plugin {target}")
+    raise BenchkitError(f"'{target}' has {len(entries)} plugins ({names}): name one, with --plugin {argument}")
 
 
-def _specs(entry: Entry, given: Sequence[str]) -> tuple[Spec, ...]:
+def _specs(entry: Entry, given: str, settings: Sequence[str]) -> tuple[Spec, ...]:
+    """The plugin with its parameters from TARGET, and with every value of --set."""
     from benchkit.specs import Spec
 
-    for text in given:
+    for text in settings:
         if "=" not in text:
             raise BenchkitError(f"--set '{text}': write KEY=VALUE or KEY=VALUE|VALUE")
-    return Spec.parse_all(entry.kind, f"{entry.name}:{','.join(given)}" if given else entry.name)
+    items = [given, *settings] if given else settings
+    return Spec.parse_all(entry.kind, f"{entry.name}:{','.join(items)}" if items else entry.name)
+
+
+def _note_unused_options(entry: Entry) -> None:
+    """Say which options show nothing of this plugin."""
+    if entry.kind == "selector":
+        note_unused({"mask", "inverter", "model"}, f"'{entry.name}' is a selector; nothing is corrupted")
+    if getattr(entry.cls, "space", "") == "pixel":
+        note_unused({"inverter"}, f"'{entry.name}' works on pixels, without an inversion")
 
 
 def sheet(columns: Sequence[Column]) -> Image:

@@ -11,6 +11,7 @@ import typer
 
 from benchkit.cli import progress
 from benchkit.cli.common import Device, PluginFiles, PluginFolders, Strict, load_registry, tell
+from benchkit.cli.given import App, refuse_unused
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from benchkit.datasets.cleanest import Judge
     from benchkit.trained import TrainedDetector
 
-app = typer.Typer(help="Prepare a dataset's own files, once.", rich_markup_mode=None)
+app = App(help="Prepare a dataset's own files, once.", rich_markup_mode=None)
 
 Out = Annotated[
     Path | None,
@@ -127,8 +128,9 @@ def dalle3(
         candidates, registry = _candidates(count, cleanest_of), load_registry(plugin, plugin_folder, strict)
         detector = load_detector(cleanest_by, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))
         judge = _judge(detector, candidates, cleanest_size)
-    elif cleanest_of is not None:
-        raise BenchkitError(f"--cleanest-of {cleanest_of}: name the detector that judges with --cleanest-by")
+    else:
+        judging = {"cleanest_of", "cleanest_size", "device", "plugin", "plugin_folder", "strict"}
+        refuse_unused(judging, "name the detector that judges with --cleanest-by")
     length = _caption_length(model)
     with _writing(NAME, out, force) as (folder, screen):
         work = Draw(shards, count, seed, screen.note, judge)

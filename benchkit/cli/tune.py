@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -26,7 +29,7 @@ from benchkit.cli.common import (
 )
 from benchkit.cli.compare import asked_grid, check_together, checks_of
 from benchkit.cli.leftout import SOME_CELLS_FAILED
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, shortened
 from benchkit.fetching import nothing_fetched
 
 if TYPE_CHECKING:
@@ -93,6 +96,8 @@ def tune(
     from benchkit.tune import STORAGE
 
     runs = options.chosen_executor(executor, time_limit, address)
+    options.check_one_each("corruptors", [first, *(corruptor or ())])
+    _check_settings(setting or ())
     single = {"dataset": dataset, "model": model, "seeds": seeds}
     base = asked_grid(
         preset, single, {"selectors": selector, "detectors": detector, "inverters": inverter}, setting, scale
@@ -106,6 +111,18 @@ def tune(
         found = [] if dry_run else _searched(spaces, base, registry, places, tuner, device, runs)
     _print(found, spaces, base, tuner, as_json)
     _exit_with_failures(found)
+
+
+def _check_settings(settings: Sequence[str]) -> None:
+    """Raise BenchkitError for a --set of what a trial's grid replaces."""
+    from benchkit.tune import REPLACED
+
+    for text in settings:
+        field = re.split(r"[.=]", text, maxsplit=1)[0].strip()
+        if field in REPLACED:
+            raise BenchkitError(
+                f"--set {shortened(text)}: not used here: a trial has one corruptor's row, scored on validation images"
+            )
 
 
 def _places(out: Path | None, cache: str | None) -> Places:
@@ -214,7 +231,7 @@ def _print(found: list[Search], spaces: dict[Spec, Space], base: Grid, tuner: Tu
         else:
             value = 100 * (search.best.value or 0.0)
             print(f"{search.corruptor}: {done}; best artifact IoU {value:.2f} % on validation data")
-            print(f"--corruptor {search.best.spec}")
+            print(f"--corruptor {shlex.quote(str(search.best.spec))}")
 
 
 def _exit_with_failures(found: list[Search]) -> None:

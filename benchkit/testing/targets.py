@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tomllib
@@ -12,11 +13,13 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.loading import GROUP, HOOKS, hooks_of, import_file, module_file, modules_of
+from benchkit.parameters import validated
 from benchkit.registry import Entry, Registry
-from benchkit.specs import Spec
+from benchkit.specs import Scalar, Spec
 from benchkit.testing.checks import Finding, Report, Subject, Unmet, check, said
 from benchkit.testing.general import is_plugin_class, parameters
 from benchkit.testing.kit import report_on_subject
@@ -41,20 +44,28 @@ def hooks(_: Subject) -> None:
     """Run by `_of_module`, like `imports`."""
 
 
+def split_target(target: str) -> tuple[str, str]:
+    """Return the name or file of `NAME:key=value` or `FILE.py:key=value`, and the text of the parameters behind it."""
+    found = None if os.path.exists(target) else re.fullmatch(r"(.+?):(\s*\w+\s*=.*)", target, re.DOTALL)  # noqa: PTH110
+    return (found[1], found[2]) if found else (target, "")
+
+
 def reports_on(
     target: str, registry: Registry | None = None, pictures: Path | None = None, device: str = "cpu"
 ) -> list[Report]:
     """Check what `target` names: `NAME[:key=value]` of a plugin, a .py file, a folder or a distribution.
 
+    A file of one plugin may be followed by its parameters, `FILE.py:key=value`.
     A folder is of plugin files, or of a package whose pyproject.toml names entry points of the group `benchkit`. A
     file that cannot be imported is reported as failed. Raises BenchkitError where there is nothing of that name.
     """
     conditions = Conditions(registry or Registry.load(), pictures, device)
-    path = Path(target)
+    name, given = split_target(target)
+    path = Path(name)
     if path.suffix == ".py" or path.is_file():
         if not path.is_file():
-            raise BenchkitError(f"there is no plugin file '{target}'")
-        return _of_module(str(path), lambda: import_file(path), conditions)
+            raise BenchkitError(f"there is no plugin file '{name}'")
+        return _of_module(str(path), lambda: import_file(path), conditions, given=given)
     if path.is_dir():
         return _of_folder(path, conditions)
     return _of_name(target, conditions)
@@ -153,7 +164,7 @@ def _implements(name: str) -> bool:
 
 
 def _of_module(
-    name: str, load: Callable[[], ModuleType], conditions: Conditions, origin: str | None = None
+    name: str, load: Callable[[], ModuleType], conditions: Conditions, origin: str | None = None, given: str = ""
 ) -> list[Report]:
     try:
         module = load()
@@ -163,7 +174,17 @@ def _of_module(
         classes = _classes(module)
     except Unmet as unmet:
         return [_failed(name, origin or "file", hooks.failed(unmet))]
-    return [report_on_subject(Subject(cls, {}, origin or name, *_rest(conditions))) for cls in classes]
+    params = _params(classes, name, given) if given else {}
+    return [report_on_subject(Subject(cls, params, origin or name, *_rest(conditions))) for cls in classes]
+
+
+def _params(classes: Sequence[Any], name: str, given: str) -> dict[str, Scalar]:
+    """The parameters given behind a file's name; raises BenchkitError for a mistake in them, which is the user's."""
+    if len(classes) != 1:
+        names = ", ".join(str(cls.name) for cls in classes)
+        raise BenchkitError(f"'{name}' has {len(classes)} plugins ({names}): parameters are for one; leave them out")
+    spec = Spec.parse(classes[0].kind, f"{classes[0].name}:{given}")
+    return validated(classes[0], spec)
 
 
 def _at_import(error: BaseException, file: Path) -> Finding:

@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from last_given import last_given
 from small_world import GRID, PLUGINS, SHOWN, Finished, Result, Run
 
 from benchkit.cli.main import main
@@ -32,7 +33,7 @@ def run(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
     def command(*arguments: object) -> Result:
         capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
+        code = main(last_given(arguments))
         out, err = capsys.readouterr()
         return Result(code, out, err)
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from small_world import PLUGINS, Finished, Run
 
-from benchkit.cli import compare, progress
+from benchkit.cli import compare, options, progress
 from benchkit.errors import BenchkitError
 from benchkit.grid import Grid, load_grid
 
@@ -287,7 +287,7 @@ def test_what_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("text", ["", "1,", "-1", "a", "1.5", "٣"])
 def test_seeds_are_whole_numbers(text: str) -> None:
     with pytest.raises(BenchkitError, match="--seeds"):
-        compare.parsed_seeds(text)
+        options.parse_numbers("--seeds", text)
 
 
 def test_plain_progress_is_no_flood(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,3 +114,18 @@ def test_every_corruptor_is_previewed_in_under_a_minute(run: Run, tmp_path: Path
     assert Image.open(tmp_path / "sheet.png").width > 2 * 128
     print(f"{name}: {spent:.1f} s of the processor")
     assert spent < 60
+
+
+def test_parameters_behind_a_name_or_a_file(previewed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result = previewed("gaussian:steps=1", "--images", 1, "--inverter", "ddim")
+    assert result.code == 0, result.err
+    (text,) = new_plugin("corruptor", "mine", Registry.load(), space="pixel").values()
+    (tmp_path / "mine.py").write_text(text)
+    result = previewed(f"{tmp_path / 'mine.py'}:strength=0.5|1", "--images", 1)
+    assert result.code == 0, result.err
+    assert "1 images, 2 values" in result.out
+    result = previewed("gaussian:steps=1", "--set", "steps=2")
+    assert (result.code, "parameter 'steps' is given twice" in result.err) == (2, True)
+    result = previewed("random-boxes:boxes=2", "--images", 1, "--inverter", "ddim")
+    assert result.code == 0, result.err
+    assert "note: --inverter, --model changes nothing: 'random-boxes' is a selector" in result.err

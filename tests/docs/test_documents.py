@@ -157,9 +157,30 @@ def test_the_recipe_shown_is_a_training() -> None:
     assert (config.crop, config.resize, config.photometric) == (512, (0.5, 2.0), True)
 
 
-def test_the_api_page_is_up_to_date() -> None:
-    done = subprocess.run([sys.executable, ROOT / "docs" / "api.py", "--check"], check=False)
-    assert done.returncode == 0, "run: python docs/api.py"
+@pytest.mark.parametrize("script", ["api", "keys"])
+def test_a_generated_page_is_up_to_date(script: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs" / f"{script}.py", "--check"], check=False)
+    assert done.returncode == 0, f"run: python docs/{script}.py"
+
+
+def test_every_key_of_a_grid_is_described() -> None:
+    from benchkit.grid import Grid, SetSize, SourceSet
+
+    text = (ROOT / "docs" / "keys.md").read_text()
+    for model in (Grid, SetSize, SourceSet, Budget):
+        for key, field in model.model_fields.items():
+            assert field.description and field.description.endswith("."), key
+            assert f"| `{key}` |" in text
+
+
+def test_the_grid_file_of_the_names_page_is_one() -> None:
+    from benchkit.grid import parse_grid
+    from benchkit.specs import Spec
+
+    ((_, text),) = blocks(ROOT / "docs" / "names.md", "yaml")
+    grid = parse_grid(text, "names.md")
+    assert Spec.parse("dataset", grid.dataset).values == {"root": "name, two", "size": 64}
+    assert grid.corruptors == ("gaussian:steps=10", "blur:sigma=0.02", "blur:sigma=0.1")
 
 
 def test_the_gallery_shows_every_corruptor_and_selector() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from itertools import takewhile
@@ -18,6 +17,7 @@ import bad_shards
 import bad_stores
 import pytest
 from bad_world import Bad, World, listing
+from last_given import last_given
 
 from benchkit.cli.main import main
 
@@ -48,7 +48,7 @@ def world(
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_is_one_clear_line(name: str, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     case: Bad = CASES[name]
-    arguments = [os.fspath(a) if isinstance(a, Path) else str(a) for a in case.arguments(world)]
+    arguments = last_given(case.arguments(world))
     before = listing(world.folder)
     capsys.readouterr()
     code = main(arguments)

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from benchkit.datasets.prepared import Row, Writer, new_set
+from benchkit.errors import BenchkitError
 from benchkit.registry import Entry, Registry
-from benchkit.testing import Check, Subject, checks, report_on
+from benchkit.scaffold import new_plugin
+from benchkit.testing import Check, Subject, checks, report_on, reports_on
 
 REGISTRY = Registry.load()
 #: Random weights: what a shipped weights file holds is tested where it is read.
@@ -70,3 +72,16 @@ def test_checks_parametrise_a_test(check: Check) -> None:
     entry = REGISTRY.entries("inverter")[0]
     check(entry.cls, registry=REGISTRY)
     assert check.demand and check.on(Subject(entry.cls, registry=REGISTRY)).state in ("passed", "noted")
+
+
+def test_a_file_is_checked_with_the_parameters_behind_it(tmp_path: Path) -> None:
+    (text,) = new_plugin("corruptor", "mine", Registry.load(), space="pixel").values()
+    file = tmp_path / "mine: two.py"
+    file.write_text(text)
+    (report,) = reports_on(f"{file}:strength=0.25")
+    assert report.ok, report.text()
+    assert "strength=0.25" in report.text()
+    with pytest.raises(BenchkitError, match="parameter strength=9: it must be a number"):
+        reports_on(f"{file}:strength=9")
+    with pytest.raises(BenchkitError, match="no plugin file"):
+        reports_on(f"{tmp_path / 'none.py'}:strength=1")

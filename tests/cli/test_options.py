@@ -1,0 +1,173 @@
+"""No option is ignored: given twice, not used, said twice, or of another form, it is refused or remarked on."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from small_world import PLUGINS, Finished, Run
+
+from benchkit.adapt import remarks, with_settings
+from benchkit.cli import options
+from benchkit.cli.compare import chosen
+from benchkit.cli.main import main
+from benchkit.errors import BenchkitError
+from benchkit.grid import load_grid
+from benchkit.variants import Axis
+
+QUICK = load_grid("quick")
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("compare", "quick", "--seeds", "0", "--seeds", "1"), "--seeds"),
+        (("compare", "quick", "--out", "a", "--out", "a"), "--out"),
+        (("compare", "quick", "--dry-run", "--dry-run"), "--dry-run"),
+        (("figure", "4", "run", "--count", "1", "--count", "2"), "--count"),
+        (("data", "export", "portraits", "--split", "test", "--out", "x", "--split", "pool"), "--split"),
+        (("data", "prepare", "dalle3-hq", "--shards", "x", "--seed", "1", "--seed", "1"), "--seed"),
+        (("plugins", "show", "gaussian", "--kind", "corruptor", "--kind", "selector"), "--kind"),
+        (("leaderboard", "list", "--cache", "a", "--cache", "b"), "--cache"),
+        (("doctor", "--json", "--json"), "--json"),
+    ],
+)
+def test_an_option_of_one_value_is_given_once(
+    words: tuple[str, ...], flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert f"error: {flag}: given twice; give it once (see 'benchkit" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("figure", "4", "run", "--depths", "5,10"), "--depths: not used here: only figure 6 has depths"),
+        (
+            ("export", "run", "--row", "human", "--format", "detector", "--out", "x", "--split", "train"),
+            "--split: not used here: --format detector writes no images",
+        ),
+        (
+            ("data", "prepare", "dalle3-hq", "--shards", "x", "--cleanest-of", "9", "--device", "cpu"),
+            "--cleanest-of, --device: not used here: name the detector that judges with --cleanest-by",
+        ),
+        (
+            ("corrupt", "a.png", "--mask", "m.png", "--corruptor", "none", "--out", "o.png", "--label", "latent"),
+            "--label: not used here: it says which mask the sheet shows; add --sheet SHEET.png",
+        ),
+        (("tune", "gaussian", "quick", "--set", "test.size=9"), "--set test.size=9: not used here: a trial"),
+        (("tune", "gaussian", "quick", "--set", "corruptors=[blur]"), "--set corruptors=[blur]: not used here"),
+        (
+            ("compare", "quick", "--seeds", "1", "--set", "seeds=[2]"),
+            "--set seeds=[2]: --seeds says the same; give one of the two",
+        ),
+        (
+            ("compare", "quick", "--corruptor", "blur", "--set", "corruptors.0=none"),
+            "--set corruptors.0=none: --corruptor says the same; give one of the two",
+        ),
+        (
+            ("compare", "quick", "--inverter", "ddim", "--set", "inverter=sdedit"),
+            "--set inverter=sdedit: --inverter says the same; give one of the two",
+        ),
+        (
+            ("compare", "quick", "--set", "labelled=5", "--set", "labelled=6"),
+            "--set labelled=6: replaces what another --set says; give 'labelled' once",
+        ),
+        (
+            ("compare", "quick", "--set", "training.lr=1e-3", "--set", "training={iterations: 5}"),
+            "--set training={iterations: 5}: replaces what another --set says; give 'training' once",
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(run: Run, words: tuple[str, ...], said: str) -> None:
+    result = run(*words)
+    assert (result.code, result.out) == (2, "")
+    assert f"error: {said}" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_what_is_chosen_of_a_run_is_refused_for_a_detector(shown: Finished, run: Run, tmp_path: Path) -> None:
+    own = ("--cache", shown.cache, "--plugin", PLUGINS)
+    made = run("export", shown.out, "--row", "human", "--format", "detector", "--out", tmp_path / "detector", *own)
+    assert made.code == 0, made.err
+    asked = ("detect", tmp_path / "detector", tmp_path / "x.png", "--out", tmp_path / "o", "--plugin", PLUGINS)
+    result = run(*asked, "--row", "nonsense", "--seed", 9)
+    assert result.code == 2
+    assert "error: --row, --seed: not used here: " in result.err
+    assert "is a trained detector's folder" in result.err
+
+
+def test_an_option_that_changes_nothing_is_said(run: Run, grid: Path) -> None:
+    dry = ("compare", grid, "--plugin", PLUGINS, "--dry-run", "--json")
+    assert "note: --scale 1 changes nothing" in run(*dry, "--scale", 1).err
+    assert "note:" not in run(*dry, "--scale", 0.5).err
+    crossed = run("ablate", grid, "--plugin", PLUGINS, "--dry-run", "--vary", "training.lr=1e-3", "--crossed")
+    assert "note: --crossed changes nothing: there is one axis" in crossed.err
+
+
+def test_more_images_than_there_are_is_said(run: Run, shown: Finished, tmp_path: Path) -> None:
+    asked = ("figure", 4, shown.out, "--cache", shown.cache, "--plugin", PLUGINS, "--out", tmp_path / "f.png")
+    result = run(*asked, "--count", 40)
+    assert result.code == 0, result.err
+    assert "note: --count 40: there are " in result.err
+    assert "note" not in run(*asked, "--count", 2, "--force").err
+
+
+def test_settings_of_a_training_without_effect_are_remarked_on() -> None:
+    def said(*settings: str) -> list[str]:
+        return list(remarks(with_settings(QUICK, settings)))
+
+    assert said() == []
+    assert said("training.iterations=5") == [
+        "training.warmup=20 is not shorter than training.iterations=5: the learning rate never reaches lr"
+    ]
+    assert said("training.schedule=poly") == [
+        "training.warmup=20 has no effect: only 'schedule: linear-warmup-poly' has a warm-up"
+    ]
+    constant = ("training.schedule=constant", "training.warmup=0", "training.power=2")
+    assert said(*constant) == ["training.power=2 has no effect: 'schedule: constant' does not fall"]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("0|1", "0,1"), ("0-4", "0,1,2,3,4"), ("0..2", "0,1,2"), ("3:5", "3,4,5"), ("0 1 2", "0,1,2"),
+        ("[0, 1]", "0,1"), ("0;1", "0,1"), ("5,", "5"), ("-1", "0,1,2"), ("1.5", "0,1,2"), ("a", "0,1,2"),
+    ],
+)  # fmt: skip
+def test_the_right_form_of_a_list_of_numbers_is_shown(text: str, meant: str) -> None:
+    with pytest.raises(BenchkitError, match=rf"separated by commas, such as {meant}$"):
+        options.parse_numbers("--seeds", text)
+    assert options.parse_numbers("--seeds", meant)
+
+
+@pytest.mark.parametrize(
+    ("lists", "meant"),
+    [
+        ({"corruptors": ["gaussian|blur:steps=1,sigma=1"]}, "--corruptor gaussian --corruptor blur:steps=1,sigma=1"),
+        ({"detectors": ["dot,dot2"]}, "--detector dot --detector dot2"),
+        ({"inverters": ["ddim|sdedit"]}, "--inverter ddim --inverter sdedit"),
+    ],
+)
+def test_the_right_form_of_several_plugins_is_shown(lists: dict, meant: str) -> None:
+    with pytest.raises(BenchkitError, match=f"one plugin to an option: write {meant}$"):
+        chosen(QUICK, {}, lists)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("corruptor.steps=5|10", "corruptor.steps=5,10"),
+        ("corruptor=blur:steps=5|10", "corruptor=blur:steps=5,blur:steps=10"),
+        ("corruptor=(blur:sigma=1,steps=5|10)", "'corruptor=(blur:sigma=1,steps=5),(blur:sigma=1,steps=10)'"),
+    ],
+)
+def test_the_right_form_of_an_axis_is_shown(text: str, meant: str) -> None:
+    with pytest.raises(BenchkitError) as caught:
+        Axis.parse(text)
+    assert str(caught.value).endswith(f"values are separated by ',': write --vary {meant}")
+    (again,) = shlex.split(meant)
+    assert str(Axis.parse(again)) == again
