@@ -121,11 +121,11 @@ def test_parameters_behind_a_name_or_a_file(previewed, tmp_path: Path) -> None: 
     assert result.code == 0, result.err
     (text,) = new_plugin("corruptor", "mine", Registry.load(), space="pixel").values()
     (tmp_path / "mine.py").write_text(text)
-    result = previewed(f"{tmp_path / 'mine.py'}:strength=0.5|1", "--images", 1)
+    result = previewed(f"{tmp_path / 'mine.py'}:strength=0.5|1", "--images", 1, "--force")
     assert result.code == 0, result.err
     assert "1 images, 2 values" in result.out
-    result = previewed("gaussian:steps=1", "--set", "steps=2")
+    result = previewed("gaussian:steps=1", "--set", "steps=2", "--force")
     assert (result.code, "parameter 'steps' is given twice" in result.err) == (2, True)
-    result = previewed("random-boxes:boxes=2", "--images", 1, "--inverter", "ddim")
+    result = previewed("random-boxes:boxes=2", "--images", 1, "--inverter", "ddim", "--force")
     assert result.code == 0, result.err
     assert "note: --inverter, --model changes nothing: 'random-boxes' is a selector" in result.err
