@@ -14,7 +14,7 @@ from benchkit.preflight.check import check_grids
 from benchkit.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point
 from benchkit.report.data import RunData
-from benchkit.run import Outcome, Places, RunOptions, execute, model_of, run_data
+from benchkit.run import Outcome, Places, RunOptions, execute, model_of, run_data, with_remarks
 from benchkit.specs import Spec
 from benchkit.stages.base import Model
 from benchkit.variants import Axis, Variant, base_value, expand
@@ -185,7 +185,8 @@ def run_ablation(ablation: Ablation, registry: Registry, places: Places, options
         made.append(AblationBoard.of(points(ablation), data))
         return made[-1]
 
-    outcome = execute(ablation.plan, ablation.config, registry, places, options, compared)
+    config = with_remarks(ablation.config, ablation.base, registry)
+    outcome = execute(ablation.plan, config, registry, places, options, compared)
     if not made:  # the report was there, and nothing has changed
-        compared(run_data(outcome.run, places.result_store(), {}, ablation.config))
+        compared(run_data(outcome.run, places.result_store(), {}, config))
     return AblationOutcome(outcome, made[-1])

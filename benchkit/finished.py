@@ -28,8 +28,8 @@ from benchkit.store.results import CellInfo, RunInfo
 from benchkit.variants import Axis
 
 P = TypeVar("P", bound=Plugin)
-#: What a run's record says beside its Grid: what stands beside the paper's figures, and what an ablation varied.
-_BESIDE = ("paper", "shown", "vary", "crossed")
+#: What a run's record says beside its Grid: what stands beside the paper's figures, remarks, what an ablation varied.
+_BESIDE = ("paper", "shown", "remarks", "vary", "crossed")
 _STILL = "what needs no plugin still opens: the board, exports, and figures 4, 5, 7 and 8"
 
 

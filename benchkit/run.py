@@ -24,6 +24,7 @@ from benchkit.imagesets import remarks_of
 from benchkit.plan import Plan, Planner
 from benchkit.plan_file import PluginSource, plan_to_bytes
 from benchkit.preflight.check import check_grids, check_images
+from benchkit.preflight.remarks import unlike_checkpoint
 from benchkit.protocol import recorded
 from benchkit.recording import Recorder, cell_info, plugins_of, shown_texts
 from benchkit.registry import Registry
@@ -130,7 +131,13 @@ def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions)
     CacheUnwritable on the way where the disk is full; what is finished is kept.
     """
     plan = prepare(grid, registry, places, options.progress)
-    return execute(plan, recorded(grid, registry), registry, places, options)
+    return execute(plan, with_remarks(recorded(grid, registry), grid, registry), registry, places, options)
+
+
+def with_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> dict[str, Any]:
+    """A run's description with what its board must say of its images and its checkpoint."""
+    remarks = unlike_checkpoint(grid, registry)
+    return {**config, **({"remarks": list(remarks)} if remarks else {})}
 
 
 def prepare(grid: Grid, registry: Registry, places: Places, progress: Callable[[str], None] = lambda _: None) -> Plan:
@@ -149,13 +156,18 @@ def check_pending(
 ) -> None:
     """Raise FaultsError for faults of the images of grids, unless every row of their plan is finished.
 
-    What their datasets remark on is a warning.
+    What is remarked on in datasets and checkpoint is a warning.
     """
-    for text in dict.fromkeys(text for _, grid in grids for text in remarks_of(grid, registry)):
+    for text in dict.fromkeys(text for _, grid in grids for text in _remarks(grid, registry)):
         _log.warning("%s", text, extra={"tell": True})
     store = open_store(places.cache, create=False)
     if not all(store.has(stage.key) for planned in plan.cells for stage in planned.stages):
         check_images(grids, registry, progress)
+
+
+def _remarks(grid: Grid, registry: Registry) -> Iterator[str]:
+    yield from remarks_of(grid, registry)
+    yield from unlike_checkpoint(grid, registry)
 
 
 def execute(

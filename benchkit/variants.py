@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.faults import Collector
 from benchkit.grammar import print_value, read_value, split, split_values
 from benchkit.grid import Grid
 from benchkit.registry import Registry, parameters
@@ -108,7 +109,12 @@ def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool =
             f"--vary: {number} variants, the limit is {VARIANTS}: name fewer values, or leave --crossed"
         )
     chosen = product(*pairs) if crossed else ((pair,) for own in pairs for pair in own)
-    return (Variant((), base), *(_variant(base, tuple(settings), registry) for settings in chosen))
+    faults, variants = Collector(), [Variant((), base)]
+    for settings in chosen:
+        with faults.collecting():
+            variants.append(_variant(base, tuple(settings), registry))
+    faults.check()
+    return tuple(variants)
 
 
 def _variant(base: Grid, settings: tuple[tuple[str, str], ...], registry: Registry) -> Variant:

@@ -15,7 +15,9 @@ from benchkit.faults import Collector, Fault, FaultsError
 from benchkit.grid import Grid, load_grid, parse_grid
 from benchkit.preflight.check import check_grids, check_images
 from benchkit.preflight.facts import Facts
+from benchkit.preflight.remarks import unlike_checkpoint
 from benchkit.registry import Entry, Registry
+from benchkit.run import with_remarks
 from benchkit.specs import ImageSet, Spec
 
 SIZES = {"pool": 40, "clean": 30, "test": 20, "validation": 10, "wild": 8}
@@ -409,3 +411,34 @@ def test_one_fault_is_a_line_and_several_are_a_list() -> None:
         "  3. --vary x=1: c",
         "  with this data: test.size=2",
     ]
+
+
+def test_images_unlike_those_that_the_checkpoint_draws_are_remarked_on(registry: Registry, tmp_path: Path) -> None:
+    (content,) = unlike_checkpoint(grid(), registry)
+    assert content.startswith(
+        "checkpoint 'portraits' draws painted people of 128x128 pixels alone: the images of dataset"
+    )
+    assert "'world' of 32x32 pixels are others" in content
+    own = {"dataset": "portraits", "source": {"split": "clean", "size": 2}}
+    assert unlike_checkpoint(grid(**own), registry) == ()
+    assert unlike_checkpoint(grid(corruptors=[]), registry) == ()
+
+
+@pytest.mark.parametrize(
+    ("side", "told"), [(32, True), (64, True), (72, False), (128, False), (248, False), (256, True)]
+)
+def test_sizes_far_from_the_checkpoints_are_remarked_on(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, side: int, told: bool
+) -> None:
+    monkeypatch.setattr("benchkit.preflight.remarks._card", lambda found: {})
+    World.odd = {"clean": {0: {"size": (side, side)}}}
+    found = unlike_checkpoint(grid(), registry)
+    assert bool(found) is told
+    if told:
+        assert "was trained on images of 128x128 pixels" in found[0] and f"{side}x{side}" in found[0]
+
+
+def test_remarks_stand_on_the_board_and_in_the_record(registry: Registry) -> None:
+    config = with_remarks({"note": "A note."}, grid(), registry)
+    assert len(config["remarks"]) == 1
+    assert with_remarks({}, grid(corruptors=[]), registry) == {}

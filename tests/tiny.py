@@ -19,7 +19,7 @@ def tiny_pipeline(prediction: str = "epsilon") -> Any:
 
     torch.manual_seed(0)
     unet = diffusers.UNet2DConditionModel(
-        sample_size=8,
+        sample_size=4,
         layers_per_block=1,
         block_out_channels=(16, 32),
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),

@@ -65,7 +65,8 @@ class Board:
         plugins = pd.Series([named_by(line, foreign) for line in lines.to_dict("records")], lines.index, dtype=object)
         # At once: pandas warns of columns that are added one by one to a frame of many.
         lines = pd.concat([lines, pd.DataFrame({"group": groups, "plugins": plugins}, index=lines.index)], axis=1)
-        title, note = str(run.grid.get("title") or run.run), str(run.grid.get("note") or "")
+        title = str(run.grid.get("title") or run.run)
+        note = " ".join(map(str, filter(None, (run.grid.get("note"), *(run.grid.get("remarks") or ())))))
         paper, shown = run.grid.get("paper"), run.grid.get("shown") or {}
         return cls(run.run, title, note, _ordered(lines), replicates, paper=paper, shown=shown)
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -52,6 +53,13 @@ def test_seeds_become_mean_and_sample_deviation(make_standard):
         assert pseudo[f"{name}_std"] == pytest.approx(by_hand, abs=1e-12), name
     assert pseudo["seconds"] == 7.5
     assert line(board, "blur:steps=20")["dropped"] == 4
+
+
+def test_remarks_of_a_run_follow_the_grids_note(make_standard):
+    run = make_standard((0,)).run()
+    said = replace(run, grid={**run.grid, "note": "A note.", "remarks": ["Other images.", "Other sizes."]})
+    assert Board.of(said, replicates=2).note == "A note. Other images. Other sizes."
+    assert Board.of(replace(run, grid={"remarks": ["Alone."]}), replicates=2).note == "Alone."
 
 
 def test_a_metric_undefined_in_one_seed_is_undefined_in_the_mean(make_standard):

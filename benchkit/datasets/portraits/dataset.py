@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchkit.api import BenchkitError, Dataset, Sample, hookimpl
+from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample, hookimpl
+from benchkit.datasets.portraits.records import SIZE
 
 #: Splits offered to comparisons; the checkpoint's own training stream is not one.
 SIZES = {"pool": 500, "validation": 100, "test": 500, "wild": 2000, "clean": 2000, "parts": 2000}
@@ -38,6 +39,12 @@ class Portraits(Dataset):
             raise BenchkitError(f"split '{split}' of dataset 'portraits' has {size} images: there is no {wrong[0]}")
         return [_sample(split, index) for index in indices]
 
+    def inspect(self, split: str, indices: Sequence[int]) -> list[ImageFacts]:
+        from benchkit.datasets.portraits.marks import MARKED_SPLITS
+
+        size, marked = (SIZE, SIZE), split in MARKED_SPLITS
+        return [ImageFacts(_name(split, index), size, marked, captioned=True) for index in indices]
+
     def labelled(self, count: int, seed: int) -> list[int]:
         from benchkit.datasets.portraits.splits import labelled_indices
 
@@ -49,6 +56,10 @@ class Portraits(Dataset):
         return _fingerprint()
 
 
+def _name(split: str, index: int) -> str:
+    return f"{split}-{index:05d}"
+
+
 def _sample(split: str, index: int) -> Sample:
     from benchkit.datasets.portraits.caption import caption
     from benchkit.datasets.portraits.draw import render
@@ -57,7 +68,7 @@ def _sample(split: str, index: int) -> Sample:
     from benchkit.datasets.portraits.splits import scene_at
 
     scene = scene_at(split, index)
-    name = f"{split}-{index:05d}"
+    name = _name(split, index)
     if split not in MARKED_SPLITS:
         rendering = render(scene)
         parts = {"parts": rendering.parts, "part_names": PARTS}
