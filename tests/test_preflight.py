@@ -416,9 +416,9 @@ def test_one_fault_is_a_line_and_several_are_a_list() -> None:
 def test_images_unlike_those_that_the_checkpoint_draws_are_remarked_on(registry: Registry, tmp_path: Path) -> None:
     (content,) = unlike_checkpoint(grid(), registry)
     assert content.startswith(
-        "checkpoint 'portraits' draws painted people of 128x128 pixels alone: the images of dataset"
+        "checkpoint 'portraits' was trained on painted people of 128x128 pixels, and the images of"
     )
-    assert "'world' of 32x32 pixels are others" in content
+    assert "'world' (32x32 pixels) are different" in content
     own = {"dataset": "portraits", "source": {"split": "clean", "size": 2}}
     assert unlike_checkpoint(grid(**own), registry) == ()
     assert unlike_checkpoint(grid(corruptors=[]), registry) == ()

@@ -91,7 +91,8 @@ class _Checks:
         selectors = tuple(self._complete(grid, "selectors", grid.selectors, faults))
         texts = {"corruptors": grid.corruptors, "with_human": grid.with_human}
         corruptors = [spec for key, some in texts.items() for spec in self._complete(grid, key, some, faults)]
-        list(self._complete(grid, "inverter", [str(spec) for spec in grid.inverters], faults))
+        key = "inverters" if grid.inverters else "inverter"
+        list(self._complete(grid, key, [str(spec) for spec in grid.every_inverter], faults))
         self._check_detectors(grid, detectors, selectors, faults)
         plugins = Chosen(grid, detectors, selectors, tuple(dict.fromkeys(corruptors)))
         chosen = chosen_sets(plugins, Sets(grid, self.registry, self.made), faults, self.test)
@@ -167,4 +168,5 @@ KINDS = {
     "corruptors": "corruptor",
     "with_human": "corruptor",
     "inverter": "inverter",
+    "inverters": "inverter",
 }
