@@ -15,8 +15,12 @@ from torch.nn import functional
 from benchkit import augmentation, training
 from benchkit import metrics as bm
 from benchkit.augmentation import IGNORED
+from benchkit.api import Dataset
+from benchkit.cli.export_run import _format
 from benchkit.errors import BenchkitError
-from benchkit.specs import TrainingConfig
+from benchkit.exports.items import Item
+from benchkit.registry import Registry
+from benchkit.specs import Spec, TrainingConfig
 from benchkit.stages.evaluate import _mean_mask
 from benchkit.stages.pairs import Pairs, labels_of
 
@@ -215,3 +219,33 @@ def test_augmentation_keeps_ignored_pixels_ignored():
     _, grown = augmentation.resized(np.zeros((6, 6, 3), np.uint8), labels, 2)
     assert set(np.unique(grown)) == {0, 1, IGNORED}
     assert (grown[:6, :6] == IGNORED).all() and (grown == IGNORED).sum() == 36
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("folder", {"ignore": 128}), ("mmseg", {"ignore": 255}), ("coco", {}), ("hf", {"ignore": 128})]
+)
+def test_exports_keep_ignored_pixels(name, option, tmp_path):
+    rng = np.random.default_rng(0)
+    ignored, masks = rng.random((2, 3, 64, 64)) < 0.3
+    ignored[2] = False
+    masks &= ~ignored
+    images = rng.integers(0, 255, (3, 64, 64, 3), np.uint8)
+    items = [
+        Item(f"n{i}", f"n{i}", images[i], masks[i], None, "labelled", "pool", ignored[i] if i < 2 else None)
+        for i in range(3)
+    ]
+    _format(name).write(items, tmp_path, "train", {"title": "t", "run": "r", "begun": "b"})
+    spec = Spec.of("dataset", "folder", root=str(tmp_path), size=64, autoencode=False, **option)
+    read = Registry.load().make(spec, Dataset).read("train", range(3))
+    for sample in read:
+        i = int(sample.id[-1])
+        assert_array_equal(sample.mask, masks[i])
+        assert_array_equal(np.zeros((64, 64), bool) if sample.ignored is None else sample.ignored, ignored[i])
+
+
+def test_the_mask_of_an_item_has_a_value_for_ignored_pixels():
+    mask, ignored = np.array([[True, False, False]]), np.array([[False, True, False]])
+    plain = Item("a", "a", np.zeros((1, 3, 3), np.uint8), mask, None, "labelled", "pool")
+    assert (plain.values().tolist(), plain.marked) == ([[255, 0, 0]], pytest.approx(1 / 3))
+    some = replace(plain, ignored=ignored)
+    assert (some.values().tolist(), some.values(1, 255).tolist(), some.marked) == ([[255, 128, 0]], [[1, 255, 0]], 0.5)

@@ -74,6 +74,8 @@ class Export:
         name = self._names.of(sample.id)
         line: dict[str, Any] = {"schema": SCHEMA, "id": sample.id, "image": self._save("images", name, image)}
         line["mask"] = None if sample.mask is None else self._save("masks", name, sample.mask)
+        if sample.ignored is not None and sample.ignored.any():
+            line["ignored"] = self._save("ignored", name, sample.ignored)
         kinds = {kind: (self._room("kinds", kind), mask) for kind, mask in sample.kinds.items()}
         line["kinds"] = {kind: self._save(room, name, mask) for kind, (room, mask) in kinds.items()}
         line["caption"] = sample.caption
@@ -82,7 +84,8 @@ class Export:
         if sample.mask is None:
             self._unmarked += 1
         else:
-            self._marked.append(float(np.mean(sample.mask)))
+            counted = sample.mask if sample.ignored is None else sample.mask[~sample.ignored]
+            self._marked.append(float(np.mean(counted)) if counted.size else 0.0)
         return line
 
     def _room(self, room: str, name: str) -> str:
@@ -136,7 +139,8 @@ class Export:
                 "## Files",
                 "",
                 f"`{MANIFEST}` has one JSON object a line: `schema`, `id`, `image`, `mask` (or null), `kinds` (kind to",
-                "mask), `caption`, `attributes`. Paths are relative to this folder. Masks are 0 and 255;",
+                "mask), `caption`, `attributes`, and `ignored` (a mask) where any pixel counts in nothing. Paths are",
+                "relative to this folder. Masks are 0 and 255;",
                 "`attributes/NAME/` holds the attributes that have a value for every pixel. Files are named by id,",
                 "folders by kind; what is no letter, digit, `_` or `-` is the `%XX` of its UTF-8 bytes, as in a URL.",
                 *table,

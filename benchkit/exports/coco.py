@@ -21,7 +21,8 @@ class CocoFormat:
 
     reading = (
         "`images/{split}/NAME.png`, and `annotations/{split}.json` in COCO's form: an annotation for each connected "
-        "region, its mask as uncompressed run lengths, down the columns; captions stand with the images."
+        "region, its mask as uncompressed run lengths, down the columns; captions stand with the images; ignored pixels "
+        "are a crowd (`iscrowd`)."
     )
 
     def write(self, items: Iterable[Item], folder: Path, split: str, facts: Mapping[str, Any]) -> None:
@@ -36,9 +37,11 @@ class CocoFormat:
             height, width = item.mask.shape
             image = {"id": number, "file_name": file, "width": width, "height": height}
             images.append({**image, "caption": item.caption, "source_id": item.id})
-            for region in regions(item.mask):
+            found = [annotation(region) for region in regions(item.mask)]
+            found += [] if item.ignored is None else [{**annotation(item.ignored), "iscrowd": 1}]
+            for one in found:
                 place = {"id": len(annotations) + 1, "image_id": number, "category_id": CATEGORY["id"]}
-                annotations.append({**place, **annotation(region)})
+                annotations.append({**place, **one})
         info = {"description": facts["title"], "version": facts["run"], "date_created": facts["begun"]}
         data = {"info": info, "images": images, "annotations": annotations, "categories": [CATEGORY], "licenses": []}
         (folder / "annotations" / f"{split}.json").write_text(json.dumps(data, ensure_ascii=False) + "\n", "utf-8")

@@ -14,8 +14,9 @@ class FolderFormat:
     """Images and masks side by side, by name."""
 
     reading = (
-        "`{split}/NAME.png`, its mask `{split}/NAME.mask.png` (255 is artifact), and where there is a caption "
-        "`{split}/NAME.txt`: a folder of images as benchkit's own guide to datasets reads it."
+        "`{split}/NAME.png`, its mask `{split}/NAME.mask.png` (255 is artifact, 128 is ignored), and where there is a caption "
+        "`{split}/NAME.txt`: a folder of images as benchkit's own guide to datasets reads it, "
+        "with `ignore=128` where anything is ignored."
     )
 
     def write(self, items: Iterable[Item], folder: Path, split: str, facts: Mapping[str, Any]) -> None:
@@ -23,7 +24,7 @@ class FolderFormat:
         (folder / split).mkdir()
         for item in items:
             (folder / split / f"{item.name}.png").write_bytes(png(item.image))
-            (folder / split / f"{item.name}.mask.png").write_bytes(png(item.mask))
+            (folder / split / f"{item.name}.mask.png").write_bytes(png(item.values()))
             if item.caption is not None:
                 (folder / split / f"{item.name}.txt").write_text(item.caption, "utf-8")
 

@@ -23,7 +23,7 @@ class HfFormat:
 
     reading = (
         '`data/{split}-00000.parquet` and so on; `datasets.load_dataset("THIS FOLDER")` gives `image` and `mask` (255 '
-        "is artifact) as pictures, `id`, `caption`, `part` and `split`."
+        "is artifact, 128 is ignored) as pictures, `id`, `caption`, `part` and `split`."
     )
 
     def write(self, items: Iterable[Item], folder: Path, split: str, facts: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ class HfFormat:
 
 
 def _row(item: Item) -> dict[str, Any]:
-    pictures = {"image": item.image, "mask": item.mask}
+    pictures = {"image": item.image, "mask": item.values()}
     encoded = {name: {"bytes": png(a), "path": f"{item.name}.{name}.png"} for name, a in pictures.items()}
     return {**encoded, "id": item.id, "caption": item.caption, "part": item.part, "split": item.split}
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchkit.augmentation import IGNORED
 from benchkit.exports.items import Item
 from benchkit.exports.write import png
 
@@ -43,7 +42,7 @@ class MmsegFormat:
     """Images and label maps in two folders, by name."""
 
     reading = (
-        "`img_dir/{split}/NAME.png` and `ann_dir/{split}/NAME.png`, one byte a pixel: 0 is background, 1 artifact; "
+        "`img_dir/{split}/NAME.png` and `ann_dir/{split}/NAME.png`, one byte a pixel: 0 is background, 1 artifact, 255 ignored; "
         f"captions are `NAME.txt` beside the images. `{CONFIG}` is a config for mmsegmentation."
     )
 
@@ -53,7 +52,7 @@ class MmsegFormat:
             (folder / room / split).mkdir(parents=True)
         for item in items:
             (folder / "img_dir" / split / f"{item.name}.png").write_bytes(png(item.image))
-            (folder / "ann_dir" / split / f"{item.name}.png").write_bytes(png(item.mask.astype(np.uint8)))
+            (folder / "ann_dir" / split / f"{item.name}.png").write_bytes(png(item.values(artifact=1, ignored=IGNORED)))
             if item.caption is not None:  # mmsegmentation looks at .png alone; the `folder` dataset reads it
                 (folder / "img_dir" / split / f"{item.name}.txt").write_text(item.caption, "utf-8")
         (folder / CONFIG).write_text(_TEXT.format(split=split, classes=CLASSES), "utf-8")

@@ -21,7 +21,7 @@ class WebDatasetFormat:
 
     reading = (
         "`shards/{split}-000000.tar` and so on, as WebDataset reads them: for each image `NAME.png`, `NAME.mask.png` "
-        "(255 is artifact) and `NAME.json` (`id`, `caption`, `part`, `split`, `width`, `height`)."
+        "(255 is artifact, 128 is ignored) and `NAME.json` (`id`, `caption`, `part`, `split`, `width`, `height`)."
     )
 
     def write(self, items: Iterable[Item], folder: Path, split: str, facts: Mapping[str, Any]) -> None:
@@ -54,4 +54,4 @@ def _files(item: Item) -> dict[str, bytes]:
     height, width = item.mask.shape
     facts = {"id": item.id, "caption": item.caption, "part": item.part, "split": item.split}
     text = json.dumps({**facts, "width": width, "height": height}, ensure_ascii=False)
-    return {"json": text.encode(), "mask.png": png(item.mask), "png": png(item.image)}
+    return {"json": text.encode(), "mask.png": png(item.values()), "png": png(item.image)}

@@ -54,8 +54,9 @@ class _Counted:
                 "caption": item.caption,
                 "width": width,
                 "height": height,
-                "marked": float(item.mask.mean()),
+                "marked": item.marked,
             }
+            line |= {} if item.ignored is None else {"ignored": float(item.ignored.mean())}
             self.lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False))
             yield item
 
