@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from benchkit import augmentation, training
 from benchkit import metrics as bm
-from benchkit.augmentation import IGNORED
 from benchkit.api import Dataset
+from benchkit.augmentation import IGNORED
 from benchkit.cli.export_run import _format
 from benchkit.errors import BenchkitError
 from benchkit.exports.items import Item

@@ -21,8 +21,8 @@ class CocoFormat:
 
     reading = (
         "`images/{split}/NAME.png`, and `annotations/{split}.json` in COCO's form: an annotation for each connected "
-        "region, its mask as uncompressed run lengths, down the columns; captions stand with the images; ignored pixels "
-        "are a crowd (`iscrowd`)."
+        "region, its mask as uncompressed run lengths, down the columns; captions stand with the images; ignored "
+        "pixels are a crowd (`iscrowd`)."
     )
 
     def write(self, items: Iterable[Item], folder: Path, split: str, facts: Mapping[str, Any]) -> None:

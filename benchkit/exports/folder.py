@@ -14,8 +14,8 @@ class FolderFormat:
     """Images and masks side by side, by name."""
 
     reading = (
-        "`{split}/NAME.png`, its mask `{split}/NAME.mask.png` (255 is artifact, 128 is ignored), and where there is a caption "
-        "`{split}/NAME.txt`: a folder of images as benchkit's own guide to datasets reads it, "
+        "`{split}/NAME.png`, its mask `{split}/NAME.mask.png` (255 is artifact, 128 is ignored), and where there "
+        "is a caption `{split}/NAME.txt`: a folder of images as benchkit's own guide to datasets reads it, "
         "with `ignore=128` where anything is ignored."
     )
 

@@ -42,8 +42,8 @@ class MmsegFormat:
     """Images and label maps in two folders, by name."""
 
     reading = (
-        "`img_dir/{split}/NAME.png` and `ann_dir/{split}/NAME.png`, one byte a pixel: 0 is background, 1 artifact, 255 ignored; "
-        f"captions are `NAME.txt` beside the images. `{CONFIG}` is a config for mmsegmentation."
+        "`img_dir/{split}/NAME.png` and `ann_dir/{split}/NAME.png`, one byte a pixel: 0 is background, 1 artifact, "
+        f"255 ignored; captions are `NAME.txt` beside the images. `{CONFIG}` is a config for mmsegmentation."
     )
 
     def write(self, items: Iterable[Item], folder: Path, split: str, facts: Mapping[str, Any]) -> None:
