@@ -21,6 +21,7 @@ from benchkit.api import (
 )
 from benchkit.errors import BenchkitError
 from benchkit.registry import Registry
+from benchkit.samples import read_samples
 from benchkit.specs import CHUNK, Spec
 
 if TYPE_CHECKING:
@@ -97,20 +98,20 @@ def columns(registry: Registry, wanted: Wanted, progress: Callable[[str], None] 
         raise BenchkitError(f"--images {wanted.images}: choose 1 to {CHUNK}")
     for spec in wanted.specs:  # every mistake before any work
         registry.make(spec, Corruptor if kind == "corruptor" else cast("Any", RegionSelector))
-    samples = read_samples(registry, wanted)
+    samples = sheet_samples(registry, wanted)
     if kind == "selector":
         return [Column("image", [s.image for s in samples]), *_selected(registry, wanted, samples)]
     return _corrupted(registry, wanted, samples, progress)
 
 
-def read_samples(registry: Registry, wanted: Wanted) -> list[Sample]:
+def sheet_samples(registry: Registry, wanted: Wanted) -> list[Sample]:
     """The images of a sheet; raises BenchkitError where the dataset has too few, or of several sizes."""
     dataset = registry.make(Spec.parse("dataset", wanted.dataset), Dataset)  # type: ignore[type-abstract]
     sizes = dataset.splits()
     split = SPLIT if SPLIT in sizes else next(iter(sizes))
     if wanted.images > sizes[split]:
         raise BenchkitError(f"split '{split}' of '{wanted.dataset}' has {sizes[split]} images: ask for fewer")
-    samples = dataset.read(split, list(range(wanted.images)))
+    samples = read_samples(dataset, split, list(range(wanted.images)))
     if len({s.image.shape for s in samples}) > 1:
         raise BenchkitError(f"the images of '{wanted.dataset}' have several sizes: --images 1 shows the first")
     return samples

@@ -26,6 +26,8 @@ CARD, WEIGHTS = "card.json", "model.safetensors"
 SCHEMA = 1
 #: Longest side that the network sees at once; larger images are seen in overlapping tiles.
 TILE = 1024
+#: Values this far outside [0, 1] are taken for rounding.
+TOLERATED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,13 @@ class TrainedDetector:
     def probabilities(self, images: Tensor) -> Tensor:
         """Artifact probabilities with gradients, for a reward or a guidance: (N, 3, H, W) in [0, 1] -> (N, H, W).
 
-        The images are seen whole, on the network's device.
+        The images are seen whole, on the network's device. Raises BenchkitError for another shape or other values.
         """
+        from benchkit.fitting import heads
         from benchkit.training import device_of
 
-        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise BenchkitError(f"images of shape {tuple(images.shape)}: floats (N, 3, H, W) in [0, 1] are wanted")
-        output = self.network(images.to(device_of(self.network)).float())
-        logits = output if not isinstance(output, list | tuple) else output[0]
-        return logits.softmax(1)[:, 1]
+        _check_floats(images)
+        return heads(self.network, images.to(device_of(self.network)).float())[0].softmax(1)[:, 1]
 
     def scores(self, probabilities: np.ndarray) -> Scores:
         """The figures of one image's probabilities (H, W); `mean` is what to rank or to reward by (less is better)."""
@@ -158,6 +158,26 @@ def _check_digest(file: Path, expected: str) -> None:
         raise BenchkitError(f"cannot read '{file}': {error.strerror or error}") from None
     if found != expected:
         raise BenchkitError(f"'{file}' is damaged or half-copied: its sha256 is not the card's; copy it again")
+
+
+def _check_floats(images: Any) -> None:
+    import torch
+
+    if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
+        shape = tuple(images.shape) if hasattr(images, "shape") else type(images).__name__
+        raise BenchkitError(f"images of shape {shape}: give a tensor (N, 3, H, W), channels before rows and columns")
+    if not images.is_floating_point():
+        raise BenchkitError(f"images of type {images.dtype}: give floats in [0, 1], such as images.float() / 255")
+    low, high = (float(one) for one in images.detach().aminmax())
+    if not (low >= -TOLERATED and high <= 1 + TOLERATED):
+        hint = (
+            "divide by 255"
+            if low >= 0 and 2 < high <= 255
+            else "clamp them to that range"
+            if high <= 2
+            else "scale them"
+        )
+        raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: floats in [0, 1] are wanted; {hint}")
 
 
 def _pixels(image: Any) -> np.ndarray:

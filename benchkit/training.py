@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from benchkit import augmentation
 from benchkit.augmentation import IGNORED
 from benchkit.diffusion.memory import explained
 from benchkit.distributed import Team
 from benchkit.errors import BenchkitError
+from benchkit.fitting import at_multiple, heads, multiple_of
+from benchkit.losses import shared_losses
 from benchkit.specs import TrainingConfig, keyed_fields
 from benchkit.weights import load_network, load_state, pack, read_tensors, save_network, unpack, write_tensors
 
@@ -92,13 +93,15 @@ def train(
     device, team = device_of(network), Team.current()
     with _reproducible(device), explained("while training", lambda: _smaller(images, config, team)):
         network.train()
-        model = team.joined(network)
+        shown = torch.zeros((1, 3, *_shown_size(images, config)), device=device)
+        model = at_multiple(team.joined(network), multiple_of(network, shown))
         for iteration in range(len(history), config.iterations):
             for group in optimiser.param_groups:
                 group["lr"] = group["initial_lr"] * config.lr_factor(iteration)
-            batch = batch_at(images, masks, config, seed, iteration)
+            crops, labels = batch_at(images, masks, config, seed, iteration)
             torch.manual_seed(_torch_seed(seed, iteration, team.rank))
-            losses = _shared_losses(model, device, *batch, config, num_classes, team)
+            output = model(to_input(crops[team.share(len(crops))], device))
+            losses = shared_losses(output, labels, config, num_classes, team)
             history.append(_step(network, optimiser, losses, config, iteration, team))
             done = iteration + 1
             if not team.writes:
@@ -111,9 +114,14 @@ def train(
     return history
 
 
+def _shown_size(images: np.ndarray, config: TrainingConfig) -> tuple[int, int]:
+    """Height and width of what the network sees of one image."""
+    return (images.shape[1], images.shape[2]) if config.crop is None else (config.crop, config.crop)
+
+
 def _smaller(images: np.ndarray, config: TrainingConfig, team: Team) -> str:
     """What would need less memory than the training did; only the first leaves the protocol as it is."""
-    height, width = images.shape[1:3] if config.crop is None else (config.crop, config.crop)
+    height, width = _shown_size(images, config)
     share = math.ceil(config.batch / team.size)
     if share == 1:
         one = f"one image of {width}x{height} is too much for this network here"
@@ -121,25 +129,6 @@ def _smaller(images: np.ndarray, config: TrainingConfig, team: Team) -> str:
     less = f"training.batch={max(2, config.batch // 2)} or smaller images (size= of the dataset)"
     seen = f"{share} images of {width}x{height} at once are too many for this network here"
     return f"{seen}: share each batch among more GPUs (--device cuda:0,1), or change the protocol: {less}"
-
-
-def _shared_losses(
-    model: nn.Module,
-    device: torch.device,
-    crops: np.ndarray,
-    labels: np.ndarray,
-    config: TrainingConfig,
-    num_classes: int,
-    team: Team,
-) -> list[Tensor]:
-    """The losses of this process's share of a batch, weighted so that their mean over the team is the whole batch's."""
-    mine = team.share(len(crops))
-    losses = _losses(model(to_input(crops[mine], device)), labels[mine], config, num_classes)
-    if team.size == 1:
-        return losses
-    whole = _weight(labels, config)
-    share = team.size * _weight(labels[mine], config) / whole if whole else 1.0
-    return [loss * share for loss in losses]
 
 
 def adamw(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -208,29 +197,6 @@ def crop_window(
     return slice(top, top + tall), slice(left, left + wide)
 
 
-def _losses(output: Any, labels: np.ndarray, config: TrainingConfig, num_classes: int) -> list[Tensor]:
-    """The cross-entropy of every logit map, the main head's first; pixels labelled IGNORED count nowhere.
-
-    Where no pixel counts, the mean would be 0 / 0: the loss is 0 then, and so is its gradient.
-    """
-    logits = [output] if isinstance(output, Tensor) else list(output)
-    target = torch.from_numpy(labels).to(logits[0].device)
-    expected = (target.shape[0], num_classes, *target.shape[1:])
-    for one in logits:
-        _require(tuple(one.shape) == expected, f"the detector's logits are {tuple(one.shape)}, expected {expected}")
-    if not _weight(labels, config):
-        return [one.sum() * 0 for one in logits]
-    weights = None if config.class_weights is None else torch.tensor(config.class_weights).to(logits[0])
-    return [functional.cross_entropy(one, target, weight=weights, ignore_index=IGNORED) for one in logits]
-
-
-def _weight(labels: np.ndarray, config: TrainingConfig) -> float:
-    """What the mean of `_losses` divides by."""
-    counts = np.bincount(labels[labels != IGNORED])
-    weights = np.ones(len(counts)) if config.class_weights is None else np.array(config.class_weights)[: len(counts)]
-    return float(counts @ weights)
-
-
 def _step(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -278,8 +244,8 @@ def _chunks(network: nn.Module, images: np.ndarray, batch: int) -> Iterator[tupl
         for start in range(0, len(images), batch):
             chunk = images[start : start + batch]
             with explained("while predicting", partial(_fewer, chunk)), torch.inference_mode():
-                output = network(to_input(chunk, device))
-            yield start, output if isinstance(output, Tensor) else output[0]
+                logits = heads(network, to_input(chunk, device))[0]
+            yield start, logits
     finally:
         network.train(was_training)
 

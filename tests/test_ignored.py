@@ -19,6 +19,7 @@ from benchkit.augmentation import IGNORED
 from benchkit.cli.export_run import _format
 from benchkit.errors import BenchkitError
 from benchkit.exports.items import Item
+from benchkit.losses import losses
 from benchkit.registry import Registry
 from benchkit.specs import Spec, TrainingConfig
 from benchkit.stages.evaluate import _mean_mask
@@ -140,7 +141,7 @@ def test_the_loss_is_torch_s_over_the_remaining_pixels(weights):
     labels = np.array([[[0, 1, IGNORED]]])
     logits = LOGITS.clone().requires_grad_()
     config = TrainingConfig(1, class_weights=weights)
-    heads = training._losses([logits, logits * 2], labels, config, 2)
+    heads = losses([logits, logits * 2], labels, config, 2)
     kept, target = LOGITS[..., :2], torch.tensor([[[0, 1]]])
     weight = None if weights is None else torch.tensor(weights)
     for loss, factor in zip(heads, (1, 2), strict=True):
@@ -152,7 +153,7 @@ def test_the_loss_is_torch_s_over_the_remaining_pixels(weights):
 
 def test_a_batch_that_is_ignored_as_a_whole_has_loss_zero_and_no_gradient():
     logits = LOGITS.clone().requires_grad_()
-    (loss,) = training._losses(logits, np.full((1, 1, 3), IGNORED), TrainingConfig(1), 2)
+    (loss,) = losses(logits, np.full((1, 1, 3), IGNORED), TrainingConfig(1), 2)
     loss.backward()
     assert loss.item() == 0
     assert logits.grad.abs().max() == 0

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from benchkit.augmentation import IGNORED
 from benchkit.errors import BenchkitError
+from benchkit.losses import losses, weight
 from benchkit.training import (
     TrainingConfig,
-    _losses,
-    _weight,
     adamw,
     batch_at,
     load_network,
@@ -392,7 +391,7 @@ def test_ignored_pixels_count_in_no_loss() -> None:
         config = TrainingConfig(iterations=1, class_weights=weights)
         hidden = labels.copy()
         hidden[:, 3:] = IGNORED
-        (masked,) = _losses(output, hidden, config, 2)
-        (kept,) = _losses(output[:, :, :3], np.ascontiguousarray(labels[:, :3]), config, 2)
+        (masked,) = losses(output, hidden, config, 2)
+        (kept,) = losses(output[:, :, :3], np.ascontiguousarray(labels[:, :3]), config, 2)
         torch.testing.assert_close(masked, kept)
-        assert _weight(hidden, config) == pytest.approx(_weight(labels[:, :3], config))
+        assert weight(hidden, config) == pytest.approx(weight(labels[:, :3], config))

@@ -41,6 +41,7 @@ def show(
     from benchkit.cli.pictures import check_target
     from benchkit.outputs import write_file
     from benchkit.report.pictures import FORMS, draw_pictures
+    from benchkit.samples import read_samples
     from benchkit.specs import Spec
 
     form = out.suffix.lower().removeprefix(".")
@@ -51,7 +52,7 @@ def show(
     source = registry.make(Spec.parse("dataset", dataset), Dataset)  # type: ignore[type-abstract]
     size = checked_size(dataset, source, split, count)
     wanted = min(size, COUNT) if count is None else count
-    samples = source.read(split, range(wanted))
+    samples = read_samples(source, split, range(wanted))
     held = f"{wanted} of {source.splits()[split]:,} images"
     write_file(out, draw_pictures(contact_sheet(f"{dataset}, {split}: {held}", samples), cast("Form", form)))
     print(f"{wanted} images of {dataset}/{split} in {out}")

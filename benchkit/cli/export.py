@@ -19,6 +19,7 @@ from benchkit.errors import BenchkitError
 from benchkit.exports.names import Names
 from benchkit.outputs import writing
 from benchkit.report.text import one_line
+from benchkit.samples import read_samples
 from benchkit.specs import CHUNK
 
 #: Of the manifest's lines.
@@ -52,7 +53,7 @@ class Export:
         """Write everything; yields each sample's id when its files are there."""
         lines: list[str] = []
         for start in range(0, self.size, CHUNK):
-            samples = self.source.read(self.split, range(start, min(start + CHUNK, self.size)))
+            samples = read_samples(self.source, self.split, range(start, min(start + CHUNK, self.size)))
             images = _passed([np.asarray(sample.image) for sample in samples], autoencode)
             for sample, image in zip(samples, images, strict=True):
                 lines.append(json.dumps(self._line(sample, image), ensure_ascii=False, allow_nan=False))

@@ -12,6 +12,7 @@ import numpy as np
 from benchkit.api import Dataset, ImageFacts, Sample
 from benchkit.datasets.walk import suffix_of
 from benchkit.errors import BenchkitError
+from benchkit.samples import read_samples
 from benchkit.specs import CHUNK
 
 #: How many images of a split are decoded where nobody asks for all.
@@ -136,7 +137,7 @@ class _Looked:
     def at(self, indices: Sequence[int]) -> None:
         """Decode images; of some that fail together, each by itself."""
         try:
-            samples = self.dataset.read(self.split, indices)
+            samples = read_samples(self.dataset, self.split, indices)
         except BenchkitError as error:
             if len(indices) == 1:
                 self.found.faults.append(str(error))

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample
 from benchkit.registry import Registry
+from benchkit.samples import read_samples
 from benchkit.specs import ImageSet, Spec
 
 #: Images are asked about in pieces of this many, so that progress can be shown.
@@ -60,7 +61,7 @@ class Facts:
         unknown = [i for i, fact in zip(images.indices, facts, strict=True) if fact.positive is None]
         began = time.monotonic()
         for piece in _growing(unknown):
-            samples = self._dataset(images.dataset).read(images.split, piece)
+            samples = self._read(images, piece)
             if any(sample.mask is not None and np.any(sample.mask) for sample in samples):
                 return True
             seconds = time.monotonic() - began
@@ -69,6 +70,10 @@ class Facts:
             if seconds > 1:
                 self.progress(f"checking masks of split {images.split} of {images.dataset.name} for marked pixels")
         return False
+
+    def _read(self, images: ImageSet, indices: Sequence[int]) -> list[Sample]:
+        name = f"dataset '{images.dataset.short}'"
+        return read_samples(self._dataset(images.dataset), images.split, indices, name=name)
 
     def _dataset(self, spec: Spec) -> Dataset:
         if spec not in self._datasets:
@@ -97,7 +102,7 @@ class Facts:
         key = (images.dataset, images.split, images.indices[0])
         if key not in self._samples:
             try:
-                self._samples[key] = self._dataset(images.dataset).read(images.split, images.indices[:1])[0]
+                self._samples[key] = self._read(images, images.indices[:1])[0]
             except BenchkitError as error:
                 self._samples[key] = ImageFacts(fault=str(error))
             except Exception as error:  # a dataset may be anybody's

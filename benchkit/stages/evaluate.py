@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from benchkit.samples import HEATMAP
 from benchkit.stages.base import Arrays, Env, Output, Stage
-from benchkit.stages.images import HEATMAP, Images, check_labelled, kind_masks
+from benchkit.stages.images import Images, check_ids, check_labelled, kind_masks
 from benchkit.stages.train import Train
 from benchkit.store.artifacts import arrays_from_bytes, arrays_to_bytes, json_to_bytes
 
@@ -67,6 +68,8 @@ class Evaluate(Stage):
     def run(self, env: Env) -> Output:
         from benchkit import metrics
 
+        check_ids(self.test, env)
+        check_ids(self.validation, env)
         for stage in (*self.test, *self.validation):  # first, for a mask that lacks is no reason to predict
             check_labelled(stage, env)
         predict = self._predictor(env)

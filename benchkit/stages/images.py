@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchkit.api import BenchkitError, Dataset, Sample
+from benchkit.samples import HEATMAP, read_samples
 from benchkit.specs import ImageSet
 from benchkit.stages.base import UNKEYED, Env, Model, Output, Stage, packed
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-#: The attribute in which a dataset keeps its graded map of artifacts, (H, W) and not negative, where it has one.
-HEATMAP = "heatmap"
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,19 @@ class Source:
     def of(cls, images: ImageSet, fingerprint: str) -> Source:
         return cls(images, fingerprint, images.split, images.indices)
 
-    def read(self, env: Env) -> list[Sample]:
-        """The samples, from the dataset plugin."""
+    def read(self, env: Env, alone: bool = False) -> list[Sample]:
+        """The samples, from the dataset plugin, checked; alone: see `read_samples`.
+
+        Raises BenchkitError where the dataset's fingerprint is not the one of the plan any more.
+        """
         dataset = env.registry.make(self.images.dataset, Dataset)  # type: ignore[type-abstract]
-        samples = dataset.read(self.split, self.indices)
+        name = f"dataset '{self.images.dataset.short}'"
+        samples = read_samples(dataset, self.split, self.indices, name=name, alone=alone)
+        if env.registry.make(self.images.dataset, Dataset).fingerprint() != self.fingerprint:  # type: ignore[type-abstract]
+            raise BenchkitError(
+                f"the files of {name} changed since the run was planned: nothing of what was just read is used; run "
+                "the same command again, and leave the files alone while it runs"
+            )
         shapes = {sample.image.shape for sample in samples}
         if len(shapes) > 1:
             raise BenchkitError(
@@ -72,7 +79,7 @@ class Images(Stage):
     latents: Latents | None
 
     def run(self, env: Env) -> Output:
-        samples = self.source.read(env)
+        samples = self.source.read(env, alone=True)
         images = np.stack([s.image for s in samples])
         if self.latents is not None:
             images = to_uint8(env.backend(self.latents.model).decode(env.tensor(self.latents, "z_0")))
@@ -104,6 +111,20 @@ def kind_masks(env: Env, stage: Images) -> dict[str, np.ndarray]:
         return {}
     bits = np.unpackbits(arrays["kinds"], axis=-1, count=height * width).astype(bool)
     return {name: bits[:, i].reshape(count, height, width) for i, name in enumerate(names)}
+
+
+def check_ids(stages: Sequence[Images], env: Env) -> None:
+    """Raise BenchkitError where two images of a set have one id: images are told apart and draw noise by it."""
+    seen: dict[str, int] = {}
+    for stage in stages:
+        for index, name in zip(stage.source.indices, env.meta(stage)["ids"], strict=True):
+            first = seen.setdefault(name, index)
+            if first != index:
+                split, dataset = stage.source.split, stage.source.images.dataset.short
+                raise BenchkitError(
+                    f"dataset '{dataset}': {split}[{first}] and {split}[{index}] have the same id '{name}': give every "
+                    "sample an id of its own"
+                )
 
 
 def check_labelled(stage: Images, env: Env) -> None:

@@ -14,7 +14,7 @@ from benchkit.augmentation import IGNORED
 from benchkit.errors import BenchkitError
 from benchkit.stages.base import Arrays, Env
 from benchkit.stages.corrupt import AnyCorrupt
-from benchkit.stages.images import Images, check_labelled
+from benchkit.stages.images import Images, check_ids, check_labelled
 from benchkit.stages.select import Select
 
 
@@ -45,6 +45,7 @@ class LabelledPairs:
     images: tuple[Images, ...]
 
     def load(self, env: Env) -> Pairs:
+        check_ids(self.images, env)
         for stage in self.images:
             check_labelled(stage, env)
         parts = [env.arrays(stage) for stage in self.images]

@@ -12,7 +12,7 @@ import numpy as np
 from benchkit.api import BenchkitError, RegionSelector, SelectionContext
 from benchkit.specs import CHUNK, Spec
 from benchkit.stages.base import Env, Output, Stage, packed
-from benchkit.stages.images import Images, to_tensor, to_uint8
+from benchkit.stages.images import Images, check_ids, to_tensor, to_uint8
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +38,7 @@ class Select(Stage):
 
         from benchkit import training
 
+        check_ids(self.images, env)
         plugin = env.registry.make(self.selector, RegionSelector)  # type: ignore[type-abstract]
         score: Callable[[Tensor], Tensor] | None = None
         threshold, scored = None, None

@@ -70,6 +70,11 @@ class Train(Stage):
                 f"nothing to train '{self.detector.short}' on: all {pairs.dropped} selections are empty; "
                 "lower the threshold"
             )
+        if not pairs.prevalence:
+            raise BenchkitError(
+                f"nothing to train '{self.detector}' on: none of the {len(pairs.images)} training images shows an "
+                "artifact; name labelled images with artifacts"
+            )
         with env.store.workdir(self.key) as work:
             try:
                 network, history = self._trained(env, pairs, work / CHECKPOINT)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
-from typing import Any
 
 import numpy as np
 
 from benchkit.api import BenchkitError, ImageFacts, Sample
+from benchkit.samples import (
+    HEATMAP,
+    Mismatch,
+    attribute_faults,
+    caption_faults,
+    id_faults,
+    image_faults,
+    mask_faults,
+)
 from benchkit.testing.checks import NotApplicable, Subject, Unmet, check
 
 #: How many samples of every split are looked at.
@@ -49,50 +57,43 @@ def reads(subject: Subject) -> str:
     return f"{len(found)} samples looked at"
 
 
+def demand(subject: Subject, faults: Callable[[Sample], Iterable[Mismatch]]) -> None:
+    """Raise Unmet for the first fault of the samples that are looked at."""
+    for split, index, sample in read(subject):
+        for fault in faults(sample):
+            raise Unmet(fault.expected, f"{fault.came} for {split}[{index}]")
+
+
 @check("images", "images are (H, W, 3) uint8")
 def images(subject: Subject) -> str:
-    sizes = set()
-    for split, index, sample in read(subject):
-        image = sample.image
-        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise Unmet("an (H, W, 3) uint8 array", f"{_described(image)} for {split}[{index}]")
-        sizes.add(image.shape[:2])
+    demand(subject, image_faults)
+    sizes = {sample.image.shape[:2] for _, _, sample in read(subject)}
     return ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
 
 
-@check("masks", "masks, and those of kinds, are (H, W) bool, of their image's size; or None")
+@check("masks", "masks, and those of kinds and ignored pixels, are (H, W) bool, of their image's size; or None")
 def masks(subject: Subject) -> str:
-    marked = 0
-    for split, index, sample in read(subject):
-        marked += sample.mask is not None
-        found = {"mask": sample.mask, **{f"kinds['{kind}']": mask for kind, mask in sample.kinds.items()}}
-        for name, mask in found.items():
-            if mask is None and name == "mask":
-                continue
-            wanted = sample.image.shape[:2]
-            if not isinstance(mask, np.ndarray) or mask.shape != wanted or mask.dtype != np.bool_:
-                raise Unmet(f"{wanted} bool for {name} of {split}[{index}]", _described(mask))
+    demand(subject, mask_faults)
+    marked = sum(sample.mask is not None for _, _, sample in read(subject))
     return f"{marked} of the samples looked at have one"
-
-
-def _described(value: Any) -> str:
-    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 @check("captions", "captions are str or None")
 def captions(subject: Subject) -> None:
-    for split, index, sample in read(subject):
-        if sample.caption is not None and not isinstance(sample.caption, str):
-            raise Unmet("str or None", f"{type(sample.caption).__name__} for {split}[{index}]")
+    demand(subject, caption_faults)
+
+
+@check("heat maps", f"an attribute '{HEATMAP}' is (H, W), finite and not negative")
+def heat_maps(subject: Subject) -> None:
+    demand(subject, attribute_faults)
 
 
 @check("ids", "ids are text, and no two samples have the same")
 def ids(subject: Subject) -> None:
+    demand(subject, id_faults)
     seen: dict[str, str] = {}
     for split, index, sample in read(subject):
         where = f"{split}[{index}]"
-        if not isinstance(sample.id, str) or not sample.id:
-            raise Unmet("a str that is not empty", f"{sample.id!r} for {where}")
         if sample.id in seen:
             raise Unmet("an id of its own for every sample", f"'{sample.id}' for {seen[sample.id]} and for {where}")
         seen[sample.id] = where
@@ -181,4 +182,4 @@ def facts(subject: Subject) -> str:
     return f"{known} facts are known before reading"
 
 
-CHECKS = (splits, reads, images, masks, captions, ids, order, bounds, labelled, fingerprint, facts)
+CHECKS = (splits, reads, images, masks, captions, heat_maps, ids, order, bounds, labelled, fingerprint, facts)

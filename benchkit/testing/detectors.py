@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from benchkit.testing.checks import Subject, Unmet, check
 from benchkit.testing.worlds import generators_restored, masks, pictures
 
 SIDE = 64
+#: A size that no stride divides.
+ODD = (61, 97)
 #: How far two probabilities of one pixel may lie apart: another batch size is another order of sums.
 TOLERANCE = 1e-4
 
@@ -30,10 +33,10 @@ def images(count: int = 4, height: int = SIDE, width: int = SIDE) -> np.ndarray[
     return (pixels * 255).round().to(torch.uint8).numpy()
 
 
-def logits_of(network: nn.Module, shown: Tensor) -> Any:
-    """What it says in evaluation mode: the main head's logits."""
+def logits_of(network: Callable[[Tensor], Any], shown: Tensor) -> Any:
+    """What a network in evaluation mode says: the main head's logits."""
     with torch.inference_mode():
-        output = network.eval()(shown)
+        output = network(shown)
     return output if isinstance(output, Tensor) else output[0]
 
 
@@ -57,12 +60,17 @@ def shared(subject: Subject) -> Any:
 
 @check("logits", "it answers an image with logits of two classes at the image's size, in both modes", gate=True)
 def logits(subject: Subject) -> str:
-    network = shared(subject)
-    for height, width in ((SIDE, SIDE), (48, 80)):
+    from benchkit.fitting import at_multiple, multiple_of
+
+    network, padded = shared(subject), []
+    for height, width in ((SIDE, SIDE), (48, 80), ODD):
         shown = pictures(2, height, width).to(subject.device)
-        output = network.train()(shown)
+        multiple = multiple_of(network, shown)
+        padded += [f"{height}x{width}"] if multiple > 1 else []
+        output = at_multiple(network.train(), multiple)(shown)
         heads = [output] if isinstance(output, Tensor) else list(output)
-        for mode, one in [("training", head) for head in heads] + [("evaluation", logits_of(network, shown))]:
+        evaluated = logits_of(at_multiple(network.eval(), multiple), shown)
+        for mode, one in [("training", head) for head in heads] + [("evaluation", evaluated)]:
             if not isinstance(one, Tensor) or tuple(one.shape) != (2, 2, height, width):
                 came = str(tuple(one.shape)) if isinstance(one, Tensor) else type(one).__name__
                 raise Unmet(f"logits {(2, 2, height, width)} in {mode} mode", came)
@@ -70,7 +78,8 @@ def logits(subject: Subject) -> str:
                 raise Unmet(
                     f"finite floating-point logits in {mode} mode", f"{one.dtype}, or values that are not finite"
                 )
-    return f"{len(heads)} in training mode"
+    note = f"; images of {', '.join(padded)} are padded for it" if padded else ""
+    return f"{len(heads)} in training mode{note}"
 
 
 @check("inputs", "what it is shown is not written to")
@@ -78,7 +87,7 @@ def inputs(subject: Subject) -> None:
     network, shown = shared(subject), pictures(2, SIDE, SIDE).to(subject.device)
     before = shown.clone()
     network.train()(shown)
-    logits_of(network, shown.clone())
+    logits_of(network.eval(), shown.clone())
     if not torch.equal(before, shown):
         raise Unmet("images that are left as they were", "images that changed: work on a copy")
 

@@ -129,7 +129,7 @@ def test_a_dataset_that_fails_half_way_leaves_nothing(run: Run, tmp_path: Path) 
     plugin.write_text(PLUGINS.read_text().replace('f"{split}-{index}"', '"../twice" if index > 2 else str(index)'))
     result = run("data", "export", "shapes", "--plugin", plugin, "--split", "test", "--raw", "--out", tmp_path / "x")
     assert result.code == 2
-    assert "dataset 'shapes' has two samples '../twice' in split 'test'" in result.err
+    assert "have the same id '../twice'" in result.err
     assert not (tmp_path / "x").exists()
 
 
