@@ -26,8 +26,8 @@ CARD, WEIGHTS = "card.json", "model.safetensors"
 SCHEMA = 1
 #: Longest side that the network sees at once; larger images are seen in overlapping tiles.
 TILE = 1024
-#: Values this far outside [0, 1] are taken for rounding.
-TOLERATED = 1e-3
+#: Values up to this far outside [0, 1] are let pass: a decoder or a step along a gradient leaves the range so far.
+TOLERATED = 0.1
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class TrainedDetector:
     def probabilities(self, images: Tensor) -> Tensor:
         """Artifact probabilities with gradients, for a reward or a guidance: (N, 3, H, W) in [0, 1] -> (N, H, W).
 
-        The images are seen whole, on the network's device. Raises BenchkitError for another shape or other values.
+        The images are seen whole, on the network's device. Raises BenchkitError for another shape, and for values more
+        than 0.1 outside [0, 1].
         """
         from benchkit.fitting import heads
         from benchkit.training import device_of
@@ -170,13 +171,7 @@ def _check_floats(images: Any) -> None:
         raise BenchkitError(f"images of type {images.dtype}: give floats in [0, 1], such as images.float() / 255")
     low, high = (float(one) for one in images.detach().aminmax())
     if not (low >= -TOLERATED and high <= 1 + TOLERATED):
-        hint = (
-            "divide by 255"
-            if low >= 0 and 2 < high <= 255
-            else "clamp them to that range"
-            if high <= 2
-            else "scale them"
-        )
+        hint = "divide by 255" if low >= 0 and 2 < high <= 255 else "clamp them, or scale them"
         raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: floats in [0, 1] are wanted; {hint}")
 
 

@@ -116,6 +116,6 @@ def test_images_that_are_no_floats_in_0_to_1_are_refused(shown, message):
         detector().probabilities(shown)
 
 
-def test_rounding_beyond_0_and_1_is_no_fault():
-    assert detector().probabilities(torch.full((1, 3, 8, 8), 1 + 1e-6)).shape == (1, 8, 8)
+def test_a_little_beyond_0_and_1_is_no_fault():
+    assert detector().probabilities(torch.rand(1, 3, 8, 8) * 1.15 - 0.07).shape == (1, 8, 8)
     assert heads(Strided(4).eval(), torch.zeros(1, 3, 8, 8))[0].shape == (1, 2, 8, 8)
