@@ -176,7 +176,7 @@ class _Work:
             image = np.asarray(read_image(file))
             (heat,) = self.detector([image])
         except BenchkitError as error:
-            return self._failed(str(error))
+            return self._failed(str(error) if str(file) in str(error) else f"image '{file}': {error}")
         except Exception as error:  # a network may be anybody's, and refuse some sizes: the other images are kept
             return self._failed(f"image '{file}': {type(error).__name__}: {error}")
         name = names.of(file.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -109,14 +110,21 @@ def order(subject: Subject) -> None:
         if first.id != second.id:
             raise Unmet(f"'{second.id}' for {split}[{index}], read in the order {wanted}", f"'{first.id}'")
         if not _equal(first, second):
-            raise Unmet(f"the same {split}[{index}] whatever is read with it", "another image, mask or caption")
+            raise Unmet(
+                f"the same {split}[{index}] whatever is read with it", "another image, mask, ignored pixels or caption"
+            )
 
 
 def _equal(first: Sample, second: Sample) -> bool:
-    plain = replace(first, image=None, mask=None, kinds={}, attributes={})
-    other = replace(second, image=None, mask=None, kinds={}, attributes={})
-    mask, again = (np.array([]) if one.mask is None else one.mask for one in (first, second))
-    return plain == other and np.array_equal(mask, again) and np.array_equal(first.image, second.image)
+    plain, other = (
+        replace(one, image=None, mask=None, ignored=None, kinds={}, attributes={}) for one in (first, second)
+    )
+    pairs = [(first.image, second.image), (first.mask, second.mask), (first.ignored, second.ignored)]
+    return plain == other and all(_same(*pair) for pair in pairs)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return (one is None) == (other is None) and (one is None or np.array_equal(one, other))
 
 
 @check("bounds", "an unknown split and an index beyond the end are refused with a BenchkitError")

@@ -198,6 +198,11 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "nothing to train": ("nn.Conv2d(3, 2, 3, padding=1)", "nn.Identity()", "builds"),
         "three classes": ("nn.Conv2d(3, 2", "nn.Conv2d(3, 3", "logits"),
         "smaller logits": (", padding=1", "", "logits"),
+        "fails at some sizes": (
+            "nn.Conv2d(3, 2, 3, padding=1)",
+            "nn.Sequential(nn.Conv2d(3, 2, 1), nn.LayerNorm([64, 64]))",
+            "logits",
+        ),
         "own seed": ("        return nn", "        torch.seed()\n        return nn", "reproducible"),
         "neighbours": (
             "nn.Conv2d(3, 2, 3, padding=1)",
@@ -226,6 +231,13 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "float images": ("np.uint8", "np.float32", "images"),
         "mask of another size": ("image[..., 0] > 30", "image[:9, :, 0] > 30", "masks"),
         "mask of bytes": ("image[..., 0] > 30", "image[..., 0]", "masks"),
+        "marked and ignored": (', "grey")', ', "grey", ignored=image[..., 0] > 30)', "masks"),
+        "ignored of another size": (', "grey")', ', "grey", ignored=image[:9, :, 0] > 300)', "masks"),
+        "heat map with NaN": (
+            ', "grey")',
+            ', "grey", attributes={"heatmap": np.full((32, 32), np.nan)})',
+            "heat maps",
+        ),
         "caption": ('"grey"', "3", "captions"),
         "equal ids": ('f"{split}-{i}"', 'f"{i}"', "ids"),
         "order": ("for i in indices]", "for i in sorted(indices)]", "order"),
