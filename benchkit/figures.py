@@ -315,6 +315,8 @@ def _origin(run: FinishedRun, planned: PlannedCell, row: bool = True) -> str:
             f"{training.images.dataset.short}/{training.images.split}",
             f"selector {training.selector.short}",
             *((f"corruptor {training.corruptor.short}",) if row else ()),
+            *((f"inverter {planned.cell.inverter.short}",) if planned.cell.inverter else ()),
+            *((f"detector {planned.cell.detector.short}",) if planned.cell.detector else ()),
             f"seed {planned.cell.seed}",
         )
     )

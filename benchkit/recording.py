@@ -23,6 +23,7 @@ from benchkit.plan import Plan, PlannedCell
 from benchkit.registry import Registry
 from benchkit.specs import Cell, ImageSet, Labelled, Spec
 from benchkit.stages.base import Env
+from benchkit.stages.evaluate import TrivialPredictor
 from benchkit.stages.pairs import AnyPairs, LabelledPairs, MixedPairs, PseudoPairs
 from benchkit.stages.train import Train
 from benchkit.store.artifacts import json_from_bytes
@@ -78,9 +79,14 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
     corrupted = cell.training.corrupted()
     source = next((part.images for part in cell.training.parts[::-1] if not isinstance(part, Labelled)), None)
     selection = _selector_training(train.pairs) if train else None
-    human = isinstance(train.pairs, LabelledPairs) if train else False
+    predictor = planned.evaluate.predictor if planned.evaluate else None
+    # The images that a trivial row, a human row or its selector learned from.
+    if isinstance(predictor, TrivialPredictor):
+        labelled = sum(len(stage.source.indices) for stage in predictor.labelled) or None
+    else:
+        labelled = _labelled(train) or _labelled(selection)
     found: dict[str, Any] = {
-        "labelled": len(cell.training.image_sets()[0].indices) if human else _labelled(selection),
+        "labelled": labelled,
         "source_set": None if source is None else _set_text(source),
         "source_images": None if source is None else len(source.indices),
         "test_images": len(cell.test.indices),

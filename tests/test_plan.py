@@ -214,3 +214,43 @@ def test_what_is_asked_for_twice_is_one_row_and_said(name: str, registry: Regist
 def test_a_row_is_named_as_its_corruptor_was_written_first(registry: Registry) -> None:
     made = plan(registry, corruptors=["gaussian:steps=20", "gaussian"], baselines=[], trivial=[])
     assert list(made.names.values()) == ["gaussian:steps=20"]
+
+
+NAMED = """
+from dataclasses import dataclass
+from benchkit.api import LatentCorruptor, hookimpl, param
+
+def named(text):
+    @dataclass(frozen=True)
+    class Made(LatentCorruptor):
+        '''An ordinary corruptor of an unlucky name.'''
+
+        name = text
+        steps: int = param(1, ge=0)
+
+        def corrupt(self, at):
+            return at.noise()
+
+    return Made
+
+@hookimpl
+def benchkit_corruptors():
+    return [named(name) for name in ("human", "pseudo", "oracle", "mean-mask", "all-negative")]
+"""
+
+
+def test_a_corruptor_called_like_a_baseline_is_an_ordinary_corruptor(tmp_path: Path) -> None:
+    (tmp_path / "named.py").write_text(NAMED)
+    names = ["human", "pseudo", "oracle", "mean-mask", "all-negative"]
+    settings = {"corruptors": names, "baselines": ["human", "pseudo"], "trivial": ["mean-mask", "all-negative"]}
+    budgets = {"training": {"iterations": 5}, "selector_training": {"iterations": 2}}
+    made = plan(Registry.load(files=[tmp_path / "named.py"]), **settings, **budgets)
+    rows = {made.names[p.key]: p for p in made.cells}
+    assert len(rows) == len(made.cells) == 9
+    for name in names:
+        planned = rows[f"corruptor {name}"]
+        assert planned.cell.role == "corrupted"
+        assert planned.train is not None
+        assert planned.train.config.iterations == 5
+    assert rows["human"].train.config.iterations == 2
+    assert rows["mean-mask"].train is None

@@ -67,7 +67,9 @@ def export(
     opened = FinishedRun.open(run, places_named(run, cache, store), load_registry(plugin, plugin_folder, strict))
     planned = opened.cell(Wanted(row, selector, detector, seed))
     detector = planned.cell.detector.short if planned.cell.detector else None
-    whose = f"row '{opened.name(planned)}', seed {planned.cell.seed}, detector {detector}"
+    by = planned.cell.training.selector
+    chosen = f", selector {by.short}" if by else ""
+    whose = f"row '{opened.name(planned)}'{chosen}, seed {planned.cell.seed}, detector {detector}"
     with writing(out):
         if form == DETECTOR:
             _write_detector(opened, planned, out, force)

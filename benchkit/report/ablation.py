@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class AblationBoard:
     frame: pd.DataFrame
     replicates: int = REPLICATES
     level: float = LEVEL
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, points: Sequence[Point], run: RunData, replicates: int = REPLICATES, seed: int = 0) -> AblationBoard:
@@ -61,12 +62,17 @@ class AblationBoard:
         figures = pd.DataFrame(_figures(points, run, replicates, seed), columns=[*_FIGURES, "seed_variance", *_DELTA])
         for name in (*_FIGURES, *_DELTA):
             frame[name] = figures[name].astype(float)
-        return cls(run.run, str(run.grid.get("title") or run.run), frame, replicates)
+        title, shown = str(run.grid.get("title") or run.run), run.grid.get("shown") or {}
+        return cls(run.run, title, frame, replicates, shown=shown)
+
+    def names(self, kind: str) -> dict[str, str]:
+        """Short names of the selectors or detectors of all lines."""
+        return short_names(self.frame[kind], self.shown)
 
     def sheet(self) -> Sheet:
         """The board as a table for people: a group per axis, shares in per cent."""
         frame = self.frame
-        selectors, detectors = short_names(frame["selector"]), short_names(frame["detector"])
+        selectors, detectors = self.names("selector"), self.names("detector")
         columns = (
             Column("value", text=True, role="name"),
             Column("method", text=True),

@@ -10,7 +10,7 @@ import pandas as pd
 from benchkit.metrics import PRIMARY
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.figures import THEMES, Format, Theme, drawing, saved, short_label
-from benchkit.report.text import bare, known
+from benchkit.report.text import known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def ablation_figure(board: AblationBoard, theme: str = "light", form: Format = "
 
     colours = THEMES[theme]
     axes_of = list(board.frame.groupby("axis", sort=False))
-    styles = _styles(board.frame)
+    styles = _styles(board)
     with drawing(colours):
         heights = [_HEIGHT + _UPRIGHT * (lines["value"].nunique() > _MOST_LEVEL) for _, lines in axes_of]
         figure = Figure(figsize=(_WIDTH, sum(heights) + 0.3), layout="constrained")
@@ -44,13 +44,14 @@ def ablation_figure(board: AblationBoard, theme: str = "light", form: Format = "
         return saved(figure, form)
 
 
-def _styles(frame: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, str, str]]:
+def _styles(board: AblationBoard) -> dict[tuple[Any, ...], tuple[str, str, str]]:
     """Row -> its name, colour and marker, the same in every panel."""
-    rows = list(dict.fromkeys(_key(line) for line in frame.to_dict("records")))
+    rows = list(dict.fromkeys(_key(line) for line in board.frame.to_dict("records")))
+    names = {**board.names("selector"), **board.names("detector")}
     several = len({row[1:] for row in rows if known(row[1])}) > 1
     styles = {}
     for i, row in enumerate(rows):
-        beside = [bare(part) for part in row[1:] if several and known(part)]
+        beside = [names[part] for part in row[1:] if several and known(part)]
         name = short_label(" · ".join([row[0], *beside]), _LONGEST_NAME)
         styles[row] = (name, COLOURS[i % len(COLOURS)], _MARKERS[i // len(COLOURS) % len(_MARKERS)])
     return styles

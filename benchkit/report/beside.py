@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
 from benchkit.errors import BenchkitError
-from benchkit.report.board import MISSING_ROWS, TRIVIAL, Board, plain_records
+from benchkit.report.board import MISSING_ROWS, TRIVIAL, Board, plain_records, short_names
 from benchkit.report.leaderboard import Line, Method, PaperLine, RunLine, board_lines, paper_lines
 from benchkit.report.older import SCHEMA
 from benchkit.report.sheet import Cell, Column, Group, Sheet
-from benchkit.report.text import MISSING, bare, bracketed, known, listed, one_line, percent, plain_number, signed
+from benchkit.report.text import MISSING, bracketed, known, listed, one_line, percent, plain_number, signed
 
 NOT_RUN = "not run"
 #: What stands in the place of a difference that would mean nothing.
@@ -43,6 +43,12 @@ class Comparison:
     paper_test_set: str
     table: int | None = None
     differs: tuple[str, ...] = ()
+    shown: Mapping[str, str] = field(default_factory=dict)
+
+    def _name(self, kind: str, text: Any) -> str:
+        """A selector or detector as people are shown it; MISSING where there is none."""
+        own = self.frame.loc[self.frame["run"].map(known), kind]
+        return one_line(short_names(own, self.shown).get(text, text)) if known(text) else MISSING
 
     @property
     def caption(self) -> str:
@@ -53,7 +59,7 @@ class Comparison:
                 f"Table {self.table} on the paper's data, by its protocol as far as it states one. Differences are "
                 f"ours less the paper's, in points; the paper gives one figure without an interval. {inferred}"
             )
-        ours = listed(str(name) for name in self.frame["test_set"] if known(name))
+        ours = listed(self.shown.get(str(name), str(name)) for name in self.frame["test_set"] if known(name))
         if self.table is not None:
             return (
                 f"Not the paper's protocol: figures here are measured on {ours or 'no test set'}, the paper's on "
@@ -105,17 +111,17 @@ class Comparison:
         return Sheet(title, tuple(columns), tuple(groups), tuple(notes))
 
     def _heading(self, run: Any, test_set: Any, detector: Any) -> str:
-        name = one_line(bare(detector)) if known(detector) else "no detector"
+        name = self._name("detector", detector) if known(detector) else "no detector"
         if not known(run):
             return f"{name}, in the paper only"
         runs = self.frame["run"].dropna().nunique()
-        return f"{name}, run {one_line(run)} on {one_line(test_set)}" if runs > 1 else name
+        return f"{name}, run {one_line(run)} on {one_line(self.shown.get(test_set, test_set))}" if runs > 1 else name
 
     def _row(self, line: Mapping[Any, Any]) -> tuple[Cell, ...]:
         figure = bracketed(*(percent(line[name]) for name in _FIGURES)) if line["seeds"] else str(line["state"])
         cells = [
             Cell(one_line(line["training_set"])),
-            Cell(one_line(bare(line["selector"])) if known(line["selector"]) else MISSING),
+            Cell(self._name("selector", line["selector"])),
             Cell(figure, line["artifact_iou"]),
         ]
         for name in self.datasets:
@@ -179,15 +185,16 @@ def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Com
     shares = [*_FIGURES, *(f"{kind}:{name}" for name in datasets for kind in ("paper", "order", "paper_order"))]
     frame = pd.DataFrame(records, columns=[*_LABELS, *shares]).astype(dict.fromkeys(shares, float))
     frame = _with_orders(frame, datasets)
+    shown = {full: short for line in own for full, short in line.shown.items()}
     if table is None:
-        return Comparison(frame, datasets, listed(line.test_set for line in reported))
+        return Comparison(frame, datasets, listed(line.test_set for line in reported), shown=shown)
     exact = [not line.paper.differs if line.paper else False for line in own] + [False] * len(absent)
     for name in datasets:
         same_depth = ~frame.apply(_other_depth, axis=1) if len(frame) else False
         apart = frame["artifact_iou"] - frame[f"paper:{name}"]
         frame[f"difference:{name}"] = apart.where(pd.Series(exact, frame.index, dtype=bool) & same_depth)
     differs = dict.fromkeys(text for line in own if line.paper for text in line.paper.differs)
-    return Comparison(frame, datasets, listed(line.test_set for line in reported), table, tuple(differs))
+    return Comparison(frame, datasets, listed(line.test_set for line in reported), table, tuple(differs), shown)
 
 
 def _table(own: Sequence[RunLine]) -> int | None:

@@ -309,4 +309,6 @@ def short_names(specs: pd.Series, shown: Mapping[str, str] | None = None) -> dic
     texts = list(dict.fromkeys(text for text in specs if known(text)))
     names = [bare(text) for text in texts]
     shown = shown or {}
-    return {t: n if names.count(n) == 1 else shown.get(t, t) for t, n in zip(texts, names, strict=True)}
+    # Texts that are shown alike are one plugin: a learned selector that names the detector of each of its rows, say.
+    alike = [{shown.get(t, t) for t, other in zip(texts, names, strict=True) if other == n} for n in names]
+    return {t: n if len(own) == 1 else shown.get(t, t) for t, n, own in zip(texts, names, alike, strict=True)}
