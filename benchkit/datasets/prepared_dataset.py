@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.api import Dataset, Sample, param
+from benchkit.api import Dataset, ImageFacts, Sample, param
 from benchkit.datasets.framing import Framing
 from benchkit.datasets.mask_files import decode_mask
 from benchkit.datasets.pictures import PIXEL_LIMIT, decode_image
@@ -74,6 +74,20 @@ class PreparedSet:
                     raise BenchkitError(f"{self.path(split)} has other columns than a prepared set: prepare it again")
                 found[split] = file.read(columns=["height", "width", "sha256"]).to_pydict()
             self._check(split, found[split])
+        return found
+
+    @cached_property
+    def texts(self) -> dict[str, list[tuple[str, bool]]]:
+        """Split -> of every row its id, and whether it has a caption."""
+        import pyarrow.parquet as pq
+
+        found = {}
+        for split in self.rows:
+            with _reading(self.path(split)):
+                columns = pq.read_table(self.path(split), columns=["id", "caption"]).to_pydict()
+            found[split] = [
+                (name or "", bool(text)) for name, text in zip(columns["id"], columns["caption"], strict=True)
+            ]
         return found
 
     def _check(self, split: str, columns: Mapping[str, list[Any]]) -> None:
@@ -197,6 +211,9 @@ def opened(folder: Path, name: str) -> PreparedSet:
 class PreparedDataset(Dataset):
     """A dataset whose files `benchkit data prepare` wrote."""
 
+    #: Whether every image has a mask, or none.
+    marked: ClassVar[bool] = False
+
     root: str | None = param(None, doc="the prepared set's folder; default $BENCHKIT_DATA/NAME, else the user's own")
     size: int = param(512, ge=8, doc="pixels along a side of every image")
     fit: Literal["resize", "crop", "pad", "tile"] = param("crop", doc="how an image becomes size x size")
@@ -214,12 +231,21 @@ class PreparedDataset(Dataset):
             raise BenchkitError(
                 f"split '{split}' of dataset '{self.name}' has {ends[-1]} images: there is no {wrong[0]}"
             )
-        places = [int(row) for row in np.searchsorted(ends, np.asarray(indices, np.int64), side="right")]
+        places = _places(ends, indices)
         rows = self._set().read(split, places)
         found = []
         for index, row in zip(indices, places, strict=True):
             first = int(ends[row - 1]) if row else 0
             found.append(self._sample(rows[row], index - first, int(ends[row]) - first))
+        return found
+
+    def inspect(self, split: str, indices: Sequence[int]) -> list[ImageFacts]:
+        ends, texts, found = self._ends(split), self._set().texts[split], []
+        for index, row in zip(indices, _places(ends, indices), strict=True):
+            first = int(ends[row - 1]) if row else 0
+            name, captioned = texts[row]
+            name = _window_name(name, index - first, int(ends[row]) - first)
+            found.append(ImageFacts(name, (self.size, self.size), self.marked, captioned=captioned))
         return found
 
     def file_sizes(self, split: str) -> Sequence[tuple[int, int]]:
@@ -268,8 +294,17 @@ class PreparedDataset(Dataset):
         mask = None
         if row["mask"] is not None:
             mask = framing.mask(stretched(decode_mask(row["mask"], f"{where}, mask"), image.shape[:2]), window)
-        name = row["id"] if windows == 1 else f"{row['id']}-{window:03d}"
+        name = _window_name(row["id"], window, windows)
         return Sample(name, framing.image(image, window), mask, row["caption"], attributes=attributes)
+
+
+def _places(ends: NDArray[np.int64], indices: Sequence[int]) -> list[int]:
+    """The rows that images are windows of."""
+    return [int(row) for row in np.searchsorted(ends, np.asarray(indices, np.int64), side="right")]
+
+
+def _window_name(name: str, window: int, windows: int) -> str:
+    return name if windows == 1 else f"{name}-{window:03d}"
 
 
 def stretched(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

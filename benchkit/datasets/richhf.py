@@ -21,6 +21,7 @@ class RichHF(PreparedDataset):
     examples that the rule of `benchkit data prepare` left; `heatmap` among the attributes is the graded map."""
 
     name = NAME
+    marked = True
 
 
 @hookimpl

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchkit.datasets import prepared_dataset
 from benchkit.datasets.dalle3 import Dalle3HQ
 from benchkit.datasets.prepared import GROUP, Left, Row, Writer, new_set
 from benchkit.datasets.prepared_dataset import stretched
@@ -90,3 +91,18 @@ def test_a_map_is_stretched_over_its_image() -> None:
     assert np.array_equal(stretched(small, (4, 6)), small.repeat(2, axis=0).repeat(2, axis=1))
     assert np.array_equal(stretched(stretched(small, (6, 9)), (2, 3)), small)
     assert np.array_equal(stretched(small, (2, 3)), small)
+
+
+def test_inspecting_says_what_reading_gives_without_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = str(a_set(tmp_path / "a", count=4, wide=1))
+    for fit in ("crop", "tile"):
+        dataset = Dalle3HQ(root=root, size=16, fit=fit)  # type: ignore[arg-type]
+        wanted = range(dataset.splits()["clean"])
+        samples = dataset.read("clean", wanted)
+        with monkeypatch.context() as patch:
+            patch.setattr(prepared_dataset, "decode_image", None)
+            facts = dataset.inspect("clean", wanted)
+        assert [one.id for one in facts] == [one.id for one in samples]
+        assert [one.size for one in facts] == [one.image.shape[:2] for one in samples]
+        assert [one.captioned for one in facts] == [bool(one.caption) for one in samples]
+        assert {one.labelled for one in facts} == {False} and all(one.mask is None for one in samples)
