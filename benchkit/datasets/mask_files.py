@@ -116,7 +116,7 @@ class _Decoding:
 
     def _of_values(self, values: NDArray[Any], lossy: bool) -> tuple[Mask, Mask | None]:
         """One channel: 0 and 1, 0 and 255, 0 and 65535; or clearly near 0 and 255 where the format is lossy."""
-        found = np.unique(values)
+        found = _values_in(values)
         if lossy:
             if not _two_heaps(found):
                 raise self.refused(f"a lossy mask with the values {_listed(found)}")
@@ -146,7 +146,7 @@ class _Decoding:
 
         palette: the packed colour of each of 256 indices.
         """
-        found = np.unique(indices).astype(np.int64)
+        found = _values_in(indices)
         counted = found[found != self.rule.ignore]
         colours = palette[counted]
         if self.rule.background is not None or (colours == counted * 0x010101).all():
@@ -199,13 +199,19 @@ def _is_deep(picture: Image) -> bool:
     """Whether Pillow would drop the lower eight of 16 bits, in which a label may stand."""
     for codec, _, _, args in getattr(picture, "tile", ()):
         mode, *rest = args if isinstance(args, tuple) else (args,)
-        if (codec == "ppm" and picture.mode == "RGB" and rest[0] > 255) or _DEEP.fullmatch(str(mode)):
+        if (codec.startswith("ppm") and picture.mode == "RGB" and rest[0] > 255) or _DEEP.fullmatch(str(mode)):
             return True
     return False
 
 
+def _values_in(array: NDArray[Any]) -> NDArray[Any]:
+    """The different values, rising; of bytes by counting, which is ten times faster than sorting."""
+    return np.flatnonzero(np.bincount(array.ravel())) if array.dtype == np.uint8 else np.unique(array)
+
+
 def _is_two_valued(counted: NDArray[Any]) -> bool:
-    return not len(counted) or (counted[-1] in (0, *TOPS) and bool(np.isin(counted, (0, counted[-1])).all()))
+    values = counted.tolist()  # rising
+    return len(values) == 0 or (values[-1] in (0, *TOPS) and set(values) <= {0, values[-1]})
 
 
 def _hint(counted: NDArray[Any]) -> str:

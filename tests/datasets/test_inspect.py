@@ -14,6 +14,7 @@ from PIL import Image, ImageFile
 from pyarrow import parquet
 
 from benchkit.api import BenchkitError
+from benchkit.datasets.folder import records
 from benchkit.datasets.folder.dataset import Folder
 from benchkit.datasets.folder.records import DECODED
 from benchkit.datasets.framing import Framing
@@ -33,6 +34,13 @@ def test_inspecting_says_what_reading_gives(name: str, fit: str, tmp_path: Path)
             assert (facts.labelled, facts.captioned) == (sample.mask is not None, sample.caption is not None)
     with pytest.raises(BenchkitError, match="there is no 99"):
         dataset.inspect("pool", [99])
+
+
+def test_an_empty_mask_is_known(tmp_path: Path) -> None:
+    MAKERS["plain"](tmp_path)
+    write(tmp_path / "test" / "masks" / "0.png", mark(0) * np.uint8(0))
+    facts = Folder(str(tmp_path), size=16, order="name").inspect("test", [0, 1])
+    assert [one.positive for one in facts] == [False, None]
 
 
 def cut(file: Path) -> None:
@@ -84,7 +92,9 @@ def test_all_faults_of_one_image_are_said_at_once(tmp_path: Path) -> None:
     assert facts.fault.endswith("0.txt: not UTF-8 text: save it as UTF-8")
 
 
-def test_only_some_masks_are_decoded_and_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pixels", [0, (DECODED + 2) * 640])
+def test_only_some_masks_are_decoded_and_no_image(pixels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "DECODED_PIXELS", pixels)
     for number in range(DECODED + 5):
         write(tmp_path / "pool" / f"{number:02d}.png", photo("pool", number))
         write(tmp_path / "pool" / f"{number:02d}.mask.png", mark(0))
@@ -92,7 +102,7 @@ def test_only_some_masks_are_decoded_and_no_image(tmp_path: Path, monkeypatch: p
     load = ImageFile.ImageFile.load
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: decoded.append(str(self.filename)) or load(self))
     facts = Folder(str(tmp_path), size=16).inspect("pool", range(DECODED + 5))
-    assert not any(one.fault for one in facts) and len(set(decoded)) == DECODED
+    assert not any(one.fault for one in facts) and len(set(decoded)) == DECODED + (2 if pixels else 0)
     assert all(name.endswith(".mask.png") for name in decoded)
 
 

@@ -465,7 +465,7 @@ def test_detector_cards(folder: Path, changes: dict[str, Any]) -> None:
 
 
 IMAGE = bad_world.noise((6, 5))
-PICTURES = [bad_world.encoded(IMAGE, form) for form in ("PNG", "JPEG", "WEBP", "TIFF")]
+PICTURES = [bad_world.encoded(IMAGE, form) for form in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")]
 
 
 @tried(200)

@@ -18,7 +18,7 @@ from benchkit.errors import BenchkitError
 NAMED = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a file may hold a million
 class Mark:
     """One annotation. crowd: its pixels count in nothing. place: where it stands in the file."""
 

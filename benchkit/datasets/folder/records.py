@@ -16,8 +16,9 @@ from benchkit.datasets.mask_files import MaskRule, decode_label
 from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
 
-#: Of so many masks at once the values are looked at before work: most often all masks of a set are of one kind.
-DECODED = 8
+#: Before work, of so many masks at once the values are looked at, and of more while they have few pixels together:
+#: most often all masks of a set are of one kind.
+DECODED, DECODED_PIXELS = 8, 4_000_000
 #: The split of a folder that has none.
 ONLY = "all"
 
@@ -38,7 +39,7 @@ class Loaded:
 class Facts:
     """What is known of one image before its pixels are decoded.
 
-    fault: why `load` would fail, in one line. positive: whether the mask marks a pixel, None where only pixels tell.
+    fault: why `load` would fail, in one line. positive: False where it is known that the mask marks nothing, else None.
     """
 
     name: str
@@ -46,6 +47,20 @@ class Facts:
     captioned: bool
     fault: str | None = None
     positive: bool | None = None
+
+
+@dataclass
+class Sampling:
+    """Which masks are decoded before work, of those that are looked at together."""
+
+    masks: int = 0
+    pixels: int = 0
+
+    def wants(self, shape: tuple[int, int]) -> bool:
+        """Whether the next mask, of this (height, width), is one of them."""
+        self.masks += 1
+        self.pixels += shape[0] * shape[1]
+        return self.masks <= DECODED or self.pixels <= DECODED_PIXELS
 
 
 class Marks(Protocol):
@@ -95,11 +110,12 @@ class Record:
         """The caption, None where there is none; raises BenchkitError for a text file that cannot be read."""
         return text_of(self.caption).strip() or None if isinstance(self.caption, Path) else self.caption
 
-    def facts(self, rule: MaskRule, *, values: bool = False) -> Facts:
-        """Look at headers and text; a file that seems cut is decoded, to be sure. values: the mask is decoded too."""
+    def facts(self, rule: MaskRule, sample: Sampling) -> Facts:
+        """Look at headers and text; a file that seems cut is decoded, to be sure, and a mask if `sample` wants it."""
         faults: list[str] = []
+        positive = None
         try:
-            self._check(rule, values)
+            positive = self._check(rule, sample)
         except BenchkitError as error:
             faults.append(str(error))
         captioned = self.caption is not None
@@ -107,17 +123,18 @@ class Record:
             captioned = self.text() is not None
         except BenchkitError as error:
             faults.append(str(error))
-        drawn = None if self.mask is None or isinstance(self.mask, Path) else self.mask
-        positive = False if drawn is not None and drawn.empty else None
         return Facts(self.name, self.mask is not None, captioned, "; ".join(faults) or None, positive)
 
-    def _check(self, rule: MaskRule, values: bool) -> None:
+    def _check(self, rule: MaskRule, sample: Sampling) -> bool | None:
+        """Raise what `load` would; return False where it is known that nothing is marked."""
         where = str(self.image)
         header = checked_header(self.image, where)
         if isinstance(self.mask, Path):
-            check_mask(self.mask, str(self.mask), header, rule, values)
-        elif self.mask is not None:
-            self.mask.check(header, where)
+            return check_mask(self.mask, str(self.mask), header, rule, sample)
+        if self.mask is None:
+            return None
+        self.mask.check(header, where)
+        return False if self.mask.empty else None
 
 
 class Listing(Protocol):
@@ -193,8 +210,8 @@ class FileListing:
         return [i for i, record in enumerate(self.records[split]) if record.mask is not None]
 
     def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
-        records = [self.records[split][index] for index in indices]
-        return [record.facts(self.masks, values=number < DECODED) for number, record in enumerate(records)]
+        sample = Sampling()
+        return [self.records[split][index].facts(self.masks, sample) for index in indices]
 
     def files(self) -> Sequence[Path]:
         found = list(self.others)
@@ -245,13 +262,17 @@ def read_mask(
     return mask, None if ignored is None else oriented(ignored, turn)
 
 
-def check_mask(data: Path | bytes, where: str, picture: Header, rule: MaskRule, values: bool) -> None:
-    """Raise what `read_mask` would, as far as headers tell, or with `values` all of it."""
+def check_mask(data: Path | bytes, where: str, picture: Header, rule: MaskRule, sample: Sampling) -> bool | None:
+    """Raise what `read_mask` would: as far as headers tell, or all of it where `sample` wants this mask.
+
+    Returns False for a mask that was decoded and marks nothing, else None: framing can cut off what it marks.
+    """
     header = checked_header(data, where)
     turn = _turn(header, picture, rule, where)
     check_size(Header(header.shape, turn).shape, picture.shape, where)
-    if values:
-        decode_label(data, where, rule)
+    if sample.wants(header.shape) and not decode_label(data, where, rule)[0].any():
+        return False
+    return None
 
 
 def _turn(mask: Header, picture: Header, rule: MaskRule, where: str) -> int:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.datasets.folder.records import (
-    DECODED,
     ONLY,
     Facts,
     Loaded,
+    Sampling,
     Stamped,
     check_mask,
     read_mask,
@@ -57,8 +57,8 @@ class TableListing:
         return [loaded[index] for index in indices]
 
     def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
-        rows = enumerate(self._rows(split, indices))
-        facts = {index: self._facts(split, index, row, number < DECODED) for number, (index, row) in rows}
+        sample = Sampling()
+        facts = {index: self._facts(split, index, row, sample) for index, row in self._rows(split, indices)}
         return [facts[index] for index in indices]
 
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
@@ -103,19 +103,19 @@ class TableListing:
             mask, ignored = read_mask(marked, at, picture_header(content, where), self.masks)
         return Loaded(_name(index), image, mask, self._caption(row, where), ignored=ignored)
 
-    def _facts(self, split: str, index: int, row: dict[str, Any], values: bool) -> Facts:
+    def _facts(self, split: str, index: int, row: dict[str, Any], sample: Sampling) -> Facts:
         where, at = self._places(split, index)
-        fault, caption, marked = None, None, row.get(self.columns.mask) is not None
+        fault, caption, positive, marked = None, None, None, row.get(self.columns.mask) is not None
         try:
             header = checked_header(self._image(row, where), where)
             mask = cell_bytes(row.get(self.columns.mask), at)
             marked = mask is not None
             if mask is not None:
-                check_mask(mask, at, header, self.masks, values)
+                positive = check_mask(mask, at, header, self.masks, sample)
             caption = self._caption(row, where)
         except BenchkitError as error:
             fault = str(error)
-        return Facts(_name(index), marked, caption is not None, fault)
+        return Facts(_name(index), marked, caption is not None, fault, positive)
 
     def _places(self, split: str, index: int) -> tuple[str, str]:
         """How messages name a row, and the mask in it."""
