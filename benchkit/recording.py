@@ -79,12 +79,14 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
     corrupted = cell.training.corrupted()
     source = next((part.images for part in cell.training.parts[::-1] if not isinstance(part, Labelled)), None)
     selection = _selector_training(train.pairs) if train else None
+    if cell.role == "human":  # trained as the selector is, by its settings
+        train, selection = None, train
     predictor = planned.evaluate.predictor if planned.evaluate else None
     # The images that a trivial row, a human row or its selector learned from.
     if isinstance(predictor, TrivialPredictor):
         labelled = sum(len(stage.source.indices) for stage in predictor.labelled) or None
     else:
-        labelled = _labelled(train) or _labelled(selection)
+        labelled = _labelled(selection) or _labelled(train)
     found: dict[str, Any] = {
         "labelled": labelled,
         "source_set": None if source is None else _set_text(source),

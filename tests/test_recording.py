@@ -88,8 +88,8 @@ def test_every_setting_of_a_corrupted_row_is_there(infos: dict[str, CellInfo]) -
 
 def test_a_row_has_no_setting_that_it_does_not_rest_on(infos: dict[str, CellInfo]) -> None:
     human, trivial = infos["human"].settings, infos["mean-mask"].settings
-    assert json.loads(human["training"])["iterations"] == 3, "it is trained as the selector is"
-    assert "selector_training" not in human
+    assert json.loads(human["selector_training"])["iterations"] == 3, "it is trained as the selector is"
+    assert "training" not in human
     assert human["labelled"] == 10
     assert trivial["labelled"] == 10, "the mean of their masks"
     assert not {"label", "source_set", "training"} & trivial.keys()

@@ -63,7 +63,9 @@ class SideBySide:
             names = (name, selectors.get(selector, MISSING), detectors.get(detector, MISSING))
             rows.append((*(Cell(one_line(text)) for text in names), *self._cells(own)))
         title = "Side by side" if self.comparable else "Side by side: different settings, not to be compared"
-        return Sheet(title, tuple(columns), (Group("", tuple(rows)),), self._notes())
+        return (
+            Sheet(title, tuple(columns), (Group("", tuple(rows)),), self._notes()).always("selector").always("detector")
+        )
 
     def _lines(self) -> dict[tuple[Any, ...], dict[int, Mapping[Any, Any]]]:
         """Every row of any board -> the board's place -> its line; rows without training last."""
@@ -85,7 +87,7 @@ class SideBySide:
         return [ascii_uppercase[i] if letters else str(i + 1) for i in range(len(self.boards))]
 
     def _columns(self, name: str) -> list[Column]:
-        columns = [Column(name, role="primary"), Column(f"{name}\n[interval]", vital=5)]
+        columns = [Column(name, role="primary"), Column(f"{name}\n[interval]", vital=5, together="intervals")]
         first = name == self._names[0]
         return columns if first or not self.comparable else [*columns, Column(f"{name} − {self._names[0]}", vital=1)]
 

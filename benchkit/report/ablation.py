@@ -88,7 +88,8 @@ class AblationBoard:
             rows = tuple(_row(line, selectors, detectors) for line in lines.to_dict("records"))
             groups.append(Group(one_line(axis), rows))
         # A page or a file shows no groups' titles: there the axis is a column.
-        return Sheet(one_line(self.title), columns, tuple(groups), self._notes())
+        sheet = Sheet(one_line(self.title), columns, tuple(groups), self._notes())
+        return sheet.always("selector").always("detector")
 
     def with_axis(self) -> Sheet:
         """The table with the axis as its first column, for formats that know no groups."""

@@ -48,7 +48,10 @@ def settings_of(board: Board) -> Settings:
     for line in lines.to_dict("records"):
         for name, value in _settings_of_line(line):
             found.setdefault(name, {})[repr(value)] = value
-    found["seeds"] = {str(value): value for value in sorted(set(map(int, lines["seeds"])))}
+    # What is not trained is one row, whatever the number of seeds.
+    trained = lines[lines["role"] != "trivial"]
+    seeds = (trained if len(trained) else lines)["seeds"]
+    found["seeds"] = {str(value): value for value in sorted(set(map(int, seeds)))}
     return {name: tuple(values.values()) for name, values in found.items()}
 
 

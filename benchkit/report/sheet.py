@@ -40,8 +40,8 @@ class Cell(NamedTuple):
 class Column:
     """header: lines separated by newlines. text: foreign text, to be escaped and left-aligned; else our own numbers.
 
-    vital: 0 is always shown; where room is short the greatest goes first. role: the column that names the row, or the
-    one that holds its primary figure. meaning: for a page, on demand.
+    vital: 0 is always shown; where room is short the greatest goes first, with all of the same `together`. role: the
+    column that names the row, or the one that holds its primary figure. meaning: for a page, on demand.
     """
 
     header: str
@@ -49,6 +49,7 @@ class Column:
     vital: int = 0
     role: Literal["", "name", "primary"] = ""
     meaning: str = ""
+    together: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,13 @@ class Sheet:
         constant = [i for i, found in texts.items() if len(found) == 1 and self.columns[i].text]
         said = ", ".join(f"{self.columns[i].header} {texts[i][0]}" for i in constant)
         return self.without([*empty, *constant], *([f"In every row: {said}."] if constant else []))
+
+    def always(self, header: str) -> Sheet:
+        """The sheet that never leaves out a column, if that tells rows apart."""
+        several = {i for i, c in enumerate(self.columns) if c.header == header and len(self._texts(i)) > 1}
+        return replace(
+            self, columns=tuple(replace(c, vital=0) if i in several else c for i, c in enumerate(self.columns))
+        )
 
     def _texts(self, column: int) -> list[str]:
         return list(dict.fromkeys(row[column].text for row in self.rows if row[column].text != MISSING))
@@ -134,7 +142,8 @@ def board_sheet(board: Board) -> Sheet:
         if lines:
             rows = tuple(_row(line, detectors, selector_names(board, line["detector"]), MISSING) for line in lines)
             groups.append(Group(title, rows))
-    return Sheet(one_line(board.title), BOARD_COLUMNS, tuple(groups), _notes(board, detectors))
+    sheet = Sheet(one_line(board.title), BOARD_COLUMNS, tuple(groups), _notes(board, detectors))
+    return sheet.always("selector")
 
 
 def line_records(frame: pd.DataFrame) -> list[dict[str, Any]]:

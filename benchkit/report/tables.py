@@ -191,8 +191,10 @@ def _fitted(sheet: Sheet, width: int) -> Sheet:
         least = max(range(len(sheet.columns)), key=lambda i: sheet.columns[i].vital)
         if not sheet.columns[least].vital:
             break
-        dropped.append(sheet.columns[least].header.replace("\n", " "))
-        sheet = sheet.without([least])
+        own = sheet.columns[least]
+        places = [i for i, column in enumerate(sheet.columns) if column is own or own.together == column.together != ""]
+        dropped += [sheet.columns[i].header.replace("\n", " ") for i in places]
+        sheet = sheet.without(places)
     return sheet.without([], f"No room here for: {', '.join(dropped)}.") if dropped else sheet
 
 
@@ -244,6 +246,8 @@ def _one_type(column: pd.Series) -> pd.Series:
     if column.dtype != object:
         return column
     here = [value for value in column if known(value)]
+    if here and all(isinstance(value, bool) for value in here):
+        return pd.Series([value if known(value) else None for value in column], index=column.index, dtype=object)
     if here and all(isinstance(value, bool | int | float) for value in here):
         return pd.to_numeric(column, errors="coerce").astype(float)
     return pd.Series([str(v) if known(v) else None for v in column], index=column.index, dtype=object)

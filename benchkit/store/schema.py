@@ -19,7 +19,8 @@ SCHEMA = 2
 #: Version of what a row's metrics mean, stored with every row.
 ROW_SCHEMA = 1
 
-#: What decides a row's figures beside its labels, a column each. training, selector_training: a TrainingConfig as JSON.
+#: What decides a row's figures beside its labels, a column each. training, selector_training: a TrainingConfig as JSON;
+#: a human row's network is trained by the second.
 #: test_images, validation_images, source_images, labelled: numbers of images. uses: the row's plugins, `KIND NAME; …`.
 #: provenance: how its datasets were prepared, `NAME: KEY VALUE, …; …`.
 SETTINGS = (

@@ -131,3 +131,5 @@ def test_two_runs_fit_into_eighty_columns_without_broken_words(maker) -> None:
     assert max(map(len, table.splitlines())) <= 80
     assert "gaussian:steps=5 " in table
     assert "blur:steps=5 " in table
+    # Intervals go together, or not at all.
+    assert table.count("[interval]") in (0, 2)

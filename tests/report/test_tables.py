@@ -215,5 +215,6 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(make_standard, tmp_path)
 
 def test_columns_of_mixed_things_still_make_parquet():
     frame = pd.DataFrame({"a": [1, "x", None], "b": [True, None, 2.5]}, dtype=object)
+    frame["c"] = pd.Series([True, None, False], dtype=object)
     read = pq.read_table(io.BytesIO(parquet_bytes(frame))).to_pydict()
-    assert read == {"a": ["1", "x", None], "b": [1.0, None, 2.5]}
+    assert read == {"a": ["1", "x", None], "b": [1.0, None, 2.5], "c": [True, None, False]}

@@ -44,6 +44,12 @@ def test_tables_name_both_and_no_default(board: Board) -> None:
         assert "largest" not in text, form
 
 
+def test_a_narrow_terminal_keeps_what_tells_rows_apart(board: Board) -> None:
+    text = render(board, "table", 80)
+    assert "random-boxes:boxes=1" in text
+    assert max(map(len, text.split("A demonstration")[0].splitlines())) <= 80
+
+
 def test_every_part_of_the_page_names_both(made, board: Board) -> None:
     text = page(made, board)
     headings = re.findall(r"<h3>(blur[^<]*)</h3>", text)
