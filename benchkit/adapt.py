@@ -100,7 +100,12 @@ def scaled(grid: Grid, factor: float) -> Grid:
 
 
 def remarks(grid: Grid) -> Iterator[str]:
-    """Settings of a grid's trainings that have no effect, or not the one that they are meant for: a sentence each."""
+    """Settings of a grid that have no effect, or not the one that they are meant for: a sentence each."""
+    if grid.oracle is not None and "oracle" not in grid.baselines:
+        yield "oracle has no effect: 'baselines' has no row 'oracle'"
+    for source in grid.every_source:
+        if source.size is not None and source.share != 1:
+            yield f"share={source.share:g} of source '{source.title}' has no effect: it has a size"
     for name in _BUDGETS:
         budget: Budget = getattr(grid, name)
         if budget.schedule != "linear-warmup-poly" and budget.warmup:

@@ -9,14 +9,20 @@ from benchkit.errors import BenchkitError
 
 
 def expanded(path: Path | str) -> Path:
-    """Return `path` with ~ expanded; raises BenchkitError for the home of an unknown user, and for a null character,
-    which the system's calls refuse each with an exception of its own."""
+    """Return `path` with a ~ at its beginning expanded; `./~x` is a file or folder of that name.
+
+    Raises BenchkitError for the home of an unknown user, and for a null character, which the system's calls refuse each
+    with an exception of its own.
+    """
     if "\0" in str(path):
         raise BenchkitError(f"{str(path)!r} is nowhere: there is a null character in it")
+    plain = Path(path)
+    if isinstance(path, str) and not path.startswith("~"):
+        return plain.absolute() if str(plain).startswith("~") else plain  # `./~x` is no home, and `~x` would be one
     try:
-        return Path(path).expanduser()
+        return plain.expanduser()
     except RuntimeError as error:
-        raise BenchkitError(f"'{path}' is nowhere: {error}") from error
+        raise BenchkitError(f"'{path}' is nowhere: {error}; a folder of that name is written './{path}'") from error
 
 
 def real(path: Path | str) -> Path:

@@ -20,6 +20,7 @@ from benchkit.api import (
     SelectionContext,
 )
 from benchkit.errors import BenchkitError
+from benchkit.grammar import print_value
 from benchkit.registry import Registry
 from benchkit.samples import read_samples
 from benchkit.specs import CHUNK, Spec
@@ -194,7 +195,7 @@ def _selected(registry: Registry, wanted: Wanted, samples: list[Sample]) -> list
 def _heading(spec: Spec, seed: int, wanted: Wanted) -> str:
     """What tells this column from the others: the parameters that vary, and the seed."""
     varying = [k for k in spec.values if len({str(s.values.get(k)) for s in wanted.specs}) > 1]
-    lines = [f"{key}={value}" for key, value in spec.params if key in varying] or [spec.name]
+    lines = [f"{key}={print_value(value)}" for key, value in spec.params if key in varying] or [spec.name]
     return "\n".join([*lines, f"seed {seed}"])
 
 

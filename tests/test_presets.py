@@ -89,7 +89,8 @@ def entry(cls: type[Dataset]) -> Entry:
 
 def table(name: str, *settings: str) -> Grid:
     """A table of the paper, its detectors without the weights that would have to be downloaded."""
-    return with_settings(load_grid(name), [NO_WEIGHTS, *settings])
+    own = [] if any(text.startswith("detectors=") for text in settings) else [NO_WEIGHTS]
+    return with_settings(load_grid(name), [*own, *settings])
 
 
 def plan(grid: Grid, registry: Registry) -> Plan:

@@ -29,6 +29,7 @@ from benchkit.cli.common import (
     print_json,
     tell,
 )
+from benchkit.cli.given import note_unused
 from benchkit.cli.leftout import SOME_CELLS_FAILED, left_out_named, tolerant
 from benchkit.errors import BenchkitError, OutputTaken
 from benchkit.fetching import nothing_fetched
@@ -86,6 +87,7 @@ def compare(
     places = run.Places(out=out, cache=cache_root(cache), results=store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
+        note_inverter(grid, registry)
         look = None if out is None else partial(_look_at_out, grid, registry, places, force)
         if dry_run:
             plan, seen = check_together(partial(previewed, grid, registry, places), *checks_of(look, device))
@@ -99,6 +101,16 @@ def compare(
     print_json(outcome_json(outcome)) if as_json else print_outcome(outcome, out)
     with left_out_named(registry):
         exit_with_failures(outcome)
+
+
+def note_inverter(grid: Grid, registry: Registry) -> None:
+    """Say that --inverter changes nothing where no corruptor of the grid works on inverted latents."""
+    from benchkit.specs import Spec
+
+    names = [Spec.parse("corruptor", text).name for text in (*grid.corruptors, *grid.with_human)]
+    known = [registry.entry("corruptor", name).cls for name in names if registry.has("corruptor", name)]
+    if len(known) == len(names) and all(getattr(cls, "space", None) == "pixel" for cls in known):
+        note_unused({"inverter"}, "no corruptor of this comparison works on latents")
 
 
 def exit_with_failures(outcome: Outcome) -> None:

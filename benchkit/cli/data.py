@@ -9,7 +9,7 @@ import typer
 
 from benchkit.cli import data_list, data_show, prepare, progress
 from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, Strict, load_registry
-from benchkit.cli.given import App
+from benchkit.cli.given import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ def export(
     registry = load_registry(plugin, plugin_folder, strict)
     source = registry.make(spec, Dataset)  # type: ignore[type-abstract]
     size = checked_size(dataset, source, split, count)
+    if raw:
+        note_unused({"model", "device"}, "--raw passes no image through a checkpoint")
+    if not source.autoencode:
+        note_unused({"raw", "model", "device"}, f"the images of '{dataset}' are taken as they are anyway")
     with new_contents(out, force, MANIFEST, lambda: ROOMS) as folder:
         passed = _autoencoder(model, device) if source.autoencode and not raw else None
         writing = Export(source, dataset, split, size, folder, None if passed is None else passed[0])

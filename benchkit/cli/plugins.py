@@ -11,6 +11,7 @@ from benchkit.cli import plugins_check, plugins_new, plugins_preview
 from benchkit.cli.common import AsJson, PluginFiles, PluginFolders, Strict, console, load_registry, print_json
 from benchkit.cli.given import App
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.grammar import print_value
 
 if TYPE_CHECKING:
     from benchkit.api import Plugin
@@ -179,4 +180,5 @@ def _origin(origin: str, version: str | None) -> str:
 
 
 def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """A default as it is written behind a plugin's name."""
+    return print_value(value)

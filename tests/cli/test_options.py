@@ -104,6 +104,9 @@ def test_an_option_that_changes_nothing_is_said(run: Run, grid: Path) -> None:
     dry = ("compare", grid, "--plugin", PLUGINS, "--dry-run", "--json")
     assert "note: --scale 1 changes nothing" in run(*dry, "--scale", 1).err
     assert "note:" not in run(*dry, "--scale", 0.5).err
+    pixels = ("--corruptor", "pixel-blur", "--inverter", "ddim")
+    assert "note: --inverter changes nothing: no corruptor of this comparison" in run(*dry, *pixels).err
+    assert "note:" not in run(*dry, "--inverter", "ddim").err
     crossed = run("ablate", grid, "--plugin", PLUGINS, "--dry-run", "--vary", "training.lr=1e-3", "--crossed")
     assert "note: --crossed changes nothing: there is one axis" in crossed.err
 
@@ -127,6 +130,8 @@ def test_settings_of_a_training_without_effect_are_remarked_on() -> None:
     assert said("training.schedule=poly") == [
         "training.warmup=20 has no effect: only 'schedule: linear-warmup-poly' has a warm-up"
     ]
+    assert said("oracle={split: wild, size: 4}") == ["oracle has no effect: 'baselines' has no row 'oracle'"]
+    assert said("source.share=0.5") == ["share=0.5 of source 'clean' has no effect: it has a size"]
     constant = ("training.schedule=constant", "training.warmup=0", "training.power=2")
     assert said(*constant) == ["training.power=2 has no effect: 'schedule: constant' does not fall"]
 
