@@ -20,16 +20,17 @@ from benchkit.datasets.folder.plain import list_plain
 from benchkit.datasets.folder.records import FileListing
 from benchkit.datasets.walk import walk
 
-PHOTO, MARKS = png(np.full((8, 8, 3), 90, np.uint8)), png(np.eye(8, dtype=bool))
+PHOTO, MARKS = png(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)), png(np.eye(8, dtype=bool))
+MARKS_IN_RGB = png(np.repeat(np.eye(8, dtype=np.uint8)[..., None], 3, axis=2) * np.uint8(255))
 
 
 def make(root: Path, files: Iterable[str]) -> Path:
-    """Files below a root: pictures in colour; those whose path begins with `!` are label maps of one channel."""
+    """Files below a root: photographs; a path that begins with `!` is a label map of one channel, with `?` in RGB."""
     for file in files:
-        path = root / file.removeprefix("!")
+        path = root / file.lstrip("!?")
         path.parent.mkdir(parents=True, exist_ok=True)
         picture = path.suffix.lower() in (".png", ".jpg")
-        path.write_bytes((MARKS if file.startswith("!") else PHOTO) if picture else b"")
+        path.write_bytes({"!": MARKS, "?": MARKS_IN_RGB}.get(file[0], PHOTO) if picture else b"")
     return root
 
 
@@ -56,6 +57,11 @@ def pairs(root: Path) -> dict[str, str | None]:
         ("pool/hand.png", "pool/mask_hand.png", "pool/hand"),
         ("pool/img_7.png", "pool/mask_7.png", "pool/img_7"),
         ("pool/7_image.png", "pool/7_mask.png", "pool/7_image"),
+        ("pool/hand.png", "pool/hand_segmentation_mask.png", "pool/hand"),
+        ("pool/hand.jpg", "pool/masks/hand.jpg.png", "pool/hand"),
+        ("pool/hand.jpg", "pool/masks/hand.jpg_mask.png", "pool/hand"),
+        ("images/Train/0.png", "masks/train/0.png", "Train/0"),
+        ("images/\u00e9/0.png", "masks/e\u0301/0.png", "\u00e9/0"),
         ("pool/hand.png", "pool/masks/hand.png", "pool/hand"),
         ("pool/hand.png", "pool/masks/hand_mask.png", "pool/hand"),
         ("pool/hand.png", "pool/Labels/hand.png", "pool/hand"),
@@ -151,10 +157,13 @@ def test_captions_lie_beside_images_or_above_them(tmp_path: Path) -> None:
         (["pool/hand.png", "pool/Hand.png", "!pool/masks/HAND.png"], r"HAND\.png: a mask that may belong to"),
         (["pool/0.png", "!pool/0_mask.png", "!pool/masks/0.png"], "is a mask of the same image: keep one"),
         (["pool/0.png", "!pool/0_mask_1.png", "!pool/0_mask_2.png"], "0_mask_1.png: one of several masks of an image"),
-        (["pool/0.png", "pool/0.jpg"], r"0\.png: 'pool/0\.jpg' has the same name: keep one of the two"),
+        (["pool/0.png", "pool/0.jpg"], r"0\.png: 'pool/0\.jpg' has the same name: keep .* 0\.mask\.png if"),
         (["pool/images/0.png", "pool/0.png"], "has the same name"),
         (["pool/0.png", "pool/1.png", "!pool/0_m.png", "!pool/1_m.png"], r"0_m\.png: looks like a mask of 'pool/0"),
-        (["pool/0.png", "!pool/0M.png"], r"0M\.png: looks like a mask .*: call it 0\.mask\.png, or save it as RGB"),
+        (["pool/0.png", "!pool/0M.png"], r"0M\.png: looks like a mask .*: call it 0\.mask\.png, or give it a name"),
+        (["pool/0.png", "?pool/0_target.png"], r"0_target\.png: looks like a mask of 'pool/0\.png'"),
+        (["pool/a/0.png", "?pool/b/0.png"], r"pool.b: looks like the masks of 'pool/a'"),
+        (["pool/images/0.png", "!pool/1st_manual/0_manual1.png"], r"1st_manual: looks like masks \(one channel, few"),
         (["pool/a/0.png", "!pool/b/0.png"], r"pool.b: looks like the masks of 'pool/a'"),
         (["hands/0.png", "hands/1.png", "!truth/0.png", "!truth/1.png"], r"truth: looks like the masks of 'hands'"),
     ],
@@ -175,8 +184,17 @@ def test_all_faults_are_in_one_message_with_the_names_that_are_understood(tmp_pa
 
 
 def test_pictures_of_one_channel_are_images_where_no_name_says_otherwise(tmp_path: Path) -> None:
-    make(tmp_path, ["!pool/a/0.png", "pool/b/1.png", "!pool/x.png", "!pool/xy.png"])
-    assert len(pairs(tmp_path)) == 4
+    make(tmp_path / "a", ["!pool/a/0.png", "!pool/b/1.png", "!pool/x.png", "!pool/xy.png"])
+    assert len(pairs(tmp_path / "a")) == 4
+    make(tmp_path / "b", ["pool/0.png", "?test/0.png", "pool/1.png", "pool/10.png"])
+    (tmp_path / "b" / "pool" / "1b.png").write_bytes(png(np.full((8, 8, 3), 90, np.uint8)))
+    assert len(pairs(tmp_path / "b")) == 5, "of one colour, and in a split of its own"
+
+
+def test_boxes_beside_masks_are_passed_over(tmp_path: Path) -> None:
+    """As in Pascal VOC."""
+    make(tmp_path, ["JPEGImages/0.jpg", "!SegmentationClass/0.png", "Annotations/0.xml"])
+    assert pairs(tmp_path) == {"all/0": "SegmentationClass/0.png"}
 
 
 def test_texts_and_tables_among_masks_are_passed_over(tmp_path: Path) -> None:

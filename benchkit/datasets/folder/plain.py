@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,14 @@ from benchkit.datasets.folder.captions import captions_of
 from benchkit.datasets.folder.lookalikes import label_maps_among
 from benchkit.datasets.folder.places import Place, places_of
 from benchkit.datasets.folder.records import ONLY, FileListing, Record
-from benchkit.datasets.folder.roles import UNDERSTOOD, folded, image_base, mask_base, numbered_mask_base
+from benchkit.datasets.folder.roles import (
+    UNDERSTOOD,
+    folded,
+    image_base,
+    images_of_mask,
+    mask_base,
+    numbered_mask_base,
+)
 from benchkit.datasets.pictures import SUFFIXES
 from benchkit.datasets.walk import Walk, refuse, suffix_of
 from benchkit.errors import BenchkitError
@@ -59,15 +67,18 @@ class _Split:
         pointed = list(zip(self.files, bases, strict=True))
         for file, base in pointed:
             if file.readable and not file.among_masks and base is None:
-                self._add(self.images, file.name, file, "has the same name: keep one of the two")
+                mask = f"{Path(file.name).name}.mask.png"
+                clash = f"has the same name: keep one of the two, or call it {mask} if it is a mask"
+                self._add(self.images, file.name, file, clash)
         several = [file for file, base in pointed if base is None and not file.among_masks and self._numbered(file)]
         for file in several:
             self.images.pop(file.name, None)
             self._fault(file, "one of several masks of an image: draw them as one")
         index = _Index.of(self.images)
-        for file, base in pointed:
+        # What can be read comes first: of an image that has a mask, other descriptions are passed over.
+        for file, base in sorted(pointed, key=lambda one: not one[0].readable):
             if file.among_masks or base is not None:
-                self._pair(file, base, index)
+                self._pair(file, index)
             elif file.suffix == ".txt" and file.name in self.images:
                 self.texts[file.name] = file.path
 
@@ -75,8 +86,8 @@ class _Split:
         base = numbered_mask_base(file.name)
         return file.readable and base is not None and base in self.images
 
-    def _pair(self, file: _File, base: str | None, index: _Index) -> None:
-        wanted = [name for name in ((file.name if file.among_masks else None), base) if name is not None]
+    def _pair(self, file: _File, index: _Index) -> None:
+        wanted = images_of_mask(file.name)[0 if file.among_masks else 1 :]
         found = index.find(wanted)
         if len(found) > 1:
             names = " and ".join(f"'{self.images[name]}'" for name in found[:2])
@@ -86,7 +97,7 @@ class _Split:
                 self._fault(file, f"a mask without an image: {self._missing(wanted[-1])}")
         elif file.readable:
             self._add(self.masks, found[0], file, "is a mask of the same image: keep one of the two")
-        elif file.among_masks or file.suffix not in _NO_MASKS:
+        elif found[0] not in self.masks and (file.among_masks or file.suffix not in _NO_MASKS):
             self._fault(
                 file, f"a mask of '{found[0]}' as {file.suffix or 'a file without a suffix'}, which is not read: save "
                 "it as PNG"
@@ -174,6 +185,7 @@ def _splits(walked: Walk, places: Mapping[str, Place]) -> dict[str, _Split]:
     """Every file that has a place, by split, sorted by path; a folder that a split reaches twice is read once."""
     splits: dict[str, _Split] = {}
     twice = _reached_twice(walked, places)
+    named = _splits_of_images(places)
     for path in walked.files:
         folder, _, last = path.rpartition("/")
         place = places.get(folder)
@@ -181,10 +193,19 @@ def _splits(walked: Walk, places: Mapping[str, Place]) -> dict[str, _Split]:
             continue
         suffix = suffix_of(last)
         split, *inside = place.parts or (ONLY,)
+        if place.masks:
+            split = named.get(folded(split), split)
         name = "/".join((*inside, last.removesuffix(last[len(last) - len(suffix) :]) if suffix else last))
         held = splits.setdefault(split, _Split(split, walked.root))
         held.files.append(_File(path, name, suffix, place.masks))
     return dict(sorted(splits.items()))
+
+
+def _splits_of_images(places: Mapping[str, Place]) -> dict[str, str]:
+    """Folded name -> the split of images, where there is one of that name: its folder of masks may differ in form."""
+    splits = {place.parts[0] for place in places.values() if place.parts and not place.masks}
+    counts = Counter(map(folded, splits))
+    return {folded(split): split for split in splits if counts[folded(split)] == 1}
 
 
 def _reached_twice(walked: Walk, places: Mapping[str, Place]) -> set[str]:

@@ -6,6 +6,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from benchkit.datasets.pictures import SUFFIXES
+from benchkit.datasets.walk import suffix_of
+
 _MASK = r"(?:masks?|labels?|gts?|segs?|segmentations?|annotations?|annots?|annos?|ground[ _-]?truths?)"
 #: Of folders alone: short for annotations, and what Pascal VOC and Cityscapes call theirs.
 _MASK_FOLDER = rf"(?:{_MASK}|anns?|segmentationclass|segmentationobject|gtfine|gtcoarse)"
@@ -70,6 +73,20 @@ def image_folder_base(name: str) -> str | None:
 def mask_base(name: str) -> str | None:
     """The image that a mask's name (a path without suffix) points at: `a/hand` of `a/hand_mask` and `a/mask-hand`."""
     return _last(_MASK_NAME, name)
+
+
+def images_of_mask(name: str) -> list[str]:
+    """What an image may be called whose mask has this name: the same, and without what makes it a mask's.
+
+    `hand_seg_mask` may be of `hand_seg` and of `hand`, `hand.jpg_mask` and `hand.jpg` of `hand`.
+    """
+    found = [name]
+    while (base := mask_base(found[-1])) is not None:
+        found.append(base)
+    suffix = suffix_of(found[-1])
+    if suffix in SUFFIXES:
+        found.append(found[-1][: -len(suffix)])
+    return found
 
 
 def numbered_mask_base(name: str) -> str | None:
