@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchkit.api import Dataset
-from benchkit.diffusion.options import parse_model
+from benchkit.diffusion.options import public_name
 from benchkit.environment import threads
 from benchkit.executors.batch import Done
 from benchkit.executors.mending import mended
 from benchkit.metrics.counts import COUNTS, Measured
 from benchkit.metrics.registry import by_kind
-from benchkit.paths import expanded
 from benchkit.plan import Plan, PlannedCell
 from benchkit.registry import Registry
 from benchkit.specs import Cell, ImageSet, Labelled, Spec
@@ -104,7 +102,7 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
     }
     if model is not None:
         found |= {
-            "checkpoint": _checkpoint_name(model.location),
+            "checkpoint": public_name(model.location),
             "checkpoint_sha256": model.identity,
             "dtype": model.dtype,
             "autoencoder": model.vae,
@@ -144,12 +142,6 @@ def _config(train: Train | None) -> str | None:
         return None
     values = {name: value for name, value in asdict(train.config).items() if name != "checkpoint_every"}
     return json.dumps(values, sort_keys=True)
-
-
-def _checkpoint_name(location: str) -> str:
-    """A checkpoint's name, or its folder's, without the folders of this machine."""
-    name, _ = parse_model(location)
-    return Path(name).name if expanded(name).exists() or Path(name).is_absolute() else name
 
 
 def _set_text(images: ImageSet, *, short: bool = False) -> str:

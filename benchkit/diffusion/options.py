@@ -74,6 +74,12 @@ def parse_model(text: str | Path) -> tuple[str, ModelOptions]:
         raise BenchkitError(f"model '{plain}': {error}") from None
 
 
+def public_name(text: str) -> str:
+    """A model's name for records: without its options, and without the folders of this machine."""
+    name, _ = _split(text)
+    return Path(name).name if os.path.exists(expanded(name)) or Path(name).is_absolute() else name  # noqa: PTH110
+
+
 def _split(text: str) -> tuple[str, str]:
     """The name and the options behind it, "" where there are none."""
     # Not pathlib's exists: it raises for a text that is too long for a file's name.

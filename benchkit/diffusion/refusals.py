@@ -96,6 +96,10 @@ def no_pipeline(folder: Path) -> BenchkitError:
         )
     if any(folder.glob("*lora*.safetensors")):
         return BenchkitError(f"{folder} holds a LoRA, not a checkpoint: fuse it into one (fuse_lora, save_pretrained)")
+    if files := sorted(folder.glob("*.safetensors")):
+        return BenchkitError(
+            f"{folder} has no model_index.json; if {files[0].name} is a whole checkpoint, name the file: {files[0]}"
+        )
     return BenchkitError(f"{folder} is no diffusers checkpoint: it has no model_index.json (save_pretrained)")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from benchkit.diffusion.options import public_name
 from benchkit.environment import versions
 from benchkit.finished import FinishedRun, train_of
 from benchkit.plan import PlannedCell
@@ -35,7 +35,7 @@ def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, A
         "seed": cell.seed,
         "detector": str(cell.detector),
         "training_set": parts,
-        "checkpoint": {"name": Path(model.location).name, "identity": model.identity},
+        "checkpoint": {"name": public_name(model.location), "identity": model.identity},
         "schedule_steps": model.steps,
         "trained_stage": train.key,
         "licences": LICENCES,

@@ -10,7 +10,7 @@ import torch
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.memory import ran_out, remedy
-from benchkit.diffusion.options import ModelOptions, parse_model
+from benchkit.diffusion.options import ModelOptions, parse_model, public_name
 from benchkit.errors import BenchkitError
 from benchkit.specs import ImageSet, Spec
 from benchkit.stages.base import Model
@@ -28,6 +28,13 @@ def test_options_stand_behind_the_name(tmp_path: Path) -> None:
     folder = tmp_path / "xl:dtype=fp16"
     folder.mkdir()
     assert parse_model(folder) == (str(folder), ModelOptions())
+
+
+def test_names_in_records_hold_neither_options_nor_folders(tmp_path: Path) -> None:
+    (tmp_path / "sd,1").mkdir()
+    assert public_name(f"{tmp_path}/sd,1") == public_name(f"{tmp_path}/sd,1:dtype=fp16") == "sd,1"
+    assert public_name("/gone/v1-5.safetensors:config=/else/where") == "v1-5.safetensors"
+    assert public_name("owner/name@v1:dtype=fp16") == "owner/name@v1"
 
 
 @pytest.mark.parametrize(

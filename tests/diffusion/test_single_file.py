@@ -242,6 +242,13 @@ def test_pickles_are_refused_with_the_two_lines_that_convert_them(tmp_path: Path
     assert f"P.from_single_file('{path}').save_pretrained('{tmp_path / 'model'}')" in str(caught.value)
 
 
+def test_a_folder_of_single_files_says_how_to_name_one(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.safetensors", header_of("sd-1"))
+    with pytest.raises(BenchkitError, match=r"has no model_index\.json; if a\.safetensors is a whole .*name the file"):
+        checkpoint.find(tmp_path)
+    assert checkpoint.find(path).file == path
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     with pytest.raises(BenchkitError, match=r"is no \.safetensors file"):
