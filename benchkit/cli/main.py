@@ -171,8 +171,12 @@ def _usage(error: Exception) -> str:
 
 def _fault(error: Exception) -> int:
     """An exception that nobody foresaw: a bad input where a plugin of the user's raised it, else a fault of ours."""
+    from benchkit.loading import place_of
+
     if author := _foreign_author(error):
-        raised = f"{author.kind} '{author.name}' ({author.origin}) raised {type(error).__name__}: {error}"
+        place = place_of(error, author.file) if author.file else None
+        at = f" ({place})" if place else ""
+        raised = f"{author.kind} '{author.name}' ({author.origin}) raised {type(error).__name__}: {error}{at}"
         return _refused(f"{raised}; mend it or leave it out ('benchkit --debug' shows the traceback)")
     where = "the traceback is above"
     if debugging():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from benchkit.errors import BenchkitError, PluginError
+from benchkit.loading import place_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +35,10 @@ def call(plugin: Plugin, work: Callable[[], Tensor], like: Tensor, where: Tensor
         # Running out of memory is the machine's doing: an executor may try again with less at once.
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{who} failed: {type(error).__name__}: {error}") from error
+        file = getattr(sys.modules.get(type(plugin).__module__), "__file__", None)
+        place = place_of(error, Path(file)) if file else None
+        at = f" ({place})" if place else ""
+        raise PluginError(f"{who} failed: {type(error).__name__}: {error}{at}") from error
     if drawn := [name for name, state in _generators().items() if state != before[name]]:
         raise PluginError(f"{who} drew from the global generator of {' and '.join(drawn)}: draw from at.rng alone")
     if not isinstance(result, torch.Tensor):

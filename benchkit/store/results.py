@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import secrets
 import zlib
 from collections import defaultdict
@@ -140,6 +141,8 @@ class ResultStore:
         matches = [run_id for run_id in known if run_id == text] or [r for r in known if text and r.startswith(text)]
         if len(matches) > 1:
             raise BenchkitError(f"run '{text}' is ambiguous: {', '.join(sorted(matches))}")
+        if not matches and os.path.isdir(text):  # noqa: PTH112  # of a name that no folder can have it says no
+            raise BenchkitError(f"'{text}' is a folder that shows no run (no run.json): name a run's own, or its id")
         if not matches:  # no other run is suggested: ids are alike where runs are not
             raise BenchkitError(
                 f"unknown run '{text}': {self.name} has {len(known)} runs, and none of that name; it may be in another "
