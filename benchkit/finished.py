@@ -97,7 +97,9 @@ class FinishedRun:
         for stage in self.plan.stages:
             if spec in stage.specs and isinstance(own := getattr(stage, "identity", None), str):
                 return own
-        return self.env.registry.identity(spec)
+        # No stage ran its code (an inverter at depth 0, a round trip): its source says as much.
+        before = (self.sources or {}).get((spec.kind, spec.name))
+        return self.env.registry.identity(spec) if before is None else before.source
 
     def plugin(self, spec: Spec, base: type[P]) -> P:
         """The live plugin of one of the run's Specs, where its code has to run once more.
@@ -110,7 +112,7 @@ class FinishedRun:
         if not registry.has(spec.kind, spec.name):
             broken = registry.left_out(spec.name, spec.kind)
             reason = f"was left out ({broken.origin}): {broken.reason}" if broken else "is not there"
-            raise PluginNeeded(f"{what} {reason}; {had}; {_STILL}", before.file if before else None)
+            raise PluginNeeded(f"{what} {reason}; {had}; {_STILL}", before.file if before and before.is_file else None)
         if before and registry.identity(spec) != self.identity(spec):
             now = PluginSource.of(registry.entry(spec.kind, spec.name))
             raise PluginNeeded(

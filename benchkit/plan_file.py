@@ -83,7 +83,8 @@ def plan_from_bytes(data: bytes) -> KeptPlan:
         for one in read["stages"]:
             stage = _decoded(one["body"], stages)
             if stage.key != one["key"]:
-                raise BenchkitError(f"{type(stage).__name__} is other work in this version of benchkit")
+                what = type(stage).__name__.lower()
+                raise BenchkitError(f"another version of benchkit computed it, and '{what}' has changed since")
             stages.append(stage)
         cells = tuple(_decoded(one, stages) for one in read["cells"])
         if not all(isinstance(one, PlannedCell) for one in cells):

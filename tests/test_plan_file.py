@@ -55,7 +55,10 @@ def changed(data: bytes, change: Any) -> bytes:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda read: read["stages"][0]["body"]["fields"]["source"]["fields"].update(split="other"), "other work in"),
+        (
+            lambda read: read["stages"][0]["body"]["fields"]["source"]["fields"].update(split="other"),
+            "another version of benchkit computed it, and 'latents' has changed",
+        ),
         (lambda read: read.update(schema=99), "schema 99, this version reads 1"),
         (lambda read: read["stages"][0]["body"].update({"is": "os:system"}), "'os:system' is no part of a plan"),
         (lambda read: read["stages"][0]["body"].update({"is": "benchkit.specs:digest"}), "is no part of a plan"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 from small_world import PLUGINS, Finished, Run
@@ -41,3 +42,17 @@ def test_a_row_of_an_edited_plugin_stands_once(
         values.append(line["artifact_iou"])
     assert hashes[0] != hashes[1] and hashes[0] == hashes[2], "the report names the plugin as it is now"
     assert values[0] == values[2], "and shows its figures, also where nothing had to be computed"
+
+
+def test_no_library_warns_of_what_a_comparison_does(
+    run: Run, finished: Finished, cache: Path, grid: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.cache, cache)
+    shutil.rmtree(cache / "logs", ignore_errors=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", DeprecationWarning)  # which Python shows to nobody but developers
+        asked = ("--plugin", PLUGINS, "--device", "cpu", "--out", tmp_path / "out", "--vary", "corruptor.steps=1,2")
+        assert run("ablate", grid, *asked).code == 0
+    log = cache / "logs" / "benchkit.log"
+    assert not log.exists() or "Warning" not in log.read_text(), log.read_text()

@@ -13,6 +13,7 @@ from small_world import PLUGINS, Finished, Run
 from benchkit.finished import FinishedRun, Wanted, train_of
 from benchkit.registry import Registry
 from benchkit.run import Places
+from benchkit.specs import Corrupted
 from benchkit.store.mark import RunMark, read_mark, write_mark
 
 HASH = hashlib.sha256(hashlib.sha256(PLUGINS.read_bytes()).digest()).hexdigest()[:12]
@@ -119,3 +120,12 @@ def test_a_run_without_a_kept_plan_is_planned_again(run: Run, shown: Finished, t
     changed = run(*asked, "--plugin", other, "--force")
     assert changed.code == 2 and "dataset 'shapes' (tiny_plugins.py, sha256" in changed.err
     assert f"{HASH} then; {other}, sha256 " in changed.err
+
+
+def test_an_identity_that_no_stage_has_is_the_sources(shown: Finished) -> None:
+    """At depth 0 no stage runs the inverter; the card of an export names it all the same."""
+    opened = FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry())
+    shallow = opened.cell(Wanted("gaussian:steps=0")).cell.training
+    assert isinstance(shallow, Corrupted)
+    assert opened.identity(shallow.inverter) == Registry.load().identity(shallow.inverter)
+    assert opened.identity(shallow.corruptor) == Registry.load().identity(shallow.corruptor)
