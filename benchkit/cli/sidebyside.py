@@ -53,19 +53,21 @@ class SideBySide:
         lines = self._lines()
         shown = {full: short for board in self.boards for full, short in board.shown.items()}
         detectors = short_names(pd.Series([key[0] for key in lines], dtype=object), shown)
-        columns = [Column("method", text=True, role="name"), Column("selector", text=True, vital=3)]
-        columns += [Column("detector", text=True, vital=2), *(c for n in self._names for c in self._columns(n))]
-        rows = []
+        columns = [Column("method", text=True, role="name"), Column("selector", text=True, vital=2)]
+        columns += [Column("detector", text=True, vital=3), *(c for n in self._names for c in self._columns(n))]
+        groups: dict[str | None, list[tuple[Cell, ...]]] = {}
         for (detector, selector, *_), own in lines.items():
             # A learned selector names its own detector, so selectors are told apart within one detector only.
             selectors = short_names(pd.Series([key[1] for key in lines if key[0] == detector], dtype=object), shown)
             name = next(iter(own.values()))["training_set"]
             names = (name, selectors.get(selector, MISSING), detectors.get(detector, MISSING))
-            rows.append((*(Cell(one_line(text)) for text in names), *self._cells(own)))
+            groups.setdefault(detector, []).append((*(Cell(one_line(text)) for text in names), *self._cells(own)))
         title = "Side by side" if self.comparable else "Side by side: different settings, not to be compared"
-        return (
-            Sheet(title, tuple(columns), (Group("", tuple(rows)),), self._notes()).always("selector").always("detector")
+        titled = tuple(
+            Group(one_line(detectors[detector]) if detector else "without training", tuple(rows))
+            for detector, rows in groups.items()
         )
+        return Sheet(title, tuple(columns), titled, self._notes()).always("selector")
 
     def _lines(self) -> dict[tuple[Any, ...], dict[int, Mapping[Any, Any]]]:
         """Every row of any board -> the board's place -> its line; rows without training last."""
