@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from benchkit.errors import BenchkitError, shortened
 from benchkit.grid import Budget, Grid
 from benchkit.imagesets import LEAST
-from benchkit.settings import read_setting
+from benchkit.parameters import types_of
+from benchkit.settings import read_setting, setting_type
 from benchkit.specs import Spec
 
 _SETS = ("source", "oracle", "test", "validation")
@@ -55,6 +57,8 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
             read = read_setting(Grid, path, value)
         except BenchkitError as error:
             raise BenchkitError(f"--set {shortened(text)}: {error}") from None
+        if isinstance(read, str) and str not in types_of(setting_type(Grid, path)) and re.search(r",\s*[\w.]+=", value):
+            raise BenchkitError(f"--set {shortened(text)}: give each setting by a --set of its own")
         _put(data, path, read, text)
     try:
         return grid.replaced(**data)

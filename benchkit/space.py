@@ -53,7 +53,8 @@ def parse_space(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         key, equals, rest = (part.strip() for part in text.partition("="))
         if not equals or not key.isidentifier() or not all(part.strip() for part in split(rest, "|")):
-            raise BenchkitError(f"--space '{text}': write KEY=LOW..HIGH or KEY=A|B|C")
+            meant = "" if equals else f"; say which parameter: KEY={text.strip()}"
+            raise BenchkitError(f"--space '{text}': write KEY=LOW..HIGH or KEY=A|B|C{meant}")
         if key in found:
             raise BenchkitError(f"--space {key}: given twice; write it once")
         found[key] = rest

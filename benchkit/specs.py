@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from itertools import product
@@ -107,6 +108,8 @@ class Spec:
         name = name.rstrip()
         if not name:
             raise BenchkitError(f"{kind} '{text}' has no name: write NAME or NAME:key=value,key=value")
+        if len(names := [one.strip() for one in re.split(r"[|,]", name)]) > 1:
+            raise BenchkitError(f"{kind} '{shortened(text)}' is several: write each by itself, {' and '.join(names)}")
         try:
             items = read_items(rest) if rest else []
             alternatives = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,7 +58,8 @@ class Axis:
         name = name.strip()
         values = split_values(rest)
         if not equals or not name or not all(values):
-            raise BenchkitError(f"--vary '{text}': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10")
+            meant = "" if equals or not name else f"; say what is varied: AXIS={','.join(re.split(r'[|,]', name))}"
+            raise BenchkitError(f"--vary '{text}': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10{meant}")
         single = _singles(name, values)
         if len(single) > len(values):
             meant = shlex.quote(str(cls(name, tuple(single))))

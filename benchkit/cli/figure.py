@@ -21,7 +21,7 @@ from benchkit.cli.common import (
 )
 from benchkit.cli.given import note_unused, refuse_unused
 from benchkit.cli.options import parse_numbers
-from benchkit.errors import UnknownNameError
+from benchkit.errors import BenchkitError, UnknownNameError
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its unique start, or an --out folder.")]
 Row = Annotated[str | None, typer.Option("--row", metavar="ROW", help="The row of the board; default: see above.")]
@@ -103,6 +103,8 @@ def _targets(number: int, out: Path | None, form: str | None, force: bool) -> di
     wanted = form.split(",") if form else [named or "png"]
     files = {}
     for one in dict.fromkeys(text.strip().lower() for text in wanted):
+        if "|" in one:
+            raise BenchkitError(f"--format '{form}': formats are separated by commas: {one.replace('|', ',')}")
         if one not in FORMS:
             raise UnknownNameError("format", one, FORMS)
         files[one] = (

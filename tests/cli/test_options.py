@@ -58,6 +58,20 @@ def test_an_option_of_one_value_is_given_once(
             ("corrupt", "a.png", "--mask", "m.png", "--corruptor", "none", "--out", "o.png", "--label", "latent"),
             "--label: not used here: it says which mask the sheet shows; add --sheet SHEET.png",
         ),
+        (("figure", "4", "run", "--format", "png|pdf"), "--format 'png|pdf': formats are separated by commas: png,pdf"),
+        (
+            ("compare", "quick", "--set", "labelled=5,training.lr=0.1"),
+            "--set labelled=5,training.lr=0.1: give each setting by a --set of its own",
+        ),
+        (("compare", "quick", "--dataset", "a|b"), "dataset 'a|b' is several: write each by itself, a and b"),
+        (
+            ("ablate", "quick", "--vary", "ddim|sdedit"),
+            "--vary 'ddim|sdedit': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10; say what is varied: AXIS=",
+        ),
+        (
+            ("tune", "gaussian", "quick", "--space", "a|b"),
+            "--space 'a|b': write KEY=LOW..HIGH or KEY=A|B|C; say which parameter: KEY=a|b",
+        ),
         (("tune", "gaussian", "quick", "--set", "test.size=9"), "--set test.size=9: not used here: a trial"),
         (("tune", "gaussian", "quick", "--set", "corruptors=[blur]"), "--set corruptors=[blur]: not used here"),
         (
