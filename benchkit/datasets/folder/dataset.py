@@ -276,7 +276,8 @@ def shuffled(names: tuple[str, ...]) -> list[int]:
 
 def hash_of(name: str) -> bytes:
     """sha256 of a name, the same however its accents are composed."""
-    return hashlib.sha256(unicodedata.normalize("NFC", name).encode()).digest()
+    composed = name if name.isascii() else unicodedata.normalize("NFC", name)
+    return hashlib.sha256(composed.encode()).digest()
 
 
 #: sha256 of files as they stood: there may be gigabytes of them, and one process asks several times.

@@ -50,7 +50,7 @@ class TableListing:
         return {split: size for split, size in sizes.items() if size}
 
     def names(self, split: str) -> Sequence[str]:
-        return [_name(index) for index in range(self.counts()[split])]
+        return _row_names(self.counts()[split])
 
     def load(self, split: str, indices: Sequence[int]) -> list[Loaded]:
         loaded = {index: self._loaded(split, index, row) for index, row in self._rows(split, indices)}
@@ -135,6 +135,12 @@ class TableListing:
                 f"{where}: column '{self.columns.caption}' holds no text: name another as caption_column"
             )
         return caption or None
+
+
+@lru_cache(maxsize=64)
+def _row_names(count: int) -> tuple[str, ...]:
+    """Kept: there may be a million, and every chunk of a run asks."""
+    return tuple(map(_name, range(count)))
 
 
 def _name(row: int) -> str:
