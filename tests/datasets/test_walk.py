@@ -69,6 +69,14 @@ def test_a_split_reads_a_folder_once_however_many_links_lead_to_it(root: Path, o
     assert ids(root, "pool") == {"pool/a", "pool/b/x", "pool/c/b", "pool/c/deep/c"}
 
 
+def test_splits_that_share_a_folder_are_remarked_on(root: Path, outside: Path) -> None:
+    (root / "test").symlink_to("pool")
+    (root / "pool" / "batch").symlink_to(outside)
+    remarks = Folder(str(root), size=8).remarks(("pool", "test"))
+    assert remarks[0] == "splits pool and test share images: 'pool' and 'test' are one folder by a link"
+    assert remarks[1].startswith("splits pool and test share images: 'pool/batch' and 'test/batch' are one folder")
+
+
 def test_folders_that_link_to_each_other_end(tmp_path: Path) -> None:
     for number in range(12):
         write(tmp_path / "pool" / "all" / str(number) / "0.png", PHOTO)

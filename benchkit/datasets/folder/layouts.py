@@ -58,6 +58,8 @@ def _reason(file: str) -> str:
         return "a picture that is not part of the layout"
     if suffix == ".txt":
         return "a text beside no image of its name"
+    if suffix in (".csv", ".jsonl"):
+        return "no table of captions, or a second one"
     return "not a suffix that is read"
 
 

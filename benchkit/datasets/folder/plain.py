@@ -170,7 +170,7 @@ def list_plain(walked: Walk, *, paired: bool = False) -> FileListing:
     for name in images:
         records[name], tables = _records(splits[name], places.by_folder)
         others += tables
-    return FileListing(records, tuple(others))
+    return FileListing(records, tuple(others), remarks=tuple(_shared_folders(walked, places.by_folder)))
 
 
 def _with_remedy(faults: list[str]) -> list[str]:
@@ -220,6 +220,18 @@ def _reached_twice(walked: Walk, places: Mapping[str, Place]) -> set[str]:
         if seen.setdefault(key, folder) != folder:
             twice.add(folder)
     return twice
+
+
+def _shared_folders(walked: Walk, places: Mapping[str, Place]) -> Iterator[str]:
+    """A line for every folder of images that several splits reach by links."""
+    reached: dict[tuple[int, int], dict[str, str]] = {}
+    for folder, place in places.items() if walked.linked else ():
+        if place.parts and not place.masks and any(file.startswith(f"{folder}/") for file in walked.files):
+            reached.setdefault(walked.folders[folder][0], {}).setdefault(place.parts[0], folder)
+    for of_split in reached.values():
+        if len(of_split) > 1:
+            folders = " and ".join(f"'{folder}'" for folder in of_split.values())
+            yield f"splits {' and '.join(of_split)} share images: {folders} are one folder by a link"
 
 
 def _check_flat(root: Path, images: Mapping[str, Mapping[str, str]]) -> None:
