@@ -33,7 +33,8 @@ def image_set(
     size = wanted.size or min(len(there), max(LEAST, round(wanted.share * len(there))))
     if not size or size > len(there):
         beside = f" beside the {len(labelled)} labelled" if rest else ""
-        asked = f"has {len(there)} images{beside}, {wanted.size} were asked for" if wanted.size else "has no image"
+        images = f"{len(there)} image{'s' * (len(there) != 1)}"
+        asked = f"has {images}{beside}, {wanted.size} were asked for" if wanted.size else "has no image"
         message = f"{key}: split '{split}' of dataset '{spec.short}' {asked}"
         given = {f"{key}.split": split} if key == "oracle" else {}  # the one set that a grid may leave out
         settings = {**given, f"{key}.size": len(there)} if there else {}
@@ -88,7 +89,7 @@ def _few_labelled(spec: Spec, dataset: Dataset, count: int, reason: str) -> Faul
     there = _marked(spec, dataset)
     if there >= count:  # then it is not the number of images
         return Fault(f"labelled: {reason}")
-    message = f"labelled: {count} were asked for, {there} images are marked in split '{POOL}' of dataset '{spec.short}'"
+    message = f"labelled: {count} were asked for, split '{POOL}' of dataset '{spec.short}' has {there} with a mask"
     return Fault(message, "" if there else "mark some, or name another split", {"labelled": there} if there else {})
 
 

@@ -92,11 +92,13 @@ def tuning_grid(base: Grid, corruptor: Spec) -> Grid:
     faults.add(*_unfit_for_tuning(base))
     faults.check()
     assert base.validation is not None
-    return _rows_of(base, corruptor).replaced(test=base.validation.model_dump(mode="json"), validation=None)
+    return _rows_of(base, [corruptor]).replaced(test=base.validation.model_dump(mode="json"), validation=None)
 
 
-def _rows_of(base: Grid, corruptor: Spec) -> Grid:
-    return base.replaced(corruptors=[str(corruptor)], with_human=[], baselines=[], trivial=[], oracle=None)
+def _rows_of(base: Grid, corruptors: Sequence[Spec]) -> Grid:
+    return base.replaced(
+        corruptors=[str(spec) for spec in corruptors], with_human=[], baselines=[], trivial=[], oracle=None
+    )
 
 
 def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
@@ -120,7 +122,7 @@ def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, pro
     found, faults = Collector(), Collector()
     found.add(*_unfit_for_tuning(base))
     with found.collecting():
-        check_images([("", _rows_of(base, corruptor)) for corruptor in corruptors], registry, progress, test=False)
+        check_images([("", _rows_of(base, corruptors))], registry, progress, test=False)
     for fault in found.faults:  # to go without validation images is no way out here
         faults.add(replace(fault, settings={k: v for k, v in fault.settings.items() if (k, v) != ("validation", None)}))
     faults.check()

@@ -178,7 +178,7 @@ def test_a_pool_that_gives_labelled_images_and_sources_is_shared_out(registry: R
 def test_more_labelled_images_than_are_marked_are_refused_with_both_counts(registry: Registry) -> None:
     World.odd = {"pool": {i: {"labelled": False} for i in range(4, 40)}}
     (fault,) = faults(registry, grid(labelled=8))
-    assert str(fault) == "labelled: 8 were asked for, 4 images are marked in split 'pool' of dataset 'world'"
+    assert str(fault) == "labelled: 8 were asked for, split 'pool' of dataset 'world' has 4 with a mask"
     assert fault.settings == {"labelled": 4}
 
 
@@ -274,6 +274,12 @@ def test_sides_that_the_latent_factor_does_not_divide_are_refused(registry: Regi
     (fault,) = faults(registry, grid())
     assert "are 32x30: the checkpoint takes sides that are multiples of 8" in fault.message
     check_images([("", grid(corruptors=[], baselines=["human"]))], registry)
+
+
+def test_images_without_pixels_are_refused(registry: Registry) -> None:
+    World.odd = {"clean": {i: {"size": (0, 32)} for i in range(30)}}
+    (fault,) = faults(registry, grid())
+    assert "have no pixels: 32x0" in fault.message
 
 
 def test_a_crop_larger_than_the_images_names_the_budget_and_a_crop_that_fits(registry: Registry) -> None:

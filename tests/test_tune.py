@@ -6,9 +6,12 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchkit.api import Sample
 from benchkit.errors import BenchkitError
+from benchkit.faults import FaultsError
 from benchkit.grid import Grid, parse_grid
 from benchkit.registry import Registry
 from benchkit.space import Choices, Range
@@ -16,7 +19,7 @@ from benchkit.specs import Spec
 from benchkit.stages.base import Env
 from benchkit.stages.images import Images, Latents
 from benchkit.store.artifacts import ArtifactStore
-from benchkit.tune import CannotExecute, Scorer, Tuner, as_json, budget, tuning_plan, write_trials
+from benchkit.tune import CannotExecute, Scorer, Tuner, as_json, budget, check_search, tuning_plan, write_trials
 
 HERE = Path(__file__).parent
 FAKE = Spec.of("corruptor", "fake", fixed=1)
@@ -199,6 +202,27 @@ def test_splits_that_are_the_test_split_are_refused(small: Grid, registry: Regis
     ):
         with pytest.raises(BenchkitError, match=said):
             tuning_plan(small.replaced(**changes), spec, registry)
+
+
+def test_all_faults_of_a_search_are_known_before_its_first_trial(
+    small: Grid, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = [Spec.parse("corruptor", text) for text in ("gaussian:steps=3", "gaussian:steps=99")]
+    short = small.replaced(validation={"split": "wild", "size": 99}, test={"split": "nowhere", "size": 1})
+    with pytest.raises(FaultsError) as raised:
+        check_search(short, ends, registry, lambda _: None)
+    validation, depth = raised.value.faults
+    assert "split 'wild' of dataset 'shapes' has 4 images, 99 were asked for" in validation.message
+    assert "steps=99': steps must lie in" in depth.message
+    monkeypatch.setattr(registry.entry("dataset", "shapes").cls, "_sample", unmarked)
+    with pytest.raises(FaultsError) as raised:
+        check_search(small, ends[:1], registry, lambda _: None)
+    (fault,) = raised.value.faults
+    assert "none of the" in fault.message and not fault.settings, "without validation images there is no search"
+
+
+def unmarked(self, split: str, index: int) -> Sample:
+    return Sample(f"{split}-{index}", np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), bool))
 
 
 def test_the_budget_is_recorded_and_the_same_for_every_method(small: Grid, tmp_path: Path) -> None:

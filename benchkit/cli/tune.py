@@ -145,6 +145,7 @@ def _tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) -> Tune
 
 def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) -> dict[Spec, Space]:
     """What is searched of each corruptor; every mistake is found here, before anything is computed or written."""
+    from benchkit.faults import Collector
     from benchkit.space import check_keys, corners, parse_space, space_of
     from benchkit.specs import Spec
     from benchkit.tune import check_search, tuning_plan
@@ -154,10 +155,15 @@ def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) 
         registry.entry(spec.kind, spec.name)
     asked = parse_space(given)
     check_keys(asked, specs, registry)
-    spaces: dict[Spec, Space] = {spec: space_of(spec, asked, registry, base.schedule_steps) for spec in specs}
+    spaces: dict[Spec, Space] = {}
+    faults = Collector()
+    for spec in specs:
+        with faults.collecting():
+            spaces[spec] = space_of(spec, asked, registry, base.schedule_steps)
     ends = [corner for spec, space in spaces.items() for corner in corners(spec, space)]
-    with progress.shown() as screen:
+    with progress.shown() as screen, faults.collecting():
         check_search(base, ends, registry, screen.note)
+    faults.check()
     for corner in ends:
         tuning_plan(base, corner, registry)
     return spaces

@@ -88,6 +88,9 @@ def _sizes(need: Need, known: Sequence[ImageFacts], factor: int | None) -> Itera
         message = f"{need.key}: the images of {_set(need.images)} have several sizes ({listed}): {name_some(odd)}"
         yield Fault(message, "bring all to one size")
         return
+    if not min(usual):
+        yield Fault(f"{need.key}: the images of {_set(need.images)} have no pixels: {_text(usual)}", "replace them")
+        return
     for budget, crop in need.crops:
         side = min(usual)
         if crop > side:
@@ -96,7 +99,7 @@ def _sizes(need: Need, known: Sequence[ImageFacts], factor: int | None) -> Itera
                 f"choose {side} or less, or leave 'crop' out for whole images",
                 {f"{budget}.crop": side if side >= SMALLEST_CROP else None},
             )
-    if need.encoded and factor and (usual[0] % factor or usual[1] % factor or not min(usual)):
+    if need.encoded and factor and (usual[0] % factor or usual[1] % factor):
         yield Fault(
             f"{need.key}: the images of {_set(need.images)} are {_text(usual)}: the checkpoint takes sides that are "
             f"multiples of {factor}",

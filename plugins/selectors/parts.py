@@ -26,7 +26,7 @@ class Parts(RegionSelector):
     names: str = param("hand", doc="names of the dataset's parts, joined by +")
 
     def needs(self) -> Sequence[str]:
-        return ("parts", "part_names")
+        return ("parts",)
 
     def select(self, at: SelectionContext) -> Tensor:
         """(N, H, W) bool."""
