@@ -215,6 +215,19 @@ def test_images_that_are_missing_do_not_hide_the_others(tmp_path: Path) -> None:
     assert faults == [f"{root}/images/-.png: no such file", None]
 
 
+def test_all_entries_that_cannot_be_used_are_named_at_once(tmp_path: Path) -> None:
+    marks = [{"segmentation": REGION, "image_id": 9}] * 7
+    root = folder(tmp_path, {"segmentation": REGION, "category_id": 5}, *marks, file_name="../0.png")
+    with pytest.raises(BenchkitError) as found:
+        Folder(str(root)).splits()
+    message = str(found.value)
+    assert (
+        "images[0]: file_name '../0.png' leads out" in message
+        and "annotations[0]: there is no category of id 5" in message
+    )
+    assert "annotations[3]: there is no image of id 9" in message and message.endswith("; and 4 more such")
+
+
 def test_ids_given_twice_are_refused(tmp_path: Path) -> None:
     root = folder(tmp_path, {"segmentation": REGION}, {"segmentation": REGION, "id": 0})
     with pytest.raises(BenchkitError, match=r"annotations\[1\]: id 0 is another annotation's already: give each"):
