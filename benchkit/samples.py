@@ -45,11 +45,7 @@ def read_samples(
     samples = list(dataset.read(split, indices))
     if len(samples) != len(indices):
         raise BenchkitError(f"{who}: read() gave {len(samples)} samples of split '{split}' for {len(indices)} indices")
-    faults = [
-        f"{split}[{index}]{_identified(sample)}: {fault}"
-        for index, sample in zip(indices, samples, strict=True)
-        for fault in sample_faults(sample)
-    ]
+    faults = _faults(split, indices, samples)
     if not faults:
         faults = list(_repeated(split, indices, samples))
     if not faults and alone and len(samples) > 1:
@@ -63,6 +59,17 @@ def read_samples(
         more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
         raise BenchkitError(f"{who}: {'; '.join(faults[:NAMED])}{more}")
     return samples
+
+
+def _faults(split: str, indices: Sequence[int], samples: Sequence[Any]) -> list[str]:
+    """Each fault once, with the first sample that has it and how many others do."""
+    places: dict[str, list[str]] = {}
+    for index, sample in zip(indices, samples, strict=True):
+        for fault in sample_faults(sample):
+            places.setdefault(str(fault), []).append(f"{split}[{index}]{_identified(sample)}")
+    return [
+        f"{first}{f' and {len(others)} more' if others else ''}: {fault}" for fault, (first, *others) in places.items()
+    ]
 
 
 def sample_faults(sample: Any) -> Iterator[Mismatch]:

@@ -1,6 +1,7 @@
 """Ignored pixels count in nothing: not in the loss, not in a metric, not in the prevalence."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from benchkit.registry import Registry
 from benchkit.specs import Spec, TrainingConfig
 from benchkit.stages.evaluate import _mean_mask
 from benchkit.stages.pairs import Pairs, labels_of
+from benchkit.stages.train import Train
 
 
 def case(seed, share=0.3, images=4, side=9):
@@ -122,6 +124,13 @@ def test_labels_and_prevalence_leave_ignored_pixels_out():
     assert Pairs(np.zeros(()), labels).prevalence == pytest.approx(2 / 5)
     with pytest.raises(BenchkitError, match="every pixel of the training images is ignored"):
         _ = Pairs(np.zeros(()), np.full((1, 2, 2), IGNORED, np.uint8)).prevalence
+
+
+def test_labelled_images_without_an_artifact_are_refused_before_a_training():
+    pairs = SimpleNamespace(load=lambda _: Pairs(np.zeros((3, 8, 8, 3), np.uint8), np.zeros((3, 8, 8), bool)))
+    stage = Train(pairs, Spec.of("detector", "dot"), "1", CONFIG, 0)
+    with pytest.raises(BenchkitError, match="none of the 3 training images shows an artifact; name labelled images"):
+        stage.run(None)
 
 
 def test_the_mean_mask_is_that_of_the_images_where_a_pixel_counts():

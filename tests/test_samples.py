@@ -100,11 +100,11 @@ def test_everything_else_that_is_wrong_is_refused(name):
 
 
 def test_several_faults_are_one_line():
-    wrong = replace(SOUND, mask=MASK[:2], caption=3, id="")
+    wrong = replace(SOUND, mask=MASK[:2], caption=3, id="", attributes=None)
     with pytest.raises(BenchkitError) as error:
         read_samples(Made((SOUND, wrong, wrong)), "test", [0, 1, 2])
-    assert "test[1]: expected an id" in str(error.value)
-    assert str(error.value).endswith("; and 3 more")
+    assert "test[1] and 1 more: expected an id" in str(error.value)
+    assert str(error.value).endswith("; and 1 more")
     assert "\n" not in str(error.value)
 
 
@@ -174,6 +174,9 @@ def test_files_that_change_during_a_run_are_named_and_nothing_is_kept(tmp_path):
     world.images(0)
     world.dataset = Made(named("a", "b"), print="2")
     with pytest.raises(BenchkitError, match="the files of dataset 'made' changed since the run was planned"):
+        world.images(1)
+    world.dataset = Made(named("a"), print="2")  # the second file is gone
+    with pytest.raises(BenchkitError, match=r"changed since the run was planned \(tuple index out of range\)"):
         world.images(1)
     assert len(list(world.env.store.ls())) == 1
 

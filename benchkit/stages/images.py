@@ -37,12 +37,12 @@ class Source:
         """
         dataset = env.registry.make(self.images.dataset, Dataset)  # type: ignore[type-abstract]
         name = f"dataset '{self.images.dataset.short}'"
-        samples = read_samples(dataset, self.split, self.indices, name=name, alone=alone)
-        if env.registry.make(self.images.dataset, Dataset).fingerprint() != self.fingerprint:  # type: ignore[type-abstract]
-            raise BenchkitError(
-                f"the files of {name} changed since the run was planned: nothing of what was just read is used; run "
-                "the same command again, and leave the files alone while it runs"
-            )
+        try:
+            samples = read_samples(dataset, self.split, self.indices, name=name, alone=alone)
+        except Exception as error:
+            self._check_unchanged(env, name, f" ({error})")  # a file that is gone may be why
+            raise
+        self._check_unchanged(env, name)
         shapes = {sample.image.shape for sample in samples}
         if len(shapes) > 1:
             raise BenchkitError(
@@ -50,6 +50,19 @@ class Source:
                 "resize them to one"
             )
         return samples
+
+    def _check_unchanged(self, env: Env, name: str, seen: str = "") -> None:
+        """Raise BenchkitError where the files are not those of the plan; seen: what went wrong with them."""
+        try:
+            dataset = env.registry.make(self.images.dataset, Dataset)  # type: ignore[type-abstract]
+            changed = dataset.fingerprint() != self.fingerprint
+        except BenchkitError as error:
+            changed, seen = True, seen or f" ({error})"
+        if changed:
+            raise BenchkitError(
+                f"the files of {name} changed since the run was planned{seen}: nothing of what was just read is used; "
+                "run the same command again, and leave the files alone while it runs"
+            )
 
 
 @dataclass(frozen=True)
