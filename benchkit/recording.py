@@ -63,8 +63,8 @@ def shown_texts(plan: Plan) -> dict[str, str]:
     """Return what people are shown in the place of the plan's complete Specs and image sets, where that is shorter."""
     found: dict[str, str] = {}
     for cell in (planned.cell for planned in plan.cells):
-        specs = (cell.detector, cell.training.selector, cell.training.inverter)
-        found |= {str(spec): spec.short for spec in specs if spec is not None}
+        specs = {spec for spec in (cell.detector, *cell.training.plugins()) if spec is not None}
+        found |= {str(spec): spec.short for spec in specs}
         found |= {
             _set_text(images): _set_text(images, short=True) for images in (cell.test, *cell.training.image_sets())
         }

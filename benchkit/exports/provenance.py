@@ -34,6 +34,7 @@ def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, A
         "role": cell.role,
         "seed": cell.seed,
         "detector": str(cell.detector),
+        "shown": dict(run.info.config.get("shown") or {}),
         "training_set": parts,
         "checkpoint": {"name": public_name(model.location), "identity": model.identity},
         "schedule_steps": model.steps,
@@ -59,7 +60,9 @@ def _part(part: Labelled | Pseudo | Corrupted, run: FinishedRun) -> dict[str, An
 
 def card(facts: Mapping[str, Any], count: int, reading: str, head: str = "") -> str:
     """README.md of an export: what it is, where it comes from, how it is read. head: what must stand first."""
-    parts = [line for part in facts["training_set"] for line in _lines(part)]
+    shown = facts.get("shown") or {}
+    detector = code(shown.get(facts["detector"], facts["detector"]))
+    parts = [line for part in facts["training_set"] for line in _lines(part, shown)]
     return "\n".join(
         [
             *([head] if head else []),
@@ -67,7 +70,7 @@ def card(facts: Mapping[str, Any], count: int, reading: str, head: str = "") -> 
             "",
             f"{count} images with a mask of their artifacts each, the training set of one row of a benchkit comparison",
             f"({code(facts['title'])}, run {code(facts['run'])}, seed {facts['seed']}, detector",
-            f"{code(facts['detector'])}). Every image is as the detector was shown it; those whose selection was empty",
+            f"{detector}). Every image is as the detector was shown it; those whose selection was empty",
             "are left out, as in training.",
             "",
             *parts,
@@ -95,15 +98,15 @@ def code(text: object) -> str:
     return f"`{one_line(text).replace('`', chr(39))}`"
 
 
-def _lines(part: Mapping[str, Any]) -> list[str]:
+def _lines(part: Mapping[str, Any], shown: Mapping[str, str]) -> list[str]:
     lines = []
     if "dataset" in part:
         words = {"labelled": "labelled by people", "pseudo": "not corrupted, the selection for a label"}
         what = words.get(part["is"], "corrupted inside the selection")
-        lines.append(
-            f"- dataset: {code(part['dataset'])}, split {code(part['split'])}, {part['images']} images; {what}"
-        )
-    lines += [f"- {kind}: {code(part[kind]['spec'])}" for kind in ("selector", "corruptor", "inverter") if kind in part]
+        dataset = code(shown.get(part["dataset"], part["dataset"]))
+        lines.append(f"- dataset: {dataset}, split {code(part['split'])}, {part['images']} images; {what}")
+    specs = {kind: part[kind]["spec"] for kind in ("selector", "corruptor", "inverter") if kind in part}
+    lines += [f"- {kind}: {code(shown.get(spec, spec))}" for kind, spec in specs.items()]
     if "label" in part:
         lines.append(f"- label: the {part['label']}'s mask; composite: {'yes' if part['composite'] else 'no'}")
     return lines

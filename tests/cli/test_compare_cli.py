@@ -129,6 +129,21 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_lists_rows_by_role_and_says_what_is_the_same(run: Run, grid: Path) -> None:
+    named = [part for name in ("none", "none:steps=10", "gaussian:steps=1") for part in ("--corruptor", name)]
+    result = run("compare", grid, *WITH_PLUGINS, *named, "--dry-run", "--seeds", "0,1,0")
+    assert result.code == 0, result.err
+    assert "warning: corruptors: 'none:steps=10' is the same as 'none': it is run once\n" in result.err
+    assert "warning: seeds: '0' is given twice: it is run once\n" in result.err
+    listed = [line for line in result.out.splitlines() if line.startswith("rows, ")]
+    assert listed == [
+        "rows, human: human",
+        "rows, pseudo: pseudo",
+        "rows, corrupted: none, gaussian:steps=1",
+        "rows, trivial: all-negative",
+    ]
+
+
 def test_a_dry_run_fetches_no_weights(run: Run, grid: Path, cache: Path) -> None:
     named = ("--detector", "upernet-swin:size=tiny,pretrained=http://127.0.0.1:9/weights.pth")
     result = run("compare", grid, *WITH_PLUGINS, *named, "--dry-run", "--json")

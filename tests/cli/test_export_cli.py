@@ -180,6 +180,7 @@ def test_hf_is_parquet_with_pictures_and_a_card(opened: FinishedRun, tmp_path: P
         same(io.BytesIO(row["mask"]["bytes"]), mask.astype(np.uint8) * 255)
     assert {row["part"] for row in table.to_pylist()} == {"labelled", "corrupted"}
     assert "`=An 'odd' $title$ <b>of</b> _it_`" in card
+    assert "- selector: `random-boxes`\n" in card, "without its defaults"
 
 
 def test_webdataset_is_the_same_bytes_every_time(opened: FinishedRun, tmp_path: Path) -> None:
