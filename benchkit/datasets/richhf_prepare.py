@@ -114,6 +114,11 @@ def table_examples(path: Path, columns: Columns) -> Iterator[Features]:
                 f"--records: {path} has no column {key}, it has {', '.join(table.names)}: name it with "
                 f"--columns {key}=NAME"
             )
+        for key in MAPS:
+            if found[key] in table.names and not table.is_bytes(found[key]):
+                raise BenchkitError(
+                    f"--records: {path}: column '{found[key]}' holds no encoded images: store the maps as PNG bytes"
+                )
         there = {key: column for key, column in found.items() if column in table.names}
         for group in table.groups(()):
             for row in group.rows(list(dict.fromkeys(there.values()))):

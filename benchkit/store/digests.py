@@ -22,6 +22,8 @@ REMEMBERED_FROM = 64 * 2**20
 #: A file changed less long ago is not noted: a second change might leave the same time. Seconds.
 SETTLED = 2.0
 _NOTE = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{64})\n")
+#: State -> digest, for this process: where nothing can be written, each process still reads a file once.
+_KNOWN: dict[str, str] = {}
 
 
 def file_digest(path: Path) -> str:
@@ -29,11 +31,14 @@ def file_digest(path: Path) -> str:
     if path.stat().st_size < REMEMBERED_FROM:
         return sha256_of(path)
     state, note = _state(path), _note(path)
-    known = _read(note, state) if note else None
+    known = _KNOWN.get(state) or (_read(note, state) if note else None)
     if known is not None:
         return known
     digest = sha256_of(path)
-    if note and _is_settled(path) and _state(path) == state:
+    if not _is_settled(path) or _state(path) != state:
+        return digest
+    _KNOWN[state] = digest
+    if note:
         # A folder that cannot be written costs time, and nothing else.
         with suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)

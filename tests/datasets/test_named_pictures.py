@@ -321,6 +321,14 @@ def test_columns_of_records_can_be_named(prepare: Callable[..., tuple[int, str, 
     assert code == 0, err
 
 
+def test_maps_that_are_no_encoded_images_are_refused(
+    prepare: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    path = parquet(tmp_path / "train.parquet", community(("t0",), artifact_map=[[[0, 1], [1, 0]]]))
+    code, _, err = prepare("--records", path)
+    assert code == 2 and "column 'artifact_map' holds no encoded images: store the maps as PNG bytes" in err
+
+
 def test_tfrecords_need_images(prepare: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     write(tmp_path / "train.tfrecord", [scored("t0")])
     code, _, err = prepare("--records", tmp_path / "train.tfrecord")

@@ -143,6 +143,11 @@ def test_a_blank_name_is_no_folder(name: str) -> None:
         checkpoint.find(name)
 
 
+def test_an_address_is_no_name() -> None:
+    with pytest.raises(BenchkitError, match="is an address: name the repository, OWNER/NAME"):
+        checkpoint.find("https://example.org/owner/name")
+
+
 def half(folder: Path, part: str) -> None:
     """Replace a part's weights by half-precision ones, named as such."""
     stem = folder / part / checkpoint.WEIGHTS[part]
