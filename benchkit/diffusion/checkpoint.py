@@ -229,7 +229,7 @@ def _locate(name_or_path: str | Path, configs_alone: bool = False) -> tuple[Path
         raise BenchkitError(f"{folder} is a file: name the folder of a checkpoint in diffusers' layout")
     if "://" in name:
         raise BenchkitError(
-            f"'{shortened(name)}' is an address: name the repository, OWNER/NAME or OWNER/NAME@REVISION, or what lies here"
+            f"'{shortened(name)}' is an address: name the repository, OWNER/NAME[@REVISION], or what lies here"
         )
     _check_no_revision(name)
     if repository := hub.parse_repository(name):
