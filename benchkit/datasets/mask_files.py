@@ -152,7 +152,8 @@ class _Decoding:
         if self.rule.background is not None or (colours == counted * 0x010101).all():
             return self._of_values(indices, False)  # grey steps: an image of one channel, saved with a palette
         ignored = self._ignored(indices)
-        if USUAL_IGNORE in counted and palette[USUAL_IGNORE] != WHITE:
+        two_valued = palette[USUAL_IGNORE] == WHITE and set(counted.tolist()) <= {0, USUAL_IGNORE}
+        if USUAL_IGNORE in counted and not two_valued:
             raise self.refused(
                 f"a palette mask with the indices {_listed(found)}, 255 being `ignore` in most label maps",
                 f"set ignore={USUAL_IGNORE} if these pixels count in nothing, background=0 if they are artifacts, or ",

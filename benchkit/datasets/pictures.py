@@ -53,7 +53,7 @@ def reading(where: str, limit: int = PIXEL_LIMIT) -> Iterator[None]:
     except UnidentifiedImageError:
         raise BenchkitError(f"{where}: no PNG, JPEG, WebP, TIFF, BMP or PPM that can be read: replace it") from None
     except FileNotFoundError:
-        raise BenchkitError(f"{where}: no such file") from None
+        raise BenchkitError(f"{where}: no such file: correct its name, or put it there") from None
     except IsADirectoryError:
         raise BenchkitError(f"{where}: a folder, no picture: name one file") from None
     except PermissionError:

@@ -203,7 +203,7 @@ def test_all_faults_of_all_images_are_known_before_one_is_read(tmp_path: Path) -
     (root / "annotations/test.json").write_text(json.dumps(data))
     faults = [facts.fault or "" for facts in Folder(str(root), size=32, order="name").inspect("test", range(3))]
     assert [fault.count("annotations[") for fault in faults] == [3, 0, 0] and faults[0].endswith("; and 2 more")
-    assert all(fault.endswith(f"{n}.png: no such file") for n, fault in ((2, faults[1]), (3, faults[2])))
+    assert all(f"{n}.png: no such file: " in fault for n, fault in ((2, faults[1]), (3, faults[2])))
 
 
 def test_images_that_are_missing_do_not_hide_the_others(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_images_that_are_missing_do_not_hide_the_others(tmp_path: Path) -> None:
     data["images"].insert(0, {"id": 0, "file_name": "-.png"})
     (root / "annotations/test.json").write_text(json.dumps(data))
     faults = [facts.fault for facts in Folder(str(root), size=32, order="name").inspect("test", range(2))]
-    assert faults == [f"{root}/images/-.png: no such file", None]
+    assert faults == [f"{root}/images/-.png: no such file: correct its name, or put it there", None]
 
 
 def test_all_entries_that_cannot_be_used_are_named_at_once(tmp_path: Path) -> None:

@@ -80,6 +80,19 @@ def test_a_palette_whose_colours_tell_no_background_is_refused_until_it_is_named
         decode_mask(grey_wall, "m")  # where there is no setting, none is named
 
 
+@pytest.mark.parametrize("last", [(224, 224, 192), (255, 255, 255)])
+def test_the_index_255_beside_labels_may_mean_ignored(last: tuple[int, int, int]) -> None:
+    labels = np.where(BORDER, 255, BAR)
+    for indices in (labels, np.where(BORDER, 255, 0)):
+        data = palette(indices, VOC, last)
+        if last == (255, 255, 255) and indices.max() == 255 and 1 not in indices:
+            assert np.array_equal(decode_mask(data, "m"), BORDER), "black and white: an ordinary mask"
+        else:
+            refused(data, "255 being `ignore` in most label maps: set ignore=255 if .*, background=0 if they are")
+        assert np.array_equal(decode_label(data, "m", MaskRule(background=0))[0], indices > 0)
+        assert np.array_equal(decode_label(data, "m", MaskRule(ignore=255))[0], indices == 1)
+
+
 def test_a_transparent_palette_is_refused() -> None:
     picture = Image.fromarray(BAR.astype(np.uint8), "P")
     picture.putpalette(VOC)

@@ -43,7 +43,10 @@ def check_region(
     if isinstance(segmentation, dict):
         size = segmentation.get("size")
         if size != list(shape):
-            raise BenchkitError(f"{where}: an RLE of size {size} for an image of {list(shape)} (height, width)")
+            raise BenchkitError(
+                f"{where}: an RLE of size {size} for an image of {list(shape)} (height, width): give the image "
+                "that was annotated, or encode its mask again"
+            )
         check_runs(segmentation.get("counts"), shape, where)
         return []
     raise BenchkitError(f"{where}: no segmentation, polygons or RLE")
@@ -66,7 +69,9 @@ def _checked(polygon: Any, shape: tuple[int, int], where: str, sure: bool) -> ND
 def _corners(polygon: Any, where: str) -> NDArray[np.float64]:
     numbers = isinstance(polygon, list) and all(isinstance(v, int | float) and _finite(v) for v in polygon)
     if not numbers or len(polygon) < 6 or len(polygon) % 2 or max(map(abs, polygon)) > FARTHEST:
-        raise BenchkitError(f"{where}: a polygon is x, y, x, y, ... of three corners or more, within {FARTHEST:g}")
+        raise BenchkitError(
+            f"{where}: a polygon is x, y, x, y, ... of three corners or more, within {FARTHEST:g}: correct or remove it"
+        )
     return np.asarray(polygon, np.float64).reshape(-1, 2)
 
 
@@ -126,7 +131,9 @@ def check_runs(counts: Any, shape: tuple[int, int], where: str) -> list[int]:
         raise BenchkitError(f"{where}: an RLE's counts are whole numbers, or a text")
     height, width = shape
     if (total := sum(runs)) != height * width:
-        raise BenchkitError(f"{where}: an RLE of {min(total, 10**18)} pixels for an image of {width}x{height}")
+        raise BenchkitError(
+            f"{where}: an RLE of {min(total, 10**18)} pixels for an image of {width}x{height}: it is damaged"
+        )
     return runs
 
 
