@@ -21,6 +21,7 @@ from benchkit.specs import Spec, digest
 from benchkit.variants import Axis
 
 REGISTRY = Registry.load()
+QUICK = load_grid("quick")
 AWKWARD = [
     *("names/name # two", "name, two", "name | two", "name: two", "name (two", "name) two", "2024", "0", "no", "null"),
     *("true", "True", "1e3", "1.50", "-0.0", "+1", "007", "1_000", "nan", ".inf", "0x10", "2020-01-01", "~", "~/x"),
@@ -185,15 +186,16 @@ def test_items_are_found_around_quotes_and_brackets() -> None:
     assert split("a,'b, c',(d,e),f (g", ",") == ["a", "'b, c'", "(d,e)", "f (g"]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(TEXTS)
+@example("\x85\u2028")
 def test_every_way_in_gives_a_parameter_the_same_text(text: str) -> None:
     """A flag, a grid file, --set and --vary: the parameter of type `str` holds what was meant."""
     written = f"folder:root={quoted(text)},size=64"
     by_flag = Spec.parse("dataset", written)
-    grid = load_grid("quick").replaced(dataset=written)
-    by_file = parse_grid(yaml.safe_dump({"extends": "quick", "dataset": written}, allow_unicode=True), "file")
-    by_set = with_settings(load_grid("quick"), [f"dataset={written}"])
+    grid = QUICK.replaced(dataset=written)
+    by_file = parse_grid(yaml.safe_dump({"extends": "quick", "dataset": written}), "file")
+    by_set = with_settings(QUICK, [f"dataset={written}"])
     assert grid.dataset == by_file.dataset == by_set.dataset == str(by_flag)
     found = REGISTRY.complete(Spec.parse("dataset", by_set.dataset))
     assert found.values["root"] == text
