@@ -75,16 +75,12 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
     """The SETTINGS of a row, without those that it has none of."""
     cell, train, model = planned.cell, planned.train, planned.model
     corrupted = cell.training.corrupted()
-    source = next((part.images for part in cell.training.parts[::-1] if not isinstance(part, Labelled)), None)
     selection = _selector_training(train.pairs) if train else None
+    labelled = _labelled(planned, selection)
     if cell.role == "human":  # trained as the selector is, by its settings
         train, selection = None, train
-    predictor = planned.evaluate.predictor if planned.evaluate else None
-    # The images that a trivial row, a human row or its selector learned from.
-    if isinstance(predictor, TrivialPredictor):
-        labelled = sum(len(stage.source.indices) for stage in predictor.labelled) or None
-    else:
-        labelled = _labelled(selection) or _labelled(train)
+    sources = [part.images for part in cell.training.parts if cell.role == "oracle" or not isinstance(part, Labelled)]
+    source = sources[-1] if sources else None
     found: dict[str, Any] = {
         "labelled": labelled,
         "source_set": None if source is None else _set_text(source),
@@ -131,9 +127,16 @@ def _selector_training(pairs: AnyPairs) -> Train | None:
     return next((one.train for one in (select, *select.parts) if one.train is not None), None)
 
 
-def _labelled(train: Train | None) -> int | None:
-    pairs = train.pairs if train else None
-    return sum(len(s.source.indices) for s in pairs.images) if isinstance(pairs, LabelledPairs) else None
+def _labelled(planned: PlannedCell, selection: Train | None) -> int | None:
+    """How many labelled images a row learned from: by itself, by its selector, or as the mean of their masks."""
+    cell, predictor = planned.cell, planned.evaluate.predictor if planned.evaluate else None
+    own = [len(part.images.indices) for part in cell.training.parts if isinstance(part, Labelled)]
+    if own and cell.role != "oracle":
+        return own[0]
+    if isinstance(predictor, TrivialPredictor):
+        return sum(len(stage.source.indices) for stage in predictor.labelled) or None
+    pairs = selection.pairs if selection else None
+    return sum(len(stage.source.indices) for stage in pairs.images) if isinstance(pairs, LabelledPairs) else None
 
 
 def _config(train: Train | None) -> str | None:

@@ -22,6 +22,8 @@ source: {split: clean, size: 20}
 test: {split: test, size: 4}
 validation: {split: validation, size: 6}
 trivial: [mean-mask]
+baselines: [human, pseudo, oracle]
+oracle: {split: wild, size: 5}
 corruptors: ["gaussian:steps=2", "gaussian:steps=0"]
 with_human: ["gaussian:steps=2"]
 detectors: ["upernet-convnext:pretrained=none"]
@@ -51,6 +53,7 @@ def test_a_row_is_its_fields(infos: dict[str, CellInfo]) -> None:
     assert {name: (info.role, info.method) for name, info in infos.items()} == {
         "mean-mask": ("trivial", "mean-mask"),
         "human": ("human", None),
+        "oracle": ("oracle", None),
         "pseudo": ("pseudo", None),
         "gaussian:steps=2": ("corrupted", "gaussian:steps=2"),
         "gaussian:steps=0": ("corrupted", "gaussian:steps=0"),
@@ -94,6 +97,20 @@ def test_a_row_has_no_setting_that_it_does_not_rest_on(infos: dict[str, CellInfo
     assert trivial["labelled"] == 10, "the mean of their masks"
     assert not {"label", "source_set", "training"} & trivial.keys()
     assert "inverter" not in infos["gaussian:steps=0"].settings["uses"]
+
+
+def test_every_row_says_which_images_it_learned_from(infos: dict[str, CellInfo]) -> None:
+    found = {name: (info.settings.get("labelled"), info.settings.get("source_set")) for name, info in infos.items()}
+    clean = "portraits/clean[20]"
+    assert found == {
+        "mean-mask": (10, None),
+        "human": (10, None),
+        "oracle": (None, "portraits/wild[5]"),
+        "pseudo": (10, clean),
+        "gaussian:steps=2": (10, clean),
+        "gaussian:steps=0": (10, clean),
+        "human+gaussian:steps=2": (10, clean),
+    }
 
 
 def test_people_are_shown_no_defaults(plan: Plan) -> None:
