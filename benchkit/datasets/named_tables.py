@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,9 +41,12 @@ class Columns:
 
     @classmethod
     def parse(cls, texts: Sequence[str], known: Sequence[str] = KEYS) -> Columns:
-        """Read `image=jpg_0,id=uid`, also in several texts; raises BenchkitError for other keys and no key=value."""
+        """Read `image=jpg_0,id=uid`, also in several texts; raises BenchkitError for other keys and no key=value.
+
+        A column's name may have commas, but none with an equals sign behind it.
+        """
         found: dict[str, str] = {}
-        for item in (item for text in texts for item in text.split(",")):
+        for item in (item for text in texts for item in re.split(r",(?=[^,=]*=)", text)):
             key, equals, column = (part.strip() for part in item.partition("="))
             if not equals or not column:
                 raise BenchkitError(f"--columns '{shortened(item)}' is not KEY=COLUMN: write image=NAME,id=NAME")

@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from tfrecord_bytes import example, write
 
@@ -139,6 +141,15 @@ def test_a_column_of_pick_a_pic_can_be_chosen(found: Callable[..., Found], tmp_p
 def test_columns_that_mean_nothing_are_refused(text: str, says: str) -> None:
     with pytest.raises(BenchkitError, match=says):
         Columns.parse([text])
+
+
+COLUMN = st.text(st.characters(exclude_characters="=", exclude_categories=["Cs", "Z", "C"]), min_size=1)
+
+
+@given(st.dictionaries(st.sampled_from(["image", "id", "caption"]), COLUMN, min_size=1))
+def test_columns_of_any_name_are_read_as_written(columns: dict[str, str]) -> None:
+    written = [f"{key}={column}" for key, column in columns.items()]
+    assert Columns.parse([",".join(written)]) == Columns.parse(written) == Columns(columns)
 
 
 def test_a_table_without_pictures_is_passed_over_beside_others(found: Callable[..., Found], tmp_path: Path) -> None:
