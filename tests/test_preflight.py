@@ -139,7 +139,7 @@ def faults(registry: Registry, *grids: Grid, places: Sequence[str] = ()) -> tupl
 
 def test_a_good_grid_has_no_fault_and_no_pixel_is_decoded_but_for_a_mark(registry: Registry) -> None:
     check_images([("", grid())], registry)
-    assert World.reads == [("validation", (0,))], "one mask of the validation images shows that some are marked"
+    assert World.reads == [("test", (0,)), ("validation", (0,))], "one mask of a set shows that some pixel is marked"
 
 
 def test_every_set_that_is_short_is_named_at_once_with_settings_that_fit(registry: Registry) -> None:
@@ -250,7 +250,7 @@ def test_a_dataset_that_tells_nothing_is_looked_at_once_a_set(registry: Registry
     World.odd = {"test": {0: {"labelled": False}}, "validation": {1: {"labelled": False}}}
     (fault,) = faults(registry, grid())
     assert fault.message == "test: split 'test' of dataset 'world' has images without a mask, 'test-0' is the first"
-    looked = [(split, indices) for split, indices in World.reads if split != "validation"]
+    looked = [(split, indices) for split, indices in World.reads if split not in ("validation", "test")]
     assert all(len(indices) == 1 for _, indices in looked) and len(looked) == len({split for split, _ in looked})
 
 
@@ -297,16 +297,23 @@ def test_validation_images_without_a_mark_are_refused(registry: Registry) -> Non
     check_images([("", grid(validation=None))], registry)
 
 
+def test_test_images_without_a_mark_are_refused(registry: Registry) -> None:
+    World.marked = frozenset(SIZES) - {"test"}
+    (fault,) = faults(registry, grid())
+    assert fault.message.startswith("test: none of the 8 images of split 'test' of dataset 'world' has a marked pixel")
+    assert fault.remedy == "name a split with artifacts" and not fault.settings
+
+
 def test_where_the_dataset_knows_what_is_marked_no_mask_is_decoded(registry: Registry) -> None:
-    World.odd = {"validation": {i: {"positive": i == 7} for i in range(8)}}
+    World.odd = {split: {i: {"positive": i == 7} for i in range(8)} for split in ("test", "validation")}
     check_images([("", grid())], registry)
-    World.odd = {"validation": {i: {"positive": False} for i in range(8)}}
+    World.odd = {**World.odd, "validation": {i: {"positive": False} for i in range(8)}}
     faults(registry, grid())
     assert World.reads == []
 
 
 def test_labelled_images_without_a_mark_cannot_set_a_learned_threshold(registry: Registry) -> None:
-    World.marked = frozenset({"validation"})
+    World.marked = frozenset({"test", "validation"})
     found = faults(registry, grid(selectors=["learned:backbone=pair"]))
     assert "threshold cannot be matched" in found[0].message
     check_images([("", grid(selectors=["learned:backbone=pair,tau=0.5"]))], registry)

@@ -129,7 +129,7 @@ def _without_positives(need: Need, facts: Facts) -> Iterator[Fault]:
         if facts.has_positive(images) is False:
             message = f"{need.key}: none of the {len(images.indices)} images of {_set(images)} has a marked pixel"
             settings = {"validation": None} if need.key == "validation" else {}
-            remedy = "name a split with artifacts" if settings else "ask for more, or mark some"
+            remedy = "ask for more, or mark some" if need.key == "labelled" else "name a split with artifacts"
             yield Fault(f"{message}, {need.reason}", remedy, settings)
 
 

@@ -50,9 +50,10 @@ def needs_of(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     grid = chosen.grid
     crop = _crops(grid, "training")
     if chosen.test is not None:
-        yield Need("test", chosen.test, mask=True)
+        reason = "so artifact IoU, AP and AUROC have no meaning"
+        yield Need("test", chosen.test, mask=True, positive=(chosen.test,), reason=reason)
     if chosen.validation is not None:
-        reason = "so no threshold can be chosen on them"
+        reason = "so no threshold can be chosen on them" if chosen.test else "so nothing can be scored on them"
         yield Need("validation", chosen.validation, mask=True, positive=(chosen.validation,), reason=reason)
     if chosen.labelled:
         yield from _need_of_labelled(chosen, registry)
