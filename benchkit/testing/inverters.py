@@ -11,7 +11,8 @@ from torch import Tensor
 
 from benchkit.diffusion.inverters import trajectory
 from benchkit.diffusion.resample import resample
-from benchkit.testing.checks import Subject, Unmet, check
+from benchkit.testing.checks import Subject, Unmet, check, said
+from benchkit.testing.corruptors import ends
 from benchkit.testing.pictures import Panels
 from benchkit.testing.worlds import (
     CountedNoise,
@@ -137,9 +138,9 @@ def forwards(subject: Subject) -> str:
     inverted(subject, rows=(3,), predict=predict)
     levels = schedule()
     stated = {levels.t(k): subject.plugin.forwards(levels.t(k)) for k in range(1, LEVELS + 1)}
-    for t, said in stated.items():
-        if not isinstance(said, int) or said < 0:
-            raise Unmet("a whole number of forwards", f"forwards({t}) = {said!r}")
+    for t, number in stated.items():
+        if not isinstance(number, int) or number < 0:
+            raise Unmet("a whole number of forwards", f"forwards({t}) = {number!r}")
     # What it asks at other timesteps is asked in some step too; the sums must fit.
     spent = sum(predict.images.values())
     over = next((t for t in stated if predict.images.get(t, 0) > stated[t]), None)
@@ -156,6 +157,18 @@ def sizes(subject: Subject) -> None:
     trajectory(subject.plugin, Predictor(), levels, torch.zeros(1, 4, 8, 24, device=subject.device), noise, None, 1)
 
 
+@check("ranges", "it runs at the ends of its parameters' ranges and with each of their choices")
+def ranges(subject: Subject) -> str:
+    tried = ends(subject)
+    for name, value in tried:
+        other = Subject(subject.cls, {**subject.params, name: value}, device=subject.device, registry=subject.registry)
+        try:
+            inverted(other, levels=1)
+        except Exception as error:
+            raise Unmet(f"finite latents with {name}={value}", said(error, subject.file)) from error
+    return ", ".join(f"{name}={value}" for name, value in tried) or "none is declared"
+
+
 @check("closed form", "how well it returns, where the noise is known exactly", informs=True)
 def closed_form(subject: Subject) -> str:
     predict, z_0 = Predictor(), clean(device=subject.device)
@@ -165,4 +178,4 @@ def closed_form(subject: Subject) -> str:
     return f"inverted and resampled ten steps, it is back within {100 * error:.2g} % of the latents' own size"
 
 
-CHECKS = (runs, inputs, deterministic, seeds, neighbours, forwards, sizes, closed_form)
+CHECKS = (runs, inputs, deterministic, seeds, neighbours, forwards, sizes, ranges, closed_form)

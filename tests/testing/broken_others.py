@@ -98,6 +98,7 @@ def benchkit_detectors():
 class Mine(Inverter):
     """Asks twice."""
     name = "mine"
+    share: float = param(1.0, ge=0.5, le=1)
 
     def step(self, at):
         return at.solve(at.eps(at.solve(at.eps(at.z_s))))
@@ -224,6 +225,7 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "neighbours": ("return at.solve(", "return at.z_s.mean(0) + at.solve(", "neighbours"),
         "costs more than it says": ("return 2", "return 1", "forwards"),
         "no number": ("return 2", "return 2.5", "forwards"),
+        "breaks at an end": ("return at.solve(", "return (1 / (self.share - 0.5)) * at.solve(", "ranges"),
     },
     "dataset": {
         "no splits": ("return SIZES", "return {}", "splits"),
