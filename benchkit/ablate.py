@@ -14,7 +14,7 @@ from benchkit.preflight.check import check_grids
 from benchkit.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point
 from benchkit.report.data import RunData
-from benchkit.run import Outcome, Places, RunOptions, execute, model_of, run_data, with_remarks
+from benchkit.run import Outcome, Places, RunOptions, execute, model_of, run_data, tell_repeated, with_remarks
 from benchkit.specs import Spec
 from benchkit.stages.base import Model
 from benchkit.variants import Axis, Variant, base_value, expand
@@ -56,6 +56,7 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
         raise BenchkitError("nothing is varied: give --vary AXIS=VALUE,VALUE, such as --vary corruptor.steps=5,10")
     variants = expand(base, axes, registry, crossed)
     check_grids([(variant.place, variant.grid) for variant in variants], registry)
+    tell_repeated(base, registry)
     levels: dict[Model, Levels] = {}
     models: dict[tuple[str, int], Model] = {}
     planners = []

@@ -117,9 +117,14 @@ def model_of(grid: Grid) -> Model:
 def make_plan(grid: Grid, registry: Registry) -> Plan:
     """The plan of a grid; raises BenchkitError with every mistake in it, before anything is computed."""
     check_grids([("", grid)], registry)
+    tell_repeated(grid, registry)
+    return Planner(grid, registry, model_of(grid)).plan()
+
+
+def tell_repeated(grid: Grid, registry: Registry) -> None:
+    """Log what a grid asks for twice, and is therefore run once."""
     for text in repeated(grid, registry):
         _log.warning("%s", text, extra={"tell": True})
-    return Planner(grid, registry, model_of(grid)).plan()
 
 
 def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions) -> Outcome:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from benchkit.cli.sidebyside import SideBySide
+from benchkit.report.beside import show
 from benchkit.report.board import Board
+from benchkit.report.leaderboard import board_lines
 from benchkit.report.tables import FORMATS, render
 from benchkit.report.write import write_report
 
@@ -32,6 +35,16 @@ def test_a_board_of_many_columns(made, tmp_path: Path) -> None:
         again = Board.from_json(board.as_json(), "it")
         for form in FORMATS:
             assert render(again, form)
+
+
+def test_boards_beside_each_other_and_beside_the_paper(made, maker) -> None:
+    one = Board.of(made.run(), replicates=10)
+    other = Board.of(maker().cell("human", None).corrupted("blur:steps=20", 0.5).run(), replicates=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for form in FORMATS:
+            assert render(SideBySide((one, other)), form)
+            assert render(show(board_lines(one)), form)
 
 
 def test_a_board_without_figures(maker, tmp_path: Path) -> None:
