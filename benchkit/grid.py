@@ -45,6 +45,9 @@ MERGED = ("training", "selector_training")
 #: Two keys for one thing, of which a file has one.
 _ONE_OR_SEVERAL = (("source", "sources"), ("inverter", "inverters"))
 
+#: The least that makes a grid: what `on_dataset` says is checked on it where the grid itself is wrong.
+_LEAST = {"title": "", "training": {"iterations": 1}, "selector_training": {"iterations": 1}}
+
 
 class Grid(StrictModel):
     """One comparison: rows × selectors × detectors × seeds on one dataset through one checkpoint."""
@@ -242,18 +245,26 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
 
 def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Grid:
     """The grid of plain data; raises BenchkitError for every mistake in it, with its line where there is one."""
+    mistakes: list[str] = []
+    grid, kept = None, dict(_LEAST)
     try:
         grid = Grid.model_validate(data)
+        kept = grid.model_dump(mode="json")
     except ValidationError as error:
-        raise BenchkitError("; ".join(_mistakes(error, where, lines))) from None
-    for name, changes in grid.on_dataset.items():
+        mistakes += _mistakes(error, where, lines)
+    replaced = data.get("on_dataset") if isinstance(data, Mapping) else None
+    for name, changes in (replaced if isinstance(replaced, Mapping) else {}).items():
+        if not isinstance(changes, Mapping):
+            continue  # which is a mistake above
         at = ("on_dataset", name)
         own = {path[2:]: line for path, line in lines.items() if path[:2] == at and path[2:]}
-        kept = {key: v for key, v in grid.model_dump(mode="json").items() if key not in _excluded_by(changes)}
+        base = {key: value for key, value in kept.items() if key not in _excluded_by(changes)}
         try:
-            Grid.model_validate({**kept, **changes})
+            Grid.model_validate({**base, **changes})
         except ValidationError as error:
-            raise BenchkitError("; ".join(_mistakes(error, where, own, at))) from None
+            mistakes += _mistakes(error, where, own, at)
+    if grid is None or mistakes:
+        raise BenchkitError("; ".join(mistakes))
     return grid
 
 

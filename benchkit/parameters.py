@@ -97,7 +97,7 @@ def _hints(cls: type[Plugin]) -> dict[str, Any]:
 def _checked(cls: type[Plugin], field: Field[Any], hint: Any, value: Any) -> Any:
     """The value, an int as a float where one is declared; raises BenchkitError naming plugin, parameter and range."""
     choices = field.metadata.get("choices")
-    if choices and not any(value == one and type(value) is type(one) for one in choices):
+    if choices and not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in choices):
         raise BenchkitError(f"{_where(cls, field, value)}: choose from {', '.join(map(str, choices))}")
     bounds = field.metadata.get("bounds", {})
     try:

@@ -73,12 +73,13 @@ def test_mistakes_in_what_a_dataset_replaces_are_found_with_their_line(text: str
 
 
 def test_all_mistakes_are_named_at_once() -> None:
-    text = GOOD.replace("  lr: 1.0e-3", "  lr: fast\n  batsh: 1\n").replace("[d]", "['d:x']") + "seeds: [-1]\n"
+    text = GOOD.replace("  lr: 1.0e-3", "  lr: fast\n  batsh: 1\n").replace("[d]", "['d:x']")
+    text += "seeds: [-1]\non_dataset: {portraits: {modell: x}}\n"
     with pytest.raises(BenchkitError) as caught:
         parse_grid(text, "grid.yaml")
     parts = str(caught.value).split("; ")
     assert parts[0].startswith("grid.yaml, line 5: detectors.0: ")
-    assert [part.split(": ")[0] for part in parts[1:]] == ["line 12", "line 9", "line 10"]
+    assert [part.split(": ")[0] for part in parts[1:]] == ["line 12", "line 9", "line 10", "grid.yaml, line 13"]
 
 
 @pytest.mark.parametrize(

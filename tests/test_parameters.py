@@ -21,6 +21,7 @@ class Variance(PixelCorruptor):
     steps: int = param(3, gt=0)
     flip: bool = False
     way: str = param("a", choices=("a", "b"))
+    share: float = param(0.5, choices=(0.5, 1))
     fit: Literal["crop", "pad"] = "crop"
     root: str | None = None
 
@@ -53,6 +54,8 @@ MISTAKES = [
     ("flip", "yes", "yes", "flip=yes: it must be true or false"),
     ("flip", 1, "1", "flip=1: it must be true or false"),
     ("way", "c", "c", "way=c: choose from a, b"),
+    ("share", 2, "2", "share=2: choose from 0.5, 1"),
+    ("share", True, "true", "share=true: choose from 0.5, 1"),
     ("fit", "crops", "crops", "fit=crops: choose from crop, pad"),
     ("root", b"x", None, "root=b'x': it must be null or text"),
 ]
@@ -75,7 +78,10 @@ def test_right_values_are_taken_by_every_way_in() -> None:
     made = WithOwnCheck(strength=4, steps=10, flip=True, way="b", fit="pad", root="2024")
     spec = Spec.parse("corruptor", "with-own-check:strength=4,steps=10,flip=true,way=b,fit=pad,root=2024")
     assert WithOwnCheck(**validated(WithOwnCheck, spec)) == made
-    assert len(parameters(WithOwnCheck)) == 6
+    assert len(parameters(WithOwnCheck)) == 7
+    for text in ("1", "1.0", "1e0"):
+        values = validated(WithOwnCheck, Spec.parse("corruptor", f"with-own-check:share={text}"))
+        assert WithOwnCheck(**values).share == 1
 
 
 def test_a_check_of_ones_own_still_runs() -> None:

@@ -150,7 +150,11 @@ def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) 
     from benchkit.specs import Spec
     from benchkit.tune import check_search, tuning_plan
 
-    specs = list(dict.fromkeys(Spec.parse("corruptor", text) for text in texts))
+    given_specs = [Spec.parse("corruptor", text) for text in texts]
+    specs = list(dict.fromkeys(given_specs))
+    for spec in specs:
+        if given_specs.count(spec) > 1:
+            tell(f"note: corruptor '{spec}' is given twice: it is searched once")
     for spec in specs:
         registry.entry(spec.kind, spec.name)
     asked = parse_space(given)
