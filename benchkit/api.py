@@ -434,7 +434,8 @@ class Dataset(Plugin):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest that changes whenever anything in any Sample would: image, mask, id, caption, kinds, attributes."""
+        """A digest that changes whenever anything in any Sample would: image, mask, id, caption, kinds, attributes,
+        ignored. Asked after every reading of some images, to see whether the files changed meanwhile: keep it cheap."""
 
 
 @dataclass(frozen=True)
