@@ -173,7 +173,7 @@ def test_another_schema_version_is_refused_with_the_way_out(url: str) -> None:
     ResultStore(url).close()
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE meta SET value = '99'")
-    with pytest.raises(BenchkitError, match="schema version 99, this benchkit reads 1: choose another"):
+    with pytest.raises(BenchkitError, match="schema version 99, this benchkit reads 2: choose another"):
         ResultStore(url)
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE meta SET value = '1'")
