@@ -18,9 +18,10 @@ from benchkit import metrics as bm
 from benchkit.api import Dataset
 from benchkit.augmentation import IGNORED
 from benchkit.cli.export_run import _format
+from benchkit.distributed import Team
 from benchkit.errors import BenchkitError
 from benchkit.exports.items import Item
-from benchkit.losses import losses
+from benchkit.losses import losses, shared_losses
 from benchkit.registry import Registry
 from benchkit.specs import Spec, TrainingConfig
 from benchkit.stages.evaluate import _mean_mask
@@ -166,6 +167,19 @@ def test_a_batch_that_is_ignored_as_a_whole_has_loss_zero_and_no_gradient():
     loss.backward()
     assert loss.item() == 0
     assert logits.grad.abs().max() == 0
+
+
+def test_processes_that_share_a_batch_have_its_loss_also_where_one_sees_ignored_pixels_alone():
+    labels = np.array([[[IGNORED, IGNORED]], [[1, IGNORED]], [[0, 1]]])
+    logits = torch.tensor(np.random.default_rng(0).normal(size=(3, 2, 1, 2)))
+    config = TrainingConfig(1, class_weights=(1.0, 2.0))
+    (whole,) = losses(logits, labels, config, 2)
+    teams = [Team(rank, 3) for rank in range(3)]
+    shares = [shared_losses(logits[t.share(3)], labels, config, 2, t)[0].item() for t in teams]
+    assert shares[0] == 0
+    assert np.mean(shares) == pytest.approx(whole.item())
+    nothing = np.full_like(labels, IGNORED)
+    assert shared_losses(logits[:1], nothing, config, 2, teams[0])[0].item() == 0
 
 
 class Pixelwise(torch.nn.Module):
