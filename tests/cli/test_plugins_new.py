@@ -83,7 +83,7 @@ def test_a_packages_own_tests_pass(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "benchkit-my-own"
     done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "15 passed" in done.stdout
+    assert "16 passed" in done.stdout
 
 
 def test_names_become_classes_and_modules() -> None:
