@@ -18,7 +18,7 @@ from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
-from benchkit.faults import Collector, Fault
+from benchkit.faults import Collector, Fault, FaultsError
 from benchkit.grid import Grid, described
 from benchkit.metrics import PRIMARY
 from benchkit.plan import Plan, Planner
@@ -88,17 +88,15 @@ def tuning_grid(base: Grid, corruptor: Spec) -> Grid:
 
     Raises FaultsError for a base without validation data, or whose validation or training images are test images.
     """
-    faults = Collector()
-    faults.add(*_unfit_for_tuning(base))
-    faults.check()
+    if unfit := list(_unfit_for_tuning(base)):
+        raise FaultsError(unfit)
     assert base.validation is not None
     return _rows_of(base, [corruptor]).replaced(test=base.validation.model_dump(mode="json"), validation=None)
 
 
 def _rows_of(base: Grid, corruptors: Sequence[Spec]) -> Grid:
-    return base.replaced(
-        corruptors=[str(spec) for spec in corruptors], with_human=[], baselines=[], trivial=[], oracle=None
-    )
+    texts = [str(spec) for spec in corruptors]
+    return base.replaced(corruptors=texts, with_human=[], baselines=[], trivial=[], oracle=None)
 
 
 def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
@@ -119,13 +117,14 @@ def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, pro
 
     The test split is not looked at.
     """
-    found, faults = Collector(), Collector()
+    found = Collector()
     found.add(*_unfit_for_tuning(base))
     with found.collecting():
         check_images([("", _rows_of(base, corruptors))], registry, progress, test=False)
-    for fault in found.faults:  # to go without validation images is no way out here
-        faults.add(replace(fault, settings={k: v for k, v in fault.settings.items() if (k, v) != ("validation", None)}))
-    faults.check()
+    # To go without validation images is no way out here.
+    for i, fault in enumerate(found.faults):
+        found.faults[i] = replace(fault, settings={k: v for k, v in fault.settings.items() if k != "validation"})
+    found.check()
 
 
 def tuning_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
