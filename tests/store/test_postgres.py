@@ -177,6 +177,10 @@ def test_another_schema_version_is_refused_with_the_way_out(url: str) -> None:
         ResultStore(url)
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE meta SET value = '1'")
+    with pytest.raises(BenchkitError, match="schema version 1, this benchkit reads 2: choose another"):
+        ResultStore(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE meta SET value = '2'")
     results = ResultStore(url)
     results.save_row(key_of(0), {})
     with psycopg.connect(url) as connection:
