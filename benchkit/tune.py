@@ -90,8 +90,8 @@ def tuning_grid(base: Grid, corruptor: Spec) -> Grid:
     """
     if unfit := list(_unfit_for_tuning(base)):
         raise FaultsError(unfit)
-    assert base.validation is not None
-    return _rows_of(base, [corruptor]).replaced(test=base.validation.model_dump(mode="json"), validation=None)
+    scored = base.model_dump(mode="json")["validation"]
+    return _rows_of(base, [corruptor]).replaced(test=scored, validation=None)
 
 
 def _rows_of(base: Grid, corruptors: Sequence[Spec]) -> Grid:
@@ -113,17 +113,14 @@ def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
 
 
 def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, progress: Callable[[str], None]) -> None:
-    """Raise FaultsError with every fault of the trials of these corruptors that can be known before the first.
-
-    The test split is not looked at.
-    """
+    """Raise FaultsError with every fault of these corruptors' trials that can be known before; test images are not read."""
     found = Collector()
     found.add(*_unfit_for_tuning(base))
     with found.collecting():
         check_images([("", _rows_of(base, corruptors))], registry, progress, test=False)
     # To go without validation images is no way out here.
-    for i, fault in enumerate(found.faults):
-        found.faults[i] = replace(fault, settings={k: v for k, v in fault.settings.items() if k != "validation"})
+    settings = ({k: v for k, v in fault.settings.items() if k != "validation"} for fault in found.faults)
+    found.faults = [replace(fault, settings=own) for fault, own in zip(found.faults, settings, strict=True)]
     found.check()
 
 
