@@ -113,7 +113,7 @@ def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
 
 
 def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, progress: Callable[[str], None]) -> None:
-    """Raise FaultsError with every fault of these corruptors' trials that can be known before; test images are not read."""
+    """Raise FaultsError with every fault of these trials that can be known before; no test image is read."""
     found = Collector()
     found.add(*_unfit_for_tuning(base))
     with found.collecting():
