@@ -152,7 +152,7 @@ def test_a_cache_damaged_everywhere_is_reported_and_computed_again(
     assert {"manifest.json", "arrays.safetensors"} < kinds
     for path in (cache / "results.sqlite", warm / "report.json", warm / "run.json"):
         path.unlink()  # as a new run, which reads what was measured
-    result = run("compare", grid, *WITH_PLUGINS, "--out", warm)
+    result = run("compare", grid, *WITH_PLUGINS, "--out", warm, "--force")
     assert result.code == 0, result.err
     warnings = [line for line in result.err.splitlines() if "warning: cached artifact" in line]
     assert len(warnings) == len({line.split()[4] for line in warnings}) > STAGES / 2
@@ -174,7 +174,7 @@ def test_a_flipped_bit_in_what_a_row_is_made_of(
             shutil.rmtree(row.parent)
     for path in (cache / "results.sqlite", warm / "report.json", warm / "run.json"):
         path.unlink()
-    result = run("compare", grid, *WITH_PLUGINS, "--out", warm)
+    result = run("compare", grid, *WITH_PLUGINS, "--out", warm, "--force")
     assert result.code == 0, result.err
     assert result.err.count(f"cannot be used: '{kind}' does not match its checksum; it has to be computed again") == 1
     assert rows(cache) == rows(finished.cache)
