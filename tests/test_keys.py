@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 import pytest
+from pydantic import ValidationError
 
-from benchkit.errors import BenchkitError
 from benchkit.grid import Budget, described, load_grid
 from benchkit.specs import TrainingConfig, canonical, digest
 from benchkit.stages.base import _keyed
@@ -33,8 +33,8 @@ def test_a_budget_hands_them_on() -> None:
     budget = Budget(iterations=1, resize=(0.5, 2.0), photometric=True)
     assert budget.config() == TrainingConfig(iterations=1, resize=(0.5, 2.0), photometric=True)
     for wrong in ((2.0, 0.5), (0.0, 1.0)):
-        with pytest.raises(BenchkitError, match="resize must be two factors"):
-            Budget(iterations=1, resize=wrong).config()
+        with pytest.raises(ValidationError, match="resize must be two factors"):
+            Budget(iterations=1, resize=wrong)
 
 
 def test_a_runs_description_is_what_it_was() -> None:

@@ -327,7 +327,7 @@ def test_the_images_that_a_detector_finds_cleanest_are_kept(
     predict = training.predict
     monkeypatch.setattr(training, "predict", lambda *of: (seen.append(len(of[1])), predict(*of))[1])
     file, shares = graded
-    options = ("--count", 9, "--seed", 2, "--cleanest-of", 30, "--cleanest-size", 16)
+    options = ("--count", 9, "--seed", 2, "--cleanest-of", 30)
     code, out, err = prepare(file, *options, *judge)
     assert code == 0, err
     assert seen == [16, 14], "batches of a fixed size"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -129,6 +130,7 @@ def is_text(data: bytes) -> bool:
 
 #: Suffix -> whether bytes are of that format; a file of any other suffix is a finding.
 FORMATS = {
+    ".plan": lambda data: is_json(zlib.decompress(data)),
     ".safetensors": is_safetensors,
     ".json": is_json,
     ".jsonl": is_json_lines,
@@ -161,8 +163,6 @@ def test_every_file_of_a_cache_and_a_report_is_of_an_inert_format(small_grid: Pa
 
 
 def test_every_blob_of_a_result_store_is_of_an_inert_format(small_grid: Path, tmp_path: Path) -> None:
-    import zlib
-
     cache = tmp_path / "cache"
     arguments = ["compare", str(small_grid), "--plugin", str(PLUGINS), "--device", "cpu", "--cache", str(cache)]
     assert main(arguments) == 0

@@ -33,7 +33,11 @@ def test_what_is_noted_is_found_by_the_start_of_a_name(store: ArtifactStore) -> 
 def test_unknown_ambiguous_and_damaged_notes(store: ArtifactStore) -> None:
     hold(store.root, RUN, {})
     hold(store.root, OTHER, {key_of(3): "c"})
-    for name, message in (("2027", "unknown run of this cache '2027'"), ("2026", "is ambiguous"), ("", "unknown run")):
+    for name, message in (
+        ("2027", "run '2027' is none of the 2 runs in the cache"),
+        ("2026", "is ambiguous"),
+        ("", "run '' is none"),
+    ):
         with pytest.raises(BenchkitError, match=message):
             held(store.root, name)
     for damaged in (b"", b"{}", b"\xff", b'{"stages": 3}'):
