@@ -217,7 +217,7 @@ CASES: dict[str, Bad] = {
     ),
     "set: a changed byte": bad(a_set(lambda r: (r / "pool.parquet").write_bytes(
         (r / "pool.parquet").read_bytes().replace(b"IDAT", b"IDAX"))), "was changed", "prepare the set again"),
-    "set: a forged image": bad(rewritten(lambda row: row.update(image=b"x")), "'t0'", "replace it"),
+    "set: a forged image": bad(rewritten(lambda row: row.update(image=b"x")), "'t0'", "replace the file"),
     "set: a forged height": bad(rewritten(lambda row: row.update(height=-3)), "pool.parquet"),
     "set: a forged height of none": bad(rewritten(lambda row: row.update(height=None)), "pool.parquet"),
     "set: a forged size": bad(rewritten(lambda row: row.update(height=64)), "'t0'"),

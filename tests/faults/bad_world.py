@@ -106,7 +106,7 @@ def compared_text(text: str | bytes) -> Arguments:
 
 def exported(dataset: str, root: Path, split: str = "pool") -> tuple[object, ...]:
     """Arguments that read every image of a split and write nothing but --out."""
-    return ("data", "export", f"{dataset}:root={root},size=16", "--split", split, "--out", root.parent / "out", "--raw")
+    return ("data", "export", f"{dataset}:root={root},size=16", "--split", split, "--out", root.parent / "out")
 
 
 def listing(folder: Path) -> Mapping[str, str]:
