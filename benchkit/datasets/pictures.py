@@ -51,7 +51,8 @@ def reading(where: str, limit: int = PIXEL_LIMIT) -> Iterator[None]:
     except DecompressionBombError:
         raise BenchkitError(f"{where}: more than {limit} pixels: reduce the picture") from None
     except UnidentifiedImageError:
-        raise BenchkitError(f"{where}: no PNG, JPEG, WebP, TIFF, BMP or PPM that can be read: replace the file") from None
+        formats = "PNG, JPEG, WebP, TIFF, BMP or PPM"
+        raise BenchkitError(f"{where}: no {formats} that can be read: replace the file") from None
     except FileNotFoundError:
         raise BenchkitError(f"{where}: no such file: correct its name, or put it there") from None
     except IsADirectoryError:
