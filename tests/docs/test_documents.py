@@ -157,7 +157,7 @@ def test_the_recipe_shown_is_a_training() -> None:
     assert (config.crop, config.resize, config.photometric) == (512, (0.5, 2.0), True)
 
 
-@pytest.mark.parametrize("script", ["api", "keys"])
+@pytest.mark.parametrize("script", ["api", "diagram", "keys"])
 def test_a_generated_page_is_up_to_date(script: str) -> None:
     done = subprocess.run([sys.executable, ROOT / "docs" / f"{script}.py", "--check"], check=False)
     assert done.returncode == 0, f"run: python docs/{script}.py"
