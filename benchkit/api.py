@@ -187,16 +187,18 @@ class Corruptor(Plugin):
     space: ClassVar[Literal["latent", "pixel", "parts"]]
 
 
+@dataclass(frozen=True)
 class LatentCorruptor(Corruptor):
-    """A corruptor of inverted latents: f of eq. 5. Every subclass declares the parameter `steps`.
+    """A corruptor of inverted latents: f of eq. 5.
 
-    steps: inversion steps counted from the clean end; 0 works on z_0 itself and resamples nothing.
+    Every latent corruptor has the parameter `steps`: inversion steps counted from the clean end. 0 works on z_0 itself
+    and resamples nothing. Declare it again for another default or range.
     """
 
     space: ClassVar[Literal["latent", "pixel", "parts"]] = "latent"
     #: True for the round trip: what it returns is z_t, so core may share one result with its own reference.
     is_round_trip: ClassVar[bool] = False
-    steps: int
+    steps: int = param(10, ge=0, doc="inversion steps from the clean end")
 
     def needs_partner(self) -> bool:
         """Whether `corrupt` reads at.partner; each image's result then depends on one other image of its set."""

@@ -96,7 +96,7 @@ def test_parameters_are_checked(tmp_path: Path) -> None:
         (PLUGIN.replace("frozen=True", "frozen=False"), "frozen"),
         (PLUGIN.replace('name = "mine"', 'name = "My Plugin"'), "lower-case"),
         (PLUGIN.replace("def corrupt(", "def corupt("), "lacks corrupt"),
-        (PLUGIN.replace("    steps: int = param(3, ge=0)\n", ""), "steps"),
+        (PLUGIN.replace("@dataclass(frozen=True)\n", ""), "Mine must be decorated with @dataclass(frozen=True)"),
         (PLUGIN.replace("return [Mine]", "return [int]"), "not a subclass"),
         (PLUGIN.replace("return [Mine]", "return 3"), "TypeError"),
         (PLUGIN.replace('"mine"', '"gaussian"'), "exists already"),
@@ -146,6 +146,14 @@ def test_an_installed_package_that_is_broken_is_reported_and_left_out(
     assert registry.entry("corruptor", "gaussian").origin.startswith("package ")
     with pytest.raises(BenchkitError, match="cannot be used"):
         Registry.load(strict=True)
+
+
+def test_a_latent_corruptor_inherits_its_steps(tmp_path: Path) -> None:
+    path = write(tmp_path, PLUGIN.replace("    steps: int = param(3, ge=0)\n", ""))
+    registry = Registry.load(files=[path], strict=True)
+    assert registry.complete(Spec.parse("corruptor", "mine")).values["steps"] == 10
+    with pytest.raises(BenchkitError, match="steps=-1: it must be a whole number, greater than or equal to 0"):
+        registry.make(Spec.parse("corruptor", "mine:steps=-1"), Corruptor)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
@@ -266,7 +274,11 @@ def test_another_plugin_of_the_same_name_is_left_out(tmp_path: Path) -> None:
     registry = Registry.load(files=[first, second])
     (broken,) = registry.broken
     assert str(first) in broken.reason and str(second) in broken.reason
-    twice = write(tmp_path, PLUGIN.replace("return [Mine]", "return [Mine, type('Other', (Mine,), {})]"), "c.py")
+    twice = write(
+        tmp_path,
+        PLUGIN.replace("return [Mine]", "return [Mine, dataclass(frozen=True)(type('Other', (Mine,), {}))]"),
+        "c.py",
+    )
     assert "exists already" in Registry.load(files=[twice]).broken[0].reason
 
 

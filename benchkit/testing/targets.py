@@ -21,7 +21,7 @@ from benchkit.parameters import validated
 from benchkit.registry import Entry, Registry
 from benchkit.specs import Scalar, Spec
 from benchkit.testing.checks import Finding, Report, Subject, Unmet, check, said
-from benchkit.testing.general import is_plugin_class, parameters
+from benchkit.testing.general import form, is_plugin_class, parameters
 from benchkit.testing.kit import report_on_subject
 
 
@@ -191,6 +191,8 @@ def _at_import(error: BaseException, file: Path) -> Finding:
     # dataclasses says so while the class is made; the mistake is the parameter's.
     if isinstance(error, TypeError) and "no type annotation" in str(error):
         return parameters.failed(Unmet("a type for every parameter, such as 'strength: float = 0.5'", str(error)))
+    if isinstance(error, TypeError) and "non-frozen dataclass" in str(error):
+        return form.failed(Unmet("@dataclass(frozen=True) on every plugin class", str(error)))
     if isinstance(error, ModuleNotFoundError):
         remedy = "install it, or import it inside the method and name it in unavailable()"
         return imports.failed(Unmet(imports.demand, f"{said(error, file)}: {remedy}"))

@@ -59,7 +59,6 @@ class ElasticLatent(LatentCorruptor):
     """f = z_t read at smoothly displaced cells; lengths are shares of the longer side, so they fit every latent."""
 
     name = "elastic-latent"
-    steps: int = param(10, ge=0, doc="inversion steps from the clean end")
     strength: float = param(0.1, ge=0, le=1, doc="root mean square displacement, a share of the longer side")
     smoothness: float = param(0.1, gt=0, le=1, doc="standard deviation of the smoothing, a share of the longer side")
 

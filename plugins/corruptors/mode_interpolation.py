@@ -28,7 +28,6 @@ class ModeInterpolation(LatentCorruptor):
     """
 
     name = "mode-interpolation"
-    steps: int = param(10, ge=0, doc="inversion steps from the clean end")
     weight: float = param(0.5, ge=0, le=1, doc="how far towards the partner; 0 is the round trip")
     partner: str = param("image", choices=("image", "mirror"), doc="whose latent is the other mode")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+from benchkit.api import LatentContext, LatentCorruptor, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,6 @@ class RoundTrip(LatentCorruptor):
 
     name = "none"
     is_round_trip = True
-    steps: int = param(10, ge=0, doc="inversion steps from the clean end")
 
     def corrupt(self, at: LatentContext) -> Tensor:
         return at.z_t

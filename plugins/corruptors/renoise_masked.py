@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+from benchkit.api import LatentContext, LatentCorruptor, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,6 @@ class RenoiseMasked(LatentCorruptor):
     """f = sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) n (eq. 4): right in magnitude, at odds with what surrounds it."""
 
     name = "renoise-masked"
-    steps: int = param(10, ge=0, doc="inversion steps from the clean end; 10 is the paper's Corr. (40)")
 
     def corrupt(self, at: LatentContext) -> Tensor:
         return math.sqrt(at.alpha_bar) * at.z_0 + math.sqrt(1 - at.alpha_bar) * at.noise()

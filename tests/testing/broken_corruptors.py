@@ -103,7 +103,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "does not parse": ("class Mine", "class class", "imports"),
     "lacks its method": ("def corrupt(", "def corupt(", "class"),
     "not frozen": ("frozen=True", "frozen=False", "class"),
-    "no steps": ('    steps: int = param(3, ge=0, doc="inversion steps")\n', "", "class"),
+    "not decorated": ("@dataclass(frozen=True)\n", "", "class"),
     "cannot run here": (
         "    def corrupt(",
         '    @classmethod\n    def unavailable(cls):\n        return "needs a fast machine"\n\n    def corrupt(',
