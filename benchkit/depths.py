@@ -78,7 +78,7 @@ def at_depths(
         for level in levels:
             z_t = inverted[level - 1] if level else batch.z_0
             at = latent_context(backend, batch, z_t.clone(), level)
-            corruptor: Any = replace(plugin, steps=level)  # type: ignore[type-var]
+            corruptor: Any = replace(plugin, steps=level)
             (z_0,) = corrupt_latents(backend, [corruptor], at)
             made[level].extend(to_uint8(backend.decode(z_0)))
     return made
