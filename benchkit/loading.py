@@ -83,9 +83,8 @@ def module_file(module: str | EntryPoint) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin else None
 
 
-def source_hash(module: ModuleType, has_helpers: bool) -> str:
+def source_hash(path: Path, has_helpers: bool) -> str:
     """sha256 of the plugin's file and, where it has any, of the private helpers (`_*.py`) beside it."""
-    path = Path(module.__file__ or "")
     helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py") if has_helpers else []
     total = hashlib.sha256()
     for file in (path, *helpers):

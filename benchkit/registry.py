@@ -176,10 +176,10 @@ class Registry:
 
     def _add_class(self, cls: Any, base: type[api.Plugin], found: _Found) -> None:
         check_class(cls, base)
-        source = source_hash(found.module, found.has_helpers)
+        source = source_hash(Path(found.module.__file__ or ""), found.has_helpers)
         file = real(found.module.__file__) if found.module.__file__ else None
         known = self._entries.get((base.kind, cls.name))
-        if known and (known.cls is cls or (known.source_hash == source and known.file != file)):
+        if known and (known.cls is cls or (known.file != file and _is_copy(source, known))):
             return  # the same plugin once more: imported by another module, or a copy of its file
         if known:
             raise BenchkitError(
@@ -272,6 +272,11 @@ class Registry:
         beside = self.make(spec, api.Plugin).depends_on()
         parts = [[part, self.identity(part)] for part in self.parts(spec)]
         return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
+
+
+def _is_copy(source: str, known: Entry) -> bool:
+    """Whether a file with this source hash is a copy of a plugin's, with the helpers beside it or without any."""
+    return source == known.source_hash or (known.file is not None and source == source_hash(known.file, False))
 
 
 def _rank(point: EntryPoint) -> tuple[bool, str, str, str]:

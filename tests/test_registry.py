@@ -282,6 +282,25 @@ def test_another_plugin_of_the_same_name_is_left_out(tmp_path: Path) -> None:
     assert "exists already" in Registry.load(files=[twice]).broken[0].reason
 
 
+def test_a_helper_is_part_of_the_plugins_that_stand_beside_it(tmp_path: Path) -> None:
+    path = write(tmp_path, PLUGIN)
+    hashes = [Registry.load(files=[path]).entry("corruptor", "mine").source_hash]
+    for text in ("A = 1", "A = 2"):
+        write(tmp_path, text, "_helper.py")
+        hashes.append(Registry.load(files=[path]).entry("corruptor", "mine").source_hash)
+    assert len(set(hashes)) == 3
+
+
+def test_a_copy_may_come_without_the_helpers_but_not_with_others(tmp_path: Path) -> None:
+    built_in = Registry.load().entry("corruptor", "blur")
+    assert built_in.file is not None and (built_in.file.parent / "_gaussian.py").is_file()
+    copy = write(tmp_path, built_in.file.read_text(), "copy.py")
+    registry = Registry.load(files=[copy], strict=True)
+    assert registry.entry("corruptor", "blur").source_hash == built_in.source_hash
+    write(tmp_path, "A = 1", "_gaussian.py")
+    assert "'blur' exists already" in Registry.load(files=[copy]).broken[0].reason
+
+
 def test_what_is_no_plugin_file_in_a_folder(tmp_path: Path) -> None:
     for name in ("_private.py", "._mine.py", ".hidden.py"):
         write(tmp_path, "raise RuntimeError", name)

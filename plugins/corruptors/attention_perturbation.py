@@ -10,11 +10,11 @@ the mask. They degrade chosen layers; we degrade all, since nobody has chosen an
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchkit.api import LatentCorruptor, ResamplingCorruptor, StepContext, hookimpl, param
+from benchkit_plugins.corruptors._gaussian import gaussian_blur
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,15 +22,7 @@ if TYPE_CHECKING:
 
 def blurred_queries(query: Tensor, grid: tuple[int, int], sigma: float) -> Tensor:
     """(N, heads, tokens, width) blurred over the tokens' grid by a Gaussian of `sigma` tokens, the border repeated."""
-    import torch  # here and below, so that listing plugins loads no torch
-    from torch.nn import functional as F
-
-    radius = max(math.ceil(4 * sigma), 1)
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(query)
-    planes = query.transpose(2, 3).reshape(-1, 1, *grid)
-    planes = F.conv2d(F.pad(planes, (radius,) * 4, mode="replicate"), kernel.view(1, 1, 1, -1))
-    planes = F.conv2d(planes, kernel.view(1, 1, -1, 1))
+    planes = gaussian_blur(query.transpose(2, 3).reshape(-1, 1, *grid), sigma)
     return planes.view(*query.shape[:2], query.shape[3], -1).transpose(2, 3)
 
 
@@ -52,7 +44,7 @@ class AttentionPerturbation(ResamplingCorruptor):
         return 1 if self.strength == 1 else 2
 
     def step(self, at: StepContext) -> Tensor:
-        import torch
+        import torch  # here, so that listing plugins loads no torch
 
         perturbed = at.eps(attend=self.attend)
         if self.strength == 1:

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+from benchkit_plugins.corruptors._gaussian import gaussian_blur
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def gaussian_blur(plane: Tensor, sigma: float) -> Tensor:
-    """Blur (N, C, h, w) with a Gaussian of `sigma` cells, cut off at 4 sigma; the border cells repeat outwards."""
-    import torch  # here, so that listing plugins loads no torch
-    from torch.nn import functional as F
-
-    radius = max(math.ceil(4 * sigma), 1)
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(plane)
-    count, channels, height, width = plane.shape
-    rows = F.pad(plane.reshape(count * channels, 1, height, width), (radius,) * 4, mode="replicate")
-    rows = F.conv2d(rows, kernel.view(1, 1, 1, -1))
-    return F.conv2d(rows, kernel.view(1, 1, -1, 1)).view_as(plane)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ is a latent, that the draws are normal (theirs are uniform) and that the strengt
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchkit.api import LatentContext, LatentCorruptor, hookimpl, param
+from benchkit_plugins.corruptors._gaussian import filter_planes, gaussian_kernel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,13 +21,8 @@ def smooth(field: Tensor, sigma: float) -> Tensor:
     """(N, 2, h, w) filtered with a Gaussian of `sigma` cells cut off at 4 sigma, the border repeated, then scaled to
     a root mean square length of 1 an image."""
     import torch  # here and below, so that listing plugins loads no torch
-    from torch.nn import functional as F
 
-    radius = max(math.ceil(4 * sigma), 1)
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2).to(field)
-    count, _, height, width = field.shape
-    planes = F.pad(field.reshape(2 * count, 1, height, width), (radius,) * 4, mode="replicate")
-    planes = F.conv2d(F.conv2d(planes, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1)).view_as(field)
+    planes = filter_planes(field, gaussian_kernel(sigma, torch.float32))  # the scale makes a normalised kernel needless
     length = planes.square().sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True).sqrt()
     return planes / length.clamp_min(torch.finfo(field.dtype).tiny)
 

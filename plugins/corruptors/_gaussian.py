@@ -1,0 +1,35 @@
+"""Gaussian filters of planes, for the corruptors beside this file."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, dtype
+
+
+def gaussian_blur(planes: Tensor, sigma: float) -> Tensor:
+    """Blur (N, C, h, w) with a Gaussian of `sigma` cells, cut off at 4 sigma; the border cells repeat outwards."""
+    import torch  # here and below, so that listing plugins loads no torch
+
+    kernel = gaussian_kernel(sigma, torch.float64)
+    return filter_planes(planes, kernel / kernel.sum())
+
+
+def gaussian_kernel(sigma: float, kind: dtype) -> Tensor:
+    """Return exp(-d^2 / 2 sigma^2) at the whole distances d of at most 4 sigma cells, not normalised."""
+    import torch
+
+    radius = max(math.ceil(4 * sigma), 1)
+    return torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=kind) / sigma) ** 2)
+
+
+def filter_planes(planes: Tensor, kernel: Tensor) -> Tensor:
+    """Filter (N, C, h, w) with a kernel (2 r + 1,) along rows and along columns; the border cells repeat outwards."""
+    from torch.nn import functional as F
+
+    kernel = kernel.to(planes)
+    single = planes.reshape(-1, 1, *planes.shape[-2:])
+    single = F.pad(single, (len(kernel) // 2,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(single, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1)).view(planes.shape)
