@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from benchkit import metrics as bm
 from benchkit.errors import BenchkitError
-from benchkit.statistics import bootstrap, difference, interval, ranks, wins
+from benchkit.statistics import Bootstrap, bootstrap, difference, interval, ranks, wins
 
 IOU = bm.artifact_iou
 
@@ -185,6 +185,14 @@ def test_methods_far_apart_are_ranked_without_doubt():
     assert difference(boot, "top", "mid").low > 0
     assert list(ranks(boot, higher_is_better=False).index) == ["low", "mid", "top"]
     assert wins(boot, higher_is_better=False).loc["low", "top"] == 1
+
+
+def test_methods_without_a_figure_share_the_last_ranks():
+    values = {"good": 0.9, "none": np.nan, "bad": 0.1, "neither": np.nan}
+    boot = Bootstrap(values, {name: np.full(5, value) for name, value in values.items()}, {}, 3)
+    for higher, wanted in ((True, [1, 3.5, 2, 3.5]), (False, [2, 3.5, 1, 3.5])):
+        table = ranks(boot, higher_is_better=higher).loc[list(values)]
+        assert table["rank"].tolist() == table["median"].tolist() == wanted
 
 
 def test_methods_alike_share_their_ranks():
