@@ -355,6 +355,7 @@ class TrainingConfig:
             _require(value >= 1, f"training: {name} must be at least 1, not {value}")
         _require(self.iterations >= 0, f"training: iterations must not be negative: {self.iterations}")
         _require(self.lr > 0 and math.isfinite(self.lr), f"training: lr must be positive, not {self.lr}")
+        _require(self.power >= 0, f"training: power must not be negative: {self.power}")
         _require(0 <= self.positive_crop <= 1, f"training: positive_crop must lie in [0, 1], not {self.positive_crop}")
         _require(not self.positive_crop or self.crop is not None, "training: positive_crop needs a crop")
         low, high = self.resize or (1.0, 1.0)

@@ -87,7 +87,7 @@ def train(
     _require(seed >= 0, f"training: the seed must not be negative: {seed}")
     optimiser = optimiser or adamw(network, config)
     for group in optimiser.param_groups:
-        group.setdefault("initial_lr", group["lr"])
+        group.setdefault("initial_lr", group["lr"])  # which a schedule that begins later asks for
     identity = _identity(network, images, masks, config, seed) if checkpoint else ""
     history = _resume(checkpoint, identity, network, optimiser) if checkpoint and checkpoint.exists() else []
     device, team = device_of(network), Team.current()
@@ -95,14 +95,14 @@ def train(
         network.train()
         shown = torch.zeros((1, 3, *_shown_size(images, config)), device=device)
         model = at_multiple(team.joined(network), multiple_of(network, shown))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, config.lr_factor, last_epoch=len(history) - 1)
         for iteration in range(len(history), config.iterations):
-            for group in optimiser.param_groups:
-                group["lr"] = group["initial_lr"] * config.lr_factor(iteration)
             crops, labels = batch_at(images, masks, config, seed, iteration)
             torch.manual_seed(_torch_seed(seed, iteration, team.rank))
             output = model(to_input(crops[team.share(len(crops))], device))
             losses = shared_losses(output, labels, config, num_classes, team)
             history.append(_step(network, optimiser, losses, config, iteration, team))
+            schedule.step()
             done = iteration + 1
             if not team.writes:
                 continue

@@ -232,6 +232,33 @@ def test_schedules() -> None:
     assert all(0 < value <= 1 for value in warm)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "poly", "linear-warmup-poly"])
+def test_the_rates_are_those_of_the_schedule_also_after_a_resume(
+    data: tuple[np.ndarray, np.ndarray], tmp_path: Path, schedule: str
+) -> None:
+    rates: list[float] = []
+
+    class Recording(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    def stop(done: int, total: int, losses: dict[str, float]) -> None:
+        if done == 3:
+            raise Interrupted
+
+    config = TrainingConfig(iterations=7, batch=2, schedule=schedule, warmup=2, power=0.9, checkpoint_every=2)
+    path = tmp_path / "run.safetensors"
+    network = tiny()
+    with pytest.raises(Interrupted):
+        train(
+            network, *data, config, 0, optimiser=Recording(network.parameters(), 0.03), checkpoint=path, progress=stop
+        )
+    network = tiny()
+    train(network, *data, config, 0, optimiser=Recording(network.parameters(), 0.03), checkpoint=path)
+    assert rates == [0.03 * config.lr_factor(i) for i in (0, 1, 2, *range(2, 7))]
+
+
 def test_auxiliary_and_class_weights_enter_the_loss(data: tuple[np.ndarray, np.ndarray]) -> None:
     one = TrainingConfig(iterations=1, auxiliary_weight=0.0)
     plain = train(tiny(), *data, one, 0)[0]
