@@ -250,8 +250,12 @@ def _per_channel(vae: Any, key: str, device: torch.device) -> Tensor | None:
 
 def _save_memory(vae: Any, options: ModelOptions) -> None:
     """Let the autoencoder work on an image, or on a tile, at a time, if that is wanted."""
-    vae.use_slicing = options.vae in ("sliced", "tiled")
-    vae.use_tiling = options.vae == "tiled"
+    if options.vae in ("sliced", "tiled"):
+        vae.enable_slicing()
+    if options.vae != "tiled":
+        return
+    vae.enable_tiling()
+    # diffusers has no call for the side of a tile.
     sides = vae.config.sample_size
     side = min(TILE, sides if isinstance(sides, int) else max(sides))
     vae.tile_sample_min_size = side
