@@ -1,14 +1,16 @@
-"""All that a plugin author imports: the base classes, their contexts, `param` and `hookimpl`.
+"""All that a plugin author imports: the base classes, their contexts, `param`, `corruptor` and `hookimpl`.
 
-A plugin is a frozen dataclass whose fields are its parameters. Importing this module loads no torch.
+A plugin is a frozen dataclass whose fields are its parameters; `corruptor` makes one of a function. Importing this
+module loads no torch.
 """
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import pluggy
 
@@ -47,13 +49,24 @@ __all__ = [
     "Sample",
     "SelectionContext",
     "StepContext",
+    "corruptor",
     "hookimpl",
     "may_fetch",
     "param",
     "split_parts",
 ]
 
-hookimpl = pluggy.HookimplMarker("benchkit")
+F = TypeVar("F", bound="Callable[[], Sequence[type[Plugin]]]")
+
+
+def hookimpl(function: F) -> F:
+    """Mark a hook of a module: a function such as `benchkit_corruptors` that returns a list of plugin classes.
+
+    An installed package needs it. In a plugin file without hooks the plugin classes that the file defines are found by
+    themselves. Hooks are called through pluggy, one module at a time: their order has no meaning, and so the marker has
+    no options.
+    """
+    return pluggy.HookimplMarker("benchkit")(function)
 
 
 def param(
@@ -292,6 +305,72 @@ class PixelCorruptor(Corruptor):
     @abstractmethod
     def corrupt(self, at: PixelContext) -> Tensor:
         """Return the corrupted images (N, 3, H, W) in [0, 1]; pixels outside the mask are ignored."""
+
+
+def corruptor(
+    function: Callable[..., Tensor] | None = None,
+    *,
+    steps: int | None = None,
+    name: str | None = None,
+    space: Literal["latent", "pixel"] = "latent",
+) -> Any:
+    """Make a corruptor class of a function: the shortest form of a plugin.
+
+        @corruptor(steps=10)
+        def faint(at, strength: float = 0.5):
+            "Fresh noise, weaker than it should be."
+            return strength * at.noise()
+
+    The function is shown `at`, a LatentContext (with space="pixel" a PixelContext), and returns what stands inside the
+    mask. Its other arguments are the plugin's parameters: each needs a default, a plain value or `param(...)`. The
+    plugin is named after the function, with `-` for `_`, unless `name` is given; its docstring is the function's.
+    steps: the default number of inversion steps, 10 where nothing is said; a function that has an argument `steps`
+    declares it there. Raises BenchkitError for a function of another form.
+    """
+    if function is None:
+        return lambda given: corruptor(given, steps=steps, name=name, space=space)
+    declared = _declared_parameters(function)
+    if steps is not None and ("steps" in declared or space == "pixel"):
+        why = "a pixel corruptor has none" if space == "pixel" else "the function declares them"
+        raise BenchkitError(f"corruptor '{function.__name__}': leave out steps={steps}: {why}")
+
+    def corrupt(self: Corruptor, at: Any) -> Tensor:
+        return function(at, **{key: getattr(self, key) for key in declared})
+
+    own = {"steps": ("int", param(steps, ge=0, doc="inversion steps from the clean end"))} if steps is not None else {}
+    fields = {**own, **declared}
+    body = {
+        "__module__": function.__module__,
+        "__qualname__": function.__qualname__,
+        "__doc__": function.__doc__,
+        "__annotations__": {key: hint for key, (hint, _) in fields.items()},
+        "name": name or function.__name__.replace("_", "-"),
+        "corrupt": corrupt,
+        **{key: default for key, (_, default) in fields.items()},
+    }
+    base = PixelCorruptor if space == "pixel" else LatentCorruptor
+    return dataclass(frozen=True)(type(function.__name__, (base,), body))
+
+
+def _declared_parameters(function: Callable[..., Tensor]) -> dict[str, tuple[Any, Any]]:
+    """Return a function's arguments after the first: name -> (type, default), where `param(...)` is a default, too."""
+    if not inspect.isfunction(function):
+        raise BenchkitError(f"@corruptor is for a function, not for {function!r}")
+    who, found = f"corruptor '{function.__name__}'", {}
+    arguments = list(inspect.signature(function).parameters.values())
+    if not arguments or arguments[0].kind not in (inspect.Parameter.POSITIONAL_ONLY, _BY_PLACE_OR_NAME):
+        raise BenchkitError(f"{who}: its first argument must be `at`, what the corruptor is shown")
+    for one in arguments[1:]:
+        if one.kind not in (_BY_PLACE_OR_NAME, inspect.Parameter.KEYWORD_ONLY) or one.default is one.empty:
+            raise BenchkitError(f"{who}: argument '{one.name}' needs a name and a default value")
+        if one.name == "name" or (hasattr(LatentCorruptor, one.name) and one.name != "steps"):
+            raise BenchkitError(f"{who}: corruptors have a '{one.name}' of their own: rename that argument")
+        default = one.default.default if isinstance(one.default, Field) else one.default
+        found[one.name] = (type(default) if one.annotation is one.empty else one.annotation, one.default)
+    return found
+
+
+_BY_PLACE_OR_NAME = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 class CompositeCorruptor(Corruptor):

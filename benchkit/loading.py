@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import re
 import sys
@@ -31,13 +32,28 @@ HOOKS: dict[str, type[api.Plugin]] = {
 
 
 def hooks_of(module: ModuleType) -> list[str]:
-    """The hooks that a module implements; raises UnknownNameError for one that benchkit does not have."""
+    """Return the hooks that a module implements; raise UnknownNameError for one that benchkit does not have."""
     manager = pluggy.PluginManager(GROUP)
-    hooks = [name for name in dir(module) if manager.parse_hookimpl_opts(module, name) is not None]
-    for hook in hooks:
-        if hook not in HOOKS:
+    options = {name: manager.parse_hookimpl_opts(module, name) for name in dir(module)}
+    hooks = {one.get("specname") or name: one for name, one in options.items() if one is not None}
+    for hook, one in hooks.items():
+        if hook not in HOOKS and not one.get("optionalhook"):
             raise UnknownNameError("hook", hook, HOOKS)
-    return hooks
+    return [hook for hook in hooks if hook in HOOKS]
+
+
+def classes_of(module: ModuleType) -> list[tuple[type[api.Plugin], type[api.Plugin]]]:
+    """Return the plugin classes that a module itself defines, each with the base class of its kind.
+
+    Imported classes, private ones and abstract ones without a name (bases of others) are not among them.
+    """
+    found: list[tuple[type[api.Plugin], type[api.Plugin]]] = []
+    for cls in dict.fromkeys(v for v in vars(module).values() if inspect.isclass(v) and issubclass(v, api.Plugin)):
+        base = next((base for base in HOOKS.values() if issubclass(cls, base)), None)
+        is_base = inspect.isabstract(cls) and not hasattr(cls, "name")
+        if base is not None and cls.__module__ == module.__name__ and not cls.__name__.startswith("_") and not is_base:
+            found.append((cls, base))
+    return found
 
 
 def import_file(path: Path) -> ModuleType:

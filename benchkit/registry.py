@@ -24,7 +24,17 @@ import pluggy
 
 from benchkit import api, hookspecs
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.loading import GROUP, HOOKS, hooks_of, import_file, module_file, modules_of, place_of, source_hash
+from benchkit.loading import (
+    GROUP,
+    HOOKS,
+    classes_of,
+    hooks_of,
+    import_file,
+    module_file,
+    modules_of,
+    place_of,
+    source_hash,
+)
 from benchkit.parameters import parameters as parameters
 from benchkit.parameters import validated as validated
 from benchkit.paths import real
@@ -164,15 +174,24 @@ class Registry:
         self.broken.append(Broken(name, origin, reason[:500], provides, hashlib.sha256(code).hexdigest()))
 
     def _register(self, found: _Found) -> None:
+        """Add the plugins that a module's hooks return; of a plugin file without hooks, the classes that it defines."""
         hooks = hooks_of(found.module)
         self._manager.register(found.module)
-        for hook in hooks:
-            for plugin in getattr(found.module, hook)():
-                try:
-                    self._add_class(plugin, HOOKS[hook], found)
-                except Exception as error:
-                    self._leave_out(str(getattr(plugin, "name", repr(plugin))), found.origin, error, None)
-                    self.broken[-1] = replace(self.broken[-1], kind=HOOKS[hook].kind)
+        if not hooks and found.version is None:
+            plugins: list[tuple[Any, type[api.Plugin]]] = list(classes_of(found.module))
+        else:
+            plugins = [(cls, HOOKS[hook]) for hook in hooks for cls in self._call(hook, found.module)]
+        for plugin, base in plugins:
+            try:
+                self._add_class(plugin, base, found)
+            except Exception as error:
+                self._leave_out(str(getattr(plugin, "name", repr(plugin))), found.origin, error, None)
+                self.broken[-1] = replace(self.broken[-1], kind=base.kind)
+
+    def _call(self, hook: str, module: ModuleType) -> list[Any]:
+        """Return the classes that one module's hook returns; of each class it is then known where it came from."""
+        others = [one for one in self._manager.get_plugins() if one is not module]
+        return [cls for classes in self._manager.subset_hook_caller(hook, others)() for cls in classes]
 
     def _add_class(self, cls: Any, base: type[api.Plugin], found: _Found) -> None:
         check_class(cls, base)
@@ -225,11 +244,13 @@ class Registry:
 
     def author_of(self, error: BaseException) -> Entry | None:
         """The plugin through whose code an exception came, the innermost one; None where no plugin's code is in it."""
-        for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
+        for i, frame in enumerate(frames):
             here = [e for e in self._entries.values() if e.cls.__module__ == frame.f_globals.get("__name__")]
             if here:
-                held = frame.f_locals.get("self")
-                return next((entry for entry in here if type(held) is entry.cls), here[0])
+                # Of several plugins in one file it is the one whose method runs, here or further out.
+                running = [type(outer.f_locals.get("self")) for outer in frames[i:]]
+                return min(here, key=lambda e: running.index(e.cls) if e.cls in running else len(running))
         return None
 
     def make(self, spec: Spec, base: type[P]) -> P:

@@ -26,7 +26,7 @@ def new_plugin(
     kind, for a name of another form and for one that is taken.
     """
     _check(kind, name, registry)
-    facts = facts_of(kind, name, space)
+    facts: dict[str, str | bool] = {**facts_of(kind, name, space), "hooked": package}
     module = f"{facts['module']}.py"
     template = f"corruptor-{space}" if kind == "corruptor" else kind
     files = {module: rendered(f"{template}.py.jinja", facts)}
@@ -74,12 +74,15 @@ def _check(kind: str, name: str, registry: Registry) -> None:
 def facts_of(kind: str, name: str, space: Space) -> dict[str, str]:
     """What the templates are filled with."""
     words = name.split("-")
+    cls = "".join(word.capitalize() for word in words)
     base = _OF_SPACE[space] if kind == "corruptor" else BASES[kind]
     return {
         "kind": kind,
         "name": name,
         "words": " ".join(words),
-        "cls": "".join(word.capitalize() for word in words),
+        "cls": cls,
+        # What the module calls its plugin: a latent corruptor is written as a function.
+        "plugin": "_".join(words) if (kind, space) == ("corruptor", "latent") else cls,
         "module": "_".join(words),
         "base": base,
         "distribution": f"benchkit-{name}",
@@ -87,7 +90,7 @@ def facts_of(kind: str, name: str, space: Space) -> dict[str, str]:
     }
 
 
-def rendered(template: str, facts: Mapping[str, str]) -> str:
+def rendered(template: str, facts: Mapping[str, str | bool]) -> str:
     """One template with the facts put in."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.loading import GROUP, HOOKS, hooks_of, import_file, module_file, modules_of
+from benchkit.loading import GROUP, HOOKS, classes_of, hooks_of, import_file, module_file, modules_of
 from benchkit.parameters import validated
 from benchkit.registry import Entry, Registry
 from benchkit.specs import Scalar, Spec
@@ -171,7 +171,7 @@ def _of_module(
     except (Exception, SystemExit) as error:
         return [_failed(name, origin or "file", _at_import(error, module_file(name) or Path(name)))]
     try:
-        classes = _classes(module)
+        classes = _classes(module, is_file=origin is None)
     except Unmet as unmet:
         return [_failed(name, origin or "file", hooks.failed(unmet))]
     params = _params(classes, name, given) if given else {}
@@ -203,8 +203,11 @@ def _failed(name: str, origin: str, finding: Finding) -> Report:
     return Report("module", name, "" if origin == "file" else origin, (finding,))
 
 
-def _classes(module: ModuleType) -> Sequence[type]:
-    """The plugin classes that a module's hooks return; raises Unmet where a hook is not as it should be."""
+def _classes(module: ModuleType, is_file: bool) -> Sequence[type]:
+    """Return the plugin classes of a module's hooks, or those that a plugin file without hooks defines.
+
+    Raises Unmet where a hook is not as it should be, or where there is no plugin.
+    """
     try:
         found = hooks_of(module)
     except UnknownNameError as error:
@@ -213,8 +216,11 @@ def _classes(module: ModuleType) -> Sequence[type]:
     unmarked = [name for name in unmarked if callable(getattr(module, name))]
     if unmarked:
         raise Unmet("@hookimpl on every hook", f"{', '.join(unmarked)} without it")
+    if not found and is_file and (own := [cls for cls, _ in classes_of(module)]):
+        return own
     if not found:
-        raise Unmet(f"a hook that returns its plugins ({', '.join(HOOKS)})", "none")
+        wanted = f"a hook that returns its plugins ({', '.join(HOOKS)})"
+        raise Unmet(f"a plugin class, or {wanted}" if is_file else wanted, "none")
     classes: list[type] = []
     for hook in found:
         classes += _returned(module, hook)
