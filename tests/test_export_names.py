@@ -56,7 +56,7 @@ def test_no_two_ids_share_a_name_on_any_file_system(ids: list[str], again: bool)
     names = [given_names.of(one) for one in ids]
     assert len({name.casefold() for name in names}) == len(ids)
     for name, identifier in zip(names, ids, strict=True):
-        if identifier and len(name) < LONGEST:
+        if identifier and not re.search("~[0-9a-f]{16}", name):  # which a cut name ends in
             assert unquote(name.partition("~")[0]) == identifier
 
 
