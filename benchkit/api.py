@@ -197,7 +197,6 @@ class Corruptor(Plugin):
     """What happens inside the mask; core blends by the mask (eq. 5), resamples (eq. 6) and decodes."""
 
     kind: ClassVar[str] = "corruptor"
-    space: ClassVar[Literal["latent", "pixel", "parts"]]
 
 
 @dataclass(frozen=True)
@@ -208,9 +207,6 @@ class LatentCorruptor(Corruptor):
     and resamples nothing. Declare it again for another default or range.
     """
 
-    space: ClassVar[Literal["latent", "pixel", "parts"]] = "latent"
-    #: True for the round trip: what it returns is z_t, so core may share one result with its own reference.
-    is_round_trip: ClassVar[bool] = False
     steps: int = param(10, ge=0, doc="inversion steps from the clean end")
 
     def needs_partner(self) -> bool:
@@ -300,8 +296,6 @@ class ResamplingCorruptor(LatentCorruptor):
 class PixelCorruptor(Corruptor):
     """A corruptor of pixels: no inversion, the autoencoder passes last."""
 
-    space: ClassVar[Literal["latent", "pixel", "parts"]] = "pixel"
-
     @abstractmethod
     def corrupt(self, at: PixelContext) -> Tensor:
         """Return the corrupted images (N, 3, H, W) in [0, 1]; pixels outside the mask are ignored."""
@@ -378,8 +372,6 @@ class CompositeCorruptor(Corruptor):
 
     Core makes what every part would have made by itself, with the same noise, and keeps the chosen one.
     """
-
-    space: ClassVar[Literal["latent", "pixel", "parts"]] = "parts"
 
     @abstractmethod
     def choose(self, rng: Noise) -> Tensor:

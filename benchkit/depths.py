@@ -13,7 +13,7 @@ from benchkit.errors import BenchkitError
 from benchkit.finished import FinishedRun, train_of
 from benchkit.report.data import Example
 from benchkit.specs import CHUNK, Corrupted
-from benchkit.stages.corrupt import Corrupt, Unchanged, origin
+from benchkit.stages.corrupt import Corrupt, origin
 from benchkit.stages.images import Latents, to_uint8
 from benchkit.stages.pairs import CorruptedPairs
 
@@ -38,8 +38,8 @@ def depth_sources(run: FinishedRun, planned: PlannedCell, count: int) -> list[De
     for stage in pairs.chunks:
         if not left:
             break
-        assert isinstance(stage, Corrupt | Unchanged)
-        latents, _ = origin(stage.start if isinstance(stage, Corrupt) else stage.reference.start)
+        assert isinstance(stage, Corrupt)
+        latents, _ = origin(stage.start)
         source = stage.region.select.images[stage.region.chunk]
         run.require((latents, stage.region.select, source), run.name(planned))
         images, ids = run.env.arrays(source)["images"], run.env.meta(source)["ids"]

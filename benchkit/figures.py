@@ -17,10 +17,9 @@ from benchkit.report.data import Example
 from benchkit.report.pictures import SELECTED, UNCHANGED, Picture, PictureSheet
 from benchkit.run import examples
 from benchkit.specs import CHUNK, Corrupted, Spec
-from benchkit.stages.corrupt import AnyCorrupt, Corrupt, Unchanged, origin
-from benchkit.stages.images import Latents
-from benchkit.stages.invert import Invert
+from benchkit.stages.corrupt import AnyCorrupt, Corrupt, origin
 from benchkit.stages.pairs import CorruptedPairs
+from benchkit.store.encoding import json_from_bytes
 
 #: Regions below this share of the image are too small to be called unchanged by a reader.
 SMALLEST = 0.001
@@ -215,15 +214,22 @@ def region_changes(after: np.ndarray, round_trip: np.ndarray, mask: np.ndarray) 
 
 
 def _method(run: FinishedRun, wanted: Wanted, latent: bool = False) -> PlannedCell:
-    """The wanted corrupted row; unless one is named, the first that is no round trip. latent: with a depth."""
+    """Return the wanted corrupted row; unless one is named, the first whose regions changed. latent: with a depth."""
     own = [p for p in run.corrupted() if _steps(p) >= 0 or not latent]
     if wanted.row is not None:
         chosen = run.cell(wanted, run.corrupted())
         if chosen not in own:
             raise BenchkitError(f"run {run.id}: row '{run.name(chosen)}' has no inversion depth: name a latent method")
         return chosen
-    changing = [p for p in own if not isinstance(_chunks(p)[0], Unchanged)]
-    return run.cell(wanted, changing or own)
+    return run.cell(wanted, [p for p in own if _changes_visibly(run, p)] or own)
+
+
+def _changes_visibly(run: FinishedRun, planned: PlannedCell) -> bool:
+    """Whether a row's selected regions changed, as its confinement says; True where the cache does not have it."""
+    if planned.confine is None or not run.env.store.has(planned.confine.key):
+        return True
+    summary = json_from_bytes(run.env.store.open(planned.confine.key).read("confinement.json"))
+    return bool(summary.get("regions_changed", 0) > 0)
 
 
 def _shallow_and_deeper(run: FinishedRun, wanted: Wanted) -> tuple[PlannedCell, list[PlannedCell]]:
@@ -261,11 +267,7 @@ def _without_steps(spec: Spec) -> Spec:
 def _steps(planned: PlannedCell) -> int:
     """A cell's inversion depth; -1 where it has none."""
     first = _chunks(planned)[0]
-    return origin(_start(first))[1] if isinstance(first, Corrupt | Unchanged) else -1
-
-
-def _start(stage: Corrupt | Unchanged) -> Invert | Latents:
-    return stage.start if isinstance(stage, Corrupt) else stage.reference.start
+    return origin(first.start)[1] if isinstance(first, Corrupt) else -1
 
 
 def _training(planned: PlannedCell) -> Corrupted:

@@ -17,7 +17,7 @@ from benchkit.report.names import cell_names
 from benchkit.specs import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
 from benchkit.stages.base import Costs, Model, Stage
 from benchkit.stages.confine import Confine
-from benchkit.stages.corrupt import AnyCorrupt, Choose, Corrupt, CorruptPixels, Region, RoundTrip, Unchanged
+from benchkit.stages.corrupt import AnyCorrupt, Choose, Corrupt, CorruptPixels, Region, RoundTrip
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
 from benchkit.stages.images import Images, Latents, Source
 from benchkit.stages.invert import Invert
@@ -287,8 +287,6 @@ class Planner:
         if not isinstance(corruptor, LatentCorruptor):
             return CorruptPixels(self.latents(chunk), region, spec, identity, seed)
         start = self.start(chunk, part.inverter, corruptor.steps, seed)
-        if corruptor.is_round_trip:
-            return Unchanged(self._round_trip(chunk, part.inverter, corruptor.steps, seed), region, spec)
         everyone = part.images.chunks() if corruptor.needs_partner() else ()
         return Corrupt(start, region, spec, identity, seed, tuple(self.latents(c) for c in everyone))
 

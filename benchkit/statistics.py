@@ -164,19 +164,6 @@ def ranks(boot: Bootstrap, higher_is_better: bool = True, level: float = LEVEL) 
     return pd.DataFrame(columns, index=pd.Index(boot.replicates, name="method")).sort_values("rank", kind="stable")
 
 
-def wins(boot: Bootstrap, higher_is_better: bool = True) -> pd.DataFrame:
-    """The share of replicates in which the row's method is better than the column's; ties count half.
-
-    Index and columns are the methods; the diagonal is NaN. An undefined figure loses to every defined one.
-    """
-    values = _goodness(np.stack(list(boot.replicates.values()), axis=1), higher_is_better)
-    ahead, behind = values[:, :, None], values[:, None, :]
-    shares = ((ahead > behind) + 0.5 * (ahead == behind)).mean(axis=0)
-    np.fill_diagonal(shares, np.nan)
-    names = list(boot.replicates)
-    return pd.DataFrame(shares, index=pd.Index(names, name="method"), columns=names)
-
-
 def _by_seed(name: str, terms: Terms) -> dict[int, NDArray[Any]]:
     """A method's terms as seed -> (N, ...), in the order of the seeds."""
     pairs = dict(sorted(terms.items())) if isinstance(terms, Mapping) else dict(enumerate(terms))

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from benchkit import metrics as bm
 from benchkit.errors import BenchkitError
-from benchkit.statistics import Bootstrap, bootstrap, difference, interval, ranks, wins
+from benchkit.statistics import Bootstrap, bootstrap, difference, interval, ranks
 
 IOU = bm.artifact_iou
 
@@ -129,11 +129,9 @@ def test_a_difference_is_antisymmetric_and_ranks_are_complete(seed, seeds):
     boot = bootstrap({n: counts(rng, q, seeds) for n, q in (("a", 0.5), ("b", 0.5), ("c", 0.6))}, IOU, replicates=40)
     ab, ba = difference(boot, "a", "b"), difference(boot, "b", "a")
     assert_allclose([ab.estimate, ab.low, ab.high, ab.positive], [-ba.estimate, -ba.high, -ba.low, 1 - ba.positive])
-    table, better = ranks(boot), wins(boot)
+    table = ranks(boot)
     assert table["rank"].sum() == 6
     assert ((table.low <= table["median"]) & (table["median"] <= table.high)).all()
-    assert_allclose((better + better.T).to_numpy()[~np.eye(3, dtype=bool)], 1)
-    assert better.loc["a", "b"] == pytest.approx(ab.positive)
 
 
 # --- coverage ---------------------------------------------------------------------------------------------------------
@@ -180,11 +178,8 @@ def test_methods_far_apart_are_ranked_without_doubt():
     table = ranks(boot)
     assert list(table.index) == ["top", "mid", "low"]
     assert (table.to_numpy() == [[1] * 4, [2] * 4, [3] * 4]).all()
-    assert wins(boot).loc["top", "low"] == 1 and wins(boot).loc["low", "top"] == 0
-    assert np.isnan(wins(boot).loc["top", "top"])
     assert difference(boot, "top", "mid").low > 0
     assert list(ranks(boot, higher_is_better=False).index) == ["low", "mid", "top"]
-    assert wins(boot, higher_is_better=False).loc["low", "top"] == 1
 
 
 def test_methods_without_a_figure_share_the_last_ranks():
@@ -201,7 +196,6 @@ def test_methods_alike_share_their_ranks():
     boot = bootstrap({"a": same, "b": same, "c": counts(rng, 0.9)}, IOU, replicates=200)
     table = ranks(boot)
     assert table.loc["a", ["rank", "low", "high"]].tolist() == [2.5, 2.5, 2.5]
-    assert wins(boot).loc["a", "b"] == 0.5
     assert difference(boot, "a", "b").positive == 0.5
     near = bootstrap({str(i): counts(rng, 0.5) for i in range(4)}, IOU)
     assert (ranks(near).high - ranks(near).low).max() >= 1
@@ -241,7 +235,6 @@ def test_an_undefined_figure_has_no_interval_and_the_last_rank():
         assert np.isnan([got.estimate, got.low, got.high]).all() and got.undefined == 1
     assert np.isnan(difference(boot, "good", "half").positive)
     assert ranks(boot).loc["good", "rank"] == 1 and ranks(boot).loc["half", "rank"] == 2.5
-    assert wins(boot).loc["good", "nothing"] == 1
 
 
 @pytest.mark.parametrize(

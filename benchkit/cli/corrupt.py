@@ -165,13 +165,13 @@ class _Work:
         from PIL import Image
 
         from benchkit import functional
-        from benchkit.api import Corruptor, Inverter
+        from benchkit.api import Corruptor, Inverter, PixelCorruptor
         from benchkit.masks import to_image, to_latent
         from benchkit.specs import Spec
         from benchkit.stages.images import to_uint8
 
         plugin = registry.make(Spec.parse("corruptor", corruptor), Corruptor)
-        if plugin.space == "pixel":
+        if isinstance(plugin, PixelCorruptor):
             refuse_unused({"inverter"}, f"'{plugin.name}' works on pixels, without an inversion; leave it out")
         way = registry.make(Spec.parse("inverter", inverter), Inverter)  # type: ignore[type-abstract]
         backend = functional.load_backend(*checkpoint)

@@ -161,24 +161,6 @@ class Corrupt(Stage):
 
 
 @dataclass(frozen=True)
-class Unchanged(Stage):
-    """One chunk of a corruptor that is the round trip itself: the reference's images with the region's labels."""
-
-    reference: RoundTrip
-    region: Region
-    corruptor: Spec
-
-    def run(self, env: Env) -> Output:
-        images = to_tensor(env.arrays(self.reference)["images"])
-        latents, _ = origin(self.reference.start)
-        masks = self.region.masks(env, len(images))
-        return packed(self.region.finish(env, images, masks, env.backend(latents.model).factor))
-
-    def describe(self) -> str:
-        return f"corrupt {self.corruptor.name} at {origin(self.reference.start)[1]}"
-
-
-@dataclass(frozen=True)
 class CorruptPixels(Stage):
     """One chunk through one pixel corruptor; the autoencoder passes last."""
 
@@ -218,7 +200,7 @@ class Choose(Stage):
 
     on_device: ClassVar[bool] = False
 
-    parts: tuple[Corrupt | CorruptPixels | Unchanged | RoundTrip | Choose, ...]
+    parts: tuple[Corrupt | CorruptPixels | RoundTrip | Choose, ...]
     latents: Latents
     corruptor: Spec
     identity: str
@@ -245,7 +227,7 @@ class Choose(Stage):
         return f"choose {self.corruptor.name}"
 
 
-AnyCorrupt = Corrupt | CorruptPixels | Unchanged | Choose
+AnyCorrupt = Corrupt | CorruptPixels | Choose
 
 
 def origin(start: Invert | Latents) -> tuple[Latents, int]:

@@ -16,7 +16,6 @@ class RoundTrip(LatentCorruptor):
     """Leaves z_t as it is; what changes is what autoencoder and inversion do by themselves."""
 
     name = "none"
-    is_round_trip = True
 
     def corrupt(self, at: LatentContext) -> Tensor:
         return at.z_t

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from benchkit.api import LatentContext, LatentCorruptor, Partner
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.noise import ImageNoise
+from benchkit.diffusion.pipeline import corrupt_latents, resample_latents
 from benchkit.diffusion.resample import corrupt, corrupt_and_resample
 from benchkit.diffusion.schedule import Schedule, add_noise
 from benchkit.errors import BenchkitError
@@ -113,6 +114,16 @@ def test_no_image_depends_on_its_neighbours(backend: DiffusionBackend, corruptor
 def test_an_empty_mask_makes_the_round_trip(backend: DiffusionBackend, corruptor: LatentCorruptor) -> None:
     at = context(backend.schedule, empty())
     assert torch.equal(run(backend, corruptor, at), run(backend, RoundTrip(steps=STEPS), at))
+
+
+@pytest.mark.parametrize("steps", [0, STEPS])
+def test_none_gives_the_images_of_the_reference(backend: DiffusionBackend, steps: int) -> None:
+    """Bit for bit, whichever methods are made beside it, so that its confinement shows no change."""
+    at = context(backend.schedule, alpha_bar=backend.schedule.alpha_bar[steps])
+    reference = resample_latents(backend, at.z_t, at.captions, steps)
+    others = [ElasticLatent(steps=steps), RoundTrip(steps=steps)]
+    for result in (corrupt_latents(backend, [RoundTrip(steps=steps)], at)[0], corrupt_latents(backend, others, at)[1]):
+        assert torch.equal(backend.decode(result), backend.decode(reference))
 
 
 def test_elastic_and_blended_draws_belong_to_the_image_and_the_seed(backend: DiffusionBackend) -> None:

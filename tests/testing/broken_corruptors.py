@@ -58,8 +58,6 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     ),
     "asks for noise and drops it": (RESULT, "        at.noise()\n        return -at.z_t\n", "seeds"),
     "neighbours": (RESULT, "        return at.z_t.mean(0, keepdim=True).expand_as(at.z_t).clone()\n", "neighbours"),
-    "changes nothing": (RESULT, "        return at.z_t\n", "inside"),
-    "is no round trip": ('    name = "mine"\n', '    name = "mine"\n    is_round_trip = True\n', "inside"),
     "cannot do with an empty mask": (
         RESULT,
         "        assert at.mask.any()\n        return at.z_t + self.share * at.noise()\n",

@@ -160,7 +160,6 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "predicts oftener than it says": ("return at.solve(eps)", "return at.solve(at.eps())", "runs"),
         "other shape": ("return at.solve(eps)", "return at.solve(eps)[:, :2]", "runs"),
         "mutates": ("return at.solve(eps)", "at.start.z_0.add_(1)\n        return at.solve(eps)", "runs"),
-        "changes nothing": ('at.eps(captions=["melted"] * len(at.z_t))', "at.eps()", "inside"),
         "neighbours": ("return at.solve(eps)", "return at.solve(eps.mean(0, keepdim=True)).clone()", "neighbours"),
         "global generator": ("return at.solve(eps)", "return at.solve(eps + torch.rand(()))", "runs"),
     },

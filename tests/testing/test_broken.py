@@ -60,7 +60,7 @@ def test_other_broken_plugins_are_named_by_the_right_check(tmp_path: Path, kind:
     assert check in {finding.check.name for finding in found.failures}, found.text()
 
 
-@pytest.mark.parametrize("mistake", ["not a number", "mutates its input", "neighbours", "changes nothing"])
+@pytest.mark.parametrize("mistake", ["not a number", "mutates its input", "neighbours"])
 def test_a_failure_about_images_has_a_picture_of_three(tmp_path: Path, mistake: str) -> None:
     old, new, check = BROKEN[mistake]
     found = report(tmp_path, changed(SOUND, old, new))
@@ -73,12 +73,18 @@ def test_a_failure_about_images_has_a_picture_of_three(tmp_path: Path, mistake: 
 def test_an_assertion_carries_the_report(tmp_path: Path) -> None:
     from benchkit.loading import import_file
 
-    (tmp_path / "mine.py").write_text(SOUND.replace("at.z_t + self.share * at.noise()", "at.z_t"))
+    (tmp_path / "mine.py").write_text(SOUND.replace("at.z_t + self.share * at.noise()", "at.z_t * float('nan')"))
     cls = import_file(tmp_path / "mine.py").Mine
-    with pytest.raises(AssertionError, match="a change inside the mask"):
+    with pytest.raises(AssertionError, match="finite values inside the mask"):
         assert_conforms(cls, pictures=tmp_path)
     (tmp_path / "mine.py").write_text(SOUND)
     assert_conforms(import_file(tmp_path / "mine.py").Mine, share=0.25)
+
+
+def test_a_corruptor_that_changes_nothing_passes_with_a_remark(tmp_path: Path) -> None:
+    found = report(tmp_path, changed(SOUND, "at.z_t + self.share * at.noise()", "at.z_t"))
+    (inside,) = (finding for finding in found.findings if finding.check.name == "inside")
+    assert (inside.state, inside.detail) == ("passed", "changes nothing: a control?")
 
 
 def failure(found: Report, check: str) -> str:
