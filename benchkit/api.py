@@ -7,6 +7,7 @@ module loads no torch.
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from dataclasses import Field, dataclass, field
 from functools import wraps
@@ -399,6 +400,10 @@ class InversionContext:
     def solve(self, eps: Tensor) -> Tensor:
         """z_t = (z_s - psi * eps) / phi, the explicit form of eq. 2 for a given noise estimate."""
         return (self.z_s - self.psi * eps) / self.phi
+
+    def add_noise(self, noise: Tensor) -> Tensor:
+        """Return sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) noise, the forward-noised image at this level (eq. 4)."""
+        return math.sqrt(self.alpha_bar) * self.z_0 + math.sqrt(1 - self.alpha_bar) * noise
 
 
 class Inverter(Plugin):

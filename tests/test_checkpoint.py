@@ -16,10 +16,11 @@ from benchkit.datasets.portraits.draw import render
 from benchkit.datasets.portraits.splits import scene_at
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.checkpoint import EMBEDDED
-from benchkit.diffusion.inverters import ReNoise, trajectory
+from benchkit.diffusion.inversion import trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.stages.images import to_tensor
+from benchkit_plugins.inverters.renoise import ReNoise
 
 FOLDER = EMBEDDED / "portraits"
 COUNT = 8

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchkit.api import LatentContext, PixelContext
-from benchkit.diffusion.inverters import trajectory
+from benchkit.diffusion.inversion import trajectory
 from benchkit.diffusion.pixels import corrupt_pixels
 from benchkit.diffusion.resample import corrupt_and_resample, resample
 from benchkit.masks import to_latent

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from benchkit.diffusion.inverters import trajectory
+from benchkit.diffusion.inversion import trajectory
 from benchkit.diffusion.resample import resample
 from benchkit.testing.checks import Subject, Unmet, check, said
 from benchkit.testing.corruptors import ends

@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.diffusion.inverters import FixedPoint, trajectory
+from benchkit.diffusion.inversion import trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.errors import BenchkitError
+from benchkit_plugins.inverters.fixed_point import FixedPoint
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 

@@ -12,20 +12,17 @@ import torch
 from torch import Tensor
 
 from benchkit.api import InversionContext, Inverter
-from benchkit.diffusion.anderson import fixed_point
-from benchkit.diffusion.inverters import (
-    Ddim,
-    FixedPoint,
-    ReNoise,
-    SdEdit,
-    benchkit_inverters,
-    renoise_step,
-    trajectory,
-)
+from benchkit.diffusion.inversion import trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.diffusion.schedule import Schedule
 from benchkit.errors import BenchkitError, PluginError
+from benchkit.registry import Registry
+from benchkit_plugins.inverters._anderson import fixed_point
+from benchkit_plugins.inverters.ddim import Ddim
+from benchkit_plugins.inverters.fixed_point import FixedPoint
+from benchkit_plugins.inverters.renoise import ReNoise, renoise_step
+from benchkit_plugins.inverters.sdedit import SdEdit
 
 Predict = Callable[[Tensor, int], Tensor]
 IDS = ["a", "b", "c"]
@@ -197,7 +194,7 @@ def test_what_uses_noise_says_so(schedule: Schedule, wavy: Predict) -> None:
 @pytest.mark.parametrize("target", ["forward", "identity"])
 def test_regularisation_follows_its_recipe(schedule: Schedule, wavy: Predict, target: str) -> None:
     """Spelt out at one step: the iterate moves by regularised estimates, the mean takes raw ones."""
-    from benchkit.diffusion.regularise import regularise_noise
+    from benchkit_plugins.inverters._regularise import regularise_noise
 
     z_0, rng, k = latents(dtype=torch.float64), ImageNoise(0, IDS), 3
     t, a = schedule.t(k), schedule.alpha_bar[k]
@@ -320,5 +317,6 @@ def test_a_converged_image_costs_no_further_change() -> None:
 
 
 def test_the_built_in_inverters_are_registered() -> None:
-    assert {cls.name for cls in benchkit_inverters()} == {"ddim", "renoise", "fixed-point", "sdedit"}
+    names = {entry.name for entry in Registry.load().entries("inverter")}
+    assert {"ddim", "renoise", "fixed-point", "sdedit"} <= names
     assert ReNoise() == replace(ReNoise(iterations=1), regularise=False, target="forward")

@@ -17,12 +17,13 @@ from benchkit.api import LatentContext, LatentCorruptor
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.condition import Condition
-from benchkit.diffusion.inverters import FixedPoint, trajectory
+from benchkit.diffusion.inversion import trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import corrupt_and_resample, resample
 from benchkit.diffusion.schedule import add_noise, ddim_step
 from benchkit.errors import BenchkitError
 from benchkit.fetching import nothing_fetched
+from benchkit_plugins.inverters.fixed_point import FixedPoint
 
 CAPTIONS = ["a hat", "two red cats", None]
 
@@ -197,7 +198,6 @@ def test_a_chunk_equals_its_images_alone(backends: dict[str, DiffusionBackend], 
 
 class Negated(LatentCorruptor):
     name = "negated"
-    steps = 2
 
     def corrupt(self, at: LatentContext) -> Tensor:
         return -at.z_t
@@ -214,7 +214,7 @@ def test_methods_are_resampled_in_chunks(xl: DiffusionBackend) -> None:
     )
     condition = xl.embed(CAPTIONS)
     whole, chunked = (
-        corrupt_and_resample(xl.predict, xl.schedule, [Negated()], at, condition, chunk, xl.embed)[0]
+        corrupt_and_resample(xl.predict, xl.schedule, [Negated(steps=2)], at, condition, chunk, xl.embed)[0]
         for chunk in (16, 2)
     )
     start = torch.where(mask, -at.z_t, at.z_t)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchkit.diffusion import regularise
+from benchkit_plugins.inverters import _regularise as regularise
 
 
 def draws(count: int, channels: int, levels: int, seed: int = 0) -> Tensor:

@@ -49,8 +49,8 @@ def context(schedule: Schedule, level: int = 3, count: int = 5) -> LatentContext
     )
 
 
-NEGATE = Says(lambda at: -at.z_t)
-NOISE = Says(lambda at: at.noise())
+NEGATE = Says(work=lambda at: -at.z_t)
+NOISE = Says(work=lambda at: at.noise())
 KEEP = Says()
 
 
@@ -138,7 +138,7 @@ def test_the_network_sees_fixed_slices_with_their_own_conditions(schedule: Sched
 
 def test_level_zero_decodes_what_the_corruptor_made(schedule: Schedule) -> None:
     at = context(schedule, level=0)
-    (result,) = corrupt_and_resample(_no_network, schedule, [Says(NOISE.work, steps=0)], at, torch.zeros(5, 1, 1))
+    (result,) = corrupt_and_resample(_no_network, schedule, [Says(work=NOISE.work, steps=0)], at, torch.zeros(5, 1, 1))
     assert torch.equal(result, torch.where(at.mask, at.noise(), at.z_t))
 
 
@@ -205,7 +205,7 @@ def test_a_broken_corruptor_is_named_and_harms_nobody(
 ) -> None:
     at, untouched = context(schedule), context(schedule)
     with pytest.raises(PluginError, match=f"corruptor 'says'.*{words}"):
-        corrupt(Says(work), at)
+        corrupt(Says(work=work), at)
     assert torch.equal(at.z_t, untouched.z_t)
     assert torch.equal(at.z_0, untouched.z_0)
     assert torch.equal(at.mask, untouched.mask)
@@ -213,5 +213,5 @@ def test_a_broken_corruptor_is_named_and_harms_nobody(
 
 def test_what_stands_outside_the_mask_is_not_read(schedule: Schedule) -> None:
     at = context(schedule)
-    z = corrupt(Says(lambda at: at.z_t.masked_fill(~at.mask, math.nan)), at)
+    z = corrupt(Says(work=lambda at: at.z_t.masked_fill(~at.mask, math.nan)), at)
     assert torch.equal(z, at.z_t)

@@ -168,7 +168,6 @@ def import_everything() -> None:
 
     import benchkit.cli.main
     import benchkit.diffusion.backend
-    import benchkit.diffusion.inverters
     import benchkit.environment
     import benchkit.report.write
     import benchkit.run

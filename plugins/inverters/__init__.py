@@ -1,0 +1,1 @@
+"""Inverters that ship with benchkit."""

@@ -1,0 +1,110 @@
+"""ReNoise: the paper's inverter (Garibi et al. 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchkit.api import InversionContext, Inverter, hookimpl, param
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Eps = Callable[[Tensor], Tensor]
+
+FIRST_REGIME_END = 250
+FIRST_REGIME_ITERATIONS = 5
+
+
+def renoise_regime(t: int, iterations: int) -> tuple[int, int, int]:
+    """R, a and b at timestep t: how often ReNoise iterates, and that it averages the eps_i with a <= i < b."""
+    if t < FIRST_REGIME_END:
+        return min(iterations, FIRST_REGIME_ITERATIONS), 0, 5
+    return iterations, 8, 10
+
+
+def renoise_step(
+    eps: Eps,
+    z_s: Tensor,
+    phi: float,
+    psi: float,
+    t: int,
+    iterations: int,
+    regularised: Callable[[Tensor, int], Tensor] | None = None,
+) -> Tensor:
+    """One ReNoise step from z_s to z_t (Garibi et al. 2024, algorithm 1).
+
+    eps(z): the noise predicted at t. iterations: R >= 0; 0 is plain DDIM inversion. regularised(eps_i, i): applied to
+    what moves the iterate, from i = a on, and once more (with i = R + 1) to the mean of the raw estimates.
+    """
+    iterations, first, stop = renoise_regime(t, iterations)
+    x, averaged = z_s, []
+    for i in range(iterations + 1):
+        estimate = eps(x)
+        if first <= i < stop:
+            averaged.append(estimate)
+        if regularised is not None and i >= first:
+            estimate = regularised(estimate, i)
+        x = (z_s - psi * estimate) / phi
+    if not averaged:
+        return x
+    mean = sum(averaged[1:], averaged[0]) / len(averaged)
+    if regularised is not None:
+        mean = regularised(mean, iterations + 1)
+    return (z_s - psi * mean) / phi
+
+
+@dataclass(frozen=True)
+class ReNoise(Inverter):
+    """ReNoise (Garibi et al. 2024): iterate eq. 2 and average the noise estimates. The paper's inverter.
+
+    Regularisation is off by default, unlike in its authors' examples; with it, `target` says what the patch
+    statistics are held to: eps of the forward-noised z_0 (one noise per image for all steps), or eps(z_0, t).
+    """
+
+    name = "renoise"
+    iterations: int = param(1, ge=0, doc="renoise iterations R; 1 for SD and SDXL with DDIM-50, 9 for few-step models")
+    regularise: bool = param(False, doc="regularise the noise estimates as the authors' examples do")
+    target: str = param("forward", choices=("forward", "identity"), doc="what regularisation compares with")
+
+    def uses_noise(self) -> bool:
+        return self.regularise
+
+    def step(self, at: InversionContext) -> Tensor:
+        regularised = self._regulariser(at) if self._regularises(at.t) else None
+        return renoise_step(at.eps, at.z_s, at.phi, at.psi, at.t, self.iterations, regularised)
+
+    def forwards(self, t: int) -> int:
+        iterations, _, _ = renoise_regime(t, self.iterations)
+        return iterations + 1 + self._regularises(t)
+
+    def _regularises(self, t: int) -> bool:
+        iterations, first, _ = renoise_regime(t, self.iterations)
+        return self.regularise and iterations >= first
+
+    def _regulariser(self, at: InversionContext) -> Callable[[Tensor, int], Tensor]:
+        from benchkit_plugins.inverters import _regularise as regularise
+
+        target = at.eps(self._target_latents(at))
+        channels, height, width = at.z_s.shape[1:]
+        levels = regularise.pyramid_levels(height, width)
+        shape = (regularise.ROUNDS, regularise.CORRELATION_STEPS, channels, levels)
+
+        def regularised(eps: Tensor, i: int) -> Tensor:
+            draws = at.rng.uniform(shape, stream=f"renoise-rolls/{at.t}/{i}")
+            return regularise.regularise_noise(eps, target, draws.to(eps.device))
+
+        return regularised
+
+    def _target_latents(self, at: InversionContext) -> Tensor:
+        if self.target == "identity":
+            return at.z_0
+        # A stream of its own: this noise must not be the one a corruptor puts inside the mask.
+        noise = at.rng.normal(tuple(at.z_0.shape[1:]), stream="renoise-forward").to(at.z_0)
+        return at.add_noise(noise)
+
+
+@hookimpl
+def benchkit_inverters() -> list[type[Inverter]]:
+    return [ReNoise]
