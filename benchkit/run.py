@@ -161,10 +161,10 @@ def check_pending(
 ) -> None:
     """Raise FaultsError for faults of the images of grids, unless every row of their plan is finished.
 
-    What is remarked on in datasets and checkpoint is a warning.
+    What is remarked on in datasets and checkpoint is told as a note.
     """
     for text in dict.fromkeys(text for _, grid in grids for text in _remarks(grid, registry)):
-        _log.warning("%s", text, extra={"tell": True})
+        _log.warning("%s", text, extra={"tell": "note"})
     store = open_store(places.cache, create=False)
     if not all(store.has(stage.key) for planned in plan.cells for stage in planned.stages):
         check_images(grids, registry, progress)

@@ -199,12 +199,15 @@ class LogFile(logging.Handler):
 
 
 class Told(logging.Handler):
-    """Says on stderr what a log record marked `tell` says: damage found in the cache, above all."""
+    """Says on stderr what a log record marked `tell` says: damage found in the cache, above all.
+
+    `tell` is True for a warning, "note" for what is only remarked on.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
-        if getattr(record, "tell", False):
-            tell(f"warning: {record.getMessage()}")
+        if found := getattr(record, "tell", False):
+            tell(f"{'note' if found == 'note' else 'warning'}: {record.getMessage()}")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.datasets.pictures import PIXEL_LIMIT, opened, reading
+from benchkit.datasets.pictures import PIXEL_LIMIT, check_mode, opened, reading
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -71,6 +71,13 @@ def checked_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) 
         with reading(where, limit), opened(data, where, limit) as picture:
             picture.load()
     return header
+
+
+def checked_picture(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
+    """As `checked_header`, of an image that is no mask; raises BenchkitError for 32-bit values too."""
+    with reading(where, limit), opened(data, where, limit) as picture:
+        check_mode(picture, where)
+    return checked_header(data, where, limit=limit)
 
 
 def picture_shape(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> tuple[int, int]:

@@ -96,6 +96,13 @@ def rgb_pixels(picture: Image, where: str) -> NDArray[np.uint8]:
         return _rgb(picture, where)
 
 
+def check_mode(picture: Image, where: str) -> None:
+    """Raise BenchkitError for a picture of 32-bit values; its pixels need not be decoded."""
+    deep = picture.mode == "I" and picture.format == "PPM"  # Pillow's mode for its 16 bits
+    if picture.mode in ("I", "F") and not deep:
+        raise BenchkitError(f"{where}: 32-bit values have no known range: save the picture with 8 or 16 bits a channel")
+
+
 def _rgb(picture: Image, where: str) -> NDArray[np.uint8]:
     from PIL import Image
 
@@ -103,8 +110,7 @@ def _rgb(picture: Image, where: str) -> NDArray[np.uint8]:
     if picture.mode == "I" and picture.format == "PPM":  # Pillow's mode for its 16 bits
         grey = (np.asarray(picture) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
-    if picture.mode in ("I", "F"):
-        raise BenchkitError(f"{where}: 32-bit values have no known range: save the picture with 8 or 16 bits a channel")
+    check_mode(picture, where)
     if picture.mode.startswith("I;16"):
         grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)

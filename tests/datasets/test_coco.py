@@ -170,7 +170,7 @@ def test_what_was_counted_is_said_and_recorded(tmp_path: Path) -> None:
     everything = Folder(str(root), size=32, boxes=True)
     assert everything.provenance() == {"categories": "artifact, hand+foot, person"}
     assert everything.remarks(())[:3] == [
-        "annotations counted, by category: artifact 3, hand+foot 0, person 1",
+        "annotations counted, by category: artifact 2, hand+foot 0, person 1",
         "annotations of crowds, whose pixels count in nothing: 1",
         "annotations without a region, which mark their box: 1",
     ]
@@ -178,7 +178,7 @@ def test_what_was_counted_is_said_and_recorded(tmp_path: Path) -> None:
     assert chosen.provenance() == {"categories": "person"}
     assert chosen.remarks(())[:2] == [
         "annotations counted, by category: person 1",
-        "annotations not counted, by category: artifact 3",
+        "annotations not counted, by category: artifact 2",
     ]
     assert Folder(str(root / "images"), size=32).provenance() == {}
 
@@ -226,6 +226,41 @@ def test_all_entries_that_cannot_be_used_are_named_at_once(tmp_path: Path) -> No
         and "annotations[0]: there is no category of id 5" in message
     )
     assert "annotations[3]: there is no image of id 9" in message and message.endswith("; and 4 more such")
+
+
+def test_the_faults_of_all_files_are_named_at_once(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"segmentation": REGION, "category_id": 5})
+    file = root / "annotations/test.json"
+    (root / "annotations/pool.json").write_bytes(file.read_bytes())
+    (root / "annotations/wild.json").write_text("{")
+    with pytest.raises(BenchkitError) as found:
+        Folder(str(root)).splits()
+    assert [f"{name}.json: " in str(found.value) for name in ("pool", "test", "wild")] == [True] * 3
+
+
+def test_an_id_of_another_type_is_said_to_be_one(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"segmentation": REGION, "image_id": "1", "category_id": "1"})
+    data = json.loads((root / "annotations/test.json").read_text())
+    known = data["images"][0]["id"]
+    data["annotations"][0]["image_id"] = str(known)
+    (root / "annotations/test.json").write_text(json.dumps(data))
+    with pytest.raises(BenchkitError, match=f"no image of id '{known}' .there is one of id {known}: write both in one"):
+        Folder(str(root)).splits()
+
+
+def test_corners_that_are_parts_of_the_picture_are_refused(tmp_path: Path) -> None:
+    """As some converters write them: they would mark one pixel."""
+    for name, region in (("polygon", {"segmentation": [[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]]}), ("box", {"bbox": [0.1] * 4})):
+        refused(folder(tmp_path / name, region), "a region within 0 and 1: COCO counts in pixels: mul", boxes=True)
+    assert read(folder(tmp_path / "pixel", {"segmentation": [[0, 0, 1, 0, 1, 1, 0, 1]]})).mask is not None
+
+
+def test_the_sizes_of_the_other_files_are_known_where_one_is_missing(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"segmentation": REGION})
+    data = json.loads((root / "annotations/test.json").read_text())
+    data["images"].append({"id": "more", "file_name": "more.png"})
+    (root / "annotations/test.json").write_text(json.dumps(data))
+    assert list(Folder(str(root), size=16).file_sizes("test")) == [(24, 32)]
 
 
 def test_ids_given_twice_are_refused(tmp_path: Path) -> None:

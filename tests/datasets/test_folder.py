@@ -72,6 +72,8 @@ def test_splits_take_the_names_that_are_asked_for_and_keep_their_own(made: dict[
         assert given.id == f"{split}/{taken.id.partition('/')[2]}" and np.array_equal(given.image, taken.image)
     with pytest.raises(BenchkitError, match=r"^test=tset: dataset 'folder' .* it has clean, pool, test$"):
         Folder(str(made["plain"]), test="tset").splits()
+    with pytest.raises(BenchkitError, match=r"^pool=poll, test=tset: dataset 'folder' "):
+        Folder(str(made["plain"]), test="tset", pool="poll").splits()
 
 
 def test_a_missing_split_has_a_remedy_and_a_shared_one_is_remarked_on(tmp_path: Path) -> None:

@@ -117,7 +117,10 @@ def twice(data: dict[str, Any]) -> None:
             coco_with(lambda d: d["images"][1].update(file_name="/etc/x.png")),
             r"images\[1\]: file_name '/etc/x\.png' leads",
         ),
-        (coco_with(lambda d: d["images"][1].update(file_name="C:\\x.png")), r"file_name 'C:\\x\.png' leads"),
+        (
+            coco_with(lambda d: d["images"][1].update(file_name="C:\\x.png")),
+            r"file_name 'C:\\x\.png' holds a backslash",
+        ),
         (coco_with(lambda d: d["images"][1].update(file_name="2.png")), r"2\.png: no such file"),
         (coco_with(twice), r"images\[2\]: id 7 is another image's already"),
         (coco_with(lambda d: d["images"][1].update(file_name="0.png")), "'0.png' and '0.png' have the same name"),

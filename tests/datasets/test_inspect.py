@@ -145,3 +145,22 @@ def test_a_mask_lies_on_its_turned_photograph_where_sizes_say(orientation: int, 
             assert np.array_equal(dataset.read("pool", [0])[0].mask, Framing(32, "pad").mask(wanted))
     with pytest.raises(BenchkitError, match="a mask of 32x20 for an image of 20x32" if told else "sizes do not tell"):
         Folder(str(tmp_path / "stored"), size=32, turned="upright" if told else "auto").read("pool", [0])
+
+
+def test_an_image_of_32_bits_is_known_before_it_is_read(tmp_path: Path) -> None:
+    MAKERS["plain"](tmp_path)
+    (tmp_path / "test/0.png").unlink()
+    Image.fromarray(np.ones((20, 32), np.float32)).save(tmp_path / "test/0.tif")
+    dataset = Folder(str(tmp_path), size=16, order="name")
+    fault = dataset.inspect("test", [0])[0].fault
+    assert fault is not None and fault.startswith(f"{tmp_path}/test/0.tif: 32-bit values have no known range: save")
+    with pytest.raises(BenchkitError, match="32-bit values"):
+        dataset.read("test", [0])
+
+
+def test_tiles_name_all_files_whose_size_cannot_be_read(tmp_path: Path) -> None:
+    MAKERS["plain"](tmp_path)
+    for number in range(2):
+        (tmp_path / f"test/{number}.png").write_bytes(b"")
+    with pytest.raises(BenchkitError, match=r"test/0\.png: an empty file .*; .*test/1\.png: an empty file"):
+        Folder(str(tmp_path), size=16, fit="tile").splits()

@@ -145,3 +145,32 @@ def test_without_room_for_a_copy_rows_are_read_all_the_same(
         (sample,) = Folder(str(tmp_path), size=32, fit="pad", order="name").read("pool", [n])
         assert np.array_equal(sample.image[6:26], photo("pool", n))
     assert sum(unpacked) > 40 and SHAPE == (20, 32)
+
+
+def test_a_set_of_files_of_which_some_are_missing_is_refused(tmp_path: Path) -> None:
+    """As after a download that was broken off: the rows that are there are no fair part of the set."""
+    for number in (0, 2):
+        parquet.write_table(table([cell(mark(0))]), tmp_path / f"test-{number:05d}-of-00003.parquet")
+    with pytest.raises(BenchkitError, match=r"1 of the 3 files of split 'test' are missing \(00001\): get them, or "):
+        rows_of(tmp_path).splits()
+    parquet.write_table(table([cell(mark(0))]), tmp_path / "test-00001-of-00003.parquet")
+    assert rows_of(tmp_path).splits() == {"test": 3}
+
+
+def test_columns_under_other_names_are_remarked_on(tmp_path: Path) -> None:
+    """Else a set whose masks are in `segmentation` is one without masks, and nobody is told why."""
+    parquet.write_table(table([cell(mark(0))]).rename_columns(["image", "segmentation"]), tmp_path / "test.parquet")
+    (line,) = rows_of(tmp_path).remarks(("test",))
+    assert line.startswith("no table has a column 'mask' and 'caption'; not read: segmentation, which mask_column or ")
+    assert rows_of(tmp_path, mask_column="segmentation").remarks(("test",)) == []
+    with pytest.raises(
+        BenchkitError, match="no column 'pictures': it has image, segmentation: name one of them as image_"
+    ):
+        rows_of(tmp_path, image_column="pictures").inspect("test", [0])
+
+
+def test_a_row_without_an_image_hides_no_other_size(tmp_path: Path) -> None:
+    whole = table([cell(mark(0))] * 2)
+    images = pa.array([{"bytes": None, "path": None}, cell(photo("pool", 0))], PICTURE)
+    parquet.write_table(whole.set_column(0, "image", images), tmp_path / "test.parquet")
+    assert list(rows_of(tmp_path).file_sizes("test")) == [SHAPE]

@@ -11,6 +11,7 @@ from benchkit.datasets.folder.coco_marks import CocoMarks, Mark
 from benchkit.datasets.folder.records import FileListing, Record, folders_in, stamped
 from benchkit.datasets.folder.settings import CocoRule
 from benchkit.datasets.headers import Turned
+from benchkit.datasets.walk import refuse
 from benchkit.errors import BenchkitError
 
 ANNOTATIONS = "annotations"
@@ -48,12 +49,18 @@ def list_coco(root: Path, rule: CocoRule, turned: Turned) -> FileListing:
     splits = coco_files(root) or coco_files(root, named=False)
     if not splits:
         raise BenchkitError(f"{root}: holds no {ANNOTATIONS}/SPLIT.json or SPLIT/{BESIDE}: choose another layout")
-    parsed = {}
+    parsed: dict[str, list[CocoFile]] = {}
+    faults: list[str] = []
     for split, files in splits.items():
         instances = [file for file in files if not file.name.startswith(CAPTIONS)]
         if len(instances) > 1:
             raise BenchkitError(f"{instances[1]}: split '{split}' is '{instances[0]}' already: keep one of the two")
-        parsed[split] = [read_coco(stamped(file)) for file in files]
+        for file in files:
+            try:
+                parsed.setdefault(split, []).append(read_coco(stamped(file)))
+            except BenchkitError as error:
+                faults.append(str(error))
+    refuse(faults)
     wanted = _wanted(rule.categories, [name for found in parsed.values() for one in found for name in one.categories])
     records = {split: tuple(_records(root, split, found, rule, turned, wanted)) for split, found in parsed.items()}
     marks = [mark for found in parsed.values() for one in found for mark in one.marks()]
@@ -67,8 +74,8 @@ def list_coco(root: Path, rule: CocoRule, turned: Turned) -> FileListing:
 
 
 def _remarks(marks: Sequence[Mark], wanted: frozenset[str], rule: CocoRule) -> Iterator[str]:
-    """Which categories count and which do not, and how many annotations are crowds or boxes."""
-    counts = Counter(mark.category for mark in marks)
+    """Which categories count and which do not, and how many annotations are crowds (of no category) or boxes."""
+    counts = Counter(mark.category for mark in marks if not mark.crowd)
     for what, names in (("counted", sorted(wanted)), ("not counted", sorted({*counts}.difference(wanted)))):
         if names:
             yield f"annotations {what}, by category: {', '.join(f'{name} {counts[name]}' for name in names)}"

@@ -99,7 +99,7 @@ class _Parsing:
     def _image(self, place: str, entry: dict[str, Any]) -> None:
         number = entry["id"]
         if number in self.images:
-            raise BenchkitError(f"{place}: id {number} is another image's already")
+            raise BenchkitError(f"{place}: id {number!r} is another image's already: give each an id of its own")
         self.images[number] = str(entry["file_name"])  # before it is checked: its annotations are no faults
         _check_name(entry["file_name"], place)
         self.images[number] = str(PurePosixPath(self.images[number]))
@@ -117,13 +117,19 @@ class _Parsing:
     def _annotation(self, place: str, entry: dict[str, Any]) -> None:
         image = entry["image_id"]
         if image not in self.images:
-            raise BenchkitError(f"{place}: there is no image of id {image}")
+            raise BenchkitError(
+                f"{place}: there is no image of id {_shown(image, self.images)}: correct image_id, or remove the "
+                "annotation"
+            )
         if isinstance(entry.get("caption"), str) and "segmentation" not in entry:
             self.captions.setdefault(image, entry["caption"].strip())
             return
         category, number = entry.get("category_id"), entry.get("id")
         if not isinstance(category, int | str) or category not in self.categories:
-            raise BenchkitError(f"{place}: there is no category of id {category}")
+            raise BenchkitError(
+                f"{place}: there is no category of id {_shown(category, self.categories)}: correct category_id, or "
+                "list the category under 'categories'"
+            )
         if isinstance(number, int | str) and self.seen.setdefault(number, place) != place:
             raise BenchkitError(f"{place}: id {number} is another annotation's already: give each an id of its own")
         self.marks.setdefault(image, []).append(Mark.of(entry, self.categories[category], place))
@@ -136,12 +142,24 @@ def _size(entry: Mapping[str, Any], place: str) -> tuple[int, int] | None:
         return None
     whole = all(isinstance(side, int) or (isinstance(side, float) and side.is_integer()) for side in (height, width))
     if not whole or min(height, width) < 1:
-        raise BenchkitError(f"{place}: width {width} and height {height} are no whole numbers above 0: correct them")
+        raise BenchkitError(
+            f"{place}: width {width!r} and height {height!r} are no whole numbers above 0: correct them"
+        )
     return int(height), int(width)
 
 
 def _check_name(name: Any, place: str) -> None:
     """Raise BenchkitError unless it is a relative path that stays below its folder, on any system."""
     path = PurePosixPath(str(name))
-    if path.is_absolute() or ".." in path.parts or "\\" in str(name) or ":" in str(name) or not path.name:
-        raise BenchkitError(f"{place}: file_name '{name}' leads out of the folder: only paths below it are read")
+    if "\\" in str(name) or ":" in str(name):
+        raise BenchkitError(f"{place}: file_name '{name}' holds a backslash or a colon: write folders with '/'")
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise BenchkitError(
+            f"{place}: file_name '{name}' leads out of the folder: write it relative to the folder of the images"
+        )
+
+
+def _shown(number: Any, known: Mapping[Id, str]) -> str:
+    """An id as it is written; '7' and 7 are different ids, and that is said where the other one is there."""
+    other = next((one for one in known if str(one) == str(number)), None)
+    return repr(number) if other is None else f"{number!r} (there is one of id {other!r}: write both in one form)"

@@ -128,10 +128,7 @@ class Folder(Dataset):
         return f"give one of its splits this name too, as in folder:root=…,{split}={min(self._listing.counts())}"
 
     def file_sizes(self, split: str) -> Sequence[tuple[int, int]]:
-        try:
-            return self._listing.shapes(self._sources[split])
-        except BenchkitError:  # a damaged file, which inspection names
-            return ()
+        return self._listing.known_sizes(self._sources[split])
 
     def provenance(self) -> dict[str, str]:
         """The categories that count as artifacts: by default all that the files have."""
@@ -202,9 +199,8 @@ class Folder(Dataset):
         """Split as it is offered -> the folder's own; all keep their names, and some are given another."""
         own = sorted(self._listing.counts())
         given = {role: source for role in ROLES if (source := getattr(self, role)) is not None}
-        for role, source in given.items():
-            if source not in own:
-                raise BenchkitError(f"{role}={source}: {self} has no such split: it has {', '.join(own)}")
+        if unknown := [f"{role}={source}" for role, source in given.items() if source not in own]:
+            raise BenchkitError(f"{', '.join(unknown)}: {self} has no such split: it has {', '.join(own)}")
         return dict(sorted({**dict(zip(own, own, strict=True)), **given}.items()))
 
     def _order(self, split: str) -> Sequence[int]:

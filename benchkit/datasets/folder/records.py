@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,9 +12,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.datasets.headers import Header, checked_header, oriented, picture_header, picture_shape, turn_of
+from benchkit.datasets.headers import (
+    Header,
+    checked_header,
+    checked_picture,
+    oriented,
+    picture_header,
+    picture_shape,
+    turn_of,
+)
 from benchkit.datasets.mask_files import MaskRule, decode_label
 from benchkit.datasets.pictures import decode_image
+from benchkit.datasets.walk import refuse
 from benchkit.errors import BenchkitError
 
 #: Before work, of so many masks at once the values are looked at, and of more while they have few pixels together:
@@ -128,7 +138,7 @@ class Record:
     def _check(self, rule: MaskRule, sample: Sampling) -> bool | None:
         """Raise what `load` would; return False where it is known that nothing is marked."""
         where = str(self.image)
-        header = checked_header(self.image, where)
+        header = checked_picture(self.image, where)
         if isinstance(self.mask, Path):
             return check_mask(self.mask, str(self.mask), header, rule, sample)
         if self.mask is None:
@@ -168,7 +178,11 @@ class Listing(Protocol):
         ...
 
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
-        """(height, width) of every image of a split."""
+        """(height, width) of every image of a split; raises BenchkitError that names all that cannot be read."""
+        ...
+
+    def known_sizes(self, split: str) -> Sequence[tuple[int, int]]:
+        """(height, width) of those images of a split that can be read."""
         ...
 
     def marked(self, split: str) -> Sequence[int]:
@@ -204,7 +218,21 @@ class FileListing:
         return [self.records[split][index].load(self.masks) for index in indices]
 
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
-        return [_shape(stamped(record.image)) for record in self.records[split]]
+        found, faults = [], []
+        for record in self.records[split]:
+            try:
+                found.append(_shape(stamped(record.image)))
+            except BenchkitError as error:
+                faults.append(str(error))
+        refuse(faults)
+        return found
+
+    def known_sizes(self, split: str) -> Sequence[tuple[int, int]]:
+        found = []
+        for record in self.records[split]:
+            with suppress(BenchkitError):  # a damaged file, which inspection names
+                found.append(_shape(stamped(record.image)))
+        return found
 
     def marked(self, split: str) -> Sequence[int]:
         return [i for i, record in enumerate(self.records[split]) if record.mask is not None]

@@ -55,6 +55,11 @@ def check_region(
 def _checked(polygon: Any, shape: tuple[int, int], where: str, sure: bool) -> NDArray[np.float64]:
     corners = _corners(polygon, where)
     limits = np.array([shape[1], shape[0]])
+    if corners.min() >= 0 and corners.max() <= 1 and (corners % 1).any():
+        raise BenchkitError(
+            f"{where}: a region within 0 and 1: COCO counts in pixels: multiply x by {shape[1]} and y by {shape[0]}, "
+            "or remove it"
+        )
     over = max(-corners.min(), (corners - limits).max())
     outside = (corners.max(axis=0) <= 0).any() or (corners.min(axis=0) >= limits).any()
     if outside or over > (max(OVER_PIXELS, OVER * max(shape)) if sure else OVER_PIXELS):

@@ -23,15 +23,16 @@ from benchkit.datasets.folder.records import (
 )
 from benchkit.datasets.folder.row_groups import group_sizes, held_columns, read_rows
 from benchkit.datasets.folder.settings import Columns, Settings
-from benchkit.datasets.headers import checked_header, picture_header, picture_shape
+from benchkit.datasets.headers import checked_picture, picture_header, picture_shape
 from benchkit.datasets.mask_files import MaskRule
 from benchkit.datasets.pictures import decode_image
+from benchkit.datasets.walk import refuse
 from benchkit.errors import BenchkitError
 
 DICT, INFO, STATE = "dataset_dict.json", "dataset_info.json", "state.json"
 #: What a cell without an image holds.
 EMPTY: tuple[Any, ...] = (None, b"", "", [], {})
-_SHARD = re.compile(r"(?P<split>.+?)-\d{5}(-of-\d{5})?(-[0-9a-f]+)?")
+_SHARD = re.compile(r"(?P<split>.+?)-(?P<number>\d{5})(-of-(?P<count>\d{5}))?(-[0-9a-f]+)?")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,18 @@ class TableListing:
     masks: MaskRule
     others: tuple[Path, ...] = ()
     categories: Mapping[str, int] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Columns that may hold masks or captions under other names, where no split has a column of the usual name."""
+        held = [name for parts in self.parts.values() for name in held_columns(stamped(parts[0]))]
+        absent = [role for role in ("mask", "caption") if getattr(self.columns, role) not in held]
+        unread = dict.fromkeys(name for name in held if name not in vars(self.columns).values())
+        if not absent or not unread:
+            return ()
+        missing = " and ".join(f"'{getattr(self.columns, role)}'" for role in absent)
+        settings = " or ".join(f"{role}_column" for role in absent)
+        return (f"no table has a column {missing}; not read: {', '.join(unread)}, which {settings} can name",)
 
     def counts(self) -> Mapping[str, int]:
         sizes = {split: sum(sum(group_sizes(stamped(part))) for part in parts) for split, parts in self.parts.items()}
@@ -63,7 +75,13 @@ class TableListing:
 
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
         self._held(split)
-        return [shape for part in self.parts[split] for shape in _shapes(stamped(part), self.columns.image)]
+        found = [shape for part in self.parts[split] for shape in _shapes(stamped(part), self.columns.image)]
+        refuse([shape for shape in found if isinstance(shape, str)])
+        return [shape for shape in found if not isinstance(shape, str)]
+
+    def known_sizes(self, split: str) -> Sequence[tuple[int, int]]:
+        found = [shape for part in self.parts[split] for shape in _shapes(stamped(part), self.columns.image)]
+        return [shape for shape in found if not isinstance(shape, str)]
 
     def marked(self, split: str) -> Sequence[int]:
         if self.columns.mask not in self._held(split):
@@ -80,9 +98,13 @@ class TableListing:
         where, wanted, usual = self.parts[split][0], self.columns, Columns()
         if any(names != first for names in rest):
             raise BenchkitError(f"{where}: the files of split '{split}' have different columns: write them again")
-        for column, default in ((wanted.image, ""), (wanted.mask, usual.mask), (wanted.caption, usual.caption)):
+        for role, default in (("image", ""), ("mask", usual.mask), ("caption", usual.caption)):
+            column = getattr(wanted, role)
             if column not in first and column != default:
-                raise BenchkitError(f"{where}: there is no column '{column}': it has {', '.join(first)}")
+                raise BenchkitError(
+                    f"{where}: there is no column '{column}': it has {', '.join(first)}: name one of them as "
+                    f"{role}_column"
+                )
         return [column for column in (wanted.image, wanted.mask, wanted.caption) if column in first]
 
     def _rows(self, split: str, indices: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -107,7 +129,7 @@ class TableListing:
         where, at = self._places(split, index)
         fault, caption, positive, marked = None, None, None, row.get(self.columns.mask) is not None
         try:
-            header = checked_header(self._image(row, where), where)
+            header = checked_picture(self._image(row, where), where)
             mask = cell_bytes(row.get(self.columns.mask), at)
             marked = mask is not None
             if mask is not None:
@@ -182,11 +204,26 @@ def list_tables(root: Path, settings: Settings) -> TableListing:
     for split, files in parts.items():
         if len({file.parent for file in files}) > 1:
             raise BenchkitError(f"{files[-1]}: split '{split}' is in {files[0].parent} too: name one folder as root")
+    refuse([fault for files in parts.values() for fault in _missing_shards(files)])
     if not parts:
         raise BenchkitError(
             f"{root}: holds no Parquet files, and no dataset that save_to_disk wrote: name another root"
         )
     return TableListing({split: tuple(files) for split, files in sorted(parts.items())}, columns, masks)
+
+
+def _missing_shards(files: Sequence[Path]) -> Iterator[str]:
+    """Faults of a split whose files' names say that there are more of them, as after a download that was broken off."""
+    shards = [shard for file in files if (shard := _SHARD.fullmatch(file.stem)) and shard["count"]]
+    for count in sorted({shard["count"] for shard in shards}):
+        there = {int(shard["number"]) for shard in shards if shard["count"] == count}
+        missing = [number for number in range(int(count)) if number not in there]
+        if missing:
+            shown = ", ".join(f"{number:05d}" for number in missing[:3]) + ", …" * (len(missing) > 3)
+            yield (
+                f"{files[0].parent}: {len(missing)} of the {int(count)} files of split '{shards[0]['split']}' are "
+                f"missing ({shown}): get them, or rename those that are there"
+            )
 
 
 def _split_of(file: Path, root: Path) -> str:
@@ -226,11 +263,15 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4096)
-def _shapes(part: Stamped, column: str) -> tuple[tuple[int, int], ...]:
-    found = []
+def _shapes(part: Stamped, column: str) -> tuple[tuple[int, int] | str, ...]:
+    """(height, width) of each row's image, or why it cannot be read."""
+    found: list[tuple[int, int] | str] = []
     for row, values in read_rows(part, [column], range(sum(group_sizes(part)))):
         where = f"{part.path}: row {row}"
-        found.append(picture_shape(cell_bytes(values[column], where) or b"", where))
+        try:
+            found.append(picture_shape(cell_bytes(values[column], where) or b"", where))
+        except BenchkitError as error:
+            found.append(str(error))
     return tuple(found)
 
 
