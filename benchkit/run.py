@@ -163,11 +163,16 @@ def check_pending(
 
     What is remarked on in datasets and checkpoint is told as a note.
     """
-    for text in dict.fromkeys(text for _, grid in grids for text in _remarks(grid, registry)):
-        _log.warning("%s", text, extra={"tell": "note"})
+    tell_remarks([grid for _, grid in grids], registry)
     store = open_store(places.cache, create=False)
     if not all(store.has(stage.key) for planned in plan.cells for stage in planned.stages):
         check_images(grids, registry, progress)
+
+
+def tell_remarks(grids: Sequence[Grid], registry: Registry) -> None:
+    """Tell what is remarked on in datasets and checkpoint of grids, each line once."""
+    for text in dict.fromkeys(text for grid in grids for text in _remarks(grid, registry)):
+        _log.warning("%s", text, extra={"tell": "note"})
 
 
 def _remarks(grid: Grid, registry: Registry) -> Iterator[str]:

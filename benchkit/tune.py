@@ -24,7 +24,7 @@ from benchkit.metrics import PRIMARY
 from benchkit.plan import Plan, Planner
 from benchkit.preflight.check import check_images
 from benchkit.registry import Registry
-from benchkit.run import model_of
+from benchkit.run import model_of, tell_remarks
 from benchkit.space import Choices, Range, Space, rounded
 from benchkit.specs import Scalar, Spec, digest
 from benchkit.stages.base import Env, Stage
@@ -122,6 +122,7 @@ def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, pro
     settings = ({k: v for k, v in fault.settings.items() if k != "validation"} for fault in found.faults)
     found.faults = [replace(fault, settings=own) for fault, own in zip(found.faults, settings, strict=True)]
     found.check()
+    tell_remarks([base], registry)
 
 
 def tuning_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:

@@ -221,6 +221,16 @@ def test_all_faults_of_a_search_are_known_before_its_first_trial(
     assert "none of the" in fault.message and not fault.settings, "without validation images there is no search"
 
 
+def test_what_the_datasets_remark_on_is_told_before_a_search(
+    small: Grid, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shapes = registry.entry("dataset", "shapes").cls
+    monkeypatch.setattr(shapes, "remarks", lambda self, splits: ["two splits are one"])
+    check_search(small, [Spec.parse("corruptor", "gaussian:steps=3")], registry, lambda _: None)
+    told = [record.getMessage() for record in caplog.records if getattr(record, "tell", None) == "note"]
+    assert "dataset 'shapes': two splits are one" in told
+
+
 def unmarked(self, split: str, index: int) -> Sample:
     return Sample(f"{split}-{index}", np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), bool))
 

@@ -16,7 +16,7 @@ from small_world import Run
 
 from benchkit.cli import main as entry
 from benchkit.cli import plugins
-from benchkit.cli.common import one_line
+from benchkit.cli.common import Told, one_line
 from benchkit.errors import BenchkitError
 from benchkit.registry import Registry
 
@@ -229,3 +229,13 @@ def test_what_a_library_warns_of_goes_into_the_log(run: Run, cache: Path, monkey
     assert result.code == 0 and result.err == ""
     text = (cache / "logs" / "benchkit.log").read_text()
     assert "a column is fragmented" in text and "a temporary folder was made" in text
+
+
+@pytest.mark.parametrize(
+    ("mark", "line"), [(True, "benchkit: warning: odd\n"), ("note", "benchkit: note: odd\n"), (False, "")]
+)
+def test_a_record_is_told_as_it_is_marked(mark: object, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    record = logging.LogRecord("benchkit", logging.WARNING, "", 0, "odd", None, None)
+    record.tell = mark
+    Told().emit(record)
+    assert capsys.readouterr().err == line
