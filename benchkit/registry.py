@@ -191,7 +191,10 @@ class Registry:
     def _call(self, hook: str, module: ModuleType) -> list[Any]:
         """Return the classes that one module's hook returns; of each class it is then known where it came from."""
         others = [one for one in self._manager.get_plugins() if one is not module]
-        return [cls for classes in self._manager.subset_hook_caller(hook, others)() for cls in classes]
+        results = self._manager.subset_hook_caller(hook, others)()
+        if not results:  # pluggy leaves out a hook that returns None
+            raise BenchkitError(f"{hook}() returned None: return a list of plugin classes")
+        return [cls for classes in results for cls in classes]
 
     def _add_class(self, cls: Any, base: type[api.Plugin], found: _Found) -> None:
         check_class(cls, base)

@@ -99,6 +99,7 @@ def test_parameters_are_checked(tmp_path: Path) -> None:
         (PLUGIN.replace("@dataclass(frozen=True)\n", ""), "Mine must be decorated with @dataclass(frozen=True)"),
         (PLUGIN.replace("return [Mine]", "return [int]"), "not a subclass"),
         (PLUGIN.replace("return [Mine]", "return 3"), "TypeError"),
+        (PLUGIN.replace("return [Mine]", "return None"), "benchkit_corruptors() returned None: return a list of"),
         (PLUGIN.replace('"mine"', '"gaussian"'), "exists already"),
         (
             PLUGIN.replace("param(0.5, ge=0", "param(1.5, ge=0"),

@@ -77,13 +77,14 @@ def test_a_package_is_checked_without_being_installed(run: Run, tmp_path: Path) 
     assert str(folder) not in sys.path
 
 
-def test_a_packages_own_tests_pass(run: Run, tmp_path: Path) -> None:
-    run("plugins", "new", "inverter", "my-own", "--package", "--out", tmp_path)
+@pytest.mark.parametrize(("kind", "count"), [("inverter", 16), ("corruptor", 24)])
+def test_a_packages_own_tests_pass(run: Run, tmp_path: Path, kind: str, count: int) -> None:
+    run("plugins", "new", kind, "my-own", "--package", "--out", tmp_path)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
     folder = tmp_path / "benchkit-my-own"
     done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "16 passed" in done.stdout
+    assert f"{count} passed" in done.stdout
 
 
 def test_names_become_classes_and_modules() -> None:

@@ -98,7 +98,7 @@ CASES: dict[str, Bad] = {
     "no dataclass": bad(strict("@dataclass(frozen=True)\nclass", "class"), "mine.py", "frozen"),
     "an unknown hook": bad(strict("def benchkit_corruptors", "def benchkit_corruptor"), "did you mean"),
     "a hook that raises": bad(strict("return [Mine]", "return [Mine] / 0"), "mine.py", "TypeError"),
-    "a hook of nothing": bad(strict("return [Mine]", "return None"), "mine.py", "TypeError"),
+    "a hook of nothing": bad(strict("return [Mine]", "return None"), "mine.py", "returned None: return a list"),
     "a hook of texts": bad(strict("return [Mine]", "return ['mine']"), "is not a subclass"),
     "an instance": bad(strict("return [Mine]", "return [Mine()]"), "is not a subclass"),
     "a class of another kind": bad(strict("return [Mine]", "return [int]"), "is not a subclass"),
