@@ -92,12 +92,12 @@ def _print_all(listed: list[dict[str, Any]]) -> None:
 
 def _describe(registry: Registry, name: str, pixels: bool, as_json: bool) -> None:
     from benchkit.api import Dataset
-    from benchkit.datasets.summary import passed_by_suffix
+    from benchkit.datasets.summary import mostly_marked, passed_by_suffix
     from benchkit.specs import Spec
 
     source = registry.make(Spec.parse("dataset", name), Dataset)  # type: ignore[type-abstract]
     found = _summaries(source, pixels)
-    passed, remarks = passed_by_suffix(source.passed_over()), list(source.remarks(found))
+    passed, remarks = passed_by_suffix(source.passed_over()), [*source.remarks(found), *mostly_marked(found)]
     if as_json:
         splits = {split: one.as_json() for split, one in found.items()}
         print_json({"dataset": name, "splits": splits, "passed_over": list(map(vars, passed)), "remarks": remarks})

@@ -76,6 +76,13 @@ def summarise(dataset: Dataset, split: str, *, pixels: bool, tick: Callable[[int
     return found
 
 
+def mostly_marked(found: Mapping[str, SplitSummary]) -> list[str]:
+    """A remark where masks mark more than half of the pixels on average: they are often inverted."""
+    shares = [f"{split} {one.area:.0%}" for split, one in found.items() if one.area is not None and one.area > 0.5]
+    remark = "most pixels are marked; if the masks are inverted, set background to the value around the artifacts"
+    return [f"{', '.join(shares)}: {remark}"] if shares else []
+
+
 @dataclass(frozen=True)
 class Passed:
     """Files of one suffix (lower case, with its dot; nothing for folders and hidden files) that were passed over."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample
-from benchkit.datasets.summary import LOOKED, passed_by_suffix, summarise, work
+from benchkit.datasets.summary import LOOKED, SplitSummary, mostly_marked, passed_by_suffix, summarise, work
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,11 @@ def test_what_is_passed_over_is_counted_by_suffix_and_reason() -> None:
         "passed over: 1 file, such as 'pool/up': a link to a folder that is read already",
         "passed over: 1 .txt file, such as 'notes.txt': a text beside no image of its name",
     ]
+
+
+def test_masks_that_mark_most_pixels_are_remarked_on() -> None:
+    areas = {"pool": 0.854, "test": 0.5, "clean": None}
+    found = {split: SplitSummary(1, area=area) for split, area in areas.items()}
+    (line,) = mostly_marked(found)
+    assert line.startswith("pool 85%: most pixels are marked; if the masks are inverted, set background")
+    assert mostly_marked({"test": found["test"], "clean": found["clean"]}) == []
