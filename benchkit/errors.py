@@ -19,16 +19,19 @@ class BenchkitError(Exception):
 
 
 class UnknownNameError(BenchkitError):
-    """A name that nothing answers to; the message suggests the nearest one that does."""
+    """A name that nothing answers to; the message suggests the nearest one that does.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    remedy: what to do where the name is right.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:
         known = sorted(known)
         near = get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"
-        super().__init__(f"unknown {kind} '{name}': {hint}")
-        self.arguments = (kind, name, known)
+        super().__init__(f"unknown {kind} '{name}': {hint}" + (f" ({remedy})" if remedy else ""))
+        self.arguments = (kind, name, known, remedy)
 
-    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str], str]]:
         return type(self), self.arguments  # or it could not come back from a worker process
 
 

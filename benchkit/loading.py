@@ -100,8 +100,10 @@ def module_file(module: str | EntryPoint) -> Path | None:
 
 
 def source_hash(path: Path, has_helpers: bool) -> str:
-    """sha256 of the plugin's file and, where it has any, of the private helpers (`_*.py`) beside it."""
+    """sha256 of the plugin's file; with private helpers (`_*.py`) beside it, of their and its sha256 together."""
     helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py") if has_helpers else []
+    if not helpers:  # what `sha256sum FILE` prints: messages and boards show it
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     total = hashlib.sha256()
     for file in (path, *helpers):
         total.update(hashlib.sha256(file.read_bytes()).digest())

@@ -179,22 +179,28 @@ class Registry:
         self._manager.register(found.module)
         if not hooks and found.version is None:
             plugins: list[tuple[Any, type[api.Plugin]]] = list(classes_of(found.module))
+            if not plugins:
+                raise BenchkitError("it defines no plugin: write a class of one of benchkit.api's kinds, with a name")
         else:
             plugins = [(cls, HOOKS[hook]) for hook in hooks for cls in self._call(hook, found.module)]
         for plugin, base in plugins:
             try:
                 self._add_class(plugin, base, found)
             except Exception as error:
-                self._leave_out(str(getattr(plugin, "name", repr(plugin))), found.origin, error, None)
+                name = getattr(plugin, "name", None)
+                self._leave_out(str(name or _called(plugin)), found.origin, error, None)
                 self.broken[-1] = replace(self.broken[-1], kind=base.kind)
 
     def _call(self, hook: str, module: ModuleType) -> list[Any]:
         """Return the classes that one module's hook returns; of each class it is then known where it came from."""
         others = [one for one in self._manager.get_plugins() if one is not module]
-        results = self._manager.subset_hook_caller(hook, others)()
-        if not results:  # pluggy leaves out a hook that returns None
-            raise BenchkitError(f"{hook}() returned None: return a list of plugin classes")
-        return [cls for classes in results for cls in classes]
+        returned = self._manager.subset_hook_caller(hook, others)() or [
+            None
+        ]  # pluggy leaves out a hook that returns None
+        for classes in returned:
+            if not isinstance(classes, Iterable) or isinstance(classes, str):
+                raise BenchkitError(f"{hook}() returned {classes!r}: return a list of plugin classes")
+        return [cls for classes in returned for cls in classes]
 
     def _add_class(self, cls: Any, base: type[api.Plugin], found: _Found) -> None:
         check_class(cls, base)
@@ -223,7 +229,8 @@ class Registry:
         broken = self.left_out(name, kind)
         if broken:
             raise BenchkitError(f"{kind} '{name}' ({broken.origin}) was left out: {broken.reason}")
-        raise UnknownNameError(kind, name, (n for k, n in self._entries if k == kind))
+        known = (n for k, n in self._entries if k == kind)
+        raise UnknownNameError(kind, name, known, "a plugin of your own: load the .py file that it is in")
 
     def has(self, kind: str, name: str) -> bool:
         """Whether there is a usable plugin of that name."""
@@ -303,6 +310,11 @@ def _is_copy(source: str, known: Entry) -> bool:
     return source == known.source_hash or (known.file is not None and source == source_hash(known.file, False))
 
 
+def _called(plugin: Any) -> str:
+    """The name of a class; of what is no class, what it looks like."""
+    return plugin.__name__ if inspect.isclass(plugin) else repr(plugin)
+
+
 def _rank(point: EntryPoint) -> tuple[bool, str, str, str]:
     """Sorts entry points: built-in ones first, then by distribution and name, so that a name's first owner is fixed."""
     owner = re.sub(r"[-_.]+", "-", _owner(point)).lower() or "~"
@@ -350,7 +362,12 @@ def default_parameters(cls: type[api.Plugin], spec: Spec) -> frozenset[str]:
 def check_class(cls: Any, base: type[api.Plugin]) -> None:
     """Raise BenchkitError unless `cls` is a usable plugin class of this kind, whose defaults its parameters allow."""
     if not (inspect.isclass(cls) and issubclass(cls, base)):
-        raise BenchkitError(f"{cls!r} is not a subclass of benchkit.api.{base.__name__}")
+        kinds = [
+            f"put it into {hook}" for hook, other in HOOKS.items() if inspect.isclass(cls) and issubclass(cls, other)
+        ]
+        raise BenchkitError(
+            ": ".join([f"{_called(cls)} is not a subclass of benchkit.api.{base.__name__}", *kinds[:1]])
+        )
     check_name(cls)
     check_form(cls, base)
     defaults: dict[str, Any] = {f.name: f.default for f in parameters(cls)}

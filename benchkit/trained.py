@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,8 @@ class TrainedDetector:
         from benchkit import training
         from benchkit.tiles import tiled
 
+        if not isinstance(images, Iterable) or getattr(images, "ndim", None) == 3:
+            raise BenchkitError("a detector takes a list of images: write detector([image])")
         return [tiled(lambda x: training.predict(self.network, x), _pixels(image), self.tile) for image in images]
 
     def probabilities(self, images: Tensor) -> Tensor:

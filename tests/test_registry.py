@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_parameters_are_checked(tmp_path: Path) -> None:
         (PLUGIN.replace("def corrupt(", "def corupt("), "lacks corrupt"),
         (PLUGIN.replace("@dataclass(frozen=True)\n", ""), "Mine must be decorated with @dataclass(frozen=True)"),
         (PLUGIN.replace("return [Mine]", "return [int]"), "not a subclass"),
-        (PLUGIN.replace("return [Mine]", "return 3"), "TypeError"),
+        (PLUGIN.replace("return [Mine]", "return 3"), "benchkit_corruptors() returned 3: return a list of"),
         (PLUGIN.replace("return [Mine]", "return None"), "benchkit_corruptors() returned None: return a list of"),
         (PLUGIN.replace('"mine"', '"gaussian"'), "exists already"),
         (
@@ -168,6 +169,7 @@ def test_identity_follows_the_source(tmp_path: Path) -> None:
     path = write(tmp_path, PLUGIN)
     spec = Spec.parse("corruptor", "mine")
     first = Registry.load(files=[path]).identity(spec)
+    assert first == hashlib.sha256(path.read_bytes()).hexdigest()  # as sha256sum prints it
     write(tmp_path, PLUGIN + "\n# changed\n")
     assert Registry.load(files=[path]).identity(spec) != first
 
@@ -316,3 +318,28 @@ def test_what_raises_at_import_is_named_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path, "def deep():\n    raise RuntimeError('why')\n\ndeep()\n")
     (broken,) = Registry.load(files=[path]).broken
     assert broken.reason == "RuntimeError: why (mine.py:2: raise RuntimeError('why'))"
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("helper = 3\n", "it defines no plugin: write a class of one of benchkit.api's kinds, with a name"),
+        (
+            PLUGIN.replace("benchkit_corruptors", "benchkit_selectors"),
+            "Mine is not a subclass of benchkit.api.RegionSelector: put it into benchkit_corruptors",
+        ),
+    ],
+)
+def test_a_file_that_gives_no_plugin_says_what_it_lacks(tmp_path: Path, text: str, reason: str) -> None:
+    (broken,) = Registry.load(files=[write(tmp_path, text)]).broken
+    assert broken.reason.startswith(reason)
+
+
+def test_a_plugin_without_a_name_is_named_by_its_class(tmp_path: Path) -> None:
+    (broken,) = Registry.load(files=[write(tmp_path, PLUGIN.replace('    name = "mine"\n', ""))]).broken
+    assert (broken.name, broken.reason) == ("Mine", "Mine.name must be lower-case words joined by '-', not None")
+
+
+def test_an_unknown_plugin_may_be_one_that_was_not_loaded() -> None:
+    with pytest.raises(BenchkitError, match=r"a plugin of your own: load the \.py file that it is in"):
+        Registry.load().entry("corruptor", "mine")

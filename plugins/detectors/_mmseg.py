@@ -26,8 +26,10 @@ NOISE = ("For binary segmentation, we suggest", "Fail to import ``MultiScaleDefo
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave out the warnings of NOISE, and no others."""
+    """Leave out the warnings of NOISE and those of what the libraries call deprecated, and no others."""
     with warnings.catch_warnings():
+        # Importing mmcv calls torch.jit.script: under `python -W error` that would end every training.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
         for message in NOISE:
             warnings.filterwarnings("ignore", message=re.escape(message), category=UserWarning)
         yield

@@ -49,6 +49,13 @@ def loaded(folder: Path, opened: FinishedRun, warned: list[str] | None = None) -
     return load_detector(folder, "cpu", registry=opened.env.registry, warn=(warned or []).append)
 
 
+def test_one_picture_alone_is_refused_with_the_right_form(saved: Path, opened: FinishedRun) -> None:
+    detector = load_detector(saved, "cpu", registry=opened.env.registry, warn=[].append)
+    for picture in (Image.new("RGB", (32, 32)), np.zeros((32, 32, 3), np.uint8)):
+        with pytest.raises(BenchkitError, match=r"takes a list of images: write detector\(\[image\]\)"):
+            detector(picture)
+
+
 def test_what_is_loaded_answers_as_what_was_scored(saved: Path, opened: FinishedRun) -> None:
     from benchkit import training
 

@@ -322,3 +322,9 @@ def test_convnext_tiny_takes_every_name_of_mmsegmentations_checkpoint() -> None:
     theirs = [f"backbone.{name}" for name in reference.state_dict()] + heads
     assert len(theirs) == 268
     assert {renamed(name) for name in theirs} == own
+
+
+def test_building_one_heeds_no_deprecation_of_the_libraries() -> None:
+    code = "from benchkit_plugins.detectors.upernet_convnext import UPerNetConvNeXt as U; U(size='mini').build()"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
