@@ -97,7 +97,7 @@ def test_an_installed_package(run: Run, warm: None, grid: Path, tmp_path: Path) 
     package, site = tmp_path / "benchkit-upside-down", tmp_path / "site"
     module = package / "benchkit_upside_down.py"
     written = module.read_text()
-    marked = "return at.z_t + self.strength * at.noise()"
+    marked = "return at.z_t + strength * at.noise()"
     assert written.count(marked) == 1
     module.write_text(written.replace(marked, marked.replace("at.z_t", "at.z_t.flip(2)")))
     unreachable = {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
