@@ -16,7 +16,7 @@ from benchkit.run import Places
 from benchkit.specs import Corrupted
 from benchkit.store.mark import RunMark, read_mark, write_mark
 
-HASH = hashlib.sha256(hashlib.sha256(PLUGINS.read_bytes()).digest()).hexdigest()[:12]
+HASH = hashlib.sha256(PLUGINS.read_bytes()).hexdigest()[:12]
 
 
 @pytest.fixture
