@@ -105,11 +105,12 @@ def compare(
 
 def note_inverter(grid: Grid, registry: Registry) -> None:
     """Say that --inverter changes nothing where no corruptor of the grid works on inverted latents."""
+    from benchkit.api import PixelCorruptor
     from benchkit.specs import Spec
 
     names = [Spec.parse("corruptor", text).name for text in (*grid.corruptors, *grid.with_human)]
     known = [registry.entry("corruptor", name).cls for name in names if registry.has("corruptor", name)]
-    if len(known) == len(names) and all(getattr(cls, "space", None) == "pixel" for cls in known):
+    if len(known) == len(names) and all(issubclass(cls, PixelCorruptor) for cls in known):
         note_unused({"inverter"}, "no corruptor of this comparison works on latents")
 
 

@@ -103,9 +103,11 @@ def _specs(entry: Entry, given: str, settings: Sequence[str]) -> tuple[Spec, ...
 
 def _note_unused_options(entry: Entry) -> None:
     """Say which options show nothing of this plugin."""
+    from benchkit.api import PixelCorruptor
+
     if entry.kind == "selector":
         note_unused({"mask", "inverter", "model"}, f"'{entry.name}' is a selector; nothing is corrupted")
-    if getattr(entry.cls, "space", "") == "pixel":
+    if issubclass(entry.cls, PixelCorruptor):
         note_unused({"inverter"}, f"'{entry.name}' works on pixels, without an inversion")
 
 
