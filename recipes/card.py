@@ -10,17 +10,18 @@ Card = dict[str, Any]
 
 TEMPLATE = """# The embedded checkpoint `portraits`
 
-A small latent-diffusion checkpoint in the layout of Stable Diffusion 1.x, trained on renders of benchkit's procedural
-world `portraits` (version {world}): 128x128 pictures of painted people. It exists so that a whole benchmark runs
-anywhere; it draws nothing else. `diffusers.StableDiffusionPipeline.from_pretrained(folder)` opens it. Apache-2.0, as
-the rest of the project. Figures in machine-readable form: `card.json`, written with this page by `recipes/gates.py`.
+A small latent-diffusion checkpoint in the layout of Stable Diffusion 1.x. It was trained on renders of benchkit's
+procedural dataset `portraits` (version {world}): 128x128 pictures of drawn people. With it, a whole benchmark runs on
+any machine. It can draw nothing else. `diffusers.StableDiffusionPipeline.from_pretrained(folder)` opens it. Licence:
+Apache-2.0, as the rest of the project. `card.json` contains the figures in machine-readable form. `recipes/gates.py`
+writes both files.
 
 Identity (sha256 of configs, tokenizer and weights): `{identity}`
 
 ## Gates
 
-Measured with the float16 weights of this folder, computed in float32, on scenes of the split `heldout`, which no
-training saw. Averages of PSNR are means over images.
+A gate is a minimum quality that was required of the checkpoint. Measured with the float16 weights of this folder,
+computed in float32, on scenes of the split `heldout`, which was not used in training. PSNR is averaged over images.
 
 | gate | wanted | measured | |
 |---|---|---|---|
@@ -34,24 +35,27 @@ training saw. Averages of PSNR are means over images.
   {scaling} (one over the standard deviation of all latents).
 - **UNet2DConditionModel** on 16x16 latents, channels 64-128-192, 10.8 M weights, epsilon prediction; 1000 timesteps,
   scaled-linear 0.00085-0.012; DDIMScheduler as SD 1.x.
-- **CLIPTextModel**, 2 layers of 96, trained with the UNet; its own **CLIPTokenizer**: every word of the closed
-  vocabulary of the captions is one token, 48 tokens a caption.
+- **CLIPTextModel**, 2 layers of 96, trained together with the UNet. It has its own **CLIPTokenizer**: every word of the
+  closed vocabulary of the captions is one token; a caption has 48 tokens.
 - {megabytes} MB, float16 safetensors.
 
 ## Data and training
 
-- Data: clean scenes of the split `train` (an unbounded stream, disjoint from all others by construction), a pure
-  function of world version, split and index; captions from `portraits.caption`. No photograph, no outside data.
+- Data: clean scenes of the split `train`, an unlimited stream that is disjoint from all other splits by construction.
+  A scene is a pure function of dataset version, split and index. Captions come from `portraits.caption`. No photograph
+  and no external data was used.
 {training}
 - Scripts: `recipes/autoencoder.py`, `recipes/denoiser.py`, `recipes/export.py`, `recipes/gates.py`. Both trainings
-  resume, and draw every iteration from its own seed; on another machine or thread count the sums of floats differ.
+  can be resumed, and draw every iteration from its own seed. On another machine, or with another number of threads,
+  sums of floats differ.
 
 ## Autoencoder
 {autoencoder}
 
 ## Noise prediction
 
-Mean squared error of epsilon by timestep (1 would be predicting nothing), {eps_images} images, one draw a bin:
+Mean squared error of epsilon by timestep, for {eps_images} images and one draw per bin. An error of 1 corresponds to
+predicting zero.
 
 | timesteps | captions | empty caption |
 |---|---|---|
@@ -61,22 +65,22 @@ Mean over all timesteps {eps_mean}, below 400 {eps_low}; without captions {eps_e
 
 ## Inversion and back
 
-Image, latent, inverted N of 50 steps, resampled N steps, image; no mask, no guidance, the scene's own caption. *Lost*
-is PSNR against the original, compared with the autoencoder alone on the same images; *to autoencoded* is the PSNR
-between the picture that came back and the autoencoded one.
+Round trip: each image is encoded, inverted by N of 50 steps, resampled by N steps, and decoded; without mask and
+guidance, with the scene's own caption. *Lost* is the loss of PSNR against the original, compared with the autoencoder
+alone on the same images. *To autoencoded* is the PSNR between the result and the autoencoded image.
 
-| inverter | images | forwards to 20 | lost at 10 | at 20 | to autoencoded at 10 | at 20 |
+| inverter | images | denoiser evaluations to 20 | lost at 10 | at 20 | to autoencoded at 10 | at 20 |
 |---|---|---|---|---|---|---|
 {trips}
 
-`docs/images/checkpoint.png` shows original, autoencoded and returned pictures.
+`docs/images/checkpoint.png` shows original, autoencoded and round-trip images.
 
 ## Samples
 
-50-step DDIM from pure noise under held-out captions, no guidance: `docs/images/samples.png`. A small convolutional
-reader of letters (trained on raw renders, `recipes/letters.py`) finds the sign without being told where it is: three
-places in a row that most surely hold *some* letter; then it says which. The same reader on renders of the same
-captions' scenes shows what it misses by itself. Chance is 4 %.
+Samples of 50-step DDIM from pure noise with held-out captions, without guidance: `docs/images/samples.png`. A small
+convolutional letter classifier (trained on raw renders, `recipes/letters.py`) searches the sign: the three places in
+a row with the highest probability of *any* letter. Then it classifies the letters. The same classifier on renders of
+the same captions' scenes shows its own errors. Chance is 4 %.
 
 | | signs found | letters as in the caption | whole signs |
 |---|---|---|---|
@@ -84,33 +88,33 @@ captions' scenes shows what it misses by itself. Chance is 4 %.
 
 Letters at their known places: {raw} % right on raw renders.
 
-## Looked at
+## Visual inspection
 
 {remarks}
 """
 
 AUTOENCODER = """
-- {psnr_db} dB on {images} clean scenes (lowest {psnr_db_lowest}), {psnr_db_artifact_scenes} dB on the same scenes with
-  one to three artifacts.
-- On the pixels that the artifacts changed: {psnr_db_changed_pixels_artifact} dB with them,
+- PSNR {psnr_db} dB on {images} clean scenes (lowest {psnr_db_lowest}), {psnr_db_artifact_scenes} dB on the same scenes
+  with one to three artifacts.
+- On the pixels that the artifacts changed: {psnr_db_changed_pixels_artifact} dB with artifacts,
   {psnr_db_changed_pixels_clean} dB on the same pixels of the clean scenes.
-- Letters at their known places, {letters} of them: {letter_accuracy_raw_percent} % right on raw renders,
+- {letters} letters at their known places: {letter_accuracy_raw_percent} % are classified correctly on raw renders,
   {letter_accuracy_autoencoded_percent} % after the autoencoder."""
 
 TRAINING = """\
-- Autoencoder: {auto_sittings} of 8 random 64x64 crops, AdamW, the rate falling to 0 in each, L1 + squared error + L1
-  of image gradients + L1 of each cell's mean colour + 1e-6 KL, averaged weights (0.999); {auto_hours:.2f} h,
-  {auto[threads]} thread(s). In the first sitting squared error had weight 1 (8 since), the first 5,000 iterations ran
-  without the colour term, which was added because one axis of colour had stayed unlearned, and the planned length was
-  changed twice: the script as it is makes a run like this one, not this very run.
-- UNet and text encoder: {denoiser_sittings} of {denoiser[arg_batch]} latents from {denoiser[arg_images]}
-  scenes, AdamW, the rate falling to 0 in each, plain squared error, half of the samples below t = 400, a tenth with
-  the empty caption, averaged weights (0.999); {denoiser_hours:.2f} h, {denoiser[arg_threads]} thread(s). Each sitting
-  learned the latents of the autoencoder that was the best until then.
-- A later sitting starts from the shipped float16 weights of the one before, with a fresh optimiser.
-- Seeds: iteration i draws from (1, i) for the autoencoder and from (2, i) for the denoiser; weights start from 0.
-- Rounded to float16, the weights decode the same latents to images {rounded[image_psnr_db]} dB from the unrounded ones'
-  and predict an epsilon that differs by {rounded_percent:.2f} % of its size."""
+- Autoencoder: trained in several sessions: {auto_sittings}, each with 8 random 64x64 crops, AdamW, and a learning rate
+  that falls to 0. Loss: L1 + squared error + L1 of image gradients + L1 of the mean colour of each latent pixel + 1e-6
+  KL. Averaged weights (0.999); {auto_hours:.2f} h, {auto[threads]} thread(s). In the first session squared error had
+  weight 1 (8 afterwards). The first 5,000 iterations ran without the colour term; it was added because one colour axis
+  was not learned. The planned length was changed twice. So the script makes a similar training, not exactly this one.
+- UNet and text encoder: {denoiser_sittings}, each with {denoiser[arg_batch]} latents from {denoiser[arg_images]} scenes,
+  AdamW, a learning rate that falls to 0, plain squared error, half of the samples below t = 400, a tenth with the empty
+  caption, averaged weights (0.999); {denoiser_hours:.2f} h, {denoiser[arg_threads]} thread(s). Each session used the
+  latents of the best autoencoder at that time.
+- A later session starts from the shipped float16 weights of the session before, with a new optimiser.
+- Seeds: iteration i draws from (1, i) for the autoencoder and from (2, i) for the denoiser; initial weights use seed 0.
+- Rounding to float16 changes little: decoded images differ by a PSNR of {rounded[image_psnr_db]} dB from those of the
+  unrounded weights, and the predicted epsilon differs by {rounded_percent:.2f} %."""
 
 GATES = (
     # name, wanted, path into the figures, comparison, limit, format
@@ -205,7 +209,7 @@ def page(card: Card) -> str:
             [name.replace("_", " "), *(percent(found[key]) + " %" for key in SIGN_KEYS)]
             for name, found in figures.get("samples", {}).items()
         ),
-        remarks=card.get("remarks", "Nobody has written down yet what the sheets show."),
+        remarks=card.get("remarks", "The sheets have not been described yet."),
     )
 
 
@@ -242,7 +246,7 @@ def autoencoder(auto: Card) -> str:
 def training(facts: Card) -> str:
     """How the two networks came about, as list items."""
     if "denoiser" not in facts:
-        return "- **This is no finished checkpoint:** its denoiser, at least, has not been trained."
+        return "- **This checkpoint is not finished:** at least its denoiser has not been trained."
     auto, denoiser, rounded = facts["autoencoder"], facts["denoiser"], facts["float16"]
     return TRAINING.format(
         auto=auto,
