@@ -140,7 +140,7 @@ def test_the_commands_of_the_corruptor_guide_and_of_the_readme_run(
     for command in running:
         assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)
     assert Image.open("fade.png").width > 200
-    for run, rows in (("fade", ("fade:share=0.4", "fade:share=0.8")), ("faint", ("faint",))):
+    for run, rows in (("fade", ("fade:fraction=0.4", "fade:fraction=0.8")), ("faint", ("faint",))):
         table = Path("runs", run, "board.md").read_text()
         assert all(f"| {row}" in table for row in (*rows, "renoise-masked:steps=10", "pseudo")), table
 
