@@ -108,9 +108,9 @@ TRAINING = """\
   weight 1 (8 afterwards). The first 5,000 iterations ran without the colour term; it was added because one colour axis
   was not learned. The planned length was changed twice. So the script makes a similar training, not exactly this one.
 - UNet and text encoder: {denoiser_sittings}, each with {denoiser[arg_batch]} latents from {denoiser[arg_images]}
-  scenes, AdamW, a learning rate that falls to 0, plain squared error, half of the samples below t = 400, a tenth with the empty
-  caption, averaged weights (0.999); {denoiser_hours:.2f} h, {denoiser[arg_threads]} thread(s). Each session used the
-  latents of the best autoencoder at that time.
+  scenes, AdamW, a learning rate that falls to 0, plain squared error, half of the samples below t = 400, a tenth with
+  the empty caption, averaged weights (0.999); {denoiser_hours:.2f} h, {denoiser[arg_threads]} thread(s). Each session
+  used the latents of the best autoencoder at that time.
 - A later session starts from the shipped float16 weights of the session before, with a new optimiser.
 - Seeds: iteration i draws from (1, i) for the autoencoder and from (2, i) for the denoiser; initial weights use seed 0.
 - Rounding to float16 changes little: decoded images differ by a PSNR of {rounded[image_psnr_db]} dB from those of the
