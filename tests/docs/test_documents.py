@@ -25,7 +25,18 @@ from benchkit.testing import reports_on
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs").glob("write-*.md"))
 #: Other pages that show commands.
-PAGES = ("ablate-and-tune", "datasets", "detectors", "names", "scale")
+PAGES = (
+    "ablate-and-tune",
+    "datasets",
+    "detectors",
+    "grids",
+    "models",
+    "names",
+    "overview",
+    "reproduce",
+    "resume",
+    "scale",
+)
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "leaderboard" / "README.md"]
 REGISTRY = Registry.load()
 FENCE = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -40,7 +51,8 @@ def commands(path: Path) -> Iterator[str]:
     """Every command line of benchkit's that a document shows, in blocks, indented or in the text."""
     text = path.read_text()
     for _, block in blocks(path, "sh"):
-        yield from (line for line in block.splitlines() if line.startswith("benchkit "))
+        lines = block.replace("\\\n", " ").splitlines()
+        yield from (line for line in lines if line.startswith("benchkit "))
     yield from re.findall(r"^    (benchkit .*)$", text, re.MULTILINE)
     yield from re.findall(r"`(benchkit plugins new [^`]+)`", text)
 
