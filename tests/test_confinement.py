@@ -60,9 +60,9 @@ def test_eight_bit_images_are_read_as_colours_in_zero_to_one():
 def test_nothing_changed():
     a, _, mask = images(2)
     rows = confinement(a, a, mask)
-    assert (rows[["change_inside", "change_outside", "inside_changed", "regions_changed"]] == 0).all(None)
-    assert (rows[["psnr_inside", "psnr_outside"]] == PSNR_CAP).all(None)
-    assert rows[["change_ratio", "changed_inside"]].isna().all(None)
+    assert (rows[["change_inside", "change_outside", "inside_changed", "regions_changed"]] == 0).all(axis=None)
+    assert (rows[["psnr_inside", "psnr_outside"]] == PSNR_CAP).all(axis=None)
+    assert rows[["change_ratio", "changed_inside"]].isna().all(axis=None)
     assert np.isnan(summarise_confinement(rows)["change_ratio"])
 
 
@@ -71,7 +71,8 @@ def test_what_divides_by_nothing_is_undefined(full):
     a, b, mask = images(3)
     rows = confinement(a, b, np.full_like(mask, full))
     side = "outside" if full else "inside"
-    assert rows[[f"change_{side}", f"mse_{side}", f"psnr_{side}", f"{side}_changed", "change_ratio"]].isna().all(None)
+    undefined = [f"change_{side}", f"mse_{side}", f"psnr_{side}", f"{side}_changed", "change_ratio"]
+    assert rows[undefined].isna().all(axis=None)
     assert (rows.mask_area == full).all() and (rows.regions == full).all()
     assert rows.regions_changed.isna().all() != full
 
@@ -104,7 +105,7 @@ def test_bounds_symmetry_and_independence_of_images(seed, side):
     a, b, mask = images(seed, side=side)
     rows = confinement(a, b, mask)
     shares = rows.drop(columns=["psnr_inside", "psnr_outside", "change_ratio", "regions"])
-    assert (shares.isna() | ((shares >= 0) & (shares <= 1))).all(None)
+    assert (shares.isna() | ((shares >= 0) & (shares <= 1))).all(axis=None)
     np.testing.assert_allclose(confinement(b, a, mask), rows)
     np.testing.assert_allclose(confinement(a[1:2], b[1:2], mask[1:2]).iloc[0], rows.iloc[1])
     # Inside and outside together are the whole image.
