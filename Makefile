@@ -10,7 +10,7 @@ TESTERS ?= 2
 COVERAGE ?=
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
 
-.PHONY: compare test test-all lint bench docs clean
+.PHONY: compare test test-all lint bench shape docs clean
 
 compare: $(VENV)/installed
 	$(BIN)/benchkit compare quick --out $(OUT)
@@ -28,9 +28,14 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/installed-dev
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+# Rooms, levels and imports between them; sizes of files and functions; lines of source and of tests.
+shape:
+	$(PYTHON) benchmarks/shape.py
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/sheets.py

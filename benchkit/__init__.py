@@ -1,7 +1,7 @@
 """benchkit: corruption methods, region selectors and detectors, crossed, trained, scored and ranked.
 
-The Python API is five functions: `compare` here, `load_detector` in `benchkit.trained`, the others in
-`benchkit.functional`. Importing this package loads
+The Python API is five functions: `compare` here, `load_detector` in `benchkit.inference.detector`, the others in
+`benchkit.inference.functional`. Importing this package loads
 neither torch nor any plugin.
 """
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from benchkit.functional import corrupt, invert, load_backend
-    from benchkit.grid import Grid
-    from benchkit.run import Outcome
-    from benchkit.trained import load_detector
+    from benchkit.config.grid import Grid
+    from benchkit.inference.detector import load_detector
+    from benchkit.inference.functional import corrupt, invert, load_backend
+    from benchkit.runs.run import Outcome
 
 __all__ = ["compare", "corrupt", "invert", "load_backend", "load_detector"]
 
@@ -34,15 +34,15 @@ def compare(
 
     out: folder of the report; without it none is written. cache: folder or URL of artifacts, and
     rows, by default the user's.
-    device: see `benchkit.functional.resolve_device`. plugins: files of further plugins. progress: told what is being
-    done. Raises BenchkitError for mistakes in any of them, before anything is computed.
+    device: see `benchkit.inference.functional.resolve_device`. plugins: files of further plugins. progress: told what
+    is being done. Raises BenchkitError for mistakes in any of them, before anything is computed.
     """
     from pathlib import Path
 
-    from benchkit import run
-    from benchkit.functional import resolve_device
-    from benchkit.grid import Grid, load_grid
-    from benchkit.registry import Registry
+    from benchkit.config.grid import Grid, load_grid
+    from benchkit.inference.functional import resolve_device
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs import run
     from benchkit.store.location import default_root, located
 
     grid = preset if isinstance(preset, Grid) else load_grid(str(preset))
@@ -55,7 +55,8 @@ def compare(
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'benchkit' has no attribute '{name}'")
-    from benchkit import functional, trained
+    from benchkit.inference import detector as trained
+    from benchkit.inference import functional
 
     return getattr(trained if hasattr(trained, name) else functional, name)
 

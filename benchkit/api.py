@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 import pluggy
 
 from benchkit.errors import BenchkitError
-from benchkit.fetching import may_fetch
-from benchkit.grammar import split_parts
-from benchkit.parameters import check_parameters
+from benchkit.specs.grammar import split_parts
+from benchkit.specs.parameters import check_parameters
+from benchkit.system.fetching import may_fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

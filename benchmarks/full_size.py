@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from benchkit.api import Detector
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.registry import Registry
-from benchkit.specs import Spec, TrainingConfig
-from benchkit.training import train
+from benchkit.plugin.registry import Registry
+from benchkit.specs.spec import Spec, TrainingConfig
+from benchkit.training.loop import train
 
 CHUNK, BATCH, SIDE = 16, 8, 512
 

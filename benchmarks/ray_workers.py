@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded, here and in the workers
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers stand back for everybody else: 15 by default
 
-from benchkit.adapt import with_settings
+from benchkit.config.grid import load_grid
+from benchkit.config.overrides import with_settings
 from benchkit.executors.batch import Done
 from benchkit.executors.choose import parse_executor
-from benchkit.grid import load_grid
-from benchkit.registry import Registry
-from benchkit.run import make_plan
+from benchkit.plugin.registry import Registry
+from benchkit.runs.run import make_plan
 from benchkit.stages.base import Env, Stage
 from benchkit.stages.confine import Confine
 from benchkit.store.artifacts import ArtifactStore

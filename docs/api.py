@@ -1,4 +1,5 @@
-"""Writes docs/api.md from the docstrings of benchkit.api, benchkit.testing, benchkit.trained and `benchkit` itself.
+"""Writes docs/api.md from the docstrings of benchkit.api, benchkit.testing, benchkit.inference.detector and `benchkit`
+itself.
 
 python docs/api.py            # write it
 python docs/api.py --check    # exit code 1 if it is out of date
@@ -15,7 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchkit import api, functional, testing, trained
+from benchkit import api, testing
+from benchkit.inference import detector as trained
+from benchkit.inference import functional
 
 TARGET = Path(__file__).parent / "api.md"
 FUNCTIONS = ("load_backend", "invert", "corrupt", "resolve_device")
@@ -33,7 +36,7 @@ def document() -> str:
         ("benchkit.api", api, sorted(api.__all__)),
         ("benchkit.testing", testing, testing.__all__),
         ("benchkit", functional, FUNCTIONS),
-        ("benchkit.trained", trained, ("load_detector", "TrainedDetector", "Scores")),
+        ("benchkit.inference.detector", trained, ("load_detector", "TrainedDetector", "Scores")),
     ):
         parts.append(f"## {title}\n")
         parts += [part for name in names for part in entry(module, name)]

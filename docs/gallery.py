@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchkit.registry import Entry, Registry
+from benchkit.plugin.registry import Entry, Registry
 
 FOLDER = Path(__file__).parent
 TARGET = FOLDER / "gallery.md"

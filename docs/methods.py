@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchkit.grid import load_grid
-from benchkit.registry import Registry
-from benchkit.run import Places, gallery, make_plan
+from benchkit.config.grid import load_grid
+from benchkit.plugin.registry import Registry
+from benchkit.runs.run import Places, gallery, make_plan
 from benchkit.stages.base import Env
 
 OUT = Path(__file__).parent / "images" / "methods.png"

@@ -15,8 +15,8 @@ from PIL import Image
 
 from benchkit.api import Dataset, Sample
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.registry import Registry
-from benchkit.specs import Spec
+from benchkit.plugin.registry import Registry
+from benchkit.specs.spec import Spec
 from benchkit.stages.images import to_tensor, to_uint8
 
 OUT = Path(__file__).parent / "images"

@@ -27,9 +27,9 @@ from tokens import LENGTH, encode, tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from benchkit.datasets.portraits.caption import caption
-from benchkit.datasets.portraits.splits import scene_at
 from benchkit.diffusion.schedule import alphas_cumprod
+from benchkit_plugins.datasets.portraits.caption import caption
+from benchkit_plugins.datasets.portraits.splits import scene_at
 
 SCHEDULER = {
     "num_train_timesteps": 1000,

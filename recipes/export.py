@@ -29,11 +29,11 @@ from latents import averaged, trained_autoencoder
 from state import facts_of
 from tokens import tokenizer, tokens_and_merges
 
-from benchkit.datasets.portraits.caption import caption
-from benchkit.datasets.portraits.draw import render
-from benchkit.datasets.portraits.splits import scene_at
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
+from benchkit_plugins.datasets.portraits.caption import caption
+from benchkit_plugins.datasets.portraits.draw import render
+from benchkit_plugins.datasets.portraits.splits import scene_at
 
 FOLDER = Path(__file__).parents[1] / "benchkit" / "assets" / "checkpoints" / "portraits"
 LIMIT = 40 * 10**6

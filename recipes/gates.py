@@ -26,11 +26,11 @@ from export import FOLDER
 from letters import trained_reader
 from sheets import captioned, sheet
 
-from benchkit.datasets.portraits.splits import VERSION, scene_at
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.schedule import alphas_cumprod
 from benchkit.stages.images import to_tensor, to_uint8
+from benchkit_plugins.datasets.portraits.splits import VERSION, scene_at
 
 DOCS = Path(__file__).parents[1] / "docs" / "images"
 SHOWN, SHEET_SAMPLES = 8, 32

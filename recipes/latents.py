@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from state import facts_of
 from torch import Tensor
 
-from benchkit.datasets.portraits.draw import render
-from benchkit.datasets.portraits.splits import scene_at
+from benchkit_plugins.datasets.portraits.draw import render
+from benchkit_plugins.datasets.portraits.splits import scene_at
 
 
 def averaged(path: Path) -> dict[str, Tensor]:

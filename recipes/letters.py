@@ -18,10 +18,10 @@ from renders import rendered
 from state import Average, resume, save
 from torch import Tensor, nn
 
-from benchkit.datasets.portraits.board import glyph_centres, sign_frame
-from benchkit.datasets.portraits.letters import ALPHABET
-from benchkit.datasets.portraits.records import SIZE, Scene
-from benchkit.datasets.portraits.splits import scene_at
+from benchkit_plugins.datasets.portraits.board import glyph_centres, sign_frame
+from benchkit_plugins.datasets.portraits.letters import ALPHABET
+from benchkit_plugins.datasets.portraits.records import SIZE, Scene
+from benchkit_plugins.datasets.portraits.splits import scene_at
 
 WINDOW, PAD = 28, 16
 NONE = len(ALPHABET)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchkit.datasets.portraits.labels import Labelled, labels_at
-from benchkit.datasets.portraits.marks import MARKED_SPLITS, marks_file, to_bytes
-from benchkit.datasets.portraits.splits import SPLITS
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.stages.images import to_tensor, to_uint8
+from benchkit_plugins.datasets.portraits.labels import Labelled, labels_at
+from benchkit_plugins.datasets.portraits.marks import MARKED_SPLITS, marks_file, to_bytes
+from benchkit_plugins.datasets.portraits.splits import SPLITS
 
 ASSETS = Path(__file__).parents[1] / "benchkit" / "assets" / "portraits"
 BATCH = 16

@@ -13,16 +13,16 @@ from renders import rendered
 from torch import Tensor
 
 from benchkit.api import Inverter
-from benchkit.datasets.portraits.caption import caption
-from benchkit.datasets.portraits.draw import render
-from benchkit.datasets.portraits.splits import SPLITS, generator, scene_at
-from benchkit.datasets.portraits.wild import apply, sample_artifacts
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.inversion import trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.diffusion.schedule import add_noise
 from benchkit.stages.images import to_tensor, to_uint8
+from benchkit_plugins.datasets.portraits.caption import caption
+from benchkit_plugins.datasets.portraits.draw import render
+from benchkit_plugins.datasets.portraits.splits import SPLITS, generator, scene_at
+from benchkit_plugins.datasets.portraits.wild import apply, sample_artifacts
 from benchkit_plugins.inverters.ddim import Ddim
 from benchkit_plugins.inverters.fixed_point import FixedPoint
 from benchkit_plugins.inverters.renoise import ReNoise

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import benchkit
-from benchkit.training import TrainingConfig, predict_classes, save_network, to_input, train
+from benchkit.training.loop import TrainingConfig, predict_classes, save_network, to_input, train
 from benchkit_plugins.detectors.upernet_convnext import UPerNetConvNeXt
 from benchkit_plugins.detectors.upernet_swin import UPerNetSwin
 
@@ -30,7 +30,7 @@ ASSETS = Path(benchkit.__file__).parent / "assets" / "detectors"
 
 def world(state: Path, count: int, checkpoint: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Images (count, 128, 128, 3) and part maps (count, 128, 128), uint8: made once, then read from `state`."""
-    from benchkit.datasets.portraits.splits import VERSION
+    from benchkit_plugins.datasets.portraits.splits import VERSION
 
     backend: Any = None
     suffix = "rendered"
@@ -56,8 +56,8 @@ def rendered(count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first `count` scenes of the split, painted, with their part maps."""
     import cv2
 
-    from benchkit.datasets.portraits.draw import render
-    from benchkit.datasets.portraits.splits import scene_at
+    from benchkit_plugins.datasets.portraits.draw import render
+    from benchkit_plugins.datasets.portraits.splits import scene_at
 
     cv2.setNumThreads(1)
     pairs = [render(scene_at("parts", index)) for index in range(count)]
@@ -121,7 +121,7 @@ def main() -> None:
     """Render, train, measure on the held-out images, write the asset and its card."""
     args = arguments()
     torch.set_num_threads(args.threads)
-    from benchkit.datasets.portraits.records import PARTS
+    from benchkit_plugins.datasets.portraits.records import PARTS
 
     images, maps = world(args.state, args.images, args.checkpoint if args.autoencode else None)
     kept = len(images) - args.held_out

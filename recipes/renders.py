@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchkit.datasets.portraits.draw import render
-from benchkit.datasets.portraits.splits import scene_at
+from benchkit_plugins.datasets.portraits.draw import render
+from benchkit_plugins.datasets.portraits.splits import scene_at
 
 
 def _render(job: tuple[str, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from benchkit.datasets.portraits.caption import VOCABULARY
+from benchkit_plugins.datasets.portraits.caption import VOCABULARY
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 END_OF_WORD = "</w>"

@@ -46,7 +46,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: zipfile.
 @pytest.mark.parametrize(
     "name",
     [
-        "benchkit/presets/quick.yaml",
+        "benchkit/config/presets/quick.yaml",
         "benchkit/report/templates/page.html",
         "benchkit/scaffold/templates/detector.py.jinja",
         "benchkit/testing/reference.yaml",
@@ -80,4 +80,4 @@ def test_requirements_leave_room_and_pins_are_in_the_constraints_alone(wheel: zi
 def test_the_command_and_the_plugins_are_entry_points(wheel: zipfile.ZipFile) -> None:
     (name,) = (one for one in wheel.namelist() if one.endswith(".dist-info/entry_points.txt"))
     text = wheel.read(name).decode()
-    assert "benchkit = benchkit.cli.main:program" in text and "plugins = benchkit_plugins" in text
+    assert "benchkit = benchkit.cli.main:program" in text and "corruptors = benchkit_plugins.corruptors" in text

@@ -37,16 +37,16 @@ from benchkit.cli.compare import (
 )
 from benchkit.cli.given import note_unused
 from benchkit.cli.leftout import left_out_named, tolerant
-from benchkit.fetching import nothing_fetched
+from benchkit.system.fetching import nothing_fetched
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchkit.ablate import Ablation, AblationOutcome
-    from benchkit.dry_run import Preview
-    from benchkit.grid import Grid
-    from benchkit.registry import Registry
-    from benchkit.run import Places, RunOptions
+    from benchkit.config.grid import Grid
+    from benchkit.planning.dry_run import Preview
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs.run import Places, RunOptions
+    from benchkit.search.ablation import Ablation, AblationOutcome
 
 Vary = Annotated[
     list[str] | None,
@@ -90,8 +90,8 @@ def ablate(
 
     All variants are one plan: what several need is computed once. Exit code 3: some cells failed.
     """
-    from benchkit.outputs import check_writable
-    from benchkit.run import check_out
+    from benchkit.runs.run import check_out
+    from benchkit.system.output_files import check_writable
 
     if len(vary or ()) < 2:
         note_unused({"crossed"}, "there is one axis; cross two or more --vary")
@@ -125,16 +125,16 @@ def ablate(
 
 
 def _places(out: Path | None, cache: str | None, store: str | None) -> Places:
-    from benchkit.run import Places
+    from benchkit.runs.run import Places
 
     return Places(out=out, cache=cache_root(cache), results=store)
 
 
 def _planned(base: Grid, vary: list[str], registry: Registry, crossed: bool, places: Places) -> Ablation:
     """The base with its variants, after all checks."""
-    from benchkit.ablate import make_ablation
-    from benchkit.run import check_pending
-    from benchkit.variants import Axis
+    from benchkit.runs.run import check_pending
+    from benchkit.search.ablation import make_ablation
+    from benchkit.search.variants import Axis
 
     ablation = make_ablation(base, [Axis.parse(text) for text in vary], registry, crossed)
     with progress.shown() as screen:
@@ -143,15 +143,15 @@ def _planned(base: Grid, vary: list[str], registry: Registry, crossed: bool, pla
 
 
 def _ran(ablation: Ablation, registry: Registry, places: Places, how: RunOptions) -> AblationOutcome:
-    from benchkit.ablate import run_ablation
+    from benchkit.search.ablation import run_ablation
 
     return watched(partial(run_ablation, ablation, registry, places), places, how)
 
 
 def _previewed(ablation: Ablation, registry: Registry, places: Places) -> Preview:
     """What of the plan is there already; nothing is written."""
-    from benchkit.dry_run import preview
-    from benchkit.run import model_of
+    from benchkit.planning.dry_run import preview
+    from benchkit.runs.run import model_of
     from benchkit.store.opening import open_store
 
     store = open_store(places.cache, create=False)

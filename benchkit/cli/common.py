@@ -18,8 +18,8 @@ from benchkit.errors import BenchkitError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchkit.registry import Registry
-    from benchkit.run import Places
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs.run import Places
     from benchkit.store.location import Location
 
 #: Columns of a table that goes into a file or a pipe, where no terminal says how wide it is.
@@ -86,7 +86,7 @@ settings = Settings()
 
 def load_registry(files: Sequence[Path] | None, folders: Sequence[Path] | None, strict: bool = False) -> Registry:
     """All plugins, a warning line on stderr for each that was left out; raises BenchkitError where `strict` says so."""
-    from benchkit.registry import Registry
+    from benchkit.plugin.registry import Registry
 
     with redirect_stdout(sys.stderr):  # what plugins print while they are imported is not the command's own
         registry = Registry.load(folders or (), files or (), strict=strict)
@@ -112,7 +112,7 @@ def as_flags(values: Mapping[str, Any]) -> str:
     import json
     import shlex
 
-    from benchkit.grammar import print_value
+    from benchkit.specs.grammar import print_value
 
     def written(value: Any) -> str:
         # A list or a mapping is YAML in --set, and so is JSON.
@@ -154,7 +154,7 @@ def cache_root(given: str | None = None) -> Location:
 
 def places_named(run: str, cache: str | None, store: str | None) -> Places:
     """Where a run lies: the --cache and --store given, or those that its --out folder names; see places_of."""
-    from benchkit.finding import places_of
+    from benchkit.runs.finding import places_of
     from benchkit.store.location import located
 
     try:

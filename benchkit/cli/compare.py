@@ -32,17 +32,17 @@ from benchkit.cli.common import (
 from benchkit.cli.given import note_unused
 from benchkit.cli.leftout import SOME_CELLS_FAILED, left_out_named, tolerant
 from benchkit.errors import BenchkitError, OutputTaken
-from benchkit.fetching import nothing_fetched
+from benchkit.system.fetching import nothing_fetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchkit.dry_run import Preview
+    from benchkit.config.grid import Grid
     from benchkit.executors.batch import Done, Executor
-    from benchkit.grid import Grid
-    from benchkit.plan import Plan, PlannedCell
-    from benchkit.registry import Registry
-    from benchkit.run import Outcome, Places, RunOptions
+    from benchkit.planning.dry_run import Preview
+    from benchkit.planning.planner import Plan, PlannedCell
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs.run import Outcome, Places, RunOptions
     from benchkit.stages.base import Env, Stage
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def compare(
 
     Whatever is finished is kept, and never computed again. Exit code 3: some cells failed, the others are on the board.
     """
-    from benchkit import run
+    from benchkit.runs import run
 
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector, "inverters": inverter}
     runs = options.chosen_executor(executor, time_limit, address)
@@ -106,7 +106,7 @@ def compare(
 def note_inverter(grid: Grid, registry: Registry) -> None:
     """Say that --inverter changes nothing where no corruptor of the grid works on inverted latents."""
     from benchkit.api import PixelCorruptor
-    from benchkit.specs import Spec
+    from benchkit.specs.spec import Spec
 
     names = [Spec.parse("corruptor", text).name for text in (*grid.corruptors, *grid.with_human)]
     known = [registry.entry("corruptor", name).cls for name in names if registry.has("corruptor", name)]
@@ -136,7 +136,7 @@ def asked_grid(
     scale: float | None,
 ) -> Grid:
     """The grid that a preset or file and the options mean."""
-    from benchkit.grid import load_grid
+    from benchkit.config.grid import load_grid
 
     fields = {name for name, value in (*single.items(), *lists.items()) if value}
     options.check_settings(fields, settings or ())
@@ -149,7 +149,7 @@ def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str]
     Rows `human+CORRUPTOR` stay for those corruptors that are still compared. A dataset comes with what the preset
     replaces on it; the other options replace that in turn.
     """
-    from benchkit.adapt import on_dataset
+    from benchkit.config.overrides import on_dataset
 
     for field, texts in lists.items():
         options.check_one_each(field, texts or ())
@@ -174,7 +174,7 @@ def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str]
 
 def adapted(grid: Grid, settings: Sequence[str] | None, scale: float | None) -> Grid:
     """The grid with --set and then --scale applied."""
-    from benchkit.adapt import remarks, scaled, with_settings
+    from benchkit.config.overrides import remarks, scaled, with_settings
 
     grid = with_settings(grid, settings) if settings else grid
     if scale is not None:
@@ -189,8 +189,8 @@ def adapted(grid: Grid, settings: Sequence[str] | None, scale: float | None) -> 
 
 def run_options(device: str, executor: Executor, retry_failed: bool, force: bool = False) -> RunOptions:
     """What a command line says about how a run goes; raises BenchkitError for a device that is not there."""
-    from benchkit.functional import resolve_device
-    from benchkit.run import RunOptions
+    from benchkit.inference.functional import resolve_device
+    from benchkit.runs.run import RunOptions
 
     return RunOptions(resolve_device(device, several=True), executor, retry_failed=retry_failed, force=force)
 
@@ -255,7 +255,7 @@ def print_outcome(outcome: Outcome, out: Path | None) -> None:
 
 def checks_of(look: Callable[[], object] | None, device: str) -> tuple[Callable[[], object], ...]:
     """The checks of --device and, by `look`, of --out as a run makes them; nothing is made or loaded for it."""
-    from benchkit.functional import resolve_device
+    from benchkit.inference.functional import resolve_device
 
     # `auto` is there on every machine, but may have to load torch to say so.
     checks: list[Callable[[], object]] = [] if device == "auto" else [partial(resolve_device, device, several=True)]
@@ -264,9 +264,9 @@ def checks_of(look: Callable[[], object] | None, device: str) -> tuple[Callable[
 
 def _look_at_out(grid: Grid, registry: Registry, places: Places, force: bool) -> None:
     """Raise BenchkitError where --out cannot be written, or holds what is not this comparison's."""
-    from benchkit.outputs import check_writable
-    from benchkit.protocol import recorded
-    from benchkit.run import check_out
+    from benchkit.planning.paper_protocol import recorded
+    from benchkit.runs.run import check_out
+    from benchkit.system.output_files import check_writable
 
     assert places.out is not None
     check_writable(places.out, probe=False)
@@ -282,7 +282,7 @@ def _look_at_out(grid: Grid, registry: Registry, places: Places, force: bool) ->
 
 def check_together(plan: Callable[[], T], *checks: Callable[[], object]) -> T:
     """What `plan` returns; raises FaultsError with all that it and the checks refuse."""
-    from benchkit.faults import Collector
+    from benchkit.specs.faults import Collector
 
     faults = Collector()
     made: list[T] = []
@@ -310,8 +310,8 @@ def checked_options(
 
 def previewed(grid: Grid, registry: Registry, places: Places) -> tuple[Plan, Preview]:
     """The plan of a grid and what of it is there already; nothing is written, not even an empty cache."""
-    from benchkit import run
-    from benchkit.dry_run import preview
+    from benchkit.planning.dry_run import preview
+    from benchkit.runs import run
     from benchkit.store.opening import open_store
 
     with progress.shown() as screen:
@@ -350,8 +350,8 @@ def print_preview(grid: Grid, plan: Plan, seen: Preview, registry: Registry) -> 
     from rich import box
     from rich.table import Table
 
-    from benchkit.protocol import all_differences
-    from benchkit.specs import ROLES
+    from benchkit.planning.paper_protocol import all_differences
+    from benchkit.specs.spec import ROLES
 
     table = Table(title=f"plan: {grid.title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for header in ("stage", "to run", "cached"):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from benchkit.registry import Registry
-    from benchkit.specs import Spec
+    from benchkit.plugin.registry import Registry
+    from benchkit.specs.spec import Spec
 
 
 def corrupt(
@@ -91,7 +91,7 @@ def _partner(
     """The partner image and its caption; raises BenchkitError where one is needed and none is given, or the reverse."""
     from benchkit.api import Corruptor, LatentCorruptor
     from benchkit.cli.pictures import read_image
-    from benchkit.specs import Spec
+    from benchkit.specs.spec import Spec
 
     whole = registry.complete(Spec.parse("corruptor", corruptor))
     made = [(spec, registry.make(spec, Corruptor)) for spec in registry.with_parts(whole)]
@@ -119,8 +119,8 @@ def _without_partner(registry: Registry, spec: Spec) -> list[str]:
     from contextlib import suppress
 
     from benchkit.api import LatentCorruptor
-    from benchkit.registry import parameters
-    from benchkit.specs import Spec
+    from benchkit.plugin.registry import parameters
+    from benchkit.specs.spec import Spec
 
     found = []
     for field in parameters(registry.entry(spec.kind, spec.name).cls):
@@ -164,10 +164,10 @@ class _Work:
         import numpy as np
         from PIL import Image
 
-        from benchkit import functional
         from benchkit.api import Corruptor, Inverter, PixelCorruptor
-        from benchkit.masks import to_image, to_latent
-        from benchkit.specs import Spec
+        from benchkit.diffusion.masks import to_image, to_latent
+        from benchkit.inference import functional
+        from benchkit.specs.spec import Spec
         from benchkit.stages.images import to_uint8
 
         plugin = registry.make(Spec.parse("corruptor", corruptor), Corruptor)

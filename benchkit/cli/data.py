@@ -47,8 +47,8 @@ def export(
     """
     from benchkit.api import Dataset
     from benchkit.cli.export import MANIFEST, ROOMS, Export
-    from benchkit.outputs import check_folder, new_contents
-    from benchkit.specs import Spec
+    from benchkit.specs.spec import Spec
+    from benchkit.system.output_files import check_folder, new_contents
 
     check_folder(out, force, MANIFEST)
     spec = Spec.parse("dataset", dataset)
@@ -82,7 +82,7 @@ def checked_size(name: str, source: Dataset, split: str, count: int | None) -> i
 
 def _autoencoder(model: str, device: str) -> tuple[str, Callable[[ndarray], ndarray]]:
     """The checkpoint's identity, and (N, H, W, 3) uint8 -> the same after one pass."""
-    from benchkit.functional import image_tensor, load_backend
+    from benchkit.inference.functional import image_tensor, load_backend
     from benchkit.stages.images import to_tensor, to_uint8
 
     backend = load_backend(model, device)

@@ -22,8 +22,8 @@ from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
     from benchkit.api import Dataset
-    from benchkit.datasets.summary import SplitSummary
-    from benchkit.registry import Registry
+    from benchkit.plugin.registry import Registry
+    from benchkit.readers.summary import SplitSummary
 
 SOME_IMAGES_FAILED = 3
 #: How many sizes and kinds a cell names, and how many faults a split.
@@ -57,7 +57,7 @@ def list_(
 
 
 def _list_all(registry: Registry, as_json: bool) -> None:
-    from benchkit.registry import why_unavailable
+    from benchkit.plugin.registry import why_unavailable
 
     listed = []
     for entry in registry.entries("dataset"):
@@ -92,8 +92,8 @@ def _print_all(listed: list[dict[str, Any]]) -> None:
 
 def _describe(registry: Registry, name: str, pixels: bool, as_json: bool) -> None:
     from benchkit.api import Dataset
-    from benchkit.datasets.summary import mostly_marked, passed_by_suffix
-    from benchkit.specs import Spec
+    from benchkit.readers.summary import mostly_marked, passed_by_suffix
+    from benchkit.specs.spec import Spec
 
     source = registry.make(Spec.parse("dataset", name), Dataset)  # type: ignore[type-abstract]
     found = _summaries(source, pixels)
@@ -110,7 +110,7 @@ def _describe(registry: Registry, name: str, pixels: bool, as_json: bool) -> Non
 
 
 def _summaries(source: Dataset, pixels: bool) -> dict[str, SplitSummary]:
-    from benchkit.datasets.summary import summarise, work
+    from benchkit.readers.summary import summarise, work
 
     sizes = source.splits()
     found = {}

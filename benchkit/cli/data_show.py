@@ -39,10 +39,10 @@ def show(
     from benchkit.api import Dataset
     from benchkit.cli.data import checked_size
     from benchkit.cli.pictures import check_target
-    from benchkit.outputs import write_file
+    from benchkit.plugin.samples import read_samples
     from benchkit.report.pictures import FORMS, draw_pictures
-    from benchkit.samples import read_samples
-    from benchkit.specs import Spec
+    from benchkit.specs.spec import Spec
+    from benchkit.system.output_files import write_file
 
     form = out.suffix.lower().removeprefix(".")
     if form not in FORMS:

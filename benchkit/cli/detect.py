@@ -32,8 +32,8 @@ from benchkit.errors import BenchkitError
 if TYPE_CHECKING:
     import numpy as np
 
-    from benchkit.registry import Registry
-    from benchkit.trained import TrainedDetector
+    from benchkit.inference.detector import TrainedDetector
+    from benchkit.plugin.registry import Registry
 
 _log = logging.getLogger(__name__)
 
@@ -74,9 +74,9 @@ def detect(
     Scores of an image: mean and max of the probability, and the share of its area at or above the threshold. Exit code
     3: some files could not be read or marked; they are named in scores.csv, and the rest is done.
     """
-    from benchkit.finished import Wanted
-    from benchkit.outputs import check_folder, new_contents
-    from benchkit.trained import is_detector
+    from benchkit.inference.detector import is_detector
+    from benchkit.outputs.finished_run import Wanted
+    from benchkit.system.output_files import check_folder, new_contents
 
     if is_detector(Path(source)):
         only_of_a_run = f"'{source}' is a trained detector's folder, and of a run alone there is something to choose"
@@ -103,10 +103,10 @@ def detect(
 def _detector(
     source: str, wanted: Any, where: tuple[str | None, str | None], registry: Registry, device: str
 ) -> TrainedDetector:
-    from benchkit import trained
-    from benchkit.exports.detector import trained_detector
-    from benchkit.finished import FinishedRun
-    from benchkit.functional import resolve_device
+    from benchkit.inference import detector as trained
+    from benchkit.inference.functional import resolve_device
+    from benchkit.outputs.exports.detector import trained_detector
+    from benchkit.outputs.finished_run import FinishedRun
 
     if trained.is_detector(Path(source)):
         return trained.load_detector(source, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))
@@ -119,9 +119,9 @@ def _detector(
 
 def _files(given: Sequence[Path]) -> Iterator[Path]:
     """The files as given, and those in folders (and linked ones) that have an image's suffix, by name; each once."""
-    from benchkit.datasets.pictures import SUFFIXES
-    from benchkit.datasets.walk import files_below
-    from benchkit.specs import shortened
+    from benchkit.readers.pictures import SUFFIXES
+    from benchkit.readers.walk import files_below
+    from benchkit.specs.spec import shortened
 
     seen: set[Path] = set()
     for path in given:
@@ -150,7 +150,7 @@ class _Work:
         """Write everything; raises BenchkitError where none of the files can be marked."""
         import pandas as pd
 
-        from benchkit.exports.names import Names
+        from benchkit.outputs.exports.names import Names
         from benchkit.report.tables import csv_text
 
         names = Names()

@@ -22,7 +22,7 @@ from benchkit.cli.common import (
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
-    from benchkit.registry import Registry
+    from benchkit.plugin.registry import Registry
     from benchkit.store.location import Location
 
 DISTRIBUTION = "artifact-benchkit"
@@ -45,7 +45,7 @@ def doctor(
 
 def examined(registry: Registry, cache: Location) -> tuple[dict[str, Any], list[str]]:
     """What there is, as plain data, and what is needed but missing: a line each, with its remedy."""
-    from benchkit.registry import why_unavailable
+    from benchkit.plugin.registry import why_unavailable
 
     packages, problems = _packages()
     devices, broken_torch = _devices() if packages.get("torch") else ({}, [])

@@ -16,11 +16,11 @@ from PIL import Image
 
 from benchkit.api import Dataset, Sample
 from benchkit.errors import BenchkitError
-from benchkit.exports.names import Names
-from benchkit.outputs import writing
+from benchkit.outputs.exports.names import Names
+from benchkit.plugin.samples import read_samples
 from benchkit.report.text import one_line
-from benchkit.samples import read_samples
-from benchkit.specs import CHUNK
+from benchkit.specs.spec import CHUNK
+from benchkit.system.output_files import writing
 
 #: Of the manifest's lines.
 SCHEMA = 1
@@ -117,7 +117,7 @@ class Export:
 
     def _card(self) -> str:
         """The dataset card, Markdown; the same for the same export."""
-        from benchkit.environment import versions
+        from benchkit.runs.provenance import versions
 
         passed = f"one pass through the autoencoder of checkpoint `{self.passed[:12]}`" if self.passed else "as read"
         marked = len(self._marked)

@@ -21,12 +21,12 @@ from benchkit.cli.common import (
 from benchkit.cli.figure import DetectorOf, RunName, SeedOf, SelectorOf
 from benchkit.cli.given import refuse_unused
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.outputs import check_folder, new_contents, writing
+from benchkit.system.output_files import check_folder, new_contents, writing
 
 if TYPE_CHECKING:
-    from benchkit.exports.write import Format
-    from benchkit.finished import FinishedRun
-    from benchkit.plan import PlannedCell
+    from benchkit.outputs.exports.write import Format
+    from benchkit.outputs.finished_run import FinishedRun
+    from benchkit.planning.planner import PlannedCell
 
 DETECTOR = "detector"
 FORMATS = ("mmseg", "coco", "hf", "webdataset", "folder", DETECTOR)
@@ -53,9 +53,9 @@ def export(
     The images are as the row's detector was shown them. With --format detector: the trained detector itself, as
     safetensors with its card.
     """
-    from benchkit.exports.write import PROVENANCE
-    from benchkit.finished import FinishedRun, Wanted
-    from benchkit.trained import CARD
+    from benchkit.inference.detector import CARD
+    from benchkit.outputs.exports.write import PROVENANCE
+    from benchkit.outputs.finished_run import FinishedRun, Wanted
 
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)
@@ -80,8 +80,8 @@ def export(
 
 
 def _write_detector(run: FinishedRun, planned: PlannedCell, out: Path, force: bool) -> None:
-    from benchkit.exports.detector import write_detector
-    from benchkit.trained import CARD, WEIGHTS
+    from benchkit.inference.detector import CARD, WEIGHTS
+    from benchkit.outputs.exports.detector import write_detector
 
     with new_contents(out, force, CARD, lambda: (WEIGHTS,)) as folder:
         write_detector(run, planned, folder)
@@ -89,9 +89,9 @@ def _write_detector(run: FinishedRun, planned: PlannedCell, out: Path, force: bo
 
 def _write_images(run: FinishedRun, planned: PlannedCell, form: str, out: Path, split: str, force: bool) -> int:
     """The training set in a format; returns the number of images."""
-    from benchkit.exports.items import training_items
-    from benchkit.exports.provenance import provenance
-    from benchkit.exports.write import PROVENANCE, contents, write_export
+    from benchkit.outputs.exports.items import training_items
+    from benchkit.outputs.exports.provenance import provenance
+    from benchkit.outputs.exports.write import PROVENANCE, contents, write_export
 
     with new_contents(out, force, PROVENANCE, lambda: contents(out)) as folder:
         facts = provenance(run, planned, form)
@@ -99,11 +99,11 @@ def _write_images(run: FinishedRun, planned: PlannedCell, form: str, out: Path, 
 
 
 def _format(name: str) -> Format:
-    from benchkit.exports.coco import CocoFormat
-    from benchkit.exports.folder import FolderFormat
-    from benchkit.exports.hf import HfFormat
-    from benchkit.exports.mmseg import MmsegFormat
-    from benchkit.exports.webdataset import WebDatasetFormat
+    from benchkit.outputs.exports.coco import CocoFormat
+    from benchkit.outputs.exports.folder import FolderFormat
+    from benchkit.outputs.exports.hf import HfFormat
+    from benchkit.outputs.exports.mmseg import MmsegFormat
+    from benchkit.outputs.exports.webdataset import WebDatasetFormat
 
     formats: dict[str, type[Format]] = {
         "mmseg": MmsegFormat,

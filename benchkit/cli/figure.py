@@ -67,11 +67,11 @@ def figure(
     anew. 7: image latent against deeper ones. 8: regions that hardly changed. Figures 4, 6 and 8 show the run's first
     method that changes anything, unless --row names another.
     """
-    from benchkit.figures import Order, paper_figure
-    from benchkit.finished import FinishedRun, Wanted
-    from benchkit.functional import resolve_device
-    from benchkit.outputs import write_file
+    from benchkit.inference.functional import resolve_device
+    from benchkit.outputs.finished_run import FinishedRun, Wanted
+    from benchkit.outputs.paper_figures import Order, paper_figure
     from benchkit.report.pictures import draw_pictures
+    from benchkit.system.output_files import write_file
 
     if number != 6:
         refuse_unused({"depths"}, f"only figure 6 has depths; leave it out for figure {number}")

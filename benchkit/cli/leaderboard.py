@@ -81,7 +81,7 @@ def list_(cache: Cache = None, store: Store = None, as_json: AsJson = False) -> 
 
 def opened_store(cache: str | None, store: str | None) -> ResultStore | None:
     """The result store of --store, else the cache's own; None where the cache has none yet."""
-    from benchkit.run import RESULTS
+    from benchkit.runs.run import RESULTS
     from benchkit.store.results import ResultStore
 
     file = cache_folder(cache) / RESULTS
@@ -113,9 +113,9 @@ def _source(name: str, cache: str | None, store: str | None) -> Source:
 
 def _stored(name: str, cache: str | None, store: str | None) -> Board:
     """The board of a run in the store, made anew from its rows."""
-    from benchkit.finding import results_of
     from benchkit.report.board import Board
-    from benchkit.run import run_data
+    from benchkit.runs.finding import results_of
+    from benchkit.runs.run import run_data
 
     if not os.path.exists(name) and opened_store(cache, store) is None:  # noqa: PTH110
         where = store or cache_root(cache)
@@ -131,7 +131,7 @@ def _boards(lines: Sequence[Line], where: str) -> list[Board]:
     from benchkit.report.board import Board
     from benchkit.report.leaderboard import RunLine
     from benchkit.report.older import SCHEMA
-    from benchkit.statistics import LEVEL, REPLICATES
+    from benchkit.statistics.bootstrap import LEVEL, REPLICATES
 
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in lines:

@@ -11,8 +11,8 @@ import typer
 from benchkit.cli.common import tell
 
 if TYPE_CHECKING:
-    from benchkit.registry import Registry
-    from benchkit.standins import TolerantRegistry
+    from benchkit.plugin.placeholders import TolerantRegistry
+    from benchkit.plugin.registry import Registry
 
 #: The exit code where cells failed and others did not.
 SOME_CELLS_FAILED = 3
@@ -20,7 +20,7 @@ SOME_CELLS_FAILED = 3
 
 def tolerant(registry: Registry) -> TolerantRegistry:
     """The registry with stand-ins for what was left out of it."""
-    from benchkit.standins import TolerantRegistry
+    from benchkit.plugin.placeholders import TolerantRegistry
 
     return TolerantRegistry(registry)
 

@@ -21,10 +21,10 @@ from typer.core import TyperGroup
 from benchkit.cli.common import as_flags, debugging, log_file, logging_to_file, one_line, settings, tell
 from benchkit.cli.given import App
 from benchkit.errors import BenchkitError, OutputTaken, PluginNeeded
-from benchkit.faults import FaultsError
+from benchkit.specs.faults import FaultsError
 
 if TYPE_CHECKING:
-    from benchkit.registry import Entry
+    from benchkit.plugin.registry import Entry
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
@@ -171,7 +171,7 @@ def _usage(error: Exception) -> str:
 
 def _fault(error: Exception) -> int:
     """An exception that nobody foresaw: a bad input where a plugin of the user's raised it, else a fault of ours."""
-    from benchkit.loading import place_of
+    from benchkit.plugin.loading import place_of
 
     if author := _foreign_author(error):
         place = place_of(error, author.file) if author.file else None

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from benchkit.datasets.mask_files import decode_mask
-from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
-from benchkit.outputs import check_file
-from benchkit.specs import shortened
-from benchkit.store.files import write_atomic
+from benchkit.readers.mask_files import decode_mask
+from benchkit.readers.pictures import decode_image
+from benchkit.specs.spec import shortened
+from benchkit.system.files import write_atomic
+from benchkit.system.output_files import check_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,11 +11,11 @@ from benchkit.cli import plugins_check, plugins_new, plugins_preview
 from benchkit.cli.common import AsJson, PluginFiles, PluginFolders, Strict, console, load_registry, print_json
 from benchkit.cli.given import App
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.grammar import print_value
+from benchkit.specs.grammar import print_value
 
 if TYPE_CHECKING:
     from benchkit.api import Plugin
-    from benchkit.registry import Broken, Entry, Registry
+    from benchkit.plugin.registry import Broken, Entry, Registry
 
 app = App(help="Corruptors, selectors, detectors, inverters and datasets.", rich_markup_mode=None)
 app.command("new", short_help="Write a new plugin's file, or a package.")(plugins_new.new)
@@ -58,7 +58,7 @@ def show(
 
 def found(registry: Registry, name: str, kind: str | None) -> Entry:
     """The one plugin of that name; raises BenchkitError if there is none, or several of different kinds."""
-    from benchkit.registry import KINDS
+    from benchkit.plugin.registry import KINDS
 
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind of plugin", kind, KINDS)
@@ -78,7 +78,7 @@ def found(registry: Registry, name: str, kind: str | None) -> Entry:
 
 def described(entry: Entry) -> dict[str, Any]:
     """A plugin as plain data."""
-    from benchkit.registry import why_unavailable
+    from benchkit.plugin.registry import why_unavailable
 
     return {
         "kind": entry.kind,
@@ -96,7 +96,7 @@ def parameters_of(cls: type[Plugin]) -> list[dict[str, Any]]:
     """name, type, default, range and meaning of every parameter, as declared."""
     from typing import get_type_hints
 
-    from benchkit.registry import parameters
+    from benchkit.plugin.registry import parameters
 
     hints = get_type_hints(cls)
     return [

@@ -36,7 +36,7 @@ def check(
 
     Exit code 0: every check passed; 3: some failed; 2: there is no such plugin, file or package.
     """
-    from benchkit.functional import resolve_device
+    from benchkit.inference.functional import resolve_device
     from benchkit.testing import reports_on
 
     # Not made before there is a picture to put into it.

@@ -17,9 +17,9 @@ from benchkit.errors import BenchkitError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from benchkit.preview import Column
-    from benchkit.registry import Entry, Registry
-    from benchkit.specs import Spec
+    from benchkit.outputs.plugin_preview import Column
+    from benchkit.plugin.registry import Entry, Registry
+    from benchkit.specs.spec import Spec
 
 _GAP, _HEADING = 4, 14
 
@@ -49,9 +49,9 @@ def preview(
     plugin_folder: PluginFolders = None,
 ) -> None:
     """Show what a plugin does on a few images: one sheet, labelled, images against parameter values and seeds."""
-    from benchkit import functional
     from benchkit.cli.pictures import check_target, save_image
-    from benchkit.preview import Wanted, columns
+    from benchkit.inference import functional
+    from benchkit.outputs.plugin_preview import Wanted, columns
     from benchkit.testing.targets import split_target
 
     name, given = split_target(target)
@@ -92,7 +92,7 @@ def _found(
 
 def _specs(entry: Entry, given: str, settings: Sequence[str]) -> tuple[Spec, ...]:
     """The plugin with its parameters from TARGET, and with every value of --set."""
-    from benchkit.specs import Spec
+    from benchkit.specs.spec import Spec
 
     for text in settings:
         if "=" not in text:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchkit.cli.progress import Progress
-    from benchkit.datasets.cleanest import Judge
-    from benchkit.trained import TrainedDetector
+    from benchkit.inference.detector import TrainedDetector
+    from benchkit.preparation.cleanest import Judge
 
 app = App(help="Prepare a dataset's own files, once.", rich_markup_mode=None)
 
@@ -82,10 +82,9 @@ def richhf(
 
     Images are found by their id: files named so, or rows of tables, such as Pick-a-Pic v1's parquet files.
     """
-    from benchkit.datasets.named_tables import Columns
-    from benchkit.datasets.richhf import NAME, NOTICE
-    from benchkit.datasets.richhf_prepare import KEYS, Preparation, summary
-    from benchkit.datasets.richhf_rule import Rule
+    from benchkit.preparation.richhf import KEYS, NAME, NOTICE, Preparation, summary
+    from benchkit.preparation.richhf_rule import Rule
+    from benchkit.readers.named_tables import Columns
 
     chosen, names, length = Rule.parse(rule), Columns.parse(columns or (), KEYS), _caption_length(model)
     with _writing(NAME, out, force) as (folder, screen):
@@ -118,12 +117,11 @@ def dalle3(
     The draw depends on the seed and the images' names, not on the order of the shards; it is over the shards named.
     With --cleanest-by a detector sees a larger draw, and the images in which it marks the least are kept.
     """
-    from benchkit.datasets.dalle3 import NAME, NOTICE
-    from benchkit.datasets.dalle3_prepare import Draw, summary
+    from benchkit.preparation.dalle3 import NAME, NOTICE, Draw, summary
 
     judge = None
     if cleanest_by is not None:
-        from benchkit.trained import load_detector
+        from benchkit.inference.detector import load_detector
 
         candidates, registry = _candidates(count, cleanest_of), load_registry(plugin, plugin_folder, strict)
         detector = load_detector(cleanest_by, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))
@@ -148,8 +146,8 @@ def _candidates(count: int, given: int | None) -> int:
 
 def _judge(detector: TrainedDetector, candidates: int, size: int) -> Judge:
     """The detector as what says which images are clean."""
-    from benchkit import training
-    from benchkit.datasets.cleanest import Judge
+    from benchkit.preparation.cleanest import Judge
+    from benchkit.training import loop as training
 
     def score(images: NDArray[np.uint8]) -> list[tuple[float, float]]:
         figures = map(detector.scores, training.predict(detector.network, images))
@@ -163,7 +161,7 @@ def _judge(detector: TrainedDetector, candidates: int, size: int) -> Judge:
 
 @contextmanager
 def _writing(name: str, out: Path | None, force: bool) -> Iterator[tuple[Path, Progress]]:
-    from benchkit.datasets.prepared import default_root, new_set
+    from benchkit.readers.prepared import default_root, new_set
 
     with new_set(out or default_root(name), force) as folder, progress.shown() as screen:
         yield folder, screen
@@ -188,7 +186,7 @@ def _cut(captions: Sequence[str], length: Any, model: str | None) -> list[str]:
 
 
 def _finished(name: str, out: Path | None, manifest: dict[str, Any], lines: Sequence[str]) -> None:
-    from benchkit.datasets.prepared import LEFT_OUT, default_root
+    from benchkit.readers.prepared import LEFT_OUT, default_root
 
     where = out or default_root(name)
     for line in lines:

@@ -30,16 +30,16 @@ from benchkit.cli.common import (
 from benchkit.cli.compare import asked_grid, check_together, checks_of
 from benchkit.cli.leftout import SOME_CELLS_FAILED
 from benchkit.errors import BenchkitError, shortened
-from benchkit.fetching import nothing_fetched
+from benchkit.system.fetching import nothing_fetched
 
 if TYPE_CHECKING:
+    from benchkit.config.grid import Grid
     from benchkit.executors.batch import Executor
-    from benchkit.grid import Grid
-    from benchkit.registry import Registry
-    from benchkit.run import Places
-    from benchkit.space import Space
-    from benchkit.specs import Spec
-    from benchkit.tune import Search, Tuner
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs.run import Places
+    from benchkit.search.search_space import Space
+    from benchkit.search.tuning import Search, Tuner
+    from benchkit.specs.spec import Spec
 
 Spaces = Annotated[
     list[str] | None,
@@ -92,8 +92,8 @@ def tune(
 
     The same command again resumes: finished trials are not repeated. Exit code 3: some trials failed.
     """
-    from benchkit.outputs import check_folder
-    from benchkit.tune import STORAGE
+    from benchkit.search.tuning import STORAGE
+    from benchkit.system.output_files import check_folder
 
     runs = options.chosen_executor(executor, time_limit, address)
     options.check_one_each("corruptors", [first, *(corruptor or ())])
@@ -115,7 +115,7 @@ def tune(
 
 def _check_settings(settings: Sequence[str]) -> None:
     """Raise BenchkitError for a --set of what a trial's grid replaces."""
-    from benchkit.tune import REPLACED
+    from benchkit.search.tuning import REPLACED
 
     for text in settings:
         field = re.split(r"[.=]", text, maxsplit=1)[0].strip()
@@ -126,13 +126,13 @@ def _check_settings(settings: Sequence[str]) -> None:
 
 
 def _places(out: Path | None, cache: str | None) -> Places:
-    from benchkit.run import Places
+    from benchkit.runs.run import Places
 
     return Places(out=out, cache=cache_root(cache))
 
 
 def _tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) -> Tuner:
-    from benchkit.tune import Tuner
+    from benchkit.search.tuning import Tuner
 
     if trials < 1:
         raise BenchkitError(f"--trials {trials}: give 1 or more")
@@ -145,10 +145,10 @@ def _tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) -> Tune
 
 def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) -> dict[Spec, Space]:
     """What is searched of each corruptor; every mistake is found here, before anything is computed or written."""
-    from benchkit.faults import Collector
-    from benchkit.space import check_keys, corners, parse_space, space_of
-    from benchkit.specs import Spec
-    from benchkit.tune import check_search, tuning_plan
+    from benchkit.search.search_space import check_keys, corners, parse_space, space_of
+    from benchkit.search.tuning import check_search, tuning_plan
+    from benchkit.specs.faults import Collector
+    from benchkit.specs.spec import Spec
 
     given_specs = [Spec.parse("corruptor", text) for text in texts]
     specs = list(dict.fromkeys(given_specs))
@@ -184,10 +184,10 @@ def _searched(
 ) -> list[Search]:
     """Every corruptor's search, its trials kept in --out as far as it came."""
     from benchkit.executors.choose import lasting
-    from benchkit.functional import resolve_device
-    from benchkit.outputs import check_writable
+    from benchkit.inference.functional import resolve_device
+    from benchkit.search.tuning import Scorer, as_json, budget, search_config, write_trials
     from benchkit.stages.base import Env
-    from benchkit.tune import Scorer, as_json, budget, search_config, write_trials
+    from benchkit.system.output_files import check_writable
 
     chosen_device = resolve_device(device, several=True)
     executor.check()
@@ -218,7 +218,7 @@ def _searched(
 
 
 def _print(found: list[Search], spaces: dict[Spec, Space], base: Grid, tuner: Tuner, machine_readable: bool) -> None:
-    from benchkit.tune import as_json, budget
+    from benchkit.search.tuning import as_json, budget
 
     trials, spent = tuner.trials, budget(base, tuner.trials)
     if machine_readable:

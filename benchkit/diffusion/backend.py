@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from benchkit.diffusion import checkpoint, loading, memory
+from benchkit.diffusion import checkpoint, loading
 from benchkit.diffusion.attention import attending
 from benchkit.diffusion.condition import Condition
 from benchkit.diffusion.options import ModelOptions, parse_model
 from benchkit.diffusion.schedule import Schedule, alphas_cumprod, to_epsilon
 from benchkit.errors import BenchkitError
+from benchkit.system import memory
 
 if TYPE_CHECKING:
     from benchkit.api import Attend

@@ -18,10 +18,10 @@ from benchkit.diffusion.families import config_folder
 from benchkit.diffusion.options import ModelOptions, parse_model
 from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, no_pipeline
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.fetching import may_fetch
-from benchkit.paths import expanded
-from benchkit.specs import said, shortened
+from benchkit.specs.spec import said, shortened
 from benchkit.store.digests import file_digest
+from benchkit.system.fetching import may_fetch
+from benchkit.system.paths import expanded
 
 _PARTS = ("unet", "vae", "text_encoder")
 #: The pipelines that can be used, and the parts of each that hold weights.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchkit.errors import BenchkitError, PluginError
-from benchkit.loading import place_of
+from benchkit.plugin.loading import place_of
 
 if TYPE_CHECKING:
     from torch import Tensor

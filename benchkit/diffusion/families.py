@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.errors import BenchkitError
-from benchkit.store.files import write_atomic
 from benchkit.store.location import default_root, local_folder
+from benchkit.system.files import write_atomic
 
 Config = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.paths import expanded
-from benchkit.specs import Scalar, Spec
+from benchkit.specs.spec import Scalar, Spec
+from benchkit.system.paths import expanded
 
 #: What may be written -> torch's name.
 DTYPES = {

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from benchkit.api import LatentContext, PixelContext
 from benchkit.diffusion.inversion import trajectory
+from benchkit.diffusion.masks import to_latent
 from benchkit.diffusion.pixels import corrupt_pixels
 from benchkit.diffusion.resample import corrupt_and_resample, resample
-from benchkit.masks import to_latent
-from benchkit.specs import CHUNK
+from benchkit.specs.spec import CHUNK
 
 if TYPE_CHECKING:
     from torch import Tensor

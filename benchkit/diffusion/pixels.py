@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchkit.diffusion.checks import call, check_unchanged
-from benchkit.masks import blend
+from benchkit.diffusion.masks import blend
 
 if TYPE_CHECKING:
     from torch import Tensor

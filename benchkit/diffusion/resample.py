@@ -12,9 +12,9 @@ import torch
 
 from benchkit.api import ResamplingCorruptor, StepContext
 from benchkit.diffusion.checks import call, check_unchanged
+from benchkit.diffusion.masks import blend
 from benchkit.diffusion.schedule import ddim_step
 from benchkit.errors import BenchkitError, PluginError
-from benchkit.masks import blend
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from benchkit.executors.batch import Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.processes import Processes
 from benchkit.executors.ray import Ray
-from benchkit.specs import Spec
+from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env
 
 #: Executor -> what may be set of it.

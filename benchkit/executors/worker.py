@@ -17,7 +17,7 @@ from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done, attempt
 from benchkit.executors.driver import BatchResult
 from benchkit.executors.mending import TOLD
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Stage, each_device
 from benchkit.store.artifacts import CacheUnwritable
 from benchkit.store.location import Location

@@ -1,7 +1,7 @@
 """The board's metrics by name: what each means, its unit, its direction, and how it comes from the stored record.
 
 Every metric is `pooled(sum over images of additive(record))`. That one form serves the board's row (`summarise`) and
-the bootstrap (`benchkit.statistics`), which resamples the additive terms.
+the bootstrap (`benchkit.statistics.bootstrap`), which resamples the additive terms.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from benchkit.report.data import RunData
 from benchkit.report.older import SCHEMA
 from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
-from benchkit.statistics import LEVEL, REPLICATES, bootstrap, interval
+from benchkit.statistics.bootstrap import LEVEL, REPLICATES, bootstrap, interval
 
 #: The one axis of an ablation whose axes are crossed.
 CROSSED = "crossed"

@@ -17,8 +17,8 @@ from benchkit.report.data import RunData
 from benchkit.report.foreign import foreign_plugins, named_by, shortened
 from benchkit.report.older import READABLE, READABLE_TEXT, SCHEMA, upgraded
 from benchkit.report.text import MISSING, bare, known, listed, short_reason
-from benchkit.specs import ROLES, said
-from benchkit.statistics import LEVEL, REPLICATES
+from benchkit.specs.spec import ROLES, said
+from benchkit.statistics.bootstrap import LEVEL, REPLICATES
 from benchkit.store.schema import SETTINGS
 
 #: Which part of the board a line belongs to, in this order.
@@ -32,7 +32,7 @@ class Board:
 
     group: trained, trivial or missing. rank, rank_low, rank_high: among the trained lines of the same test set and
     detector. training_set: the printed name; role, method, selector, corruptor, corruptor_params, inverter,
-    source_name, variant, detector, test_set: what the line is, see benchkit.specs.Cell, None where there is none.
+    source_name, variant, detector, test_set: what the line is, see benchkit.specs.spec.Cell, None where there is none.
     state: done, partial (some seeds lack), failed, skipped or pending; reason: why. seeds: how many the figures are
     the mean of; planned_seeds; seed_variance: whether the intervals cover it. images: test images. Every metric as
     its mean over seeds in [0, 1] or its unit, and NAME_std, undefined where any seed's is (NAME_std also with one
@@ -42,8 +42,8 @@ class Board:
     settings that decide the figures, benchkit.store.schema.SETTINGS. plugins: those of the line that do not ship with
     benchkit, with package, version and source hash, or None.
 
-    paper: of a run of one of the paper's tables what benchkit.protocol.recorded says of it. shown: complete Specs and
-    image sets -> their texts for people.
+    paper: of a run of one of the paper's tables what benchkit.planning.paper_protocol.recorded says of it. shown:
+    complete Specs and image sets -> their texts for people.
     """
 
     run: str
@@ -229,7 +229,8 @@ def _checked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _paper(data: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
-    """A board's `paper`, checked; raises BenchkitError where it is not what `benchkit.protocol.recorded` gives."""
+    """A board's `paper`, checked; raises BenchkitError where it is not what
+    `benchkit.planning.paper_protocol.recorded` gives."""
     paper = data.get("paper")
     if paper is None:
         return None

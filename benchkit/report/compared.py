@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchkit.metrics import PRIMARY, Measured, metric
 from benchkit.report.text import known
-from benchkit.statistics import Bootstrap, Difference, bootstrap, difference, interval, ranks
+from benchkit.statistics.bootstrap import Bootstrap, Difference, bootstrap, difference, interval, ranks
 
 #: What a corruptor must beat: the same masks without corruption, and the labelled images alone.
 BASELINES = ("pseudo", "human")

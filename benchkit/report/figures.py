@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from benchkit.confinement import VISIBLE
 from benchkit.metrics import PRIMARY
+from benchkit.metrics.confinement import VISIBLE
 from benchkit.report.board import TRIVIAL, Board, short_names
 from benchkit.report.compared import BASELINES
 from benchkit.report.sheet import selector_names

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchkit.report.text import known, one_line
 
-#: The origin of the plugins that ship, as benchkit.environment records it.
+#: The origin of the plugins that ship, as benchkit.runs.provenance records it.
 OWN = "package artifact-benchkit"
 _SHORT_HASH = 12
 

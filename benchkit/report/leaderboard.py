@@ -16,7 +16,7 @@ from benchkit.report.board import Board
 from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.older import READABLE, READABLE_TEXT, SCHEMA, upgraded
 from benchkit.report.text import bare
-from benchkit.specs import Role, said
+from benchkit.specs.spec import Role, said
 
 PACKAGE = "benchkit_leaderboard"
 PAPER_FILE = "paper.jsonl"
@@ -102,7 +102,7 @@ class PaperLine(_Line):
 
 
 class PaperTable(BaseModel):
-    """Which of the paper's tables a run is: see `benchkit.protocol.recorded`, which writes it."""
+    """Which of the paper's tables a run is: see `benchkit.planning.paper_protocol.recorded`, which writes it."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchkit.errors import BenchkitError
 from benchkit.report.board import Board
-from benchkit.specs import said
+from benchkit.specs.spec import said
 
 BOARD_FILE = "board.json"
 

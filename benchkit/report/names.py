@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchkit.report.text import known
-from benchkit.specs import Cell, Trivial
+from benchkit.specs.spec import Cell, Trivial
 
 #: What a plugin may be called without being taken for one of these.
 RESERVED = ("human", "pseudo", "oracle", *Trivial.RULES)
@@ -17,7 +17,8 @@ RESERVED = ("human", "pseudo", "oracle", *Trivial.RULES)
 
 @dataclass(frozen=True)
 class Labels:
-    """What a row's name says. corruptor: the plugin's bare name; all others are as `benchkit.specs.Cell` has them."""
+    """What a row's name says. corruptor: the plugin's bare name; all others are as `benchkit.specs.spec.Cell` has
+    them."""
 
     role: str
     method: str | None = None

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from benchkit.report.text import known, listed
-from benchkit.specs import TrainingConfig
+from benchkit.specs.spec import TrainingConfig
 
 if TYPE_CHECKING:
     from benchkit.report.board import Board

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from benchkit.outputs import replace_files
 from benchkit.report.ablation import AblationBoard, ablation_files
 from benchkit.report.beside import beside_table
 from benchkit.report.board import Board, plain_records
@@ -15,7 +14,8 @@ from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.older import SCHEMA
 from benchkit.report.site.page import page
 from benchkit.report.tables import csv_text, json_text, parquet_bytes, render
-from benchkit.specs import digest
+from benchkit.specs.spec import digest
+from benchkit.system.output_files import replace_files
 
 __all__ = ["FILES", "load_board", "write_report"]
 

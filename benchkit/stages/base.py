@@ -13,14 +13,14 @@ import numpy as np
 
 from benchkit.diffusion.options import parse_model
 from benchkit.errors import BenchkitError
-from benchkit.specs import LATER, Spec, canonical, digest, keyed_fields
+from benchkit.specs.spec import LATER, Spec, canonical, digest, keyed_fields
 from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from benchkit.diffusion.backend import DiffusionBackend
-    from benchkit.registry import Registry
+    from benchkit.plugin.registry import Registry
 
 #: Metadata of a field that a stage's result does not depend on (a path, say): it stays out of the key.
 UNKEYED: Mapping[str, Any] = {"keyed": False}

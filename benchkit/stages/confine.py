@@ -24,7 +24,7 @@ class Confine(Stage):
     select: Select
 
     def run(self, env: Env) -> Output:
-        from benchkit.confinement import confinement, summarise_confinement
+        from benchkit.metrics.confinement import confinement, summarise_confinement
 
         corrupted = np.concatenate([env.arrays(stage)["images"] for stage in self.corrupted])
         reference = np.concatenate([env.arrays(stage)["images"] for stage in self.references])

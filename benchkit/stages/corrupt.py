@@ -17,7 +17,7 @@ from benchkit.api import (
     PixelCorruptor,
     ResamplingCorruptor,
 )
-from benchkit.specs import CHUNK, Label, Spec
+from benchkit.specs.spec import CHUNK, Label, Spec
 from benchkit.stages.base import Arrays, Costs, Env, Output, Stage, packed
 from benchkit.stages.images import Images, Latents, to_tensor, to_uint8
 from benchkit.stages.invert import Invert
@@ -54,7 +54,7 @@ class Region:
 
     def finish(self, env: Env, images: Tensor, masks: Tensor, factor: int) -> Arrays:
         """The stage's arrays: corrupted images and their labels."""
-        from benchkit.masks import composite, to_image, to_latent
+        from benchkit.diffusion.masks import composite, to_image, to_latent
 
         if self.composite is not None:
             original = to_tensor(env.arrays(self.composite)["images"]).to(images)

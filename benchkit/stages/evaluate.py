@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from benchkit.samples import HEATMAP
+from benchkit.plugin.samples import HEATMAP
 from benchkit.stages.base import Arrays, Env, Output, Stage
 from benchkit.stages.images import Images, check_ids, check_labelled, kind_masks
 from benchkit.stages.train import Train
@@ -108,7 +108,7 @@ class Evaluate(Stage):
     def _predictor(self, env: Env) -> Predict:
         if isinstance(self.predictor, TrivialPredictor):
             return self.predictor.predictor(env)
-        from benchkit import training
+        from benchkit.training import loop as training
 
         network = self.predictor.network(env)
         return lambda images: training.predict(network, images)

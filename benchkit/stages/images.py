@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchkit.api import BenchkitError, Dataset, Sample
-from benchkit.samples import HEATMAP, read_samples
-from benchkit.specs import ImageSet
+from benchkit.plugin.samples import HEATMAP, read_samples
+from benchkit.specs.spec import ImageSet
 from benchkit.stages.base import UNKEYED, Env, Model, Output, Stage, packed
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from benchkit.api import Inverter
-from benchkit.specs import Spec
+from benchkit.specs.spec import Spec
 from benchkit.stages.base import UNKEYED, Costs, Env, Output, Stage, packed
 from benchkit.stages.images import Latents
 

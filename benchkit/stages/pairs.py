@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchkit.augmentation import IGNORED
 from benchkit.errors import BenchkitError
 from benchkit.stages.base import Arrays, Env
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images, check_ids, check_labelled
 from benchkit.stages.select import Select
+from benchkit.training.augmentation import IGNORED
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchkit.api import BenchkitError, RegionSelector, SelectionContext
-from benchkit.specs import CHUNK, Spec
+from benchkit.specs.spec import CHUNK, Spec
 from benchkit.stages.base import Env, Output, Stage, packed
 from benchkit.stages.images import Images, check_ids, to_tensor, to_uint8
 
@@ -36,7 +36,7 @@ class Select(Stage):
     def run(self, env: Env) -> Output:
         import torch
 
-        from benchkit import training
+        from benchkit.training import loop as training
 
         check_ids(self.images, env)
         plugin = env.registry.make(self.selector, RegionSelector)  # type: ignore[type-abstract]

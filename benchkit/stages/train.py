@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.api import BenchkitError, Detector
-from benchkit.specs import Spec, TrainingConfig
+from benchkit.specs.spec import Spec, TrainingConfig
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.stages.pairs import AnyPairs, Pairs
 from benchkit.store.artifacts import json_to_bytes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from benchkit.registry import Registry
+    from benchkit.plugin.registry import Registry
 
 CHECKPOINT = "checkpoint.safetensors"
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Rebuild:
     files: tuple[Path, ...]
 
     def __call__(self, device: str) -> tuple[nn.Module, torch.optim.Optimizer | None]:
-        from benchkit.registry import Registry
+        from benchkit.plugin.registry import Registry
 
         plugin, network = built(Registry.load(files=self.files), self.detector, self.seed, device)
         return network, plugin.optimiser(network, self.lr)
@@ -62,7 +62,8 @@ class Train(Stage):
     seed: int
 
     def run(self, env: Env) -> Output:
-        from benchkit import training, weights
+        from benchkit.training import loop as training
+        from benchkit.training import weights
 
         pairs = self.pairs.load(env)
         if not len(pairs.images):
@@ -107,7 +108,8 @@ class Train(Stage):
 
     def _fit(self, env: Env) -> Callable[..., list[dict[str, float]]]:
         """The training loop on the devices of `env`."""
-        from benchkit import replicas, training
+        from benchkit.training import loop as training
+        from benchkit.training import replicas
 
         if len(env.devices) == 1:
             return training.train
@@ -120,7 +122,7 @@ class Train(Stage):
 
     def network(self, env: Env) -> nn.Module:
         """The trained network, in evaluation mode on env.device."""
-        from benchkit import weights
+        from benchkit.training import weights
 
         _, network = self._built(env)
         weights.load_network(network, env.store.open(self.key).path("weights.safetensors"))

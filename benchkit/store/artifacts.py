@@ -25,7 +25,6 @@ from filelock import FileLock, Timeout
 
 from benchkit.errors import BenchkitError
 from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, json_from_bytes, json_to_bytes
-from benchkit.store.files import absolute, copy_new, fsync_folder, read_regular, sha256_of, write_atomic, write_new
 from benchkit.store.location import Location, default_root
 from benchkit.store.manifest import (
     MANIFEST,
@@ -37,6 +36,7 @@ from benchkit.store.manifest import (
     load_artifact,
     manifest_bytes,
 )
+from benchkit.system.files import absolute, copy_new, fsync_folder, read_regular, sha256_of, write_atomic, write_new
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -12,8 +12,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sqlalchemy.orm import Session
 
 from benchkit.errors import BenchkitError
-from benchkit.store.files import absolute
 from benchkit.store.schema import ROW_SCHEMA, SCHEMA, Base, DamagedRecord, MetaRecord, RowRecord
+from benchkit.system.files import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

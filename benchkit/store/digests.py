@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchkit.errors import BenchkitError
-from benchkit.store.files import sha256_of, write_atomic
 from benchkit.store.location import default_root, local_folder
+from benchkit.system.files import sha256_of, write_atomic
 
 #: Smaller files are read each time, bytes.
 REMEMBERED_FROM = 64 * 2**20

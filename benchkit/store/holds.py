@@ -14,8 +14,8 @@ from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import CacheUnwritable
 from benchkit.store.bucket import Bucket
 from benchkit.store.encoding import json_from_bytes, json_to_bytes
-from benchkit.store.files import read_regular, write_atomic
 from benchkit.store.location import CacheUrl
+from benchkit.system.files import read_regular, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

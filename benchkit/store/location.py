@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from platformdirs import user_cache_path
 
 from benchkit.errors import BenchkitError
-from benchkit.store.files import absolute
+from benchkit.system.files import absolute
 
 _LOCAL = ("file", "local")
 

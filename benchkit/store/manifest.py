@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError
 from benchkit.store.encoding import json_from_bytes, json_to_bytes
-from benchkit.store.files import read_regular, sha256_of
+from benchkit.system.files import read_regular, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchkit.errors import BenchkitError
 from benchkit.store.encoding import json_from_bytes, json_to_bytes
-from benchkit.store.files import write_atomic
+from benchkit.system.files import write_atomic
 
 RUN_MARK = "run.json"
 

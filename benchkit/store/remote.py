@@ -21,7 +21,6 @@ from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ABANDONED_AFTER, TOUCH_AFTER, ArtifactStore, CacheUnwritable, checked_key, is_key
 from benchkit.store.bucket import Bucket
 from benchkit.store.claims import CLAIMS, HOLDERS, Claims
-from benchkit.store.files import read_regular, sha256_of, write_new
 from benchkit.store.manifest import (
     MANIFEST,
     SCHEMA,
@@ -31,6 +30,7 @@ from benchkit.store.manifest import (
     manifest_bytes,
     parse_manifest,
 )
+from benchkit.system.files import read_regular, sha256_of, write_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

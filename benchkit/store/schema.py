@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from benchkit.errors import BenchkitError
-from benchkit.specs import Role
+from benchkit.specs.spec import Role
 from benchkit.store.encoding import json_from_text, json_to_text
 
 #: Version of the tables: a store of another version is refused.
@@ -156,8 +156,8 @@ class BlobRecord(Base):
 class CellInfo:
     """A cell as the result store knows it: its key, the labels a board shows, its state.
 
-    role, method, source_name, variant: see benchkit.specs.Cell. selector, inverter, detector: complete Specs as text.
-    settings: what else decides the row's figures, SETTINGS. state `pending` leaves what the store knows better
+    role, method, source_name, variant: see benchkit.specs.spec.Cell. selector, inverter, detector: complete Specs as
+    text. settings: what else decides the row's figures, SETTINGS. state `pending` leaves what the store knows better
     untouched. reason: why it was skipped or failed. seconds: what computing it took.
     """
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchkit.api import Plugin
-from benchkit.loading import place_of
-from benchkit.registry import Registry, validated
-from benchkit.specs import Scalar, Spec
+from benchkit.plugin.loading import place_of
+from benchkit.plugin.registry import Registry, validated
+from benchkit.specs.spec import Scalar, Spec
 
 if TYPE_CHECKING:
     from benchkit.testing.pictures import Panels

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchkit.errors import BenchkitError
-from benchkit.specs import Spec
+from benchkit.specs.spec import Spec
 from benchkit.testing.checks import NotApplicable, Subject, Unmet, check
 from benchkit.testing.worlds import CountedNoise, generators_restored, seed_globals
 

@@ -14,9 +14,9 @@ import yaml
 from torch import Tensor
 
 from benchkit.api import Corruptor, LatentCorruptor, ResamplingCorruptor
-from benchkit.masks import blend
-from benchkit.registry import parameters
-from benchkit.specs import Spec
+from benchkit.diffusion.masks import blend
+from benchkit.plugin.registry import parameters
+from benchkit.specs.spec import Spec
 from benchkit.testing.checks import NotApplicable, Subject, Unmet, check, said
 from benchkit.testing.network import corrupted, level_of, returned
 from benchkit.testing.pictures import Panels

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchkit.api import BenchkitError, ImageFacts, Sample
-from benchkit.samples import (
+from benchkit.plugin.samples import (
     HEATMAP,
     Mismatch,
     attribute_faults,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchkit.specs import TrainingConfig
+from benchkit.specs.spec import TrainingConfig
 from benchkit.testing.checks import Subject, Unmet, check
 from benchkit.testing.worlds import generators_restored, masks, pictures
 
@@ -60,7 +60,7 @@ def shared(subject: Subject) -> Any:
 
 @check("logits", "it answers an image with logits of two classes at the image's size, in both modes", gate=True)
 def logits(subject: Subject) -> str:
-    from benchkit.fitting import at_multiple, multiple_of
+    from benchkit.training.fitting import at_multiple, multiple_of
 
     network, padded = shared(subject), []
     for height, width in ((SIDE, SIDE), (48, 80), ODD):
@@ -111,7 +111,7 @@ def trains(subject: Subject) -> str:
 
 
 def _stepped(subject: Subject, network: nn.Module) -> float:
-    from benchkit import training
+    from benchkit.training import loop as training
 
     config = TrainingConfig(iterations=1, batch=2, lr=1e-3)
     marked = masks(4, SIDE, SIDE).numpy()
@@ -137,7 +137,7 @@ def _same_weights(first: nn.Module, second: nn.Module, when: str) -> None:
 
 @check("neighbours", "in evaluation mode an image's probabilities do not depend on its neighbours")
 def neighbours(subject: Subject) -> None:
-    from benchkit.training import predict
+    from benchkit.training.loop import predict
 
     network, shown = shared(subject), images()
     together = predict(network, shown)

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type
 
 from benchkit.api import Plugin
 from benchkit.errors import BenchkitError
-from benchkit.loading import HOOKS
-from benchkit.registry import check_form, check_name, validated
-from benchkit.registry import parameters as declared
-from benchkit.specs import Spec
+from benchkit.plugin.loading import HOOKS
+from benchkit.plugin.registry import check_form, check_name, validated
+from benchkit.plugin.registry import parameters as declared
+from benchkit.specs.spec import Spec
 from benchkit.testing.checks import Subject, Unmet, check
 
 SCALARS = (bool, int, float, str, type(None))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchkit.api import BenchkitError, Sample, SelectionContext
-from benchkit.specs import Spec
+from benchkit.specs.spec import Spec
 from benchkit.testing.checks import Subject, Unmet, check, said
 from benchkit.testing.corruptors import ends
 from benchkit.testing.pictures import Panels

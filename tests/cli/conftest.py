@@ -14,7 +14,7 @@ from last_given import last_given
 from small_world import GRID, PLUGINS, SHOWN, Finished, Result, Run
 
 from benchkit.cli.main import main
-from benchkit.finished import FinishedRun
+from benchkit.outputs.finished_run import FinishedRun
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def shown(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Fi
 @pytest.fixture(scope="session")
 def opened(shown: Finished) -> FinishedRun:
     """The same, opened again."""
-    from benchkit.registry import Registry
-    from benchkit.run import Places
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs.run import Places
 
     return FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry.load(files=[PLUGINS]))
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from small_world import PLUGINS, Run
 
-from benchkit.figures import Order, paper_figure
-from benchkit.finished import FinishedRun, Wanted
-from benchkit.registry import Registry
-from benchkit.run import Places
+from benchkit.outputs.finished_run import FinishedRun, Wanted
+from benchkit.outputs.paper_figures import Order, paper_figure
+from benchkit.plugin.registry import Registry
+from benchkit.runs.run import Places
 
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
 VARY = ("--vary", "corruptor.steps=1,2", "--vary", "training.lr=1e-2")

@@ -16,8 +16,8 @@ from PIL import Image
 from small_world import PLUGINS, Finished, Run
 
 from benchkit.cli import compare, options, progress
+from benchkit.config.grid import Grid, load_grid
 from benchkit.errors import BenchkitError
-from benchkit.grid import Grid, load_grid
 
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
 ROWS = ("human", "pseudo", "none:steps=1", "gaussian:steps=1", "all-negative")
@@ -92,8 +92,8 @@ def test_the_corrupted_images_are_those_of_the_python_api(
     finished: Finished, grid: Path, tiny_checkpoint: Path
 ) -> None:
     import benchkit
-    from benchkit.registry import Registry
-    from benchkit.run import make_plan
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs.run import make_plan
     from benchkit.stages.base import Env
     from benchkit.stages.corrupt import Corrupt
     from benchkit.store.artifacts import ArtifactStore

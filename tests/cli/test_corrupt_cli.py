@@ -147,7 +147,7 @@ def test_an_image_is_what_a_dataset_makes_of_the_file(
     run: Run, tiny_checkpoint: Path, mask: Path, folder: Path, tmp_path: Path
 ) -> None:
     """16 bits, CMYK, transparency and a camera's turn, through the command and through the `folder` dataset."""
-    from benchkit.datasets.folder.dataset import Folder
+    from benchkit_plugins.datasets.folder.dataset import Folder
 
     rng, shots = np.random.default_rng(0), tmp_path / "shots" / "clean"
     shots.mkdir(parents=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from small_world import PLUGINS, Run
 
 import benchkit
-from benchkit.loading import import_file
+from benchkit.plugin.loading import import_file
 
 SHAPES = ("data", "export", "shapes", "--plugin", PLUGINS)
 
@@ -59,7 +59,7 @@ def test_images_pass_the_autoencoder_once(run: Run, tmp_path: Path, tiny_checkpo
     backend = benchkit.load_backend(tiny_checkpoint, device="cpu")
     samples = shapes("clean", 20)
     for chunk in (samples[:16], samples[16:]):
-        images = benchkit.functional.image_tensor([Image.fromarray(s.image) for s in chunk], 8)
+        images = benchkit.inference.functional.image_tensor([Image.fromarray(s.image) for s in chunk], 8)
         decoded = (backend.autoencode(images) * 255).round().byte().permute(0, 2, 3, 1).numpy()
         for sample, expected in zip(chunk, decoded, strict=True):
             assert np.array_equal(pixels(tmp_path / "x" / "images" / f"{sample.id}.png"), expected)

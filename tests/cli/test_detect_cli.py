@@ -15,10 +15,10 @@ from small_world import PLUGINS, Finished, Run
 
 from benchkit.cli.detect import overlay, quantised
 from benchkit.errors import BenchkitError
-from benchkit.exports.detector import write_detector
-from benchkit.finished import FinishedRun, Wanted, train_of
-from benchkit.tiles import starts, tiled
-from benchkit.trained import Scores, TrainedDetector, load_detector
+from benchkit.inference.detector import Scores, TrainedDetector, load_detector
+from benchkit.inference.tiling import starts, tiled
+from benchkit.outputs.exports.detector import write_detector
+from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def test_one_picture_alone_is_refused_with_the_right_form(saved: Path, opened: F
 
 
 def test_what_is_loaded_answers_as_what_was_scored(saved: Path, opened: FinishedRun) -> None:
-    from benchkit import training
+    from benchkit.training import loop as training
 
     planned = opened.cell(Wanted("human"))
     assert planned.evaluate is not None

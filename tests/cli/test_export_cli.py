@@ -18,13 +18,13 @@ from PIL import Image
 from small_world import ODD_TITLE, PLUGINS, Finished, Run
 
 from benchkit.cli.export_run import _format
-from benchkit.exports.coco import annotation, run_lengths
-from benchkit.exports.items import training_items
-from benchkit.exports.provenance import provenance
-from benchkit.exports.write import contents, write_export
-from benchkit.finished import FinishedRun, Wanted, train_of
-from benchkit.loading import import_file
-from benchkit.run import model_of
+from benchkit.outputs.exports.coco import annotation, run_lengths
+from benchkit.outputs.exports.items import training_items
+from benchkit.outputs.exports.provenance import provenance
+from benchkit.outputs.exports.write import contents, write_export
+from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
+from benchkit.plugin.loading import import_file
+from benchkit.runs.run import model_of
 from benchkit.stages.pairs import Pairs
 
 ROW = "human+gaussian:steps=1"
@@ -66,7 +66,7 @@ def test_folder_is_what_the_guide_to_datasets_reads(opened: FinishedRun, tmp_pat
 @pytest.mark.parametrize("form", ["folder", "mmseg", "coco", "hf"])
 def test_the_folder_dataset_reads_what_was_written(opened: FinishedRun, tmp_path: Path, form: str) -> None:
     """Image, mask and caption of every pair, to the pixel; WebDataset's shards it does not read."""
-    from benchkit.datasets.folder.dataset import Folder
+    from benchkit_plugins.datasets.folder.dataset import Folder
 
     folder = tmp_path / "set"
     pairs = written(opened, form, folder)

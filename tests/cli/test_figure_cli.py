@@ -16,9 +16,9 @@ from PIL import Image
 from small_world import ODD_TITLE, PLUGINS, Finished, Run
 
 from benchkit.errors import BenchkitError
-from benchkit.figures import Order, paper_figure, region_changes
-from benchkit.finished import FinishedRun, Wanted, train_of
-from benchkit.plan import PlannedCell
+from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
+from benchkit.outputs.paper_figures import Order, paper_figure, region_changes
+from benchkit.planning.planner import PlannedCell
 from benchkit.report.pictures import SELECTED, Picture, PictureSheet, draw_pictures, heading
 
 

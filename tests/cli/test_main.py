@@ -18,7 +18,7 @@ from benchkit.cli import main as entry
 from benchkit.cli import plugins
 from benchkit.cli.common import Told, one_line
 from benchkit.errors import BenchkitError
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 
 COMMANDS = (
     *("compare", "ablate", "tune", "corrupt", "figure", "export", "detect"),

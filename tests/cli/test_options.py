@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from small_world import PLUGINS, Finished, Run
 
-from benchkit.adapt import remarks, with_settings
 from benchkit.cli import options
 from benchkit.cli.compare import chosen
 from benchkit.cli.main import main
+from benchkit.config.grid import load_grid
+from benchkit.config.overrides import remarks, with_settings
 from benchkit.errors import BenchkitError
-from benchkit.grid import load_grid
-from benchkit.variants import Axis
+from benchkit.search.variants import Axis
 
 QUICK = load_grid("quick")
 

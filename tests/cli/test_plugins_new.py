@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small_world import Run
 
-from benchkit.registry import KINDS, Registry
+from benchkit.plugin.registry import KINDS, Registry
 from benchkit.scaffold import facts_of, new_plugin
 from benchkit.testing import reports_on
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from small_world import PLUGINS, Result, Run
 
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit.scaffold import new_plugin
 
 

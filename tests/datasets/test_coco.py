@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchkit.api import BenchkitError, Sample
-from benchkit.datasets.folder.dataset import Folder
+from benchkit_plugins.datasets.folder.dataset import Folder
 
 #: Height and width of the pictures as they are stored.
 SHAPE = (24, 32)
@@ -87,7 +87,7 @@ def test_annotations_lie_where_width_and_height_say(orientation: int, tmp_path: 
     exif[0x0112] = orientation
     file = tmp_path / "mask.png"
     Image.fromarray(stored).save(file, exif=exif)
-    from benchkit.datasets.mask_files import decode_mask
+    from benchkit.readers.mask_files import decode_mask
 
     marks = {"segmentation": REGION}
     frames = {"upright": (upright, in_upright), "stored": (SHAPE, decode_mask(file, "m"))}

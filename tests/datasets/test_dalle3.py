@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from benchkit.cli.main import main
-from benchkit.datasets import shards as shards_module
-from benchkit.datasets.dalle3 import Dalle3HQ
-from benchkit.datasets.dalle3_prepare import rank
+from benchkit.preparation.dalle3 import rank
+from benchkit.readers import shards as shards_module
 from benchkit.testing import report_on
+from benchkit_plugins.datasets.dalle3 import Dalle3HQ
 
 
 def encoded(seed: int, size: tuple[int, int] = (24, 16), kind: str = "PNG") -> bytes:
@@ -273,9 +273,9 @@ def judge(tmp_path: Path) -> tuple[object, ...]:
     """A detector's folder and the flags that name it: a pixel is marked where the mean of its channels is above 128."""
     import torch
 
-    from benchkit.registry import Registry
-    from benchkit.specs import Spec
-    from benchkit.weights import save_network
+    from benchkit.plugin.registry import Registry
+    from benchkit.specs.spec import Spec
+    from benchkit.training.weights import save_network
 
     plugin, folder = tmp_path / "bright.py", tmp_path / "bright"
     plugin.write_text(BRIGHT)
@@ -321,7 +321,7 @@ def test_the_images_that_a_detector_finds_cleanest_are_kept(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from benchkit import training
+    from benchkit.training import loop as training
 
     seen: list[int] = []
     predict = training.predict

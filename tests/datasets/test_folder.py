@@ -12,11 +12,11 @@ import pytest
 from folder_makers import MAKERS, SHAPE, SPLITS, coco, make_parquet, make_plain, mark, photo, write
 
 from benchkit.api import BenchkitError, Dataset
-from benchkit.datasets.folder.dataset import Folder
-from benchkit.datasets.framing import Framing
-from benchkit.registry import Registry
-from benchkit.specs import Spec
+from benchkit.plugin.registry import Registry
+from benchkit.readers.framing import Framing
+from benchkit.specs.spec import Spec
 from benchkit.testing import assert_conforms
+from benchkit_plugins.datasets.folder.dataset import Folder
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +94,8 @@ def test_a_missing_split_has_a_remedy_and_a_shared_one_is_remarked_on(tmp_path: 
 
 
 def test_a_grid_is_told_of_the_splits_that_it_reads(made: dict[str, Path]) -> None:
-    from benchkit.grid import load_grid
-    from benchkit.imagesets import remarks_of
+    from benchkit.config.grid import load_grid
+    from benchkit.planning.image_sets import remarks_of
 
     registry = Registry.load(files=[Path(sys.modules[Folder.__module__].__file__ or "")])
     place = f"folder:root={made['plain']},validation=test,wild=test"
@@ -225,7 +225,7 @@ def test_unchanged_files_are_hashed_once(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_folder_that_stands_still_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchkit.datasets.folder import layouts
+    from benchkit_plugins.datasets.folder import layouts
 
     listings: list[Path] = []
     lister = layouts._LISTERS["plain"]
@@ -331,8 +331,8 @@ def test_a_plan_lists_a_folder_twice_and_its_stages_read_it(
     """Once for the cells, once for all of their stages, however many chunks there are."""
     from types import SimpleNamespace
 
-    from benchkit.grid import load_grid
-    from benchkit.plan import Planner
+    from benchkit.config.grid import load_grid
+    from benchkit.planning.planner import Planner
     from benchkit.stages.base import Model
     from benchkit.stages.images import Images
 

@@ -12,7 +12,7 @@ import pytest
 from folder_makers import MAKERS, SPLITS, coco, mark, photo, write
 
 from benchkit.api import BenchkitError
-from benchkit.datasets.folder.dataset import Folder
+from benchkit_plugins.datasets.folder.dataset import Folder
 
 
 def read_all(root: Path | str | None, **params: Any) -> None:

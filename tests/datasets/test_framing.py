@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchkit.datasets.framing import FITS, Framing
 from benchkit.errors import BenchkitError
+from benchkit.readers.framing import FITS, Framing
 
 SIDES = st.integers(1, 40)
 fits = st.sampled_from(FITS)

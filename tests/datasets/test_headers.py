@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from benchkit.datasets.headers import checked_header, oriented, picture_header
-from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
+from benchkit.readers.headers import checked_header, oriented, picture_header
+from benchkit.readers.pictures import decode_image
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 FORMS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")

@@ -14,12 +14,12 @@ from PIL import Image, ImageFile
 from pyarrow import parquet
 
 from benchkit.api import BenchkitError
-from benchkit.datasets.folder import records
-from benchkit.datasets.folder.dataset import Folder
-from benchkit.datasets.folder.records import DECODED
-from benchkit.datasets.framing import Framing
-from benchkit.datasets.headers import oriented
-from benchkit.datasets.pictures import decode_image
+from benchkit.readers.framing import Framing
+from benchkit.readers.headers import oriented
+from benchkit.readers.pictures import decode_image
+from benchkit_plugins.datasets.folder import records
+from benchkit_plugins.datasets.folder.dataset import Folder
+from benchkit_plugins.datasets.folder.records import DECODED
 
 
 @pytest.mark.parametrize("name", MAKERS)

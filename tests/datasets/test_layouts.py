@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.api import BenchkitError
-from benchkit.datasets.folder import roles
-from benchkit.datasets.folder.dataset import Folder
-from benchkit.datasets.folder.layouts import passed_over
-from benchkit.datasets.folder.plain import list_plain
-from benchkit.datasets.folder.records import FileListing
-from benchkit.datasets.walk import walk
+from benchkit.readers.walk import walk
+from benchkit_plugins.datasets.folder import roles
+from benchkit_plugins.datasets.folder.dataset import Folder
+from benchkit_plugins.datasets.folder.layouts import passed_over
+from benchkit_plugins.datasets.folder.plain import list_plain
+from benchkit_plugins.datasets.folder.records import FileListing
 
 PHOTO, MARKS = png(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)), png(np.eye(8, dtype=bool))
 MARKS_IN_RGB = png(np.repeat(np.eye(8, dtype=np.uint8)[..., None], 3, axis=2) * np.uint8(255))

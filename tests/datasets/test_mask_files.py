@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchkit.datasets.mask_files import MaskRule, decode_label, decode_mask
 from benchkit.errors import BenchkitError
+from benchkit.readers.mask_files import MaskRule, decode_label, decode_mask
 
 #: A bar of ten rows over 40 rows; the row below it is the border that label maps ignore.
 BAR = np.zeros((40, 30), bool)

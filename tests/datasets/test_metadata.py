@@ -11,8 +11,8 @@ import pytest
 from folder_makers import mark, photo, write
 
 from benchkit.api import BenchkitError
-from benchkit.datasets.folder.dataset import Folder
-from benchkit.datasets.framing import Framing
+from benchkit.readers.framing import Framing
+from benchkit_plugins.datasets.folder.dataset import Folder
 
 
 def tabled(folder: Path, *rows: dict[str, Any]) -> None:

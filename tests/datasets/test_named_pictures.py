@@ -21,10 +21,10 @@ from PIL import Image
 from tfrecord_bytes import example, write
 
 from benchkit.cli.main import main
-from benchkit.datasets.named_pictures import Shelf, collect
-from benchkit.datasets.named_tables import Columns
-from benchkit.datasets.richhf import RichHF
 from benchkit.errors import BenchkitError
+from benchkit.readers.named_pictures import Shelf, collect
+from benchkit.readers.named_tables import Columns
+from benchkit_plugins.datasets.richhf import RichHF
 
 WANTED = ("t0", "t1", "t2")
 MAP = np.zeros((512, 512), np.uint8)

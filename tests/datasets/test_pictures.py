@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchkit.datasets.headers import picture_shape
-from benchkit.datasets.mask_files import decode_mask
-from benchkit.datasets.pictures import decode_image
 from benchkit.errors import BenchkitError
+from benchkit.readers.headers import picture_shape
+from benchkit.readers.mask_files import decode_mask
+from benchkit.readers.pictures import decode_image
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)

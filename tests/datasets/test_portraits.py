@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchkit.datasets.portraits.board import glyph_centres, glyph_lines
-from benchkit.datasets.portraits.caption import VOCABULARY, caption
-from benchkit.datasets.portraits.draw import render
-from benchkit.datasets.portraits.geometry import Canvas, Frame
-from benchkit.datasets.portraits.hand_sampling import finger_joints, hand_frame
-from benchkit.datasets.portraits.letters import ALPHABET, letter_strokes
-from benchkit.datasets.portraits.masks import colour_distance
-from benchkit.datasets.portraits.records import FACE, HAND, PARTS, SIGN, SIZE, Eye, Font, Mouth, Nose, Scene
-from benchkit.datasets.portraits.scene import sample_scene
-from benchkit.datasets.portraits.splits import SPLITS, generator, labelled_indices, scene_at
+from benchkit_plugins.datasets.portraits.board import glyph_centres, glyph_lines
+from benchkit_plugins.datasets.portraits.caption import VOCABULARY, caption
+from benchkit_plugins.datasets.portraits.draw import render
+from benchkit_plugins.datasets.portraits.geometry import Canvas, Frame
+from benchkit_plugins.datasets.portraits.hand_sampling import finger_joints, hand_frame
+from benchkit_plugins.datasets.portraits.letters import ALPHABET, letter_strokes
+from benchkit_plugins.datasets.portraits.masks import colour_distance
+from benchkit_plugins.datasets.portraits.records import FACE, HAND, PARTS, SIGN, SIZE, Eye, Font, Mouth, Nose, Scene
+from benchkit_plugins.datasets.portraits.scene import sample_scene
+from benchkit_plugins.datasets.portraits.splits import SPLITS, generator, labelled_indices, scene_at
 
 SCENES = [scene_at("train", k) for k in range(60)]
 

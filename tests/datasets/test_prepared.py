@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchkit.datasets import prepared_dataset
-from benchkit.datasets.dalle3 import Dalle3HQ
-from benchkit.datasets.prepared import GROUP, Left, Row, Writer, new_set
-from benchkit.datasets.prepared_dataset import stretched
 from benchkit.errors import BenchkitError
+from benchkit.readers import prepared_dataset
+from benchkit.readers.prepared import GROUP, Left, Row, Writer, new_set
+from benchkit.readers.prepared_dataset import stretched
+from benchkit_plugins.datasets.dalle3 import Dalle3HQ
 
 
 def row(i: int, height: int = 16, width: int = 16) -> Row:

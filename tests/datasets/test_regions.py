@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
-from benchkit.datasets.folder.regions import check_region, drawn, polygon_mask, rle_mask, unpacked
 from benchkit.errors import BenchkitError
+from benchkit_plugins.datasets.folder.regions import check_region, drawn, polygon_mask, rle_mask, unpacked
 
 
 def packed(runs: list[int]) -> str:

@@ -18,11 +18,11 @@ from PIL import Image
 from tfrecord_bytes import example, write
 
 from benchkit.cli.main import main
-from benchkit.datasets.richhf import RichHF
-from benchkit.datasets.richhf_prepare import record_files
-from benchkit.datasets.richhf_rule import Rule, beside_paper
 from benchkit.errors import BenchkitError
+from benchkit.preparation.richhf import record_files
+from benchkit.preparation.richhf_rule import Rule, beside_paper
 from benchkit.testing import report_on
+from benchkit_plugins.datasets.richhf import RichHF
 
 SIDE = 512
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample
-from benchkit.datasets.summary import LOOKED, SplitSummary, mostly_marked, passed_by_suffix, summarise, work
+from benchkit.readers.summary import LOOKED, SplitSummary, mostly_marked, passed_by_suffix, summarise, work
 
 
 @dataclass(frozen=True)

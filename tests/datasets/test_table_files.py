@@ -12,8 +12,8 @@ from folder_makers import SHAPE, mark, photo, png
 from pyarrow import parquet
 
 from benchkit.api import BenchkitError
-from benchkit.datasets.folder import row_groups
-from benchkit.datasets.folder.dataset import Folder
+from benchkit_plugins.datasets.folder import row_groups
+from benchkit_plugins.datasets.folder.dataset import Folder
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tfrecord_bytes import crc32c, example, framed, masked, write
 
-from benchkit.datasets.tfrecord import RECORD_LIMIT, examples, masked_crc32c, parse_example, records
 from benchkit.errors import BenchkitError
+from benchkit.readers.tfrecord import RECORD_LIMIT, examples, masked_crc32c, parse_example, records
 
 FEATURES = {"name": [b"train/a-1.png", b""], "score": [0.25, -1.5], "count": [3, -1, 2**62], "none": []}
 

@@ -10,8 +10,8 @@ import pytest
 from folder_makers import write
 
 from benchkit.api import BenchkitError
-from benchkit.datasets.folder.dataset import Folder
-from benchkit.datasets.walk import CIRCLE, files_below, walk
+from benchkit.readers.walk import CIRCLE, files_below, walk
+from benchkit_plugins.datasets.folder.dataset import Folder
 
 PHOTO = np.full((8, 8, 3), 90, np.uint8)
 
@@ -129,7 +129,7 @@ def test_a_name_that_is_no_text_is_named(root: Path) -> None:
 
 def test_every_command_that_takes_a_folder_follows_links(root: Path, outside: Path) -> None:
     from benchkit.cli.detect import _files as files_to_detect
-    from benchkit.datasets.named_pictures import _files as files_to_prepare
+    from benchkit.readers.named_pictures import _files as files_to_prepare
 
     (root / "pool" / "batch").symlink_to(outside)
     (root / "pool" / "back").symlink_to(root)

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchkit.datasets.portraits.annotators import annotate, miss_probability, paint_over
-from benchkit.datasets.portraits.artifact import Artifact, discs_mask
-from benchkit.datasets.portraits.draw import render
-from benchkit.datasets.portraits.labels import artifact_mask, labels_at
-from benchkit.datasets.portraits.masks import colour_distance, marked_region
-from benchkit.datasets.portraits.records import Scene
-from benchkit.datasets.portraits.splits import generator, scene_at
-from benchkit.datasets.portraits.wild import KINDS, MARRED_SPLITS, apply, artifacts_at, place, sample_artifact
-from benchkit.datasets.votes import majority
+from benchkit.readers.votes import majority
+from benchkit_plugins.datasets.portraits.annotators import annotate, miss_probability, paint_over
+from benchkit_plugins.datasets.portraits.artifact import Artifact, discs_mask
+from benchkit_plugins.datasets.portraits.draw import render
+from benchkit_plugins.datasets.portraits.labels import artifact_mask, labels_at
+from benchkit_plugins.datasets.portraits.masks import colour_distance, marked_region
+from benchkit_plugins.datasets.portraits.records import Scene
+from benchkit_plugins.datasets.portraits.splits import generator, scene_at
+from benchkit_plugins.datasets.portraits.wild import KINDS, MARRED_SPLITS, apply, artifacts_at, place, sample_artifact
 
 Image = NDArray[np.uint8]
 

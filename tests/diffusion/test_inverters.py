@@ -17,7 +17,7 @@ from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.diffusion.schedule import Schedule
 from benchkit.errors import BenchkitError, PluginError
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit_plugins.inverters._anderson import fixed_point
 from benchkit_plugins.inverters.ddim import Ddim
 from benchkit_plugins.inverters.fixed_point import FixedPoint

@@ -9,12 +9,12 @@ import torch
 
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.diffusion.memory import ran_out, remedy
 from benchkit.diffusion.options import ModelOptions, parse_model, public_name
 from benchkit.errors import BenchkitError
-from benchkit.specs import ImageSet, Spec
+from benchkit.specs.spec import ImageSet, Spec
 from benchkit.stages.base import Model
 from benchkit.stages.images import Latents, Source
+from benchkit.system.memory import ran_out, remedy
 
 
 def images(count: int, side: int) -> torch.Tensor:

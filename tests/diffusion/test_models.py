@@ -22,7 +22,7 @@ from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import corrupt_and_resample, resample
 from benchkit.diffusion.schedule import add_noise, ddim_step
 from benchkit.errors import BenchkitError
-from benchkit.fetching import nothing_fetched
+from benchkit.system.fetching import nothing_fetched
 from benchkit_plugins.inverters.fixed_point import FixedPoint
 
 CAPTIONS = ["a hat", "two red cats", None]

@@ -64,8 +64,8 @@ def test_a_revision_is_the_one_asked_for(hub: Path, name: str, commit: str) -> N
 
 def test_a_plan_names_the_commit(hub: Path) -> None:
     """What is planned is loaded and recorded, also where the branch moves meanwhile."""
-    from benchkit.grid import load_grid
-    from benchkit.run import model_of
+    from benchkit.config.grid import load_grid
+    from benchkit.runs.run import model_of
 
     for text, commit in (("owner/tiny", NEW), ("owner/tiny@v1", OLD), ("owner/tiny@v1:dtype=bf16,vae=tiled", OLD)):
         model = model_of(load_grid("quick").replaced(model=text))
@@ -75,7 +75,7 @@ def test_a_plan_names_the_commit(hub: Path) -> None:
 
 
 def test_a_checkpoint_that_was_changed_since_the_plan_is_not_used(copy: Path, tmp_path: Path) -> None:
-    from benchkit.registry import Registry
+    from benchkit.plugin.registry import Registry
     from benchkit.stages.base import Env, Model
     from benchkit.store.artifacts import ArtifactStore
 

@@ -18,8 +18,8 @@ import yaml
 from PIL import Image
 
 from benchkit.cli.main import app, main
-from benchkit.grid import Budget
-from benchkit.registry import Registry
+from benchkit.config.grid import Budget
+from benchkit.plugin.registry import Registry
 from benchkit.testing import reports_on
 
 ROOT = Path(__file__).parents[2]
@@ -176,7 +176,7 @@ def test_a_generated_page_is_up_to_date(script: str) -> None:
 
 
 def test_every_key_of_a_grid_is_described() -> None:
-    from benchkit.grid import Grid, SetSize, SourceSet
+    from benchkit.config.grid import Grid, SetSize, SourceSet
 
     text = (ROOT / "docs" / "keys.md").read_text()
     for model in (Grid, SetSize, SourceSet, Budget):
@@ -186,8 +186,8 @@ def test_every_key_of_a_grid_is_described() -> None:
 
 
 def test_the_grid_file_of_the_names_page_is_one() -> None:
-    from benchkit.grid import parse_grid
-    from benchkit.specs import Spec
+    from benchkit.config.grid import parse_grid
+    from benchkit.specs.spec import Spec
 
     ((_, text),) = blocks(ROOT / "docs" / "names.md", "yaml")
     grid = parse_grid(text, "names.md")
@@ -223,10 +223,10 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def test_the_ablations_and_searches_shown_are_accepted() -> None:
     from benchkit.cli.compare import chosen
-    from benchkit.grid import load_grid
-    from benchkit.space import parse_space, space_of
-    from benchkit.specs import Spec
-    from benchkit.variants import Axis, expand
+    from benchkit.config.grid import load_grid
+    from benchkit.search.search_space import parse_space, space_of
+    from benchkit.search.variants import Axis, expand
+    from benchkit.specs.spec import Spec
 
     for command in commands(ROOT / "docs" / "ablate-and-tune.md"):
         words = shlex.split(command)

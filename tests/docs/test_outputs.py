@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from test_documents import commands, parsed
 
-from benchkit.dry_run import preview
-from benchkit.grid import Grid
-from benchkit.imagesets import rest_of_pool
-from benchkit.registry import Registry
-from benchkit.run import make_plan, model_of
-from benchkit.specs import CHUNK
+from benchkit.config.grid import Grid
+from benchkit.planning.dry_run import preview
+from benchkit.planning.image_sets import rest_of_pool
+from benchkit.plugin.registry import Registry
+from benchkit.runs.run import make_plan, model_of
+from benchkit.specs.spec import CHUNK
 from benchkit.store.artifacts import ArtifactStore
 
 DOCS = Path(__file__).parents[2] / "docs"

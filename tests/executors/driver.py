@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchkit.executors.batch import Done
 from benchkit.executors.choose import parse_executor
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.store.opening import open_store
 

@@ -16,7 +16,7 @@ from benchkit.executors.batch import Done
 from benchkit.executors.choose import parse_executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.ray import Needs, Ray
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env
 from benchkit.store.artifacts import ArtifactStore
 

@@ -23,7 +23,7 @@ from benchkit.cli.main import main
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
 from benchkit.executors.ray import Ray
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Stage
 from benchkit.store.artifacts import ArtifactStore
 from benchkit.store.opening import open_store
@@ -121,7 +121,7 @@ def test_a_node_killed_in_the_middle_of_a_stage_changes_nothing(
             del row["run"], row["seconds"]  # its id, and the time that it took
         return found
 
-    monkeypatch.setattr("benchkit.environment.revision", lambda: None)  # somebody may be editing meanwhile
+    monkeypatch.setattr("benchkit.runs.provenance.revision", lambda: None)  # somebody may be editing meanwhile
     expected = compared("one", "inline")
     first, second = sorted(cluster.worker_nodes, key=process_of)
     lost: list[Path] = []

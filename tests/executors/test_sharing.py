@@ -17,7 +17,7 @@ import pytest
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
 from benchkit.executors.mending import mended
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, CorruptArtifact
 

@@ -15,7 +15,7 @@ from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
 from benchkit.executors.limits import TimeLimitExceeded, limited
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.store.artifacts import ArtifactStore
 

@@ -97,7 +97,7 @@ def a_set(change: Callable[[Path], object], split: str = "pool", **row: Any) -> 
     """A prepared set of one row, changed; `row` replaces columns before the digest is taken."""
 
     def arguments(w: World) -> tuple[object, ...]:
-        from benchkit.datasets.prepared import Row, Writer
+        from benchkit.readers.prepared import Row, Writer
 
         folder = w.folder / "set"
         folder.mkdir()
@@ -122,7 +122,7 @@ def rewritten(change: Callable[[dict[str, Any]], object]) -> Arguments:
         import pyarrow as pa
         from pyarrow import parquet as pq
 
-        from benchkit.datasets.prepared import arrow_schema, row_digest
+        from benchkit.readers.prepared import arrow_schema, row_digest
 
         (row,) = pq.read_table(root / "pool.parquet").to_pylist()
         change(row)

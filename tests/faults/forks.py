@@ -168,18 +168,18 @@ def import_everything() -> None:
 
     import benchkit.cli.main
     import benchkit.diffusion.backend
-    import benchkit.environment
     import benchkit.report.write
-    import benchkit.run
-    import benchkit.training
+    import benchkit.runs.provenance
+    import benchkit.runs.run
+    import benchkit.training.loop
 
     for lazy in (diffusers.StableDiffusionPipeline, transformers.CLIPTextModel, transformers.CLIPTokenizer):
         assert lazy
     assert matplotlib.pyplot
     assert torch.get_num_threads() == 1
     # All forks are of the code that was imported here, also where somebody edits the checkout meanwhile.
-    revision = benchkit.environment.revision()
-    benchkit.environment.revision = lambda: revision
+    revision = benchkit.runs.provenance.revision()
+    benchkit.runs.provenance.revision = lambda: revision
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ with atheris.instrument_imports(include=["benchkit", "yaml"], enable_loader_over
     from tfrecord_bytes import example as tf_example
     from tfrecord_bytes import framed
 
-    from benchkit.datasets.shards import find_shards, pairs_of
-    from benchkit.datasets.tfrecord import examples, parse_example
-    from benchkit.grid import parse_grid
+    from benchkit.config.grid import parse_grid
+    from benchkit.readers.shards import find_shards, pairs_of
+    from benchkit.readers.tfrecord import examples, parse_example
     from benchkit.store.manifest import FileEntry, manifest_bytes, parse_manifest
 
 FOLDER = Path(mkdtemp())

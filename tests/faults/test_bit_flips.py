@@ -199,8 +199,8 @@ def test_the_checkpoint_of_a_training(tmp_path: Path, damage: Damage) -> None:
     import torch
     from torch import nn
 
-    from benchkit.specs import TrainingConfig
-    from benchkit.training import UnusableCheckpoint, train
+    from benchkit.specs.spec import TrainingConfig
+    from benchkit.training.loop import UnusableCheckpoint, train
 
     rng = np.random.default_rng(0)
     images, masks = rng.integers(0, 256, (4, 16, 16, 3), np.uint8), rng.random((4, 16, 16)) > 0.5

@@ -23,32 +23,32 @@ from hypothesis import strategies as st
 from tfrecord_bytes import example as tf_example
 from tfrecord_bytes import framed
 
-from benchkit.adapt import with_settings
 from benchkit.cli.leaderboard import _boards
-from benchkit.datasets.dalle3_prepare import parsed, words
-from benchkit.datasets.folder.dataset import Folder
-from benchkit.datasets.folder.regions import drawn
-from benchkit.datasets.headers import checked_header, picture_shape
-from benchkit.datasets.mask_files import MaskRule, decode_label, decode_mask
-from benchkit.datasets.pictures import decode_image
-from benchkit.datasets.prepared_dataset import PreparedSet
-from benchkit.datasets.richhf_prepare import Preparation
-from benchkit.datasets.richhf_rule import Rule
-from benchkit.datasets.shards import find_shards, pairs_of
-from benchkit.datasets.tfrecord import examples, parse_example
+from benchkit.config.grid import Grid, load_grid, parse_grid
+from benchkit.config.overrides import with_settings
 from benchkit.diffusion.options import parse_model
 from benchkit.errors import BenchkitError
-from benchkit.grammar import split_parts
-from benchkit.grid import Grid, load_grid, parse_grid
-from benchkit.registry import Registry
+from benchkit.inference.detector import read_card
+from benchkit.plugin.registry import Registry
+from benchkit.preparation.dalle3 import parsed, words
+from benchkit.preparation.richhf import Preparation
+from benchkit.preparation.richhf_rule import Rule
+from benchkit.readers.headers import checked_header, picture_shape
+from benchkit.readers.mask_files import MaskRule, decode_label, decode_mask
+from benchkit.readers.pictures import decode_image
+from benchkit.readers.prepared_dataset import PreparedSet
+from benchkit.readers.shards import find_shards, pairs_of
+from benchkit.readers.tfrecord import examples, parse_example
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import parse_lines
 from benchkit.report.tables import FORMATS, render
-from benchkit.space import parse_space, space_of
-from benchkit.specs import Spec, digest
+from benchkit.search.search_space import parse_space, space_of
+from benchkit.search.variants import Axis, expand
+from benchkit.specs.grammar import split_parts
+from benchkit.specs.spec import Spec, digest
 from benchkit.store.schema import SETTINGS as COLUMNS
-from benchkit.trained import read_card
-from benchkit.variants import Axis, expand
+from benchkit_plugins.datasets.folder.dataset import Folder
+from benchkit_plugins.datasets.folder.regions import drawn
 
 REGISTRY = Registry.load()
 GRID = load_grid("quick")

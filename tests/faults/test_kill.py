@@ -94,8 +94,8 @@ def training_stage(cache: Path, plugins: str, stop: int | None) -> Callable[[], 
 
     def work() -> int:
         from benchkit.executors.inline import Inline
-        from benchkit.registry import Registry
-        from benchkit.specs import Spec, TrainingConfig
+        from benchkit.plugin.registry import Registry
+        from benchkit.specs.spec import Spec, TrainingConfig
         from benchkit.stages.base import Env
         from benchkit.stages.train import Train
 

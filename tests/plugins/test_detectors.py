@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from benchkit.api import Detector
 from benchkit.errors import BenchkitError
-from benchkit.training import TrainingConfig, predict, train
+from benchkit.training.loop import TrainingConfig, predict, train
 from benchkit_plugins.detectors.upernet_convnext import BACKBONES as UPERNET_CONVNEXT
 from benchkit_plugins.detectors.upernet_convnext import UPerNetConvNeXt
 from benchkit_plugins.detectors.upernet_swin import UPerNetSwin

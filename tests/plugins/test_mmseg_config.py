@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.api import BenchkitError
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit.testing import report_on
-from benchkit.training import TrainingConfig, predict, train
+from benchkit.training.loop import TrainingConfig, predict, train
 from benchkit_plugins.detectors.mmseg_config import MMSegConfig
 
 #: A SegFormer of a few thousand weights, as a user might write one: inherited, synchronised, weights to fetch.

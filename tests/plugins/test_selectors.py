@@ -78,7 +78,7 @@ def test_parts_selects_by_name() -> None:
 
 
 def test_portraits_name_their_parts() -> None:
-    from benchkit.datasets.portraits.dataset import Portraits
+    from benchkit_plugins.datasets.portraits.dataset import Portraits
 
     samples = tuple(Portraits().read("clean", [0, 1]))
     images = torch.zeros(2, 3, *samples[0].image.shape[:2])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchkit.api import BenchkitError
-from benchkit.fetching import nothing_fetched
+from benchkit.system.fetching import nothing_fetched
 from benchkit_plugins.detectors import _download, _identity
 
 CONTENT = b"weights" * 50_000

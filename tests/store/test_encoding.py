@@ -21,7 +21,7 @@ from benchkit.store.artifacts import (
     json_from_bytes,
     json_to_bytes,
 )
-from benchkit.store.files import write_atomic
+from benchkit.system.files import write_atomic
 
 DTYPES = st.sampled_from([np.bool_, np.uint8, np.int32, np.int64, np.float16, np.float32, np.float64])
 ARRAYS = DTYPES.flatmap(lambda t: st_numpy.arrays(t, st_numpy.array_shapes(min_dims=0, max_dims=4, min_side=0)))

@@ -9,7 +9,7 @@ from broken_corruptors import ALSO, BROKEN, SOUND
 from broken_others import BROKEN_OTHERS, SOUND_OTHERS
 from PIL import Image
 
-from benchkit.registry import Registry
+from benchkit.plugin.registry import Registry
 from benchkit.testing import Report, assert_conforms, reports_on
 
 REGISTRY = Registry.load()
@@ -71,7 +71,7 @@ def test_a_failure_about_images_has_a_picture_of_three(tmp_path: Path, mistake: 
 
 
 def test_an_assertion_carries_the_report(tmp_path: Path) -> None:
-    from benchkit.loading import import_file
+    from benchkit.plugin.loading import import_file
 
     (tmp_path / "mine.py").write_text(SOUND.replace("at.z_t + self.share * at.noise()", "at.z_t * float('nan')"))
     cls = import_file(tmp_path / "mine.py").Mine

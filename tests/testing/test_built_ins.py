@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchkit.datasets.prepared import Row, Writer, new_set
 from benchkit.errors import BenchkitError
-from benchkit.registry import Entry, Registry
+from benchkit.plugin.registry import Entry, Registry
+from benchkit.readers.prepared import Row, Writer, new_set
 from benchkit.scaffold import new_plugin
 from benchkit.testing import Check, Subject, checks, report_on, reports_on
 

@@ -1,0 +1,325 @@
+"""What a comparison is: the grid read from YAML and flags, checked key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from benchkit.config.grid_parts import (
+    Baselines,
+    Flag,
+    Number,
+    Seeds,
+    StrictModel,
+    TrivialRows,
+    Whole,
+    optional,
+    spec_text,
+    spec_texts,
+    sweep_text,
+)
+from benchkit.config.grid_parts import Budget as Budget
+from benchkit.config.grid_parts import SetSize as SetSize
+from benchkit.config.grid_parts import SourceSet as SourceSet
+from benchkit.config.origin import Origin, lines_of
+from benchkit.config.settings import known_keys
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.specs.spec import UNREADABLE, Spec, TrainingConfig, keyed_fields, said, shortened
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+#: Settings of which a file that extends a preset may say a part; the rest stays the preset's.
+MERGED = ("training", "selector_training")
+#: Two keys for one thing, of which a file has one.
+_ONE_OR_SEVERAL = (("source", "sources"), ("inverter", "inverters"))
+
+#: The least that makes a grid: what `on_dataset` says is checked on it where the grid itself is wrong.
+_LEAST = {"title": "", "training": {"iterations": 1}, "selector_training": {"iterations": 1}}
+
+
+class Grid(StrictModel):
+    """One comparison: rows × selectors × detectors × seeds on one dataset through one checkpoint."""
+
+    title: str = Field(description="Heads the board and the page.")
+    note: str = Field("", description="Text below the board.")
+    dataset: spec_text("dataset") = Field(  # type: ignore[valid-type]
+        "portraits", description="Where labelled, test and, unless a source says otherwise, clean images come from."
+    )
+    model: str = Field(
+        "portraits",
+        description="The checkpoint: a name, a folder or a repository id, with options behind it (docs/models.md).",
+    )
+    schedule_steps: Whole = Field(
+        50, ge=1, le=1000, description="Steps of the diffusion schedule; the most that a corruptor may go."
+    )
+    labelled: Whole = Field(
+        100, ge=1, description="Marked images of the split `pool` that each seed draws, for `human` and the selectors."
+    )
+    source: SourceSet = Field(
+        SourceSet(split="clean", size=64), description="The images that are corrupted, and those of `pseudo`."
+    )
+    sources: tuple[SourceSet, ...] = optional(
+        (), "Several sources in the place of `source`; each has rows of its own, named by it."
+    )
+    oracle: SetSize | None = Field(
+        None, description="Marked images of the row `oracle`; null: as many of the split `wild` as the source has."
+    )
+    test: SetSize = Field(
+        SetSize(split="test", size=100), description="The images that every row is scored on; each must have a mask."
+    )
+    validation: SetSize | None = Field(
+        None, description="Marked images that choose thresholds, and that `tune` scores on; null: none."
+    )
+    baselines: Baselines = Field(
+        ("human", "pseudo"),
+        description="Rows without a corruptor: labelled images; source images as they are, the selected regions for "
+        "labels; many labelled images.",
+    )
+    trivial: TrivialRows = Field(
+        ("all-negative", "all-positive", "mean-mask"), description="Rows of constant predictions, the board's floor."
+    )
+    selectors: spec_texts("selector") = Field(  # type: ignore[valid-type]
+        ("learned",), description="What chooses the regions; every corrupted and every `pseudo` row has one."
+    )
+    corruptors: spec_texts("corruptor") = Field(  # type: ignore[valid-type]
+        (), description="The methods that are compared: a row each, trained on their images alone."
+    )
+    with_human: spec_texts("corruptor") = Field(  # type: ignore[valid-type]
+        (), description="Corruptors that also get a row `human+…`, trained on their images and the labelled ones."
+    )
+    inverter: sweep_text("inverter") = Field(  # type: ignore[valid-type]
+        "renoise", description="How latents are inverted; of a sweep each has rows of its own."
+    )
+    inverters: spec_texts("inverter") = optional(  # type: ignore[valid-type]
+        (), "Several inverters in the place of `inverter`; each has rows of its own."
+    )
+    detectors: spec_texts("detector") = Field(  # type: ignore[valid-type]
+        ("upernet-swin",), description="The networks that are trained; every row is trained with each."
+    )
+    seeds: Seeds = Field(
+        (0,), min_length=1, description="Seeds of the draw of labelled images, the noise, the training."
+    )
+    label: Literal["image", "latent"] = Field(
+        "image", description="A corrupted image's label: the mask as selected, or the latent cells really replaced."
+    )
+    composite: Flag = Field(
+        False, description="Paste the original pixels back outside the mask; excludes `label: latent`."
+    )
+    selector_training: Budget = Field(description="How the detector of a learned selector, and `human`, is trained.")
+    training: Budget = Field(description="How the detectors of all other rows are trained.")
+    paper_table: Whole | None = optional(None, "Which of the paper's tables is shown beside the board.", ge=1)
+    paper_sizes: dict[str, Whole] = optional({}, "How many images the paper has, by split.")
+    paper_data: dict[str, dict[str, bool | int | float | str]] = optional(
+        {}, "How the paper's data were prepared: name of a dataset: values as its `provenance` gives them."
+    )
+    on_dataset: dict[str, dict[str, Any]] = Field(
+        {}, exclude=True, description="Name of a dataset: keys of a grid that are replaced where it is run on that one."
+    )
+    scale: Number = optional(1.0, "What sizes and iterations have been multiplied by; `--scale` sets it.", gt=0, le=1)
+
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @model_validator(mode="after")
+    def _labels_are_what_was_replaced(self) -> Grid:
+        if self.composite and self.label == "latent":
+            raise ValueError(
+                "'composite: true' pastes the original back outside the mask, so that 'label: latent' would mark "
+                "pixels that are not corrupted: write 'label: image', or 'composite: false'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sources_have_names(self) -> Grid:
+        names = [source.title for source in self.sources]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"sources: two are called '{twice[0]}': give one of them a 'name'")
+        return self
+
+    @property
+    def every_source(self) -> tuple[SourceSet, ...]:
+        """The sources of the rows: `sources`, or the one `source`."""
+        return self.sources or (self.source,)
+
+    @property
+    def every_inverter(self) -> tuple[Spec, ...]:
+        """The inverters of the rows: `inverters`, or those that `inverter` names, one or a sweep's."""
+        texts = self.inverters or (self.inverter,)
+        return tuple(spec for text in texts for spec in Spec.parse_all("inverter", text))
+
+    def replaced(self, **changes: Any) -> Grid:
+        """A copy with some fields replaced and checked again."""
+        kept = {**self.model_dump(mode="json"), "on_dataset": self.on_dataset}
+        made = _checked({**kept, **changes}, "the command line", {})
+        made._origin = self._origin
+        return made
+
+    @property
+    def origin(self) -> Origin:
+        """Where its values were written."""
+        return self._origin
+
+
+def presets() -> dict[str, str]:
+    """Preset name -> its title."""
+    return {name: body.get("title", "") for name, body in preset_data().items()}
+
+
+def preset_data() -> dict[str, dict[str, Any]]:
+    """Preset name -> what its file says, in the names' order."""
+    folder = resources.files("benchkit.config.presets")
+    found = {p.name[:-5]: yaml.safe_load(p.read_text()) for p in folder.iterdir() if p.name.endswith(".yaml")}
+    return dict(sorted(found.items()))
+
+
+def load_grid(name_or_file: str) -> Grid:
+    """The grid of a preset's name or of a YAML file.
+
+    Raises BenchkitError: no such preset or file, unreadable YAML, or a wrong key or value, named with its line.
+    """
+    path = Path(name_or_file)
+    try:
+        if path.suffix in (".yaml", ".yml") or path.is_file():
+            grid, origin = _parsed(path.read_text(encoding="utf-8"), str(path))
+            grid._origin = origin
+            return grid
+    except (OSError, ValueError) as error:
+        raise BenchkitError(f"cannot read preset or file '{shortened(name_or_file, 300)}': {said(error)}") from None
+    if name_or_file not in presets():
+        raise UnknownNameError("preset", name_or_file, presets())
+    return parse_grid((resources.files("benchkit.config.presets") / f"{name_or_file}.yaml").read_text(), name_or_file)
+
+
+def parse_grid(text: str, where: str) -> Grid:
+    """Check YAML text; `where` names it in messages."""
+    return _parsed(text, where)[0]
+
+
+def _parsed(text: str, where: str) -> tuple[Grid, Origin]:
+    try:
+        lines = dict(lines_of(yaml.compose(text, yaml.SafeLoader), where))
+        data = yaml.safe_load(text)
+    except UNREADABLE as error:
+        raise BenchkitError(f"{where}: not YAML that can be read: {said(error)}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise BenchkitError(f"{where}{line}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, Mapping):
+        raise BenchkitError(f"{where}: expected keys such as 'corruptors:' and 'detectors:', found no mapping")
+    for one, several in _ONE_OR_SEVERAL:
+        if one in data and several in data:
+            raise BenchkitError(
+                f"{where}, line {lines[several,]}: '{one}' and '{several}' exclude each other: keep one"
+            )
+    return _checked(_extended(data, where, lines), where, lines), Origin(where, lines, data)
+
+
+def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...], int]) -> dict[Any, Any]:
+    """The data, on top of those of the preset that `extends` names."""
+    own = dict(data)
+    if "extends" not in own:
+        return own
+    preset, known = own.pop("extends"), preset_data()
+    if not isinstance(preset, str) or preset not in known:
+        raise BenchkitError(f"{where}, line {lines['extends',]}: {UnknownNameError('preset', str(preset), known)}")
+    base = _extended(known[preset], preset, {})
+    for other in _excluded_by(own):
+        base.pop(other, None)
+    for name in MERGED:
+        if isinstance(own.get(name), Mapping) and isinstance(base.get(name), Mapping):
+            own[name] = {**base[name], **own[name]}
+    return {**base, **own}
+
+
+def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Grid:
+    """The grid of plain data; raises BenchkitError for every mistake in it, with its line where there is one."""
+    mistakes: list[str] = []
+    grid, kept = None, dict(_LEAST)
+    try:
+        grid = Grid.model_validate(data)
+        kept = grid.model_dump(mode="json")
+    except ValidationError as error:
+        mistakes += _mistakes(error, where, lines)
+    replaced = data.get("on_dataset") if isinstance(data, Mapping) else None
+    for name, changes in (replaced if isinstance(replaced, Mapping) else {}).items():
+        if not isinstance(changes, Mapping):
+            continue  # which is a mistake above
+        at = ("on_dataset", name)
+        own = {path[2:]: line for path, line in lines.items() if path[:2] == at and path[2:]}
+        base = {key: value for key, value in kept.items() if key not in _excluded_by(changes)}
+        try:
+            Grid.model_validate({**base, **changes})
+        except ValidationError as error:
+            mistakes += _mistakes(error, where, own, at)
+    if grid is None or mistakes:
+        raise BenchkitError("; ".join(mistakes))
+    return grid
+
+
+def _excluded_by(changes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys for one thing, or several of it, that others replace: `sources` where there is a `source`, say."""
+    both = (order for pair in _ONE_OR_SEVERAL for order in (pair, pair[::-1]))
+    return tuple(other for one, other in both if one in changes)
+
+
+def _mistakes(
+    error: ValidationError, where: str, lines: Mapping[tuple[Any, ...], int], at: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """Every mistake in a line: its place, its key below `at`, what is wrong with it."""
+    # A list whose only entry is wrong is said to be too short as well.
+    found = [
+        one
+        for one in error.errors()
+        if one["type"] != "too_short"
+        or not any(other["loc"][:-1] == one["loc"] for other in error.errors() if other["loc"])
+    ]
+    if any(one["type"] == "extra_forbidden" for one in found):
+        # A misspelt key makes a required one missing too; the misspelling is the mistake.
+        found = [one for one in found if one["type"] != "missing"]
+    for number, one in enumerate(found):
+        location = tuple(one["loc"])
+        line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
+        place = "" if number and line is None else f"{where}, " if not number and line else where if not number else ""
+        place += f"line {line}" if line else ""
+        key = ".".join(map(str, (*at, *location)))
+        if one["type"] == "extra_forbidden":
+            known = known_keys(Grid, location[:-1]) + (["extends"] if not at and not location[1:] else [])
+            wrong = f"{UnknownNameError('key', str(location[-1]), known)} (at '{key}')"
+        else:
+            wrong = f"{key}: {_message(one)}" if location else _message(one)  # all settings together have no key
+        yield f"{place}: {wrong}" if place else wrong
+
+
+def _message(error: ErrorDetails) -> str:
+    """What is wrong with a value, in YAML's words: there are no tuples in a grid file."""
+    if error["type"] == "tuple_type":
+        return "Input should be a list"
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
+        return f"{error['msg']}: write it in quotes, '{error['input']}'"
+    return error["msg"].removeprefix("Value error, ")
+
+
+def described(grid: Grid) -> dict[str, Any]:
+    """The grid as plain data, with the training's full settings, for a run's record."""
+    data = grid.model_dump(mode="json")
+    return {
+        **data,
+        "training": _settings(grid.training.config()),
+        "selector_training": _settings(grid.selector_training.config()),
+    }
+
+
+def _settings(config: TrainingConfig) -> dict[str, Any]:
+    return {f.name: getattr(config, f.name) for f in keyed_fields(config)}

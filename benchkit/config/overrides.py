@@ -1,0 +1,134 @@
+"""A grid on other data, with settings replaced, or scaled down: what the command line makes of a preset."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from benchkit.config.grid import Budget, Grid
+from benchkit.config.grid_parts import LEAST
+from benchkit.config.settings import read_setting, setting_type
+from benchkit.errors import BenchkitError, shortened
+from benchkit.specs.parameters import types_of
+from benchkit.specs.spec import Spec
+
+_SETS = ("source", "oracle", "test", "validation")
+_BUDGETS = ("selector_training", "training")
+_FROM = "the command line: "
+
+
+def on_dataset(grid: Grid, text: str) -> Grid:
+    """The grid on another dataset, with what its `on_dataset` replaces there: sources, checkpoint, detectors ...
+
+    Raises BenchkitError for a text that is no dataset, or a wrong key or value in that replacement.
+    """
+    name = Spec.parse("dataset", text).name
+    changes = dict(grid.on_dataset.get(name, {}))
+    if "source" in changes:
+        changes["sources"] = []
+    try:
+        return grid.replaced(**{"dataset": text, **changes})
+    except BenchkitError as error:
+        where = f"on_dataset.{name}: " if changes else _FROM
+        raise BenchkitError(where + str(error).removeprefix(_FROM)) from None
+
+
+def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
+    """The grid with settings replaced: `KEY=VALUE`, a key inside another after a dot, a place in a list by number.
+
+    Raises BenchkitError for another form, and for a key or value that a grid refuses.
+    """
+    data = grid.model_dump(mode="json")
+    earlier: list[list[str]] = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        path = key.strip().split(".")
+        if not equals or not all(path):
+            raise BenchkitError(f"--set '{text}': write KEY=VALUE, such as training.iterations=100")
+        if path[0] == "source" and grid.sources:
+            raise BenchkitError(f"--set {text}: this grid has several sources: write sources.0{key.strip()[6:]}=VALUE")
+        if path[0] == "inverter" and grid.inverters:
+            raise BenchkitError(f"--set {text}: this grid has several inverters: write inverters=[A,B]")
+        if any(path == one[: len(path)] for one in earlier):
+            raise BenchkitError(f"--set {shortened(text)}: replaces what another --set says; give '{key.strip()}' once")
+        earlier.append(path)
+        try:
+            read = read_setting(Grid, path, value)
+        except BenchkitError as error:
+            raise BenchkitError(f"--set {shortened(text)}: {error}") from None
+        if isinstance(read, str) and str not in types_of(setting_type(Grid, path)) and re.search(r",\s*[\w.]+=", value):
+            raise BenchkitError(f"--set {shortened(text)}: give each setting by a --set of its own")
+        _put(data, path, read, text)
+    try:
+        return grid.replaced(**data)
+    except BenchkitError as error:
+        raise BenchkitError(f"--set: {str(error).removeprefix(_FROM)}") from None
+
+
+def _put(data: dict[str, Any], path: list[str], value: Any, text: str) -> None:
+    inner: Any = data
+    for i, part in enumerate(path):
+        index: Any = int(part) if isinstance(inner, list) and part.isdecimal() else part
+        here = isinstance(inner, dict) or (isinstance(inner, list) and isinstance(index, int) and index < len(inner))
+        if not here:
+            raise BenchkitError(f"--set {text}: the grid has no '{'.'.join(path[: i + 1])}'")
+        if i == len(path) - 1:
+            inner[index] = value
+            return
+        if isinstance(inner, dict) and inner.get(index) is None:
+            inner[index] = {}
+        inner = inner[index]
+
+
+def scaled(grid: Grid, factor: float) -> Grid:
+    """The grid with every number of images and of iterations multiplied by `factor`, in (0, 1].
+
+    No set gets smaller than LEAST images, no training shorter than one iteration; seeds, batch, depths and rows stay.
+    """
+    if not 0 < factor <= 1:
+        raise BenchkitError(f"--scale {factor:g}: give a factor above 0 and up to 1, such as 0.01")
+    if factor == 1:
+        return grid
+    data = grid.model_dump(mode="json")
+    changes: dict[str, Any] = {name: _smaller(data[name], factor) for name in _SETS if data[name] is not None}
+    changes["sources"] = [_smaller(one, factor) for one in data.get("sources", ())]
+    changes["labelled"] = max(LEAST, round(grid.labelled * factor))
+    for name in _BUDGETS:
+        budget = dict(data[name])
+        budget["iterations"] = max(1, round(budget["iterations"] * factor))
+        budget["warmup"] = round(budget["warmup"] * factor)
+        changes[name] = budget
+    scale = grid.scale * factor
+    return grid.replaced(**changes, scale=scale, title=f"{_unscaled_title(grid)} (scaled by {scale:g})")
+
+
+def remarks(grid: Grid) -> Iterator[str]:
+    """Settings of a grid that have no effect, or not the one that they are meant for: a sentence each."""
+    if grid.oracle is not None and "oracle" not in grid.baselines:
+        yield "oracle has no effect: 'baselines' has no row 'oracle'"
+    for source in grid.every_source:
+        if source.size is not None and source.share != 1:
+            yield f"share={source.share:g} of source '{source.title}' has no effect: it has a size"
+    for name in _BUDGETS:
+        budget: Budget = getattr(grid, name)
+        if budget.schedule != "linear-warmup-poly" and budget.warmup:
+            yield f"{name}.warmup={budget.warmup} has no effect: only 'schedule: linear-warmup-poly' has a warm-up"
+        elif budget.warmup >= budget.iterations:
+            yield (
+                f"{name}.warmup={budget.warmup} is not shorter than {name}.iterations={budget.iterations}: the "
+                "learning rate never reaches lr"
+            )
+        if budget.schedule == "constant" and budget.power != 1:
+            yield f"{name}.power={budget.power:g} has no effect: 'schedule: constant' does not fall"
+
+
+def _smaller(images: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    size = images["size"]
+    if size is None:
+        return {**images, "share": images.get("share", 1.0) * factor}
+    return {**images, "size": max(LEAST, round(size * factor))}
+
+
+def _unscaled_title(grid: Grid) -> str:
+    return grid.title.removesuffix(f" (scaled by {grid.scale:g})")

@@ -1,0 +1,66 @@
+"""The settings of a grid by their paths, `training.lr` say: what type one has, and its value from a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+
+from benchkit.errors import BenchkitError, shortened
+from benchkit.specs.grammar import quoted, read_value
+from benchkit.specs.parameters import as_declared, types_of
+from benchkit.specs.spec import UNREADABLE
+
+
+def setting_type(model: type[BaseModel], path: Sequence[str]) -> Any:
+    """Return the declared type of a setting; Any where there is none of that name."""
+    if path[:1] == ["on_dataset"] and len(path) > 2:
+        return setting_type(model, path[2:])
+    hint: Any = model
+    for part in path:
+        hint = next((found for one in options_of(hint) if (found := _inner(one, part)) is not None), Any)
+    return hint
+
+
+def options_of(hint: Any) -> list[Any]:
+    """Return what a type may be: the members of a union, without annotations."""
+    if get_origin(hint) in (Union, UnionType):
+        return [option for one in get_args(hint) for option in options_of(one)]
+    return options_of(get_args(hint)[0]) if get_origin(hint) is Annotated else [hint]
+
+
+def _inner(hint: Any, part: str) -> Any:
+    """The type of what a key or a place in a list holds; None where there is no such thing."""
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        return hint.model_fields[part].annotation if part in hint.model_fields else None
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple and part.isdecimal():
+        return arguments[0] if arguments[-1] is ... else dict(enumerate(arguments)).get(int(part))
+    return arguments[1] if get_origin(hint) is dict else None
+
+
+def known_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
+    """Return the keys that may stand at a path; none where no mapping of known keys stands there."""
+    found = options_of(setting_type(model, list(map(str, path))))
+    return [key for one in found if isinstance(one, type) and issubclass(one, BaseModel) for key in one.model_fields]
+
+
+def read_setting(model: type[BaseModel], path: Sequence[str], text: str) -> Any:
+    """Return the value of a setting from its text: by benchkit.specs.grammar, lists and mappings as YAML writes them.
+
+    Raises BenchkitError for a text that is neither.
+    """
+    hint = setting_type(model, path)
+    listed = any(get_origin(one) is tuple for one in options_of(hint))
+    if text.strip()[:1] in ("[", "{") and str not in types_of(hint):
+        try:
+            return yaml.safe_load(text)
+        except (yaml.YAMLError, *UNREADABLE):
+            raise BenchkitError(f"'{shortened(text)}' is not a list or a mapping as YAML writes it") from None
+    if listed and not (text.strip() == "null" and type(None) in types_of(hint)):
+        entries = text if ":" not in text else quoted(text)
+        raise BenchkitError(f"'{shortened(text)}' is not a list: write {'.'.join(path)}=[{shortened(entries.strip())}]")
+    return as_declared(read_value(text), hint)

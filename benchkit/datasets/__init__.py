@@ -1,1 +1,0 @@
-"""Datasets: index to sample (image, mask or none, id, caption, attributes)."""

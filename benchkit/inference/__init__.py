@@ -1,0 +1,1 @@
+"""Corruption and trained detectors as functions of images."""

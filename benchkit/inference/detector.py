@@ -1,0 +1,189 @@
+"""A trained detector in a folder: weights and a card; and as a function of images, for whoever would call it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchkit.api import Detector
+from benchkit.errors import BenchkitError
+from benchkit.plugin.registry import Registry
+from benchkit.specs.spec import Spec, said
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+CARD, WEIGHTS = "card.json", "model.safetensors"
+#: Of the card.
+SCHEMA = 1
+#: Longest side that the network sees at once; larger images are seen in overlapping tiles.
+TILE = 1024
+#: Values up to this far outside [0, 1] are let pass: a decoder or a step along a gradient leaves the range so far.
+TOLERATED = 0.1
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One image's figures: mean and largest probability, and the share of pixels at or above the threshold."""
+
+    mean: float
+    largest: float
+    area: float
+
+
+@dataclass(frozen=True)
+class TrainedDetector:
+    """A network that marks artifacts; called with images of any sizes, it gives each one's probabilities.
+
+    threshold: from which on a pixel is called an artifact. card: where it comes from. tile: longest side in pixels that
+    the network sees at once.
+    """
+
+    network: nn.Module
+    threshold: float
+    card: Mapping[str, Any]
+    tile: int = TILE
+
+    def __call__(self, images: Sequence[Image | np.ndarray]) -> list[np.ndarray]:
+        """Artifact probabilities of images of any sizes: PIL images or (H, W, 3) uint8 -> (H, W) float32 each.
+
+        A PIL image is turned as its EXIF says, as `benchkit detect` turns files; so is its map. An image with a side
+        above `tile` is seen in overlapping tiles. Raises BenchkitError for anything else.
+        """
+        from benchkit.inference.tiling import tiled
+        from benchkit.training import loop as training
+
+        if not isinstance(images, Iterable) or getattr(images, "ndim", None) == 3:
+            raise BenchkitError("a detector takes a list of images: write detector([image])")
+        return [tiled(lambda x: training.predict(self.network, x), _pixels(image), self.tile) for image in images]
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Artifact probabilities with gradients, for a reward or a guidance: (N, 3, H, W) in [0, 1] -> (N, H, W).
+
+        The images are seen whole, on the network's device. Raises BenchkitError for another shape, and for values more
+        than 0.1 outside [0, 1].
+        """
+        from benchkit.training.fitting import heads
+        from benchkit.training.loop import device_of
+
+        _check_floats(images)
+        return heads(self.network, images.to(device_of(self.network)).float())[0].softmax(1)[:, 1]
+
+    def scores(self, probabilities: np.ndarray) -> Scores:
+        """The figures of one image's probabilities (H, W); `mean` is what to rank or to reward by (less is better)."""
+        area = float((probabilities >= self.threshold).mean())
+        return Scores(float(probabilities.mean()), float(probabilities.max()), area)
+
+
+def load_detector(
+    folder: str | Path,
+    device: str = "auto",
+    *,
+    registry: Registry | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> TrainedDetector:
+    """The detector that `benchkit export RUN --format detector` wrote into a folder, in evaluation mode.
+
+    device: see `benchkit.inference.functional.resolve_device`. registry: the plugins, the installed ones if it is
+    None. warn: is told in one line where the plugin's source is not the one it was trained with; None is Python's own
+    warnings. Raises BenchkitError where the folder holds no detector, its weights are damaged or not this plugin's, or
+    there is no such plugin.
+    """
+    from benchkit.inference.functional import resolve_device
+    from benchkit.training import weights
+
+    path, card = Path(folder), read_card(Path(folder))
+    registry = registry or Registry.load()
+    spec = Spec.of("detector", card["detector"]["name"], **card["detector"]["params"])
+    plugin = registry.make(spec, Detector)  # type: ignore[type-abstract]
+    if registry.identity(spec) != card["detector"]["identity"]:
+        text = (
+            f"detector '{spec}' in {path} was trained with another version of its plugin (source "
+            f"{card['detector']['identity'][:12]}, here {registry.identity(spec)[:12]}): its answers may differ"
+        )
+        warn(text) if warn else warnings.warn(text, stacklevel=2)
+    _check_digest(path / WEIGHTS, card["sha256"])
+    network = plugin.build()
+    weights.load_network(network, path / WEIGHTS)
+    network.requires_grad_(False)
+    return TrainedDetector(network.to(resolve_device(device)).eval(), card["threshold"], card)
+
+
+def is_detector(folder: Path) -> bool:
+    """Whether a folder looks like one that `load_detector` reads."""
+    # os.path says no of a name that no file can have; Path raises.
+    return all(os.path.isfile(folder / name) for name in (CARD, WEIGHTS))  # noqa: PTH113
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """A detector's card, checked; raises BenchkitError naming the file."""
+    file = folder / CARD
+    try:
+        card = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or f"not JSON ({said(error)})"
+        raise BenchkitError(
+            f"no detector in '{folder}': {file.name}: {reason}; name a folder that 'benchkit export RUN --row ROW "
+            "--format detector' wrote"
+        ) from None
+    detector = card.get("detector") if isinstance(card, dict) else None
+    if not isinstance(detector, dict) or card.get("schema") != SCHEMA or not _is_card(card, detector):
+        raise BenchkitError(f"'{file}' is no card of a detector, or one of another version (schema {SCHEMA} is known)")
+    return dict(card)
+
+
+def _is_card(card: Mapping[str, Any], detector: Mapping[str, Any]) -> bool:
+    """Whether everything in it is of the kind it must be of: a card may be anybody's."""
+    texts = (detector.get("name"), detector.get("identity"), card.get("sha256"))
+    params, threshold = detector.get("params"), card.get("threshold")
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(params, dict)
+        and all(value is None or isinstance(value, bool | int | float | str) for value in params.values())
+        and isinstance(threshold, int | float)
+        and 0 <= threshold <= 1
+    )
+
+
+def _check_digest(file: Path, expected: str) -> None:
+    try:
+        with file.open("rb") as data:
+            found = hashlib.file_digest(data, "sha256").hexdigest()
+    except OSError as error:
+        raise BenchkitError(f"cannot read '{file}': {error.strerror or error}") from None
+    if found != expected:
+        raise BenchkitError(f"'{file}' is damaged or half-copied: its sha256 is not the card's; copy it again")
+
+
+def _check_floats(images: Any) -> None:
+    import torch
+
+    if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
+        shape = tuple(images.shape) if hasattr(images, "shape") else type(images).__name__
+        raise BenchkitError(f"images of shape {shape}: give a tensor (N, 3, H, W), channels before rows and columns")
+    if not images.is_floating_point():
+        raise BenchkitError(f"images of type {images.dtype}: give floats in [0, 1], such as images.float() / 255")
+    low, high = (float(one) for one in images.detach().aminmax())
+    if not (low >= -TOLERATED and high <= 1 + TOLERATED):
+        hint = "divide by 255" if low >= 0 and 2 < high <= 255 else "clamp them, or scale them"
+        raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: floats in [0, 1] are wanted; {hint}")
+
+
+def _pixels(image: Any) -> np.ndarray:
+    import numpy as np
+    from PIL import Image
+
+    from benchkit.readers.pictures import rgb_pixels
+
+    pixels = rgb_pixels(image, "an image") if isinstance(image, Image.Image) else np.asarray(image)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise BenchkitError(f"an image is a PIL image or (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}")
+    return pixels

@@ -1,0 +1,97 @@
+"""One corruptor at many inversion depths, for a few images of a finished run: one trajectory, cut at each depth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchkit.api import Inverter, LatentCorruptor
+from benchkit.errors import BenchkitError
+from benchkit.outputs.finished_run import FinishedRun, train_of
+from benchkit.report.data import Example
+from benchkit.specs.spec import CHUNK, Corrupted
+from benchkit.stages.corrupt import Corrupt, origin
+from benchkit.stages.images import Latents, to_uint8
+from benchkit.stages.pairs import CorruptedPairs
+
+if TYPE_CHECKING:
+    from benchkit.diffusion.pipeline import Batch
+    from benchkit.planning.planner import PlannedCell
+
+
+@dataclass(frozen=True)
+class DepthSource:
+    """Some images of one chunk: the chunk's clean latents, which rows of it, and the images with their masks."""
+
+    latents: Latents
+    rows: tuple[int, ...]
+    examples: tuple[Example, ...]
+
+
+def depth_sources(run: FinishedRun, planned: PlannedCell, count: int) -> list[DepthSource]:
+    """The first `count` images of a latent corruptor's set whose selection is not empty; `after` is left as before."""
+    pairs, found, left = train_of(planned).pairs, [], count
+    assert isinstance(pairs, CorruptedPairs)
+    for stage in pairs.chunks:
+        if not left:
+            break
+        assert isinstance(stage, Corrupt)
+        latents, _ = origin(stage.start)
+        source = stage.region.select.images[stage.region.chunk]
+        run.require((latents, stage.region.select, source), run.name(planned))
+        images, ids = run.env.arrays(source)["images"], run.env.meta(source)["ids"]
+        masks = stage.region.select.masks(run.env)[stage.region.chunk * CHUNK :][: len(ids)]
+        rows = tuple(int(i) for i in np.flatnonzero(masks.any(axis=(1, 2)))[:left])
+        left -= len(rows)
+        if rows:
+            shown = tuple(Example(ids[i], images[i], images[i], masks[i]) for i in rows)
+            found.append(DepthSource(latents, rows, shown))
+    if not found:
+        raise BenchkitError(f"run {run.id}, row '{run.name(planned)}': nothing was selected, so nothing can be shown")
+    return found
+
+
+def at_depths(
+    run: FinishedRun, planned: PlannedCell, sources: Sequence[DepthSource], levels: Sequence[int]
+) -> Mapping[int, list[np.ndarray]]:
+    """Level -> the images corrupted at that depth, (H, W, 3) uint8 each, in the order of `sources`.
+
+    levels: ascending. Raises BenchkitError for a corruptor that needs partners, which a few images cannot give it.
+    """
+    from benchkit.diffusion.pipeline import corrupt_latents, invert_latents, latent_context
+
+    training = planned.cell.training
+    assert isinstance(training, Corrupted)
+    plugin = run.plugin(training.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
+    if plugin.needs_partner():
+        raise BenchkitError(f"'{training.corruptor.short}' draws partners from its whole set: name another --row")
+    made: dict[int, list[np.ndarray]] = {level: [] for level in levels}
+    inverter = run.plugin(training.inverter, Inverter)  # type: ignore[type-abstract]
+    for model in {source.latents.model for source in sources}:
+        run.check_model(model)
+    for source in sources:
+        backend, batch = run.env.backend(source.latents.model), _batch(run, source, planned.cell.seed)
+        inverted = invert_latents(backend, inverter, batch.z_0, batch.captions, batch.rng, levels[-1])
+        for level in levels:
+            z_t = inverted[level - 1] if level else batch.z_0
+            at = latent_context(backend, batch, z_t.clone(), level)
+            corruptor: Any = replace(plugin, steps=level)
+            (z_0,) = corrupt_latents(backend, [corruptor], at)
+            made[level].extend(to_uint8(backend.decode(z_0)))
+    return made
+
+
+def _batch(run: FinishedRun, source: DepthSource, seed: int) -> Batch:
+    import torch
+
+    from benchkit.diffusion.noise import ImageNoise
+    from benchkit.diffusion.pipeline import Batch
+
+    meta = run.env.meta(source.latents)
+    z_0 = run.env.tensor(source.latents, "z_0")[list(source.rows)]
+    masks = torch.from_numpy(np.stack([example.mask for example in source.examples]))
+    captions = tuple(meta["captions"][i] for i in source.rows)
+    return Batch(z_0, masks, captions, ImageNoise(seed, [meta["ids"][i] for i in source.rows]))

@@ -1,0 +1,92 @@
+"""Write a training set in one of the formats, with its manifest, its provenance and its card."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from benchkit.errors import BenchkitError
+from benchkit.outputs.exports.items import Item
+from benchkit.outputs.exports.provenance import card
+
+MANIFEST, PROVENANCE, CARD = "manifest.jsonl", "provenance.json", "README.md"
+#: Of the manifest's lines.
+SCHEMA = 1
+
+
+class Format(Protocol):
+    """How images lie in files. reading: for the card, how to read them."""
+
+    reading: str
+
+    def write(self, items: Iterable[Item], folder: Path, split: str, facts: Mapping[str, Any]) -> None:
+        """Write all items into an empty folder."""
+        ...
+
+    def head(self, split: str) -> str:
+        """What the card must begin with, or nothing."""
+        ...
+
+
+@dataclass
+class _Counted:
+    """Items on their way, each noted for the manifest."""
+
+    items: Iterable[Item]
+    lines: list[str]
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self.items:
+            height, width = item.mask.shape
+            line = {
+                "schema": SCHEMA,
+                "name": item.name,
+                "id": item.id,
+                "split": item.split,
+                "part": item.part,
+                "caption": item.caption,
+                "width": width,
+                "height": height,
+                "marked": item.marked,
+            }
+            line |= {} if item.ignored is None else {"ignored": float(item.ignored.mean())}
+            self.lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False))
+            yield item
+
+
+def write_export(items: Iterable[Item], form: Format, folder: Path, split: str, facts: Mapping[str, Any]) -> int:
+    """Fill an empty folder and return how many images there are; raises BenchkitError where there are none."""
+    counted = _Counted(items, [])
+    form.write(counted, folder, split, facts)
+    if not counted.lines:
+        raise BenchkitError(f"row '{facts['row']}' of run {facts['run']} has no images: every selection was empty")
+    (folder / MANIFEST).write_text("".join(f"{line}\n" for line in counted.lines), "utf-8", "backslashreplace")
+    made = sorted({*(path.name for path in folder.iterdir()), PROVENANCE, CARD})
+    told = json.dumps({**facts, "contents": made}, indent=1, ensure_ascii=False)
+    (folder / PROVENANCE).write_text(f"{told}\n", "utf-8")
+    text = card(facts, len(counted.lines), form.reading.format(split=split), form.head(split))
+    (folder / CARD).write_text(text, "utf-8")
+    return len(counted.lines)
+
+
+def contents(folder: Path) -> tuple[str, ...]:
+    """What an earlier export in a folder consists of, by its own account: names in the folder, and no paths."""
+    try:
+        told = json.loads((folder / PROVENANCE).read_text("utf-8"))["contents"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return tuple(name for name in told if isinstance(name, str) and name not in ("", "..") and Path(name).name == name)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """An image (H, W, 3) or (H, W) uint8 as PNG bytes; bool becomes 0 and 255."""
+    sink = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels).save(sink, format="PNG")
+    return sink.getvalue()

@@ -1,0 +1,295 @@
+"""A comparison that has run, opened again: its Grid, its Plan, and what the cache still holds of its work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from benchkit.api import Plugin
+from benchkit.config.grid import Budget, Grid
+from benchkit.diffusion import checkpoint
+from benchkit.errors import BenchkitError, PluginNeeded, UnknownNameError
+from benchkit.planning.plan_file import PluginSource, plan_from_bytes
+from benchkit.planning.planner import Plan, PlannedCell
+from benchkit.plugin.registry import Registry
+from benchkit.report.names import Labels
+from benchkit.runs.finding import results_of
+from benchkit.runs.run import Places, make_plan, model_of
+from benchkit.search.ablation import make_ablation
+from benchkit.search.variants import Axis
+from benchkit.specs.spec import Spec
+from benchkit.stages.base import Env, Model, Stage
+from benchkit.stages.train import Train
+from benchkit.store.holds import kept_plan
+from benchkit.store.opening import open_store
+from benchkit.store.results import CellInfo, RunInfo
+
+P = TypeVar("P", bound=Plugin)
+#: What a run's record says beside its Grid: what stands beside the paper's figures, remarks, what an ablation varied.
+_BESIDE = ("paper", "shown", "remarks", "vary", "crossed")
+_STILL = "what needs no plugin still opens: the board, exports, and figures 4, 5, 7 and 8"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which of a run's rows; what is None is the run's first. row, selector, detector: by full text or bare name."""
+
+    row: str | None = None
+    selector: str | None = None
+    detector: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One run of `compare` or `ablate`, as it was computed.
+
+    grid: an ablation's base. states: cell key -> how the cell ended. sources: (kind, name) -> where the run had a
+    plugin from; None for a run of an early version, whose plan is made anew.
+    """
+
+    info: RunInfo
+    grid: Grid
+    plan: Plan
+    env: Env
+    states: Mapping[str, CellInfo]
+    sources: Mapping[tuple[str, str], PluginSource] | None = None
+
+    @classmethod
+    def open(cls, name: str, places: Places, registry: Registry, device: str = "cpu") -> FinishedRun:
+        """The run meant by its id, the unique start of one, or its output folder; nothing is computed.
+
+        None of its plugins, datasets and checkpoints has to be there: its plan was kept beside its work. Raises
+        BenchkitError: no such run, or one of another version.
+        """
+        results = results_of(places, name)
+        run = results.find_run(name)
+        info = next(one for one in results.runs() if one.id == run)
+        grid = _grid(info)
+        states = {cell.key: cell for cell in results.cells(run)}
+        env = Env(registry, open_store(places.cache, create=False), device)
+        data = kept_plan(places.cache, run)
+        if data is None:
+            return cls(info, grid, _plan(info, grid, registry), env, states)
+        try:
+            kept = plan_from_bytes(data)
+        except BenchkitError as error:
+            raise BenchkitError(f"run {run}: {error}: {_again(info)}") from None
+        return cls(info, grid, kept.plan, env, states, kept.sources)
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.info.id
+
+    def model(self, planned: PlannedCell) -> Model:
+        """The checkpoint of a cell's images, which a variant may have replaced; the grid's where none passed any."""
+        if planned.model:
+            return planned.model
+        others = (getattr(stage, "model", None) for stage in self.plan.stages)
+        return next((own for own in others if isinstance(own, Model)), None) or model_of(self.grid)
+
+    def identity(self, spec: Spec) -> str:
+        """What the run's work depended on of a plugin beside its parameters; see Registry.identity."""
+        for stage in self.plan.stages:
+            if spec in stage.specs and isinstance(own := getattr(stage, "identity", None), str):
+                return own
+        # No stage ran its code (an inverter at depth 0, a round trip): its source says as much.
+        before = (self.sources or {}).get((spec.kind, spec.name))
+        return self.env.registry.identity(spec) if before is None else before.source
+
+    def plugin(self, spec: Spec, base: type[P]) -> P:
+        """The live plugin of one of the run's Specs, where its code has to run once more.
+
+        Raises PluginNeeded where it is not there, or not as it was in the run.
+        """
+        registry, before = self.env.registry, (self.sources or {}).get((spec.kind, spec.name))
+        had = f"the run had it from {before}" if before else "the run's record does not say where it had it from"
+        what = f"run {self.id}: {spec.kind} '{spec.name}'"
+        if not registry.has(spec.kind, spec.name):
+            broken = registry.left_out(spec.name, spec.kind)
+            reason = f"was left out ({broken.origin}): {broken.reason}" if broken else "is not there"
+            raise PluginNeeded(f"{what} {reason}; {had}; {_STILL}", before.file if before and before.is_file else None)
+        if before and registry.identity(spec) != self.identity(spec):
+            now = PluginSource.of(registry.entry(spec.kind, spec.name))
+            raise PluginNeeded(
+                f"{what} has changed since: {had}; here it is {now}; use the one it had, or {self._remedy}; {_STILL}"
+            )
+        return registry.make(spec, base)
+
+    def check_model(self, model: Model) -> None:
+        """Raise BenchkitError unless the checkpoint is there, as it was in the run."""
+        found = checkpoint.find(model.location)
+        if found.identity != model.identity:
+            raise BenchkitError(
+                f"run {self.id}: checkpoint '{model.location}' has changed since (sha256 {model.identity[:12]} then, "
+                f"{found.identity[:12]} now): use the one it had, or {self._remedy}"
+            )
+
+    def name(self, planned: PlannedCell) -> str:
+        """The printed name of a cell's row."""
+        return self.plan.names[planned.key]
+
+    def trained(self) -> tuple[PlannedCell, ...]:
+        """The cells that a network was trained for, in the board's order."""
+        return tuple(p for p in self.plan.cells if p.train)
+
+    def corrupted(self) -> tuple[PlannedCell, ...]:
+        """Those whose training set is corrupted images and nothing else."""
+        return tuple(p for p in self.trained() if p.cell.role == "corrupted")
+
+    def is_done(self, planned: PlannedCell) -> bool:
+        """Whether this run finished the cell, and its work has the same keys today."""
+        state = self.states.get(planned.key)
+        return state is not None and state.state == "done"
+
+    def cell(self, wanted: Wanted, among: Sequence[PlannedCell] | None = None) -> PlannedCell:
+        """The first cell that answers to `wanted`, of `among` or of all trained ones.
+
+        Raises BenchkitError naming the nearest row, selector, detector or the seeds there are, and for a cell that
+        failed or whose work has other keys today.
+        """
+        left = list(self.trained() if among is None else among)
+        if not left:
+            raise BenchkitError(f"run {self.id} has no row of that kind: {', '.join(self._reasons()) or 'none at all'}")
+        for kind, text in (("row", wanted.row), ("selector", wanted.selector), ("detector", wanted.detector)):
+            if text is not None:
+                left = self._named(kind, text, left)
+        seeds = {p.cell.seed for p in left}
+        if wanted.seed is not None and wanted.seed not in seeds:
+            raise BenchkitError(f"run {self.id} has no seed {wanted.seed}: it has {', '.join(map(str, sorted(seeds)))}")
+        found = next(p for p in left if wanted.seed in (None, p.cell.seed))
+        self._check(found)
+        return found
+
+    def require(self, stages: Iterable[Stage], row: str) -> None:
+        """Raise BenchkitError unless the cache holds what these stages left."""
+        gone = [stage for stage in stages if not self.env.store.has(stage.key)]
+        if gone:
+            raise BenchkitError(
+                f"run {self.id}, row '{row}': {len(gone)} of its artifacts ({gone[0].describe()} ...) are not in the "
+                f"cache {self.env.store.location} any more: {self._remedy}"
+            )
+
+    @property
+    def _remedy(self) -> str:
+        return _again(self.info)
+
+    def _check(self, planned: PlannedCell) -> None:
+        state = self.states.get(planned.key)
+        if state is None:
+            changed = "; ".join(_changes(self.info, self.env.registry)) or "its checkpoint or the data it reads"
+            raise BenchkitError(
+                f"run {self.id}: what row '{self.name(planned)}' rests on has changed since ({changed}): {self._remedy}"
+            )
+        if state.state != "done":
+            reason = f" ({state.reason})" if state.reason else ""
+            raise BenchkitError(f"run {self.id}: row '{self.name(planned)}' is {state.state}{reason}: {self._remedy}")
+
+    def _named(self, kind: str, text: str, cells: Sequence[PlannedCell]) -> list[PlannedCell]:
+        names = [self._names(kind, planned) for planned in cells]
+        specs = (_spec(kind, planned) for planned in cells)
+        completed = {str(spec) for spec in specs if spec is not None and _means(text, spec)}
+        for same in (
+            lambda one: text in (one.shown, one.full) or one.full in completed,
+            lambda one: one.bare == text,
+        ):
+            matches = {one for one in names if one is not None and same(one)}
+            if len(matches) > 1:
+                several = " or ".join(sorted(one.shown for one in matches))
+                raise BenchkitError(f"run {self.id}: {kind} '{text}' may be {several}: name one")
+            if matches:
+                return [p for p, one in zip(cells, names, strict=True) if one in matches]
+        skipped = [p.skip for p in self.plan.cells if p.skip and text in (self._names(kind, p) or ())]
+        if skipped:
+            raise BenchkitError(f"run {self.id}: {kind} '{text}' was skipped: {skipped[0]}")
+        unknown = UnknownNameError(kind, text, {one.shown for one in names if one is not None})
+        raise BenchkitError(f"run {self.id}: {unknown}")
+
+    def _names(self, kind: str, planned: PlannedCell) -> _Names | None:
+        """What a cell's row, selector or detector may be called; None where it has none."""
+        if kind == "row":
+            name = self.name(planned)
+            return _Names(name, name, Labels.of(planned.cell).bare)
+        spec = _spec(kind, planned)
+        return None if spec is None else _Names(spec.short, str(spec), spec.name)
+
+    def _reasons(self) -> list[str]:
+        return list(dict.fromkeys(self.plan.names.values()))
+
+
+class _Names(NamedTuple):
+    """shown: as people are shown it. full: with every default. bare: without parameters."""
+
+    shown: str
+    full: str
+    bare: str
+
+
+def train_of(planned: PlannedCell) -> Train:
+    """The training stage of a trained cell."""
+    assert planned.train is not None
+    return planned.train
+
+
+def _spec(kind: str, planned: PlannedCell) -> Spec | None:
+    if kind == "row":
+        return None
+    return planned.cell.detector if kind == "detector" else planned.cell.training.selector
+
+
+def _means(text: str, spec: Spec) -> bool:
+    """Whether a text means a complete Spec: what it leaves out has its default there."""
+    try:
+        given = Spec.parse(spec.kind, text)
+    except BenchkitError:
+        return False
+    left = {key: value for key, value in spec.values.items() if key not in given.values}
+    kept = {key: value for key, value in spec.values.items() if key in given.values}
+    return given.name == spec.name and kept == given.values and spec.defaults.issuperset(left)
+
+
+def _again(info: RunInfo) -> str:
+    command = "ablate" if info.config.get("vary") else "compare"
+    return f"run 'benchkit {command}' again with the same settings"
+
+
+def _changes(info: RunInfo, registry: Registry) -> Iterator[str]:
+    """Which of the plugins of a run, by its own record, are not there any more or not what they were."""
+    plugins: Mapping[str, Mapping[str, str]] = info.environment.get("plugins") or {}
+    for key, facts in plugins.items():
+        kind, _, name = key.partition(" ")
+        then = f"{facts.get('origin')}, sha256 {str(facts.get('source'))[:12]} then"
+        if not registry.has(kind, name):
+            yield f"{kind} '{name}' ({then}) is not there"
+        elif (entry := registry.entry(kind, name)).source_hash != facts.get("source"):
+            yield f"{kind} '{name}' ({then}; {entry.origin}, sha256 {entry.source_hash[:12]} now)"
+
+
+def _grid(info: RunInfo) -> Grid:
+    """The Grid of a run's record, in which trainings stand with settings that no grid can name."""
+    config = {key: value for key, value in info.config.items() if key not in _BESIDE}
+    for name in ("training", "selector_training"):
+        budget = config.get(name)
+        if isinstance(budget, Mapping):
+            config[name] = {key: value for key, value in budget.items() if key in Budget.model_fields}
+    try:
+        return Grid.model_validate(config)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise BenchkitError(
+            f"run {info.id} is no comparison of this version ({where}: {error.errors()[0]['msg']}): name a run of "
+            "'benchkit compare' or 'benchkit ablate'"
+        ) from None
+
+
+def _plan(info: RunInfo, grid: Grid, registry: Registry) -> Plan:
+    """The plan of a comparison, or of an ablation, whose record says what was varied."""
+    vary = info.config.get("vary")
+    if not vary:
+        return make_plan(grid, registry)
+    axes = [Axis(name, tuple(values)) for name, values in vary.items()]
+    return make_ablation(grid, axes, registry, bool(info.config.get("crossed"))).plan

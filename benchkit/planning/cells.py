@@ -1,0 +1,143 @@
+"""Grid -> the cells of a comparison in board order: which images, which rows, by what name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import NamedTuple
+
+from benchkit.api import Corruptor, LatentCorruptor, RegionSelector
+from benchkit.config.grid import Grid
+from benchkit.planning.image_sets import Sets
+from benchkit.plugin.registry import Registry
+from benchkit.specs.spec import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Role, Spec, TrainingSet, Trivial
+
+
+def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
+    """The cells of a grid in board order, every Spec complete with its defaults, equal rows once."""
+    sets = Sets(grid, registry)
+    test = sets.of("test", grid.test)
+    plugins = _Plugins(grid, registry)
+    for seed in grid.seeds:
+        labelled = sets.labelled(seed)
+        for rule in grid.trivial:
+            yield Cell("trivial", Trivial(rule), None, seed, test, rule)
+        sources = sets.sources(seed)
+        for detector in plugins.detectors:
+            for row in _rows(grid, plugins, sets, sources, labelled, detector):
+                yield Cell(row.role, row.training, detector, seed, test, *row[2:])
+
+
+class _Plugins:
+    """The complete Specs that a grid names, equal ones once.
+
+    repeated: a sentence for each that was left out because an earlier one is the same.
+    """
+
+    def __init__(self, grid: Grid, registry: Registry) -> None:
+        self.grid, self.registry = grid, registry
+        self.repeated: dict[str, None] = {}
+        self.detectors = self._each_once("detector", "detectors", grid.detectors)
+        self.inverters = self._inverters(grid)
+        self.corruptors = self._each_once("corruptor", "corruptors", grid.corruptors)
+        self.with_human = self._each_once("corruptor", "with_human", grid.with_human)
+        self._selectors = self._each_once("selector", "selectors", grid.selectors)
+
+    def _inverters(self, grid: Grid) -> tuple[Spec, ...]:
+        key = "inverters" if grid.inverters else "inverter"
+        return self._each_once("inverter", key, tuple(map(str, grid.every_inverter)))
+
+    def selectors(self, detector: Spec) -> tuple[Spec, ...]:
+        """The selectors of the rows of one detector; `same` becomes this very detector."""
+        found: dict[Spec, str] = {}
+        for named in self._selectors:
+            own = own_detector(self.registry, named, detector)
+            if own in found:
+                self._repeat("selectors", named.short, f"'{found[own]}' for the detector '{detector.short}'")
+            found.setdefault(own, named.short)
+        return tuple(found)
+
+    def inverters_of(self, corruptor: Spec) -> tuple[Spec | None, ...]:
+        """The inverters of a corruptor's rows: all of the grid's, or None where it needs none."""
+        if needs_inversion(self.registry, corruptor):
+            return self.inverters
+        if len(self.inverters) > 1:
+            self.repeated[f"corruptor '{corruptor.short}' inverts nothing: it is run once, not once per inverter"] = (
+                None
+            )
+        return (None,)
+
+    def _each_once(self, kind: str, key: str, texts: tuple[str, ...]) -> tuple[Spec, ...]:
+        found: dict[Spec, str] = {}
+        for text in texts:
+            with self.grid.origin.told(key, text):
+                written = Spec.parse(kind, text)
+                spec = self.registry.complete(written)
+            if spec in found:
+                self._repeat(key, text, f"'{found[spec]}'")
+                continue
+            if kind in ("corruptor", "inverter"):  # what was written names the row
+                spec = replace(spec, defaults=spec.defaults.difference(written.values))
+            found[spec] = text
+        return tuple(found)
+
+    def _repeat(self, key: str, text: str, same: str) -> None:
+        self.repeated[f"{key}: '{text}' is the same as {same}: it is run once"] = None
+
+
+def repeated(grid: Grid, registry: Registry) -> tuple[str, ...]:
+    """Return a sentence for everything that a grid asks for twice, and that is therefore run once."""
+    plugins = _Plugins(grid, registry)
+    for detector in plugins.detectors:
+        plugins.selectors(detector)
+    for corruptor in dict.fromkeys((*plugins.corruptors, *plugins.with_human)):
+        plugins.inverters_of(corruptor)
+    return tuple(plugins.repeated)
+
+
+def needs_inversion(registry: Registry, corruptor: Spec) -> bool:
+    """Whether a corruptor, or a part of it, starts from inverted latents."""
+    parts = registry.parts(corruptor)
+    if parts:
+        return any(needs_inversion(registry, part) for part in parts)
+    plugin = registry.make(corruptor, Corruptor)
+    return isinstance(plugin, LatentCorruptor) and plugin.steps > 0
+
+
+class _Row(NamedTuple):
+    role: Role
+    training: TrainingSet
+    method: str | None = None
+    inverter: Spec | None = None
+    source_name: str | None = None
+
+
+def _rows(
+    grid: Grid, plugins: _Plugins, sets: Sets, sources: dict[str, ImageSet], labelled: Labelled, detector: Spec
+) -> Iterator[_Row]:
+    if "human" in grid.baselines:
+        yield _Row("human", labelled)
+    if "oracle" in grid.baselines:
+        wanted = sets.oracle_size(len(next(iter(sources.values())).indices))
+        yield _Row("oracle", Labelled(sets.of("oracle", wanted)))
+    for selector, (name, source) in product(plugins.selectors(detector), sources.items()):
+        if "pseudo" in grid.baselines:
+            yield _Row("pseudo", Pseudo(source, selector), source_name=name)
+        for corruptor in dict.fromkeys((*plugins.corruptors, *plugins.with_human)):
+            for inverter in plugins.inverters_of(corruptor):
+                inverted = inverter or plugins.inverters[0]
+                corrupted = Corrupted(source, selector, corruptor, inverted, grid.label, grid.composite)
+                if corruptor in plugins.corruptors:
+                    yield _Row("corrupted", corrupted, corruptor.short, inverter, name)
+                if corruptor in plugins.with_human:
+                    yield _Row("mixed", Mix((labelled, corrupted)), corruptor.short, inverter, name)
+
+
+def own_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:
+    """The selector with `same` replaced by the row's own detector."""
+    plugin = registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
+    if plugin.detector() != "same":
+        return selector
+    values = tuple((key, str(detector) if value == "same" else value) for key, value in selector.params)
+    return replace(selector, params=values)

@@ -1,0 +1,341 @@
+"""Grid -> Plan: the cells of a comparison and the stages they need, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, wraps
+from typing import Any, TypeVar
+
+from benchkit.api import CompositeCorruptor, Corruptor, Dataset, Inverter, LatentCorruptor, RegionSelector
+from benchkit.config.grid import Grid
+from benchkit.errors import BenchkitError
+from benchkit.planning.cells import cells_of, own_detector
+from benchkit.planning.image_sets import image_set, labelled_of
+from benchkit.plugin.registry import Registry, why_unavailable
+from benchkit.report.names import cell_names
+from benchkit.specs.spec import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
+from benchkit.stages.base import Costs, Model, Stage
+from benchkit.stages.confine import Confine
+from benchkit.stages.corrupt import AnyCorrupt, Choose, Corrupt, CorruptPixels, Region, RoundTrip
+from benchkit.stages.evaluate import Evaluate, TrivialPredictor
+from benchkit.stages.images import Images, Latents, Source
+from benchkit.stages.invert import Invert
+from benchkit.stages.pairs import AnyPairs, CorruptedPairs, LabelledPairs, MixedPairs, PseudoPairs
+from benchkit.stages.select import Select
+from benchkit.stages.train import Train
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, the stages that give its row, or the reason it is skipped."""
+
+    cell: Cell
+    evaluate: Evaluate | None = None
+    confine: Confine | None = None
+    skip: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The cell's key: that of its evaluation, or of its description where it is skipped."""
+        return self.evaluate.key if self.evaluate else digest(self.cell)
+
+    @property
+    def train(self) -> Train | None:
+        """The training stage; None where nothing is trained or the cell is skipped."""
+        predictor = self.evaluate.predictor if self.evaluate else None
+        return predictor if isinstance(predictor, Train) else None
+
+    @property
+    def model(self) -> Model | None:
+        """The checkpoint that the cell's images pass; None where they pass none."""
+        waiting: list[Stage] = list(self.stages)
+        seen: set[str] = set()
+        while waiting:
+            stage = waiting.pop()
+            own = getattr(stage, "model", None)
+            if isinstance(own, Model):
+                return own
+            waiting += [needed for needed in stage.inputs if needed.key not in seen]
+            seen.update(needed.key for needed in stage.inputs)
+        return None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that give the row's figures."""
+        return tuple(stage for stage in (self.evaluate, self.confine) if stage is not None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells and stages of one comparison; stages in an order in which every input precedes its reader."""
+
+    cells: tuple[PlannedCell, ...]
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Cell key -> the printed name of its row."""
+        names = cell_names([planned.cell for planned in self.cells])
+        return {planned.key: name for planned, name in zip(self.cells, names, strict=True)}
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """Every stage once, inputs first."""
+        seen: dict[str, Stage] = {}
+        for planned in self.cells:
+            for stage in planned.stages:
+                _visit(stage, seen)
+        return tuple(seen.values())
+
+    def forwards(self, costs: Costs) -> int:
+        """Denoiser forwards of all stages, counted in images."""
+        return sum(stage.forwards(costs) for stage in self.stages)
+
+
+def _visit(stage: Stage, seen: dict[str, Stage]) -> None:
+    if stage.key in seen:
+        return
+    for needed in stage.inputs:
+        _visit(needed, seen)
+    seen[stage.key] = stage
+
+
+def _once(method: Callable[..., R]) -> Callable[..., R]:
+    """Remember what a planner's method returns: a stage is built once, and its key computed once."""
+
+    @wraps(method)
+    def remembered(self: Planner, *given: Any) -> R:
+        key = (method.__name__, *given)
+        if key not in self.made:
+            self.made[key] = method(self, *given)
+        return self.made[key]
+
+    return remembered
+
+
+#: Inverter and the seed of its noise -> the depths that are wanted of that trajectory, ascending.
+Levels = dict[tuple[Spec, int | None], list[int]]
+
+
+class Planner:
+    """Builds the stages of cells; equal stages come out equal, so the plan holds each once.
+
+    levels: shared by the planners of several grids that are run as one, so that each trajectory is computed once.
+    """
+
+    def __init__(self, grid: Grid, registry: Registry, model: Model, levels: Levels | None = None) -> None:
+        self.grid, self.registry, self.model = grid, registry, model
+        self.levels: Levels = {} if levels is None else levels
+        self.made: dict[Any, Any] = {}
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The grid's cells; raises BenchkitError for names, parameters and splits that do not exist."""
+        return tuple(cells_of(self.grid, self.registry))
+
+    def plan(self) -> Plan:
+        """All cells, with the reason where one is skipped.
+
+        Raises BenchkitError for whatever in the grid is a mistake: unknown names, parameters, splits, depths.
+        """
+        self.note_depths()
+        return Plan(tuple(self._planned(cell) for cell in self.cells))
+
+    def note_depths(self) -> None:
+        """Enter the depths that this grid needs into `levels`; raises BenchkitError as `plan` does."""
+        for cell in self.cells:
+            for part in cell.training.corrupted():
+                self._note_depth(part, part.corruptor, cell.seed)
+
+    def _note_depth(self, part: Corrupted, spec: Spec, seed: int) -> None:
+        for inner in self.registry.parts(spec):
+            self._note_depth(part, inner, seed)
+        corruptor = self.registry.make(spec, Corruptor)
+        if not isinstance(corruptor, LatentCorruptor):
+            return
+        check_depth(spec, corruptor, self.model.steps, len(part.images.indices))
+        levels = self.levels.setdefault((part.inverter, self._inversion_seed(part.inverter, seed)), [])
+        if corruptor.steps not in levels:
+            levels.append(corruptor.steps)
+            levels.sort()
+
+    def _planned(self, cell: Cell) -> PlannedCell:
+        reason = self._unavailable(cell)
+        if reason:
+            return PlannedCell(cell, skip=reason)
+        test = self.images(cell.test)
+        held = self._validation(cell.test.dataset)
+        if isinstance(cell.training, Trivial):
+            labelled = self._labelled(cell) if cell.training.rule == "mean-mask" else ()
+            return PlannedCell(cell, Evaluate(TrivialPredictor(cell.training.rule, labelled), test, held))
+        train = self.train(cell)
+        confine = self._confine(cell.training, cell) if isinstance(cell.training, Corrupted) else None
+        return PlannedCell(cell, Evaluate(train, test, held), confine)
+
+    @_once
+    def _validation(self, spec: Spec) -> tuple[Images, ...]:
+        wanted = self.grid.validation
+        if wanted is None:
+            return ()
+        return self.images(image_set(spec, self._dataset(spec), wanted, key="validation"))
+
+    def _unavailable(self, cell: Cell) -> str | None:
+        specs = [*([cell.detector] if cell.detector else []), *cell.training.plugins()]
+        specs = [spec for spec in specs if spec.kind != "dataset"]
+        for spec in (s for whole in specs for s in self.registry.with_parts(whole)):
+            reason = why_unavailable(self.registry.entry(spec.kind, spec.name).cls)
+            if reason:
+                return f"{spec.kind} '{spec.name}': {reason}"
+        return None
+
+    def train(self, cell: Cell) -> Train:
+        """The training stage of a cell; `human` is trained as the learned selector is, and so is the same work."""
+        assert cell.detector is not None
+        pairs = self._pairs(cell.training, cell)
+        budget = self.grid.selector_training if cell.role == "human" else self.grid.training
+        return Train(pairs, cell.detector, self.registry.identity(cell.detector), budget.config(), cell.seed)
+
+    def _pairs(self, training: TrainingSet, cell: Cell) -> AnyPairs:
+        if isinstance(training, Labelled):
+            return LabelledPairs(self.images(training.images))
+        if isinstance(training, Pseudo):
+            return PseudoPairs(self.images(training.images), self.select(training, cell))
+        if isinstance(training, Corrupted):
+            return CorruptedPairs(self.corrupt(training, cell))
+        assert isinstance(training, Mix)
+        return MixedPairs(tuple(self._pairs(part, cell) for part in training.parts))  # type: ignore[misc]
+
+    @_once
+    def images(self, images: ImageSet) -> tuple[Images, ...]:
+        """The Images stages of a set, one a chunk."""
+        return tuple(self._images(chunk) for chunk in images.chunks())
+
+    @_once
+    def _images(self, chunk: ImageSet) -> Images:
+        return Images(self.source(chunk), self._decoded(chunk))
+
+    @_once
+    def _dataset(self, spec: Spec) -> Dataset:
+        return self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
+
+    @_once
+    def _fingerprint(self, spec: Spec) -> str:
+        return self._dataset(spec).fingerprint()
+
+    @_once
+    def _corruptor(self, spec: Spec) -> Corruptor:
+        return self.registry.make(spec, Corruptor)
+
+    @_once
+    def _identity(self, spec: Spec) -> str:
+        return self.registry.identity(spec)
+
+    @_once
+    def _parts(self, spec: Spec) -> tuple[Spec, ...]:
+        return self.registry.parts(spec)
+
+    @_once
+    def source(self, chunk: ImageSet) -> Source:
+        return Source.of(chunk, self._fingerprint(chunk.dataset))
+
+    @_once
+    def latents(self, chunk: ImageSet) -> Latents:
+        return Latents(self.source(chunk), self.model)
+
+    def _decoded(self, chunk: ImageSet) -> Latents | None:
+        return self.latents(chunk) if self._dataset(chunk.dataset).autoencode else None
+
+    def select(self, part: Pseudo | Corrupted, cell: Cell) -> Select:
+        """The selection of a set's regions, with the training that it, or a part of it, requires."""
+        return self._select(self.images(part.images), part.selector, cell)
+
+    def _select(self, images: tuple[Images, ...], selector: Spec, cell: Cell) -> Select:
+        assert cell.detector is not None
+        selector = own_detector(self.registry, selector, cell.detector)
+        plugin = self.registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
+        wanted, train = plugin.detector(), None
+        if wanted is not None:
+            detector = self.registry.complete(Spec.parse("detector", wanted))
+            pairs = LabelledPairs(self._labelled(cell))
+            config = self.grid.selector_training.config()
+            train = Train(pairs, detector, self.registry.identity(detector), config, cell.seed)
+        parts = tuple(self._select(images, part, cell) for part in self.registry.parts(selector))
+        return Select(images, selector, self.registry.identity(selector), train, cell.seed, parts)
+
+    def _labelled(self, cell: Cell) -> tuple[Images, ...]:
+        spec = cell.test.dataset
+        return self.images(labelled_of(spec, self._dataset(spec), self.grid.labelled, cell.seed))
+
+    @_once
+    def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:
+        """The corruption stages of a set, one a chunk."""
+        select, stages = self.select(part, cell), []
+        for i, chunk in enumerate(part.images.chunks()):
+            paste = self._images(chunk) if part.composite else None
+            region = Region(select, i, part.label, paste)
+            stages.append(self._corrupt_chunk(part, part.corruptor, chunk, region, cell.seed))
+        return tuple(stages)
+
+    def _corrupt_chunk(self, part: Corrupted, spec: Spec, chunk: ImageSet, region: Region, seed: int) -> AnyCorrupt:
+        corruptor, identity = self._corruptor(spec), self._identity(spec)
+        if isinstance(corruptor, CompositeCorruptor):
+            inner = self._parts(spec)
+            parts = tuple(self._corrupt_chunk(part, one, chunk, region, seed) for one in inner)
+            return Choose(parts, self.latents(chunk), spec, identity, seed)
+        if not isinstance(corruptor, LatentCorruptor):
+            return CorruptPixels(self.latents(chunk), region, spec, identity, seed)
+        start = self.start(chunk, part.inverter, corruptor.steps, seed)
+        everyone = part.images.chunks() if corruptor.needs_partner() else ()
+        return Corrupt(start, region, spec, identity, seed, tuple(self.latents(c) for c in everyone))
+
+    def start(self, chunk: ImageSet, inverter: Spec, level: int, seed: int) -> Invert | Latents:
+        """z_t at a depth, chained to the shallower depths that the grid needs; z_0 at depth 0."""
+        return self._start(chunk, inverter, level, self._inversion_seed(inverter, seed))
+
+    @_once
+    def _start(self, chunk: ImageSet, inverter: Spec, level: int, seed: int | None) -> Invert | Latents:
+        if level == 0:
+            return self.latents(chunk)
+        shallower = [n for n in self.levels.get((inverter, seed), []) if 0 < n < level]
+        stage = Invert(self.latents(chunk), inverter, self._identity(inverter), level, seed)
+        if not shallower:
+            return stage
+        before = self._start(chunk, inverter, shallower[-1], seed)
+        assert isinstance(before, Invert)
+        return replace(stage, before=before)
+
+    def _round_trip(self, chunk: ImageSet, inverter: Spec, level: int, seed: int) -> RoundTrip:
+        return self._round_trip_from(chunk, inverter, level, self._inversion_seed(inverter, seed))
+
+    @_once
+    def _round_trip_from(self, chunk: ImageSet, inverter: Spec, level: int, seed: int | None) -> RoundTrip:
+        return RoundTrip(self._start(chunk, inverter, level, seed))
+
+    @_once
+    def _inversion_seed(self, inverter: Spec, seed: int) -> int | None:
+        return seed if self.registry.make(inverter, Inverter).uses_noise() else None  # type: ignore[type-abstract]
+
+    def _confine(self, part: Corrupted, cell: Cell) -> Confine:
+        references = tuple(self._reference(part, part.corruptor, c, cell.seed) for c in part.images.chunks())
+        return Confine(self.corrupt(part, cell), references, self.select(part, cell))
+
+    def _reference(self, part: Corrupted, spec: Spec, chunk: ImageSet, seed: int) -> RoundTrip | Choose:
+        """The round trip at a corruptor's depth; of a composite one, at the depth of each image's part."""
+        references = tuple(self._reference(part, inner, chunk, seed) for inner in self._parts(spec))
+        if references and any(reference != references[0] for reference in references):
+            return Choose(references, self.latents(chunk), spec, self._identity(spec), seed)
+        if references:
+            return references[0]
+        corruptor = self._corruptor(spec)
+        level = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
+        return self._round_trip(chunk, part.inverter, level, seed)
+
+
+def check_depth(spec: Spec, corruptor: LatentCorruptor, steps: int, images: int) -> None:
+    """Raise BenchkitError for a corruptor deeper than the schedule's `steps`, or without a partner among the images."""
+    if not 0 <= corruptor.steps <= steps:
+        raise BenchkitError(f"corruptor '{spec.short}': steps must lie in 0...{steps}, the schedule's length")
+    if corruptor.needs_partner() and images < 2:
+        raise BenchkitError(f"corruptor '{spec.short}' draws a partner for each image: give a source of two or more")

@@ -1,0 +1,173 @@
+"""Check grids before work: names, sets of images, checkpoint, and what is known of the images.
+
+Faults are collected over all grids (a comparison's one, an ablation's variants, the ends of a search) and raised as one
+error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from benchkit.api import BenchkitError, Corruptor, Dataset, Detector, LatentCorruptor, RegionSelector
+from benchkit.config.grid import Grid
+from benchkit.diffusion import checkpoint
+from benchkit.diffusion.options import parse_model
+from benchkit.planning.image_sets import Sets
+from benchkit.planning.planner import check_depth
+from benchkit.planning.preflight.facts import Facts
+from benchkit.planning.preflight.images import faults_between_sets, faults_of_set
+from benchkit.planning.preflight.needs import Chosen, needs_of
+from benchkit.planning.preflight.remarks import latent_factor
+from benchkit.planning.preflight.sets import chosen_sets
+from benchkit.plugin.registry import Registry
+from benchkit.specs.faults import Collector, Fault
+from benchkit.specs.spec import Spec
+from benchkit.system.fetching import nothing_fetched
+
+T = TypeVar("T")
+Progress = Callable[[str], None]
+#: Text that leads what is said of a grid (`--vary …: ` of a variant, nothing of the base), and the grid.
+Named = tuple[str, Grid]
+
+
+def check_grids(grids: Sequence[Named], registry: Registry) -> None:
+    """Raise FaultsError for every fault of the grids that can be known without a look at images.
+
+    Where there is one, the images are looked at too, so that all faults are named at once.
+    """
+    _Checks(registry).run(grids, images=False)
+
+
+def check_images(
+    grids: Sequence[Named], registry: Registry, progress: Progress = lambda _: None, test: bool = True
+) -> None:
+    """Raise FaultsError for every fault of the grids, those of their images included
+    (`benchkit.planning.preflight.needs`).
+
+    test: whether the test sets are looked at.
+    """
+    _Checks(registry, progress, test).run(grids, images=True)
+
+
+@dataclass
+class _Checks:
+    """The checks of several grids, which share what they find out about datasets and checkpoints."""
+
+    registry: Registry
+    progress: Progress = lambda _: None
+    test: bool = True
+    made: dict[str, tuple[Spec, Dataset]] = field(default_factory=dict)
+    checkpoints: dict[str, checkpoint.Checkpoint] = field(default_factory=dict)
+    faults: Collector = field(default_factory=Collector)
+
+    def run(self, grids: Sequence[Named], images: bool) -> None:
+        """Collect every grid's faults, and raise them; images: look at the images even where all else is right."""
+        chosen = [(place, self._of_each(place, self._chosen, grid)) for place, grid in grids]
+        for place, grid in grids:
+            # What lies elsewhere is not asked for where something is wrong here.
+            if not (self.faults.faults and checkpoint.is_elsewhere(parse_model(grid.model)[0])):
+                self._of_each(place, self._check_checkpoint, grid)
+        for place, one in chosen:
+            with nothing_fetched(bool(self.faults.faults)):
+                self._of_each(place, self._check_identities, one)
+        if images or self.faults.faults:
+            facts = Facts(self.registry, self.progress)
+            for place, one in chosen:
+                self._of_each(place, self._check_images, one, facts)
+        self.faults.check()
+
+    def _of_each(self, place: str, check: Callable[..., T], *given: object) -> T:
+        """What `check` returns of one grid; its faults are led by the grid's place, unless another has them too."""
+        own = Collector()
+        found = check(*given, own)
+        self.faults.add(*own.faults, place=place)
+        return found
+
+    def _chosen(self, grid: Grid, faults: Collector) -> Chosen:
+        """The plugins and sets of a grid."""
+        detectors = tuple(self._complete(grid, "detectors", grid.detectors, faults))
+        selectors = tuple(self._complete(grid, "selectors", grid.selectors, faults))
+        texts = {"corruptors": grid.corruptors, "with_human": grid.with_human}
+        corruptors = [spec for key, some in texts.items() for spec in self._complete(grid, key, some, faults)]
+        key = "inverters" if grid.inverters else "inverter"
+        list(self._complete(grid, key, [str(spec) for spec in grid.every_inverter], faults))
+        self._check_detectors(grid, detectors, selectors, faults)
+        plugins = Chosen(grid, detectors, selectors, tuple(dict.fromkeys(corruptors)))
+        chosen = chosen_sets(plugins, Sets(grid, self.registry, self.made), faults, self.test)
+        self._check_depths(chosen, faults)
+        return chosen
+
+    def _complete(self, grid: Grid, key: str, texts: Sequence[str], faults: Collector) -> Iterator[Spec]:
+        """The complete Specs of the plugins that can be used; rows of those that cannot run here are skipped."""
+        for text in texts:
+            with faults.collecting(), grid.origin.told(key, text):
+                spec = self.registry.complete(Spec.parse(KINDS[key], text))
+                every = (self.registry.entry(one.kind, one.name) for one in self.registry.with_parts(spec))
+                if not any(entry.cls.unavailable() for entry in every):
+                    yield spec
+
+    def _check_detectors(
+        self, grid: Grid, detectors: Sequence[Spec], selectors: Sequence[Spec], faults: Collector
+    ) -> None:
+        """Check the detectors that selectors are trained with, and that every batch is large enough."""
+        learned = []
+        for spec in (part for whole in selectors for part in self.registry.with_parts(whole)):
+            wanted = self.registry.make(spec, RegionSelector).detector()  # type: ignore[type-abstract]
+            if wanted not in (None, "same"):
+                with faults.collecting(f"selector '{spec.short}': "):
+                    learned.append(self.registry.complete(Spec.parse("detector", str(wanted))))
+        used = {"training": detectors, "selector_training": (*detectors, *learned)}
+        for key, spec in ((key, spec) for key, specs in used.items() for spec in specs):
+            least, batch = self.registry.make(spec, Detector).smallest_batch, getattr(grid, key).batch  # type: ignore[type-abstract]
+            if batch < least:
+                message = f"{key}.batch is {batch}: detector '{spec.short}' trains on batches of {least} or more"
+                faults.add(Fault(message, settings={f"{key}.batch": least}))
+
+    def _check_identities(self, chosen: Chosen, faults: Collector) -> None:
+        """Check what plugins read for their identity, such as files of weights."""
+        for spec in (*chosen.detectors, *chosen.selectors, *chosen.corruptors):
+            with faults.collecting():
+                self.registry.identity(spec)
+
+    def _check_depths(self, chosen: Chosen, faults: Collector) -> None:
+        images = min((len(one.indices) for _, one in chosen.sources), default=2)
+        for spec in (part for whole in chosen.corruptors for part in self.registry.with_parts(whole)):
+            corruptor = self.registry.make(spec, Corruptor)
+            if isinstance(corruptor, LatentCorruptor):
+                with faults.collecting():
+                    check_depth(spec, corruptor, chosen.grid.schedule_steps, images)
+
+    def _check_checkpoint(self, grid: Grid, faults: Collector) -> None:
+        with faults.collecting(), grid.origin.told("model", grid.model):
+            if grid.model not in self.checkpoints:
+                self.checkpoints[grid.model] = checkpoint.find(grid.model)
+        if grid.model not in self.checkpoints:
+            return
+        known = self.checkpoints[grid.model].scheduler_config().get("num_train_timesteps", 1000)
+        if grid.schedule_steps > known:
+            message = f"schedule_steps: {grid.schedule_steps} is more than the {known} timesteps of '{grid.model}'"
+            faults.add(Fault(message, f"choose {known} or less"))
+
+    def _check_images(self, chosen: Chosen, facts: Facts, faults: Collector) -> None:
+        factor = None
+        with suppress(KeyError, BenchkitError):  # of no checkpoint, which has been said
+            factor = latent_factor(self.checkpoints[chosen.grid.model])
+        for need in needs_of(chosen, self.registry):
+            autoencoded = self.registry.make(need.images.dataset, Dataset).autoencode  # type: ignore[type-abstract]
+            with faults.collecting():
+                faults.add(*faults_of_set(replace(need, encoded=need.encoded or autoencoded), facts, factor))
+        with suppress(BenchkitError):  # it has been said of the set by itself
+            faults.add(*faults_between_sets(chosen, facts))
+
+
+KINDS = {
+    "detectors": "detector",
+    "selectors": "selector",
+    "corruptors": "corruptor",
+    "with_human": "corruptor",
+    "inverter": "inverter",
+    "inverters": "inverter",
+}

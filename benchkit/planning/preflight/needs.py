@@ -1,0 +1,94 @@
+"""What a grid needs of its sets of images: masks, marked pixels, sizes, captions, attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchkit.api import Plugin, RegionSelector
+from benchkit.config.grid import Grid
+from benchkit.plugin.registry import Registry
+from benchkit.specs.spec import ImageSet, Spec
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The usable plugins and the sets of a grid, as far as they could be found; labelled: one set a seed."""
+
+    grid: Grid
+    detectors: tuple[Spec, ...] = ()
+    selectors: tuple[Spec, ...] = ()
+    corruptors: tuple[Spec, ...] = ()
+    test: ImageSet | None = None
+    validation: ImageSet | None = None
+    oracle: ImageSet | None = None
+    sources: tuple[tuple[str, ImageSet], ...] = ()
+    labelled: tuple[ImageSet, ...] = ()
+
+
+@dataclass(frozen=True)
+class Need:
+    """What is needed of one set. key: the grid's key that names the set.
+
+    mask: on every image. positive: sets in each of which some pixel must be marked, and why. crops: (the budget's key,
+    side of its crops) of the trainings on it. encoded: the autoencoder reads the images. of_samples: `mask`, `caption`
+    or an attribute, and the plugin that needs it.
+    """
+
+    key: str
+    images: ImageSet
+    mask: bool = False
+    positive: tuple[ImageSet, ...] = ()
+    reason: str = ""
+    crops: tuple[tuple[str, int], ...] = ()
+    encoded: bool = False
+    of_samples: tuple[tuple[str, str], ...] = ()
+
+
+def needs_of(chosen: Chosen, registry: Registry) -> Iterator[Need]:
+    """What a grid needs of each of its sets."""
+    grid = chosen.grid
+    crop = _crops(grid, "training")
+    if chosen.test is not None:
+        reason = "so artifact IoU, AP and AUROC have no meaning"
+        yield Need("test", chosen.test, mask=True, positive=(chosen.test,), reason=reason)
+    if chosen.validation is not None:
+        reason = "so no threshold can be chosen on them" if chosen.test else "so nothing can be scored on them"
+        yield Need("validation", chosen.validation, mask=True, positive=(chosen.validation,), reason=reason)
+    if chosen.labelled:
+        yield from _need_of_labelled(chosen, registry)
+    is_read = bool(chosen.corruptors) or "pseudo" in grid.baselines
+    wanted = tuple(dict.fromkeys(_of_samples((*chosen.selectors, *chosen.corruptors), registry)))
+    for key, images in chosen.sources if is_read else ():
+        yield Need(key, images, crops=crop, encoded=bool(chosen.corruptors), of_samples=wanted)
+    if chosen.oracle is not None:
+        yield Need("oracle", chosen.oracle, mask=True, crops=crop)
+
+
+def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
+    """The labelled images of all seeds as one set, where some row reads them."""
+    grid, first = chosen.grid, chosen.labelled[0]
+    every = [part for spec in chosen.selectors for part in registry.with_parts(spec)]
+    plugins = [registry.make(spec, RegionSelector) for spec in every]  # type: ignore[type-abstract]
+    learned = [plugin for plugin in plugins if plugin.detector() is not None]
+    crops = _crops(grid, "selector_training") if learned or "human" in grid.baselines else ()
+    crops += _crops(grid, "training") if grid.with_human else ()
+    if not (learned or "human" in grid.baselines or grid.with_human or "mean-mask" in grid.trivial):
+        return
+    matched = any(plugin.threshold() is None for plugin in learned)
+    indices = dict.fromkeys(index for one in chosen.labelled for index in one.indices)
+    together = ImageSet(first.dataset, first.split, tuple(indices))
+    reason = "so the selector's threshold cannot be matched to how much is marked"
+    yield Need("labelled", together, mask=True, positive=chosen.labelled if matched else (), reason=reason, crops=crops)
+
+
+def _crops(grid: Grid, budget: str) -> tuple[tuple[str, int], ...]:
+    crop = getattr(grid, budget).crop
+    return () if crop is None else ((budget, crop),)
+
+
+def _of_samples(specs: Sequence[Spec], registry: Registry) -> Iterator[tuple[str, str]]:
+    for spec in specs:
+        for part in registry.with_parts(spec):
+            for name in registry.make(part, Plugin).needs():
+                yield name, f"{spec.kind} '{spec.short}'"

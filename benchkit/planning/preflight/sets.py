@@ -1,0 +1,76 @@
+"""The sets of images of a grid, and every shortage in them at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchkit.config.grid import Grid, SetSize
+from benchkit.config.grid_parts import LEAST
+from benchkit.errors import BenchkitError
+from benchkit.planning.image_sets import POOL, Sets
+from benchkit.planning.preflight.needs import Chosen
+from benchkit.specs.faults import Collector, Fault, faults_of
+from benchkit.specs.spec import ImageSet, Labelled, Spec
+
+
+def chosen_sets(plugins: Chosen, sets: Sets, faults: Collector, with_test: bool = True) -> Chosen:
+    """The plugins of a grid with its sets; what lacks goes to `faults`, and of a short set what is there is taken."""
+    grid, own = plugins.grid, Collector()
+    with own.collecting():
+        sets.splits(grid.dataset)
+    chosen = plugins
+    if not own.faults:  # of a dataset that cannot be opened nothing else can be said
+        drawn = _labelled(sets, own)
+        beside = Labelled(drawn[0]) if drawn else None
+        there = [(key, _there(sets, key, wanted, own, beside)) for key, wanted in sets.grid_sources]
+        sources = tuple((key, images) for key, images in there if images is not None)
+        test = _there(sets, "test", grid.test, own) if with_test else None
+        validation = None if grid.validation is None else _there(sets, "validation", grid.validation, own)
+        oracle = None
+        if "oracle" in grid.baselines:
+            size = len(sources[0][1].indices) if sources else grid.every_source[0].size
+            oracle = _there(sets, "oracle", sets.oracle_size(size or LEAST), own)
+        chosen = replace(
+            plugins, test=test, validation=validation, oracle=oracle, sources=sources, labelled=tuple(drawn)
+        )
+    faults.add(*(_with_other_datasets(fault, grid) for fault in own.faults))
+    return chosen
+
+
+def _there(sets: Sets, key: str, wanted: SetSize, faults: Collector, beside: Labelled | None = None) -> ImageSet | None:
+    """The images of a set, fewer where there are fewer, None where there are none."""
+    try:
+        return sets.of(key, wanted, beside)
+    except BenchkitError as error:
+        found = faults_of(error)
+    faults.add(*found)
+    size = next((fault.settings[f"{key}.size"] for fault in found if f"{key}.size" in fault.settings), None)
+    return None if size is None else sets.of(key, wanted.model_copy(update={"size": size}), beside)
+
+
+def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
+    """The labelled set of each seed, smaller where too few images are marked or a source needs some of the pool."""
+    try:
+        return [sets.labelled(seed).images for seed in sets.grid.seeds]
+    except BenchkitError as error:
+        found = list(faults_of(error))
+    short = next((fault for fault in found if "labelled" in fault.settings), None)
+    count = 0
+    if short is not None:
+        pool, count = sets.splits(sets.grid.dataset)[POOL], short.settings["labelled"]
+        if any(source.rest for source in sets.grid.every_source):
+            count = min(count, max(1, pool // 2))
+        found[found.index(short)] = replace(short, settings={"labelled": count})
+    faults.add(*found)
+    drawn = []
+    for seed in sets.grid.seeds if count else ():
+        with Collector().collecting():  # what a dataset refuses once it may refuse again
+            drawn.append(sets.labelled(seed, count).images)
+    return drawn
+
+
+def _with_other_datasets(fault: Fault, grid: Grid) -> Fault:
+    """The fault with the datasets on which the grid needs no such images."""
+    others = [name for name in grid.on_dataset if name != Spec.parse("dataset", grid.dataset).name]
+    instead = "".join(f"; --dataset {name} runs it on other images" for name in others)
+    return replace(fault, message=f"{fault.message}{instead}")

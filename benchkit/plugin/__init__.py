@@ -1,0 +1,1 @@
+"""Plugins: found, checked, looked up by Spec."""

@@ -1,0 +1,121 @@
+"""Import plugins: a module, a package's modules, a single file; find their hooks; digest their source."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+
+import pluggy
+
+from benchkit import api
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.system.paths import real
+
+GROUP = "benchkit"
+HOOKS: dict[str, type[api.Plugin]] = {
+    "benchkit_corruptors": api.Corruptor,
+    "benchkit_selectors": api.RegionSelector,
+    "benchkit_detectors": api.Detector,
+    "benchkit_inverters": api.Inverter,
+    "benchkit_datasets": api.Dataset,
+}
+
+
+def hooks_of(module: ModuleType) -> list[str]:
+    """Return the hooks that a module implements; raise UnknownNameError for one that benchkit does not have."""
+    manager = pluggy.PluginManager(GROUP)
+    options = {name: manager.parse_hookimpl_opts(module, name) for name in dir(module)}
+    hooks = {one.get("specname") or name: one for name, one in options.items() if one is not None}
+    for hook, one in hooks.items():
+        if hook not in HOOKS and not one.get("optionalhook"):
+            raise UnknownNameError("hook", hook, HOOKS)
+    return [hook for hook in hooks if hook in HOOKS]
+
+
+def classes_of(module: ModuleType) -> list[tuple[type[api.Plugin], type[api.Plugin]]]:
+    """Return the plugin classes that a module itself defines, each with the base class of its kind.
+
+    Imported classes, private ones and abstract ones without a name (bases of others) are not among them.
+    """
+    found: list[tuple[type[api.Plugin], type[api.Plugin]]] = []
+    for cls in dict.fromkeys(v for v in vars(module).values() if inspect.isclass(v) and issubclass(v, api.Plugin)):
+        base = next((base for base in HOOKS.values() if issubclass(cls, base)), None)
+        is_base = inspect.isabstract(cls) and not hasattr(cls, "name")
+        if base is not None and cls.__module__ == module.__name__ and not cls.__name__.startswith("_") and not is_base:
+            found.append((cls, base))
+    return found
+
+
+def import_file(path: Path) -> ModuleType:
+    """Import one .py file under a name of its own, outside of sys.path."""
+    unique = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"benchkit_file_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{unique}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BenchkitError(f"'{path}' is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the folder is the user's
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.dont_write_bytecode = writes
+    return module
+
+
+def modules_of(module: ModuleType) -> Iterator[str]:
+    """The module itself, or of a package every module in it; names with a leading underscore are no plugins."""
+    yield module.__name__
+    paths: Sequence[str] = getattr(module, "__path__", ())
+    for info in pkgutil.iter_modules(paths, module.__name__ + "."):
+        if info.name.rpartition(".")[2].startswith("_"):
+            continue
+        if info.ispkg:
+            package = importlib.import_module(info.name)
+            yield from modules_of(package)
+        else:
+            yield info.name
+
+
+def module_file(module: str | EntryPoint) -> Path | None:
+    """The file of a module, or of an entry point's, that could not be imported; None where there is none."""
+    try:
+        spec = importlib.util.find_spec(module if isinstance(module, str) else module.module)
+    except Exception:
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def source_hash(path: Path, has_helpers: bool) -> str:
+    """sha256 of the plugin's file; with private helpers (`_*.py`) beside it, of their and its sha256 together."""
+    helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py") if has_helpers else []
+    if not helpers:  # what `sha256sum FILE` prints: messages and boards show it
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    total = hashlib.sha256()
+    for file in (path, *helpers):
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def place_of(error: BaseException, file: Path) -> str | None:
+    """Where in `file` an exception came from, or the one that it was raised of: `NAME.py:LINE: CODE`.
+
+    None where no line of the file is in the traceback.
+    """
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if real(f.filename) == real(file)]
+    if frames:
+        return f"{file.name}:{frames[-1].lineno}: {frames[-1].line or ''}".rstrip(": ")
+    return None if error.__cause__ is None else place_of(error.__cause__, file)

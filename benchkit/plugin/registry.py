@@ -1,0 +1,400 @@
+"""Discovery of plugins: entry points of the group `benchkit`, plugin folders, single files.
+
+Built-ins come through the same entry points as anybody's package. A plugin that cannot be used is reported by name and
+reason and left out; nothing in the working directory is imported unless it was named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import re
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, fields, replace
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+import pluggy
+
+from benchkit import api
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.plugin import hookspecs
+from benchkit.plugin.loading import (
+    GROUP,
+    HOOKS,
+    classes_of,
+    hooks_of,
+    import_file,
+    module_file,
+    modules_of,
+    place_of,
+    source_hash,
+)
+from benchkit.specs.parameters import parameters as parameters
+from benchkit.specs.parameters import validated as validated
+from benchkit.specs.spec import Spec, digest
+from benchkit.system.paths import real
+
+#: The distribution that this package belongs to: its plugins are the built-in ones, whose names nobody can take.
+DISTRIBUTION = "artifact-benchkit"
+PLUGINS_VARIABLE = "BENCHKIT_PLUGINS"
+KINDS = tuple(base.kind for base in HOOKS.values())
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+#: The line of a plugin's class that names it; a file that cannot be imported can still be read.
+_PLUGIN_NAME = re.compile(r"""^[ \t]+name\b[^=\n]*=\s*["']([a-z0-9-]+)["']""", re.MULTILINE)
+P = TypeVar("P", bound=api.Plugin)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One usable plugin and where it came from.
+
+    source_hash: sha256 of its file and helpers. file: its source file, or None where there is none to see.
+    """
+
+    kind: str
+    name: str
+    cls: type[api.Plugin]
+    origin: str
+    version: str | None
+    source_hash: str
+    file: Path | None = None
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it ships with benchkit."""
+        return self.origin == f"package {DISTRIBUTION}"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that was left out, and why, in one line.
+
+    kind: None where it is not known. provides: the names that its source seems to give plugins.
+    """
+
+    name: str
+    origin: str
+    reason: str
+    provides: tuple[str, ...] = ()
+    source_hash: str = ""
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    module: ModuleType
+    origin: str
+    version: str | None
+
+    @property
+    def has_helpers(self) -> bool:
+        """Whether private files beside the module are its own; beside an installed top-level one they are anybody's."""
+        return self.version is None or bool(self.module.__package__)
+
+
+class Registry:
+    """The plugins in use; look them up by Spec."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self.broken: list[Broken] = []
+        #: The real paths of the files that were met: one that is named twice, or through a link, is loaded once.
+        self._files: set[Path] = set()
+        #: The folders and the files that it was loaded from beside the installed packages.
+        self.sources: tuple[tuple[Path, ...], tuple[Path, ...]] = ((), ())
+
+    @classmethod
+    def load(cls, folders: Iterable[Path] = (), files: Iterable[Path] = (), *, strict: bool = False) -> Registry:
+        """All plugins of the installed packages, of `folders` and of `files`; $BENCHKIT_PLUGINS names more of both.
+
+        Raises BenchkitError for a folder or file that does not exist; with `strict` also for a broken plugin.
+        """
+        registry = cls()
+        folders, files = tuple(folders), tuple(files)
+        registry.sources = (folders, files)
+        for point in sorted(entry_points(group=GROUP), key=_rank):
+            registry._add_entry_point(point)
+        for file in _files_of(folders, files):
+            registry._add_file(file)
+        if strict and registry.broken:
+            reasons = "; ".join(f"plugin '{b.name}' ({b.origin}) cannot be used: {b.reason}" for b in registry.broken)
+            raise BenchkitError(reasons)
+        return registry
+
+    def _add_entry_point(self, point: EntryPoint) -> None:
+        origin = f"package {_owner(point)}".strip()
+        try:
+            version = point.dist.version if point.dist else None
+            module = importlib.import_module(point.module)
+            names = list(modules_of(module))
+        except (Exception, SystemExit) as error:
+            self._leave_out(point.name, origin, error, module_file(point))
+            return
+        for name in names:
+            try:
+                found = importlib.import_module(name)
+                if not self._is_known(found.__file__):
+                    self._register(_Found(found, origin, version))
+            except (Exception, SystemExit) as error:
+                self._leave_out(name, origin, error, module_file(name))
+
+    def _add_file(self, path: Path) -> None:
+        try:
+            if not self._is_known(path):
+                self._register(_Found(import_file(path), str(path), None))
+        except (Exception, SystemExit) as error:
+            self._leave_out(path.stem, str(path), error, path)
+
+    def _is_known(self, file: Path | str | None) -> bool:
+        """Whether a file was met before, under whatever path; notes it."""
+        if file is None:
+            return False
+        path = real(file)
+        known = path in self._files
+        self._files.add(path)
+        return known
+
+    def _leave_out(self, name: str, origin: str, error: BaseException, source: Path | None) -> None:
+        text = " ".join(str(error).split()) or "no message"
+        place = place_of(error, source) if source is not None else None
+        at = f" ({place})" if place and not isinstance(error, SyntaxError) else ""
+        reason = text if isinstance(error, BenchkitError) else f"{type(error).__name__}: {text}{at}"
+        code = b""
+        with suppress(OSError):  # a file that cannot be read is left out for that reason
+            code = source.read_bytes() if source is not None and source.is_file() else b""
+        provides = tuple(_PLUGIN_NAME.findall(code.decode("utf-8", "replace")))
+        self.broken.append(Broken(name, origin, reason[:500], provides, hashlib.sha256(code).hexdigest()))
+
+    def _register(self, found: _Found) -> None:
+        """Add the plugins that a module's hooks return; of a plugin file without hooks, the classes that it defines."""
+        hooks = hooks_of(found.module)
+        self._manager.register(found.module)
+        if not hooks and found.version is None:
+            plugins: list[tuple[Any, type[api.Plugin]]] = list(classes_of(found.module))
+            if not plugins:
+                raise BenchkitError("it defines no plugin: write a class of one of benchkit.api's kinds, with a name")
+        else:
+            plugins = [(cls, HOOKS[hook]) for hook in hooks for cls in self._call(hook, found.module)]
+        for plugin, base in plugins:
+            try:
+                self._add_class(plugin, base, found)
+            except Exception as error:
+                name = getattr(plugin, "name", None)
+                self._leave_out(str(name or _called(plugin)), found.origin, error, None)
+                self.broken[-1] = replace(self.broken[-1], kind=base.kind)
+
+    def _call(self, hook: str, module: ModuleType) -> list[Any]:
+        """Return the classes that one module's hook returns; of each class it is then known where it came from."""
+        others = [one for one in self._manager.get_plugins() if one is not module]
+        returned = self._manager.subset_hook_caller(hook, others)() or [
+            None
+        ]  # pluggy leaves out a hook that returns None
+        for classes in returned:
+            if not isinstance(classes, Iterable) or isinstance(classes, str):
+                raise BenchkitError(f"{hook}() returned {classes!r}: return a list of plugin classes")
+        return [cls for classes in returned for cls in classes]
+
+    def _add_class(self, cls: Any, base: type[api.Plugin], found: _Found) -> None:
+        check_class(cls, base)
+        source = source_hash(Path(found.module.__file__ or ""), found.has_helpers)
+        file = real(found.module.__file__) if found.module.__file__ else None
+        known = self._entries.get((base.kind, cls.name))
+        if known and (known.cls is cls or (known.file != file and _is_copy(source, known))):
+            return  # the same plugin once more: imported by another module, or a copy of its file
+        if known:
+            raise BenchkitError(
+                f"a {base.kind} named '{cls.name}' exists already ({known.origin}); this one is {found.origin}'s: "
+                "rename it"
+            )
+        entry = Entry(base.kind, cls.name, cls, found.origin, found.version, source, file)
+        self._entries[base.kind, cls.name] = entry
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """The usable plugins, sorted by kind and name."""
+        chosen = [e for e in self._entries.values() if kind in (None, e.kind)]
+        return sorted(chosen, key=lambda e: (KINDS.index(e.kind), e.name))
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """The plugin of that name; raises UnknownNameError with the nearest name, or why it was left out."""
+        if self.has(kind, name):
+            return self._entries[kind, name]
+        broken = self.left_out(name, kind)
+        if broken:
+            raise BenchkitError(f"{kind} '{name}' ({broken.origin}) was left out: {broken.reason}")
+        known = (n for k, n in self._entries if k == kind)
+        raise UnknownNameError(kind, name, known, "a plugin of your own: load the .py file that it is in")
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is a usable plugin of that name."""
+        return (kind, name) in self._entries
+
+    def from_file(self, path: Path) -> list[Entry]:
+        """The usable plugins of one file, under whatever path it was named."""
+        return [entry for entry in self.entries() if entry.file == real(path)]
+
+    def left_out(self, name: str, kind: str | None = None) -> Broken | None:
+        """What was left out under that name: a plugin, its file or its module, or a file in which it is named so.
+
+        kind: where it is given, no plugin that is known to be of another kind.
+        """
+        for broken in self.broken:
+            if None not in (kind, broken.kind) and kind != broken.kind:
+                continue
+            if name in (broken.name, broken.name.rpartition(".")[2].replace("_", "-"), *broken.provides):
+                return broken
+        return None
+
+    def author_of(self, error: BaseException) -> Entry | None:
+        """The plugin through whose code an exception came, the innermost one; None where no plugin's code is in it."""
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
+        for i, frame in enumerate(frames):
+            here = [e for e in self._entries.values() if e.cls.__module__ == frame.f_globals.get("__name__")]
+            if here:
+                # Of several plugins in one file it is the one whose method runs, here or further out.
+                running = [type(outer.f_locals.get("self")) for outer in frames[i:]]
+                return min(here, key=lambda e: running.index(e.cls) if e.cls in running else len(running))
+        return None
+
+    def make(self, spec: Spec, base: type[P]) -> P:
+        """The live plugin of a Spec; raises BenchkitError for an unknown or ill-typed parameter."""
+        cls = self.entry(spec.kind, spec.name).cls
+        return cast(P, cls(**validated(cls, spec)))
+
+    def complete(self, spec: Spec) -> Spec:
+        """The Spec with every default filled in, so that `x` and `x:k=default` are one; its parts are checked."""
+        cls = self.entry(spec.kind, spec.name).cls
+        plugin = cls(**validated(cls, spec))
+        self.parts(spec)
+        whole = Spec.of(spec.kind, spec.name, **{f.name: getattr(plugin, f.name) for f in parameters(cls)})
+        return replace(whole, defaults=default_parameters(cls, whole))
+
+    def short(self, spec: Spec) -> str:
+        """Return the Spec's text for people: only the parameters that differ from the plugin's defaults.
+
+        A Spec that `complete` returned knows its defaults already: `spec.short`. A Spec of a plugin that is not there
+        is returned with all of its parameters.
+        """
+        if not self.has(spec.kind, spec.name):
+            return str(spec)
+        return replace(spec, defaults=default_parameters(self.entry(spec.kind, spec.name).cls, spec)).short
+
+    def parts(self, spec: Spec) -> tuple[Spec, ...]:
+        """The complete Specs of the plugins that a composite one names; none for an ordinary one."""
+        texts = self.make(spec, api.Plugin).parts()
+        return tuple(self.complete(Spec.parse(spec.kind, text)) for text in texts)
+
+    def with_parts(self, spec: Spec) -> Iterator[Spec]:
+        """The Spec itself, its parts, theirs, and so on."""
+        yield spec
+        for part in self.parts(spec):
+            yield from self.with_parts(part)
+
+    def identity(self, spec: Spec) -> str:
+        """What a plugin's work depends on beside its parameters: its source, what it says it reads, and its parts."""
+        entry = self.entry(spec.kind, spec.name)
+        beside = self.make(spec, api.Plugin).depends_on()
+        parts = [[part, self.identity(part)] for part in self.parts(spec)]
+        return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
+
+
+def _is_copy(source: str, known: Entry) -> bool:
+    """Whether a file with this source hash is a copy of a plugin's, with the helpers beside it or without any."""
+    return source == known.source_hash or (known.file is not None and source == source_hash(known.file, False))
+
+
+def _called(plugin: Any) -> str:
+    """The name of a class; of what is no class, what it looks like."""
+    return plugin.__name__ if inspect.isclass(plugin) else repr(plugin)
+
+
+def _rank(point: EntryPoint) -> tuple[bool, str, str, str]:
+    """Sorts entry points: built-in ones first, then by distribution and name, so that a name's first owner is fixed."""
+    owner = re.sub(r"[-_.]+", "-", _owner(point)).lower() or "~"
+    return owner != DISTRIBUTION, owner, point.name, point.value
+
+
+def _owner(point: EntryPoint) -> str:
+    """The distribution of an entry point, or nothing where its metadata are damaged."""
+    return str(point.dist.metadata["Name"] or "") if point.dist else ""
+
+
+def _files_of(folders: Sequence[Path], files: Sequence[Path]) -> Iterator[Path]:
+    """The plugin files of the folders and files given, and of $BENCHKIT_PLUGINS; raises BenchkitError if one is not
+    there."""
+    listed = [Path(p) for p in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if p]
+    for path in listed:
+        if not path.exists():
+            raise BenchkitError(f"${PLUGINS_VARIABLE}: '{path}' does not exist: name .py files or folders of them")
+    for folder in [*(p for p in listed if p.is_dir()), *folders]:
+        if not folder.is_dir():
+            raise BenchkitError(f"plugin folder '{folder}' does not exist: name a folder of .py files")
+        yield from (f for f in sorted(folder.glob("*.py")) if not f.name.startswith(("_", ".")) and not f.is_dir())
+    for file in [*(p for p in listed if p.is_file()), *files]:
+        if not file.is_file():
+            raise BenchkitError(f"plugin file '{file}' does not exist: name a .py file")
+        yield file
+
+
+def why_unavailable(cls: type[api.Plugin]) -> str | None:
+    """Why a plugin cannot run here, or None; an `unavailable` that raises is such a reason."""
+    try:
+        return cls.unavailable()
+    except Exception as error:
+        return f"unavailable() raised {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def default_parameters(cls: type[api.Plugin], spec: Spec) -> frozenset[str]:
+    """Return the names of the Spec's parameters that have the default of this plugin class."""
+    defaults = {field.name: field.default for field in parameters(cls)}
+    # 1, 1.0 and true are equal in Python, and three values here.
+    same = ((key, (type(value), value) == (type(defaults.get(key)), defaults.get(key))) for key, value in spec.params)
+    return frozenset(key for key, is_default in same if is_default)
+
+
+def check_class(cls: Any, base: type[api.Plugin]) -> None:
+    """Raise BenchkitError unless `cls` is a usable plugin class of this kind, whose defaults its parameters allow."""
+    if not (inspect.isclass(cls) and issubclass(cls, base)):
+        kinds = [
+            f"put it into {hook}" for hook, other in HOOKS.items() if inspect.isclass(cls) and issubclass(cls, other)
+        ]
+        raise BenchkitError(
+            ": ".join([f"{_called(cls)} is not a subclass of benchkit.api.{base.__name__}", *kinds[:1]])
+        )
+    check_name(cls)
+    check_form(cls, base)
+    defaults: dict[str, Any] = {f.name: f.default for f in parameters(cls)}
+    validated(cls, Spec.of(cls.kind, cls.name, **defaults))
+
+
+def check_name(cls: type[api.Plugin]) -> None:
+    """Raise BenchkitError unless the class's name is one that a Spec can carry."""
+    name = getattr(cls, "name", None)
+    if not is_name(name):
+        raise BenchkitError(f"{cls.__name__}.name must be lower-case words joined by '-', not {name!r}")
+
+
+def is_name(name: Any) -> bool:
+    """Whether this is a plugin's name: lower-case words of letters and digits, joined by '-'."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def check_form(cls: Any, base: type[api.Plugin]) -> None:
+    """Raise BenchkitError unless `cls` is a frozen dataclass with this kind's methods, and defaults everywhere."""
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise BenchkitError(f"{cls.__name__} lacks {', '.join(missing)}")
+    # A class without the decorator inherits its base's fields, and its own parameters would be none.
+    if not getattr(vars(cls).get("__dataclass_params__"), "frozen", False):
+        raise BenchkitError(f"{cls.__name__} must be decorated with @dataclass(frozen=True)")
+    for field in fields(cls):
+        if field.default is MISSING:
+            raise BenchkitError(f"{cls.__name__}.{field.name} needs a default value")

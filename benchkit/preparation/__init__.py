@@ -1,0 +1,1 @@
+"""Programs that write prepared sets from published data."""

@@ -1,0 +1,191 @@
+"""A seeded draw of images out of dalle3-hq's tar shards, or the cleanest of a larger one -> one prepared set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.errors import BenchkitError
+from benchkit.preparation import cleanest
+from benchkit.readers.pictures import decode_image
+from benchkit.readers.prepared import Left, Row, Writer
+from benchkit.readers.shards import Pair, Reading, Shard, find_shards, pairs_of
+
+#: The dataset that the set is for, and what is said about sharing it.
+NAME = "dalle3-hq"
+NOTICE = (
+    "the card of Dalle3 1 Million+ High Quality Captions says MIT; its images come from many people and generators: "
+    "see the terms at its source before you share what is made of them"
+)
+SPLIT = "clean"
+#: What is kept of an image's JSON beside its caption, where it is text.
+KEPT = ("image_name", "original_prompt", "long_caption", "source")
+_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,100}", re.ASCII)
+
+
+@dataclass
+class Draw:
+    """`count` images by (seed, name), whatever the order of the shards; `run` writes the set, returns the manifest.
+
+    tell: hears of the work, one line each. judge: keeps the cleanest of a larger draw.
+    """
+
+    shards: Sequence[str]
+    count: int
+    seed: int
+    tell: Callable[[str], None]
+    judge: cleanest.Judge | None = None
+    left: list[Left] = field(default_factory=list)
+    facts: Counter[str] = field(default_factory=Counter)
+    captions: list[str] = field(default_factory=list)
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        """Write the set into an empty folder. Raises BenchkitError for shards that are refused or hold too few."""
+        shards = find_shards(self.shards)
+        drawn = sorted(self._pairs(shards), key=lambda pair: rank(self.seed, pair.name))
+        wanted, flag = (self.count, "--count") if self.judge is None else (self.judge.candidates, "--cleanest-of")
+        if len(drawn) < wanted:
+            raise BenchkitError(
+                f"{flag} {wanted}: the shards hold {len(drawn)} images: ask for fewer, or name more shards"
+            )
+        with Writer(folder) as writer, Reading(shards) as reading:
+            about, pairs = self._about(shards, len(drawn)), drawn
+            if self.judge is not None:
+                pairs, about["cleanest"] = self._cleanest(self.judge, reading, drawn, folder)
+            for pair in pairs:
+                if writer.counts[SPLIT] == self.count:
+                    break
+                self._add(writer, reading, pair)
+            if writer.counts[SPLIT] < self.count:
+                raise BenchkitError(
+                    f"--count {self.count}: only {writer.counts[SPLIT]} of {len(drawn)} images can be read: "
+                    "ask for fewer, or name more shards"
+                )
+            about |= {"records": dict(sorted(self.facts.items())), "captions": len(self.captions)}
+            return writer.finish(NAME, about, self.left)
+
+    def _cleanest(
+        self, judge: cleanest.Judge, reading: Reading, drawn: Sequence[Pair], folder: Path
+    ) -> tuple[list[Pair], dict[str, Any]]:
+        """Of the first candidates that can be read the cleanest, in the order of the draw; and how that was decided."""
+        by_name = {pair.name: pair for pair in drawn}
+        scored: list[cleanest.Scored] = []
+        for one in judge.scored(islice(self._squares(judge, reading, drawn), judge.candidates)):
+            scored.append(one)
+            self.tell(f"score {len(scored)}")
+        kept = cleanest.cleanest(scored, self.count)
+        names = {one.name for one in kept}
+        for one in scored:
+            if one.name not in names:
+                told = f"{one.share:.6g} of its area marked"
+                self.left.append(Left(SPLIT, one.name, "not among the cleanest", told))
+        cleanest.write_scores(folder, scored, names)
+        return [by_name[one.name] for one in kept], cleanest.facts(judge, scored, kept)
+
+    def _squares(
+        self, judge: cleanest.Judge, reading: Reading, pairs: Sequence[Pair]
+    ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """What the detector is shown of every image that can be decoded and framed, in order."""
+        for pair in pairs:
+            image = self._decoded(reading, pair, reading.read(pair.shard, pair.image))
+            try:
+                square = None if image is None else judge.framing.image(image)
+            except BenchkitError as error:
+                self.left.append(Left(SPLIT, pair.name, "image cannot be framed", str(error)))
+                continue
+            if square is not None:
+                yield pair.name, square
+
+    def _decoded(self, reading: Reading, pair: Pair, data: bytes) -> NDArray[np.uint8] | None:
+        try:
+            return decode_image(data, f"{reading.url(pair.shard)}: {pair.name}")
+        except BenchkitError as error:
+            self.left.append(Left(SPLIT, pair.name, "image does not decode", str(error)))
+            return None
+
+    def _about(self, shards: Sequence[Shard], size: int) -> dict[str, Any]:
+        draw = {"seed": self.seed, "count": self.count, "of": size, "shards": [Path(one.path).name for one in shards]}
+        return {"licence": NOTICE, "draw": draw}
+
+    def _pairs(self, shards: Sequence[Shard]) -> list[Pair]:
+        """Every image of every shard, each name once; the heads of all shards are read before any image is."""
+        found: dict[str, Pair] = {}
+        for number, shard in enumerate(shards):
+            self.tell(f"look through {shard.path.rpartition('/')[2]}")
+            left: list[tuple[str, str]] = []
+            for pair in pairs_of(number, shard, left):
+                if found.setdefault(pair.name, pair) is not pair:
+                    self.left.append(Left(SPLIT, pair.name, "name twice", f"again in {shard.url}"))
+            self.left += [Left(SPLIT, "", reason, name) for reason, name in left]
+        return list(found.values())
+
+    def _add(self, writer: Writer, reading: Reading, pair: Pair) -> None:
+        data = reading.read(pair.shard, pair.image)
+        image = self._decoded(reading, pair, data)
+        if image is None:
+            return
+        height, width = image.shape[:2]
+        record = {} if pair.record is None else parsed(reading.read(pair.shard, pair.record))
+        self.facts["without a record"] += pair.record is None
+        self.facts["with a record that is no JSON object"] += record is None
+        record = record or {}
+        caption = words(record, "short_caption")
+        self.facts["without a short_caption"] += caption is None
+        told = record.get("height"), record.get("width")
+        self.facts["without a size in the record"] += None in told
+        self.facts["with another size than the record says"] += None not in told and told != (height, width)
+        if caption is not None:
+            self.captions.append(caption)
+        attributes = {name: text for name in KEPT if (text := words(record, name)) is not None}
+        writer.add(SPLIT, Row(sample_id(pair.name), data, height, width, caption=caption, attributes=attributes))
+        self.tell(f"draw {writer.counts[SPLIT]}")
+
+
+def rank(seed: int, name: str) -> bytes:
+    """Where an image stands in the draw of a seed: uniform, and its own whatever else is there."""
+    return hashlib.sha256(f"{seed}\n{name}".encode("utf-8", "surrogateescape")).digest()
+
+
+def sample_id(name: str) -> str:
+    """The id of an image: its name in the shard, or where that is no file's, a digest of it."""
+    return name if _ID.fullmatch(name) else hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def parsed(data: bytes) -> dict[str, Any] | None:
+    """A JSON object, or None where it is none."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def words(record: dict[str, Any], name: str) -> str | None:
+    """A record's text of that name, without a lone surrogate, or None where it has none."""
+    value = record.get(name)
+    text = value.encode("utf-8", "replace").decode().strip() if isinstance(value, str) else ""
+    return text or None
+
+
+def summary(manifest: dict[str, Any]) -> list[str]:
+    """What a user is told of a finished set, a line each."""
+    draw = manifest["draw"]
+    lines = [f"{draw['count']:,} of {draw['of']:,} images of {len(draw['shards'])} shards, seed {draw['seed']}"]
+    if told := manifest.get("cleanest"):
+        lines.append(
+            f"the cleanest of {told['scored']:,} by {told['detector']}: {100 * told['share_of_kept']:.3g} % of their "
+            f"area marked, of all {100 * told['share_of_scored']:.3g} %"
+        )
+    lines.append(f"captions: {manifest['captions']:,} of {draw['count']:,}")
+    lines += [f"drawn: {number:,} {what}" for what, number in manifest["records"].items() if number]
+    return lines

@@ -1,0 +1,122 @@
+"""Which RichHF-18k examples have a label, and what it is: a named rule, because the records do not say.
+
+The paper drops examples of fewer than three annotators and marks what two of three marked. The records hold neither
+number: a map's level is taken for the share of annotators who marked the pixel, and whether there were three can only
+be excluded, where a level or a score could not come from three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.readers.votes import majority
+from benchkit.specs.spec import Spec
+
+#: Rule -> what it looks at.
+RULES: Mapping[str, tuple[str, ...]] = {
+    "three-annotators": ("scores", "levels"),
+    "by-scores": ("scores",),
+    "by-levels": ("levels",),
+    "all": (),
+}
+#: What the paper says its rule leaves, by split.
+PAPER = {"train": 7801, "test": 500}
+#: A score is the mean of answers from 1 to 5, brought to 0 ... 1: steps of a quarter per annotator.
+ANSWER_STEPS = 4
+#: Of any of a rule's numbers.
+LARGEST = 255
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule by name, and its numbers.
+
+    annotators: how many an example must have. needed: of them, to mark a pixel. tolerance: how far a level may stand
+    from one that `annotators` can give (JPEG shifts levels). share: of the pixels above `tolerance`, how many may
+    stand further away than that. score_tolerance: how far a score may stand from such a value, in steps.
+    """
+
+    name: str = "three-annotators"
+    annotators: int = 3
+    needed: int = 2
+    tolerance: float = 12.0
+    share: float = 0.25
+    score_tolerance: float = 0.05
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """Read NAME or NAME:key=value,key=value; raises BenchkitError naming what is wrong."""
+        spec = Spec.parse("rule", text)
+        if spec.name not in RULES:
+            raise UnknownNameError("rule", spec.name, RULES)
+        types = {f.name: type(f.default) for f in fields(cls) if f.name != "name"}
+        values: dict[str, int | float] = {}
+        for key, value in spec.values.items():
+            if key not in types:
+                raise BenchkitError(f"rule '{spec.name}': {UnknownNameError('parameter', key, types)}")
+            number = isinstance(value, int if types[key] is int else int | float) and not isinstance(value, bool)
+            if not number or not 0 <= (value or 0) <= LARGEST:  # type: ignore[operator]
+                kind = "a whole number" if types[key] is int else "a number"
+                raise BenchkitError(f"--rule: {key}={value}: {kind} of 0 or more is wanted, up to {LARGEST}")
+            values[key] = value  # type: ignore[assignment]
+        rule = cls(spec.name, **values)  # type: ignore[arg-type]
+        if not 1 <= rule.needed <= rule.annotators <= 255:
+            raise BenchkitError(
+                f"--rule: needed={rule.needed} of annotators={rule.annotators}: 1 <= needed <= annotators"
+            )
+        return rule
+
+    def __str__(self) -> str:
+        values = asdict(self)
+        return f"{values.pop('name')}:" + ",".join(f"{key}={value}" for key, value in values.items())
+
+    @property
+    def threshold(self) -> int:
+        """The lowest level, 0 ... 255, that counts as marked: 128 for two of three."""
+        return int(np.argmax(self.label(np.arange(256, dtype=np.uint8))))
+
+    def label(self, levels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Pixels that enough annotators marked, bool; levels: any shape, the nearest vote count each."""
+        votes = np.rint(levels.astype(np.float64) * self.annotators / 255).astype(np.int64)
+        return majority(votes, self.annotators, self.needed)
+
+    def objection(self, scores: Mapping[str, float], maps: list[NDArray[np.uint8]]) -> str | None:
+        """Why the example cannot have had so many annotators, or None."""
+        looked = RULES[self.name]
+        last = ANSWER_STEPS * self.annotators
+        if "scores" in looked:
+            for name, score in scores.items():
+                steps = score * ANSWER_STEPS * self.annotators
+                possible = np.isfinite(score) and -self.score_tolerance <= steps <= last + self.score_tolerance
+                if not possible or abs(steps - round(steps)) > self.score_tolerance:
+                    return f"{name} {score:.4f} is no mean of {self.annotators} answers"
+        if "levels" in looked:
+            for levels in maps:
+                off = self.off_levels(levels)
+                if off > self.share:
+                    return f"{100 * off:.0f} % of a map's marked pixels are at no level of {self.annotators} annotators"
+        return None
+
+    def off_levels(self, levels: NDArray[np.uint8]) -> float:
+        """Of the pixels above `tolerance`, the share that is further than it from every possible level."""
+        marked = levels[levels > self.tolerance].astype(np.float64)
+        if not marked.size:
+            return 0.0
+        step = 255 / self.annotators
+        return float(np.mean(np.abs(marked - np.rint(marked / step) * step) > self.tolerance))
+
+
+def beside_paper(rule: Rule, kept: Mapping[str, int], read: Mapping[str, int]) -> str:
+    """One line: how many examples the rule leaves, beside the paper's numbers."""
+    counts = ", ".join(
+        f"{kept.get(split, 0):,} of {read.get(split, 0):,} {split} (the paper: {number:,})"
+        for split, number in PAPER.items()
+    )
+    if all(kept.get(split, 0) == number for split, number in PAPER.items()):
+        return f"rule {rule} leaves {counts}: the paper's numbers"
+    return f"rule {rule} leaves {counts}: other examples than the paper's, so what they give is no replication"

@@ -1,0 +1,1 @@
+"""Readers of images, masks, shards and records, for any dataset."""

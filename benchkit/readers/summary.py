@@ -1,0 +1,173 @@
+"""What a dataset holds, split by split, as its user wants to see it before trusting it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchkit.api import Dataset, ImageFacts, Sample
+from benchkit.errors import BenchkitError
+from benchkit.plugin.samples import read_samples
+from benchkit.readers.walk import suffix_of
+from benchkit.specs.spec import CHUNK
+
+#: How many images of a split are decoded where nobody asks for all.
+LOOKED = 64
+#: Images that are inspected between two ticks.
+_STEP = 256
+
+
+@dataclass
+class SplitSummary:
+    """One split. None is what is not known without decoding more than was asked for.
+
+    marked, unmarked: images with and without a mask. captioned: images with a caption. sizes: `WIDTHxHEIGHT` of the
+    files (of the samples where the dataset does not say) -> images. faults: why images cannot be read, a line each.
+    Of the `looked_at` images that were decoded, looked_marked have a mask and looked_captioned a caption; the mask of
+    no_artifact marks nothing. area: mean share of the pixels that is marked, of images with a mask, in [0, 1].
+    ignored: mean share of the pixels that counts in nothing, in [0, 1]. kinds: kind of artifact -> images.
+    """
+
+    images: int
+    marked: int | None = None
+    unmarked: int | None = None
+    captioned: int | None = None
+    sizes: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    looked_at: int = 0
+    looked_marked: int = 0
+    looked_captioned: int = 0
+    no_artifact: int = 0
+    area: float | None = None
+    ignored: float = 0.0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, with the names above."""
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
+
+
+def summarise(dataset: Dataset, split: str, *, pixels: bool, tick: Callable[[int], None]) -> SplitSummary:
+    """Inspect every image of a split and decode the first LOOKED, or with `pixels` all.
+
+    tick: hears how many more images are done, once inspected and once decoded (see `work`).
+    """
+    found = SplitSummary(dataset.splits()[split])
+    facts: list[ImageFacts] = []
+    for start in range(0, found.images, _STEP):
+        indices = range(start, min(start + _STEP, found.images))
+        facts += dataset.inspect(split, indices)
+        tick(len(indices))
+    found.faults = [fact.fault for fact in facts if fact.fault is not None]
+    looked = _Looked(dataset, split, found)
+    for start in range(0, _looked(found.images, pixels), CHUNK):
+        indices = range(start, min(start + CHUNK, _looked(found.images, pixels)))
+        looked.at([index for index in indices if facts[index].fault is None])
+        tick(len(indices))
+    looked.finish()
+    _count(found, facts, looked.samples)
+    for height, width in dataset.file_sizes(split):
+        found.sizes[f"{width}x{height}"] += 1
+    found.sizes = found.sizes or looked.sizes
+    return found
+
+
+def mostly_marked(found: Mapping[str, SplitSummary]) -> list[str]:
+    """A remark where masks mark more than half of the pixels on average: they are often inverted."""
+    shares = [f"{split} {one.area:.0%}" for split, one in found.items() if one.area is not None and one.area > 0.5]
+    remark = "most pixels are marked; if the masks are inverted, set background to the value around the artifacts"
+    return [f"{', '.join(shares)}: {remark}"] if shares else []
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Files of one suffix (lower case, with its dot; nothing for folders and hidden files) that were passed over."""
+
+    suffix: str
+    why: str
+    count: int
+    example: str
+
+    def __str__(self) -> str:
+        kind = f"{self.suffix} " * bool(self.suffix) + ("file" if self.count == 1 else "files")
+        return f"passed over: {self.count:,} {kind}, such as '{self.example}': {self.why}"
+
+
+def passed_by_suffix(passed: Mapping[str, str]) -> list[Passed]:
+    """What a dataset passed over, the most frequent first; passed: path -> why."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for path, why in passed.items():
+        hidden = path.rpartition("/")[2].startswith(".")
+        kinds.setdefault(("" if hidden else suffix_of(path), why), []).append(path)
+    found = [Passed(suffix, why, len(paths), min(paths)) for (suffix, why), paths in kinds.items()]
+    return sorted(found, key=lambda one: (-one.count, one.suffix, one.why))
+
+
+def work(images: int, pixels: bool) -> int:
+    """How many ticks `summarise` makes for a split."""
+    return images + _looked(images, pixels)
+
+
+def _looked(images: int, pixels: bool) -> int:
+    return images if pixels else min(images, LOOKED)
+
+
+def _count(found: SplitSummary, facts: Sequence[ImageFacts], looked: Sequence[tuple[bool, bool]]) -> None:
+    """Masks and captions, of what inspection knows, else of the images that were decoded if they are all."""
+    labelled: list[bool | None] = [fact.labelled for fact in facts]
+    captioned: list[bool | None] = [fact.captioned for fact in facts]
+    if len(looked) == found.images:
+        labelled, captioned = [one for one, _ in looked], [one for _, one in looked]
+    if None not in labelled:
+        found.marked = labelled.count(True)
+        found.unmarked = labelled.count(False)
+    if None not in captioned:
+        found.captioned = captioned.count(True)
+
+
+@dataclass
+class _Looked:
+    """Decoded images on their way into a summary. samples: whether each has a mask, and a caption."""
+
+    dataset: Dataset
+    split: str
+    found: SplitSummary
+    samples: list[tuple[bool, bool]] = field(default_factory=list)
+    sizes: Counter[str] = field(default_factory=Counter)
+    _areas: list[float] = field(default_factory=list)
+    _ignored: list[float] = field(default_factory=list)
+
+    def at(self, indices: Sequence[int]) -> None:
+        """Decode images; of some that fail together, each by itself."""
+        try:
+            samples = read_samples(self.dataset, self.split, indices)
+        except BenchkitError as error:
+            if len(indices) == 1:
+                self.found.faults.append(str(error))
+            else:
+                for index in indices:
+                    self.at([index])
+            return
+        for sample in samples:
+            self._add(sample)
+
+    def _add(self, sample: Sample) -> None:
+        self.samples.append((sample.mask is not None, bool(sample.caption)))
+        self.sizes[f"{sample.image.shape[1]}x{sample.image.shape[0]}"] += 1
+        self.found.kinds.update(kind for kind, mask in sample.kinds.items() if np.any(mask))
+        self._ignored.append(0.0 if sample.ignored is None else float(np.mean(sample.ignored)))
+        if sample.mask is not None:
+            self._areas.append(float(np.mean(sample.mask)))
+
+    def finish(self) -> None:
+        """Write the means."""
+        self.found.looked_at = len(self.samples)
+        self.found.looked_marked = sum(marked for marked, _ in self.samples)
+        self.found.looked_captioned = sum(captioned for _, captioned in self.samples)
+        self.found.no_artifact = self._areas.count(0.0)
+        self.found.area = float(np.mean(self._areas)) if self._areas else None
+        self.found.ignored = float(np.mean(self._ignored)) if self._ignored else 0.0

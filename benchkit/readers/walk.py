@@ -1,0 +1,172 @@
+"""The files below a folder, links to folders followed, and what was passed over on the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchkit.errors import BenchkitError
+from benchkit.system.paths import expanded as expanded
+
+#: Names, lower case, of what operating systems and file servers leave in folders.
+SYSTEM = frozenset(
+    ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
+)
+HIDDEN, LEFTOVER, CIRCLE = "hidden", "of the operating system", "a link to a folder that is read already"
+#: How many faults an error lists.
+LISTED = 5
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What lies below a folder, by path relative to it with `/`.
+
+    files: sorted. folders: folder -> its identity (device, inode) and the time of its last change in ns; the folder
+    itself is ``. linked: those of them that a link leads to, or that lie in one. passed: path -> why it was passed
+    over. faults: what could not be read, one line each.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    folders: Mapping[str, tuple[tuple[int, int], int]]
+    linked: frozenset[str]
+    passed: Mapping[str, str]
+    faults: tuple[str, ...]
+
+
+@dataclass
+class _Walking:
+    root: str
+    files: list[str] = field(default_factory=list)
+    folders: dict[str, tuple[tuple[int, int], int]] = field(default_factory=dict)
+    linked: set[str] = field(default_factory=set)
+    passed: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    #: Folders to be read, and links that are read after all of them, so that the path without a link is the one kept.
+    left: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    #: Identities of `root` and of every folder above it: a link to one of them leads round in a circle.
+    above: frozenset[tuple[int, int]] = frozenset()
+    #: Folders that were read, by where they begin: two splits may be links to one folder, a split holds it once.
+    seen: set[tuple[str, tuple[int, int]]] = field(default_factory=set)
+
+    def run(self) -> None:
+        start = os.stat(self.root)  # noqa: PTH116  # ten thousand files: strings are several times faster than Path
+        real = Path(self.root).resolve()
+        self.above = frozenset(_identity(one.stat()) for one in (real, *real.parents))
+        self.folders[""] = _identity(start), start.st_mtime_ns
+        self._read("")
+        while self.left or self.links:
+            link = not self.left
+            self._enter(self.links.pop(0) if link else self.left.pop(), link)
+
+    def _enter(self, relative: str, link: bool) -> None:
+        found = os.stat(f"{self.root}/{relative}")  # noqa: PTH116
+        key = "/".join(relative.split("/")[:2]), _identity(found)
+        if key in self.seen or (link and key[1] in self.above) or (link and self._around(relative, key[1])):
+            self.passed[relative] = CIRCLE
+            return
+        self.seen.add(key)
+        self.folders[relative] = key[1], found.st_mtime_ns
+        if link or relative.rpartition("/")[0] in self.linked:
+            self.linked.add(relative)
+        self._read(relative)
+
+    def _around(self, relative: str, identity: tuple[int, int]) -> bool:
+        """Whether a link leads to a folder that it lies in."""
+        while relative:
+            relative = relative.rpartition("/")[0]
+            if relative in self.folders and self.folders[relative][0] == identity:
+                return True
+        return False
+
+    def _read(self, relative: str) -> None:
+        folder = f"{self.root}/{relative}".rstrip("/") or "/"
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self.faults.append(f"{folder}: {error.strerror or error}: allow reading it, or move it away")
+            return
+        for entry in found:
+            try:
+                self._sort(entry, f"{relative}/{entry.name}".lstrip("/"))
+            except OSError as error:  # a link to itself, or into a folder that may not be read
+                self.faults.append(f"{_shown(entry.path)}: {error.strerror or error}: mend or remove it")
+
+    def _sort(self, entry: os.DirEntry[str], relative: str) -> None:
+        if entry.name.startswith(".") or entry.name.casefold() in SYSTEM:
+            self.passed[relative] = HIDDEN if entry.name.startswith(".") else LEFTOVER
+        elif not _is_text(entry.name):
+            self.faults.append(f"{_shown(entry.path)}: a name that is not UTF-8: rename it")
+        elif entry.is_dir():
+            (self.links if entry.is_symlink() else self.left).append(relative)
+        elif entry.is_file():
+            self.files.append(relative)
+        elif entry.is_symlink():
+            target = _shown(os.readlink(entry.path))  # noqa: PTH115
+            self.faults.append(f"{entry.path}: a link to '{target}', which cannot be followed: mend or remove it")
+        else:
+            self.faults.append(f"{entry.path}: neither a file nor a folder: remove it")
+
+
+def walk(root: Path) -> Walk:
+    """Everything below a folder; links are followed, but not round in a circle, and to no folder twice.
+
+    Two folders of a folder, or of those in it, may be links to the same place. Names that begin with a dot and what
+    operating systems leave behind are passed over. Raises OSError where `root` itself is not there.
+    """
+    walking = _Walking(os.fspath(root).rstrip("/") or "/")
+    walking.run()
+    return Walk(
+        root,
+        tuple(sorted(walking.files)),
+        walking.folders,
+        frozenset(walking.linked),
+        walking.passed,
+        tuple(walking.faults),
+    )
+
+
+def files_below(root: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files below a folder that have one of these suffixes (lower case), sorted by name.
+
+    Raises BenchkitError for links that cannot be followed and folders that cannot be read.
+    """
+    try:
+        found = walk(root)
+    except OSError as error:
+        raise BenchkitError(f"{root}: {error.strerror or error}") from None
+    refuse(found.faults)
+    return [root / file for file in found.files if suffix_of(file) in suffixes]
+
+
+def suffix_of(name: str) -> str:
+    """A file's suffix, lower case, with its dot; nothing where it has none."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Raise BenchkitError where there are faults: the first few, and how many more there are."""
+    if faults:
+        more = f"; and {len(faults) - LISTED} more such" if len(faults) > LISTED else ""
+        raise BenchkitError("; ".join(faults[:LISTED]) + more)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    """A name that may not be text, as text."""
+    return name.encode("utf-8", "backslashreplace").decode()

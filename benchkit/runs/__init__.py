@@ -1,0 +1,1 @@
+"""A run of a comparison, and what it leaves."""

@@ -1,0 +1,65 @@
+"""Where a run's work and rows lie: in the places that are named, or those that its output folder names."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from benchkit.errors import BenchkitError
+from benchkit.runs.run import RESULTS, Places
+from benchkit.store.location import Location, default_root, local_folder, located
+from benchkit.store.mark import RunMark, read_mark
+from benchkit.store.results import ResultStore
+
+#: What stands in a mark for a password, which is never written down.
+_HIDDEN = "***"
+
+
+def places_of(name: str, cache: Location | None = None, store: str | None = None) -> Places:
+    """The places of the run that is meant by `name`: an id, the start of one, or an output folder.
+
+    cache, store: as the user named them. Where they are not named, an output folder says which they were; if the run is
+    not there any more, it is looked for in the default cache. Raises BenchkitError where an output folder's run is in
+    none of them, naming where it was.
+    """
+    given = Places(cache=cache or default_root(), results=store)
+    mark = read_mark(Path(name))
+    if mark is None:
+        return given
+    tried = [_as_recorded(mark, cache, store), given] if cache is None or store is None else [given]
+    for places in tried:
+        if places is not None and _holds(places, mark.run):
+            return places
+    was = " and ".join(f"{what} '{text}'" for what, text in (("cache", mark.cache), ("store", mark.store)) if text)
+    remedy = f": it was made with {was}; name where that is now" if was else ": name where it is"
+    where = "the store" if given.results else f"cache '{given.cache}'"
+    raise BenchkitError(f"run {mark.run}, which '{name}' shows, is not in {where}{remedy}")
+
+
+def results_of(places: Places, name: str) -> ResultStore:
+    """The result store of these places; raises BenchkitError where there is none yet."""
+    file = local_folder(places.cache) / RESULTS
+    if places.results is None and not file.is_file():
+        raise BenchkitError(f"no run '{name}': there are no runs yet in {file}; name the cache that it is in")
+    return ResultStore(places.results or file, create=False)
+
+
+def _as_recorded(mark: RunMark, cache: Location | None, store: str | None) -> Places | None:
+    """The places that the mark names, where they can be opened without a password that it does not hold."""
+    recorded = [mark.cache if cache is None else None, mark.store if store is None else None]
+    if any(text is not None and _HIDDEN in text for text in recorded):
+        return None
+    place, results = recorded
+    with suppress(BenchkitError):
+        return Places(cache=cache or (located(place) if place else default_root()), results=store or results)
+    return None
+
+
+def _holds(places: Places, run: str) -> bool:
+    try:
+        results = results_of(places, run)
+        known = any(one.id == run for one in results.runs())
+        results.close()
+    except BenchkitError:
+        return False
+    return known

@@ -1,0 +1,236 @@
+"""What the result store keeps of a planned cell, and of the stages that finished it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchkit.api import Dataset
+from benchkit.diffusion.options import public_name
+from benchkit.executors.batch import Done
+from benchkit.executors.mending import mended
+from benchkit.metrics.counts import COUNTS, Measured
+from benchkit.metrics.registry import by_kind
+from benchkit.planning.planner import Plan, PlannedCell
+from benchkit.plugin.registry import Registry
+from benchkit.runs.provenance import threads
+from benchkit.specs.spec import Cell, ImageSet, Labelled, Spec
+from benchkit.stages.base import Env
+from benchkit.stages.evaluate import TrivialPredictor
+from benchkit.stages.pairs import AnyPairs, LabelledPairs, MixedPairs, PseudoPairs
+from benchkit.stages.train import Train
+from benchkit.store.artifacts import json_from_bytes
+from benchkit.store.results import CellInfo, ResultStore
+
+
+def cell_info(planned: PlannedCell, registry: Registry) -> CellInfo:
+    """Return a planned cell as the result store keeps it: what it is, and every setting that decides its figures."""
+    cell = planned.cell
+    corruptor = cell.training.corruptor
+    return CellInfo(
+        key=planned.key,
+        role=cell.role,
+        seed=cell.seed,
+        test_set=_set_text(cell.test),
+        method=cell.method,
+        detector=_text(cell.detector),
+        selector=_text(cell.training.selector),
+        corruptor=corruptor.name if corruptor else None,
+        corruptor_params=corruptor.values if corruptor else {},
+        inverter=_text(cell.inverter),
+        source_name=cell.source_name,
+        variant=cell.variant,
+        settings=_settings(planned, registry),
+        state="skipped" if planned.skip else "pending",
+        reason=planned.skip,
+    )
+
+
+def plugins_of(cell: Cell, registry: Registry) -> set[Spec]:
+    """Return every plugin that a cell rests on, parts of composite ones included."""
+    named = [cell.test.dataset, *cell.training.plugins(), *([cell.detector] if cell.detector else [])]
+    # An inverter that the row does not need decides nothing.
+    named = [spec for spec in named if spec.kind != "inverter" or spec == cell.inverter]
+    return {part for spec in named for part in registry.with_parts(spec)}
+
+
+def shown_texts(plan: Plan) -> dict[str, str]:
+    """Return what people are shown in the place of the plan's complete Specs and image sets, where that is shorter."""
+    found: dict[str, str] = {}
+    for cell in (planned.cell for planned in plan.cells):
+        specs = {spec for spec in (cell.detector, *cell.training.plugins()) if spec is not None}
+        found |= {str(spec): spec.short for spec in specs}
+        found |= {
+            _set_text(images): _set_text(images, short=True) for images in (cell.test, *cell.training.image_sets())
+        }
+    return {text: short for text, short in found.items() if text != short}
+
+
+def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
+    """The SETTINGS of a row, without those that it has none of."""
+    cell, train, model = planned.cell, planned.train, planned.model
+    corrupted = cell.training.corrupted()
+    selection = _selector_training(train.pairs) if train else None
+    labelled = _labelled(planned, selection)
+    if cell.role == "human":  # trained as the selector is, by its settings
+        train, selection = None, train
+    sources = [part.images for part in cell.training.parts if cell.role == "oracle" or not isinstance(part, Labelled)]
+    source = sources[-1] if sources else None
+    found: dict[str, Any] = {
+        "labelled": labelled,
+        "source_set": None if source is None else _set_text(source),
+        "source_images": None if source is None else len(source.indices),
+        "test_images": len(cell.test.indices),
+        "validation_images": sum(len(s.source.indices) for s in planned.evaluate.validation)
+        if planned.evaluate
+        else None,
+        "label": corrupted[0].label if corrupted else None,
+        "composite": corrupted[0].composite if corrupted else None,
+        "training": _config(train),
+        "selector_training": _config(selection),
+        "provenance": _provenance(cell, registry),
+        "uses": "; ".join(sorted({f"{spec.kind} {spec.name}" for spec in plugins_of(cell, registry)})),
+    }
+    if model is not None:
+        found |= {
+            "checkpoint": public_name(model.location),
+            "checkpoint_sha256": model.identity,
+            "dtype": model.dtype,
+            "autoencoder": model.vae,
+            "num_inference_steps": model.steps,
+        }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _provenance(cell: Cell, registry: Registry) -> str | None:
+    """How the datasets of a row were prepared, by their own word; None where they say nothing."""
+    specs = dict.fromkeys((cell.test.dataset, *(images.dataset for images in cell.training.image_sets())))
+    told = []
+    for spec in specs:
+        facts = registry.make(spec, Dataset).provenance()  # type: ignore[type-abstract]
+        told += [f"{spec.name}: {', '.join(f'{key} {value}' for key, value in facts.items())}"] if facts else []
+    return "; ".join(told) or None
+
+
+def _selector_training(pairs: AnyPairs) -> Train | None:
+    """The training of the selector that chose a set's regions, if it is a learned one."""
+    if isinstance(pairs, MixedPairs):
+        return next((found for part in pairs.parts[::-1] if (found := _selector_training(part))), None)
+    if isinstance(pairs, LabelledPairs):
+        return None
+    select = pairs.select if isinstance(pairs, PseudoPairs) else pairs.chunks[0].region.select
+    return next((one.train for one in (select, *select.parts) if one.train is not None), None)
+
+
+def _labelled(planned: PlannedCell, selection: Train | None) -> int | None:
+    """How many labelled images a row learned from: by itself, by its selector, or as the mean of their masks."""
+    cell, predictor = planned.cell, planned.evaluate.predictor if planned.evaluate else None
+    own = [len(part.images.indices) for part in cell.training.parts if isinstance(part, Labelled)]
+    if own and cell.role != "oracle":
+        return own[0]
+    if isinstance(predictor, TrivialPredictor):
+        return sum(len(stage.source.indices) for stage in predictor.labelled) or None
+    pairs = selection.pairs if selection else None
+    return sum(len(stage.source.indices) for stage in pairs.images) if isinstance(pairs, LabelledPairs) else None
+
+
+def _config(train: Train | None) -> str | None:
+    """A network's training as JSON text, without what changes no result."""
+    if train is None:
+        return None
+    values = {name: value for name, value in asdict(train.config).items() if name != "checkpoint_every"}
+    return json.dumps(values, sort_keys=True)
+
+
+def _set_text(images: ImageSet, *, short: bool = False) -> str:
+    """`DATASET/SPLIT[IMAGES]`."""
+    return f"{images.dataset.short if short else images.dataset}/{images.split}[{len(images.indices)}]"
+
+
+def _text(spec: Spec | None) -> str | None:
+    return None if spec is None else str(spec)
+
+
+@dataclass
+class Recorder:
+    """Brings cells up to date as their stages end, so that an interrupted run shows what it has."""
+
+    run: str
+    env: Env
+    results: ResultStore
+    environment: Mapping[str, Any]
+    cells: Sequence[PlannedCell]
+    ended: dict[str, Done] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.readers: dict[str, list[PlannedCell]] = {}
+        for planned in self.cells:
+            for stage in planned.stages:
+                self.readers.setdefault(stage.key, []).append(planned)
+
+    def note(self, done: Done) -> None:
+        """Hear of a stage that ended, and record the cells that this completes."""
+        self.ended[done.stage.key] = done
+        for planned in self.readers.get(done.stage.key, ()):
+            if all(stage.key in self.ended for stage in planned.stages):
+                _record(planned, self.run, self.env, self.results, self.ended, self.environment)
+
+
+def _record(
+    planned: PlannedCell,
+    run: str,
+    env: Env,
+    results: ResultStore,
+    ended: Mapping[str, Done],
+    environment: Mapping[str, Any],
+) -> None:
+    """Store one cell's state and row, now that its stages have ended."""
+    broken = next((done for s in planned.stages if (done := ended[s.key]).state in ("failed", "skipped")), None)
+    if broken is not None:
+        results.set_state(run, planned.key, "failed", reason=broken.reason)
+        return
+    row, counts, measured = mended(lambda: _row(planned, env), planned.stages, env)
+    results.save_row(planned.key, row, counts, measured, provenance={**environment, "threads": threads()})
+    seconds = sum(ended[s.key].seconds for s in _closure(planned) if s.key in ended)
+    results.set_state(run, planned.key, "done", seconds=seconds)
+
+
+def _row(planned: PlannedCell, env: Env) -> tuple[dict[str, Any], pd.DataFrame, dict[str, np.ndarray]]:
+    """A finished cell's metrics, its per-image counts, and its histograms with them."""
+    assert planned.evaluate is not None
+    facts = json_from_bytes(env.store.open(planned.evaluate.key).read("row.json"))
+    measured = planned.evaluate.measured(env)
+    counts = pd.DataFrame({"image": facts["ids"], **{name: measured[f"table:{name}"] for name in COUNTS}})
+    kinds = by_kind(replace(Measured.from_arrays(measured), threshold=facts["threshold"]))
+    row = {
+        **facts["row"],
+        **kinds,
+        **facts["coverage"],
+        "threshold": facts["threshold"],
+        **_training_facts(planned, env),
+    }
+    return row, counts, measured
+
+
+def _training_facts(planned: PlannedCell, env: Env) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    assert planned.evaluate is not None
+    train = planned.evaluate.predictor
+    if isinstance(train, Train):
+        meta = env.meta(train)
+        facts |= {"train_images": meta["images"], "dropped": meta["dropped"], "train_prevalence": meta["prevalence"]}
+    if planned.confine is not None:
+        select = env.meta(planned.confine.select)
+        facts |= {"selected_area": select["area"], "selector_threshold": select["threshold"]}
+        summary = json_from_bytes(env.store.open(planned.confine.key).read("confinement.json"))
+        facts |= {f"confinement_{name}": value for name, value in summary.items()}
+    return facts
+
+
+def _closure(planned: PlannedCell) -> Sequence[Any]:
+    return Plan((planned,)).stages

@@ -1,0 +1,116 @@
+"""The output folder of a run: which run it shows, whether a run may write there, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchkit.errors import BenchkitError, OutputTaken
+from benchkit.report.ablation import FILES as ABLATION
+from benchkit.report.ablation import AblationBoard
+from benchkit.report.board import Board
+from benchkit.report.data import RunData
+from benchkit.report.load import load_board
+from benchkit.specs.spec import digest
+from benchkit.store.location import CacheUrl, Location
+from benchkit.store.mark import RUN_MARK, RunMark, read_mark, write_mark
+from benchkit.store.results import ResultStore
+from benchkit.system.files import absolute
+from benchkit.system.output_files import check_writable, finish_replacing, named, visible
+
+#: Warnings and tracebacks of a run, in its output folder.
+LOG = "log.txt"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """An output folder, which need not be there yet."""
+
+    path: Path
+
+    def run(self, results: ResultStore, config: Mapping[str, Any]) -> str | None:
+        """The run of this very description that the folder shows already, or None."""
+        mark = self._mark()
+        found = next((run for run in results.runs() if mark is not None and run.id == mark.run), None)
+        return found.id if found is not None and _described(found.config) == _described(config) else None
+
+    def check(self, results: ResultStore | None, config: Mapping[str, Any], force: bool = False) -> None:
+        """Raise BenchkitError unless a run of this description may write here; nothing is made.
+
+        Raises OutputTaken, unless `force` is set, where the folder holds other files, or the report of another run.
+        """
+        check_writable(self.path, probe=False)
+        there = [name for name in visible(self.path) if name not in (RUN_MARK, LOG)]
+        mark = self._mark()
+        if force or not there or (results is not None and self.run(results, config) is not None):
+            return
+        if mark is None:
+            raise OutputTaken(
+                f"'{self.path}' holds files that no run wrote ({named(there)}): name another folder, or say that files "
+                "of the report's names may be replaced"
+            )
+        known = results is not None and any(run.id == mark.run for run in results.runs())
+        where = "" if known or mark.cache is None else f" of the cache '{mark.cache}'"
+        raise OutputTaken(
+            f"'{self.path}' shows the report of another run ({mark.run}{where}): name another folder, or say that the "
+            "report may be replaced"
+        )
+
+    def begin(self, run: str, cache: Location, results: str | None) -> None:
+        """Make the folder, and note in it which run writes to it and where that run is computed, without passwords."""
+        check_writable(self.path)
+        finish_replacing(self.path)
+        mark = self._mark()
+        files = () if mark is None else mark.files or tuple(name for name in visible(self.path) if name in _early())
+        where = str(cache) if isinstance(cache, CacheUrl) else str(absolute(cache))
+        if results is not None and "://" not in results and not results.startswith("file:"):
+            results = str(absolute(results))
+        write_mark(self.path, RunMark(run, where, results, files))
+
+    def board(self, run: str, cells: Iterable[str]) -> Board | None:
+        """The board of the report of this run's cells, if it is there whole."""
+        from benchkit.report.write import FILES, SHOWN, shown_text
+
+        mark = self._mark()
+        wanted = {*FILES, *(mark.files if mark else ())}
+        if not wanted.issubset(visible(self.path)):
+            return None
+        text = (self.path / SHOWN).read_text("utf-8", "replace")
+        return load_board(self.path) if text == shown_text(run, cells) else None
+
+    def report(self, data: RunData, ablation: Callable[[RunData], AblationBoard] | None = None) -> Board:
+        """Write the report in the place of the earlier one, all of it or nothing, and return its board."""
+        from benchkit.report.write import FILES, write_report  # with the page's templates, which take a while
+
+        mark = self._mark() or RunMark(data.run)
+        try:
+            compared = None if ablation is None else ablation(data)
+            board = write_report(data, self.path, compared, mark.files)
+            write_mark(self.path, replace(mark, files=(*FILES, *(ABLATION if compared else ()))))
+        except (OSError, BenchkitError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise BenchkitError(
+                f"the report is not written: {reason}; every row is kept: mend that, and the same command writes the "
+                "report"
+            ) from error
+        return board
+
+    def _mark(self) -> RunMark | None:
+        try:
+            return read_mark(self.path)
+        except BenchkitError:  # damaged: it is nobody's run
+            return None
+
+
+def _early() -> tuple[str, ...]:
+    """The files of reports of a version that did not note which files it wrote."""
+    from benchkit.report.write import FILES
+
+    return (*FILES, *ABLATION)
+
+
+def _described(config: Mapping[str, Any]) -> str:
+    """A digest of what a run was asked to do; how its rows are printed follows from that."""
+    return digest({key: value for key, value in config.items() if key != "shown"})

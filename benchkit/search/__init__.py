@@ -1,0 +1,1 @@
+"""Comparisons of variants: ablations and searches of parameters."""

@@ -1,0 +1,193 @@
+"""An ablation: the base and its variants as one plan, run once, and what each setting changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from benchkit.config.grid import Grid, described
+from benchkit.errors import BenchkitError
+from benchkit.planning.planner import Levels, Plan, PlannedCell, Planner
+from benchkit.planning.preflight.check import check_grids
+from benchkit.plugin.registry import Registry
+from benchkit.report.ablation import CROSSED, AblationBoard, Point
+from benchkit.report.data import RunData
+from benchkit.runs.run import Outcome, Places, RunOptions, execute, model_of, run_data, tell_repeated, with_remarks
+from benchkit.search.variants import Axis, Variant, base_value, expand
+from benchkit.specs.faults import placed
+from benchkit.specs.spec import Spec
+from benchkit.stages.base import Model
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A planned ablation. pairs: for every variant after the base its cells, each beside the base's own."""
+
+    axes: tuple[Axis, ...]
+    crossed: bool
+    variants: tuple[Variant, ...]
+    pairs: tuple[tuple[tuple[PlannedCell, PlannedCell], ...], ...]
+    plan: Plan
+
+    @property
+    def base(self) -> Grid:
+        return self.variants[0].grid
+
+    @property
+    def grids(self) -> list[tuple[str, Grid]]:
+        """The grids of all variants, each with what leads a message about it."""
+        return [(variant.place, variant.grid) for variant in self.variants]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The run's description: the base with what is varied."""
+        vary = {axis.name: list(axis.values) for axis in self.axes}
+        grid = described(self.base)
+        return {**grid, "title": f"Ablation: {self.base.title}", "vary": vary, "crossed": self.crossed}
+
+
+def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool = False) -> Ablation:
+    """Plan the base and its variants as one: a stage that several need is there once, a trajectory is cut once.
+
+    Raises BenchkitError for every mistake in the grid or its axes, before anything is computed.
+    """
+    if not axes:
+        raise BenchkitError("nothing is varied: give --vary AXIS=VALUE,VALUE, such as --vary corruptor.steps=5,10")
+    variants = expand(base, axes, registry, crossed)
+    check_grids([(variant.place, variant.grid) for variant in variants], registry)
+    tell_repeated(base, registry)
+    levels: dict[Model, Levels] = {}
+    models: dict[tuple[str, int], Model] = {}
+    planners = []
+    for variant in variants:
+        named = variant.grid.model, variant.grid.schedule_steps
+        model = models[named] = models.get(named) or model_of(variant.grid)
+        planners.append(Planner(variant.grid, registry, model, levels.setdefault(model, {})))
+        _told(variant, planners[-1].note_depths)
+    plans = [_told(variant, planner.plan).cells for variant, planner in zip(variants, planners, strict=True)]
+    learned = [cell for cell in plans[0] if cell.cell.role != "trivial"]
+    for variant, own in zip(variants[1:], plans[1:], strict=True):
+        if len(own) != len(learned):
+            raise BenchkitError(f"--vary {variant.label}: makes rows of several inverters one: name one inverter")
+    pairs = tuple(tuple(zip(learned, own, strict=True)) for own in plans[1:])
+    for axis in axes:
+        _check_it_matters(axis, variants, pairs)
+    together = {cell.key: cell for cell in plans[0]}
+    for variant, own in zip(variants[1:], pairs, strict=True):
+        for of_base, cell in own:
+            changed = replace(cell.cell, variant=variant.label, method=of_base.cell.method)
+            together.setdefault(cell.key, replace(cell, cell=changed))
+    return Ablation(tuple(axes), crossed, variants, pairs, Plan(tuple(together.values())))
+
+
+def _told(variant: Variant, plan: Callable[[], Any]) -> Any:
+    """What `plan` returns; a mistake is told with the variant that makes it."""
+    try:
+        return plan()
+    except BenchkitError as error:
+        raise placed(error, variant.place) from None
+
+
+def _check_it_matters(axis: Axis, variants: Sequence[Variant], pairs: Sequence[Any]) -> None:
+    """Refuse an axis whose every value leaves every row as it is."""
+    for variant, own in zip(variants[1:], pairs, strict=True):
+        if axis.name in dict(variant.settings) and any(of_base.key != cell.key for of_base, cell in own):
+            return
+    raise BenchkitError(f"--vary {axis}: applies to no row, or is what the base has: no row changes")
+
+
+def points(ablation: Ablation) -> list[Point]:
+    """The lines of the board: for every axis and every row that it changes, the base's value and each other one.
+
+    A crossed ablation has one axis, named `crossed`.
+    """
+    names = [CROSSED] if ablation.crossed else [axis.name for axis in ablation.axes]
+    return [point for name in names for point in _points_of(ablation, name)]
+
+
+class Line(NamedTuple):
+    """A row of the base, whatever its seed."""
+
+    name: str
+    selector: Spec | None
+    detector: Spec | None
+
+
+def _points_of(ablation: Ablation, axis: str) -> Iterator[Point]:
+    moved = [
+        (variant, _lines(own, ablation.plan.names))
+        for variant, own in zip(ablation.variants[1:], ablation.pairs, strict=True)
+        if axis == CROSSED or axis in dict(variant.settings)
+    ]
+    names = ablation.plan.names
+    for line, of_base in _lines(tuple((cell, cell) for cell, _ in ablation.pairs[0]), names).items():
+        values: dict[str, dict[int, str]] = {}
+        for variant, lines in moved:
+            if lines[line] != of_base:
+                value = variant.label if axis == CROSSED else dict(variant.settings)[axis]
+                values[value] = lines[line]
+        if not values:
+            continue  # nothing that this axis varies is in this row
+        first = next(cell for cell, _ in ablation.pairs[0] if _line(cell, names) == line)
+        held = "base" if axis == CROSSED else base_value(ablation.base, axis, _spec(first, axis))
+        where: dict[str, Any] = {
+            "axis": axis,
+            "training_set": line.name,
+            "selector": _text(line.selector),
+            "detector": _text(line.detector),
+        }
+        yield Point(value=held, is_base=True, cells=of_base, **where)
+        for value, cells in values.items():
+            yield Point(value=value, is_base=False, cells=cells, **where)
+
+
+def _lines(pairs: Sequence[tuple[PlannedCell, PlannedCell]], names: Mapping[str, str]) -> dict[Line, dict[int, str]]:
+    """The base's line of each pair -> seed -> the key of the cell that stands there."""
+    found: dict[Line, dict[int, str]] = {}
+    for of_base, cell in pairs:
+        found.setdefault(_line(of_base, names), {})[cell.cell.seed] = cell.key
+    return found
+
+
+def _line(planned: PlannedCell, names: Mapping[str, str]) -> Line:
+    return Line(names[planned.key], planned.cell.training.selector, planned.cell.detector)
+
+
+def _spec(planned: PlannedCell, axis: str) -> Spec | None:
+    """The plugin of an axis's kind that a cell uses."""
+    training = planned.cell.training
+    specs = {"selector": training.selector, "corruptor": training.corruptor, "inverter": training.inverter}
+    return {**specs, "detector": planned.cell.detector}.get(axis.partition(".")[0])
+
+
+def _text(spec: Spec | None) -> str | None:
+    return None if spec is None else str(spec)
+
+
+@dataclass(frozen=True)
+class AblationOutcome:
+    """What an ablation came to: the run of all its cells, and the board of differences."""
+
+    outcome: Outcome
+    board: AblationBoard
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `ablate --json` prints."""
+        ran = self.outcome.as_json()
+        return {name: ran[name] for name in ("run", "stages", "seconds")} | {"ablation": self.board.as_json()}
+
+
+def run_ablation(ablation: Ablation, registry: Registry, places: Places, options: RunOptions) -> AblationOutcome:
+    """Run what an ablation lacks as one run, and write its report with its board of differences into `places.out`."""
+    made: list[AblationBoard] = []
+
+    def compared(data: RunData) -> AblationBoard:
+        made.append(AblationBoard.of(points(ablation), data))
+        return made[-1]
+
+    config = with_remarks(ablation.config, ablation.base, registry)
+    outcome = execute(ablation.plan, config, registry, places, options, compared)
+    if not made:  # the report was there, and nothing has changed
+        compared(run_data(outcome.run, places.result_store(), {}, config))
+    return AblationOutcome(outcome, made[-1])

@@ -1,0 +1,1 @@
+"""Intervals, comparisons and ranks: pure functions of arrays."""

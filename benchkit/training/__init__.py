@@ -1,0 +1,1 @@
+"""Training of detectors: the loop, its batches, augmentation and checkpoints."""

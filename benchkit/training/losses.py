@@ -1,0 +1,55 @@
+"""The training loss: cross-entropy over the pixels that count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchkit.errors import BenchkitError
+from benchkit.specs.spec import TrainingConfig
+from benchkit.training.augmentation import IGNORED
+from benchkit.training.ddp import Team
+
+
+def shared_losses(
+    output: Any, labels: np.ndarray, config: TrainingConfig, num_classes: int, team: Team
+) -> list[Tensor]:
+    """The losses of this process's share of a batch, weighted so that their mean over the team is the whole batch's.
+
+    output: of the share alone. labels: of the whole batch.
+    """
+    mine = team.share(len(labels))
+    found = losses(output, labels[mine], config, num_classes)
+    if team.size == 1:
+        return found
+    whole = weight(labels, config)
+    share = team.size * weight(labels[mine], config) / whole if whole else 1.0
+    return [loss * share for loss in found]
+
+
+def losses(output: Any, labels: np.ndarray, config: TrainingConfig, num_classes: int) -> list[Tensor]:
+    """The cross-entropy of every logit map, the main head's first; pixels labelled IGNORED count nowhere.
+
+    Where no pixel counts, the mean would be 0 / 0: the loss is 0 then, and so is its gradient.
+    """
+    logits = [output] if isinstance(output, Tensor) else list(output)
+    target = torch.from_numpy(labels).to(logits[0].device)
+    expected = (target.shape[0], num_classes, *target.shape[1:])
+    for one in logits:
+        if tuple(one.shape) != expected:
+            raise BenchkitError(f"the detector's logits are {tuple(one.shape)}, expected {expected}")
+    if not weight(labels, config):
+        return [one.sum() * 0 for one in logits]
+    weights = None if config.class_weights is None else torch.tensor(config.class_weights).to(logits[0])
+    return [functional.cross_entropy(one, target, weight=weights, ignore_index=IGNORED) for one in logits]
+
+
+def weight(labels: np.ndarray, config: TrainingConfig) -> float:
+    """What the mean of `losses` divides by."""
+    counts = np.bincount(labels[labels != IGNORED])
+    weights = np.ones(len(counts)) if config.class_weights is None else np.array(config.class_weights)[: len(counts)]
+    return float(counts @ weights)

@@ -1,0 +1,160 @@
+"""Train one network on several devices of this machine: a process for each, and torch's DistributedDataParallel.
+
+Processes, not DataParallel's threads in one: those copy the network anew at every iteration, wait for one interpreter,
+and take the batch statistics of the first device's images alone. What a process needs reaches it as files (arrays,
+starting weights) and a description of how to build the network; networks themselves, whose class may be a stranger's
+file, are never sent.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed, multiprocessing, nn
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
+
+from benchkit.errors import BenchkitError
+from benchkit.specs.spec import TrainingConfig
+from benchkit.training import loop as training
+from benchkit.training.ddp import synchronised
+from benchkit.training.weights import load_network, save_network
+
+#: Builds the network on a device, and its optimiser or None for the suite's. Other processes get its name and fields.
+Build = Callable[[str], tuple[nn.Module, torch.optim.Optimizer | None]]
+
+#: Seconds between two looks at the processes.
+PATIENCE = 0.2
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every process is told."""
+
+    build: Build
+    devices: tuple[str, ...]
+    folder: Path
+    config: TrainingConfig
+    seed: int
+    num_classes: int
+    checkpoint: Path
+    threads: int
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """The BenchkitError that ended a process; unusable: it was UnusableCheckpoint, which callers mend."""
+
+    message: str
+    unusable: bool
+
+    def error(self) -> BenchkitError:
+        return training.UnusableCheckpoint(self.message) if self.unusable else BenchkitError(self.message)
+
+
+def train_on(
+    devices: tuple[str, ...],
+    build: Build,
+    network: nn.Module,
+    images: np.ndarray,
+    masks: np.ndarray,
+    config: TrainingConfig,
+    seed: int,
+    *,
+    checkpoint: Path,
+    optimiser: torch.optim.Optimizer | None = None,
+    num_classes: int = 2,
+    progress: training.Progress | None = None,
+) -> list[dict[str, float]]:
+    """`training.train` with each batch shared by `devices`; otherwise as there, and its checkpoints resume each other.
+
+    devices: `cuda:0`, `cuda:1` ..., or `cpu` as often as there shall be processes. build: see Build; `network` and
+    `optimiser` are this process's own. The gradient is that of the whole batch, but sums in another order and other
+    draws of dropout give other bits than one device does. Raises BenchkitError and UnusableCheckpoint as `train` does,
+    whichever process meets it, and BenchkitError for a batch that is too small to share.
+    """
+    training.check_data(images, masks, config, num_classes)
+    if len(devices) > config.batch:
+        raise BenchkitError(f"a batch of {config.batch} cannot be shared by {len(devices)} devices: name fewer")
+    with tempfile.TemporaryDirectory(dir=checkpoint.parent, prefix="replicas-") as name:
+        folder = Path(name)
+        np.save(folder / "images.npy", images)
+        np.save(folder / "masks.npy", masks)
+        save_network(network, folder / "start.safetensors")
+        threads = max(1, torch.get_num_threads() // len(devices))
+        _run(_Job(build, devices, folder, config, seed, num_classes, checkpoint, threads), progress)
+    # Finished: this computes nothing, and loads what the processes left.
+    return training.train(
+        network, images, masks, config, seed, optimiser=optimiser, num_classes=num_classes, checkpoint=checkpoint
+    )
+
+
+def _run(job: _Job, progress: training.Progress | None) -> None:
+    """Start the processes and wait; none is left behind when this ends, however it ends."""
+    said: Any = multiprocessing.get_context("spawn").Queue()
+    context: Any = spawn(_work, (job, said), nprocs=len(job.devices), join=False)
+    try:
+        done = False
+        while not done:
+            done = context.join(timeout=PATIENCE)
+            _heard(said, progress)
+    except (ProcessExitedException, ProcessRaisedException) as error:
+        _heard(said, progress, patience=1.0)
+        # Torch's message is the other process's whole traceback; its last line says what happened.
+        raise RuntimeError(str(error).strip().splitlines()[-1]) from error
+    finally:
+        for process in context.processes:
+            process.terminate()
+            process.join()
+
+
+def _heard(said: Any, progress: training.Progress | None, patience: float = 0.0) -> None:
+    """Pass on what the processes said; raises the BenchkitError that one of them met."""
+    import queue
+
+    while True:
+        try:
+            message = said.get(timeout=patience) if patience else said.get_nowait()
+        except queue.Empty:
+            return
+        if isinstance(message, _Failed):
+            raise message.error()
+        if progress:
+            progress(*message)
+
+
+def _work(rank: int, job: _Job, said: Any) -> None:
+    """One process: its share of every batch."""
+    device = torch.device(job.devices[rank])
+    torch.set_num_threads(job.threads)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    meeting = distributed.FileStore(str(job.folder / "meeting"), len(job.devices))  # type: ignore[attr-defined]
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=meeting, rank=rank, world_size=len(job.devices))
+    try:
+        network, optimiser = job.build(job.devices[rank])
+        network = synchronised(network)
+        load_network(network, job.folder / "start.safetensors")
+        images, masks = (np.load(job.folder / f"{one}.npy", mmap_mode="r") for one in ("images", "masks"))
+        training.train(
+            network,
+            images,
+            masks,
+            job.config,
+            job.seed,
+            optimiser=optimiser,
+            num_classes=job.num_classes,
+            checkpoint=job.checkpoint,
+            progress=lambda *told: said.put(told),
+        )
+    except BenchkitError as error:
+        said.put(_Failed(str(error), isinstance(error, training.UnusableCheckpoint)))
+        raise
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,269 @@
+"""Images, masks and captions as plain files: which file is what is said by the names of files and folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchkit.api import BenchkitError
+from benchkit.readers.pictures import SUFFIXES
+from benchkit.readers.walk import Walk, refuse, suffix_of
+from benchkit_plugins.datasets.folder.captions import captions_of
+from benchkit_plugins.datasets.folder.lookalikes import label_maps_among
+from benchkit_plugins.datasets.folder.places import Place, places_of
+from benchkit_plugins.datasets.folder.records import ONLY, FileListing, Record
+from benchkit_plugins.datasets.folder.roles import (
+    UNDERSTOOD,
+    folded,
+    image_base,
+    images_of_mask,
+    mask_base,
+    numbered_mask_base,
+)
+
+#: Suffixes of files that may lie among masks, or have a mask's name, and be none: texts, tables, archives, weights.
+_NO_MASKS = frozenset(
+    (
+        *("", ".txt", ".md", ".rst", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".pdf"),
+        *(".py", ".ipynb", ".sh", ".cache", ".db", ".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".parquet", ".arrow"),
+        *(".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".log"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file: path below the root, name within its split, suffix in lower case, whether it lies among masks."""
+
+    path: str
+    name: str
+    suffix: str
+    among_masks: bool
+
+    @property
+    def readable(self) -> bool:
+        return self.suffix in SUFFIXES
+
+
+@dataclass
+class _Split:
+    """A split on its way. images, masks: name of the image -> path; faults: what is wrong, one line each."""
+
+    name: str
+    root: Path
+    files: list[_File] = field(default_factory=list)
+    images: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def sort(self) -> None:
+        """Tell images from masks, then give every mask its image."""
+        # A picture whose own name has a mask is an image, whatever it is called: seg_01.png beside masks/seg_01.png.
+        have_masks = {file.name for file in self.files if file.among_masks and file.readable}
+        bases = (None if f.name in have_masks and not f.among_masks else mask_base(f.name) for f in self.files)
+        pointed = list(zip(self.files, bases, strict=True))
+        for file, base in pointed:
+            if file.readable and not file.among_masks and base is None:
+                mask = f"{Path(file.name).name}.mask.png"
+                clash = f"has the same name: keep one of the two, or call it {mask} if it is a mask"
+                self._add(self.images, file.name, file, clash)
+        several = [file for file, base in pointed if base is None and not file.among_masks and self._numbered(file)]
+        for file in several:
+            self.images.pop(file.name, None)
+            self._fault(file, "one of several masks of an image: draw them as one")
+        index = _Index.of(self.images)
+        # What can be read comes first: of an image that has a mask, other descriptions are passed over.
+        for file, base in sorted(pointed, key=lambda one: not one[0].readable):
+            if file.among_masks or base is not None:
+                self._pair(file, index)
+            elif file.suffix == ".txt" and file.name in self.images:
+                self.texts[file.name] = file.path
+
+    def _numbered(self, file: _File) -> bool:
+        base = numbered_mask_base(file.name)
+        return file.readable and base is not None and base in self.images
+
+    def _pair(self, file: _File, index: _Index) -> None:
+        wanted = images_of_mask(file.name)[0 if file.among_masks else 1 :]
+        found = index.find(wanted)
+        if len(found) > 1:
+            names = " and ".join(f"'{self.images[name]}'" for name in found[:2])
+            self._fault(file, f"a mask that may belong to {names}: name it after one of them")
+        elif not found:
+            if file.readable or file.suffix not in _NO_MASKS:
+                self._fault(file, f"a mask without an image: {self._missing(wanted[-1])}")
+        elif file.readable:
+            self._add(self.masks, found[0], file, "is a mask of the same image: keep one of the two")
+        elif found[0] not in self.masks and (file.among_masks or file.suffix not in _NO_MASKS):
+            self._fault(
+                file, f"a mask of '{found[0]}' as {file.suffix or 'a file without a suffix'}, which is not read: save "
+                "it as PNG"
+            )  # fmt: skip
+
+    def _missing(self, name: str) -> str:
+        if not self.images:
+            return f"there is no split '{self.name}' of images"
+        unread = next((f for f in self.files if f.name == name and not f.among_masks and not f.readable), None)
+        also = f", only '{unread.path}', which is not read" if unread else ""
+        return f"there is no '{name}' in split '{self.name}'{also}"
+
+    def _add(self, to: dict[str, str], name: str, file: _File, clash: str) -> None:
+        if name in to:
+            self._fault(file, f"'{to[name]}' {clash}")
+        to.setdefault(name, file.path)
+
+    def _fault(self, file: _File, what: str) -> None:
+        self.faults.append(f"{self.root / file.path}: {what}")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The names of images by how a mask may be called: exactly so, folded, and folded without `img_` or the like."""
+
+    levels: tuple[Mapping[str, list[str]], ...]
+
+    @staticmethod
+    def of(images: Iterable[str]) -> _Index:
+        levels: tuple[dict[str, list[str]], ...] = ({}, {}, {})
+        for name in images:
+            levels[0][name] = [name]
+            levels[1].setdefault(folded(name), []).append(name)
+            if (base := image_base(name)) is not None:
+                levels[2].setdefault(folded(base), []).append(name)
+        return _Index(levels)
+
+    def find(self, wanted: Sequence[str]) -> list[str]:
+        """The images that a mask may belong to, by the first way in which there are any."""
+        for level, among in enumerate(self.levels):
+            for name in wanted:
+                if found := among.get(name if level == 0 else folded(name)):
+                    return found
+        return []
+
+
+def list_plain(walked: Walk, *, paired: bool = False) -> FileListing:
+    """The images of a folder with their masks and captions, by split.
+
+    A split is a folder in `root`, or in the folder of images beside a folder of masks; pictures in none are the split
+    `all`. paired: whether there must be folders of images and of masks in `root`. Raises BenchkitError, naming the
+    first of them, for masks without an image, of an unread suffix or of two images, two files of one name, label maps
+    that would be taken for images, what could not be read, and pictures both in a folder and in folders of it.
+    """
+    root, places = walked.root, places_of(walked)
+    if paired and not places.pair:
+        raise BenchkitError(
+            f"{root}: holds no img_dir/ and ann_dir/, nor images/ and masks/ or the like: choose another layout"
+        )
+    splits = _splits(walked, places.by_folder)
+    for split in splits.values():
+        split.sort()
+    images = {name: split.images for name, split in splits.items() if split.images}
+    _check_flat(root, images)
+    faults = [*walked.faults, *(fault for split in splits.values() for fault in split.faults)]
+    if any(split.faults for split in splits.values()):
+        faults = _with_remedy(faults)
+    refuse(faults or label_maps_among(root, images))
+    records, others = {}, []
+    for name in images:
+        records[name], tables = _records(splits[name], places.by_folder)
+        others += tables
+    return FileListing(records, tuple(others), remarks=tuple(_shared_folders(walked, places.by_folder)))
+
+
+def _with_remedy(faults: list[str]) -> list[str]:
+    """The understood names once, in the first fault that they may mend."""
+    place = next((i for i, fault in enumerate(faults) if "a mask without an image" in fault), None)
+    if place is not None:
+        faults[place] += f" (masks are {UNDERSTOOD}; rename images that are called so)"
+    return faults
+
+
+def _splits(walked: Walk, places: Mapping[str, Place]) -> dict[str, _Split]:
+    """Every file that has a place, by split, sorted by path; a folder that a split reaches twice is read once."""
+    splits: dict[str, _Split] = {}
+    twice = _reached_twice(walked, places)
+    named = _splits_of_images(places)
+    for path in walked.files:
+        folder, _, last = path.rpartition("/")
+        place = places.get(folder)
+        if place is None or folder in twice:
+            continue
+        suffix = suffix_of(last)
+        split, *inside = place.parts or (ONLY,)
+        if place.masks:
+            split = named.get(folded(split), split)
+        name = "/".join((*inside, last.removesuffix(last[len(last) - len(suffix) :]) if suffix else last))
+        held = splits.setdefault(split, _Split(split, walked.root))
+        held.files.append(_File(path, name, suffix, place.masks))
+    return dict(sorted(splits.items()))
+
+
+def _splits_of_images(places: Mapping[str, Place]) -> dict[str, str]:
+    """Folded name -> the split of images, where there is one of that name: its folder of masks may differ in form."""
+    splits = {place.parts[0] for place in places.values() if place.parts and not place.masks}
+    counts = Counter(map(folded, splits))
+    return {folded(split): split for split in splits if counts[folded(split)] == 1}
+
+
+def _reached_twice(walked: Walk, places: Mapping[str, Place]) -> set[str]:
+    """Folders whose content a split has already from elsewhere, by way of a link."""
+    if not walked.linked:
+        return set()
+    seen: dict[tuple[str, bool, tuple[int, int]], str] = {}
+    twice = set()
+    for folder in sorted(places, key=lambda one: (one in walked.linked, one)):
+        place = places[folder]
+        key = (place.parts[0] if place.parts else ONLY, place.masks, walked.folders[folder][0])
+        if seen.setdefault(key, folder) != folder:
+            twice.add(folder)
+    return twice
+
+
+def _shared_folders(walked: Walk, places: Mapping[str, Place]) -> Iterator[str]:
+    """A line for every folder of images that several splits reach by links."""
+    reached: dict[tuple[int, int], dict[str, str]] = {}
+    for folder, place in places.items() if walked.linked else ():
+        if place.parts and not place.masks and any(file.startswith(f"{folder}/") for file in walked.files):
+            reached.setdefault(walked.folders[folder][0], {}).setdefault(place.parts[0], folder)
+    for of_split in reached.values():
+        if len(of_split) > 1:
+            folders = " and ".join(f"'{folder}'" for folder in of_split.values())
+            yield f"splits {' and '.join(of_split)} share images: {folders} are one folder by a link"
+
+
+def _check_flat(root: Path, images: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise BenchkitError where pictures lie both beside the splits and in them."""
+    if ONLY in images and len(images) > 1:
+        stray = next(path for path in images[ONLY].values() if not path.startswith(f"{ONLY}/"))
+        other = next(path for name, paths in images.items() if name != ONLY for path in paths.values())
+        folder = (root / stray).parent
+        raise BenchkitError(
+            f"{folder}: pictures lie both in it and in folders of it, '{stray}' and '{other}': move the former into a "
+            "folder"
+        )
+
+
+def _records(split: _Split, places: Mapping[str, Place]) -> tuple[tuple[Record, ...], list[Path]]:
+    """The records of a split's images, sorted by name, and the tables of captions that were read."""
+    root = split.root
+    captions: dict[str, str | Path] = {}
+    tables = []
+    for folder in _bases(split.name, places):
+        inside = {name: root / path for name, path in split.images.items() if path.startswith(folder and f"{folder}/")}
+        found, read = captions_of(root / folder, inside)
+        captions |= found
+        tables += read
+    captions |= {name: root / path for name, path in split.texts.items()}
+    masks = {name: root / path for name, path in split.masks.items()}
+    records = (Record(n, root / p, masks.get(n), captions.get(n)) for n, p in sorted(split.images.items()))
+    return tuple(records), tables
+
+
+def _bases(split: str, places: Mapping[str, Place]) -> Iterator[str]:
+    """The folders that hold a split, and the folder of images in it: where a table of captions may lie."""
+    for folder, place in places.items():
+        if not place.masks and (place.parts == (split,) or (not place.parts and split == ONLY)):
+            yield folder

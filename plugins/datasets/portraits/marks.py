@@ -1,0 +1,69 @@
+"""The shipped record of which artifacts of the embedded world are visible, and where: frozen with the world's version.
+
+Deciding it needs the embedded autoencoder, a few passes an image; so it was decided once, and is read here.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+
+from benchkit.api import BenchkitError
+from benchkit_plugins.datasets.portraits.labels import Labelled, Marked, labelled
+from benchkit_plugins.datasets.portraits.records import SIZE
+from benchkit_plugins.datasets.portraits.wild import artifacts_at
+
+MARKED_SPLITS = ("pool", "validation", "test", "wild")
+FOLDER = "portraits"
+
+
+def marks_file(split: str) -> str:
+    """The asset that holds a split's marks."""
+    return f"marks-{split}.npz"
+
+
+def to_bytes(found: Sequence[Labelled]) -> bytes:
+    """The marks of a whole split as one compressed file of plain arrays."""
+    images, ordinals, masks = [], [], []
+    for item in found:
+        planned = artifacts_at(item.split, item.index)
+        for mark in item.artifacts:
+            images.append(item.index)
+            ordinals.append(planned.index(mark.artifact))
+            masks.append(np.packbits(mark.mask))
+    file = io.BytesIO()
+    np.savez_compressed(
+        file, image=np.array(images, np.int32), ordinal=np.array(ordinals, np.int8), mask=np.stack(masks)
+    )
+    return file.getvalue()
+
+
+@lru_cache(maxsize=len(MARKED_SPLITS))
+def shipped(split: str) -> Mapping[int, tuple[tuple[int, bytes], ...]]:
+    """Image index -> (which planned artifact, its packed mask), of the visible ones."""
+    asset = resources.files("benchkit.assets") / FOLDER / marks_file(split)
+    if not asset.is_file():
+        raise BenchkitError(f"dataset 'portraits' lacks assets/{FOLDER}/{marks_file(split)}: reinstall benchkit")
+    with np.load(io.BytesIO(asset.read_bytes()), allow_pickle=False) as arrays:
+        found: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
+        for image, ordinal, mask in zip(arrays["image"], arrays["ordinal"], arrays["mask"], strict=True):
+            found[int(image)].append((int(ordinal), mask.tobytes()))
+    return {image: tuple(marks) for image, marks in found.items()}
+
+
+def read_marked(split: str, index: int) -> Labelled:
+    """One image with its visible artifacts, votes and label; raises BenchkitError where the marks are not there."""
+    planned = artifacts_at(split, index)
+    marks = shipped(split).get(index, ()) if planned else ()
+    kept = tuple(Marked(planned[ordinal], unpacked(mask)) for ordinal, mask in marks)
+    return labelled(split, index, kept)
+
+
+def unpacked(mask: bytes) -> np.ndarray:
+    """A packed mask as bool (128, 128)."""
+    return np.unpackbits(np.frombuffer(mask, np.uint8)).reshape(SIZE, SIZE).astype(bool)
