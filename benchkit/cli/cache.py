@@ -27,10 +27,10 @@ app = App(help="List, check and prune finished stages.", rich_markup_mode=None)
 @app.command("ls")
 def ls(cache: Cache = None, as_json: AsJson = False) -> None:
     """List finished stages, the least recently used first."""
-    from benchkit.store.holds import words
+    from benchkit.store.pins import describe_pins
 
     store = _opened(cache)
-    known = words(store.location)
+    known = describe_pins(store.location)
     found = sorted(store.ls(), key=lambda artifact: (artifact.used, artifact.key))
     total = sum(artifact.size for artifact in found)
     if as_json:
@@ -50,10 +50,10 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read every file and name those that are damaged. Exit code 3: there are some."""
-    from benchkit.store.holds import words
+    from benchkit.store.pins import describe_pins
 
     store = _opened(cache)
-    known, number, damaged = words(store.location), 0, []
+    known, number, damaged = describe_pins(store.location), 0, []
     for key, damage in store.verify():
         number += 1
         if damage is not None:
@@ -147,17 +147,17 @@ def _opened(cache: str | None) -> ArtifactStore:
 
 def _keys(name: str, artifacts: ArtifactStore) -> Sequence[str]:
     """What a run rests on, by its id, the start of it, or its --out folder."""
-    from benchkit.store.holds import held, noted
     from benchkit.store.mark import read_mark
+    from benchkit.store.pins import pinned, pinned_runs
 
     if Path(name).is_dir():
         mark = read_mark(Path(name))
         if mark is None:
             raise BenchkitError(f"--keep-run '{name}': the folder shows no run (it has no run.json)")
         name = mark.run
-        if mark.cache is not None and name not in noted(artifacts.location):
+        if mark.cache is not None and name not in pinned_runs(artifacts.location):
             raise BenchkitError(f"--keep-run: run {name} is not in {artifacts.location}: its --cache is {mark.cache}")
-    return list(held(artifacts.location, name))
+    return list(pinned(artifacts.location, name))
 
 
 def _remedy(discarded: bool) -> str:

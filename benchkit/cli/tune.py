@@ -183,7 +183,7 @@ def _searched(
     executor: Executor,
 ) -> list[Search]:
     """Every corruptor's search, its trials kept in --out as far as it came."""
-    from benchkit.executors.choose import lasting
+    from benchkit.executors.choose import keep_workers
     from benchkit.inference.functional import resolve_device
     from benchkit.search.tuning import Scorer, as_json, budget, search_config, write_trials
     from benchkit.stages.base import Env
@@ -200,7 +200,7 @@ def _searched(
         tuner.told = screen.note
         screen.start(tuner.trials * len(spaces))
         env = Env(registry, store, chosen_device, screen.note)
-        scorer = Scorer(base, registry, env, stack.enter_context(lasting(executor, env)))
+        scorer = Scorer(base, registry, env, stack.enter_context(keep_workers(executor, env)))
         for spec, space in spaces.items():  # before the first of them takes its hours
             tuner.study(spec, space, search_config(base, spec, registry))
         for spec, space in spaces.items():

@@ -1,4 +1,4 @@
-"""One batch of stages in this process: claimed, computed together, committed. Every executor ends up here."""
+"""One batch of stages in this process: leased, computed together, committed. Every executor ends up here."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.limits import limited
-from benchkit.executors.mending import mended, usable
+from benchkit.executors.limits import limit_time
+from benchkit.executors.repair import read_repaired, usable
 from benchkit.stages.base import Env, Stage
 from benchkit.store.artifacts import ArtifactBusy, ArtifactStore, CacheUnwritable
 
@@ -44,17 +44,17 @@ class Executor(Protocol):
         ...
 
 
-def attempt(batch: Sequence[Stage], env: Env, time_limit: float | None = None) -> list[Done]:
+def run_batch(batch: Sequence[Stage], env: Env, time_limit: float | None = None) -> list[Done]:
     """How each stage of a batch of one group ended; those that another process is computing are left out.
 
     time_limit: seconds that a stage may take. The batch may take as many times as long; where it takes longer, or
     fails, each stage is run by itself, so that the one to blame is named and alone fails. Raises CacheUnwritable
     where nothing can be kept any more.
     """
-    with _claimed(batch, env.store) as mine:
+    with _lease_stages(batch, env.store) as mine:
         there = [stage for stage in mine if usable(stage, env)]  # another process may have been there first
         lacking = [stage for stage in mine if stage not in there]
-        return [Done(stage, "cached") for stage in there] + list(_computed(lacking, env, time_limit))
+        return [Done(stage, "cached") for stage in there] + list(_compute(lacking, env, time_limit))
 
 
 def failed(stage: Stage, reason: str, seconds: float = 0.0) -> Done:
@@ -62,15 +62,15 @@ def failed(stage: Stage, reason: str, seconds: float = 0.0) -> Done:
     return Done(stage, "failed", f"{stage.describe()}: {' '.join(reason.split())}", seconds)
 
 
-def _computed(batch: Sequence[Stage], env: Env, time_limit: float | None) -> Iterator[Done]:
+def _compute(batch: Sequence[Stage], env: Env, time_limit: float | None) -> Iterator[Done]:
     if not batch:
         return
     began = time.monotonic()
     env.progress(batch[0].describe())
     try:
-        with limited(None if time_limit is None else time_limit * len(batch)):
+        with limit_time(None if time_limit is None else time_limit * len(batch)):
             inputs = [needed for stage in batch for needed in stage.inputs]
-            outputs = mended(lambda: type(batch[0]).run_group(batch, env), inputs, env)
+            outputs = read_repaired(lambda: type(batch[0]).run_group(batch, env), inputs, env)
         for stage, output in zip(batch, outputs, strict=True):
             env.store.write(stage.key, output.files, output.meta)
     except CacheUnwritable:
@@ -81,7 +81,7 @@ def _computed(batch: Sequence[Stage], env: Env, time_limit: float | None) -> Ite
         if len(batch) > 1:
             # One bad method must not take the others of its group down.
             for stage in batch:
-                yield from _computed([stage], env, time_limit)
+                yield from _compute([stage], env, time_limit)
             return
         reason = _reason(error)
         log.error("%s failed: %s\n%s", batch[0].describe(), reason, traceback.format_exc())
@@ -93,13 +93,13 @@ def _computed(batch: Sequence[Stage], env: Env, time_limit: float | None) -> Ite
 
 
 @contextmanager
-def _claimed(batch: Sequence[Stage], store: ArtifactStore) -> Iterator[list[Stage]]:
+def _lease_stages(batch: Sequence[Stage], store: ArtifactStore) -> Iterator[list[Stage]]:
     """The stages of a batch that no other process is computing, kept to this one meanwhile."""
-    with ExitStack() as claims:
+    with ExitStack() as leases:
         mine = []
         for stage in batch:
             with suppress(ArtifactBusy):
-                claims.enter_context(store.claim(stage.key, timeout=0))
+                leases.enter_context(store.lease(stage.key, timeout=0))
                 mine.append(stage)
         yield mine
 

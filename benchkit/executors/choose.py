@@ -49,11 +49,11 @@ def parse_executor(text: str, time_limit: float | None = None, address: str | No
     return Processes(**settings, time_limit=time_limit) if spec.name == "processes" else Inline(time_limit)
 
 
-def lasting(executor: Executor, env: Env) -> AbstractContextManager[Executor]:
+def keep_workers(executor: Executor, env: Env) -> AbstractContextManager[Executor]:
     """The executor for several plans of one Env, one after another; what it had to start stays until the end."""
     if isinstance(executor, Processes):
-        return executor.lasting(env)
-    return executor.lasting(env) if isinstance(executor, Ray) else nullcontext(executor)
+        return executor.keep_workers(env)
+    return executor.keep_workers(env) if isinstance(executor, Ray) else nullcontext(executor)
 
 
 def _check(text: str, settings: Mapping[str, Any]) -> None:

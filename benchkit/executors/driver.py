@@ -64,7 +64,7 @@ def run_stages(stages: Sequence[Stage], env: Env, report: Callable[[Done], None]
         if not running:
             # Other processes have all that is left. Wait for the first to end.
             env.progress(f"wait: another process computes {queue.postponed[0].describe()}")
-            with env.store.claim(queue.postponed[0].key):
+            with env.store.lease(queue.postponed[0].key):
                 pass
             queue.retry_postponed()
             continue

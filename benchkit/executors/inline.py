@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchkit.executors.batch import Done, attempt
+from benchkit.executors.batch import Done, run_batch
 from benchkit.executors.driver import BatchResult, run_stages
 from benchkit.executors.limits import check_limit
 from benchkit.stages.base import Env, Stage
@@ -46,7 +46,7 @@ class _Here:
         return 0 if self._ended else 1
 
     def submit(self, batch: tuple[Stage, ...]) -> None:
-        self._ended.append(BatchResult(batch, attempt(batch, self.env, self.time_limit)))
+        self._ended.append(BatchResult(batch, run_batch(batch, self.env, self.time_limit)))
 
     def wait(self, timeout: float | None) -> Sequence[BatchResult]:
         ended, self._ended = self._ended, []

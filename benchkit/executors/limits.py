@@ -56,17 +56,17 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 @contextmanager
-def limited(seconds: float | None) -> Iterator[None]:
-    """As `alarmed`; and what calls sys.exit inside has failed with ProgramEnded, and ends nothing else."""
+def limit_time(seconds: float | None) -> Iterator[None]:
+    """As `alarm_after`; and what calls sys.exit inside has failed with ProgramEnded, and ends nothing else."""
     try:
-        with alarmed(seconds):
+        with alarm_after(seconds):
             yield
     except SystemExit as ended:
         raise ProgramEnded(f"called sys.exit({ended.code!r}): raise an error instead") from ended
 
 
 @contextmanager
-def alarmed(seconds: float | None) -> Iterator[None]:
+def alarm_after(seconds: float | None) -> Iterator[None]:
     """End the work inside after so many seconds with TimeLimitExceeded; None sets no limit.
 
     Python acts on the alarm between two of its own steps: a single call into compiled code that never returns cannot

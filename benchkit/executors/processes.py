@@ -16,7 +16,7 @@ from typing import Any
 from benchkit.executors.batch import Done, failed
 from benchkit.executors.driver import BatchResult, run_stages
 from benchkit.executors.limits import check_limit, format_limit
-from benchkit.executors.worker import Setup, Told, Worker, threads
+from benchkit.executors.worker import BatchReport, Setup, Worker, threads
 from benchkit.stages.base import Env, Stage
 
 #: Seconds beyond a batch's time limit after which its worker is killed. Python acts on the limit's alarm between two
@@ -45,11 +45,11 @@ class Processes:
 
         Raises CacheUnwritable where nothing can be kept any more, BenchkitError where a worker cannot start.
         """
-        with self.lasting(env) as executor:
+        with self.keep_workers(env) as executor:
             executor.execute(stages, env, report)
 
     @contextmanager
-    def lasting(self, env: Env) -> Iterator[Lasting]:
+    def keep_workers(self, env: Env) -> Iterator[KeptWorkers]:
         """The same for several plans of one Env, one after another: workers that have started stay."""
         self.check()
         cores = len(os.sched_getaffinity(0))
@@ -59,13 +59,13 @@ class Processes:
         with threads(max(1, cores // count)):
             pool = _Workers(setups, env)
             try:
-                yield Lasting(pool)
+                yield KeptWorkers(pool)
             finally:
                 pool.close()
 
 
 @dataclass(frozen=True)
-class Lasting:
+class KeptWorkers:
     """The executor of workers that outlive a plan."""
 
     pool: _Workers
@@ -153,7 +153,7 @@ class _Workers:
         deadlines = [worker.deadline for worker, _ in self._busy.values() if worker.deadline is not None]
         left = [max(0.0, deadline - time.monotonic()) for deadline in deadlines]
         ready = wait(list(self._busy), min(left if timeout is None else [timeout, *left], default=None))
-        results = [self._heard(pipe) for pipe in ready if isinstance(pipe, Connection)]
+        results = [self._collect(pipe) for pipe in ready if isinstance(pipe, Connection)]
         return results + [self._kill_overdue(pipe) for pipe, (worker, _) in list(self._busy.items()) if worker.overdue]
 
     def _kill_overdue(self, pipe: Connection) -> BatchResult:
@@ -166,15 +166,15 @@ class _Workers:
             return BatchResult(batch, lost=reason)
         return BatchResult(batch, [failed(batch[0], f"{reason} (its worker process was killed)")])
 
-    def _heard(self, pipe: Connection) -> BatchResult:
+    def _collect(self, pipe: Connection) -> BatchResult:
         worker, batch = self._busy.pop(pipe)
         self._idle.append(worker)
         try:
-            told: Told = pipe.recv()
+            report: BatchReport = pipe.recv()
         except (EOFError, ConnectionResetError):
             worker.process.join()  # or it could be ended here before its own exit code is known
             return BatchResult(batch, lost=f"its worker process died ({_cause(worker.end())})")
-        return told.heard(batch)
+        return report.to_result(batch)
 
     def close(self) -> None:
         """End all workers; what they were computing is lost."""
@@ -200,13 +200,13 @@ def _work(orders: Connection, setup: Setup) -> None:
             plan, keys = orders.recv()
             if plan is not None:
                 worker.learn(plan)
-            orders.send(worker.told(keys))
+            orders.send(worker.run_stages(keys))
         except (EOFError, BrokenPipeError):  # the driver was killed; what was computed is in the store
             return
 
 
 def _end_with_driver() -> None:
-    """Give up a stage whose driver was killed: its claim would keep the next run waiting."""
+    """Give up a stage whose driver was killed: its lease would keep the next run waiting."""
     driver = parent_process()
     if driver is not None:
         wait([driver.sentinel])

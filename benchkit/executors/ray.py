@@ -19,7 +19,7 @@ from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
 from benchkit.executors.driver import BatchResult, run_stages
 from benchkit.executors.limits import check_limit
-from benchkit.executors.worker import THREADS, Setup, Told, Worker, threads
+from benchkit.executors.worker import THREADS, BatchReport, Setup, Worker, threads
 from benchkit.stages.base import Env, Stage
 
 #: How often Ray tries a batch again whose worker or node died.
@@ -38,7 +38,7 @@ _QUIET = {
 }
 #: What a worker takes over of the driver's environment, since it decides what is computed. No credentials: Ray shows
 #: the variables of a task to whoever may look at the cluster.
-_TAKEN_OVER = (THREADS, "BENCHKIT_PLUGINS", "BENCHKIT_DATA", "ONEDNN_MAX_CPU_ISA")
+_PASSED_ON = (THREADS, "BENCHKIT_PLUGINS", "BENCHKIT_DATA", "ONEDNN_MAX_CPU_ISA")
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Ray:
                 self._disconnect()
 
     @contextmanager
-    def lasting(self, env: Env) -> Iterator[Ray]:
+    def keep_workers(self, env: Env) -> Iterator[Ray]:
         """The same for several plans of one Env, one after another: the cluster stays."""
         self._stays = True
         try:
@@ -229,7 +229,7 @@ class _Tasks:
             ready, _ = ray.wait(list(self._flying), num_returns=len(self._flying), timeout=0)
         elif not self._capacity():
             self.env.progress(f"wait: no node of the Ray cluster has {self.needs}")
-        return [self._heard(reference) for reference in ready]
+        return [self._collect(reference) for reference in ready]
 
     def close(self) -> None:
         """Give up what is still under way."""
@@ -240,12 +240,12 @@ class _Tasks:
                 with suppress(Exception):  # the cluster may be gone
                     ray.cancel(reference, force=True)
 
-    def _heard(self, reference: Any) -> BatchResult:
+    def _collect(self, reference: Any) -> BatchResult:
         import ray
 
         batch = self._flying.pop(reference)
         try:
-            told: Told = ray.get(reference)
+            report: BatchReport = ray.get(reference)
         except ray.exceptions.RuntimeEnvSetupError as error:
             raise BenchkitError(f"a Ray worker cannot start: {_line(error)}") from error
         except (ray.exceptions.RayTaskError, ray.exceptions.TaskUnschedulableError) as error:
@@ -256,11 +256,11 @@ class _Tasks:
         except ray.exceptions.RayError as error:
             kind = type(error).__name__
             return BatchResult(batch, lost=f"its Ray worker died at each of {RETRIES + 1} attempts ({kind})")
-        return told.heard(batch)
+        return report.to_result(batch)
 
     def _surroundings(self) -> dict[str, Any]:
         """The variables of a worker's process."""
-        variables = {name: os.environ[name] for name in _TAKEN_OVER if name in os.environ}
+        variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         if self.needs.gpus:
             # A process that has used a device stays with it, whatever Ray would have it see for its next task.
             variables["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"] = "1"
@@ -287,13 +287,13 @@ class _Tasks:
 _WORKERS: dict[str, Worker] = {}
 
 
-def _run(name: str, shared: Sequence[Any], keys: Sequence[str]) -> Told:
+def _run(name: str, shared: Sequence[Any], keys: Sequence[str]) -> BatchReport:
     """A task: stages of a plan, by key. The process keeps plan, plugins, store and loaded networks for the next."""
     if name not in _WORKERS:
         for other in list(_WORKERS):
             _WORKERS.pop(other).close()
         _WORKERS[name] = _worker(*shared)
-    return _WORKERS[name].told(keys, _device())
+    return _WORKERS[name].run_stages(keys, _device())
 
 
 def _worker(setup_at: Any, plan_at: Any) -> Worker:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.batch import Done, attempt
+from benchkit.executors.batch import Done, run_batch
 from benchkit.executors.driver import BatchResult
-from benchkit.executors.mending import TOLD
+from benchkit.executors.repair import TELL_USER
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Stage, each_device
 from benchkit.store.artifacts import CacheUnwritable
@@ -114,12 +114,12 @@ def threads(count: int) -> Iterator[None]:
             torch.set_num_threads(computed_before)
 
 
-#: A logger's name, level and text, and whether the user is told at once (`mending.TOLD`).
+#: A logger's name, level and text, and whether the user is told at once (`repair.TELL_USER`).
 _Line = tuple[str, int, str, dict[str, bool]]
 
 
 @dataclass(frozen=True)
-class Told:
+class BatchReport:
     """What a worker says of a batch: how each stage ended, by key, and what was logged meanwhile.
 
     error: what nothing after it could go on with either.
@@ -129,7 +129,7 @@ class Told:
     log: Sequence[_Line]
     error: BenchkitError | None = None
 
-    def heard(self, batch: Sequence[Stage]) -> BatchResult:
+    def to_result(self, batch: Sequence[Stage]) -> BatchResult:
         """The batch's end, its log in this process's; raises the error, if there is one."""
         for name, level, text, extra in self.log:
             logging.getLogger(name).log(level, "%s", text, extra=extra)
@@ -140,7 +140,7 @@ class Told:
         return BatchResult(tuple(batch), done)
 
 
-class _Kept(logging.Handler):
+class _LogCollector(logging.Handler):
     """Keeps what is logged, for the driver's own log."""
 
     def __init__(self) -> None:
@@ -148,12 +148,12 @@ class _Kept(logging.Handler):
         self.records: list[_Line] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        extra = {mark: True for mark in TOLD if hasattr(record, mark)}
+        extra = {mark: True for mark in TELL_USER if hasattr(record, mark)}
         self.records.append((record.name, record.levelno, record.getMessage(), extra))
 
-    def taken(self) -> list[_Line]:
-        taken, self.records = self.records, []
-        return taken
+    def take(self) -> list[_Line]:
+        records, self.records = self.records, []
+        return records
 
 
 class Worker:
@@ -166,29 +166,29 @@ class Worker:
         self._setup = setup
         self.learn(plan)
         self._env: Env | None = None
-        self._kept, logger = _Kept(), logging.getLogger(_LOGGER)
-        logger.addHandler(self._kept)
+        self._log, logger = _LogCollector(), logging.getLogger(_LOGGER)
+        logger.addHandler(self._log)
         logger.propagate = False
 
     def learn(self, plan: Sequence[Stage]) -> None:
         """Be told stages of this plan from now on."""
         self._stages = {stage.key: stage for stage in plan}
 
-    def told(self, keys: Sequence[str], device: str | None = None) -> Told:
+    def run_stages(self, keys: Sequence[str], device: str | None = None) -> BatchReport:
         """Run stages of the plan, of one group; device: where, None for wherever it is. Whatever happens is told."""
         try:
             env = self._on(device)
             batch = [self._stages[key] for key in keys]
-            ended = [(d.stage.key, d.state, d.reason, d.seconds) for d in attempt(batch, env, self._setup.time_limit)]
-            return Told(ended, self._kept.taken())
+            ended = [(d.stage.key, d.state, d.reason, d.seconds) for d in run_batch(batch, env, self._setup.time_limit)]
+            return BatchReport(ended, self._log.take())
         except CacheUnwritable as error:
-            return Told((), self._kept.taken(), CacheUnwritable(str(error)))
+            return BatchReport((), self._log.take(), CacheUnwritable(str(error)))
         except BenchkitError as error:
-            return Told((), self._kept.taken(), BenchkitError(str(error)))
+            return BatchReport((), self._log.take(), BenchkitError(str(error)))
 
     def close(self) -> None:
         """Leave the process's log as it was."""
-        logging.getLogger(_LOGGER).removeHandler(self._kept)
+        logging.getLogger(_LOGGER).removeHandler(self._log)
 
     def _on(self, device: str | None) -> Env:
         self._env = self._env or self._setup.env()

@@ -23,8 +23,8 @@ from benchkit.search.variants import Axis
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env, Model, Stage
 from benchkit.stages.train import Train
-from benchkit.store.holds import kept_plan
 from benchkit.store.opening import open_store
+from benchkit.store.pins import kept_plan
 from benchkit.store.results import CellInfo, RunInfo
 
 P = TypeVar("P", bound=Plugin)

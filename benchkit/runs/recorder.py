@@ -13,7 +13,7 @@ import pandas as pd
 from benchkit.api import Dataset
 from benchkit.diffusion.options import public_name
 from benchkit.executors.batch import Done
-from benchkit.executors.mending import mended
+from benchkit.executors.repair import read_repaired
 from benchkit.metrics.counts import COUNTS, Measured
 from benchkit.metrics.registry import by_kind
 from benchkit.planning.planner import Plan, PlannedCell
@@ -194,7 +194,7 @@ def _record(
     if broken is not None:
         results.set_state(run, planned.key, "failed", reason=broken.reason)
         return
-    row, counts, measured = mended(lambda: _row(planned, env), planned.stages, env)
+    row, counts, measured = read_repaired(lambda: _row(planned, env), planned.stages, env)
     results.save_row(planned.key, row, counts, measured, provenance={**environment, "threads": threads()})
     seconds = sum(ended[s.key].seconds for s in _closure(planned) if s.key in ended)
     results.set_state(run, planned.key, "done", seconds=seconds)

@@ -17,7 +17,7 @@ from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
-from benchkit.executors.mending import mended
+from benchkit.executors.repair import read_repaired
 from benchkit.planning.cells import repeated
 from benchkit.planning.image_sets import remarks_of
 from benchkit.planning.paper_protocol import recorded
@@ -39,9 +39,9 @@ from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, default_root
-from benchkit.store.holds import hold, keep_plan
 from benchkit.store.location import Location, local_folder
 from benchkit.store.opening import open_store
+from benchkit.store.pins import keep_plan, pin
 from benchkit.store.results import ResultStore
 
 _log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ def execute(
     run = (folder and folder.run(results, config)) or results.create_run(config, environment)
     if folder is not None:
         folder.begin(run, places.cache, places.results and results.name)
-    hold(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
+    pin(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
     every = used.union(*(stage.specs for stage in plan.stages))
     sources = {PluginSource.of(registry.entry(spec.kind, spec.name)) for spec in every}
     keep_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
@@ -230,7 +230,7 @@ def execute(
     changed = bool(counts["run"] or counts["failed"])
     board = None if changed or folder is None else folder.board(run, [planned.key for planned in plan.cells])
     if board is None:
-        shown = mended(lambda: gallery(plan, env), plan.stages, env)
+        shown = read_repaired(lambda: gallery(plan, env), plan.stages, env)
         data = run_data(run, results, shown, config)
         board = Board.of(data) if folder is None else folder.report(data, ablation)
     failures = tuple(d.reason or "" for d in ended if d.state == "failed")

@@ -18,7 +18,7 @@ from benchkit.config.grid import Grid, described
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done, Executor
 from benchkit.executors.inline import Inline
-from benchkit.executors.mending import mended
+from benchkit.executors.repair import read_repaired
 from benchkit.metrics import PRIMARY
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_images
@@ -179,7 +179,7 @@ class Scorer:
         if failed := [done.reason for done in ended if done.state == "failed"]:
             raise TrialFailedError(failed[0] or "a stage failed")
         stages = [cell.evaluate for cell in plan.cells if cell.evaluate is not None]
-        rows = mended(lambda: [self._row(stage) for stage in stages], stages, self.env)
+        rows = read_repaired(lambda: [self._row(stage) for stage in stages], stages, self.env)
         values = [math.nan if row.get(PRIMARY) is None else float(row[PRIMARY]) for row in rows]
         return sum(values) / len(values)
 

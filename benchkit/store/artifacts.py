@@ -2,7 +2,7 @@
 
 Under the root: VERSION; objects/ab/cdef…/ (committed; manifest.json carries size and SHA-256 of every file and of
 itself); staging/ (being written); work/ (scratch folders of running stages, with their locks); discarded/ (found
-damaged); runs/ (which keys a run rests on, see `holds`). A folder enters objects/ by one rename and leaves it by one
+damaged); runs/ (which keys a run rests on, see `pins`). A folder enters objects/ by one rename and leaves it by one
 rename, so that no reader meets a part of one.
 """
 
@@ -149,11 +149,11 @@ class ArtifactStore:
         return True
 
     @contextmanager
-    def claim(self, key: str, *, timeout: float | None = None) -> Iterator[None]:
-        """Keep `key` to this thread, so that nobody else computes it meanwhile; it may claim the same key again inside.
+    def lease(self, key: str, *, timeout: float | None = None) -> Iterator[None]:
+        """Keep `key` to this thread, so that nobody else computes it meanwhile; it may lease the same key again inside.
 
         Waits while another process has it (so ask `has` again inside), at most `timeout` seconds: then raises
-        ArtifactBusy. The system takes the claim back when its holder dies.
+        ArtifactBusy. The system takes the lease back when its holder dies.
         """
         lock = self._lock(key)
         with self._writing():
@@ -173,12 +173,12 @@ class ArtifactStore:
 
     @contextmanager
     def workdir(self, key: str, *, timeout: float | None = None) -> Iterator[Path]:
-        """Claim `key` and lend its scratch folder: the same folder again after a crash.
+        """Lease `key` and lend its scratch folder: the same folder again after a crash.
 
-        Waits and raises as `claim` does. The folder goes when `write` commits the key.
+        Waits and raises as `lease` does. The folder goes when `write` commits the key.
         """
         folder = self.root / "work" / checked_key(key)
-        with self.claim(key, timeout=timeout):
+        with self.lease(key, timeout=timeout):
             with self._writing():
                 folder.mkdir(exist_ok=True)
             yield folder
@@ -251,7 +251,7 @@ class ArtifactStore:
             os.utime(artifact.folder / MANIFEST)
 
     def _lock(self, key: str) -> FileLock:
-        # One object a path: whoever holds a claim may claim again, and a stage may ask for its scratch folder.
+        # One object a path: whoever holds a lease may lease again, and a stage may ask for its scratch folder.
         return FileLock(self.root / "work" / f"{checked_key(key)}.lock", is_singleton=True)
 
     def _check_version(self, *, create: bool) -> None:

@@ -1,7 +1,7 @@
 """The artifact store behind a URL: objects there, copies on this machine.
 
-Under the URL: VERSION; objects/ab/cdef…/manifest.json and, beside it, one object a file, named by its SHA-256; claims/
-and holders/ (see `claims`); runs/ (see `holds`). An object store knows no rename, so the manifest commits: it is put
+Under the URL: VERSION; objects/ab/cdef…/manifest.json and, beside it, one object a file, named by its SHA-256; leases/
+and holders/ (see `leases`); runs/ (see `pins`). An object store knows no rename, so the manifest commits: it is put
 last, by one request, and what no manifest lists does not exist. Since a file's name is its checksum, two writers of
 one key never overwrite each other's bytes.
 """
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ABANDONED_AFTER, TOUCH_AFTER, ArtifactStore, CacheUnwritable, checked_key, is_key
 from benchkit.store.bucket import Bucket
-from benchkit.store.claims import CLAIMS, HOLDERS, Claims
+from benchkit.store.leases import HOLDERS, LEASES, Leases
 from benchkit.store.manifest import (
     MANIFEST,
     SCHEMA,
@@ -90,7 +90,7 @@ class RemoteStore(ArtifactStore):
         self._near = ArtifactStore(location.copies, create=create)
         self.root = self._near.root
         self._loaded: dict[str, RemoteArtifact] = {}
-        self._claims: Claims | None = None
+        self._leases: Leases | None = None
         self._limit = _copies_limit()
         self._unmeasured = self._limit
 
@@ -119,11 +119,11 @@ class RemoteStore(ArtifactStore):
         return MANIFEST in names
 
     @contextmanager
-    def claim(self, key: str, *, timeout: float | None = None) -> Iterator[None]:
-        """As ArtifactStore.claim, among all machines; what this one has finished but could not send is sent now."""
-        if self._claims is None:
-            self._claims = Claims(self._far, self._machine())
-        with self._near.claim(key, timeout=timeout), self._claims.held(key, timeout):
+    def lease(self, key: str, *, timeout: float | None = None) -> Iterator[None]:
+        """As ArtifactStore.lease, among all machines; what this one has finished but could not send is sent now."""
+        if self._leases is None:
+            self._leases = Leases(self._far, self._machine())
+        with self._near.lease(key, timeout=timeout), self._leases.held(key, timeout):
             with suppress(CorruptArtifact):
                 copy = self._near.open(key)
                 if not self.has(key):
@@ -235,10 +235,10 @@ class RemoteStore(ArtifactStore):
     def _sweep(self, older_than: float | None) -> None:
         """Delete what uploads that were broken off and processes that died left behind; and old copies here."""
         before = time.time() - ABANDONED_AFTER
-        claims = self._far.entries(CLAIMS)
-        watch = self._claims or Claims(self._far, "")
-        live = {key for key in claims if watch.is_live(key, ABANDONED_AFTER)}
-        for room, spared in ((CLAIMS, live), (HOLDERS, set())):
+        leases = self._far.entries(LEASES)
+        watch = self._leases or Leases(self._far, "")
+        live = {key for key in leases if watch.is_live(key, ABANDONED_AFTER)}
+        for room, spared in ((LEASES, live), (HOLDERS, set())):
             for name, entry in self._far.entries(room).items():
                 if name not in spared and entry.changed < before:
                     self._far.remove(f"{room}/{name}")

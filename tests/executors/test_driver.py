@@ -59,7 +59,7 @@ class Store:
         return key in self.there
 
     @contextmanager
-    def claim(self, key: str) -> Iterator[None]:
+    def lease(self, key: str) -> Iterator[None]:
         self.foreign[key] = 0  # whoever waits, waits until the other process has ended
         yield
 

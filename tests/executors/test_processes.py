@@ -13,7 +13,7 @@ from test_sharing import Log, Work, plan
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
-from benchkit.executors.choose import lasting, parse_executor
+from benchkit.executors.choose import keep_workers, parse_executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.processes import Processes
 from benchkit.plugin.registry import Registry
@@ -102,7 +102,7 @@ class Whose(Stage):
 def test_workers_that_last_serve_one_plan_after_another(tmp_path: Path) -> None:
     env, heard = Env(Registry(), ArtifactStore(tmp_path)), []
     one, two = Whose("one"), Whose("two")
-    with lasting(Processes(1), env) as executor:
+    with keep_workers(Processes(1), env) as executor:
         executor.execute([one], env, heard.append)
         executor.execute([one, two], env, heard.append)
     assert [(done.stage, done.state) for done in heard] == [(one, "run"), (one, "cached"), (two, "run")]
@@ -110,7 +110,7 @@ def test_workers_that_last_serve_one_plan_after_another(tmp_path: Path) -> None:
     assert first == second != str(os.getpid()).encode()
     with pytest.raises(ProcessLookupError):
         os.kill(int(first), 0)
-    with lasting(Inline(), env) as executor:
+    with keep_workers(Inline(), env) as executor:
         assert executor == Inline()
 
 

@@ -231,6 +231,6 @@ def test_the_cache_may_be_a_bucket(notes: Notes, tmp_path: Path, monkeypatch: py
         monkeypatch.setenv("BENCHKIT_COPIES", str(tmp_path / "of another machine"))
         elsewhere = open_store("s3://ray/cache")
         assert all(elsewhere.open(s.key).read("x") == here.open(s.key).read("x") for s in plan)
-        assert not s3fs.S3FileSystem().find("ray/cache/claims") + s3fs.S3FileSystem().find("ray/cache/holders")
+        assert not s3fs.S3FileSystem().find("ray/cache/leases") + s3fs.S3FileSystem().find("ray/cache/holders")
     finally:
         server.stop()

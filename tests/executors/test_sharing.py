@@ -16,7 +16,7 @@ import pytest
 
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
-from benchkit.executors.mending import mended
+from benchkit.executors.repair import read_repaired
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, CorruptArtifact
@@ -108,7 +108,7 @@ def test_processes_racing_for_every_stage_compute_each_once(tmp_path: Path) -> N
 
 
 def holding(cache: str, key: str, tell: Any, seconds: float) -> None:
-    with ArtifactStore(cache).claim(key):
+    with ArtifactStore(cache).lease(key):
         tell.put("held")
         time.sleep(seconds)
 
@@ -187,7 +187,7 @@ def test_what_is_damaged_again_and_again_is_an_error_and_no_loop(tmp_path: Path)
         return env.store.open(stage.key).read("x")
 
     with pytest.raises(CorruptArtifact):
-        mended(rotting, [stage], env)
+        read_repaired(rotting, [stage], env)
 
 
 def test_a_stage_out_of_memory_fails_alone(tmp_path: Path) -> None:

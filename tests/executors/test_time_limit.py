@@ -14,7 +14,7 @@ import pytest
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
-from benchkit.executors.limits import TimeLimitExceeded, limited
+from benchkit.executors.limits import TimeLimitExceeded, limit_time
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.store.artifacts import ArtifactStore
@@ -75,9 +75,9 @@ def test_somebody_elses_alarm_and_handler_are_left_as_they_were() -> None:
 
     handler, timer = signal.signal(signal.SIGALRM, other), signal.setitimer(signal.ITIMER_REAL, 500, 7)
     try:
-        with pytest.raises(TimeLimitExceeded), limited(0.05):
+        with pytest.raises(TimeLimitExceeded), limit_time(0.05):
             time.sleep(30)
-        with limited(30), limited(None):
+        with limit_time(30), limit_time(None):
             pass
         remaining, interval = signal.getitimer(signal.ITIMER_REAL)
         assert 400 < remaining < 500 and interval == 7
@@ -88,7 +88,7 @@ def test_somebody_elses_alarm_and_handler_are_left_as_they_were() -> None:
 
 
 def test_work_that_catches_everything_is_reminded() -> None:
-    with pytest.raises(TimeLimitExceeded), limited(0.05):
+    with pytest.raises(TimeLimitExceeded), limit_time(0.05):
         try:
             time.sleep(30)
         except BaseException:
@@ -98,7 +98,7 @@ def test_work_that_catches_everything_is_reminded() -> None:
 def test_an_import_under_way_is_let_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.5)\nwhole = True\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(TimeLimitExceeded), limited(0.05):
+    with pytest.raises(TimeLimitExceeded), limit_time(0.05):
         import slow_to_import  # type: ignore[import-not-found]
 
         time.sleep(30)
@@ -110,7 +110,7 @@ def test_outside_of_the_main_thread_a_limit_is_refused() -> None:
 
     def work() -> None:
         try:
-            with limited(1.0):
+            with limit_time(1.0):
                 pass
         except BenchkitError as error:
             said.append(str(error))

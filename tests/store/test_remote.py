@@ -13,12 +13,12 @@ from s3_server import new_bucket, serving
 from store_helpers import FILES, KEY, hear, key_of, python
 
 from benchkit.errors import BenchkitError
-from benchkit.store import claims
+from benchkit.store import leases
 from benchkit.store.artifacts import ArtifactBusy, ArtifactStore, CacheUnwritable, CorruptArtifact
 from benchkit.store.bucket import Bucket
-from benchkit.store.holds import held, hold, noted
 from benchkit.store.location import CacheUrl, located
 from benchkit.store.opening import open_store
+from benchkit.store.pins import pin, pinned, pinned_runs
 
 
 @pytest.fixture(scope="module")
@@ -117,29 +117,29 @@ def test_an_upload_broken_off_is_not_believed(url: str, tmp_path: Path, monkeypa
     assert not store.has(KEY) and not list(store.keys()) and not list(store.verify())
     other = elsewhere(url, tmp_path, monkeypatch)
     assert not other.has(KEY)
-    with store.claim(KEY):  # this machine has the work done, and sends it
+    with store.lease(KEY):  # this machine has the work done, and sends it
         assert store.has(KEY)
     assert other.open(KEY).read("data.bin") == FILES["data.bin"]
 
 
 def test_claims_among_machines(url: str, tmp_path: Path, monkeypatch) -> None:
     one, two = open_store(url), elsewhere(url, tmp_path, monkeypatch)
-    with one.claim(KEY), one.claim(KEY), pytest.raises(ArtifactBusy), two.claim(KEY, timeout=0):
+    with one.lease(KEY), one.lease(KEY), pytest.raises(ArtifactBusy), two.lease(KEY, timeout=0):
         pass
-    with two.claim(KEY, timeout=0):
+    with two.lease(KEY, timeout=0):
         pass
-    assert not bucket(url).entries("claims") and not bucket(url).entries("holders")
+    assert not bucket(url).entries("leases") and not bucket(url).entries("holders")
 
 
 def test_the_claim_of_a_dead_holder_expires(url: str, monkeypatch) -> None:
-    monkeypatch.setattr(claims, "DEAD_AFTER", 0.3)
-    monkeypatch.setattr(claims, "POLL", 0.05)
+    monkeypatch.setattr(leases, "DEAD_AFTER", 0.3)
+    monkeypatch.setattr(leases, "POLL", 0.05)
     store = open_store(url)
-    bucket(url).write(f"claims/{KEY}", b'["another machine","dead"]')
+    bucket(url).write(f"leases/{KEY}", b'["another machine","dead"]')
     bucket(url).write("holders/dead", b"1")
-    with pytest.raises(ArtifactBusy), store.claim(KEY, timeout=0):
+    with pytest.raises(ArtifactBusy), store.lease(KEY, timeout=0):
         pass
-    with store.claim(KEY, timeout=5):
+    with store.lease(KEY, timeout=5):
         pass
 
 
@@ -147,10 +147,10 @@ def test_prune_and_notes(url: str) -> None:
     store = open_store(url)
     for i in range(3):
         store.write(key_of(i), {"data": b"x" * 100})
-    hold(store.location, "20260101-a", {key_of(1): "work"})
-    assert noted(store.location) == ["20260101-a"]
-    assert store.prune(keep=held(store.location, "2026"), dry_run=True).size == 200
-    assert len(store.prune(keep=held(store.location, "2026")).keys) == 2
+    pin(store.location, "20260101-a", {key_of(1): "work"})
+    assert pinned_runs(store.location) == ["20260101-a"]
+    assert store.prune(keep=pinned(store.location, "2026"), dry_run=True).size == 200
+    assert len(store.prune(keep=pinned(store.location, "2026")).keys) == 2
     assert list(store.keys()) == [key_of(1)]
     assert len(objects(url)) == 2
 
@@ -167,7 +167,7 @@ import os, sys, time
 from benchkit.store.opening import open_store
 store = open_store(sys.argv[1])
 for key in sys.argv[2:]:
-    with store.claim(key):
+    with store.lease(key):
         if not store.has(key):
             print("computed", key)
             store.write(key, {"data": os.urandom(1000)})
@@ -189,7 +189,7 @@ def test_two_processes_share_the_work(s3: str, tmp_path: Path, monkeypatch) -> N
 HOLDER = """
 import sys, time
 from benchkit.store.opening import open_store
-with open_store(sys.argv[1]).claim(sys.argv[2]):
+with open_store(sys.argv[1]).lease(sys.argv[2]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -201,7 +201,7 @@ def test_after_a_kill_the_same_machine_waits_for_nobody(s3: str, tmp_path: Path,
     assert hear(holder) == "held\n"
     holder.kill()
     holder.wait()
-    with open_store(s3).claim(KEY, timeout=5):
+    with open_store(s3).lease(KEY, timeout=5):
         pass
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROOM = "runs"
 
 
-def hold(place: Location, run: str, stages: Mapping[str, str]) -> None:
+def pin(place: Location, run: str, stages: Mapping[str, str]) -> None:
     """Note in the cache at `place` that `run` rests on these keys, each with a few words for people."""
     _notes(place).write(f"{ROOM}/{run}.json", json_to_bytes({"run": run, "stages": dict(stages)}))
 
@@ -41,12 +41,12 @@ def kept_plan(place: Location, run: str) -> bytes | None:
     return _notes(place).read(f"{ROOM}/{run}.plan")
 
 
-def held(place: Location, run: str) -> dict[str, str]:
+def pinned(place: Location, run: str) -> dict[str, str]:
     """The keys that a run rests on, and their words; `run` is its id or the unique start of it.
 
     Raises BenchkitError for a run that the cache has no note of, or several, or whose note is damaged.
     """
-    known = noted(place)
+    known = pinned_runs(place)
     matches = [name for name in known if name == run] or [name for name in known if run and name.startswith(run)]
     if len(matches) > 1:
         raise BenchkitError(f"run '{run}' is ambiguous: {', '.join(matches)}")
@@ -61,16 +61,16 @@ def held(place: Location, run: str) -> dict[str, str]:
     return stages
 
 
-def noted(place: Location) -> list[str]:
+def pinned_runs(place: Location) -> list[str]:
     """The runs that the cache has a note of, sorted, and so oldest first."""
     names = _notes(place).entries(ROOM)
     return sorted(name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith("."))
 
 
-def words(place: Location) -> dict[str, str]:
+def describe_pins(place: Location) -> dict[str, str]:
     """Key -> what it is, of every key that some run rests on."""
     found: dict[str, str] = {}
-    for run in noted(place):
+    for run in pinned_runs(place):
         found |= _read(_notes(place), run) or {}
     return found
 

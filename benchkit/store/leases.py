@@ -1,4 +1,4 @@
-"""Claims on keys of a cache that several machines share: an object each, void when its holder's pulse stands still."""
+"""Leases on keys of a cache that several machines share: an object each, void when its holder's pulse stands still."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 BEAT = 15.0  # seconds between two signs of life
 DEAD_AFTER = 60.0  # seconds without one, by the watch of whoever waits: the machines' clocks are never compared
 POLL = 1.0
-CLAIMS, HOLDERS = "claims", "holders"
+LEASES, HOLDERS = "leases", "holders"
 
 _log = logging.getLogger(__name__)
 
 
-class Claims:
-    """What this process claims in a bucket. Two may hold one claim where the store cannot create conditionally, or a
+class Leases:
+    """What this process leases in a bucket. Two may hold one lease where the store cannot create conditionally, or a
     holder was slow to show a sign of life: the work is then done twice, and either result is whole.
 
     machine: names the folder whose locks keep the processes of one machine apart. Whoever holds that lock and finds a
-    claim of the same machine knows that its holder is dead.
+    lease of the same machine knows that its holder is dead.
     """
 
     def __init__(self, bucket: Bucket, machine: str) -> None:
@@ -44,7 +44,7 @@ class Claims:
 
     @contextmanager
     def held(self, key: str, timeout: float | None) -> Iterator[None]:
-        """Keep a key; the caller has its local lock. Waits and raises ArtifactBusy as ArtifactStore.claim does."""
+        """Keep a key; the caller has its local lock. Waits and raises ArtifactBusy as ArtifactStore.lease does."""
         if not self._depth.get(key):
             self._wait(key, timeout)
         self._depth[key] = self._depth.get(key, 0) + 1
@@ -57,7 +57,7 @@ class Claims:
                 self._release(key)
 
     def is_live(self, key: str, young: float) -> bool:
-        """Whether somebody claims a key whose pulse was felt within `young` seconds, by the server's clock."""
+        """Whether somebody leases a key whose pulse was felt within `young` seconds, by the server's clock."""
         entries = self._bucket.entries(HOLDERS)
         holder = self._holder(key)
         return holder is not None and holder[1] in entries and time.time() - entries[holder[1]].changed < young
@@ -75,7 +75,7 @@ class Claims:
             raise
 
     def _taken(self, key: str) -> bool:
-        name, mine = f"{CLAIMS}/{key}", json_to_bytes([self._machine, self._pulse.name])
+        name, mine = f"{LEASES}/{key}", json_to_bytes([self._machine, self._pulse.name])
         holder = self._holder(key)
         if holder is None:
             return self._bucket.create(name, mine)
@@ -84,13 +84,13 @@ class Claims:
             return True
         if not self._is_dead(holder[1]):
             return False
-        _log.warning("the process that computed %s is gone: its claim is void", key[:12])
+        _log.warning("the process that computed %s is gone: its lease is void", key[:12])
         self._bucket.remove(name)
         return self._bucket.create(name, mine)
 
     def _holder(self, key: str) -> tuple[str, str] | None:
-        """The machine and the name of whoever claims a key; a claim that nobody can read is one of nobody's."""
-        data = self._bucket.read(f"{CLAIMS}/{key}")
+        """The machine and the name of whoever leases a key; a lease that nobody can read is one of nobody's."""
+        data = self._bucket.read(f"{LEASES}/{key}")
         if data is None:
             return None
         try:
@@ -109,14 +109,14 @@ class Claims:
 
     def _release(self, key: str) -> None:
         try:
-            self._bucket.remove(f"{CLAIMS}/{key}")
+            self._bucket.remove(f"{LEASES}/{key}")
             self._pulse.stop()
-        except CacheUnwritable as error:  # what was claimed is done, or has failed by itself; the claim dies with us
-            _log.info("a claim could not be given back: %s", error)
+        except CacheUnwritable as error:  # what was leased is done, or has failed by itself; the lease dies with us
+            _log.info("a lease could not be given back: %s", error)
 
 
 class _Pulse:
-    """A sign of life of this process, written again and again while anything is claimed."""
+    """A sign of life of this process, written again and again while anything is leased."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.name = f"{os.getpid()}-{secrets.token_hex(8)}"
@@ -132,7 +132,7 @@ class _Pulse:
                 return
             self._over = threading.Event()
         self._beat()
-        threading.Thread(target=self._run, args=(self._over,), daemon=True, name="benchkit-claims").start()
+        threading.Thread(target=self._run, args=(self._over,), daemon=True, name="benchkit-leases").start()
 
     def stop(self) -> None:
         with self._lock:

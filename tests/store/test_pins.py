@@ -13,38 +13,38 @@ from store_helpers import FILES, key_of
 
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable
-from benchkit.store.holds import held, hold, noted, words
+from benchkit.store.pins import describe_pins, pin, pinned, pinned_runs
 
 RUN, OTHER = "20260101-000000-aaaaaa", "20260101-000001-bbbbbb"
 
 
 def test_what_is_noted_is_found_by_the_start_of_a_name(store: ArtifactStore) -> None:
-    assert noted(store.root) == [] and words(store.root) == {}
-    hold(store.root, RUN, {key_of(1): "work ü", key_of(2): "b"})
-    hold(store.root, OTHER, {key_of(3): "c"})
-    assert noted(store.root) == [RUN, OTHER]
-    assert held(store.root, RUN[:-3]) == {key_of(1): "work ü", key_of(2): "b"}
-    assert set(words(store.root)) == {key_of(1), key_of(2), key_of(3)}
-    hold(store.root, RUN, {key_of(4): "d"})
-    assert list(held(store.root, RUN)) == [key_of(4)]
+    assert pinned_runs(store.root) == [] and describe_pins(store.root) == {}
+    pin(store.root, RUN, {key_of(1): "work ü", key_of(2): "b"})
+    pin(store.root, OTHER, {key_of(3): "c"})
+    assert pinned_runs(store.root) == [RUN, OTHER]
+    assert pinned(store.root, RUN[:-3]) == {key_of(1): "work ü", key_of(2): "b"}
+    assert set(describe_pins(store.root)) == {key_of(1), key_of(2), key_of(3)}
+    pin(store.root, RUN, {key_of(4): "d"})
+    assert list(pinned(store.root, RUN)) == [key_of(4)]
     ArtifactStore(store.root)  # a cache with notes is a cache
 
 
 def test_unknown_ambiguous_and_damaged_notes(store: ArtifactStore) -> None:
-    hold(store.root, RUN, {})
-    hold(store.root, OTHER, {key_of(3): "c"})
+    pin(store.root, RUN, {})
+    pin(store.root, OTHER, {key_of(3): "c"})
     for name, message in (
         ("2027", "run '2027' is none of the 2 runs in the cache"),
         ("2026", "is ambiguous"),
         ("", "run '' is none"),
     ):
         with pytest.raises(BenchkitError, match=message):
-            held(store.root, name)
+            pinned(store.root, name)
     for damaged in (b"", b"{}", b"\xff", b'{"stages": 3}'):
         (store.root / "runs" / f"{RUN}.json").write_bytes(damaged)
         with pytest.raises(BenchkitError, match="does not say what the run rests on: run its command again"):
-            held(store.root, RUN)
-        assert list(words(store.root)) == [key_of(3)]
+            pinned(store.root, RUN)
+        assert list(describe_pins(store.root)) == [key_of(3)]
 
 
 def test_a_note_that_cannot_be_written(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,8 +53,8 @@ def test_a_note_that_cannot_be_written(store: ArtifactStore, monkeypatch: pytest
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CacheUnwritable, match="No space left on device; free some space there"):
-        hold(store.root, RUN, {})
-    assert noted(store.root) == []
+        pin(store.root, RUN, {})
+    assert pinned_runs(store.root) == []
 
 
 @pytest.fixture

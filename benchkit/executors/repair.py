@@ -13,7 +13,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: Marks a record of the log that the user should see as well.
-TOLD = {"tell": True}
+TELL_USER = {"tell": True}
 
 
 def usable(stage: Stage, env: Env) -> bool:
@@ -22,12 +22,12 @@ def usable(stage: Stage, env: Env) -> bool:
         env.store.open(stage.key)
     except CorruptArtifact as damage:
         if env.store.discard(stage.key):
-            log.warning("%s (%s)", damage, stage.describe(), extra=TOLD)
+            log.warning("%s (%s)", damage, stage.describe(), extra=TELL_USER)
         return False
     return True
 
 
-def mended(work: Callable[[], T], roots: Sequence[Stage], env: Env) -> T:
+def read_repaired(work: Callable[[], T], roots: Sequence[Stage], env: Env) -> T:
     """What `work` returns, reading `roots`; one of them or of their inputs that is damaged is computed again, once.
 
     Raises CorruptArtifact for what is damaged twice, or belongs to none of them.
@@ -45,18 +45,18 @@ def mended(work: Callable[[], T], roots: Sequence[Stage], env: Env) -> T:
 
 
 def _compute_again(stage: Stage, damage: CorruptArtifact, env: Env) -> None:
-    # A claim is waited for here while others may be held: those are of stages that read this one, never the reverse.
-    with env.store.claim(stage.key):
+    # A lease is waited for here while others may be held: those are of stages that read this one, never the reverse.
+    with env.store.lease(stage.key):
         try:
             env.store.open(stage.key).verify()
         except CorruptArtifact:
             pass
         else:
             return  # another process has been quicker
-        log.warning("%s (%s)", damage, stage.describe(), extra=TOLD)
+        log.warning("%s (%s)", damage, stage.describe(), extra=TELL_USER)
         env.store.discard(stage.key)
         env.progress(f"mend: {stage.describe()}")
-        (output,) = mended(lambda: type(stage).run_group([stage], env), stage.inputs, env)
+        (output,) = read_repaired(lambda: type(stage).run_group([stage], env), stage.inputs, env)
         env.store.write(stage.key, output.files, output.meta)
 
 
