@@ -174,26 +174,31 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _caption_beside(path: Path) -> str | None:
     """The text file of the same stem, which some copies of the images have."""
-    text = path.with_suffix(".txt")
-    return _caption(text.read_bytes()) if text.is_file() and text.stat().st_size <= CAPTION_LIMIT else None
+    for text in (path.with_suffix(".txt"), path.with_suffix(".TXT")):
+        if text.is_file() and text.stat().st_size <= CAPTION_LIMIT:
+            with _reading(text):
+                return _caption(text.read_bytes())
+    return None
 
 
 def _caption(data: bytes | str | None) -> str | None:
-    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    # Editors on Windows put a mark before the first letter, which is none of the caption's.
+    text = data.decode("utf-8-sig", "replace") if isinstance(data, bytes) else data
     return (text or "").strip() or None
 
 
 def _of_zip(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
     """Members are read in memory, by the stem of their names alone, and no further than they may be long."""
     with _reading(path), zipfile.ZipFile(path) as archive:
-        texts = {one.filename: one for one in archive.infolist() if one.filename.lower().endswith(".txt")}
+        names = [one for one in archive.infolist() if one.filename.lower().endswith(".txt")]
+        texts = {one.filename[: -len(".txt")]: one for one in names}
         for member in archive.infolist():
             name = PurePosixPath(member.filename)
             if member.is_dir() or name.suffix.lower() not in SUFFIXES or name.stem not in wanted:
                 continue
             with archive.open(member) as file:
                 data = file.read(PICTURE_LIMIT + 1)
-            text, caption = texts.get(str(name.with_suffix(".txt"))), b""
+            text, caption = texts.get(member.filename[: -len(name.suffix)]), b""
             if text is not None and text.file_size <= CAPTION_LIMIT:
                 with archive.open(text) as file:
                     caption = file.read(CAPTION_LIMIT)
@@ -204,9 +209,18 @@ def _of_zip(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
 def _of_tar(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
     """As shards are read: heads first, in memory only, and nothing from an archive with links or odd names."""
     (shard,) = shards.find_shards([str(path)], "--images")
+    left: list[tuple[str, str]] = []
     with shards.Reading([shard]) as archive:
-        for pair in shards.pairs_of(0, shard, []):
+        for pair in shards.pairs_of(0, shard, left):
             name = PurePosixPath(pair.name).name
+            # The list is whole at the first pair: all heads are read before it.
+            for reason, where in left:
+                member = PurePosixPath(where.removeprefix(f"{shard.url}: "))
+                if reason == shards.REPEATED and member.stem in wanted and member.suffix.lower() in SUFFIXES:
+                    raise BenchkitError(
+                        f"--images: {where}: another picture there has this name too: leave one of them out"
+                    )
+            left.clear()
             if name in wanted:
                 small = pair.text is not None and pair.text.size <= CAPTION_LIMIT
                 caption = archive.read(0, pair.text) if pair.text and small else None

@@ -37,6 +37,8 @@ COMPANIONS = (
     ".log",
     "",
 )
+#: Why a second file of one stem and kind is not read.
+REPEATED = "another file of the same name"
 ARCHIVES = (".tar", ".tgz", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
@@ -139,7 +141,7 @@ def pairs_of(number: int, shard: Shard, left: list[tuple[str, str]]) -> Iterator
             elif member.size > (IMAGE_LIMIT if kind == "image" else JSON_LIMIT):
                 left.append(("too large" if kind == "image" else "record too large, not read", where))
             elif rooms[kind].setdefault(stem, Member(member.offset_data, member.size)).offset != member.offset_data:
-                left.append(("another file of the same name", where))
+                left.append((REPEATED, where))
     for stem, image in rooms["image"].items():
         yield Pair(number, stem, image, rooms[".json"].get(stem), rooms[".txt"].get(stem))
 

@@ -108,3 +108,12 @@ def test_every_fault_of_a_table_is_named(tmp_path: Path) -> None:
     ):
         assert part in message, message
     assert "\n" not in message
+
+
+def test_a_caption_may_hold_any_line_separator(tmp_path: Path) -> None:
+    write(tmp_path / "pool" / "a.png", photo("pool", 0))
+    write(tmp_path / "pool" / "b.png", photo("pool", 1))
+    rows = [{"file_name": "a.png", "text": "one\u2028two\x85three"}, {"file_name": "b.png", "text": "four"}]
+    text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "pool" / "metadata.jsonl").write_bytes(text.encode())
+    assert read(tmp_path, "pool") == {"pool/a": (False, "one\u2028two\x85three"), "pool/b": (False, "four")}

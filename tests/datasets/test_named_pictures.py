@@ -195,6 +195,28 @@ def test_captions_stand_beside_pictures_in_archives(
     assert found(path) == {**ALL, "t2": (picture("t2"), None)}
 
 
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_a_caption_may_begin_with_a_byte_order_mark_and_its_file_be_upper_case(
+    found: Callable[..., Found], tmp_path: Path, pack: Callable[[Path, Mapping[str, bytes]], Path]
+) -> None:
+    files = {"t0.PNG": picture("t0"), "t0.TXT": "\ufeffa café\r\n".encode()}
+    path = pack(tmp_path / f"a.{'zip' if pack is zipped else 'tar'}", files)
+    (tmp_path / "folder").mkdir()
+    for name, data in files.items():
+        (tmp_path / "folder" / name).write_bytes(data)
+    assert found(path) == found(tmp_path / "folder") == {"t0": (picture("t0"), "a café")}
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_two_pictures_of_one_name_in_an_archive_are_refused(
+    found: Callable[..., Found], tmp_path: Path, pack: Callable[[Path, Mapping[str, bytes]], Path]
+) -> None:
+    path = pack(tmp_path / f"a.{'zip' if pack is zipped else 'tar'}", {"t0.png": picture("t0"), "t0.jpg": b"other"})
+    with pytest.raises(BenchkitError, match=r"t0.*leave one of them out"):
+        found(path)
+    assert found(path, wanted=("t1",)) == {}
+
+
 def test_a_later_source_fills_in_captions(found: Callable[..., Found], tmp_path: Path) -> None:
     folder = tmp_path / "plain"
     folder.mkdir()

@@ -57,7 +57,8 @@ def table_rows(table: Path) -> Iterator[tuple[int, Any]]:
         except csv.Error as error:
             raise BenchkitError(f"{table}: line {rows.line_num}: {error}") from None
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    # `splitlines` would also split at U+2028 and such, which a JSON text may hold.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
