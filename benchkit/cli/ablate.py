@@ -98,10 +98,10 @@ def ablate(
     runs = options.chosen_executor(executor, time_limit, address)
     single = {"dataset": dataset, "model": model, "seeds": seeds}
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector, "inverters": inverter}
-    base = asked_grid(preset, single, lists, setting, scale)
     places = _places(out, cache, store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
+        base = asked_grid(preset, single, lists, setting, scale, registry)
         prepared = partial(_planned, base, vary or [], registry, crossed, places)
         ended, look = None, None if out is None else partial(check_writable, out, probe=False)
         if dry_run:

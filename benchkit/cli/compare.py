@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from benchkit.planning.planner import Plan, PlannedCell
     from benchkit.plugin.registry import Registry
     from benchkit.runs.run import Outcome, Places, RunOptions
+    from benchkit.specs.spec import Spec
     from benchkit.stages.base import Env, Stage
 
 T = TypeVar("T")
@@ -83,10 +84,10 @@ def compare(
     lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector, "inverters": inverter}
     runs = options.chosen_executor(executor, time_limit, address)
     single = {"dataset": dataset, "model": model, "seeds": seeds}
-    grid = asked_grid(preset, single, lists, setting, scale)
     places = run.Places(out=out, cache=cache_root(cache), results=store)
     with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
         registry = tolerant(load_registry(plugin, plugin_folder, strict))
+        grid = asked_grid(preset, single, lists, setting, scale, registry)
         note_inverter(grid, registry)
         look = None if out is None else partial(_look_at_out, grid, registry, places, force)
         if dry_run:
@@ -134,19 +135,23 @@ def asked_grid(
     lists: dict[str, list[str] | None],
     settings: Sequence[str] | None,
     scale: float | None,
+    registry: Registry | None = None,
 ) -> Grid:
-    """The grid that a preset or file and the options mean."""
+    """The grid that a preset or file and the options mean; registry: the plugins, see `chosen`."""
     from benchkit.config.grid import load_grid
 
     fields = {name for name, value in (*single.items(), *lists.items()) if value}
     options.check_settings(fields, settings or ())
-    return adapted(chosen(load_grid(preset), single, lists), settings, scale)
+    return adapted(chosen(load_grid(preset), single, lists, registry), settings, scale)
 
 
-def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str] | None]) -> Grid:
+def chosen(
+    grid: Grid, single: dict[str, str | None], lists: dict[str, list[str] | None], registry: Registry | None = None
+) -> Grid:
     """The grid with what the command line says in the place of the preset's.
 
-    Rows `human+CORRUPTOR` stay for those corruptors that are still compared. A dataset comes with what the preset
+    Where it names corruptors, rows `human+CORRUPTOR` stay for those that are still compared; with a registry,
+    `x` and `x:k=default` are one. A dataset comes with what the preset
     replaces on it; the other options replace that in turn.
     """
     from benchkit.config.overrides import on_dataset
@@ -165,11 +170,25 @@ def chosen(grid: Grid, single: dict[str, str | None], lists: dict[str, list[str]
     if not changes:
         return grid
     changed = grid.replaced(**changes)
-    mixed = tuple(name for name in changed.with_human if name in changed.corruptors)
+    if "corruptors" not in changes:
+        return changed
+    compared = {_whole(name, registry) for name in changed.corruptors}
+    mixed = tuple(name for name in changed.with_human if _whole(name, registry) in compared)
     for name in changed.with_human:
         if name not in mixed:
             tell(f"row 'human+{name}' of '{grid.title}' is skipped: --corruptor does not name '{name}'")
     return changed if mixed == changed.with_human else changed.replaced(with_human=mixed)
+
+
+def _whole(text: str, registry: Registry | None) -> Spec:
+    """The corruptor's Spec with its defaults; as it is written where it is not known, which the plan says."""
+    from benchkit.specs.spec import Spec
+
+    spec = Spec.parse("corruptor", text)
+    try:
+        return spec if registry is None else registry.complete(spec)
+    except BenchkitError:
+        return spec
 
 
 def adapted(grid: Grid, settings: Sequence[str] | None, scale: float | None) -> Grid:

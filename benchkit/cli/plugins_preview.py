@@ -58,7 +58,10 @@ def preview(
     entry, registry = _found(name, kind, plugin, plugin_folder)
     to = out or Path(f"preview-{entry.name}.png")
     check_target(to, "--out", force=force)
-    numbers = tuple(dict.fromkeys(parse_numbers("--seeds", seeds)))
+    given_seeds = parse_numbers("--seeds", seeds)
+    numbers = tuple(dict.fromkeys(given_seeds))
+    if len(numbers) < len(given_seeds):
+        tell(f"note: --seeds {seeds}: a seed that is given twice is shown once")
     specs = _specs(entry, given, set_ or ())
     _note_unused_options(entry)
     resolved = functional.resolve_device(device)

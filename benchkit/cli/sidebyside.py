@@ -114,6 +114,10 @@ class SideBySide:
         for name, board in zip(self._names, self.boards, strict=True):
             tests = ", ".join(dict.fromkeys(board.short(text) for text in board.frame["test_set"]))
             notes.append(one_line(f"{name}: {board.run}: {board.title}, on {tests}"))
+        names: dict[str, list[str]] = {}
+        for name, board in zip(self._names, self.boards, strict=True):
+            names.setdefault(board.run, []).append(name)
+        notes += [f"{' and '.join(same)} are one run." for same in names.values() if len(same) > 1]
         if self.differing:
             parts = [f"{name} ({' | '.join(values)})" for name, values in self.differing.items()]
             notes.append(one_line(f"These runs differ in {'; '.join(parts)}."))

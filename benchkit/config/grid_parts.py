@@ -59,7 +59,7 @@ def spec_texts(kind: str) -> Any:
     """The type of texts of which each may be a sweep; they come out as one text a Spec, each once."""
 
     def expanded(texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        return _each_once(tuple(str(spec) for text in texts for spec in Spec.parse_all(kind, text)), info)
+        return _each_once(tuple(str(spec) for text in texts for spec in Spec.parse_each(kind, text)), info)
 
     # Each by itself first, so that a mistake is named with its line.
     return Annotated[tuple[sweep_text(kind), ...], AfterValidator(expanded)]  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import shlex
@@ -20,6 +21,8 @@ from benchkit.plugin.registry import Registry, parameters
 from benchkit.specs.faults import Collector
 from benchkit.specs.grammar import print_value, read_value, split, split_values
 from benchkit.specs.spec import Spec
+
+_log = logging.getLogger(__name__)
 
 #: An axis that replaces a whole plugin, or `KIND.PARAMETER` one of its parameters, and the grid's field it stands in.
 FIELDS = {"corruptor": "corruptors", "selector": "selectors", "detector": "detectors", "inverter": "inverter"}
@@ -64,7 +67,9 @@ class Axis:
         if len(single) > len(values):
             meant = shlex.quote(str(cls(name, tuple(single))))
             raise BenchkitError(f"--vary '{text}': values are separated by ',': write --vary {meant}")
-        return cls(name, values)
+        for value in dict.fromkeys(value for value in values if values.count(value) > 1):
+            _log.warning("--vary %s: '%s' is given twice: it is run once", name, value, extra={"tell": True})
+        return cls(name, tuple(dict.fromkeys(values)))
 
     def __str__(self) -> str:
         return f"{self.name}={','.join(f'({one})' if len(split(one, ',')) > 1 else one for one in self.values)}"

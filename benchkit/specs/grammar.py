@@ -199,9 +199,9 @@ def split_parts(text: str) -> tuple[str, ...]:
 
 
 def split_values(text: str) -> tuple[str, ...]:
-    """The values in `a,b,c`, each once, in order; one that holds a `,` itself stands in quotes, or, where it is a name
+    """The values in `a,b,c`, in order; one that holds a `,` itself stands in quotes, or, where it is a name
     with parameters, in brackets: `(b:x=1,y=2)`. Quotes stay, for `read_value`."""
-    return tuple(dict.fromkeys(map(unbracketed, split(text, ","))))
+    return tuple(map(unbracketed, split(text, ",")))
 
 
 def read_items(text: str) -> list[tuple[str, list[str]]]:

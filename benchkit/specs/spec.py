@@ -104,6 +104,11 @@ class Spec:
         once. So are the alternatives of a Spec in brackets, which a composite's parameter holds: `of=a+(b:x=1|2)`.
         Raises BenchkitError when the text has another form.
         """
+        return tuple(dict.fromkeys(cls.parse_each(kind, text)))
+
+    @classmethod
+    def parse_each(cls, kind: str, text: str) -> tuple[Spec, ...]:
+        """Read a text as `parse_all` does, with equal Specs as often as they are written."""
         name, _, rest = text.strip().partition(":")
         name = name.rstrip()
         if not name:
@@ -124,8 +129,7 @@ class Spec:
                 "write fewer"
             )
         combined = product(*alternatives.values())
-        specs = (cls.of(kind, name, **dict(zip(alternatives, values, strict=True))) for values in combined)
-        return tuple(dict.fromkeys(specs))
+        return tuple(cls.of(kind, name, **dict(zip(alternatives, values, strict=True))) for values in combined)
 
     @classmethod
     def _multiplied_out(cls, kind: str, text: str) -> list[str]:

@@ -18,6 +18,8 @@ from small_world import PLUGINS, Finished, Run
 from benchkit.cli import compare, options, progress
 from benchkit.config.grid import Grid, load_grid
 from benchkit.errors import BenchkitError
+from benchkit.plugin.registry import Registry
+from benchkit.specs.spec import Spec
 
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
 ROWS = ("human", "pseudo", "none:steps=1", "gaussian:steps=1", "all-negative")
@@ -256,6 +258,21 @@ def test_mixed_rows_stay_for_what_is_still_compared() -> None:
     assert compare.chosen(preset, {"seeds": None}, lists).with_human == ("blur",)
 
 
+def test_mixed_rows_stay_where_a_default_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    registry = Registry.load()
+    depth = registry.complete(Spec.parse("corruptor", "gaussian")).values["steps"]
+    preset = grid_of(corruptors=["blur"], with_human=[f"gaussian:steps={depth}"])
+    changed = compare.chosen(preset, {}, {"corruptors": ["gaussian"]}, registry)
+    assert (changed.with_human, capsys.readouterr().err) == (preset.with_human, "")
+    assert compare.chosen(preset, {}, {"corruptors": ["gaussian:steps=1"]}, registry).with_human == ()
+    assert "is skipped" in capsys.readouterr().err
+
+
+def test_mixed_rows_stay_where_no_corruptor_is_named() -> None:
+    preset = grid_of(corruptors=["none"], with_human=["blur"])
+    assert compare.chosen(preset, {"seeds": "1"}, {}).with_human == ("blur",)
+
+
 def test_nothing_said_changes_nothing() -> None:
     preset = grid_of(with_human=["blur"])
     assert compare.chosen(preset, {"seeds": None}, {"corruptors": None}) is preset
@@ -270,6 +287,13 @@ def test_sweeps_on_the_command_line_are_those_of_a_file() -> None:
     assert [str(spec) for spec in changed.every_inverter] == ["renoise:iterations=1", "renoise:iterations=4"]
     with pytest.raises(BenchkitError, match=r"empty alternative; write sigma=VALUE\|VALUE"):
         compare.chosen(grid_of(), {}, {"corruptors": ["blur:sigma=1|"]})
+
+
+def test_an_alternative_that_is_written_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    changed = compare.chosen(grid_of(), {}, {"corruptors": ["gaussian:steps=10|10|5"]})
+    assert changed.corruptors == ("gaussian:steps=10", "gaussian:steps=5")
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["corruptors: 'gaussian:steps=10' is given twice: it is run once"]
 
 
 def test_an_inverter_may_be_repeated() -> None:

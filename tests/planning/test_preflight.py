@@ -455,3 +455,13 @@ def test_remarks_stand_on_the_board_and_in_the_record(registry: Registry) -> Non
     config = with_remarks({"note": "A note."}, grid(), registry)
     assert len(config["remarks"]) == 1
     assert with_remarks({}, grid(corruptors=[]), registry) == {}
+
+
+def test_rows_that_would_vanish_are_faults(registry: Registry) -> None:
+    none = {"corruptors": [], "with_human": [], "baselines": [], "trivial": []}
+    assert "the comparison has no rows: " in str(faults(registry, grid(**none))[0])
+    one = none | {"corruptors": ["gaussian:steps=2"]}
+    said = [str(fault) for fault in faults(registry, grid(**one, selectors=[], detectors=[]))]
+    rows = "is empty: name one for row gaussian:steps=2"
+    assert said[:2] == [f"selectors {rows}", f"detectors {rows}"]
+    check_grids([("", grid(**none | {"trivial": ["all-negative"]}, selectors=[]))], registry)

@@ -133,3 +133,9 @@ def test_two_runs_fit_into_eighty_columns_without_broken_words(maker) -> None:
     assert "blur:steps=5 " in table
     # Intervals go together, or not at all.
     assert table.count("[interval]") in (0, 2)
+
+
+def test_a_run_beside_itself_is_said(maker) -> None:
+    one, other = board(maker), board(maker, run="b")
+    assert "A and C are one run." in render(SideBySide((one, other, one)), "markdown", 120)
+    assert "are one run" not in render(SideBySide((one, other)), "markdown", 120)

@@ -79,6 +79,11 @@ def test_a_parameter_is_set_only_where_a_plugin_has_it_and_human_rows_follow() -
     assert made.with_human == ("blur:sigma=0.1,steps=2",)
 
 
+def test_a_value_that_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert Axis.parse("source.size=2,4,4").values == ("2", "4")
+    assert [one.getMessage() for one in caplog.records] == ["--vary source.size: '4' is given twice: it is run once"]
+
+
 def test_crossed_sets_a_parameter_on_the_plugin_that_replaced_the_base() -> None:
     made = grids("corruptor.steps=5", "corruptor=blur,rotation", crossed=True)[1:]
     assert [grid.corruptors for grid in made] == [("blur:steps=5",), ("rotation:steps=5",)]

@@ -52,6 +52,17 @@ def check_images(
     _Checks(registry, progress, test).run(grids, images=True)
 
 
+def _check_rows(grid: Grid, faults: Collector) -> None:
+    """Check that there is a row, and that no list is empty without which rows would vanish."""
+    selected = [*grid.corruptors, *grid.with_human, *(name for name in grid.baselines if name == "pseudo")]
+    trained = [*selected, *(name for name in grid.baselines if name != "pseudo")]
+    if not (trained or grid.trivial):
+        faults.add(Fault("the comparison has no rows: corruptors, with_human, baselines and trivial are all empty"))
+    for key, rows in {"selectors": selected, "detectors": trained}.items():
+        if rows and not getattr(grid, key):
+            faults.add(Fault(f"{key} is empty: name one for {'row' if len(rows) == 1 else 'rows'} {', '.join(rows)}"))
+
+
 @dataclass
 class _Checks:
     """The checks of several grids, which share what they find out about datasets and checkpoints."""
@@ -95,6 +106,7 @@ class _Checks:
         key = "inverters" if grid.inverters else "inverter"
         list(self._complete(grid, key, [str(spec) for spec in grid.every_inverter], faults))
         self._check_detectors(grid, detectors, selectors, faults)
+        _check_rows(grid, faults)
         plugins = Chosen(grid, detectors, selectors, tuple(dict.fromkeys(corruptors)))
         chosen = chosen_sets(plugins, Sets(grid, self.registry, self.made), faults, self.test)
         self._check_depths(chosen, faults)
