@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,16 @@ def tokenizers(pipeline: str) -> list[str]:
     return [part.replace("text_encoder", "tokenizer") for part in PIPELINES[pipeline] if "text_encoder" in part]
 
 
+@contextmanager
+def _refusing_unreadable() -> Iterator[None]:
+    """Raise BenchkitError for a file or folder of a checkpoint that may not be read."""
+    try:
+        yield
+    except PermissionError as error:
+        raise BenchkitError(f"{error.filename}: permission denied: make it readable") from None
+
+
+@_refusing_unreadable()
 def find(name_or_path: str | Path) -> Checkpoint:
     """The checkpoint called so: an embedded one's name, a folder, a safetensors file, or a Hugging Face repository.
 
@@ -293,6 +304,8 @@ def read_json(path: Path, folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         name = path.relative_to(folder)
         raise BenchkitError(f"{folder} is incomplete: {name} is missing; copy or download it again") from None
+    except PermissionError:
+        raise BenchkitError(f"{path}: permission denied: make it readable") from None
     except (OSError, ValueError, RecursionError) as error:
         raise BenchkitError(f"{path} cannot be read as JSON ({said(error)}): download it again") from error
     if not isinstance(content, dict):

@@ -167,6 +167,8 @@ def _pictures(path: Path, wanted: Collection[str], columns: Columns, without: li
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
+    except PermissionError:
+        raise BenchkitError(f"--images: {path}: permission denied: make the file readable") from None
     except _DAMAGED as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise BenchkitError(f"--images: {path} cannot be read ({reason}): get it again") from None

@@ -39,7 +39,8 @@ COMPANIONS = (
 )
 #: Why a second file of one stem and kind is not read.
 REPEATED = "another file of the same name"
-ARCHIVES = (".tar", ".tgz", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+COMPRESSED = (".tgz", ".gz", ".bz2", ".xz", ".zst")
+ARCHIVES = (".tar", ".zip", *COMPRESSED, ".7z", ".rar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def reaching(where: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise BenchkitError(f"{where} does not exist: name tar files or their folder") from None
+    except PermissionError:
+        raise BenchkitError(f"{where}: permission denied: make it readable") from None
     except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise BenchkitError(f"{where} cannot be read: {reason}") from None
@@ -131,6 +134,8 @@ def pairs_of(number: int, shard: Shard, left: list[tuple[str, str]]) -> Iterator
     a shard that is refused, truncated, or no plain tar file.
     """
     rooms: dict[str, dict[str, Member]] = {"image": {}, ".json": {}, ".txt": {}}
+    if (packed := PurePosixPath(shard.path).suffix.lower()) in COMPRESSED:
+        raise BenchkitError(f"{shard.where} is compressed ({packed}): unpack it to a plain tar file first")
     with shard.open() as file:
         for member in _members(shard.where, file):
             stem, suffix = _named(shard.where, member)

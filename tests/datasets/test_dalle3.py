@@ -234,6 +234,12 @@ def test_damaged_shards_are_named(prepare: Prepare, shards: Path, tmp_path: Path
         assert not (tmp_path / "set").exists()
 
 
+def test_a_compressed_shard_is_refused_with_the_remedy(prepare: Prepare, tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(b"\x1f\x8b\x08\x00" + bytes(600))
+    code, _, err = prepare(tmp_path / "a.tar.gz", "--count", 1)
+    assert code == 2 and "is compressed (.gz): unpack it to a plain tar file first" in err
+
+
 def test_captions_that_a_tokenizer_cuts_are_counted(prepare: Prepare, tmp_path: Path) -> None:
     from benchkit.diffusion.tokens import caption_length
 

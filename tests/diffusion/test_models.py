@@ -406,3 +406,19 @@ def test_a_part_or_a_lora_is_no_checkpoint(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "pytorch_lora_weights.safetensors").touch()
     with pytest.raises(BenchkitError, match="holds a LoRA"):
         checkpoint.find(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["unet/config.json", "unet/diffusion_pytorch_model.safetensors"])
+def test_a_file_that_may_not_be_read_is_named(copy: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    plain = Path.open
+
+    def refusing(path: Path, *given: Any, **more: Any) -> Any:
+        if path == copy / name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, *given, **more)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: path.open("rb").read().decode())
+    with pytest.raises(BenchkitError) as refused:
+        checkpoint.find(copy)
+    assert str(refused.value) == f"{copy / name}: permission denied: make it readable"
