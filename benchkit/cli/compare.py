@@ -116,10 +116,10 @@ def note_inverter(grid: Grid, registry: Registry) -> None:
 
 
 def exit_with_failures(outcome: Outcome) -> None:
-    """Name what failed and end with exit code 3; nothing where nothing did."""
-    for reason in outcome.failures:
+    """Name what failed, each reason once, and end with exit code 3; nothing where nothing did."""
+    for reason in dict.fromkeys(outcome.failures):
         tell(f"failed: {reason}")
-    for reason in outcome.earlier:
+    for reason in dict.fromkeys(outcome.earlier):
         tell(f"failed in an earlier attempt: {reason}")
     if outcome.failures:
         tell(f"some cells failed; tracebacks are in {outcome.log or log_file()}")

@@ -130,6 +130,10 @@ class SideBySide:
                 f"Artifact IoU in per cent; differences to {self._names[0]} in points, of the figures as they are "
                 "printed: whether they are beyond chance is not said."
             )
+            if len(names) > 1:
+                notes.append(
+                    "A board tells how many seeds a run has, not which: the seeds alone may make a difference."
+                )
         return tuple(notes)
 
     def as_json(self) -> dict[str, Any]:

@@ -9,9 +9,11 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from small_world import PLUGINS, Finished, Run
 
@@ -294,6 +296,14 @@ def test_an_alternative_that_is_written_twice_is_said(caplog: pytest.LogCaptureF
     assert changed.corruptors == ("gaussian:steps=10", "gaussian:steps=5")
     said = [record.getMessage() for record in caplog.records]
     assert said == ["corruptors: 'gaussian:steps=10' is given twice: it is run once"]
+
+
+def test_a_reason_of_several_failures_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = SimpleNamespace(failures=("corrupt a: no", "corrupt a: no", "train b: no"), earlier=(), log=Path("log"))
+    with pytest.raises(typer.Exit):
+        compare.exit_with_failures(outcome)  # type: ignore[arg-type]
+    said = capsys.readouterr().err
+    assert (said.count("corrupt a: no"), said.count("train b: no")) == (1, 1)
 
 
 def test_an_inverter_may_be_repeated() -> None:

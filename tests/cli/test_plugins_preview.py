@@ -43,9 +43,10 @@ def grid_of(path: Path, columns: int, rows: int) -> np.ndarray:
 
 
 def test_a_sheet_of_values_and_seeds(previewed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    result = previewed("gaussian", "--set", "steps=0|1", "--seeds", "0,1", "--images", 2, "--inverter", "ddim")
+    result = previewed("gaussian", "--set", "steps=0|1", "--seeds", "0,1,0", "--images", 2, "--inverter", "ddim")
     assert result.code == 0, result.err
     assert result.out == f"{tmp_path / 'sheet.png'}: 2 images, 2 values, 2 seeds\n"
+    assert "a seed that is given twice is shown once" in result.err
     panels = grid_of(tmp_path / "sheet.png", columns=2 + 4, rows=2)
     first, second = panels[0, 2], panels[0, 3]
     assert (first != second).any(), "seeds differ"
