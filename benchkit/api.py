@@ -130,6 +130,12 @@ class Plugin(ABC):
         """
         return ()
 
+    def check_sample(self, sample: Sample) -> None:  # noqa: B027  # may be left out
+        """Raise BenchkitError where the plugin's parameters do not fit a sample that has what `needs` names.
+
+        A plugin that needs an attribute is shown the first sample of each set before anything is computed.
+        """
+
     def parts(self) -> Sequence[str]:
         """The plugins of the same kind that this one is composed of, `NAME:key=value` each (see `split_parts`).
 

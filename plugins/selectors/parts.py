@@ -35,9 +35,17 @@ class Parts(RegionSelector):
 
         return torch.from_numpy(np.stack([self._mask(sample) for sample in at.samples]))
 
+    def check_sample(self, sample: Sample) -> None:
+        self._values(sample)
+
     def _mask(self, sample: Sample) -> np.ndarray:
         import numpy as np
 
+        values = self._values(sample)
+        return np.isin(sample.attributes["parts"], values)
+
+    def _values(self, sample: Sample) -> list[int]:
+        """The values of the named parts in a sample's part map."""
         if not {"parts", "part_names"} <= set(sample.attributes):
             raise BenchkitError(f"selector 'parts': sample '{sample.id}' has no part map: use a split that has one")
         known = list(sample.attributes["part_names"])
@@ -45,7 +53,7 @@ class Parts(RegionSelector):
         unknown = next((name for name in wanted if name not in known), None)
         if unknown is not None:
             raise BenchkitError(f"selector 'parts': no part is called '{unknown}': choose from {', '.join(known)}")
-        return np.isin(sample.attributes["parts"], [known.index(name) for name in wanted])
+        return [known.index(name) for name in wanted]
 
 
 @hookimpl

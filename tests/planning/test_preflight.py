@@ -329,6 +329,19 @@ def test_what_a_plugin_needs_of_samples_is_known_before(registry: Registry) -> N
     assert "'clean-6'" in caption.message
 
 
+def test_a_part_that_the_dataset_does_not_know_is_a_fault(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = World.read
+
+    def with_parts(self: World, split: str, indices: Sequence[int]) -> Sequence[Sample]:
+        parts = {"parts": np.zeros((64, 64), np.uint8), "part_names": ("wall", "hand")}
+        return [replace(sample, attributes=parts) for sample in plain(self, split, indices)]
+
+    monkeypatch.setattr(World, "read", with_parts)
+    (fault,) = faults(registry, grid(selectors=["parts:names=foot"]))
+    assert fault.message == "selector 'parts': no part is called 'foot': choose from wall, hand"
+    check_images([("", grid(selectors=["parts:names=hand"]))], registry)
+
+
 @pytest.mark.parametrize("name", ["prompt-swap:steps=2", "prompt-swap:steps=2,caption=null"])
 def test_a_swap_of_captions_needs_captions(registry: Registry, name: str) -> None:
     World.odd = {"clean": {i: {"captioned": False} for i in range(30)}}

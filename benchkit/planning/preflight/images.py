@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from benchkit.api import ImageFacts
+from benchkit.api import ImageFacts, Plugin, Sample
+from benchkit.errors import BenchkitError
 from benchkit.planning.preflight.facts import Facts
 from benchkit.planning.preflight.needs import Chosen, Need
 from benchkit.specs.faults import NAMED, Fault, name_some
@@ -108,7 +109,7 @@ def _sizes(need: Need, known: Sequence[ImageFacts], factor: int | None) -> Itera
 
 
 def _lacking(need: Need, known: Sequence[ImageFacts], facts: Facts) -> Iterator[Fault]:
-    for what, who in need.of_samples:
+    for what, plugin, who in need.of_samples:
         if what in ("mask", "caption"):
             has = [fact.labelled if what == "mask" else fact.captioned for fact in known]
             names = [_name(known[i], i, need) for i, value in enumerate(has) if value is False]
@@ -117,11 +118,20 @@ def _lacking(need: Need, known: Sequence[ImageFacts], facts: Facts) -> Iterator[
             sample = facts.first(need.images)
             names = [sample.id] if sample is not None and what not in sample.attributes else []
             lacking = f"'{names[0]}' for example" if names else ""
+            if sample is not None and not names:
+                yield from _unfit(plugin, sample)
         if names:
             yield Fault(
                 f"{who} needs '{what}' of every image: {_set(need.images)} has images without it, {lacking}",
                 f"name another set by {need.key}, or leave it out",
             )
+
+
+def _unfit(plugin: Plugin, sample: Sample) -> Iterator[Fault]:
+    try:
+        plugin.check_sample(sample)
+    except BenchkitError as error:
+        yield Fault(str(error))
 
 
 def _without_positives(need: Need, facts: Facts) -> Iterator[Fault]:

@@ -32,7 +32,7 @@ class Need:
 
     mask: on every image. positive: sets in each of which some pixel must be marked, and why. crops: (the budget's key,
     side of its crops) of the trainings on it. encoded: the autoencoder reads the images. of_samples: `mask`, `caption`
-    or an attribute, and the plugin that needs it.
+    or an attribute, the plugin that needs it, and what a message calls that.
     """
 
     key: str
@@ -42,7 +42,7 @@ class Need:
     reason: str = ""
     crops: tuple[tuple[str, int], ...] = ()
     encoded: bool = False
-    of_samples: tuple[tuple[str, str], ...] = ()
+    of_samples: tuple[tuple[str, Plugin, str], ...] = ()
 
 
 def needs_of(chosen: Chosen, registry: Registry) -> Iterator[Need]:
@@ -58,7 +58,7 @@ def needs_of(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     if chosen.labelled:
         yield from _need_of_labelled(chosen, registry)
     is_read = bool(chosen.corruptors) or "pseudo" in grid.baselines
-    wanted = tuple(dict.fromkeys(_of_samples((*chosen.selectors, *chosen.corruptors), registry)))
+    wanted = tuple(_of_samples((*chosen.selectors, *chosen.corruptors), registry))
     for key, images in chosen.sources if is_read else ():
         yield Need(key, images, crops=crop, encoded=bool(chosen.corruptors), of_samples=wanted)
     if chosen.oracle is not None:
@@ -87,8 +87,9 @@ def _crops(grid: Grid, budget: str) -> tuple[tuple[str, int], ...]:
     return () if crop is None else ((budget, crop),)
 
 
-def _of_samples(specs: Sequence[Spec], registry: Registry) -> Iterator[tuple[str, str]]:
+def _of_samples(specs: Sequence[Spec], registry: Registry) -> Iterator[tuple[str, Plugin, str]]:
     for spec in specs:
         for part in registry.with_parts(spec):
-            for name in registry.make(part, Plugin).needs():
-                yield name, f"{spec.kind} '{spec.short}'"
+            plugin = registry.make(part, Plugin)
+            for name in plugin.needs():
+                yield name, plugin, f"{spec.kind} '{spec.short}'"
