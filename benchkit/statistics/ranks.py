@@ -1,0 +1,42 @@
+"""Ranks of methods: as observed, and how far they may lie from that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A method's place. rank: 1 is best, ties share the best place. low, high: the simultaneous interval."""
+
+    rank: int
+    low: int
+    high: int
+
+
+def rank_methods(
+    estimates: Mapping[str, float], different: Collection[tuple[str, str]], *, higher_is_better: bool = True
+) -> dict[str, Rank]:
+    """Return every method's rank, with an interval from the pairs that were found different together.
+
+    A method's rank lies between 1 + the number of methods significantly better and M - the number significantly worse,
+    for all methods at once with the confidence of the family of all pairs. different: pairs in either order. Methods
+    with an undefined figure come last, from rank 1 to M.
+    """
+    names = list(estimates)
+    goodness = np.array([estimates[name] if higher_is_better else -estimates[name] for name in names], float)
+    places = rankdata(-np.nan_to_num(goodness, nan=-np.inf), method="min").astype(int)
+    ahead, behind = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    value = dict(zip(names, goodness, strict=True))
+    for first, second in different:
+        better, worse = (first, second) if value[first] > value[second] else (second, first)
+        ahead[worse] += 1
+        behind[better] += 1
+    return {
+        name: Rank(int(place), 1 + ahead[name], len(names) - behind[name])
+        for name, place in zip(names, places, strict=True)
+    }

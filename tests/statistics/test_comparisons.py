@@ -1,0 +1,105 @@
+"""Families of comparisons, ranks and resolution, by hand and against scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
+from benchkit.statistics.intervals import Difference, differences
+from benchkit.statistics.ranks import Rank, rank_methods
+from benchkit.statistics.resampling import Replicates, resample
+from benchkit.statistics.resolution import measure_resolution, predict_width
+from benchkit.statistics.variance import Components
+
+
+def ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    return sums[..., 0] / sums[..., 1]
+
+
+def methods_of(figures: NDArray[np.float64]) -> dict[str, Replicates]:
+    """Methods (M, S) whose images do not vary."""
+    terms = {str(i): np.stack([np.tile([f, 1.0], (20, 1)) for f in own]) for i, own in enumerate(figures)}
+    return resample(terms, ratio, replicates=20)
+
+
+def every_pair(names: list[str]) -> list[tuple[str, str]]:
+    return [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+
+
+def test_the_largest_difference_has_tukeys_p_value() -> None:
+    rng = np.random.default_rng(0)
+    figures = 0.5 + 0.02 * rng.normal(size=(4, 60)) + np.array([[0.0], [0.004], [0.002], [0.01]])
+    drawn = methods_of(figures)
+    found = adjust_step_down(drawn, differences(drawn, every_pair(list(drawn))))
+    tukey = stats.tukey_hsd(*figures).pvalue
+    assert min(found.values()) == pytest.approx(np.min(tukey), abs=0.02)
+
+
+@given(st.integers(0, 10_000))
+def test_adjusted_p_values_lie_between_the_pairs_own_and_bonferronis(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    drawn = methods_of(0.5 + 0.05 * rng.normal(size=(4, 5)))
+    pairs = differences(drawn, every_pair(list(drawn)))
+    found = adjust_step_down(drawn, pairs)
+    for pair, p in found.items():
+        assert pairs[pair].p - 1e-12 <= p <= min(1.0, len(pairs) * pairs[pair].p + 0.02)
+
+
+def test_one_pair_needs_no_adjustment() -> None:
+    drawn = methods_of(np.array([[0.3, 0.35, 0.31], [0.4, 0.41, 0.47]]))
+    pairs = differences(drawn, [("0", "1")])
+    assert adjust_step_down(drawn, pairs)["0", "1"] == pytest.approx(pairs["0", "1"].p, abs=0.01)
+
+
+def test_equal_methods_are_called_different_rarely() -> None:
+    rng, wrong = np.random.default_rng(1), 0
+    for _ in range(120):
+        drawn = methods_of(0.5 + 0.05 * rng.normal(size=(5, 6)))
+        wrong += bool(significant(adjust_step_down(drawn, differences(drawn, every_pair(list(drawn))))))
+    assert wrong <= 13  # 6 are expected; 14 or more come with a probability of 0.003
+
+
+def test_ranks_by_hand() -> None:
+    estimates = {"a": 0.9, "b": 0.7, "c": 0.7, "d": 0.1}
+    found = rank_methods(estimates, [("a", "d"), ("d", "b"), ("c", "d")])
+    assert found == {"a": Rank(1, 1, 3), "b": Rank(2, 1, 3), "c": Rank(2, 1, 3), "d": Rank(4, 4, 4)}
+    assert rank_methods(estimates, [], higher_is_better=False)["d"].rank == 1
+    assert rank_methods({"a": 0.5, "b": float("nan")}, [])["b"] == Rank(2, 1, 2)
+
+
+def difference(estimate: float, error: float) -> Difference:
+    reach = 1.96 * error
+    parts = Components(error**2 / 2, error**2 * 3 / 2, 3, (1e9, 1e9))
+    return Difference(estimate, estimate - reach, estimate + reach, error, 1e9, 0.95, parts, 0.5)
+
+
+def test_verdicts_within_a_margin() -> None:
+    assert judge(difference(2.0, 0.5), margin=1.0) == "better"
+    assert judge(difference(-2.0, 0.5), margin=1.0) == "worse"
+    assert judge(difference(-2.0, 0.5), margin=1.0, higher_is_better=False) == "better"
+    assert judge(difference(0.1, 0.3), margin=1.0) == "equivalent"  # 0.1 + 1.645 * 0.3 = 0.59
+    assert judge(difference(0.6, 0.4), margin=1.0) == "unresolved"  # 0.6 + 1.645 * 0.4 = 1.26
+
+
+def test_probability_of_improvement() -> None:
+    assert probability_of_improvement(difference(0.0, 0.3)) == pytest.approx(0.5)
+    assert probability_of_improvement(difference(0.3, 0.3)) == pytest.approx(stats.norm.cdf(1))
+
+
+def test_resolution_counts_pairs_and_says_how_wide_they_are() -> None:
+    pairs = {("a", "b"): difference(1, 0.1), ("a", "c"): difference(1, 0.2), ("b", "c"): difference(0, 0.4)}
+    found = measure_resolution(pairs, {("a", "b"), ("a", "c")})
+    assert (found.resolved, found.pairs) == (2, 3)
+    assert found.difference == pytest.approx(1.96 * 0.2)
+
+
+def test_more_seeds_and_images_lower_their_own_parts() -> None:
+    one = difference(0, 1.0)  # half of the variance by images, half by three seeds
+    assert predict_width(one, 100) == pytest.approx(1.96, abs=0.001)
+    assert predict_width(one, 100, more_images=100) == pytest.approx(1.96 * np.sqrt(0.75), abs=0.001)
+    assert predict_width(one, 100, more_seeds=3) == pytest.approx(1.96 * np.sqrt(0.75), abs=0.001)
