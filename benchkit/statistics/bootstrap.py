@@ -113,8 +113,8 @@ def bootstrap(
     """
     if replicates < 1:
         raise BenchkitError(f"a bootstrap needs at least one replicate, not {replicates}")
-    terms = {name: _by_seed(name, given) for name, given in methods.items()}
-    images = _one_length(terms)
+    terms = {name: check_terms(name, given) for name, given in methods.items()}
+    images = count_images(terms)
     root = int(np.random.default_rng(seed).integers(2**63))
     # Every kind of draw has its own stream, keyed by what it is for: a method that joins changes nobody else's.
     image_rng = np.random.default_rng([root, 0])
@@ -123,7 +123,7 @@ def bootstrap(
     for name, own in terms.items():
         stacked = np.stack(list(own.values()), axis=1)
         estimates[name] = float(np.mean(pooled(stacked.sum(axis=0))))
-        per_seed = _pool_draws(draws, stacked, pooled)
+        per_seed = pool_draws(draws, stacked, pooled)
         values[name] = _over_seeds(per_seed, tuple(own), root) if resample_seeds else per_seed.mean(axis=1)
     return Bootstrap(estimates, values, {name: tuple(own) for name, own in terms.items()}, images, resample_seeds)
 
@@ -164,8 +164,8 @@ def ranks(boot: Bootstrap, higher_is_better: bool = True, level: float = LEVEL) 
     return pd.DataFrame(columns, index=pd.Index(boot.replicates, name="method")).sort_values("rank", kind="stable")
 
 
-def _by_seed(name: str, terms: Terms) -> dict[int, NDArray[Any]]:
-    """A method's terms as seed -> (N, ...), in the order of the seeds."""
+def check_terms(name: str, terms: Terms) -> dict[int, NDArray[Any]]:
+    """Return a method's terms as seed -> (N, ...), in the order of the seeds; raise BenchkitError for unusable ones."""
     pairs = dict(sorted(terms.items())) if isinstance(terms, Mapping) else dict(enumerate(terms))
     if not pairs:
         raise BenchkitError(f"method '{name}' has no seeds")
@@ -179,14 +179,15 @@ def _by_seed(name: str, terms: Terms) -> dict[int, NDArray[Any]]:
     return own
 
 
-def _one_length(terms: Mapping[str, Mapping[int, NDArray[Any]]]) -> int:
+def count_images(terms: Mapping[str, Mapping[int, NDArray[Any]]]) -> int:
+    """Return the number of images, which all methods must share."""
     lengths = {name: len(next(iter(own.values()))) for name, own in terms.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise BenchkitError(f"methods must be scored on the same images, at least one: {lengths or 'no method given'}")
     return next(iter(lengths.values()))
 
 
-def _pool_draws(draws: Floats, terms: NDArray[Any], pooled: Pooled) -> Floats:
+def pool_draws(draws: Floats, terms: NDArray[Any], pooled: Pooled) -> Floats:
     """The metric of every draw and seed: draws (R, N) times terms (N, S, ...) -> (R, S)."""
     flat = terms.reshape(len(terms), -1).astype(np.float64)
     block = max(1, _SUMS_AT_ONCE // flat.shape[1])

@@ -7,25 +7,15 @@ their terms up and give the sources as images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
-
-Floats: TypeAlias = NDArray[np.float64]
-#: A method's terms: (seeds, N, ...), or a sequence of (N, ...) per seed, or seed -> (N, ...).
-Terms: TypeAlias = NDArray[Any] | Sequence[NDArray[Any]] | Mapping[int, NDArray[Any]]
-#: Sums over images, (..., terms) -> values (...): see `benchkit.metrics.MetricInfo.pooled`.
-Pooled: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
-
-#: Redraws of the images behind every board; a board says how many its own intervals come from.
-REPLICATES = 1000
-#: Sums held at once while replicates are computed: 8 MiB of float64, of which a curve makes some ten copies.
-_SUMS_AT_ONCE = 2**20
+from benchkit.statistics.bootstrap import REPLICATES, Floats, Pooled, Terms, check_terms, count_images, pool_draws
 
 
 @dataclass(frozen=True)
@@ -70,11 +60,8 @@ def resample(
     """
     if replicates < 1:
         raise BenchkitError(f"a bootstrap needs at least one replicate, not {replicates}")
-    terms = {name: _check_terms(name, given) for name, given in methods.items()}
-    lengths = {name: len(next(iter(own.values()))) for name, own in terms.items()}
-    if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        raise BenchkitError(f"methods must be scored on the same images, at least one: {lengths or 'no method given'}")
-    images = next(iter(lengths.values()))
+    terms = {name: check_terms(name, given) for name, given in methods.items()}
+    images = count_images(terms)
     weights = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=replicates)
     return {name: _replicates(own, weights.astype(np.float64), pooled) for name, own in terms.items()}
 
@@ -84,30 +71,4 @@ def _replicates(terms: Mapping[int, NDArray[Any]], weights: Floats, pooled: Pool
     total, images = stacked.sum(axis=0), len(stacked)
     figures = np.asarray(pooled(total), np.float64)
     without = np.concatenate([np.asarray(pooled(total - part), np.float64) for part in np.array_split(stacked, images)])
-    return Replicates(tuple(terms), figures, _pool_draws(weights, stacked, pooled), (images - 1) * (figures - without))
-
-
-def _pool_draws(weights: Floats, terms: Floats, pooled: Pooled) -> Floats:
-    """Return the metric of every redraw and seed: weights (R, N) times terms (N, S, ...) -> (R, S)."""
-    flat = terms.reshape(len(terms), -1)
-    block = max(1, _SUMS_AT_ONCE // flat.shape[1])
-    parts = []
-    for start in range(0, len(weights), block):
-        drawn = weights[start : start + block]
-        parts.append(np.asarray(pooled((drawn @ flat).reshape(len(drawn), *terms.shape[1:])), np.float64))
-    return np.concatenate(parts)
-
-
-def _check_terms(name: str, terms: Terms) -> dict[int, NDArray[Any]]:
-    """Return a method's terms as seed -> (N, ...), in the order of the seeds; raise BenchkitError for unusable ones."""
-    pairs = dict(sorted(terms.items())) if isinstance(terms, Mapping) else dict(enumerate(terms))
-    if not pairs:
-        raise BenchkitError(f"method '{name}' has no seeds")
-    if any(int(key) < 0 for key in pairs):
-        raise BenchkitError(f"method '{name}' has a negative seed")
-    own = {int(key): np.asarray(value) for key, value in pairs.items()}
-    if len({value.shape for value in own.values()}) > 1 or next(iter(own.values())).ndim < 2:
-        raise BenchkitError(f"method '{name}': every seed's terms must be (images, terms) and of one shape")
-    if not all(np.isfinite(value).all() for value in own.values()):
-        raise BenchkitError(f"method '{name}' has terms that are not finite; see benchkit.metrics.mean_terms for NaN")
-    return own
+    return Replicates(tuple(terms), figures, pool_draws(weights, stacked, pooled), (images - 1) * (figures - without))
