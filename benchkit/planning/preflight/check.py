@@ -52,11 +52,14 @@ def check_images(
     _Checks(registry, progress, test).run(grids, images=True)
 
 
-def _check_rows(grid: Grid, faults: Collector) -> None:
-    """Check that there is a row, and that no list is empty without which rows would vanish."""
+def _check_rows(grid: Grid, faults: Collector, may_be_empty: bool) -> None:
+    """Check that there is a row, and that no list is empty without which rows would vanish.
+
+    may_be_empty: a search's grid has no rows where none of its trials can be made, which is a fault of its own.
+    """
     selected = [*grid.corruptors, *grid.with_human, *(name for name in grid.baselines if name == "pseudo")]
     trained = [*selected, *(name for name in grid.baselines if name != "pseudo")]
-    if not (trained or grid.trivial):
+    if not (trained or grid.trivial or may_be_empty):
         faults.add(Fault("the comparison has no rows: corruptors, with_human, baselines and trivial are all empty"))
     for key, rows in {"selectors": selected, "detectors": trained}.items():
         if rows and not getattr(grid, key):
@@ -106,7 +109,7 @@ class _Checks:
         key = "inverters" if grid.inverters else "inverter"
         list(self._complete(grid, key, [str(spec) for spec in grid.every_inverter], faults))
         self._check_detectors(grid, detectors, selectors, faults)
-        _check_rows(grid, faults)
+        _check_rows(grid, faults, may_be_empty=not self.test)
         plugins = Chosen(grid, detectors, selectors, tuple(dict.fromkeys(corruptors)))
         chosen = chosen_sets(plugins, Sets(grid, self.registry, self.made), faults, self.test)
         self._check_depths(chosen, faults)
