@@ -43,7 +43,7 @@ def check_limit(seconds: float | None) -> None:
 
 def format_limit(seconds: float) -> str:
     """Say that a time limit was exceeded."""
-    return f"took longer than the limit of {seconds:g} s (--time-limit): raise it, or mend what hangs"
+    return f"took longer than the limit of {seconds:g} s (--time-limit): raise it, or fix what hangs"
 
 
 def _importing(frame: FrameType | None) -> bool:

@@ -94,7 +94,7 @@ class _Walking:
             try:
                 self._sort(entry, f"{relative}/{entry.name}".lstrip("/"))
             except OSError as error:  # a link to itself, or into a folder that may not be read
-                self.faults.append(f"{_shown(entry.path)}: {error.strerror or error}: mend or remove it")
+                self.faults.append(f"{_shown(entry.path)}: {error.strerror or error}: fix or remove it")
 
     def _sort(self, entry: os.DirEntry[str], relative: str) -> None:
         if entry.name.startswith(".") or entry.name.casefold() in SYSTEM:
@@ -107,7 +107,7 @@ class _Walking:
             self.files.append(relative)
         elif entry.is_symlink():
             target = _shown(os.readlink(entry.path))  # noqa: PTH115
-            self.faults.append(f"{entry.path}: a link to '{target}', which cannot be followed: mend or remove it")
+            self.faults.append(f"{entry.path}: a link to '{target}', which cannot be followed: fix or remove it")
         else:
             self.faults.append(f"{entry.path}: neither a file nor a folder: remove it")
 

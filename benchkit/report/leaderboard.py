@@ -28,7 +28,7 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class Method(NamedTuple):
-    """A row by bare names, whoever reports it. name: the corruptor's, the rule's, or the role itself."""
+    """A row by bare names, from any report. name: the corruptor's, the rule's, or the role itself."""
 
     role: str
     name: str

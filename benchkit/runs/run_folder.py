@@ -92,7 +92,7 @@ class RunFolder:
         except (OSError, BenchkitError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BenchkitError(
-                f"the report is not written: {reason}; every row is kept: mend that, and the same command writes the "
+                f"the report is not written: {reason}; every row is kept: fix that, and the same command writes the "
                 "report"
             ) from error
         return board

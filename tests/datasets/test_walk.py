@@ -91,7 +91,7 @@ def test_a_broken_link_is_named(root: Path, tmp_path: Path) -> None:
     (root / "pool" / "loop").symlink_to("loop")
     with pytest.raises(BenchkitError) as found:
         Folder(str(root), size=8).splits()
-    for part in ("1.png: a link to 'gone.png', which cannot be followed: mend or remove it", "pool/batch: a", "loop: "):
+    for part in ("1.png: a link to 'gone.png', which cannot be followed: fix or remove it", "pool/batch: a", "loop: "):
         assert part in str(found.value)
     with pytest.raises(BenchkitError, match="which cannot be followed"):
         files_below(root, (".png",))

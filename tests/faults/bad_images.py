@@ -106,7 +106,7 @@ CASES: dict[str, Bad] = {
         "1.mask.png", "save masks as PNG",
     ),
     "folder: a link that leads nowhere": bad(
-        plain(lambda r: (r / "pool/9.png").symlink_to(r / "nowhere.png")), "9.png", "mend or remove it"
+        plain(lambda r: (r / "pool/9.png").symlink_to(r / "nowhere.png")), "9.png", "fix or remove it"
     ),
     "folder: a link in a circle": bad(plain(lambda r: (r / "pool/9.png").symlink_to(r / "pool/9.png")), "9.png"),
     "folder: an image of two names": bad(plain(lambda r: write(r / "pool/1.tif", mark(0))), "keep one of the two"),

@@ -174,7 +174,7 @@ def list_plain(walked: Walk, *, paired: bool = False) -> FileListing:
 
 
 def _with_remedy(faults: list[str]) -> list[str]:
-    """The understood names once, in the first fault that they may mend."""
+    """Name the understood names once, in the first fault that they may explain."""
     place = next((i for i, fault in enumerate(faults) if "a mask without an image" in fault), None)
     if place is not None:
         faults[place] += f" (masks are {UNDERSTOOD}; rename images that are called so)"
