@@ -41,7 +41,7 @@ __all__ = [
     "LatentContext",
     "LatentCorruptor",
     "Noise",
-    "Partner",
+    "Reference",
     "PixelContext",
     "PixelCorruptor",
     "Plugin",
@@ -157,7 +157,7 @@ class Noise(Protocol):
 
 
 @dataclass(frozen=True)
-class Partner:
+class Reference:
     """For each image of a batch another image of its set, drawn by core from (seed, image id).
 
     z_0: their clean latents, (N, C, h, w) float32. captions: theirs.
@@ -169,11 +169,11 @@ class Partner:
 
 @dataclass(frozen=True)
 class LatentContext:
-    """What a latent corruptor is shown of one batch at inversion level `steps`.
+    """What a latent corruptor is shown of one batch after `steps` inversion steps.
 
     z_t: inverted latents, z_0: clean latents, both (N, C, h, w) float32. mask: (N, 1, h, w) bool, the selected
-    latent cells. alpha_bar: the cumulative alpha at this level, in (0, 1]. image_side: pixels along the image's
-    longer side (the latent's is image_side / factor). partner: other images, for a corruptor that `needs_partner`.
+    latent cells. alpha_bar: the cumulative alpha at this step, in (0, 1]. image_side: pixels along the image's
+    longer side (the latent's is image_side / factor). reference: other images, for a corruptor that `needs_reference`.
     """
 
     z_t: Tensor
@@ -183,7 +183,7 @@ class LatentContext:
     image_side: int
     captions: tuple[str | None, ...]
     rng: Noise
-    partner: Partner | None = None
+    reference: Reference | None = None
 
     def noise(self) -> Tensor:
         """The images' noise n ~ N(0, I), (N, C, h, w): the same at every call and for every corruptor (eq. 4)."""
@@ -216,8 +216,8 @@ class LatentCorruptor(Corruptor):
 
     steps: int = param(10, ge=0, doc="inversion steps from the clean end")
 
-    def needs_partner(self) -> bool:
-        """Whether `corrupt` reads at.partner; each image's result then depends on one other image of its set."""
+    def needs_reference(self) -> bool:
+        """Whether `corrupt` reads at.reference; each image's result then depends on one other image of its set."""
         return False
 
     @abstractmethod
@@ -227,31 +227,31 @@ class LatentCorruptor(Corruptor):
 
 @dataclass(frozen=True)
 class _LevelNoise:
-    """The images' noise at one level: see `Noise`."""
+    """The images' noise at one step: see `Noise`."""
 
     images: Noise
-    level: int
+    step: int
 
     def normal(self, shape: Sequence[int], stream: str = "") -> Tensor:
-        return self.images.normal(shape, f"level {self.level} {stream}")
+        return self.images.normal(shape, f"level {self.step} {stream}")
 
     def uniform(self, shape: Sequence[int], stream: str = "") -> Tensor:
-        return self.images.uniform(shape, f"level {self.level} {stream}")
+        return self.images.uniform(shape, f"level {self.step} {stream}")
 
 
 @dataclass(frozen=True)
 class StepContext:
-    """One resampling step from level k (z_t) to level k-1 (z_s), eq. 6.
+    """One resampling step from z_t, k steps from the clean end, to z_s, k-1 steps from it, eq. 6.
 
     start: what `corrupt` was shown (mask, z_0, captions, rng, the inverted z_t). z_t: the latents as they stand now,
-    (N, C, h, w) float32. level: k, counted down to 1. t: its timestep. phi, psi: the step's coefficients. alpha_bar,
-    alpha_bar_s: of level k and of level k-1. noise() and rng give other draws at every level; start.noise() and
+    (N, C, h, w) float32. step: k, counted down to 1. t: its timestep. phi, psi: the step's coefficients. alpha_bar,
+    alpha_bar_s: of z_t and of z_s. noise() and rng give other draws at every step; start.noise() and
     start.rng give the same draws at all of them. predict(z, captions, attend): see `eps`.
     """
 
     start: LatentContext
     z_t: Tensor
-    level: int
+    step: int
     t: int
     phi: float
     psi: float
@@ -261,17 +261,17 @@ class StepContext:
 
     @property
     def rng(self) -> Noise:
-        """The images' draws at this level: equal calls at two levels give two results."""
-        return _LevelNoise(self.start.rng, self.level)
+        """The images' draws at this step: equal calls at two steps give two results."""
+        return _LevelNoise(self.start.rng, self.step)
 
     def noise(self, stream: str = "") -> Tensor:
-        """Noise n ~ N(0, I) of this level, (N, C, h, w); another `stream` gives other draws."""
+        """Noise n ~ N(0, I) of this step, (N, C, h, w); another `stream` gives other draws."""
         return self.rng.normal(tuple(self.z_t.shape[1:]), stream).to(self.z_t)
 
     def eps(
         self, z: Tensor | None = None, captions: Sequence[str | None] | None = None, attend: Attend | None = None
     ) -> Tensor:
-        """The noise predicted at this level, (N, C, h, w): of `z` (default z_t), under `captions` (default the images'
+        """The noise predicted at this step, (N, C, h, w): of `z` (default z_t), under `captions` (default the images'
         own). attend: what self-attention returns inside the mask, in every layer. One forward an image."""
         at = self.start
         return self.predict(self.z_t if z is None else z, at.captions if captions is None else captions, attend)
@@ -291,8 +291,8 @@ class ResamplingCorruptor(LatentCorruptor):
         """What stands inside the mask before the first step: z_t, unless a subclass says otherwise."""
         return at.z_t
 
-    def forwards(self) -> int:
-        """Network forwards one image costs a step: the most that `step` may spend."""
+    def network_evaluations(self) -> int:
+        """Network evaluations one image costs a step: the most that `step` may spend."""
         return 1
 
     @abstractmethod
@@ -387,10 +387,10 @@ class CompositeCorruptor(Corruptor):
 
 @dataclass(frozen=True)
 class InversionContext:
-    """One inversion step from level k-1 (z_s) to level k (z_t), eq. 2.
+    """One inversion step from z_s, k-1 steps from the clean end, to z_t, k steps from it, eq. 2.
 
-    eps(z): the noise predicted at level k's timestep `t` for (N, C, h, w) latents. phi, psi: the coefficients of the
-    step. alpha_bar: of level k. z_0: the clean latents. rng: the images' noise. predict(z, t): eps at any timestep.
+    eps(z): the noise predicted at timestep `t` for (N, C, h, w) latents. phi, psi: the coefficients of the
+    step. alpha_bar: of z_t. z_0: the clean latents. rng: the images' noise. predict(z, t): eps at any timestep.
     """
 
     z_s: Tensor
@@ -408,7 +408,7 @@ class InversionContext:
         return (self.z_s - self.psi * eps) / self.phi
 
     def add_noise(self, noise: Tensor) -> Tensor:
-        """Return sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) noise, the forward-noised image at this level (eq. 4)."""
+        """Return sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) noise, the forward-noised image at this step (eq. 4)."""
         return math.sqrt(self.alpha_bar) * self.z_0 + math.sqrt(1 - self.alpha_bar) * noise
 
 
@@ -426,8 +426,8 @@ class Inverter(Plugin):
         """Return z_t, (N, C, h, w); each image independent of its neighbours in the batch."""
 
     @abstractmethod
-    def forwards(self, t: int) -> int:
-        """Network forwards one image costs for the step to timestep t (an upper bound if it depends on the data)."""
+    def network_evaluations(self, t: int) -> int:
+        """Network evaluations one image costs for the step to timestep t (an upper bound if it depends on the data)."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 usage: coverage.py [--boards N] [--seeds 2,3,5,10]; exits with 1 if a cell of the table lies outside 93 to 97 %.
 
 Every simulated board has nine methods on 200 images. An image's size is log-normal, so that a few images weigh much,
-as in real test sets. A method's pooled figure is the mean share of an image's pixels that it finds, on the logit scale
-the sum of the method's level, an image's difficulty (in part shared by all methods), a seed's effect and a remainder.
-The truth is that figure over infinitely many images and seeds, by numerical integration.
+as in real test sets. A method's pooled figure is the mean fraction of an image's pixels that it finds, on the logit
+scale the sum of the method's level, an image's difficulty (in part shared by all methods), a seed's effect and a
+remainder. The truth is that figure over infinitely many images and seeds, by numerical integration.
 """
 
 from __future__ import annotations

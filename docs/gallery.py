@@ -80,7 +80,19 @@ def picture(entry: Entry) -> str:
 def draw(entry: Entry) -> None:
     """One preview, in 256 colours."""
     path = FOLDER / "images" / f"preview-{entry.name}.png"
-    command = ["benchkit", "plugins", "preview", entry.name, "--kind", entry.kind, "--images", "3", "--out", str(path)]
+    command = [
+        "benchkit",
+        "plugins",
+        "preview",
+        entry.name,
+        "--kind",
+        entry.kind,
+        "--images",
+        "3",
+        "--force",
+        "--out",
+        str(path),
+    ]
     varied = SHOWN.get(entry.name)
     subprocess.run([*command, *(["--set", varied] if varied else [])], check=True)
     with Image.open(path) as sheet:

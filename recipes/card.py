@@ -230,7 +230,7 @@ def trip(name: str, found: Card) -> list[Any]:
     return [
         name,
         found["images"],
-        found["forwards_an_image_to_20"],
+        found["evaluations_an_image_to_20"],
         *(f"{level['loss_db']} dB" for level in (ten, twenty)),
         *(f"{level['psnr_to_autoencoded_db']} dB" for level in (ten, twenty)),
     ]

@@ -152,9 +152,9 @@ def round_trip(backend: DiffusionBackend, inverter: Inverter, images: np.ndarray
         plain = backend.decode(z_0)
         predict = bound(backend, [caption(scene_at(SPLIT, i)) for i in part])
         rng = ImageNoise(0, [f"{SPLIT}/{i}" for i in part])
-        before = backend.forwards
+        before = backend.network_evaluations
         path = trajectory(inverter, predict, backend.schedule, z_0, rng, None, max(LEVELS))
-        inverted += backend.forwards - before
+        inverted += backend.network_evaluations - before
         direct += psnr(plain, original)
         for level in LEVELS:
             returned = backend.decode(resample(predict, backend.schedule, path[level - 1], level))
@@ -162,7 +162,7 @@ def round_trip(backend: DiffusionBackend, inverter: Inverter, images: np.ndarray
             near[level] += psnr(returned, plain)
             if level == LEVELS[0] and part.start == 0:
                 shown = returned
-    figures: Figures = {"images": len(images), "forwards_an_image_to_20": round(inverted / len(images), 1)}
+    figures: Figures = {"images": len(images), "evaluations_an_image_to_20": round(inverted / len(images), 1)}
     for level in LEVELS:
         figures[f"steps_{level}"] = {
             "loss_db": round(float(np.mean(direct) - np.mean(back[level])), 3),

@@ -344,7 +344,7 @@ def preview_json(grid: Grid, plan: Plan, seen: Preview) -> dict[str, Any]:
     return {
         "title": grid.title,
         "stages": {"pending": dict(seen.pending), "cached": dict(seen.cached)},
-        "forwards": {"total": seen.forwards, "pending": seen.pending_forwards},
+        "network_evaluations": {"total": seen.network_evaluations, "pending": seen.pending_network_evaluations},
         "train_iterations": seen.train_iterations,
         "cells": [_cell(planned, names[planned.key]) for planned in seen.cells],
     }
@@ -383,7 +383,10 @@ def print_preview(grid: Grid, plan: Plan, seen: Preview, registry: Registry) -> 
     screen = console()
     screen.print(table)
     planned = [cell for cell in seen.cells if not cell.skip]
-    screen.print(f"denoiser forwards: {seen.pending_forwards:,} to run of {seen.forwards:,} (images)", markup=False)
+    screen.print(
+        f"network evaluations: {seen.pending_network_evaluations:,} to run of {seen.network_evaluations:,} (images)",
+        markup=False,
+    )
     screen.print(f"training iterations: {seen.train_iterations:,} to run", markup=False)
     for text in all_differences(grid, registry):
         screen.print(f"not the paper's protocol: {text}", markup=False)

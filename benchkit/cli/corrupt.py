@@ -32,11 +32,13 @@ def corrupt(
         int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Seed of the noise, with the image's file name.")
     ] = 0,
     caption: Annotated[str | None, typer.Option(metavar="TEXT", help="What the image shows, in words.")] = None,
-    partner: Annotated[
+    reference: Annotated[
         Path | None,
         typer.Option(metavar="IMAGE", help="Another image, as large: for corruptors that take something from one."),
     ] = None,
-    partner_caption: Annotated[str | None, typer.Option(metavar="TEXT", help="What that one shows, in words.")] = None,
+    reference_caption: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What that one shows, in words.")
+    ] = None,
     label: Annotated[
         str, typer.Option(metavar="image|latent", help="The sheet's mask: as given, or the cells replaced.")
     ] = "image",
@@ -49,7 +51,7 @@ def corrupt(
 ) -> None:
     """Corrupt one image inside a mask.
 
-    A corruptor that takes a caption or latents from another image is shown that of --partner.
+    A corruptor that takes a caption or latents from another image is shown that of --reference.
     The noise comes from the seed and the image's file name without its ending, as in a comparison from seed and id.
     """
     from benchkit.cli.pictures import save_image, side_by_side
@@ -61,7 +63,7 @@ def corrupt(
     before, marked = _inputs(image, mask)
     _check_targets(image, mask, out, sheet, force)
     registry = load_registry(plugin, plugin_folder, strict)
-    other = _partner(registry, corruptor, partner, partner_caption, before)
+    other = _reference(registry, corruptor, reference, reference_caption, before)
     work = _Work(before, marked, image.stem, caption, seed, other)
     after, replaced = work.done(registry, corruptor, inverter, (model, device))
     save_image(out, after, "--out")
@@ -85,37 +87,39 @@ def _inputs(image: Path, mask: Path) -> tuple[Image, NDArray[np.bool_]]:
     return before, marked
 
 
-def _partner(
+def _reference(
     registry: Registry, corruptor: str, file: Path | None, caption: str | None, before: Image
 ) -> tuple[Image, str | None] | None:
-    """The partner image and its caption; raises BenchkitError where one is needed and none is given, or the reverse."""
+    """Return the reference image and its caption; raise BenchkitError if one is needed or given, but not both."""
     from benchkit.api import Corruptor, LatentCorruptor
     from benchkit.cli.pictures import read_image
     from benchkit.specs.spec import Spec
 
     whole = registry.complete(Spec.parse("corruptor", corruptor))
     made = [(spec, registry.make(spec, Corruptor)) for spec in registry.with_parts(whole)]
-    needing = next((spec for spec, one in made if isinstance(one, LatentCorruptor) and one.needs_partner()), None)
+    needing = next((spec for spec, one in made if isinstance(one, LatentCorruptor) and one.needs_reference()), None)
     if needing is None and (file is not None or caption is not None):
-        option = "--partner" if file is not None else "--partner-caption"
+        option = "--reference" if file is not None else "--reference-caption"
         raise BenchkitError(f"{option}: corruptor '{whole.short}' takes nothing from another image: leave it out")
     if needing is None:
         return None
     if file is None:
-        without = "".join(f", or set {setting}" for setting in _without_partner(registry, needing))
+        without = "".join(f", or set {setting}" for setting in _without_reference(registry, needing))
         raise BenchkitError(
-            f"corruptor '{needing.short}' takes something from another image: give one with --partner IMAGE, and what "
-            f"it shows with --partner-caption TEXT{without}"
+            f"corruptor '{needing.short}' takes something from another image: give one with --reference IMAGE, and "
+            f"what it shows with --reference-caption TEXT{without}"
         )
     other = read_image(file)
     if other.size != before.size:
         sizes = [f"{one.size[0]}x{one.size[1]}" for one in (other, before)]
-        raise BenchkitError(f"--partner '{file}' is {sizes[0]} pixels, the image {sizes[1]}: they must be of one size")
+        raise BenchkitError(
+            f"--reference '{file}' is {sizes[0]} pixels, the image {sizes[1]}: they must be of one size"
+        )
     return other, caption
 
 
-def _without_partner(registry: Registry, spec: Spec) -> list[str]:
-    """Settings `KEY=VALUE`, by one choice of one parameter, with which the corruptor needs no partner."""
+def _without_reference(registry: Registry, spec: Spec) -> list[str]:
+    """Settings `KEY=VALUE`, by one choice of one parameter, with which the corruptor needs no reference."""
     from contextlib import suppress
 
     from benchkit.api import LatentCorruptor
@@ -127,7 +131,7 @@ def _without_partner(registry: Registry, spec: Spec) -> list[str]:
         for value in (None, *(field.metadata.get("choices") or ())):
             changed = Spec.of(spec.kind, spec.name, **{**spec.values, field.name: value})
             with suppress(BenchkitError):  # no value of this parameter
-                if not registry.make(changed, LatentCorruptor).needs_partner():  # type: ignore[type-abstract]
+                if not registry.make(changed, LatentCorruptor).needs_reference():  # type: ignore[type-abstract]
                     found.append(f"{field.name}={'null' if value is None else value}")
     return found
 
@@ -155,7 +159,7 @@ class _Work:
     name: str
     caption: str | None
     seed: int
-    partner: tuple[Image, str | None] | None
+    reference: tuple[Image, str | None] | None
 
     def done(
         self, registry: Registry, corruptor: str, inverter: str, checkpoint: tuple[str, str]
@@ -176,15 +180,15 @@ class _Work:
         way = registry.make(Spec.parse("inverter", inverter), Inverter)  # type: ignore[type-abstract]
         backend = functional.load_backend(*checkpoint)
         functional.check_divisible("the image", self.before.size, backend.factor)
-        # A partner is a second image in which nothing is selected.
+        # A reference is a second image in which nothing is selected.
         pictures, captions = [self.before], [self.caption]
-        if self.partner is not None:
-            pictures, captions = [self.before, self.partner[0]], [self.caption, self.partner[1]]
+        if self.reference is not None:
+            pictures, captions = [self.before, self.reference[0]], [self.caption, self.reference[1]]
         images = functional.image_tensor(pictures, backend.factor)
         masks = functional.mask_tensor(
             np.stack([self.marked, *(np.zeros_like(self.marked) for _ in pictures[1:])]), images
         )
-        names = [self.name, "partner"][: len(pictures)]
+        names = [self.name, "reference"][: len(pictures)]
         made = functional.corrupt(backend, images, masks, plugin, self.seed, way, captions, names, registry=registry)
         replaced = to_image(to_latent(masks, backend.factor), backend.factor)[0].numpy()
         return Image.fromarray(to_uint8(made)[0]), replaced

@@ -71,8 +71,8 @@ def detect(
 ) -> None:
     """Mark artifacts in images: heat/, masks/ and overlay/ as PNG, and scores.csv.
 
-    Scores of an image: mean and max of the probability, and the share of its area at or above the threshold. Exit code
-    3: some files could not be read or marked; they are named in scores.csv, and the rest is done.
+    Scores of an image: mean and max of the probability, and the fraction of its area at or above the threshold. Exit
+    code 3: some files could not be read or marked; they are named in scores.csv, and the rest is done.
     """
     from benchkit.inference.detector import is_detector
     from benchkit.outputs.finished_run import Wanted

@@ -37,8 +37,8 @@ SeedOf = Annotated[
 Formats = Annotated[
     str | None, typer.Option("--format", metavar="png,svg,pdf", help="Default: FILE's ending, else png.")
 ]
-Depths = Annotated[
-    str | None, typer.Option("--depths", metavar="5,10,20", help="Of figure 6; default 5, 10, 20, 30, 40, 50.")
+StepList = Annotated[
+    str | None, typer.Option("--steps", metavar="5,10,20", help="Of figure 6; default 5, 10, 20, 30, 40, 50.")
 ]
 
 
@@ -48,7 +48,7 @@ def figure(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: figure-4.png and so on.")] = None,
     form: Formats = None,
     count: Annotated[int | None, typer.Option(min=1, max=50, metavar="N", help="Images; default 3 to 6.")] = None,
-    depths: Depths = None,
+    steps: StepList = None,
     row: Row = None,
     selector: SelectorOf = None,
     detector: DetectorOf = None,
@@ -63,9 +63,9 @@ def figure(
 ) -> None:
     """Draw one of the paper's figures with a run's own images.
 
-    4: before and after, with the selected regions. 5: all methods on the same images. 6: depths of inversion, made
-    anew. 7: image latent against deeper ones. 8: regions that hardly changed. Figures 4, 6 and 8 show the run's first
-    method that changes anything, unless --row names another.
+    4: before and after, with the selected regions. 5: all methods on the same images. 6: numbers of inversion steps,
+    made anew. 7: image latent against deeper ones. 8: regions that hardly changed. Figures 4, 6 and 8 show the run's
+    first method that changes anything, unless --row names another.
     """
     from benchkit.inference.functional import resolve_device
     from benchkit.outputs.finished_run import FinishedRun, Wanted
@@ -74,13 +74,13 @@ def figure(
     from benchkit.system.output_files import write_file
 
     if number != 6:
-        refuse_unused({"depths"}, f"only figure 6 has depths; leave it out for figure {number}")
+        refuse_unused({"steps"}, f"only figure 6 has steps; leave it out for figure {number}")
         note_unused({"device"}, "only figure 6 computes anything")
     files = _targets(number, out, form, force)
     order = Order(
         Wanted(row, selector, detector, seed),
         count,
-        None if depths is None else tuple(parse_numbers("--depths", depths)),
+        None if steps is None else tuple(parse_numbers("--steps", steps)),
     )
     registry = load_registry(plugin, plugin_folder, strict)
     opened = FinishedRun.open(run, places_named(run, cache, store), registry, resolve_device(device))

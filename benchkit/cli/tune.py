@@ -163,7 +163,7 @@ def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) 
     faults = Collector()
     for spec in specs:
         with faults.collecting():
-            spaces[spec] = space_of(spec, asked, registry, base.schedule_steps)
+            spaces[spec] = space_of(spec, asked, registry, base.num_inference_steps)
     ends = [corner for spec, space in spaces.items() for corner in corners(spec, space)]
     with progress.shown() as screen, faults.collecting():
         check_search(base, ends, registry, screen.note)

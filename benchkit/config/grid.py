@@ -61,7 +61,7 @@ class Grid(StrictModel):
         "portraits",
         description="The checkpoint: a name, a folder or a repository id, with options behind it (docs/models.md).",
     )
-    schedule_steps: Whole = Field(
+    num_inference_steps: Whole = Field(
         50, ge=1, le=1000, description="Steps of the diffusion schedule; the most that a corruptor may go."
     )
     labelled: Whole = Field(
@@ -114,7 +114,7 @@ class Grid(StrictModel):
     label: Literal["image", "latent"] = Field(
         "image", description="A corrupted image's label: the mask as selected, or the latent cells really replaced."
     )
-    composite: Flag = Field(
+    paste_background: Flag = Field(
         False, description="Paste the original pixels back outside the mask; excludes `label: latent`."
     )
     selector_training: Budget = Field(description="How the detector of a learned selector, and `human`, is trained.")
@@ -133,10 +133,11 @@ class Grid(StrictModel):
 
     @model_validator(mode="after")
     def _labels_are_what_was_replaced(self) -> Grid:
-        if self.composite and self.label == "latent":
+        if self.paste_background and self.label == "latent":
             raise ValueError(
-                "'composite: true' pastes the original back outside the mask, so that 'label: latent' would mark "
-                "pixels that are not corrupted: write 'label: image', or 'composite: false'"
+                "'paste_background: true' pastes the original back outside the mask, so that 'label: latent' "
+                "would mark "
+                "pixels that are not corrupted: write 'label: image', or 'paste_background: false'"
             )
         return self
 

@@ -28,7 +28,7 @@ from benchkit.specs.spec import SEEDS, Spec, TrainingConfig
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: A share of a split is never less: batch-normalised detectors train on two or more.
+#: A fraction of a split is never less: batch-normalised detectors train on two or more.
 LEAST = 2
 
 
@@ -113,8 +113,10 @@ class SetSize(StrictModel):
     """A split of the dataset and how many of its images."""
 
     split: str = Field(description="The dataset's split.")
-    size: Whole | None = Field(None, ge=1, description="How many of its first images; null: all of them, or `share`.")
-    share: Number = optional(1.0, "Without a `size`: this share of the images.", gt=0, le=1)
+    size: Whole | None = Field(
+        None, ge=1, description="How many of its first images; null: all of them, or `fraction`."
+    )
+    fraction: Number = optional(1.0, "Without a `size`: this fraction of the images.", gt=0, le=1)
 
 
 class SourceSet(SetSize):
@@ -159,7 +161,7 @@ class Budget(StrictModel):
     power: Number = Field(1.0, gt=0, description="Of the polynomial by which the learning rate falls.")
     flip: Flag = Field(True, description="Mirror every other image, left to right.")
     positive_crop: Number = Field(
-        0.0, ge=0, le=1, description="Share of the crops that are centred on a marked pixel; needs a `crop`."
+        0.0, ge=0, le=1, description="Fraction of the crops that are centred on a marked pixel; needs a `crop`."
     )
     auxiliary_weight: Number = Field(
         0.4, ge=0, description="Weight of the loss of every logit map after the first (a network's auxiliary heads)."

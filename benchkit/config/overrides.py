@@ -108,8 +108,8 @@ def remarks(grid: Grid) -> Iterator[str]:
     if grid.oracle is not None and "oracle" not in grid.baselines:
         yield "oracle has no effect: 'baselines' has no row 'oracle'"
     for source in grid.every_source:
-        if source.size is not None and source.share != 1:
-            yield f"share={source.share:g} of source '{source.title}' has no effect: it has a size"
+        if source.size is not None and source.fraction != 1:
+            yield f"fraction={source.fraction:g} of source '{source.title}' has no effect: it has a size"
     for name in _BUDGETS:
         budget: Budget = getattr(grid, name)
         if budget.schedule != "linear-warmup-poly" and budget.warmup:
@@ -126,7 +126,7 @@ def remarks(grid: Grid) -> Iterator[str]:
 def _smaller(images: Mapping[str, Any], factor: float) -> dict[str, Any]:
     size = images["size"]
     if size is None:
-        return {**images, "share": images.get("share", 1.0) * factor}
+        return {**images, "fraction": images.get("fraction", 1.0) * factor}
     return {**images, "size": max(LEAST, round(size * factor))}
 
 

@@ -60,7 +60,7 @@ class DiffusionBackend:
     """The networks and the schedule of one Stable Diffusion checkpoint; make one with `load`.
 
     schedule: its DDIM noise levels. factor: image pixels per latent cell along a side. latent_channels: C of a latent.
-    forwards: images that have passed the denoiser so far.
+    network_evaluations: images that have passed the denoiser so far.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class DiffusionBackend:
         self.schedule, self._alphas = schedule, alphas
         self.factor: int = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.latent_channels: int = self._vae.config.latent_channels
-        self.forwards = 0
+        self.network_evaluations = 0
         #: Where inputs are brought to and results stay.
         self.device: torch.device = self._unet.device
         self._resident: Part | None = None
@@ -181,12 +181,12 @@ class DiffusionBackend:
         """eps at training timestep t of latents (N, C, h, w), float32, whatever the checkpoint predicts; no guidance.
 
         condition: N rows from `embed`; SDXL is also told the latents' size in pixels, uncropped. attend: what
-        self-attention returns inside the mask, (N, 1, h, w) bool. Counts N forwards.
+        self-attention returns inside the mask, (N, 1, h, w) bool. Counts N network evaluations.
         """
         if len(condition) != len(z):
             raise BenchkitError(f"{len(condition)} text conditions for {len(z)} latents")
         z = z.to(self.device).float()
-        self.forwards += len(z)
+        self.network_evaluations += len(z)
         unet = self._at_work("unet")
         inside = nullcontext() if attend is None or mask is None else attending(unet, attend, mask.to(z.device))
         text = condition.text.to(self.device, unet.dtype)

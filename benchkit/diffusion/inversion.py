@@ -29,23 +29,23 @@ def trajectory(
     start: tuple[int, Tensor] | None,
     steps: int,
 ) -> list[Tensor]:
-    """The inverted latents of the levels after `start` up to `steps`, in order, each (N, C, h, w).
+    """The inverted latents of the steps after `start` up to `steps`, in order, each (N, C, h, w).
 
-    predict(z, t): eps with the captions bound. start: a level and its latents, to go on from what an earlier call
-    reached; None is (0, z_0). An empty list if nothing is left to do. Raises BenchkitError for a level that the
-    schedule lacks or that lies beyond `steps`, PluginError if the inverter breaks its contract.
+    predict(z, t): eps with the captions bound. start: a number of steps and the latents there, to go on from what an
+    earlier call reached; None is (0, z_0). An empty list if nothing is left to do. Raises BenchkitError for a step
+    that the schedule lacks or that lies beyond `steps`, PluginError if the inverter breaks its contract.
     """
     from benchkit.diffusion.checks import call
 
-    level, z = start or (0, z_0)
-    if not 0 <= level <= schedule.check_level(steps):
-        raise BenchkitError(f"cannot continue to {steps} steps from level {level}")
-    levels = []
-    for k in range(level + 1, steps + 1):
+    done, z = start or (0, z_0)
+    if not 0 <= done <= schedule.check_steps(steps):
+        raise BenchkitError(f"cannot continue to {steps} steps from step {done}")
+    trajectory = []
+    for k in range(done + 1, steps + 1):
         t = schedule.t(k)
         phi, psi = schedule.coefficients(k)
         at = InversionContext(
-            z_s=z.clone(),  # copies: a step that works in place must not alter the levels already handed out
+            z_s=z.clone(),  # copies: a step that works in place must not alter the latents already handed out
             z_0=z_0.clone(),
             eps=_at_timestep(predict, t),
             predict=predict,
@@ -56,8 +56,8 @@ def trajectory(
             rng=rng,
         )
         z = call(inverter, partial(inverter.step, at), like=z)
-        levels.append(z)
-    return levels
+        trajectory.append(z)
+    return trajectory
 
 
 def _at_timestep(predict: Predict, t: int) -> Eps:

@@ -39,6 +39,6 @@ def blend(outside: torch.Tensor, inside: torch.Tensor, mask: torch.Tensor) -> to
     return torch.where(mask, inside, outside)
 
 
-def composite(original: torch.Tensor, decoded: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def paste_background(original: torch.Tensor, decoded: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The original pixels outside the mask, the decoded ones inside: images (N, 3, H, W), mask (N, H, W) bool."""
     return blend(original, decoded, mask.unsqueeze(1))

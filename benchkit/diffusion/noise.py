@@ -45,13 +45,13 @@ class ImageNoise:
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
 
 
-def partners(seed: int, ids: Sequence[str], positions: Sequence[int], count: int) -> list[int]:
+def draw_references(seed: int, ids: Sequence[str], positions: Sequence[int], count: int) -> list[int]:
     """For each image the position of another one in its set of `count`, drawn uniformly from (seed, image id).
 
     ids, positions: of the images, and where they stand in the set. Raises BenchkitError where there is no other.
     """
     if count < 2:
-        raise BenchkitError("a partner is another image of the same set: give at least two images")
+        raise BenchkitError("a reference is another image of the same set: give at least two images")
     draws = ImageNoise(seed, ids).uniform((), stream="partner").tolist()
     others = [int(draw * (count - 1)) for draw in draws]
     return [other + (other >= own) for other, own in zip(others, positions, strict=True)]

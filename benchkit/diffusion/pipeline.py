@@ -20,7 +20,7 @@ from benchkit.specs.spec import CHUNK
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.api import Inverter, LatentCorruptor, Noise, Partner, PixelCorruptor
+    from benchkit.api import Inverter, LatentCorruptor, Noise, PixelCorruptor, Reference
     from benchkit.diffusion.backend import DiffusionBackend
 
     Captions = Sequence[str | None]
@@ -31,14 +31,14 @@ class Batch:
     """Clean images that are corrupted together.
 
     z_0: (N, C, h, w) float32, the scaled mean of the encoder's posterior. masks: (N, H, W) bool, the selected pixels.
-    captions: one an image. rng: the images' noise. partner: another image for each, where a corruptor reads one.
+    captions: one an image. rng: the images' noise. reference: another image for each, where a corruptor reads one.
     """
 
     z_0: Tensor
     masks: Tensor
     captions: tuple[str | None, ...]
     rng: Noise
-    partner: Partner | None = None
+    reference: Reference | None = None
 
 
 def invert_latents(
@@ -68,7 +68,7 @@ def latent_context(backend: DiffusionBackend, batch: Batch, z_t: Tensor, steps: 
         image_side=max(batch.masks.shape[1:]),
         captions=batch.captions,
         rng=batch.rng,
-        partner=batch.partner,
+        reference=batch.reference,
     )
 
 

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     Embed = Callable[[Sequence[str | None]], Rows]
 
 
-def resample(predict: Predict, schedule: Schedule, z: Tensor, level: int) -> Tensor:
-    """Deterministic DDIM from `level` to the clean end (eq. 6, eta = 0): (N, C, h, w) -> z_0 of the same shape.
+def resample(predict: Predict, schedule: Schedule, z: Tensor, steps: int) -> Tensor:
+    """Deterministic DDIM from `steps` steps to the clean end (eq. 6, eta = 0): (N, C, h, w) -> z_0 of the same shape.
 
-    predict(z, t): eps with the captions bound. Level 0 returns z as it is.
+    predict(z, t): eps with the captions bound. 0 steps return z as it is.
     """
-    for k in range(schedule.check_level(level), 0, -1):
+    for k in range(schedule.check_steps(steps), 0, -1):
         z = ddim_step(z, predict(z, schedule.t(k)), *schedule.coefficients(k))
     return z
 
@@ -45,7 +45,8 @@ def corrupt(corruptor: LatentCorruptor, at: LatentContext) -> Tensor:
     """z_t^corr: the corruptor's latents inside the mask, z_t outside, bit for bit (eq. 5); (N, C, h, w).
 
     The corruptor sees copies. Raises PluginError naming it when it fails, changes what it was shown, or returns
-    anything but finite latents of the right shape and dtype; BenchkitError when it needs partners and none are there.
+    anything but finite latents of the right shape and dtype; BenchkitError when it needs reference images and none are
+    there.
     """
     shown = _copy(corruptor, at)
     inside = call(corruptor, partial(corruptor.corrupt, shown), like=at.z_t, where=at.mask)
@@ -64,18 +65,18 @@ def corrupt_and_resample(
 ) -> list[Tensor]:
     """What each corruptor makes of the same images: z_0 after eq. 5 and eq. 6, (N, C, h, w), in the given order.
 
-    corruptors: all at one level (`steps`), at which `at` stands. condition: of at.captions, one row each; embed
+    corruptors: all of one number of `steps`, at which `at` stands. condition: of at.captions, one row each; embed
     makes those of other captions. All methods share one loop over the steps, in which a ResamplingCorruptor takes its
     own; the network sees one method's `chunk` of images at a time, always the same rows, so that no method's result
-    depends, to the bit, on which others are there. Raises BenchkitError for mixed levels or a context of another
-    level, PluginError for a corruptor that breaks its contract.
+    depends, to the bit, on which others are there. Raises BenchkitError for different numbers of steps or a context at
+    another step, PluginError for a corruptor that breaks its contract.
     """
     if not corruptors:
         return []
-    level = _common_level(schedule, corruptors, at, condition)
+    steps = _common_steps(schedule, corruptors, at, condition)
     network = _Network(predict, at, condition, chunk, embed)
     results = [corrupt(c, at) for c in corruptors]
-    for k in range(level, 0, -1):
+    for k in range(steps, 0, -1):
         for i, corruptor in enumerate(corruptors):
             if isinstance(corruptor, ResamplingCorruptor):
                 results[i] = _own_step(corruptor, at, results[i], k, schedule, network)
@@ -113,16 +114,17 @@ class _Network:
 def _own_step(
     corruptor: ResamplingCorruptor, at: LatentContext, z: Tensor, k: int, schedule: Schedule, network: _Network
 ) -> Tensor:
-    """z_s as the corruptor takes the step from level k to level k-1."""
+    """z_s as the corruptor takes the step from step k to step k-1."""
     spent = 0
 
     def predict(z: Tensor, captions: Sequence[str | None], attend: Attend | None) -> Tensor:
         nonlocal spent
         spent += 1
-        if spent > corruptor.forwards():
+        if spent > corruptor.network_evaluations():
             raise PluginError(
-                f"corruptor '{corruptor.name}' predicts oftener than its forwards() says: {spent} times in the step "
-                f"from level {k}, where forwards() is {corruptor.forwards()}"
+                f"corruptor '{corruptor.name}' predicts more often than its network_evaluations() says: {spent} "
+                f"times in the step "
+                f"from step {k}, where network_evaluations() is {corruptor.network_evaluations()}"
             )
         if z.shape != at.z_t.shape or len(captions) != len(z):
             raise PluginError(f"corruptor '{corruptor.name}' asked for eps of other images than it was shown")
@@ -136,26 +138,28 @@ def _own_step(
 
 
 def _copy(corruptor: LatentCorruptor, at: LatentContext) -> LatentContext:
-    """What a corruptor is shown: copies, and partners only if it needs them."""
-    needed = corruptor.needs_partner()
-    if needed and at.partner is None:
-        raise BenchkitError(f"corruptor '{corruptor.name}' needs a second image to draw partners from: give it a set")
-    partner = at.partner if needed else None
-    return replace(at, z_t=at.z_t.clone(), z_0=at.z_0.clone(), mask=at.mask.clone(), partner=partner)
+    """What a corruptor is shown: copies, and reference images only if it needs them."""
+    needed = corruptor.needs_reference()
+    if needed and at.reference is None:
+        raise BenchkitError(
+            f"corruptor '{corruptor.name}' needs a second image to draw reference images from: give it a set"
+        )
+    reference = at.reference if needed else None
+    return replace(at, z_t=at.z_t.clone(), z_0=at.z_0.clone(), mask=at.mask.clone(), reference=reference)
 
 
-def _common_level(schedule: Schedule, corruptors: Sequence[LatentCorruptor], at: LatentContext, condition: Rows) -> int:
-    level = schedule.check_level(corruptors[0].steps)
-    other = next((c for c in corruptors if c.steps != level), None)
+def _common_steps(schedule: Schedule, corruptors: Sequence[LatentCorruptor], at: LatentContext, condition: Rows) -> int:
+    steps = schedule.check_steps(corruptors[0].steps)
+    other = next((c for c in corruptors if c.steps != steps), None)
     if other is not None:
         raise BenchkitError(
-            f"corruptors of different levels in one batch: '{corruptors[0].name}' steps={level}, "
+            f"corruptors with different steps in one batch: '{corruptors[0].name}' steps={steps}, "
             f"'{other.name}' steps={other.steps}"
         )
     if len(condition) != len(at.z_t):
         raise BenchkitError(f"{len(condition)} captions for {len(at.z_t)} images")
-    if not math.isclose(at.alpha_bar, schedule.alpha_bar[level], rel_tol=1e-9, abs_tol=1e-12):
+    if not math.isclose(at.alpha_bar, schedule.alpha_bar[steps], rel_tol=1e-9, abs_tol=1e-12):
         raise BenchkitError(
-            f"the latents stand at alpha_bar {at.alpha_bar:.6g}, level {level} at {schedule.alpha_bar[level]:.6g}"
+            f"the latents stand at alpha_bar {at.alpha_bar:.6g}; step {steps} is at {schedule.alpha_bar[steps]:.6g}"
         )
-    return level
+    return steps

@@ -1,6 +1,6 @@
 """The noise levels of one checkpoint and the DDIM step between two of them (Song et al. 2021, eta = 0).
 
-Level 0 is the clean end; level k stands at the k-th timestep counted from there. Everything comes from the
+Step 0 is the clean end; step k stands at the k-th timestep counted from there. Everything comes from the
 checkpoint's own scheduler config; diffusers is not needed to read it.
 """
 
@@ -68,24 +68,24 @@ class Schedule:
 
     @property
     def steps(self) -> int:
-        """S, the deepest level there is."""
+        """S, the number of steps."""
         return len(self.timesteps)
 
     def t(self, k: int) -> int:
-        """The training timestep of level k, 1 <= k <= S."""
-        return self.timesteps[self.check_level(k, at_least=1) - 1]
+        """The training timestep of step k, 1 <= k <= S."""
+        return self.timesteps[self.check_steps(k, at_least=1) - 1]
 
     def coefficients(self, k: int) -> tuple[float, float]:
-        """phi and psi of the step between level k - 1 (s) and level k (t), 1 <= k <= S (eq. 2 and 6)."""
-        self.check_level(k, at_least=1)
+        """phi and psi of the step between step k - 1 (s) and step k (t), 1 <= k <= S (eq. 2 and 6)."""
+        self.check_steps(k, at_least=1)
         if self.alpha_bar[k] <= 0:
             raise BenchkitError(
-                f"level {k} (timestep {self.t(k)}) carries no signal (rescale_betas_zero_snr): stay below {k} steps"
+                f"step {k} (timestep {self.t(k)}) carries no signal (rescale_betas_zero_snr): stay below {k} steps"
             )
         return ddim_coefficients(self.alpha_bar[k - 1], self.alpha_bar[k])
 
-    def check_level(self, k: int, at_least: int = 0) -> int:
-        """Return k; raise BenchkitError if the schedule has no such level."""
+    def check_steps(self, k: int, at_least: int = 0) -> int:
+        """Return k; raise BenchkitError if the schedule has no such step."""
         if not at_least <= k <= self.steps:
             raise BenchkitError(f"steps={k} is outside this schedule: choose {at_least} to {self.steps}")
         return k
@@ -103,8 +103,8 @@ class Schedule:
         alphas = alphas_cumprod(config)
         timesteps = _timesteps(config, steps, len(alphas))
         final = 1.0 if config.get("set_alpha_to_one", True) else float(alphas[0])
-        levels = tuple(float(alphas[t]) for t in timesteps)
-        return cls(timesteps, (final, *levels), cast("Prediction", config.get("prediction_type", "epsilon")))
+        alphas_at = tuple(float(alphas[t]) for t in timesteps)
+        return cls(timesteps, (final, *alphas_at), cast("Prediction", config.get("prediction_type", "epsilon")))
 
 
 def _checked(config: Mapping[str, Any]) -> Mapping[str, Any]:

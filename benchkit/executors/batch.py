@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Done:
-    """How one stage ended. reason: why it failed or was skipped. seconds: its share of the work."""
+    """How one stage ended. reason: why it failed or was skipped. seconds: its fraction of the work."""
 
     stage: Stage
     state: State

@@ -65,6 +65,6 @@ def _check(text: str, settings: Mapping[str, Any]) -> None:
         if key in _AMOUNTS and not (is_number and _AMOUNTS[key] <= value <= 1e6):
             raise BenchkitError(f"--executor {text}: {key} is a number from {_AMOUNTS[key]:g} on")
         if key == "gpus" and value > 1 and value != int(value):
-            raise BenchkitError(f"--executor {text}: gpus is a share of one device, such as 0.5, or a whole number")
+            raise BenchkitError(f"--executor {text}: gpus is a fraction of one device, such as 0.5, or a whole number")
         if key == "address" and not isinstance(value, str):
             raise BenchkitError(f"--executor {text}: address is HOST:PORT, or auto")

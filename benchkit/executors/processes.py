@@ -1,4 +1,4 @@
-"""Runs batches of stages in processes of this machine: one for each accelerator, or for a share of the cores."""
+"""Runs batches of stages in processes of this machine: one for each accelerator, or for a fraction of the cores."""
 
 from __future__ import annotations
 

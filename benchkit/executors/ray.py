@@ -47,7 +47,7 @@ class Ray:
 
     address: HOST:PORT of a cluster's head, `auto` for the one that this machine belongs to; None starts one here, which
     ends with the run. workers: how many batches at once; None for as many as there is room for. cpus, gpus, memory:
-    what a task asks for, in cores, devices (a share of one, or a whole number) and GiB; None for one core (here: the
+    what a task asks for, in cores, devices (a fraction of one, or a whole number) and GiB; None for one core (here: the
     cores divided among the workers), one device where the Env's is one, and no claim on memory. A worker computes with
     as many threads as cores (or as OMP_NUM_THREADS says), so that rows equal those of one process with that many
     threads. time_limit: seconds that a stage may take, None for no limit.

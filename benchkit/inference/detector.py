@@ -32,7 +32,7 @@ TOLERATED = 0.1
 
 @dataclass(frozen=True)
 class Scores:
-    """One image's figures: mean and largest probability, and the share of pixels at or above the threshold."""
+    """One image's figures: mean and largest probability, and the fraction of pixels at or above the threshold."""
 
     mean: float
     largest: float

@@ -2,7 +2,7 @@
 
 Images are PIL images of one size, turned as their EXIF says, or a float tensor (N, 3, H, W) in [0, 1]; masks bool
 (N, H, W); captions strings or None. Images pass in chunks of benchkit.specs.spec.CHUNK: how many come at once changes
-last bits only, and drawn partners.
+last bits only, and drawn reference images.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from benchkit.api import (
     Corruptor,
     Inverter,
     LatentCorruptor,
-    Partner,
     PixelCorruptor,
     Plugin,
+    Reference,
 )
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry, validated
@@ -124,7 +124,7 @@ def invert(
     from benchkit.diffusion.pipeline import invert_latents
 
     plugin = _inverter(inverter, renoise_steps)
-    backend.schedule.check_level(_integer("steps", steps))
+    backend.schedule.check_steps(_integer("steps", steps))
     pixels = image_tensor(images, backend.factor)
     parts = []
     for rows, texts, rng in _chunks(len(pixels), captions, seed, ids):
@@ -265,14 +265,16 @@ def _corrupted(
     if not isinstance(plugin, LatentCorruptor):
         pixels = cast(PixelCorruptor, plugin)
         return [corrupt_images(backend, pixels, c.images, c.masks, c.captions, c.rng) for c in chunks]
-    backend.schedule.check_level(plugin.steps)
-    if plugin.needs_partner() and sum(len(chunk.images) for chunk in chunks) < 2:
-        raise BenchkitError(f"corruptor '{plugin.name}' draws a partner for each image: give two images or more")
+    backend.schedule.check_steps(plugin.steps)
+    if plugin.needs_reference() and sum(len(chunk.images) for chunk in chunks) < 2:
+        raise BenchkitError(
+            f"corruptor '{plugin.name}' draws a reference image for each image: give two images or more"
+        )
     z_0 = [backend.encode(chunk.images).contiguous() for chunk in chunks]
-    partners = _partners(z_0, chunks) if plugin.needs_partner() else [None] * len(chunks)
+    references = _references(z_0, chunks) if plugin.needs_reference() else [None] * len(chunks)
     return [
-        _corrupt_latents(backend, plugin, inverter, chunk, clean, partner)
-        for chunk, clean, partner in zip(chunks, z_0, partners, strict=True)
+        _corrupt_latents(backend, plugin, inverter, chunk, clean, reference)
+        for chunk, clean, reference in zip(chunks, z_0, references, strict=True)
     ]
 
 
@@ -282,32 +284,32 @@ def _corrupt_latents(
     inverter: Inverter,
     chunk: _Chunk,
     z_0: Tensor,
-    partner: Partner | None,
+    reference: Reference | None,
 ) -> Tensor:
     import torch
 
     from benchkit.diffusion.pipeline import Batch, corrupt_latents, invert_latents, latent_context
 
-    batch = Batch(z_0, chunk.masks, chunk.captions, chunk.rng, partner)
+    batch = Batch(z_0, chunk.masks, chunk.captions, chunk.rng, reference)
     inverted = invert_latents(backend, inverter, z_0, chunk.captions, chunk.rng, corruptor.steps)
     z_t = [z_0, *inverted][-1].clone(memory_format=torch.contiguous_format)
     (z,) = corrupt_latents(backend, [corruptor], latent_context(backend, batch, z_t, corruptor.steps))
     return backend.decode(z)
 
 
-def _partners(z_0: Sequence[Tensor], chunks: Sequence[_Chunk]) -> list[Partner | None]:
+def _references(z_0: Sequence[Tensor], chunks: Sequence[_Chunk]) -> list[Reference | None]:
     """For each image another one of those given, as the stage `Corrupt` draws it from the set."""
     import torch
 
-    from benchkit.diffusion.noise import partners
+    from benchkit.diffusion.noise import draw_references
 
     everyone, captions = torch.cat(list(z_0)), [text for chunk in chunks for text in chunk.captions]
-    found: list[Partner | None] = []
+    found: list[Reference | None] = []
     start = 0
     for chunk in chunks:
         own = range(start, start := start + len(chunk.images))
-        places = partners(chunk.rng.seed, chunk.rng.ids, own, len(everyone))
-        found.append(Partner(everyone[places], tuple(captions[place] for place in places)))
+        places = draw_references(chunk.rng.seed, chunk.rng.ids, own, len(everyone))
+        found.append(Reference(everyone[places], tuple(captions[place] for place in places)))
     return found
 
 

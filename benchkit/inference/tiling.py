@@ -8,7 +8,7 @@ import numpy as np
 
 from benchkit.errors import BenchkitError
 
-#: Pixels that neighbouring tiles share at least, as a share of a tile's side.
+#: Pixels that neighbouring tiles share at least, as a fraction of a tile's side.
 OVERLAP = 0.25
 
 

@@ -35,13 +35,13 @@ def confinement(corrupted: Any, round_trip: Any, masks: Any, visible: float = VI
     resolution. visible: the change of a pixel, or a region's mean change, that counts as visible. A value that
     divides by nothing (an empty mask, a full one, no change at all) is NaN. Columns:
 
-    - mask_area: share of the image selected.
+    - mask_area: fraction of the image selected.
     - change_inside, change_outside: mean absolute change, in [0, 1]; mse_inside, mse_outside: mean squared change.
     - psnr_inside, psnr_outside: dB, capped at 100 for regions that did not change.
     - change_ratio: change_inside / change_outside; NaN where nothing at all changed outside.
-    - inside_changed, outside_changed: share of the pixels inside (outside) that visibly changed.
-    - changed_inside: of the visibly changed pixels, the share that lies inside.
-    - regions: connected parts (8 neighbours) of the mask; regions_changed: the share whose mean change is visible.
+    - inside_changed, outside_changed: fraction of the pixels inside (outside) that visibly changed.
+    - changed_inside: of the visibly changed pixels, the fraction that lies inside.
+    - regions: connected parts (8 neighbours) of the mask; regions_changed: the fraction whose mean change is visible.
 
     Raises BenchkitError for arrays that do not fit each other.
     """
@@ -72,7 +72,7 @@ def summarise_confinement(rows: pd.DataFrame) -> dict[str, float]:
 
     A column is the mean over the images where it is defined, except: PSNR is that of the mean squared error (a mean
     of decibels would let one unchanged image decide); change_ratio is the ratio of the mean changes; regions_changed
-    is the share of all images' regions, and regions their number.
+    is the fraction of all images' regions, and regions their number.
     """
     means = {str(name): float(column.mean()) for name, column in rows.items()}
     means["psnr_inside"] = float(psnr(means["mse_inside"]))

@@ -22,7 +22,7 @@ Values: TypeAlias = NDArray[np.float64]
 AUPRO_LIMIT = 0.3
 
 
-def share(part: Sums, whole: Sums) -> Values:
+def fraction(part: Sums, whole: Sums) -> Values:
     """part / whole, NaN where the whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     undefined = np.full(np.broadcast(part, whole).shape, np.nan)
@@ -31,7 +31,7 @@ def share(part: Sums, whole: Sums) -> Values:
 
 def mean_of(sums: Sums) -> Values:
     """The mean from (..., 2) sums of value and of number, see `mean_terms`; NaN where the number is 0."""
-    return share(sums[..., 0], sums[..., 1])
+    return fraction(sums[..., 0], sums[..., 1])
 
 
 def mean_terms(values: Sums) -> Values:
@@ -44,13 +44,13 @@ def mean_terms(values: Sums) -> Values:
 def artifact_iou(counts: Sums) -> Values:
     """tp / (tp + fp + fn): NaN where nothing is marked and nothing called."""
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
-    return share(tp, tp + fp + fn)
+    return fraction(tp, tp + fp + fn)
 
 
 def background_iou(counts: Sums) -> Values:
     """tn / (tn + fp + fn)."""
     _, fp, fn, tn = np.moveaxis(counts, -1, 0)
-    return share(tn, tn + fp + fn)
+    return fraction(tn, tn + fp + fn)
 
 
 def two_class_miou(counts: Sums) -> Values:
@@ -60,18 +60,18 @@ def two_class_miou(counts: Sums) -> Values:
 
 def precision(counts: Sums) -> Values:
     """tp / (tp + fp): NaN where nothing is called."""
-    return share(counts[..., 0], counts[..., 0] + counts[..., 1])
+    return fraction(counts[..., 0], counts[..., 0] + counts[..., 1])
 
 
 def recall(counts: Sums) -> Values:
     """tp / (tp + fn): NaN where nothing is marked."""
-    return share(counts[..., 0], counts[..., 0] + counts[..., 2])
+    return fraction(counts[..., 0], counts[..., 0] + counts[..., 2])
 
 
 def f1(counts: Sums) -> Values:
     """2 tp / (2 tp + fp + fn): 0, not NaN, for a detector that calls nothing of what is marked."""
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
-    return share(2 * tp, 2 * tp + fp + fn)
+    return fraction(2 * tp, 2 * tp + fp + fn)
 
 
 def counts_at(histograms: Sums, edges: Values, threshold: float) -> Sums:
@@ -125,14 +125,14 @@ def average_precision(terms: Sums) -> Values:
     found = tied + spread
     tp = np.cumsum(found, axis=-1)
     called = tp + np.cumsum(clean, axis=-1)
-    steps = np.where(found > 0, found * share(tp, called), 0.0)
+    steps = np.where(found > 0, found * fraction(tp, called), 0.0)
     # Of m artifact and n clean pixels after a true positives of b called ones, the j-th counts with the precision
     # (a + j) / (b + j + (j - 1/2) n / m) = (a + j) / (c (x + j)). The sum of 1 / (x + j) is a logarithm but for little.
-    c = 1 + np.nan_to_num(share(clean, found))
+    c = 1 + np.nan_to_num(fraction(clean, found))
     x = np.maximum((called - found - clean - (c - 1) / 2) / c, 0)
     a = tp - found
     mixed = (found + (a - x) * np.log((x + found + 0.5) / (x + 0.5))) / c
-    return share(np.where(spread > 0, mixed, steps).sum(-1), tp[..., -1])
+    return fraction(np.where(spread > 0, mixed, steps).sum(-1), tp[..., -1])
 
 
 def auroc(histograms: Sums) -> Values:
@@ -141,7 +141,7 @@ def auroc(histograms: Sums) -> Values:
     fp, tp = called[..., 0, :], called[..., 1, :]
     below = np.concatenate([np.zeros_like(tp[..., :1]), tp[..., :-1]], axis=-1)
     area = (histograms[..., 0, ::-1] * (tp + below) / 2).sum(-1)
-    return share(area, np.asarray(fp[..., -1], np.float64) * tp[..., -1])
+    return fraction(area, np.asarray(fp[..., -1], np.float64) * tp[..., -1])
 
 
 def aupro(histograms: Sums, limit: float = AUPRO_LIMIT) -> Values:
@@ -151,12 +151,12 @@ def aupro(histograms: Sums, limit: float = AUPRO_LIMIT) -> Values:
     edges and cut at the limit, so a constant score gets limit / 2. NaN where there is no region or no clean pixel.
     """
     called = _called(histograms)
-    rate = share(called, called[..., -1:])
+    rate = fraction(called, called[..., -1:])
     rate = np.concatenate([np.zeros_like(rate[..., :1]), rate], axis=-1)
     x, y = rate[..., 0, :], rate[..., 1, :]
     x0, x1, y0, y1 = x[..., :-1], x[..., 1:], y[..., :-1], y[..., 1:]
     width = np.clip(limit - x0, 0, x1 - x0)
-    cut = y0 + (y1 - y0) * np.nan_to_num(share(width, x1 - x0))
+    cut = y0 + (y1 - y0) * np.nan_to_num(fraction(width, x1 - x0))
     area = (width * (y0 + cut) / 2).sum(-1)
     # Without clean pixels or regions the rates are NaN and so is the area; clip removes rounding above 1.
     return np.asarray(np.clip(area / limit, 0, 1))

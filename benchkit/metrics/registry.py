@@ -28,7 +28,7 @@ _HEATMAP_COLUMNS = ("cc", "kld", "sim", "nss")
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """One metric: unit ("share" lies in [0, 1]), direction, description, and its computation.
+    """One metric: unit ("fraction" lies in [0, 1]), direction, description, and its computation.
 
     additive: the record of N images -> (N, ...) terms. pooled: their sum, (..., terms) -> (...) values.
     """
@@ -60,7 +60,7 @@ def _iou_terms(m: Measured) -> NDArray[Any]:
 
 def _false_alarm_terms(m: Measured) -> NDArray[Any]:
     tp, fp, fn, tn = _counts(m).T
-    return pooled.mean_terms(np.where(tp + fn == 0, pooled.share(fp, fp + tn), np.nan))
+    return pooled.mean_terms(np.where(tp + fn == 0, pooled.fraction(fp, fp + tn), np.nan))
 
 
 def _column_terms(m: Measured, column: str) -> NDArray[Any]:
@@ -117,35 +117,39 @@ def _mean_of_column(unit: str, higher_is_better: bool, description: str, column:
 #: name -> what it is. Pooled: over all pixels of all images, so that a larger image weighs more.
 METRICS: dict[str, MetricInfo] = {
     "artifact_iou": MetricInfo(
-        "share", True, "artifact IoU, pooled over all test pixels, at 0.5", _counts, pooled.artifact_iou
+        "fraction", True, "artifact IoU, pooled over all test pixels, at 0.5", _counts, pooled.artifact_iou
     ),
     "artifact_iou_per_image": MetricInfo(
-        "share",
+        "fraction",
         True,
         "artifact IoU at 0.5, mean over images; images with no artifact in label and prediction are left out",
         _iou_terms,
         pooled.mean_of,
     ),
-    "background_iou": MetricInfo("share", True, "background IoU, pooled, at 0.5", _counts, pooled.background_iou),
+    "background_iou": MetricInfo("fraction", True, "background IoU, pooled, at 0.5", _counts, pooled.background_iou),
     "two_class_miou": MetricInfo(
-        "share", True, "mean of pooled artifact and background IoU, at 0.5", _counts, pooled.two_class_miou
+        "fraction", True, "mean of pooled artifact and background IoU, at 0.5", _counts, pooled.two_class_miou
     ),
-    "precision": MetricInfo("share", True, "pixel precision, pooled, at 0.5", _counts, pooled.precision),
-    "recall": MetricInfo("share", True, "pixel recall, pooled, at 0.5", _counts, pooled.recall),
-    "f1": MetricInfo("share", True, "pixel F1, pooled, at 0.5", _counts, pooled.f1),
+    "precision": MetricInfo("fraction", True, "pixel precision, pooled, at 0.5", _counts, pooled.precision),
+    "recall": MetricInfo("fraction", True, "pixel recall, pooled, at 0.5", _counts, pooled.recall),
+    "f1": MetricInfo("fraction", True, "pixel F1, pooled, at 0.5", _counts, pooled.f1),
     "f1_validation_threshold": MetricInfo(
-        "share",
+        "fraction",
         True,
         "pixel F1, pooled, at the threshold that was best on validation data",
         _counts_at_validation_threshold,
         pooled.f1,
     ),
     "average_precision": MetricInfo(
-        "share", True, "area under the pixel precision-recall curve, pooled", _precision_terms, pooled.average_precision
+        "fraction",
+        True,
+        "area under the pixel precision-recall curve, pooled",
+        _precision_terms,
+        pooled.average_precision,
     ),
-    "auroc": MetricInfo("share", True, "area under the pixel ROC curve, pooled", _histograms, pooled.auroc),
+    "auroc": MetricInfo("fraction", True, "area under the pixel ROC curve, pooled", _histograms, pooled.auroc),
     "aupro": MetricInfo(
-        "share",
+        "fraction",
         True,
         "area under per-region overlap up to a false-positive rate of 0.3, normalised",
         _region_terms,
@@ -153,14 +157,14 @@ METRICS: dict[str, MetricInfo] = {
     ),
     "cc": _mean_of_column("correlation", True, "correlation with the marked map, mean over images where defined", "cc"),
     "kld": _mean_of_column("nats", False, "divergence from the marked map, mean over images where defined", "kld"),
-    "sim": _mean_of_column("share", True, "overlap with the marked map, mean over images where defined", "sim"),
+    "sim": _mean_of_column("fraction", True, "overlap with the marked map, mean over images where defined", "sim"),
     "nss": _mean_of_column(
         "standard deviations", True, "standardised score at marked pixels, mean over images where defined", "nss"
     ),
     "false_positive_area": MetricInfo(
-        "share",
+        "fraction",
         False,
-        "share of pixels called at 0.5 in images without any marked artifact, mean over them",
+        "fraction of pixels called at 0.5 in images without any marked artifact, mean over them",
         _false_alarm_terms,
         pooled.mean_of,
     ),
@@ -171,7 +175,7 @@ _RARITY = ". Depends on how common the kind is: compare methods, not kinds"
 #: name -> description, terms, and what is made of their sum. A false alarm is on clean pixels and so of no kind: it
 #: counts against every one.
 _BY_KIND: dict[str, tuple[str, Callable[..., NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]] = {
-    "kind_recall": ("share of the pixels of kind '{}' called at 0.5, pooled", _kind_recall_terms, pooled.mean_of),
+    "kind_recall": ("fraction of the pixels of kind '{}' called at 0.5, pooled", _kind_recall_terms, pooled.mean_of),
     "kind_average_precision": (
         f"average precision {_AGAINST_CLEAN}{_RARITY}",
         _kind_precision_terms,
@@ -196,7 +200,7 @@ def metric(name: str) -> MetricInfo:
     base, _, kind = name.partition(":")
     if base in _BY_KIND and kind:
         description, terms, of_sum = _BY_KIND[base]
-        return MetricInfo("share", True, description.format(kind), partial(terms, kind=kind), of_sum)
+        return MetricInfo("fraction", True, description.format(kind), partial(terms, kind=kind), of_sum)
     if name not in METRICS:
         raise UnknownNameError("metric", name, METRICS)
     return METRICS[name]

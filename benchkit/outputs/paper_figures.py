@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from benchkit.errors import BenchkitError
 from benchkit.metrics.confinement import VISIBLE
-from benchkit.outputs.depths import at_depths, depth_sources
 from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
+from benchkit.outputs.step_series import corrupt_at_steps, load_step_sources
 from benchkit.planning.planner import PlannedCell
 from benchkit.report.data import Example
 from benchkit.report.pictures import SELECTED, UNCHANGED, Picture, PictureSheet
@@ -21,19 +21,19 @@ from benchkit.stages.corrupt import AnyCorrupt, Corrupt, origin
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.store.encoding import json_from_bytes
 
-#: Regions below this share of the image are too small to be called unchanged by a reader.
+#: Regions below this fraction of the image are too small to be called unchanged by a reader.
 SMALLEST = 0.001
-#: The depths of Figure 6, as far as the schedule goes.
-DEPTHS = (5, 10, 20, 30, 40, 50)
+#: The numbers of steps of Figure 6, as far as the schedule goes.
+STEPS = (5, 10, 20, 30, 40, 50)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a figure is made of: which row of the run, how many images, which depths (Figure 6)."""
+    """What a figure is made of: which row of the run, how many images, which numbers of steps (Figure 6)."""
 
     wanted: Wanted = field(default_factory=Wanted)
     count: int | None = None
-    depths: tuple[int, ...] | None = None
+    steps: tuple[int, ...] | None = None
 
 
 def paper_figure(number: int, run: FinishedRun, order: Order) -> PictureSheet:
@@ -87,15 +87,15 @@ def methods(run: FinishedRun, order: Order) -> PictureSheet:
     )
 
 
-def depths(run: FinishedRun, order: Order) -> PictureSheet:
-    """Figure 6: one corruptor at several inversion depths, made anew with the run's checkpoint."""
+def draw_step_figure(run: FinishedRun, order: Order) -> PictureSheet:
+    """Figure 6: one corruptor at several numbers of inversion steps, made anew with the run's checkpoint."""
     chosen = _method(run, order.wanted, latent=True)
-    levels = _levels(run, chosen, order.depths)
-    sources = depth_sources(run, chosen, order.count or 3)
-    made = at_depths(run, chosen, sources, levels)
+    levels = _levels(run, chosen, order.steps)
+    sources = load_step_sources(run, chosen, order.count or 3)
+    made = corrupt_at_steps(run, chosen, sources, levels)
     name = _without_steps(_training(chosen).corruptor).short
     return PictureSheet(
-        title=f"Inversion depth: {name} at {levels[0]} to {levels[-1]} steps",
+        title=f"Inversion steps: {name} at {levels[0]} to {levels[-1]} steps",
         columns=("image", *(f"{level} steps" for level in levels)),
         names=tuple(example.id for source in sources for example in source.examples),
         rows=tuple(
@@ -161,7 +161,7 @@ def failures(run: FinishedRun, order: Order) -> PictureSheet:
 _FIGURES: Mapping[int, Callable[[FinishedRun, Order], PictureSheet]] = {
     4: before_and_after,
     5: methods,
-    6: depths,
+    6: draw_step_figure,
     7: latents,
     8: failures,
 }
@@ -219,7 +219,7 @@ def _method(run: FinishedRun, wanted: Wanted, latent: bool = False) -> PlannedCe
     if wanted.row is not None:
         chosen = run.cell(wanted, run.corrupted())
         if chosen not in own:
-            raise BenchkitError(f"run {run.id}: row '{run.name(chosen)}' has no inversion depth: name a latent method")
+            raise BenchkitError(f"run {run.id}: row '{run.name(chosen)}' is not inverted: name a latent method")
         return chosen
     return run.cell(wanted, [p for p in own if _changes_visibly(run, p)] or own)
 
@@ -256,7 +256,7 @@ def _answers(run: FinishedRun, wanted: Wanted, planned: PlannedCell) -> bool:
 
 
 def _alike(one: PlannedCell, other: PlannedCell) -> bool:
-    """Whether two cells' corruptors differ in depth alone."""
+    """Whether two cells' corruptors differ in steps alone."""
     return _without_steps(_training(one).corruptor) == _without_steps(_training(other).corruptor)
 
 
@@ -265,7 +265,7 @@ def _without_steps(spec: Spec) -> Spec:
 
 
 def _steps(planned: PlannedCell) -> int:
-    """A cell's inversion depth; -1 where it has none."""
+    """A cell's number of inversion steps; -1 where it has none."""
     first = _chunks(planned)[0]
     return origin(first.start)[1] if isinstance(first, Corrupt) else -1
 
@@ -302,9 +302,9 @@ def _first(run: FinishedRun, planned: PlannedCell, count: int) -> list[Example]:
 
 def _levels(run: FinishedRun, planned: PlannedCell, wanted: Sequence[int] | None) -> tuple[int, ...]:
     last = run.model(planned).steps
-    levels = tuple(sorted(set(wanted))) if wanted else tuple(n for n in DEPTHS if n <= last)
+    levels = tuple(sorted(set(wanted))) if wanted else tuple(n for n in STEPS if n <= last)
     if not levels or not 0 <= levels[0] <= levels[-1] <= last:
-        raise BenchkitError(f"--depths: choose from 0 to {last}, the length of run {run.id}'s schedule")
+        raise BenchkitError(f"--steps: choose from 0 to {last}, the length of run {run.id}'s schedule")
     return levels
 
 

@@ -82,8 +82,8 @@ class Remembered(Inverter):
     def uses_noise(self) -> bool:
         return self.inner.uses_noise()
 
-    def forwards(self, t: int) -> int:
-        return self.inner.forwards(t)
+    def network_evaluations(self, t: int) -> int:
+        return self.inner.network_evaluations(t)
 
 
 def columns(registry: Registry, wanted: Wanted, progress: Callable[[str], None] = lambda _: None) -> list[Column]:

@@ -127,7 +127,7 @@ def _rows(
         for corruptor in dict.fromkeys((*plugins.corruptors, *plugins.with_human)):
             for inverter in plugins.inverters_of(corruptor):
                 inverted = inverter or plugins.inverters[0]
-                corrupted = Corrupted(source, selector, corruptor, inverted, grid.label, grid.composite)
+                corrupted = Corrupted(source, selector, corruptor, inverted, grid.label, grid.paste_background)
                 if corruptor in plugins.corruptors:
                     yield _Row("corrupted", corrupted, corruptor.short, inverter, name)
                 if corruptor in plugins.with_human:

@@ -1,4 +1,4 @@
-"""What a plan would do, without running it: pending and cached stages, denoiser forwards, training iterations."""
+"""What a plan would do, without running it: pending and cached stages, network evaluations, training iterations."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from benchkit.store.artifacts import ArtifactStore
 
 @dataclass(frozen=True)
 class Preview:
-    """What a plan would do: pending and cached stages by kind, cells with their skips, denoiser forwards."""
+    """What a plan would do: pending and cached stages by kind, cells with their skips, network evaluations."""
 
     pending: Mapping[str, int]
     cached: Mapping[str, int]
     cells: tuple[PlannedCell, ...]
-    forwards: int
-    pending_forwards: int
+    network_evaluations: int
+    pending_network_evaluations: int
     train_iterations: int
 
 
@@ -36,7 +36,7 @@ def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) 
         pending=Counter(type(s).__name__.lower() for s in pending),
         cached=Counter(type(s).__name__.lower() for s in plan.stages if s.key in have),
         cells=plan.cells,
-        forwards=plan.forwards(costs),
-        pending_forwards=sum(s.forwards(costs) for s in pending),
+        network_evaluations=plan.network_evaluations(costs),
+        pending_network_evaluations=sum(s.network_evaluations(costs) for s in pending),
         train_iterations=sum(s.config.iterations for s in pending if isinstance(s, Train)),
     )

@@ -1,4 +1,4 @@
-"""Which images a grid means: the first ones of a split, a share of them, or the pool without the labelled ones."""
+"""Which images a grid means: the first ones of a split, a fraction of them, or the pool without the labelled ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def image_set(
         raise FaultsError([_no_split(spec, dataset, split, key)])
     rest = isinstance(wanted, SourceSet) and wanted.rest
     there: Sequence[int] = rest_of_pool(sizes[split], labelled) if rest else range(sizes[split])
-    size = wanted.size or min(len(there), max(LEAST, round(wanted.share * len(there))))
+    size = wanted.size or min(len(there), max(LEAST, round(wanted.fraction * len(there))))
     if not size or size > len(there):
         beside = f" beside the {len(labelled)} labelled" if rest else ""
         images = f"{len(there)} image{'s' * (len(there) != 1)}"

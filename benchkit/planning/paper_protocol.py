@@ -17,7 +17,7 @@ from benchkit.system.paths import expanded
 
 #: What leads the name of a file in a URL.
 _ADDRESS = re.compile(r"https?://[^,]*/")
-_PLAIN = ("model", "schedule_steps", "labelled", "seeds", "label", "composite")
+_PLAIN = ("model", "num_inference_steps", "labelled", "seeds", "label", "paste_background")
 _NESTED = ("test", "selector_training", "training")
 
 
@@ -117,7 +117,7 @@ def _other_specs(kind: str, field: str, ours: tuple[str, ...], theirs: tuple[str
 
 
 def _other_parameters(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Iterator[str]:
-    """Corruptors of the preset whose parameters differ, but for their depth, by which rows are matched anyway."""
+    """Corruptors of the preset whose parameters differ, but for their steps, by which rows are matched anyway."""
     known = {spec.name: _but_depth(spec) for spec in (Spec.parse("corruptor", text) for text in theirs)}
     for text in ours:
         spec = Spec.parse("corruptor", text)
@@ -163,12 +163,12 @@ def _title(source: SourceSet) -> str:
 
 def _in_full(source: SourceSet) -> str:
     """What tells sources of one name apart."""
-    images = f"{source.size} images" if source.size else f"{source.share:g} of the images"
+    images = f"{source.size} images" if source.size else f"{source.fraction:g} of the images"
     return f"{source.dataset or source.split} ({source.split}, {images})"
 
 
 def _same_source(mine: SourceSet, other: SourceSet) -> bool:
-    if (mine.split, mine.size, mine.share, mine.rest) != (other.split, other.size, other.share, other.rest):
+    if (mine.split, mine.size, mine.fraction, mine.rest) != (other.split, other.size, other.fraction, other.rest):
         return False
     if mine.dataset is None or other.dataset is None:
         return mine.dataset == other.dataset

@@ -89,9 +89,9 @@ class Plan:
                 _visit(stage, seen)
         return tuple(seen.values())
 
-    def forwards(self, costs: Costs) -> int:
-        """Denoiser forwards of all stages, counted in images."""
-        return sum(stage.forwards(costs) for stage in self.stages)
+    def network_evaluations(self, costs: Costs) -> int:
+        """network evaluations of all stages, counted in images."""
+        return sum(stage.network_evaluations(costs) for stage in self.stages)
 
 
 def _visit(stage: Stage, seen: dict[str, Stage]) -> None:
@@ -115,19 +115,19 @@ def _once(method: Callable[..., R]) -> Callable[..., R]:
     return remembered
 
 
-#: Inverter and the seed of its noise -> the depths that are wanted of that trajectory, ascending.
-Levels = dict[tuple[Spec, int | None], list[int]]
+#: Inverter and the seed of its noise -> the numbers of steps wanted of that trajectory, ascending.
+Trajectories = dict[tuple[Spec, int | None], list[int]]
 
 
 class Planner:
     """Builds the stages of cells; equal stages come out equal, so the plan holds each once.
 
-    levels: shared by the planners of several grids that are run as one, so that each trajectory is computed once.
+    trajectories: shared by the planners of several grids that are run as one, so that each trajectory is computed once.
     """
 
-    def __init__(self, grid: Grid, registry: Registry, model: Model, levels: Levels | None = None) -> None:
+    def __init__(self, grid: Grid, registry: Registry, model: Model, trajectories: Trajectories | None = None) -> None:
         self.grid, self.registry, self.model = grid, registry, model
-        self.levels: Levels = {} if levels is None else levels
+        self.trajectories: Trajectories = {} if trajectories is None else trajectories
         self.made: dict[Any, Any] = {}
 
     @cached_property
@@ -138,13 +138,13 @@ class Planner:
     def plan(self) -> Plan:
         """All cells, with the reason where one is skipped.
 
-        Raises BenchkitError for whatever in the grid is a mistake: unknown names, parameters, splits, depths.
+        Raises BenchkitError for whatever in the grid is a mistake: unknown names, parameters, splits, steps.
         """
-        self.note_depths()
+        self.note_steps()
         return Plan(tuple(self._planned(cell) for cell in self.cells))
 
-    def note_depths(self) -> None:
-        """Enter the depths that this grid needs into `levels`; raises BenchkitError as `plan` does."""
+    def note_steps(self) -> None:
+        """Enter the steps that this grid needs into `trajectories`; raises BenchkitError as `plan` does."""
         for cell in self.cells:
             for part in cell.training.corrupted():
                 self._note_depth(part, part.corruptor, cell.seed)
@@ -155,11 +155,11 @@ class Planner:
         corruptor = self.registry.make(spec, Corruptor)
         if not isinstance(corruptor, LatentCorruptor):
             return
-        check_depth(spec, corruptor, self.model.steps, len(part.images.indices))
-        levels = self.levels.setdefault((part.inverter, self._inversion_seed(part.inverter, seed)), [])
-        if corruptor.steps not in levels:
-            levels.append(corruptor.steps)
-            levels.sort()
+        check_steps(spec, corruptor, self.model.steps, len(part.images.indices))
+        wanted = self.trajectories.setdefault((part.inverter, self._inversion_seed(part.inverter, seed)), [])
+        if corruptor.steps not in wanted:
+            wanted.append(corruptor.steps)
+            wanted.sort()
 
     def _planned(self, cell: Cell) -> PlannedCell:
         reason = self._unavailable(cell)
@@ -273,7 +273,7 @@ class Planner:
         """The corruption stages of a set, one a chunk."""
         select, stages = self.select(part, cell), []
         for i, chunk in enumerate(part.images.chunks()):
-            paste = self._images(chunk) if part.composite else None
+            paste = self._images(chunk) if part.paste_background else None
             region = Region(select, i, part.label, paste)
             stages.append(self._corrupt_chunk(part, part.corruptor, chunk, region, cell.seed))
         return tuple(stages)
@@ -287,31 +287,31 @@ class Planner:
         if not isinstance(corruptor, LatentCorruptor):
             return CorruptPixels(self.latents(chunk), region, spec, identity, seed)
         start = self.start(chunk, part.inverter, corruptor.steps, seed)
-        everyone = part.images.chunks() if corruptor.needs_partner() else ()
+        everyone = part.images.chunks() if corruptor.needs_reference() else ()
         return Corrupt(start, region, spec, identity, seed, tuple(self.latents(c) for c in everyone))
 
-    def start(self, chunk: ImageSet, inverter: Spec, level: int, seed: int) -> Invert | Latents:
-        """z_t at a depth, chained to the shallower depths that the grid needs; z_0 at depth 0."""
-        return self._start(chunk, inverter, level, self._inversion_seed(inverter, seed))
+    def start(self, chunk: ImageSet, inverter: Spec, steps: int, seed: int) -> Invert | Latents:
+        """z_t after `steps` steps, continued from fewer steps that the grid needs too; z_0 after 0 steps."""
+        return self._start(chunk, inverter, steps, self._inversion_seed(inverter, seed))
 
     @_once
-    def _start(self, chunk: ImageSet, inverter: Spec, level: int, seed: int | None) -> Invert | Latents:
-        if level == 0:
+    def _start(self, chunk: ImageSet, inverter: Spec, steps: int, seed: int | None) -> Invert | Latents:
+        if steps == 0:
             return self.latents(chunk)
-        shallower = [n for n in self.levels.get((inverter, seed), []) if 0 < n < level]
-        stage = Invert(self.latents(chunk), inverter, self._identity(inverter), level, seed)
+        shallower = [n for n in self.trajectories.get((inverter, seed), []) if 0 < n < steps]
+        stage = Invert(self.latents(chunk), inverter, self._identity(inverter), steps, seed)
         if not shallower:
             return stage
         before = self._start(chunk, inverter, shallower[-1], seed)
         assert isinstance(before, Invert)
         return replace(stage, before=before)
 
-    def _round_trip(self, chunk: ImageSet, inverter: Spec, level: int, seed: int) -> RoundTrip:
-        return self._round_trip_from(chunk, inverter, level, self._inversion_seed(inverter, seed))
+    def _round_trip(self, chunk: ImageSet, inverter: Spec, steps: int, seed: int) -> RoundTrip:
+        return self._round_trip_from(chunk, inverter, steps, self._inversion_seed(inverter, seed))
 
     @_once
-    def _round_trip_from(self, chunk: ImageSet, inverter: Spec, level: int, seed: int | None) -> RoundTrip:
-        return RoundTrip(self._start(chunk, inverter, level, seed))
+    def _round_trip_from(self, chunk: ImageSet, inverter: Spec, steps: int, seed: int | None) -> RoundTrip:
+        return RoundTrip(self._start(chunk, inverter, steps, seed))
 
     @_once
     def _inversion_seed(self, inverter: Spec, seed: int) -> int | None:
@@ -322,20 +322,22 @@ class Planner:
         return Confine(self.corrupt(part, cell), references, self.select(part, cell))
 
     def _reference(self, part: Corrupted, spec: Spec, chunk: ImageSet, seed: int) -> RoundTrip | Choose:
-        """The round trip at a corruptor's depth; of a composite one, at the depth of each image's part."""
+        """The round trip after a corruptor's steps; of a composite one, after the steps of each image's part."""
         references = tuple(self._reference(part, inner, chunk, seed) for inner in self._parts(spec))
         if references and any(reference != references[0] for reference in references):
             return Choose(references, self.latents(chunk), spec, self._identity(spec), seed)
         if references:
             return references[0]
         corruptor = self._corruptor(spec)
-        level = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
-        return self._round_trip(chunk, part.inverter, level, seed)
+        steps = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
+        return self._round_trip(chunk, part.inverter, steps, seed)
 
 
-def check_depth(spec: Spec, corruptor: LatentCorruptor, steps: int, images: int) -> None:
-    """Raise BenchkitError for a corruptor deeper than the schedule's `steps`, or without a partner among the images."""
+def check_steps(spec: Spec, corruptor: LatentCorruptor, steps: int, images: int) -> None:
+    """Raise BenchkitError for more steps than the schedule has, or where no image can be the reference image."""
     if not 0 <= corruptor.steps <= steps:
         raise BenchkitError(f"corruptor '{spec.short}': steps must lie in 0...{steps}, the schedule's length")
-    if corruptor.needs_partner() and images < 2:
-        raise BenchkitError(f"corruptor '{spec.short}' draws a partner for each image: give a source of two or more")
+    if corruptor.needs_reference() and images < 2:
+        raise BenchkitError(
+            f"corruptor '{spec.short}' draws a reference image for each image: give a source of two or more"
+        )

@@ -19,7 +19,7 @@ BATCH = 16
 #: The file of a prepared set that has every candidate's figures.
 SCORES = "cleanest.csv"
 
-#: (N, size, size, 3) uint8 -> of each image the share of its area that is marked, and the mean probability.
+#: (N, size, size, 3) uint8 -> of each image the fraction of its area that is marked, and the mean probability.
 Score = Callable[[NDArray[np.uint8]], Sequence[tuple[float, float]]]
 
 
@@ -51,16 +51,16 @@ class Judge:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a detector said of one image: the share of its area that is marked, and the mean probability."""
+    """What a detector said of one image: the fraction of its area that is marked, and the mean probability."""
 
     name: str
-    share: float
+    fraction: float
     mean: float
 
 
 def cleanest(scored: Sequence[Scored], count: int) -> list[Scored]:
-    """The `count` with the smallest share, of equal ones the smallest mean, of equal ones the first; in given order."""
-    order = sorted(range(len(scored)), key=lambda i: (scored[i].share, scored[i].mean, i))
+    """Return the `count` with the smallest fraction (then smallest mean, then first), in the given order."""
+    order = sorted(range(len(scored)), key=lambda i: (scored[i].fraction, scored[i].mean, i))
     return [scored[i] for i in sorted(order[:count])]
 
 
@@ -68,9 +68,9 @@ def write_scores(folder: Path, scored: Iterable[Scored], kept: Collection[str]) 
     """Write the figures of all candidates, in the order of the draw. kept: names."""
     with (folder / SCORES).open("w", encoding="utf-8", errors="replace", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(("name", "share", "mean", "kept"))
+        lines.writerow(("name", "fraction", "mean", "kept"))
         for one in scored:
-            lines.writerow((one.name, f"{one.share:.6g}", f"{one.mean:.6g}", int(one.name in kept)))
+            lines.writerow((one.name, f"{one.fraction:.6g}", f"{one.mean:.6g}", int(one.name in kept)))
 
 
 def facts(judge: Judge, scored: Sequence[Scored], kept: Sequence[Scored]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def facts(judge: Judge, scored: Sequence[Scored], kept: Sequence[Scored]) -> dic
         "fit": judge.framing.fit,
         "candidates": judge.candidates,
         "scored": len(scored),
-        "share_of_scored": sum(one.share for one in scored) / max(1, len(scored)),
-        "share_of_kept": sum(one.share for one in kept) / max(1, len(kept)),
-        "largest_share_kept": max((one.share for one in kept), default=0.0),
+        "share_of_scored": sum(one.fraction for one in scored) / max(1, len(scored)),
+        "share_of_kept": sum(one.fraction for one in kept) / max(1, len(kept)),
+        "largest_share_kept": max((one.fraction for one in kept), default=0.0),
     }

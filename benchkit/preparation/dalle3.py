@@ -87,7 +87,7 @@ class Draw:
         names = {one.name for one in kept}
         for one in scored:
             if one.name not in names:
-                told = f"{one.share:.6g} of its area marked"
+                told = f"{one.fraction:.6g} of its area marked"
                 self.left.append(Left(SPLIT, one.name, "not among the cleanest", told))
         cleanest.write_scores(folder, scored, names)
         return [by_name[one.name] for one in kept], cleanest.facts(judge, scored, kept)

@@ -1,8 +1,8 @@
 """Which RichHF-18k examples have a label, and what it is: a named rule, because the records do not say.
 
 The paper drops examples of fewer than three annotators and marks what two of three marked. The records hold neither
-number: a map's level is taken for the share of annotators who marked the pixel, and whether there were three can only
-be excluded, where a level or a score could not come from three.
+number: a map's level is taken for the fraction of annotators who marked the pixel, and whether there were three can
+only be excluded, where a level or a score could not come from three.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Rule:
     annotators: int = 3
     needed: int = 2
     tolerance: float = 12.0
-    share: float = 0.25
+    fraction: float = 0.25
     score_tolerance: float = 0.05
 
     @classmethod
@@ -98,12 +98,12 @@ class Rule:
         if "levels" in looked:
             for levels in maps:
                 off = self.off_levels(levels)
-                if off > self.share:
+                if off > self.fraction:
                     return f"{100 * off:.0f} % of a map's marked pixels are at no level of {self.annotators} annotators"
         return None
 
     def off_levels(self, levels: NDArray[np.uint8]) -> float:
-        """Of the pixels above `tolerance`, the share that is further than it from every possible level."""
+        """Of the pixels above `tolerance`, the fraction that is further than it from every possible level."""
         marked = levels[levels > self.tolerance].astype(np.float64)
         if not marked.size:
             return 0.0

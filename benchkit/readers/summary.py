@@ -28,8 +28,8 @@ class SplitSummary:
     marked, unmarked: images with and without a mask. captioned: images with a caption. sizes: `WIDTHxHEIGHT` of the
     files (of the samples where the dataset does not say) -> images. faults: why images cannot be read, a line each.
     Of the `looked_at` images that were decoded, looked_marked have a mask and looked_captioned a caption; the mask of
-    no_artifact marks nothing. area: mean share of the pixels that is marked, of images with a mask, in [0, 1].
-    ignored: mean share of the pixels that counts in nothing, in [0, 1]. kinds: kind of artifact -> images.
+    no_artifact marks nothing. area: mean fraction of the pixels that is marked, of images with a mask, in [0, 1].
+    ignored: mean fraction of the pixels that counts in nothing, in [0, 1]. kinds: kind of artifact -> images.
     """
 
     images: int

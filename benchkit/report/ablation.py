@@ -43,8 +43,8 @@ class AblationBoard:
     """The lines of an ablation: the first of each (axis, training_set, selector, detector) is the base's.
 
     frame: axis, value, is_base, training_set, selector, detector; test_set, state, reason, seeds, images; PRIMARY with
-    _low and _high, and COMPANION, in [0, 1]; delta_base with _low, _high and _positive (share of draws above zero): the
-    primary's paired difference to the base, exactly 0 for the base itself.
+    _low and _high, and COMPANION, in [0, 1]; delta_base with _low, _high and _positive (fraction of draws above zero):
+    the primary's paired difference to the base, exactly 0 for the base itself.
     """
 
     run: str

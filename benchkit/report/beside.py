@@ -106,7 +106,7 @@ class Comparison:
         notes = [one_line(self.caption), *self.agreement]
         if self.differs:
             notes.insert(1, one_line(f"Where the protocol differs: {'; '.join(self.differs)}."))
-        if any(_other_depth(line) for line in self.frame.to_dict("records")):
+        if any(_has_other_steps(line) for line in self.frame.to_dict("records")):
             notes.insert(1, "In parentheses: the steps of the paper's figure where they are not those of the row.")
         return Sheet(title, tuple(columns), tuple(groups), tuple(notes))
 
@@ -128,7 +128,7 @@ class Comparison:
             here, there = (plain_number(line[f"{order}:{name}"]) for order in ("order", "paper_order"))
             orders = MISSING if MISSING in (here, there) else f"{here} / {there}"
             theirs = percent(line[f"paper:{name}"])
-            other = _other_depth(line) and theirs != MISSING
+            other = _has_other_steps(line) and theirs != MISSING
             shown = f"{theirs} ({line['paper_steps']:g})" if other else theirs
             cells.append(Cell(shown, line[f"paper:{name}"]))
             if self.table is not None:
@@ -190,9 +190,9 @@ def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Com
         return Comparison(frame, datasets, listed(line.test_set for line in reported), shown=shown)
     exact = [not line.paper.differs if line.paper else False for line in own] + [False] * len(absent)
     for name in datasets:
-        same_depth = ~frame.apply(_other_depth, axis=1) if len(frame) else False
+        same_steps = ~frame.apply(_has_other_steps, axis=1) if len(frame) else False
         apart = frame["artifact_iou"] - frame[f"paper:{name}"]
-        frame[f"difference:{name}"] = apart.where(pd.Series(exact, frame.index, dtype=bool) & same_depth)
+        frame[f"difference:{name}"] = apart.where(pd.Series(exact, frame.index, dtype=bool) & same_steps)
     differs = dict.fromkeys(text for line in own if line.paper for text in line.paper.differs)
     return Comparison(frame, datasets, listed(line.test_set for line in reported), table, tuple(differs), shown)
 
@@ -223,7 +223,7 @@ def _matches(own: Sequence[RunLine], reported: Sequence[Method]) -> list[Method 
     found: list[Method | None] = []
     for line in own:
         method, taken = line.method, boards[line.run, line.test_set]
-        # Step 0 replaces the image's own latent without any resampling: another method, no other depth.
+        # Step 0 replaces the image's own latent without any resampling: it is another method.
         near = [m for m in reported if m._replace(steps=method.steps) == method and m.steps and method.steps]
         near = [m for m in near if m not in taken]
         nearest = min(near, key=lambda m: abs((m.steps or 0) - (method.steps or 0)), default=None)
@@ -242,7 +242,7 @@ def _by_dataset(
 def _record(line: RunLine, match: Method | None, paper: Mapping[str, float | None]) -> dict[str, Any]:
     own = {name: getattr(line, name) for name in (*_LABELS, *_FIGURES) if name not in ("steps", "paper_steps")}
     missing = dict.fromkeys(_FIGURES) if line.group == MISSING_ROWS else {}
-    return {**own, **missing, "steps": line.depth, "paper_steps": match.steps if match else None, **paper}
+    return {**own, **missing, "steps": line.inversion_steps, "paper_steps": match.steps if match else None, **paper}
 
 
 def _absent(method: Method, paper: Mapping[str, float | None]) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def _with_orders(frame: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
-def _other_depth(line: Mapping[Any, Any]) -> bool:
+def _has_other_steps(line: Mapping[Any, Any]) -> bool:
     return known(line["paper_steps"]) and line["paper_steps"] != line["steps"]
 
 

@@ -188,7 +188,14 @@ _LABELS = (
     *("detector", "test_set"),
 )
 _NUMBERS = ("labelled", "source_images", "test_images", "validation_images", "num_inference_steps")
-_TEXT = ("group", *_LABELS, "state", "reason", "plugins", *(n for n in SETTINGS if n not in (*_NUMBERS, "composite")))
+_TEXT = (
+    "group",
+    *_LABELS,
+    "state",
+    "reason",
+    "plugins",
+    *(n for n in SETTINGS if n not in (*_NUMBERS, "paste_background")),
+)
 _COUNTS = ("seeds", "planned_seeds")
 _LEADING = (
     *("group", "rank", "rank_low", "rank_high", *_LABELS),
@@ -285,7 +292,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
             typed[name] = pd.Series(values, dtype=object)
         elif name == "seed_variance":
             typed[name] = column.astype(bool)
-        elif name == "composite":
+        elif name == "paste_background":
             typed[name] = pd.Series([bool(value) if known(value) else None for value in column], dtype=object)
         else:
             typed[name] = pd.to_numeric(column, errors="coerce").astype(int if name in _COUNTS else float)

@@ -50,7 +50,7 @@ class _Line(BaseModel):
     def method(self) -> Method:
         """What lines of different sources are matched by."""
         selector, detector = (name if name is None else bare(name) for name in (self.selector, self.detector))
-        return Method(self.kind, self.name, self.depth, selector, detector)
+        return Method(self.kind, self.name, self.inversion_steps, selector, detector)
 
     @property
     def kind(self) -> str:
@@ -63,7 +63,7 @@ class _Line(BaseModel):
         raise NotImplementedError
 
     @property
-    def depth(self) -> int | None:
+    def inversion_steps(self) -> int | None:
         """Inversion steps of the corruptor, None where there is none."""
         raise NotImplementedError
 
@@ -96,7 +96,7 @@ class PaperLine(_Line):
         return self.training_set
 
     @property
-    def depth(self) -> int | None:
+    def inversion_steps(self) -> int | None:
         """Inversion steps as printed."""
         return self.steps
 
@@ -146,7 +146,7 @@ class RunLine(_Line):
         return self.corruptor or self.method_text or self.role
 
     @property
-    def depth(self) -> int | None:
+    def inversion_steps(self) -> int | None:
         """Inversion steps from the corruptor's parameters."""
         try:
             steps = json.loads(self.corruptor_params or "{}").get("steps")

@@ -21,7 +21,7 @@ _NAMES = {
     "validation_images": "validation",
     "inverter": "inverter",
     "label": "label",
-    "composite": "composite",
+    "paste_background": "paste_background",
     "checkpoint": "checkpoint",
     "checkpoint_sha256": "checkpoint sha256",
     "dtype": "dtype",

@@ -90,7 +90,7 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
         if planned.evaluate
         else None,
         "label": corrupted[0].label if corrupted else None,
-        "composite": corrupted[0].composite if corrupted else None,
+        "paste_background": corrupted[0].paste_background if corrupted else None,
         "training": _config(train),
         "selector_training": _config(selection),
         "provenance": _provenance(cell, registry),

@@ -111,7 +111,7 @@ class Outcome:
 def model_of(grid: Grid) -> Model:
     """The grid's checkpoint, found and identified; raises BenchkitError when it cannot be used."""
     found = checkpoint.find(grid.model)
-    return Model.of(checkpoint.pinned(grid.model, found), found.identity, grid.schedule_steps)
+    return Model.of(checkpoint.pinned(grid.model, found), found.identity, grid.num_inference_steps)
 
 
 def make_plan(grid: Grid, registry: Registry) -> Plan:

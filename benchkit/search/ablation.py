@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from benchkit.config.grid import Grid, described
 from benchkit.errors import BenchkitError
-from benchkit.planning.planner import Levels, Plan, PlannedCell, Planner
+from benchkit.planning.planner import Plan, PlannedCell, Planner, Trajectories
 from benchkit.planning.preflight.check import check_grids
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point
@@ -57,14 +57,14 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
     variants = expand(base, axes, registry, crossed)
     check_grids([(variant.place, variant.grid) for variant in variants], registry)
     tell_repeated(base, registry)
-    levels: dict[Model, Levels] = {}
+    trajectories: dict[Model, Trajectories] = {}
     models: dict[tuple[str, int], Model] = {}
     planners = []
     for variant in variants:
-        named = variant.grid.model, variant.grid.schedule_steps
+        named = variant.grid.model, variant.grid.num_inference_steps
         model = models[named] = models.get(named) or model_of(variant.grid)
-        planners.append(Planner(variant.grid, registry, model, levels.setdefault(model, {})))
-        _told(variant, planners[-1].note_depths)
+        planners.append(Planner(variant.grid, registry, model, trajectories.setdefault(model, {})))
+        _told(variant, planners[-1].note_steps)
     plans = [_told(variant, planner.plan).cells for variant, planner in zip(variants, planners, strict=True)]
     learned = [cell for cell in plans[0] if cell.cell.role != "trivial"]
     for variant, own in zip(variants[1:], plans[1:], strict=True):

@@ -61,10 +61,10 @@ def parse_space(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def space_of(spec: Spec, given: Mapping[str, str], registry: Registry, depth: int) -> dict[str, Range | Choices]:
+def space_of(spec: Spec, given: Mapping[str, str], registry: Registry, steps: int) -> dict[str, Range | Choices]:
     """What is searched of a corruptor: what is `given`, else every parameter whose declaration says where to look.
 
-    What the Spec itself sets is fixed. depth: the schedule's length, the deepest a corruptor may stand. Raises
+    What the Spec itself sets is fixed. steps: the schedule's length, the deepest a corruptor may stand. Raises
     BenchkitError for ends and choices that the parameter refuses, or where nothing is left to search.
     """
     cls = registry.entry(spec.kind, spec.name).cls
@@ -75,11 +75,11 @@ def space_of(spec: Spec, given: Mapping[str, str], registry: Registry, depth: in
         raise BenchkitError(f"--space {fixed[0]}: corruptor '{spec}' sets it already; leave out one of the two")
     latent = issubclass(cls, LatentCorruptor)
     if own:
-        space = {key: _given(spec, key, text, registry, depth if latent else None) for key, text in own.items()}
+        space = {key: _given(spec, key, text, registry, steps if latent else None) for key, text in own.items()}
     else:
         hints = get_type_hints(cls)
         free = [f for f in fields.values() if f.name not in spec.values]
-        found = {f.name: _declared(f, hints[f.name], depth if latent and f.name == "steps" else None) for f in free}
+        found = {f.name: _declared(f, hints[f.name], steps if latent and f.name == "steps" else None) for f in free}
         space = {key: part for key, part in found.items() if part is not None}
     if not space:
         raise BenchkitError(f"corruptor '{spec}' has nothing to search: give --space KEY=LOW..HIGH or KEY=A|B")
@@ -95,7 +95,7 @@ def check_keys(given: Mapping[str, str], specs: Sequence[Spec], registry: Regist
             raise BenchkitError(f"--space {key}: {names}: {UnknownNameError('parameter', key, known)}")
 
 
-def _given(spec: Spec, key: str, text: str, registry: Registry, depth: int | None) -> Range | Choices:
+def _given(spec: Spec, key: str, text: str, registry: Registry, steps: int | None) -> Range | Choices:
     where = f"--space {key}={text}"
     hint = get_type_hints(registry.entry(spec.kind, spec.name).cls)[key]
     low, dots, high = text.partition("..")
@@ -105,8 +105,8 @@ def _given(spec: Spec, key: str, text: str, registry: Registry, depth: int | Non
         complete = [_completed(spec, key, value, registry) for value in ends]
     except BenchkitError as error:
         raise BenchkitError(f"{where}: {error}{_remedy(key, text)}") from None
-    if depth is not None and key == "steps" and any(isinstance(v, int) and v > depth for v in ends):
-        raise BenchkitError(f"{where}: steps must lie in 0...{depth}, the schedule's length")
+    if steps is not None and key == "steps" and any(isinstance(v, int) and v > steps for v in ends):
+        raise BenchkitError(f"{where}: steps must lie in 0...{steps}, the schedule's length")
     if not is_range:
         return Choices(tuple(dict.fromkeys(complete)))
     first, last = ends
@@ -128,7 +128,7 @@ def _remedy(key: str, text: str) -> str:
     return f"; several values are written --space {meant}" if choices[1:] else ""
 
 
-def _declared(field: Field[Any], hint: Any, depth: int | None) -> Range | Choices | None:
+def _declared(field: Field[Any], hint: Any, steps: int | None) -> Range | Choices | None:
     """Where a parameter's declaration says to look; None where it says too little (free text, say)."""
     choices = field.metadata.get("choices")
     if choices:
@@ -138,9 +138,9 @@ def _declared(field: Field[Any], hint: Any, depth: int | None) -> Range | Choice
     if hint not in (int, float) or field.default is MISSING:
         return None
     low, high = _ends(field, hint is int)
-    if depth is not None:
-        # Depth 0 is another method: noise that is decoded without any resampling.
-        low, high = max(1.0, low or 0.0), float(min(depth, high or depth))
+    if steps is not None:
+        # 0 steps are another method: noise that is decoded without any resampling.
+        low, high = max(1.0, low or 0.0), float(min(steps, high or steps))
     log = hint is float and (low is None or high is None)
     default = float(field.default)
     if (low is None or high is None) and default <= 0:

@@ -243,8 +243,8 @@ class Pseudo(_Part):
 class Corrupted(_Part):
     """Images corrupted inside a region selector's masks, with those masks for labels.
 
-    label: `image` is the mask as selected, `latent` the latent cells really replaced. composite: paste the original
-    pixels outside the mask after decoding.
+    label: `image` is the mask as selected, `latent` the latent cells really replaced. paste_background: paste the
+    original pixels outside the mask after decoding.
     """
 
     images: ImageSet
@@ -252,7 +252,7 @@ class Corrupted(_Part):
     corruptor: Spec
     inverter: Spec
     label: Label = "image"
-    composite: bool = False
+    paste_background: bool = False
 
 
 @dataclass(frozen=True)
@@ -326,7 +326,7 @@ class TrainingConfig:
 
     Batch and schedule are ours.
 
-    crop: side of random square crops in pixels, None for whole images. positive_crop: share of crops centred on a
+    crop: side of random square crops in pixels, None for whole images. positive_crop: fraction of crops centred on a
     pixel of a class other than 0. flip: mirror every other image, left to right. warmup: iterations of linear rise
     (linear-warmup-poly). power: of the polynomial fall to zero. auxiliary_weight: of every logit map after the first.
     class_weights: of the cross-entropy. clip_norm: largest gradient norm. checkpoint_every: iterations; changes no
@@ -372,7 +372,7 @@ class TrainingConfig:
         _require(self.schedule in known, f"training: schedule must be one of {', '.join(known)}, not {self.schedule!r}")
 
     def lr_factor(self, iteration: int) -> float:
-        """The share of the learning rate at `iteration` (from 0), in (0, 1]."""
+        """The fraction of the learning rate at `iteration` (from 0), in (0, 1]."""
         if self.schedule == "constant":
             return 1.0
         warmup = self.warmup if self.schedule == "linear-warmup-poly" else 0

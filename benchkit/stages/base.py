@@ -112,7 +112,7 @@ def each_device(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Costs:
-    """What counting forwards needs: the plugins and the timesteps of the schedule, clean end first."""
+    """What counting network evaluations needs: the plugins and the timesteps of the schedule, clean end first."""
 
     registry: Registry
     timesteps: tuple[int, ...]
@@ -156,8 +156,8 @@ class Stage(ABC):
         """Compute several stages of one group; each output equals what `run` would give."""
         return [stage.run(env) for stage in stages]
 
-    def forwards(self, costs: Costs) -> int:
-        """Denoiser forwards this stage costs, counted in images."""
+    def network_evaluations(self, costs: Costs) -> int:
+        """network evaluations this stage costs, counted in images."""
         return 0
 
     def describe(self) -> str:

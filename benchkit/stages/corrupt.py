@@ -12,9 +12,9 @@ import numpy as np
 from benchkit.api import (
     CompositeCorruptor,
     LatentCorruptor,
-    Partner,
     PixelContext,
     PixelCorruptor,
+    Reference,
     ResamplingCorruptor,
 )
 from benchkit.specs.spec import CHUNK, Label, Spec
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 class Region:
     """Where a chunk is corrupted: the chunk's place in a set's selection.
 
-    label: what the training label is, the mask as selected or the latent cells replaced. composite: the images to
-    paste back outside the mask, or None.
+    label: what the training label is, the mask as selected or the latent cells replaced. paste_background: the images
+    to paste back outside the mask, or None.
     """
 
     select: Select
     chunk: int
     label: Label
-    composite: Images | None
+    paste_background: Images | None
 
     @property
     def is_checked(self) -> bool:
@@ -54,11 +54,11 @@ class Region:
 
     def finish(self, env: Env, images: Tensor, masks: Tensor, factor: int) -> Arrays:
         """The stage's arrays: corrupted images and their labels."""
-        from benchkit.diffusion.masks import composite, to_image, to_latent
+        from benchkit.diffusion.masks import paste_background, to_image, to_latent
 
-        if self.composite is not None:
-            original = to_tensor(env.arrays(self.composite)["images"]).to(images)
-            images = composite(original, images, masks.to(images.device))
+        if self.paste_background is not None:
+            original = to_tensor(env.arrays(self.paste_background)["images"]).to(images)
+            images = paste_background(original, images, masks.to(images.device))
         labels = masks if self.label == "image" else to_image(to_latent(masks, factor), factor)
         return {"images": to_uint8(images), "labels": labels.cpu().numpy()}
 
@@ -72,15 +72,15 @@ class RoundTrip(Stage):
     def run(self, env: Env) -> Output:
         from benchkit.diffusion.pipeline import resample_latents
 
-        latents, level = origin(self.start)
+        latents, steps = origin(self.start)
         backend = env.backend(latents.model)
-        z_t = env.tensor(self.start, "z_t" if level else "z_0")
-        z_0 = resample_latents(backend, z_t, env.meta(latents)["captions"], level)
+        z_t = env.tensor(self.start, "z_t" if steps else "z_0")
+        z_0 = resample_latents(backend, z_t, env.meta(latents)["captions"], steps)
         return packed({"images": to_uint8(backend.decode(z_0))})
 
-    def forwards(self, costs: Costs) -> int:
-        latents, level = origin(self.start)
-        return level * len(latents.source.indices)
+    def network_evaluations(self, costs: Costs) -> int:
+        latents, steps = origin(self.start)
+        return steps * len(latents.source.indices)
 
     def describe(self) -> str:
         return f"round trip at {origin(self.start)[1]}"
@@ -90,8 +90,9 @@ class RoundTrip(Stage):
 class Corrupt(Stage):
     """One chunk through one latent corruptor: images (N, H, W, 3) uint8 and labels (N, H, W) bool.
 
-    start: the latents it works on, z_t at the corruptor's depth or z_0. seed: of the images' noise. partners: the
-    whole set's latents, all chunks in order, where the corruptor needs a partner for each image.
+    start: the latents it works on, z_t at the corruptor's number of steps or z_0. seed: of the images' noise.
+    references: the whole set's latents, all chunks in order, where the corruptor needs a reference image for each
+    image.
     """
 
     start: Invert | Latents
@@ -99,7 +100,7 @@ class Corrupt(Stage):
     corruptor: Spec
     identity: str
     seed: int
-    partners: tuple[Latents, ...] = ()
+    references: tuple[Latents, ...] = ()
 
     @property
     def group(self) -> Hashable:
@@ -120,8 +121,8 @@ class Corrupt(Stage):
         meta, backend = env.meta(latents), env.backend(latents.model)
         z_0 = env.tensor(latents, "z_0")
         masks = first.region.masks(env, len(z_0))
-        partner = next((stage.partner(env) for stage in stages if stage.partners), None)
-        batch = Batch(z_0, masks, tuple(meta["captions"]), ImageNoise(first.seed, meta["ids"]), partner)
+        reference = next((stage.reference(env) for stage in stages if stage.references), None)
+        batch = Batch(z_0, masks, tuple(meta["captions"]), ImageNoise(first.seed, meta["ids"]), reference)
         z_t = env.tensor(first.start, "z_t") if steps else z_0.clone()
         at = latent_context(backend, batch, z_t, steps)
         corruptors = [env.registry.make(stage.corruptor, LatentCorruptor) for stage in stages]  # type: ignore[type-abstract]
@@ -133,28 +134,28 @@ class Corrupt(Stage):
             for stage, z in zip(stages, results, strict=True)
         ]
 
-    def partner(self, env: Env) -> Partner:
+    def reference(self, env: Env) -> Reference:
         """For each image of the chunk another one of the set, drawn from (seed, image id)."""
         import torch
 
-        from benchkit.diffusion.noise import partners
+        from benchkit.diffusion.noise import draw_references
 
         ids = env.meta(origin(self.start)[0])["ids"]
         own = range(self.region.chunk * CHUNK, self.region.chunk * CHUNK + len(ids))
-        count = sum(len(stage.source.indices) for stage in self.partners)
-        drawn = [divmod(place, CHUNK) for place in partners(self.seed, ids, own, count)]
-        stages = {chunk: self.partners[chunk] for chunk, _ in drawn}
+        count = sum(len(stage.source.indices) for stage in self.references)
+        drawn = [divmod(place, CHUNK) for place in draw_references(self.seed, ids, own, count)]
+        stages = {chunk: self.references[chunk] for chunk, _ in drawn}
         z_0 = {chunk: env.tensor(stage, "z_0") for chunk, stage in stages.items()}
         captions = {chunk: env.meta(stage)["captions"] for chunk, stage in stages.items()}
-        return Partner(
+        return Reference(
             torch.stack([z_0[chunk][row] for chunk, row in drawn]), tuple(captions[chunk][row] for chunk, row in drawn)
         )
 
-    def forwards(self, costs: Costs) -> int:
-        latents, level = origin(self.start)
+    def network_evaluations(self, costs: Costs) -> int:
+        latents, steps = origin(self.start)
         plugin = costs.registry.make(self.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
-        a_step = plugin.forwards() if isinstance(plugin, ResamplingCorruptor) else 1
-        return level * a_step * len(latents.source.indices)
+        a_step = plugin.network_evaluations() if isinstance(plugin, ResamplingCorruptor) else 1
+        return steps * a_step * len(latents.source.indices)
 
     def describe(self) -> str:
         return f"corrupt {self.corruptor.name} at {origin(self.start)[1]}"
@@ -231,5 +232,5 @@ AnyCorrupt = Corrupt | CorruptPixels | Choose
 
 
 def origin(start: Invert | Latents) -> tuple[Latents, int]:
-    """The clean latents that a stage's start comes from, and its depth."""
-    return (start.latents, start.level) if isinstance(start, Invert) else (start, 0)
+    """The clean latents that a stage's start comes from, and its number of inversion steps."""
+    return (start.latents, start.steps) if isinstance(start, Invert) else (start, 0)

@@ -45,7 +45,7 @@ class TrivialPredictor:
 
 
 def _mean_mask(chunks: Sequence[Arrays]) -> np.ndarray:
-    """The share of the images in which each pixel is marked, (H, W) float32."""
+    """The fraction of the images in which each pixel is marked, (H, W) float32."""
     masks = np.concatenate([arrays["masks"] for arrays in chunks])
     if not any("ignored" in arrays for arrays in chunks):
         return masks.mean(axis=0, dtype=np.float32)

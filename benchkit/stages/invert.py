@@ -1,4 +1,4 @@
-"""z_0 -> z_t at one depth; a deeper one continues from the deepest that is already there (eq. 2)."""
+"""z_0 -> z_t after some steps, continued from the largest number of steps that is already there (eq. 2)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from benchkit.stages.images import Latents
 
 @dataclass(frozen=True)
 class Invert(Stage):
-    """The latents of one chunk at inversion level `level` >= 1.
+    """The latents of one chunk after `steps` >= 1 inversion steps.
 
-    seed: of the noise, or None where the inverter draws none, so that seeds share the work. before: the next shallower
-    depth of the same trajectory in this plan; not keyed, since where a trajectory is cut does not change it.
+    seed: of the noise, or None where the inverter draws none, so that seeds share the work. before: the next smaller
+    number of steps of the same trajectory in this plan; not keyed, since where a trajectory is cut does not change it.
     """
 
     latents: Latents
     inverter: Spec
     identity: str
-    level: int
+    steps: int
     seed: int | None
     before: Invert | None = field(default=None, metadata=UNKEYED)
 
@@ -32,30 +32,30 @@ class Invert(Stage):
         meta, start = env.meta(self.latents), self._deepest(env)
         inverter = env.registry.make(self.inverter, Inverter)  # type: ignore[type-abstract]
         rng = ImageNoise(self.seed or 0, meta["ids"])
-        levels = invert_latents(
+        trajectory = invert_latents(
             env.backend(self.latents.model),
             inverter,
             env.tensor(self.latents, "z_0"),
             meta["captions"],
             rng,
-            self.level,
-            start=(start.level, env.tensor(start, "z_t")) if start else None,
+            self.steps,
+            start=(start.steps, env.tensor(start, "z_t")) if start else None,
         )
-        return packed({"z_t": levels[-1].cpu().numpy()})
+        return packed({"z_t": trajectory[-1].cpu().numpy()})
 
     def _deepest(self, env: Env) -> Invert | None:
-        """The deepest finished level above this one that the store holds, whoever computed it."""
-        for level in range(self.level - 1, 0, -1):
-            stage = Invert(self.latents, self.inverter, self.identity, level, self.seed)
+        """The largest finished number of steps below this one that the store holds, whoever computed it."""
+        for steps in range(self.steps - 1, 0, -1):
+            stage = Invert(self.latents, self.inverter, self.identity, steps, self.seed)
             if env.store.has(stage.key):
                 return stage
         return None
 
-    def forwards(self, costs: Costs) -> int:
+    def network_evaluations(self, costs: Costs) -> int:
         plugin = costs.registry.make(self.inverter, Inverter)  # type: ignore[type-abstract]
-        first = self.before.level if self.before else 0
-        a_step = [plugin.forwards(t) for t in costs.timesteps[first : self.level]]
+        first = self.before.steps if self.before else 0
+        a_step = [plugin.network_evaluations(t) for t in costs.timesteps[first : self.steps]]
         return len(self.latents.source.indices) * sum(a_step)
 
     def describe(self) -> str:
-        return f"invert {self.inverter.name} to {self.level} ({len(self.latents.source.indices)})"
+        return f"invert {self.inverter.name} to {self.steps} ({len(self.latents.source.indices)})"

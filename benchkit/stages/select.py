@@ -98,7 +98,7 @@ class Select(Stage):
 
 
 def matching_threshold(scores: np.ndarray, prevalence: float) -> float:
-    """The threshold whose selected share of all pixels is nearest to `prevalence`: a quantile of the scores."""
+    """The threshold whose selected fraction of all pixels is nearest to `prevalence`: a quantile of the scores."""
     if not 0 < prevalence < 1:
         raise BenchkitError(f"the labelled set's prevalence is {prevalence:.4g}: a threshold cannot be matched to it")
     return float(np.quantile(scores, 1 - prevalence))

@@ -62,7 +62,7 @@ class Interval:
 
     seeds: how many the figure is the mean of (of a difference, the fewer of the two). seed_variance: whether the
     interval covers it; never with one seed, for then nothing is known of how another training run would differ.
-    undefined: share of replicates without a value, which the interval leaves out.
+    undefined: fraction of replicates without a value, which the interval leaves out.
     """
 
     estimate: float
@@ -81,7 +81,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """A paired difference, first method minus second, and the share of replicates in which it is above zero.
+    """A paired difference, first method minus second, and the fraction of replicates in which it is above zero.
 
     positive: ties count half. It is no p-value: it says how often a redraw of the data leaves the sign as it is.
     """

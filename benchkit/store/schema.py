@@ -24,7 +24,7 @@ ROW_SCHEMA = 1
 #: test_images, validation_images, source_images, labelled: numbers of images. uses: the row's plugins, `KIND NAME; …`.
 #: provenance: how its datasets were prepared, `NAME: KEY VALUE, …; …`.
 SETTINGS = (
-    *("labelled", "source_set", "source_images", "test_images", "validation_images", "label", "composite"),
+    *("labelled", "source_set", "source_images", "test_images", "validation_images", "label", "paste_background"),
     *("checkpoint", "checkpoint_sha256", "dtype", "autoencoder", "num_inference_steps"),
     *("training", "selector_training", "provenance", "uses"),
 )

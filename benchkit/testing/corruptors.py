@@ -45,7 +45,7 @@ def scene_of(subject: Subject, plugin: Any = None, **size: int) -> Scene:
     if not isinstance(made, LatentCorruptor):
         return pixel_scene(device=subject.device, **{k: FACTOR * v if k != "count" else v for k, v in size.items()})
     scene = latent_scene(level_of(made), device=subject.device, **size)
-    other = scene.other if made.needs_partner() else None
+    other = scene.other if made.needs_reference() else None
     return replace(scene, other=other, everywhere=isinstance(made, ResamplingCorruptor))
 
 
@@ -172,24 +172,24 @@ def seeds(subject: Subject) -> str:
     return "draws none"
 
 
-@check("levels", "draws while resampling are new ones at every level", informs=True)
-def levels(subject: Subject) -> str:
+@check("fresh-noise", "draws while resampling are new ones at every step", informs=True)
+def fresh_noise(subject: Subject) -> str:
     if not isinstance(subject.plugin, ResamplingCorruptor) or subject.plugin.steps < 2:
-        raise NotApplicable("it does not draw at several levels")
+        raise NotApplicable("it does not draw at several steps")
     scene = scene_of(subject)
     noise = CountedNoise(0, scene.ids)
 
     class Watched(subject.cls):  # type: ignore[name-defined]
         def step(self, at: Any) -> Any:
-            noise.level = at.level
+            noise.step = at.step
             return super().step(at)
 
     made_of(Watched(**vars(subject.plugin)), scene, noise)
-    repeated = {draw: len(at - {0}) for draw, at in noise.levels.items() if len(at - {0}) > 1}  # 0: of `corrupt`
+    repeated = {draw: len(at - {0}) for draw, at in noise.steps.items() if len(at - {0}) > 1}  # 0: of `corrupt`
     if not repeated:
-        return "no draw is the same at two levels"
-    told = "; ".join(f"{draw} is the same at {number} levels" for draw, number in repeated.items())
-    return f"{told}: for new noise at every level, draw with at.noise() or at.rng of the step, not of at.start"
+        return "no draw is the same at two steps"
+    told = "; ".join(f"{draw} is the same at {number} steps" for draw, number in repeated.items())
+    return f"{told}: for new noise at every step, draw with at.noise() or at.rng of the step, not of at.start"
 
 
 @check("neighbours", "an image's result does not depend on its neighbours in the batch")
@@ -301,7 +301,7 @@ def ends(subject: Subject) -> list[tuple[str, Any]]:
 @check("cost", "it takes no more than a stated multiple of the reference corruptor's processor time")
 def cost(subject: Subject) -> str:
     if isinstance(subject.plugin, ResamplingCorruptor):
-        return f"{subject.plugin.forwards()} denoiser forwards a step: its time is that of resampling"
+        return f"{subject.plugin.network_evaluations()} network evaluations a step: its time is that of resampling"
     reference, limit = _reference()
     yardstick: Any = subject.registry.make(Spec.parse("corruptor", reference), Corruptor)
     own, shown = scene_of(subject, height=32, width=32, count=16), latent_scene(0, 32, 32, 16)
@@ -344,7 +344,7 @@ CHECKS = (
     inputs,
     deterministic,
     seeds,
-    levels,
+    fresh_noise,
     neighbours,
     changes_inside,
     outside,

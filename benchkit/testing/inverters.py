@@ -132,20 +132,23 @@ def neighbours(subject: Subject) -> None:
             raise Unmet("the same latents alone and in a batch of four", came, panels(together[i : i + 1], alone))
 
 
-@check("forwards", "forwards(t) is no less than what a step really costs an image")
-def forwards(subject: Subject) -> str:
+@check("network_evaluations", "network_evaluations(t) is no less than what a step really costs an image")
+def network_evaluations(subject: Subject) -> str:
     predict = Predictor(0.2)
     inverted(subject, rows=(3,), predict=predict)
     levels = schedule()
-    stated = {levels.t(k): subject.plugin.forwards(levels.t(k)) for k in range(1, LEVELS + 1)}
+    stated = {levels.t(k): subject.plugin.network_evaluations(levels.t(k)) for k in range(1, LEVELS + 1)}
     for t, number in stated.items():
         if not isinstance(number, int) or number < 0:
-            raise Unmet("a whole number of forwards", f"forwards({t}) = {number!r}")
+            raise Unmet("a whole number of network evaluations", f"network_evaluations({t}) = {number!r}")
     # What it asks at other timesteps is asked in some step too; the sums must fit.
     spent = sum(predict.images.values())
     over = next((t for t in stated if predict.images.get(t, 0) > stated[t]), None)
     if over is not None:
-        raise Unmet(f"at most forwards({over}) = {stated[over]} an image", f"{predict.images[over]} at timestep {over}")
+        raise Unmet(
+            f"at most network_evaluations({over}) = {stated[over]} an image",
+            f"{predict.images[over]} at timestep {over}",
+        )
     if spent > sum(stated.values()):
         raise Unmet(f"at most {sum(stated.values())} an image in {LEVELS} steps", str(spent))
     return f"{spent} spent of {sum(stated.values())} stated, in {LEVELS} steps"
@@ -178,4 +181,4 @@ def closed_form(subject: Subject) -> str:
     return f"inverted and resampled ten steps, it is back within {100 * error:.2g} % of the latents' own size"
 
 
-CHECKS = (runs, inputs, deterministic, seeds, neighbours, forwards, sizes, ranges, closed_form)
+CHECKS = (runs, inputs, deterministic, seeds, neighbours, network_evaluations, sizes, ranges, closed_form)

@@ -25,7 +25,7 @@ def embed(captions: Sequence[str | None]) -> Tensor:
 
 
 def predict(z: Tensor, t: int, condition: Tensor, attend: Attend | None = None, mask: Tensor | None = None) -> Tensor:
-    """eps of (N, C, h, w): a share of z, a little of what it attends to, and of its caption."""
+    """eps of (N, C, h, w): a fraction of z, a little of what it attends to, and of its caption."""
     tokens = z.flatten(2).transpose(1, 2)[:, None]
     attended = torch.softmax(tokens @ tokens.transpose(-1, -2) / math.sqrt(z.shape[1]), -1) @ tokens
     if attend is not None and mask is not None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchkit.api import LatentContext, Partner, PixelContext
+from benchkit.api import LatentContext, PixelContext, Reference
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.schedule import Schedule
 
@@ -39,19 +39,19 @@ def schedule() -> Schedule:
 
 
 class CountedNoise:
-    """The images' noise, counting how often it is asked, and at which levels for what."""
+    """The images' noise, counting how often it is asked, and at which steps for what."""
 
     def __init__(self, seed: int, ids: Sequence[str]) -> None:
         self._noise = ImageNoise(seed, ids)
         self.asked = 0
-        #: The level that stands now, where a test sets it, and the levels at which each draw was asked for.
-        self.level = 0
-        self.levels: dict[str, set[int]] = {}
+        #: The current step, where a test sets it, and the steps at which each draw was asked for.
+        self.step = 0
+        self.steps: dict[str, set[int]] = {}
 
     def _note(self, kind: str, shape: Sequence[int], stream: str) -> None:
         self.asked += 1
         named = f", stream={stream!r}" if stream else ""
-        self.levels.setdefault(f"{kind}({tuple(shape)}{named})", set()).add(self.level)
+        self.steps.setdefault(f"{kind}({tuple(shape)}{named})", set()).add(self.step)
 
     def normal(self, shape: Sequence[int], stream: str = "") -> Tensor:
         """Standard normal draws, (N, *shape) float32."""
@@ -69,9 +69,9 @@ class Scene:
     """A batch that a corruptor can be shown, in its own space.
 
     start: what is corrupted, z_t (N, C, h, w) or images (N, 3, H, W). clean: z_0, or the images again. mask:
-    (N, 1, h, w) bool at the same resolution. alpha_bar: None for pixels. other: clean latents of each image's partner,
-    for corruptors that need one. everywhere: whether what is outside the mask is read as well, since the corruptor acts
-    while resampling.
+    (N, 1, h, w) bool at the same resolution. alpha_bar: None for pixels. other: clean latents of each image's
+    reference, for corruptors that need one. everywhere: whether what is outside the mask is read as well, since the
+    corruptor acts while resampling.
     """
 
     start: Tensor
@@ -104,8 +104,8 @@ class Scene:
         if self.alpha_bar is None:
             return PixelContext(start, mask, self.captions, rng)
         side = FACTOR * max(start.shape[2:])
-        partner = None if self.other is None else Partner(self.other.clone(), ("another caption",) * len(start))
-        return LatentContext(start, self.clean.clone(), mask, self.alpha_bar, side, self.captions, rng, partner)
+        reference = None if self.other is None else Reference(self.other.clone(), ("another caption",) * len(start))
+        return LatentContext(start, self.clean.clone(), mask, self.alpha_bar, side, self.captions, rng, reference)
 
 
 def latent_scene(level: int, height: int = 16, width: int = 16, count: int = 4, device: str = "cpu") -> Scene:

@@ -183,7 +183,7 @@ def crop_window(
 ) -> tuple[slice, slice]:
     """Rows and columns of a random crop of `size` (height, width), or less where the mask (H, W) is smaller.
 
-    positive: the share of crops that are centred on a pixel of a class other than 0, never on an IGNORED one.
+    positive: the fraction of crops that are centred on a pixel of a class other than 0, never on an IGNORED one.
     """
     (height, width), (tall, wide) = mask.shape, size
     rows, columns = max(0, height - tall), max(0, width - wide)

@@ -20,7 +20,7 @@ def shared_losses(
 ) -> list[Tensor]:
     """The losses of this process's share of a batch, weighted so that their mean over the team is the whole batch's.
 
-    output: of the share alone. labels: of the whole batch.
+    output: of the fraction alone. labels: of the whole batch.
     """
     mine = team.share(len(labels))
     found = losses(output, labels[mine], config, num_classes)

@@ -37,10 +37,10 @@ class AttentionPerturbation(ResamplingCorruptor):
     name = "attention-perturbation"
     steps: int = param(20, ge=1, doc="inversion steps from the clean end")
     map: str = param("identity", choices=("identity", "blur"), doc="what becomes of the attention map")
-    sigma: float = param(0.25, gt=0, le=4, doc="of map=blur: standard deviation, a share of the longer side")
+    sigma: float = param(0.25, gt=0, le=4, doc="of map=blur: standard deviation, a fraction of the longer side")
     strength: float = param(1.0, ge=0, le=20, doc="1 is the perturbed prediction, more goes beyond it")
 
-    def forwards(self) -> int:
+    def network_evaluations(self) -> int:
         return 1 if self.strength == 1 else 2
 
     def step(self, at: StepContext) -> Tensor:

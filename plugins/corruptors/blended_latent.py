@@ -42,11 +42,11 @@ class BlendedLatent(ResamplingCorruptor):
 
         start = at.start
         shape = tuple(start.z_0.shape[1:])
-        first = at.level == self.steps
-        noise = start.noise() if first else start.rng.normal(shape, stream=f"blended-latent {at.level}").to(start.z_0)
+        first = at.step == self.steps
+        noise = start.noise() if first else start.rng.normal(shape, stream=f"blended-latent {at.step}").to(start.z_0)
         z = torch.where(start.mask, at.z_t, noised(start.z_0, noise, at.alpha_bar))
         z_s = at.solve(at.eps(z), z)
-        return torch.where(start.mask, z_s, start.z_0) if at.level == 1 else z_s
+        return torch.where(start.mask, z_s, start.z_0) if at.step == 1 else z_s
 
 
 @hookimpl

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Blur(LatentCorruptor):
-    """f = z_t blurred; sigma is a share of the image's longer side, so it means the same at every latent size."""
+    """f = z_t blurred; sigma is a fraction of the image's longer side, so it means the same at every latent size."""
 
     name = "blur"
     steps: int = param(20, ge=0, doc="inversion steps from the clean end")
-    sigma: float = param(0.0625, gt=0, le=1, doc="standard deviation as a share of the image's longer side")
+    sigma: float = param(0.0625, gt=0, le=1, doc="standard deviation as a fraction of the image's longer side")
 
     def corrupt(self, at: LatentContext) -> Tensor:
         return gaussian_blur(at.z_t, self.sigma * max(at.z_t.shape[-2:]))

@@ -54,8 +54,8 @@ class ElasticLatent(LatentCorruptor):
     """f = z_t read at smoothly displaced cells; lengths are shares of the longer side, so they fit every latent."""
 
     name = "elastic-latent"
-    strength: float = param(0.1, ge=0, le=1, doc="root mean square displacement, a share of the longer side")
-    smoothness: float = param(0.1, gt=0, le=1, doc="standard deviation of the smoothing, a share of the longer side")
+    strength: float = param(0.1, ge=0, le=1, doc="root mean square displacement, a fraction of the longer side")
+    smoothness: float = param(0.1, gt=0, le=1, doc="standard deviation of the smoothing, a fraction of the longer side")
 
     def corrupt(self, at: LatentContext) -> Tensor:
         height, width = at.z_t.shape[-2:]

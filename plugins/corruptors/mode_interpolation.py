@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModeInterpolation(LatentCorruptor):
-    """f = z_t + sqrt(alpha_bar) w (z_0' - z_0): the clean part moves a share w of the way to a partner's.
+    """f = z_t + sqrt(alpha_bar) w (z_0' - z_0): the clean part moves a fraction w of the way to a reference image's.
 
     The noise part of z_t stays the image's own, so that the latent keeps the magnitude of its level, which a mean of
-    two inverted latents would not. partner=image draws another image of the set; partner=mirror is the image itself,
-    left and right exchanged, and needs no other. Between the captions of two images interpolates `prompt-swap`, with
-    guidance=0.5.
+    two inverted latents would not. reference=image draws another image of the set; reference=mirror is the image
+    itself, left and right exchanged, and needs no other. Between the captions of two images interpolates
+    `prompt-swap`, with guidance=0.5.
     """
 
     name = "mode-interpolation"
-    weight: float = param(0.5, ge=0, le=1, doc="how far towards the partner; 0 is the round trip")
-    partner: str = param("image", choices=("image", "mirror"), doc="whose latent is the other mode")
+    weight: float = param(0.5, ge=0, le=1, doc="how far towards the reference image; 0 is the round trip")
+    reference: str = param("image", choices=("image", "mirror"), doc="whose latent is the other mode")
 
-    def needs_partner(self) -> bool:
-        return self.partner == "image"
+    def needs_reference(self) -> bool:
+        return self.reference == "image"
 
     def corrupt(self, at: LatentContext) -> Tensor:
-        other = at.partner.z_0 if self.partner == "image" and at.partner else at.z_0.flip(-1)
+        other = at.reference.z_0 if self.reference == "image" and at.reference else at.z_0.flip(-1)
         return at.z_t + math.sqrt(at.alpha_bar) * self.weight * (other - at.z_0)
 
 

@@ -51,21 +51,21 @@ def field(angles: Tensor, octaves: Tensor, height: int, width: int) -> Tensor:
     return perlin(angles, (torch.arange(height) + 0.5) * rows / height, (torch.arange(width) + 0.5) * columns / width)
 
 
-def covered(noise: Tensor, mask: Tensor, share: float) -> Tensor:
-    """The ceil(share * n) of the n pixels in the mask (H, W) where the noise is highest (more where it ties)."""
+def covered(noise: Tensor, mask: Tensor, fraction: float) -> Tensor:
+    """The ceil(fraction * n) of the n pixels in the mask (H, W) where the noise is highest (more where it ties)."""
     values = noise[mask]
     if not len(values):
         return mask
     highest = values.sort(descending=True).values
-    return mask & (noise >= highest[math.ceil(share * len(values)) - 1])
+    return mask & (noise >= highest[math.ceil(fraction * len(values)) - 1])
 
 
 @dataclass(frozen=True)
 class PerlinTexture(PixelCorruptor):
-    """I_a = (1 - beta M) I + beta M A, with M the share of the region where Perlin noise is highest."""
+    """I_a = (1 - beta M) I + beta M A, with M the fraction of the region where Perlin noise is highest."""
 
     name = "perlin-texture"
-    coverage: float = param(0.5, gt=0, le=1, doc="share of the region that the texture covers")
+    coverage: float = param(0.5, gt=0, le=1, doc="fraction of the region that the texture covers")
     opacity: float = param(0.1, ge=0, le=1, doc="smallest beta; it is uniform from there to 1")
 
     def corrupt(self, at: PixelContext) -> Tensor:

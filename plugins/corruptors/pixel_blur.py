@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class PixelBlur(PixelCorruptor):
     """The image blurred, cut off at 4 sigma, the border pixels repeated outwards.
 
-    sigma is a share of the image's longer side, as in `blur`.
+    sigma is a fraction of the image's longer side, as in `blur`.
     """
 
     name = "pixel-blur"
-    sigma: float = param(0.03, gt=0, le=1, doc="standard deviation as a share of the image's longer side")
+    sigma: float = param(0.03, gt=0, le=1, doc="standard deviation as a fraction of the image's longer side")
 
     def corrupt(self, at: PixelContext) -> Tensor:
         import cv2

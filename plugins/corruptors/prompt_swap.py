@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromptSwap(ResamplingCorruptor):
-    """eps = own + guidance (other - own) inside the mask, own outside; two forwards a step.
+    """eps = own + guidance (other - own) inside the mask, own outside; two network evaluations a step.
 
     own, other: eps under the image's caption and under the other one. guidance=1 is the other caption alone, 0.5
     stands half-way between the two, more than 1 exaggerates what tells them apart.
@@ -29,17 +29,17 @@ class PromptSwap(ResamplingCorruptor):
 
     name = "prompt-swap"
     steps: int = param(20, ge=1, doc="inversion steps from the clean end")
-    caption: str | None = param("partner", doc="`partner`: another image's caption; null: none; else its words")
+    caption: str | None = param("reference", doc="`reference`: another image's caption; null: none; else its words")
     guidance: float = param(1.0, ge=0, le=20, doc="1 is the other caption alone, 0 the round trip")
 
     def needs(self) -> Sequence[str]:
         # Without a caption of its own, another image's (or none) is the same text, and nothing would change.
-        return ("caption",) if self.caption in (None, "partner") else ()
+        return ("caption",) if self.caption in (None, "reference") else ()
 
-    def needs_partner(self) -> bool:
-        return self.caption == "partner"
+    def needs_reference(self) -> bool:
+        return self.caption == "reference"
 
-    def forwards(self) -> int:
+    def network_evaluations(self) -> int:
         return 2
 
     def step(self, at: StepContext) -> Tensor:
@@ -50,11 +50,13 @@ class PromptSwap(ResamplingCorruptor):
 
     def captions(self, at: StepContext) -> tuple[str | None, ...]:
         """The other caption of each image."""
-        if not self.needs_partner():
+        if not self.needs_reference():
             return (self.caption,) * len(at.z_t)
-        if at.start.partner is None:
-            raise BenchkitError("corruptor 'prompt-swap': no partners were drawn: give caption=WORDS or caption=null")
-        return at.start.partner.captions
+        if at.start.reference is None:
+            raise BenchkitError(
+                "corruptor 'prompt-swap': no reference images were drawn: give caption=WORDS or caption=null"
+            )
+        return at.start.reference.captions
 
 
 @hookimpl

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: Added to the normal equations, as a share of their trace: near a solution the differences are nearly parallel.
+#: Added to the normal equations, as a fraction of their trace: near a solution the differences are nearly parallel.
 RIDGE = 1e-10
 
 

@@ -20,7 +20,7 @@ class Ddim(Inverter):
     def step(self, at: InversionContext) -> Tensor:
         return at.solve(at.eps(at.z_s))
 
-    def forwards(self, t: int) -> int:
+    def network_evaluations(self, t: int) -> int:
         return 1
 
 

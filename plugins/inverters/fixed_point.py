@@ -21,7 +21,7 @@ class FixedPoint(Inverter):
 
     name = "fixed-point"
     tolerance: float = param(1e-5, gt=0, doc="root mean square of the last change of an image, in latent units")
-    max_iterations: int = param(50, ge=1, doc="network forwards a step may cost an image")
+    max_iterations: int = param(50, ge=1, doc="network evaluations a step may cost an image")
     memory: int = param(3, ge=0, doc="earlier iterates Anderson acceleration combines; 0 is plain iteration")
 
     def step(self, at: InversionContext) -> Tensor:
@@ -32,7 +32,7 @@ class FixedPoint(Inverter):
 
         return fixed_point(update, at.z_s, self.tolerance, self.max_iterations, self.memory)
 
-    def forwards(self, t: int) -> int:
+    def network_evaluations(self, t: int) -> int:
         return self.max_iterations
 
 

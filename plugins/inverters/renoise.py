@@ -75,7 +75,7 @@ class ReNoise(Inverter):
         regularised = self._regulariser(at) if self._regularises(at.t) else None
         return renoise_step(at.eps, at.z_s, at.phi, at.psi, at.t, self.iterations, regularised)
 
-    def forwards(self, t: int) -> int:
+    def network_evaluations(self, t: int) -> int:
         iterations, _, _ = renoise_regime(t, self.iterations)
         return iterations + 1 + self._regularises(t)
 

@@ -28,7 +28,7 @@ class SdEdit(Inverter):
         noise = at.rng.normal(tuple(at.z_0.shape[1:])).to(at.z_0)
         return at.add_noise(noise)
 
-    def forwards(self, t: int) -> int:
+    def network_evaluations(self, t: int) -> int:
         return 0
 
 

@@ -34,8 +34,8 @@ class Faces(RegionSelector):
     )
     scale_step: float = param(1.1, gt=1, le=2, doc="factor between the sizes that are searched")
     neighbours: int = param(3, ge=0, le=100, doc="overlapping hits that make a face; more finds fewer")
-    smallest: float = param(0.1, gt=0, le=1, doc="smallest face, a share of the image's shorter side")
-    margin: float = param(0.0, ge=0, le=1, doc="growth on each side, a share of the face's own")
+    smallest: float = param(0.1, gt=0, le=1, doc="smallest face, a fraction of the image's shorter side")
+    margin: float = param(0.0, ge=0, le=1, doc="growth on each side, a fraction of the face's own")
 
     @classmethod
     def unavailable(cls) -> str | None:

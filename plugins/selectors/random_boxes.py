@@ -17,8 +17,8 @@ class RandomBoxes(RegionSelector):
 
     name = "random-boxes"
     boxes: int = param(2, ge=1, le=64, doc="rectangles an image")
-    smallest: float = param(0.1, gt=0, le=1, doc="smallest side, as a share of the image's")
-    largest: float = param(0.3, gt=0, le=1, doc="largest side, as a share of the image's")
+    smallest: float = param(0.1, gt=0, le=1, doc="smallest side, as a fraction of the image's")
+    largest: float = param(0.3, gt=0, le=1, doc="largest side, as a fraction of the image's")
 
     def select(self, at: SelectionContext) -> Tensor:
         """(N, H, W) bool; each image's boxes come from its own draws."""

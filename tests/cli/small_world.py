@@ -12,7 +12,7 @@ GRID = """\
 title: A tiny comparison
 dataset: shapes
 model: {model}
-schedule_steps: 10
+num_inference_steps: 10
 labelled: 4
 source: {{split: clean, size: 4}}
 test: {{split: test, size: 4}}

@@ -108,7 +108,7 @@ def test_rows_of_an_ablation_are_drawn_exported_and_used_by_name(
     run: Run, grid: Path, cache: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    vary = (*VARY, "--vary", "schedule_steps=5")
+    vary = (*VARY, "--vary", "num_inference_steps=5")
     assert run("ablate", grid, *WITH_PLUGINS, *vary, "--out", out).code == 0
     told = WITH_PLUGINS[:2]
     for number, sheet in (("4", "f4.png"), ("5", "f5.svg"), ("8", "f8.png")):
@@ -120,11 +120,11 @@ def test_rows_of_an_ablation_are_drawn_exported_and_used_by_name(
     # What was varied in the training has the base's images, which are shown once.
     assert gaussian[:2] == ["gaussian:steps=1", "gaussian:steps=1 [corruptor.steps=2]"]
     assert not any("training.lr" in column for column in sheet.columns)
-    for row, steps in (("gaussian:steps=1", 10), ("gaussian:steps=1 [schedule_steps=5]", 5)):
+    for row, steps in (("gaussian:steps=1", 10), ("gaussian:steps=1 [num_inference_steps=5]", 5)):
         folder = tmp_path / f"set-{steps}"
         result = run("export", out, *told, "--row", row, "--format", "folder", "--out", folder)
         assert result.code == 0, result.err
-        assert json.loads((folder / "provenance.json").read_text())["schedule_steps"] == steps
+        assert json.loads((folder / "provenance.json").read_text())["num_inference_steps"] == steps
     images = sorted(tmp_path.glob("set-5/train/*.png"))[:1]
     named = ("--row", "gaussian:steps=1 [corruptor.steps=2]")
     result = run("detect", out, *images, *told, *named, "--device", "cpu", "--out", tmp_path / "marked")

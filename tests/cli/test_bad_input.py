@@ -232,7 +232,7 @@ KNOWN_BEFORE: dict[str, tuple[Arguments, str]] = {
         compared_file("labelled: 4", "labelled: 4\nvalidation: {split: clean, size: 4}"),
         "validation: split 'clean' of dataset 'shapes' has images without a mask, 'clean-0' is the first: mark them",
     ),
-    "labels of what was pasted back": (compared("--set", "label=latent", "--set", "composite=true"), "--set: "),
+    "labels of what was pasted back": (compared("--set", "label=latent", "--set", "paste_background=true"), "--set: "),
     "weights below zero": (compared("--set", "training.class_weights=[-1,2]"), "--set: training.class_weights.0: "),
 }
 

@@ -137,7 +137,7 @@ def test_a_left_out_name_is_planned_as_skipped_and_a_wrong_one_refused(
     run: Run, warm: None, grid: Path, tmp_path: Path
 ) -> None:
     broken = write(tmp_path, "file", GOOD.format(name="mine", body=NOISE).replace("frozen=True", "frozen=False"))
-    planned = run("compare", grid, "--plugin", PLUGINS, *broken, "--corruptor", "mine:share=2|3", "--dry-run")
+    planned = run("compare", grid, "--plugin", PLUGINS, *broken, "--corruptor", "mine:fraction=2|3", "--dry-run")
     assert planned.code == 0 and "frozen" in planned.out
     refused = run("compare", grid, "--plugin", PLUGINS, *broken, "--corruptor", "mini")
     assert refused.code == 2 and "unknown corruptor 'mini'" in refused.err

@@ -127,7 +127,7 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(
 ) -> None:
     result = run("compare", grid, *WITH_PLUGINS, "--dry-run", "--out", tmp_path / "out")
     assert result.code == 0, result.err
-    for text in ("plan: A tiny comparison", "22", "denoiser forwards: 16 to run of 16", "training iterations: 8"):
+    for text in ("plan: A tiny comparison", "22", "network evaluations: 16 to run of 16", "training iterations: 8"):
         assert text in result.out
     assert not cache.exists()
     assert not (tmp_path / "out").exists()
@@ -162,7 +162,7 @@ def test_a_dry_run_knows_what_is_cached(run: Run, warm: Path, grid: Path) -> Non
     planned = json.loads(run("compare", grid, *WITH_PLUGINS, "--dry-run", "--json").out)
     assert planned["stages"]["pending"] == {}
     assert sum(planned["stages"]["cached"].values()) == 22
-    assert planned["forwards"] == {"total": 16, "pending": 0}
+    assert planned["network_evaluations"] == {"total": 16, "pending": 0}
     assert [cell["training_set"] for cell in planned["cells"]] == [
         *("all-negative", "human", "pseudo", "none:steps=1", "gaussian:steps=1")
     ]

@@ -172,7 +172,7 @@ def test_an_image_is_what_a_dataset_makes_of_the_file(
     ("corruptor", "without"),
     [
         ("prompt-swap:steps=1", ", or set caption=null"),
-        ("mode-interpolation:steps=1", ", or set partner=mirror"),
+        ("mode-interpolation:steps=1", ", or set reference=mirror"),
         ("mixture:of=gaussian+(prompt-swap:steps=1)", ", or set caption=null"),
     ],
 )
@@ -183,25 +183,25 @@ def test_a_corruptor_that_needs_another_image_says_how_it_is_given(
     asked = (*asked, "--inverter", "ddim", "--device", "cpu", "--caption", "a face", "--out", folder / "after.png")
     refused = run(*asked)
     assert refused.code == 2 and refused.err.count("\n") == 1
-    assert "--partner IMAGE" in refused.err and "--partner-caption TEXT" in refused.err and without in refused.err
+    assert "--reference IMAGE" in refused.err and "--reference-caption TEXT" in refused.err and without in refused.err
     other = folder.parent / "other.png"
     Image.fromarray(np.full((HEIGHT, WIDTH, 3), 200, np.uint8)).save(other)
-    made = run(*asked, "--partner", other, "--partner-caption", "a hand")
+    made = run(*asked, "--reference", other, "--reference-caption", "a hand")
     assert made.code == 0, made.err
     small = folder.parent / "small.png"
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(small)
-    of_another_size = run(*asked, "--partner", small, "--force")
-    assert of_another_size.code == 2 and f"--partner '{small}' is 8x8 pixels, the image 40x32" in of_another_size.err
+    of_another_size = run(*asked, "--reference", small, "--force")
+    assert of_another_size.code == 2 and f"--reference '{small}' is 8x8 pixels, the image 40x32" in of_another_size.err
 
 
-def test_the_partners_caption_is_the_other_one(
+def test_the_references_caption_is_the_other_one(
     run: Run, tiny_checkpoint: Path, image: Path, mask: Path, folder: Path
 ) -> None:
     common = ("--mask", mask, "--model", tiny_checkpoint, "--inverter", "ddim", "--device", "cpu", "--caption", "face")
-    swapped = ("--corruptor", "prompt-swap:steps=2", "--partner", image, "--partner-caption", "hand")
+    swapped = ("--corruptor", "prompt-swap:steps=2", "--reference", image, "--reference-caption", "hand")
     assert run("corrupt", image, *common, *swapped, "--out", folder / "a.png").code == 0
     said = ("--corruptor", "prompt-swap:steps=2,caption=hand")
     assert run("corrupt", image, *common, *said, "--out", folder / "b.png").code == 0
     assert np.array_equal(np.asarray(Image.open(folder / "a.png")), np.asarray(Image.open(folder / "b.png")))
-    unused = run("corrupt", image, *common, *said, "--partner", image, "--out", folder / "c.png")
+    unused = run("corrupt", image, *common, *said, "--reference", image, "--out", folder / "c.png")
     assert unused.code == 2 and "takes nothing from another image" in unused.err

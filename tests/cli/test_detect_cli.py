@@ -253,7 +253,7 @@ def test_prepare_keeps_what_detect_scores_lowest(run: Run, saved: Path, tmp_path
         found = {line["name"]: line for line in csv.DictReader(listed)}
     assert {name for name, line in found.items() if line["kept"] == "1"} == {line["name"] for line in by_score[:4]}
     for line in lines:
-        assert float(found[line["name"]]["share"]) == pytest.approx(float(line["area"]), abs=1e-4)
+        assert float(found[line["name"]]["fraction"]) == pytest.approx(float(line["area"]), abs=1e-4)
         assert float(found[line["name"]]["mean"]) == pytest.approx(float(line["mean"]), rel=1e-4)
     assert len({float(line["mean"]) for line in lines}) == 9
 

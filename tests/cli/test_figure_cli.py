@@ -58,8 +58,8 @@ def test_methods_stand_side_by_side_on_the_same_images(opened: FinishedRun) -> N
             assert np.array_equal(sheet.rows[y][0].image, before[place])
 
 
-def test_a_depth_that_the_run_has_comes_out_the_same_when_made_anew(opened: FinishedRun) -> None:
-    sheet = paper_figure(6, opened, Order(count=2, depths=(0, 1, 3)))
+def test_a_number_of_steps_that_the_run_has_comes_out_the_same_when_made_anew(opened: FinishedRun) -> None:
+    sheet = paper_figure(6, opened, Order(count=2, steps=(0, 1, 3)))
     assert sheet.columns == ("image", "0 steps", "1 steps", "3 steps")
     for x, row in ((1, "gaussian:steps=0"), (2, "gaussian:steps=1")):
         _, after, masks, _ = corrupted(opened, row)
@@ -70,11 +70,11 @@ def test_a_depth_that_the_run_has_comes_out_the_same_when_made_anew(opened: Fini
     assert not np.array_equal(sheet.rows[0][2].image, sheet.rows[0][3].image)
 
 
-def test_the_depths_of_the_paper_end_where_the_schedule_does(opened: FinishedRun) -> None:
+def test_the_steps_of_the_paper_end_where_the_schedule_does(opened: FinishedRun) -> None:
     assert paper_figure(6, opened, Order(count=1)).columns == ("image", "5 steps", "10 steps")
     with pytest.raises(BenchkitError, match="0 to 10"):
-        paper_figure(6, opened, Order(depths=(5, 11)))
-    with pytest.raises(BenchkitError, match="no inversion depth"):
+        paper_figure(6, opened, Order(steps=(5, 11)))
+    with pytest.raises(BenchkitError, match="is not inverted"):
         paper_figure(6, opened, Order(Wanted("pixel-blur")))
 
 
@@ -167,7 +167,7 @@ def test_mistakes_are_one_line_and_write_nothing(run: Run, shown: Finished, cach
         ((4, shown.out, "--cache", shown.cache, "--seed", 7), "no seed 7: it has 0"),
         ((9, shown.out), "less than or equal to 8"),
         ((4, shown.out, "--format", "gif"), "unknown format 'gif'"),
-        ((6, shown.out, "--depths", "5,x"), "--depths '5,x'"),
+        ((6, shown.out, "--steps", "5,x"), "--steps '5,x'"),
     ):
         result = run("figure", *arguments, "--plugin", PLUGINS, "--out", tmp_path / "none.png")
         assert result.code == 2

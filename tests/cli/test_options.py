@@ -45,7 +45,7 @@ def test_an_option_of_one_value_is_given_once(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("figure", "4", "run", "--depths", "5,10"), "--depths: not used here: only figure 6 has depths"),
+        (("figure", "4", "run", "--steps", "5,10"), "--steps: not used here: only figure 6 has steps"),
         (
             ("export", "run", "--row", "human", "--format", "detector", "--out", "x", "--split", "train"),
             "--split: not used here: --format detector writes no images",
@@ -145,7 +145,7 @@ def test_settings_of_a_training_without_effect_are_remarked_on() -> None:
         "training.warmup=20 has no effect: only 'schedule: linear-warmup-poly' has a warm-up"
     ]
     assert said("oracle={split: wild, size: 4}") == ["oracle has no effect: 'baselines' has no row 'oracle'"]
-    assert said("source.share=0.5") == ["share=0.5 of source 'clean' has no effect: it has a size"]
+    assert said("source.fraction=0.5") == ["fraction=0.5 of source 'clean' has no effect: it has a size"]
     constant = ("training.schedule=constant", "training.warmup=0", "training.power=2")
     assert said(*constant) == ["training.power=2 has no effect: 'schedule: constant' does not fall"]
 

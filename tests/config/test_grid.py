@@ -85,8 +85,9 @@ def test_all_mistakes_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("key", "written"),
     [
-        ("labelled", "true"), ("labelled", "'3'"), ("labelled", "3.0"), ("composite", "1"), ("composite", "'yes'"),
-        ("seeds", "[true]"), ("title", "2024"), ("title", "2020-01-01"), ("dataset", "2024"), ("scale", "'x'"),
+        ("labelled", "true"), ("labelled", "'3'"), ("labelled", "3.0"), ("paste_background", "1"),
+        ("paste_background", "'yes'"), ("seeds", "[true]"), ("title", "2024"), ("title", "2020-01-01"),
+        ("dataset", "2024"), ("scale", "'x'"),
     ],
 )  # fmt: skip
 def test_no_value_is_turned_into_another_type(key: str, written: str) -> None:
@@ -128,11 +129,11 @@ def test_replaced_is_checked_again() -> None:
         grid.replaced(seeds=[-1])
 
 
-def test_composite_and_latent_labels_exclude_each_other() -> None:
-    with pytest.raises(BenchkitError, match=r"^grid.yaml: 'composite: true' pastes .* write 'label: image', or"):
-        parse_grid(f"{GOOD}label: latent\ncomposite: true\n", "grid.yaml")
+def test_paste_background_and_latent_labels_exclude_each_other() -> None:
+    with pytest.raises(BenchkitError, match=r"^grid.yaml: 'paste_background: true' pastes .* write 'label: image', or"):
+        parse_grid(f"{GOOD}label: latent\npaste_background: true\n", "grid.yaml")
     assert parse_grid(f"{GOOD}label: latent\n", "file").label == "latent"
-    assert parse_grid(f"{GOOD}composite: true\n", "file").composite
+    assert parse_grid(f"{GOOD}paste_background: true\n", "file").paste_background
 
 
 def test_an_extension_says_a_part_of_a_training_and_the_whole_of_a_set() -> None:

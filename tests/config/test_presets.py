@@ -94,7 +94,7 @@ def table(name: str, *settings: str) -> Grid:
 
 
 def plan(grid: Grid, registry: Registry) -> Plan:
-    return Planner(grid, registry, Model("here", "identity", grid.schedule_steps)).plan()
+    return Planner(grid, registry, Model("here", "identity", grid.num_inference_steps)).plan()
 
 
 def rows(made: Plan) -> list[str]:
@@ -248,8 +248,10 @@ def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Re
     if name in INVERTED:
         sources, depth = INVERTED[name]
         images = 1000 if sources == 1 else 1000 + round(0.1 * 7791)
-        spent = sum(s.forwards(Costs(registry, TIMESTEPS)) for s in made.stages if isinstance(s, Invert))
-        assert spent == images * 2 * depth, "R = 1: two forwards a step, one trajectory for all rows and detectors"
+        spent = sum(s.network_evaluations(Costs(registry, TIMESTEPS)) for s in made.stages if isinstance(s, Invert))
+        assert spent == images * 2 * depth, (
+            "R = 1: two network evaluations a step, one trajectory for all rows and detectors"
+        )
     # The weights are `none`: that is another protocol, and nothing else is.
     (told,) = differences(grid)
     assert told.startswith("detectors: ")

@@ -299,10 +299,10 @@ def judge(tmp_path: Path) -> tuple[object, ...]:
     return "--cleanest-by", folder, "--plugin", plugin, "--device", "cpu", "--cleanest-size", 16
 
 
-def lit(share: float, level: int = 0) -> bytes:
-    """A picture of which the upper part, a share of it, is white, and the rest of a level."""
+def lit(fraction: float, level: int = 0) -> bytes:
+    """A picture of which the upper part, a fraction of it, is white, and the rest of a level."""
     pixels = np.full((16, 16, 3), level, np.uint8)
-    pixels[: round(16 * share)] = 255
+    pixels[: round(16 * fraction)] = 255
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, format="PNG")
     return sink.getvalue()
@@ -357,7 +357,7 @@ def test_the_images_that_a_detector_finds_cleanest_are_kept(
     with (tmp_path / "set" / "cleanest.csv").open() as listed:
         lines = {one["name"]: one for one in csv.DictReader(listed)}
     assert list(lines) == drawn
-    assert all(float(lines[name]["share"]) == pytest.approx(shares[name], abs=1e-5) for name in drawn)
+    assert all(float(lines[name]["fraction"]) == pytest.approx(shares[name], abs=1e-5) for name in drawn)
     assert {name for name, one in lines.items() if one["kept"] == "1"} == set(wanted)
     assert prepare(file, *options, *judge, out="again")[0] == 0
     for name in ("clean.parquet", "manifest.json", "cleanest.csv", "left-out.csv"):

@@ -96,10 +96,10 @@ def test_forwards_count_images(tiny_checkpoint: Path) -> None:
     z = backend.encode(images(3))
     backend.predict(z, 1, backend.embed([None] * 3))
     backend.predict(z[:2], 21, backend.embed([None] * 2))
-    assert backend.forwards == 5
+    assert backend.network_evaluations == 5
     with pytest.raises(BenchkitError, match="2 text conditions for 3 latents"):
         backend.predict(z, 1, backend.embed([None] * 2))
-    assert backend.forwards == 5
+    assert backend.network_evaluations == 5
 
 
 def test_whatever_is_predicted_is_handed_out_as_noise(backend: DiffusionBackend, copy: Path) -> None:

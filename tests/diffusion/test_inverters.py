@@ -169,19 +169,19 @@ def test_forwards_are_counted_exactly(sd1: dict[str, Any], inverter: Inverter) -
     invert(inverter, counting, schedule, latents(), 4)
     for t in schedule.timesteps:
         if isinstance(inverter, FixedPoint):
-            assert 1 <= calls.count(t) <= inverter.forwards(t) == 50
+            assert 1 <= calls.count(t) <= inverter.network_evaluations(t) == 50
         else:
-            assert calls.count(t) == inverter.forwards(t)
+            assert calls.count(t) == inverter.network_evaluations(t)
 
 
 def test_forwards_by_hand() -> None:
-    assert [ReNoise(iterations=r).forwards(201) for r in (0, 1, 5, 9)] == [1, 2, 6, 6]
-    assert [ReNoise(iterations=r).forwards(261) for r in (0, 1, 5, 9)] == [1, 2, 6, 10]
+    assert [ReNoise(iterations=r).network_evaluations(201) for r in (0, 1, 5, 9)] == [1, 2, 6, 6]
+    assert [ReNoise(iterations=r).network_evaluations(261) for r in (0, 1, 5, 9)] == [1, 2, 6, 10]
     # The regularisation's target costs one more, where something is regularised.
-    assert ReNoise(iterations=1, regularise=True).forwards(201) == 3
-    assert ReNoise(iterations=1, regularise=True).forwards(261) == 2
-    assert ReNoise(iterations=8, regularise=True).forwards(261) == 10
-    assert (Ddim().forwards(1), SdEdit().forwards(1)) == (1, 0)
+    assert ReNoise(iterations=1, regularise=True).network_evaluations(201) == 3
+    assert ReNoise(iterations=1, regularise=True).network_evaluations(261) == 2
+    assert ReNoise(iterations=8, regularise=True).network_evaluations(261) == 10
+    assert (Ddim().network_evaluations(1), SdEdit().network_evaluations(1)) == (1, 0)
 
 
 def test_what_uses_noise_says_so(schedule: Schedule, wavy: Predict) -> None:
@@ -229,7 +229,7 @@ def test_nothing_is_regularised_before_the_averages_begin() -> None:
     plain = renoise_step(lambda x: 0.3 * x, z, 1.1, -0.2, 250, 9)
     assert torch.equal(renoise_step(lambda x: 0.3 * x, z, 1.1, -0.2, 250, 9, regularised), plain)
     assert seen == [8, 9, 10]
-    assert ReNoise(regularise=True, iterations=7).forwards(250) == 8
+    assert ReNoise(regularise=True, iterations=7).network_evaluations(250) == 8
 
 
 def test_levels_that_do_not_exist_are_refused(schedule: Schedule, wavy: Predict) -> None:
@@ -251,7 +251,7 @@ class Careless(Inverter):
         at.z_0.zero_()
         return self.result(at) if callable(self.result) else self.result  # type: ignore[return-value]
 
-    def forwards(self, t: int) -> int:
+    def network_evaluations(self, t: int) -> int:
         return 0
 
 

@@ -56,7 +56,7 @@ def test_a_blend_takes_each_side_bit_for_bit(case: tuple[torch.Tensor, int]) -> 
     where = mask.expand(shape)
     assert torch.equal(result[where], inside[where])
     assert torch.equal(result[~where], outside[~where])
-    assert torch.equal(masks.composite(outside, inside, case[0]), result)
+    assert torch.equal(masks.paste_background(outside, inside, case[0]), result)
 
 
 def test_thin_regions_survive() -> None:

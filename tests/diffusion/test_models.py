@@ -152,7 +152,7 @@ def test_sdxl_embeds_and_predicts_as_its_pipeline_would(xl: DiffusionBackend) ->
 
 
 def test_captions_reach_the_denoiser_by_every_way(xl: DiffusionBackend) -> None:
-    """Through each encoder's share of the text, and through the pooled vector."""
+    """Through each encoder's fraction of the text, and through the pooled vector."""
     z = noise(1, 4, 8, 8)
     one, other = xl.embed(["a hat"]), xl.embed(["two red cats"])
     assert one.pooled is not None

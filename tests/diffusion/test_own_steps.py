@@ -42,7 +42,7 @@ def test_plain_steps_of_ones_own_are_ddim() -> None:
     levels: list[tuple[int, int]] = []
 
     def plain(at: StepContext) -> Tensor:
-        levels.append((at.level, at.t))
+        levels.append((at.step, at.t))
         return at.solve(at.eps())
 
     assert torch.equal(taken(Steps(work=plain)), taken(RoundTrip(steps=2)))
@@ -52,7 +52,7 @@ def test_plain_steps_of_ones_own_are_ddim() -> None:
 @pytest.mark.parametrize(
     ("work", "words"),
     [
-        (lambda at: at.solve(at.eps() + at.eps()), "oftener than its forwards"),
+        (lambda at: at.solve(at.eps() + at.eps()), "more often than its network_evaluations"),
         (lambda at: at.solve(at.eps(at.z_t[:1])), "other images than it was shown"),
         (lambda at: at.solve(at.eps(captions=("a",))), "other images than it was shown"),
         (lambda at: at.z_t.double(), "float64"),

@@ -177,9 +177,9 @@ def test_no_method_depends_on_the_others_bit_for_bit(tiny_checkpoint: Path, coun
     assert torch.equal(alone, together[2][:16])
 
 
-def test_mixed_levels_and_foreign_contexts_are_refused(schedule: Schedule) -> None:
+def test_mixed_steps_and_foreign_contexts_are_refused(schedule: Schedule) -> None:
     at, condition = context(schedule), torch.zeros(5, 1, 1)
-    with pytest.raises(BenchkitError, match="different levels"):
+    with pytest.raises(BenchkitError, match="different steps"):
         corrupt_and_resample(_no_network, schedule, [KEEP, Says(steps=4)], at, condition)
     with pytest.raises(BenchkitError, match="alpha_bar"):
         corrupt_and_resample(_no_network, schedule, [Says(steps=4)], at, condition)

@@ -30,7 +30,7 @@ def test_commands_parse() -> None:
         parsed(command)
 
 
-#: Corruptors, baselines and source of a table; forwards an image; trained rows beside `human`.
+#: Corruptors, baselines and source of a table; evaluations an image; trained rows beside `human`.
 TABLES = {
     "1": (("renoise-masked:steps=10",), ("human", "pseudo"), 90, 2),
     "2": (
@@ -46,7 +46,7 @@ TABLES = {
 
 @pytest.mark.parametrize("table", TABLES)
 def test_the_arithmetic_is_the_plans(table: str, tmp_path: Path) -> None:
-    corruptors, baselines, forwards, rows = TABLES[table]
+    corruptors, baselines, evaluations, rows = TABLES[table]
     grid = Grid.model_validate(
         {
             "title": "costs",
@@ -64,11 +64,11 @@ def test_the_arithmetic_is_the_plans(table: str, tmp_path: Path) -> None:
     registry = Registry.load()
     plan = make_plan(grid, registry)
     seen = preview(plan, registry, model_of(grid), ArtifactStore(tmp_path / "none", create=False))
-    assert seen.forwards == forwards * SIZE
+    assert seen.network_evaluations == evaluations * SIZE
     assert seen.train_iterations == 6 * (1000 + 10000 * rows)
     if table in ("2", "4"):  # one source alone
-        assert f"| Table {table} | {forwards * 10_000:,} | {seen.train_iterations:,} |" in REPRODUCE
-        assert f"= {forwards}" in REPRODUCE
+        assert f"| Table {table} | {evaluations * 10_000:,} | {seen.train_iterations:,} |" in REPRODUCE
+        assert f"= {evaluations}" in REPRODUCE
 
 
 def test_two_sources_add_up() -> None:
@@ -91,7 +91,7 @@ def test_the_hours_follow_from_the_rates() -> None:
     costs = dict(re.findall(r"^\| (Table \d|all, one cache) \| ([\d,]{6,} \| [\d,]{6,}) \|", REPRODUCE, re.MULTILINE))
     assert len(costs) == 5
     for name, both in costs.items():
-        forwards, iterations = (int(n.replace(",", "")) for n in both.split(" | "))
-        hours = [round((forwards * 0.7 + iterations * 11) / t / 3600) for t in (10, 40)]
-        hours.append(round(forwards / f / 3600 + iterations / i / 3600))
+        evaluations, iterations = (int(n.replace(",", "")) for n in both.split(" | "))
+        hours = [round((evaluations * 0.7 + iterations * 11) / t / 3600) for t in (10, 40)]
+        hours.append(round(evaluations / f / 3600 + iterations / i / 3600))
         assert f"| {name} | {hours[0]} | {hours[1]} | {hours[2]} |" in REPRODUCE

@@ -117,7 +117,7 @@ def test_a_worker_of_other_plugins_or_another_cache_is_refused(tmp_path: Path) -
         ("ray:workers=0", "workers is a whole number from 1"),
         ("ray:cpus=1.5", "cpus is a whole number from 1"),
         ("ray:gpus=-1", "gpus is a number from 0"),
-        ("ray:gpus=1.5", "gpus is a share of one device"),
+        ("ray:gpus=1.5", "gpus is a fraction of one device"),
         ("ray:memory=true", "memory is a number from 0.001"),
         ("ray:address=7", "address is HOST:PORT"),
         ("ray:threads=2", r"unknown setting 'threads' \(known: address, workers, cpus, gpus, memory\)"),

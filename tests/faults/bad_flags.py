@@ -116,7 +116,7 @@ CASES: dict[str, Bad] = {
         lambda w: ("detect", LONG, w.file("a.png", encoded(noise())), "--out", w.out), "no run"
     ),
     "figure of another number": bad(lambda w: ("figure", 9, "run"), "4|5|6|7|8"),
-    "figure: depths": bad(lambda w: ("figure", 6, "run", "--depths", "5,x", "--out", w.folder / "f.png"), "--depths"),
+    "figure: depths": bad(lambda w: ("figure", 6, "run", "--steps", "5,x", "--out", w.folder / "f.png"), "--steps"),
     "figure: format": bad(lambda w: ("figure", 4, "run", "--format", "gif", "--out", w.folder / "f.png"), "gif"),
     "export: split that is a path": bad(
         lambda w: ("export", "run", "--row", "human", "--format", "coco", "--out", w.out, "--split", "../x"),
@@ -140,7 +140,7 @@ CASES: dict[str, Bad] = {
     ),
     "rule: nan": bad(
         lambda w: ("data", "prepare", "richhf-18k", "--records", w.folder, "--images", w.folder, "--out", w.out,
-                   "--rule", "all:share=nan"), "--rule: share=nan",
+                   "--rule", "all:fraction=nan"), "--rule: fraction=nan",
     ),
     "rule: unknown": bad(
         lambda w: ("data", "prepare", "richhf-18k", "--records", w.folder, "--images", w.folder, "--out", w.out,

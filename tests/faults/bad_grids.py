@@ -45,7 +45,7 @@ CASES: dict[str, Bad] = {
     "seeds below zero": bad(compared_file("seeds: [0]", "seeds: [-1]"), "seeds.0"),
     "seeds too large": bad(compared_file("seeds: [0]", "seeds: [4294967296]"), "seeds.0"),
     "an empty list of seeds": bad(compared_file("seeds: [0]", "seeds: []"), "seeds"),
-    "no schedule": bad(compared_file("schedule_steps: 10", "schedule_steps: 0"), "schedule_steps"),
+    "no schedule": bad(compared_file("num_inference_steps: 10", "num_inference_steps: 0"), "num_inference_steps"),
     "learning rate nan": bad(compared_file("iterations: 2,", "iterations: 2, lr: .nan,"), "lr"),
     "learning rate infinite": bad(compared_file("iterations: 2,", "iterations: 2, lr: .inf,"), "lr"),
     "weight decay infinite": bad(compared_file("iterations: 2,", "iterations: 2, weight_decay: .inf,"), "weight_decay"),

@@ -250,7 +250,7 @@ def read_lines(text: str) -> None:
 @example({"schema": 2, "role": "human", "training": "["})
 @example({"schema": 2, "role": "human", "training": "[1]"})
 @example({"schema": 2, "role": "human", "shown": {"human": 1}})
-@example({"schema": 2, "role": "human", "composite": "maybe", "labelled": "many"})
+@example({"schema": 2, "role": "human", "paste_background": "maybe", "labelled": "many"})
 @example({"images": "many"})
 @given(st.dictionaries(NAMES, PLAIN, max_size=4))
 def test_leaderboard_lines(changes: dict[str, Any]) -> None:

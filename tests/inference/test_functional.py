@@ -83,9 +83,9 @@ def test_renoise_steps_are_the_inverters_iterations(backend: DiffusionBackend) -
     images = pictures(1)
     plain = benchkit.invert(backend, images, 2, "ddim")
     assert torch.equal(benchkit.invert(backend, images, 2, renoise_steps=0), plain)
-    spent = backend.forwards
+    spent = backend.network_evaluations
     benchkit.invert(backend, images, 2, renoise_steps=3)
-    assert backend.forwards - spent == 2 * 4
+    assert backend.network_evaluations - spent == 2 * 4
 
 
 def test_images_do_not_depend_on_how_many_come_at_once(backend: DiffusionBackend) -> None:

@@ -148,7 +148,7 @@ def test_a_perfect_detector_is_perfect():
     _, labels = case(2)
     labels[0] = False
     got = row(labels.astype(np.float32), labels, threshold=0.5)
-    perfect = [n for n, i in bm.METRICS.items() if i.unit in ("share", "correlation") and i.higher_is_better]
+    perfect = [n for n, i in bm.METRICS.items() if i.unit in ("fraction", "correlation") and i.higher_is_better]
     assert_allclose([got[n] for n in perfect], 1)
     assert got["false_positive_area"] == 0
     assert got["kld"] == pytest.approx(0, abs=1e-12)
@@ -394,7 +394,7 @@ def test_batches_and_their_order_do_not_matter(case_, batch, random):
 def test_shares_are_shares_and_undefined_is_nan(case_):
     got = row(*case_, threshold=0.25)
     for name, value in got.items():
-        if bm.METRICS[name].unit == "share":
+        if bm.METRICS[name].unit == "fraction":
             assert np.isnan(value) or 0 <= value <= 1, name
     assert np.isnan(got["cc"]) or -1 <= got["cc"] <= 1
     assert np.isnan(got["kld"]) or got["kld"] >= -1e-9
@@ -480,5 +480,5 @@ def test_empty_and_mismatched_records_are_refused():
 
 def test_the_registry_names_the_declared_figures():
     assert bm.PRIMARY in bm.METRICS and bm.COMPANION in bm.METRICS
-    assert {i.unit for i in bm.METRICS.values()} == {"share", "correlation", "nats", "standard deviations"}
+    assert {i.unit for i in bm.METRICS.values()} == {"fraction", "correlation", "nats", "standard deviations"}
     assert [n for n, i in bm.METRICS.items() if not i.higher_is_better] == ["kld", "false_positive_area"]

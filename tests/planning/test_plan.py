@@ -56,7 +56,7 @@ def of(made: Plan, kind: type) -> list:
     return [stage for stage in made.stages if isinstance(stage, kind)]
 
 
-#: Timesteps below 250: ReNoise with R = 1 spends two forwards a step.
+#: Timesteps below 250: ReNoise with R = 1 spends two network evaluations a step.
 COSTS = tuple(range(1, 1000, 20))
 
 
@@ -72,18 +72,18 @@ def test_each_stage_once_inputs_first(registry: Registry) -> None:
 def test_a_grid_inverts_each_image_once(registry: Registry) -> None:
     made = plan(registry)
     inversions = of(made, Invert)
-    assert sorted((s.level, len(s.latents.source.indices)) for s in inversions) == [(2, 4), (2, 16), (5, 4), (5, 16)]
+    assert sorted((s.steps, len(s.latents.source.indices)) for s in inversions) == [(2, 4), (2, 16), (5, 4), (5, 16)]
     costs = Costs(registry, COSTS)
-    assert sum(s.forwards(costs) for s in inversions) == IMAGES * 5 * 2
+    assert sum(s.network_evaluations(costs) for s in inversions) == IMAGES * 5 * 2
     # Resampling: none and gaussian at 2, renoise-masked at 5, and a round trip at each of these depths.
-    assert made.forwards(costs) == IMAGES * (5 * 2 + 2 + 2 + 5 + 2 + 5)
+    assert made.network_evaluations(costs) == IMAGES * (5 * 2 + 2 + 2 + 5 + 2 + 5)
 
 
 def test_more_methods_and_seeds_invert_nothing_more(registry: Registry) -> None:
     small, large = plan(registry, corruptors=["gaussian:steps=5"]), plan(registry, seeds=[0, 1, 2])
     costs = Costs(registry, COSTS)
     for made in (small, large):
-        assert sum(s.forwards(costs) for s in of(made, Invert)) == IMAGES * 5 * 2
+        assert sum(s.network_evaluations(costs) for s in of(made, Invert)) == IMAGES * 5 * 2
     assert {s.key for s in of(small, Invert)} <= {s.key for s in of(large, Invert)}
 
 
@@ -97,7 +97,7 @@ def test_renoise_spends_exactly_its_own_sum(registry: Registry) -> None:
     made = plan(registry, inverter="renoise:iterations=9", corruptors=["gaussian:steps=20"])
     costs = Costs(registry, COSTS)
     below = sum(t < 250 for t in COSTS[:20])
-    assert sum(s.forwards(costs) for s in of(made, Invert)) == IMAGES * (6 * below + 10 * (20 - below))
+    assert sum(s.network_evaluations(costs) for s in of(made, Invert)) == IMAGES * (6 * below + 10 * (20 - below))
 
 
 def test_detectors_share_corrupted_images_and_the_selector_is_the_human_row(registry: Registry) -> None:
@@ -150,7 +150,7 @@ def test_running_spends_what_was_planned_and_then_nothing(
     model = of(made, Latents)[0].model
     backend = env.backend(model)
     costs = Costs(registry, backend.schedule.timesteps)
-    assert backend.forwards == sum(s.forwards(costs) for s in wanted)
+    assert backend.network_evaluations == sum(s.network_evaluations(costs) for s in wanted)
     again: list[Done] = []
     Inline().execute(wanted, env, again.append)
     assert {d.state for d in again} == {"cached"}
@@ -161,9 +161,9 @@ def test_a_deeper_grid_continues_the_trajectory(registry: Registry, tiny_checkpo
     shallow = of(plan(registry, str(tiny_checkpoint), corruptors=["gaussian:steps=2"]), (Latents, Invert))
     deep = of(plan(registry, str(tiny_checkpoint), corruptors=["gaussian:steps=4"]), (Latents, Invert))
     Inline().execute(shallow, env, lambda _: None)
-    before = env.backend(shallow[0].model).forwards
+    before = env.backend(shallow[0].model).network_evaluations
     Inline().execute(deep, env, lambda _: None)
-    assert env.backend(shallow[0].model).forwards - before == IMAGES * 2 * 2
+    assert env.backend(shallow[0].model).network_evaluations - before == IMAGES * 2 * 2
     fresh = Env(registry, ArtifactStore(tmp_path / "other"))
     Inline().execute(deep, fresh, lambda _: None)
     for stage in deep:

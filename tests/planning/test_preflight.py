@@ -100,7 +100,7 @@ GRID = """
 title: A grid
 dataset: world
 model: portraits
-schedule_steps: 10
+num_inference_steps: 10
 labelled: 4
 source: {split: clean, size: 8}
 test: {split: test, size: 8}
@@ -350,10 +350,10 @@ def test_a_swap_of_captions_needs_captions(registry: Registry, name: str) -> Non
     check_images([("", grid(corruptors=["prompt-swap:steps=2,caption=a dog"]))], registry)
 
 
-def test_partners_need_two_images(registry: Registry) -> None:
+def test_references_need_two_images(registry: Registry) -> None:
     one = {"split": "clean", "size": 1}
     (fault,) = faults(registry, grid(corruptors=["mode-interpolation:steps=2"], source=one))
-    assert "draws a partner for each image: give a source of two or more" in str(fault)
+    assert "draws a reference image for each image: give a source of two or more" in str(fault)
 
 
 def test_an_empty_split_is_refused(registry: Registry) -> None:
@@ -379,8 +379,8 @@ def test_a_longer_schedule_than_the_checkpoints_is_refused(registry: Registry, m
     from benchkit.diffusion.checkpoint import Checkpoint
 
     monkeypatch.setattr(Checkpoint, "scheduler_config", lambda self: {"num_train_timesteps": 100})
-    (fault,) = faults(registry, grid(schedule_steps=101))
-    assert str(fault) == "schedule_steps: 101 is more than the 100 timesteps of 'portraits': choose 100 or less"
+    (fault,) = faults(registry, grid(num_inference_steps=101))
+    assert str(fault) == "num_inference_steps: 101 is more than the 100 timesteps of 'portraits': choose 100 or less"
 
 
 def test_a_fault_of_the_base_is_not_said_again_of_its_variants(registry: Registry) -> None:

@@ -25,7 +25,7 @@ class Mine(LatentCorruptor):
     name = "mine"
     steps: int = param(3, ge=0)
     mode: str = param("a", choices=("a", "b"))
-    share: float = param(0.5, ge=0, le=1)
+    fraction: float = param(0.5, ge=0, le=1)
 
     def corrupt(self, at):
         return at.noise()
@@ -70,9 +70,9 @@ def test_parameters_are_checked(tmp_path: Path) -> None:
     assert isinstance(made, LatentCorruptor)
     assert made.steps == 7
     complete = registry.complete(Spec.parse("corruptor", "mine"))
-    assert complete.values == {"mode": "a", "share": 0.5, "steps": 3}
+    assert complete.values == {"mode": "a", "fraction": 0.5, "steps": 3}
     assert registry.complete(Spec.parse("corruptor", "mine:steps=3")) == complete
-    assert registry.complete(Spec.parse("corruptor", "mine:share=1")).values["share"] == 1
+    assert registry.complete(Spec.parse("corruptor", "mine:fraction=1")).values["fraction"] == 1
     for text, said in [
         ("mine:stepps=1", "did you mean 'steps'"),
         ("mine:steps=-1", "greater than or equal to 0"),
@@ -80,7 +80,7 @@ def test_parameters_are_checked(tmp_path: Path) -> None:
         ("mine:steps=many", "it must be a whole number, greater than or equal to 0"),
         ("mine:steps=true", "it must be a whole number, greater than or equal to 0"),
         ("mine:mode=c", "choose from a, b"),
-        ("mine:share=2", "less than or equal to 1"),
+        ("mine:fraction=2", "less than or equal to 1"),
         ("min", "did you mean 'mine'"),
     ]:
         with pytest.raises(BenchkitError, match=said):
@@ -104,7 +104,7 @@ def test_parameters_are_checked(tmp_path: Path) -> None:
         (PLUGIN.replace('"mine"', '"gaussian"'), "exists already"),
         (
             PLUGIN.replace("param(0.5, ge=0", "param(1.5, ge=0"),
-            "share=1.5: it must be a number, greater than or equal to 0, less than or equal to 1",
+            "fraction=1.5: it must be a number, greater than or equal to 0, less than or equal to 1",
         ),
         (PLUGIN.replace("steps: int", "steps: Int"), "NameError"),
         (PLUGIN.replace("steps: int", "steps: 'Int'"), "name 'Int' is not defined"),
@@ -176,9 +176,9 @@ def test_identity_follows_the_source(tmp_path: Path) -> None:
 
 def test_a_spec_is_shown_without_its_defaults(tmp_path: Path) -> None:
     registry = Registry.load(files=[write(tmp_path, PLUGIN)])
-    spec = Spec.parse("corruptor", "mine:steps=5,share=0.5")
+    spec = Spec.parse("corruptor", "mine:steps=5,fraction=0.5")
     complete = registry.complete(spec)
-    assert str(complete) == "mine:mode=a,share=0.5,steps=5"
+    assert str(complete) == "mine:fraction=0.5,mode=a,steps=5"
     assert complete.short == registry.short(spec) == registry.short(complete) == "mine:steps=5"
     assert registry.short(Spec.parse("corruptor", "mine")) == "mine"
     # What is shown is no part of what a Spec is: neither of equality nor of any key.

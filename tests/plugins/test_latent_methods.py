@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchkit.api import LatentContext, LatentCorruptor, Partner
+from benchkit.api import LatentContext, LatentCorruptor, Reference
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.pipeline import corrupt_latents, resample_latents
@@ -32,7 +32,7 @@ STEPS = 3
 CAPTIONS = ("a hat", "a hand", None)
 ALL: list[LatentCorruptor] = [
     ModeInterpolation(steps=STEPS),
-    ModeInterpolation(steps=STEPS, partner="mirror"),
+    ModeInterpolation(steps=STEPS, reference="mirror"),
     ElasticLatent(steps=STEPS),
     BlendedLatent(steps=STEPS),
     AttentionPerturbation(steps=STEPS),
@@ -61,7 +61,7 @@ def context(schedule: Schedule, mask: Tensor | None = None, **changes: Any) -> L
         image_side=64,
         captions=CAPTIONS,
         rng=ImageNoise(0, ["a", "b", "c"]),
-        partner=Partner(draws(3, 4, 8, 8, seed=3), ("a sign", None, "a hat")),
+        reference=Reference(draws(3, 4, 8, 8, seed=3), ("a sign", None, "a hat")),
     )
     return replace(at, **changes)
 
@@ -69,13 +69,13 @@ def context(schedule: Schedule, mask: Tensor | None = None, **changes: Any) -> L
 def alone(at: LatentContext, row: int) -> LatentContext:
     """One image of a batch by itself."""
     rows = slice(row, row + 1)
-    assert at.partner is not None
+    assert at.reference is not None
     return replace(
         at,
         **{name: getattr(at, name)[rows].clone() for name in ("z_t", "z_0", "mask")},
         captions=at.captions[rows],
         rng=ImageNoise(0, [["a", "b", "c"][row]]),
-        partner=Partner(at.partner.z_0[rows].clone(), at.partner.captions[rows]),
+        reference=Reference(at.reference.z_0[rows].clone(), at.reference.captions[rows]),
     )
 
 
@@ -138,16 +138,16 @@ def test_elastic_and_blended_draws_belong_to_the_image_and_the_seed(backend: Dif
 def test_modes_are_interpolated_in_the_clean_part_alone(backend: DiffusionBackend) -> None:
     at, noise = context(backend.schedule, ~empty(), alpha_bar=0.64), draws(3, 4, 8, 8, seed=9)
     at = replace(at, z_t=add_noise(at.z_0, noise, 0.64))
-    assert at.partner is not None
+    assert at.reference is not None
     made = corrupt(ModeInterpolation(weight=0.25), at)
-    assert torch.allclose(made, add_noise(0.75 * at.z_0 + 0.25 * at.partner.z_0, noise, 0.64), atol=1e-6)
-    mirrored = corrupt(ModeInterpolation(weight=1.0, partner="mirror"), replace(at, partner=None))
+    assert torch.allclose(made, add_noise(0.75 * at.z_0 + 0.25 * at.reference.z_0, noise, 0.64), atol=1e-6)
+    mirrored = corrupt(ModeInterpolation(weight=1.0, reference="mirror"), replace(at, reference=None))
     assert torch.allclose(mirrored, add_noise(at.z_0.flip(3), noise, 0.64), atol=1e-6)
     assert torch.equal(corrupt(ModeInterpolation(weight=0.0), at), at.z_t)
 
 
-def test_without_partners_a_method_that_needs_them_says_so(backend: DiffusionBackend) -> None:
-    at = context(backend.schedule, partner=None)
+def test_without_references_a_method_that_needs_them_says_so(backend: DiffusionBackend) -> None:
+    at = context(backend.schedule, reference=None)
     for corruptor in (ModeInterpolation(steps=STEPS), PromptSwap(steps=STEPS)):
         with pytest.raises(BenchkitError, match=f"'{corruptor.name}' needs a second image"):
             run(backend, corruptor, at)
@@ -229,10 +229,10 @@ def test_the_same_caption_makes_the_round_trip(backend: DiffusionBackend) -> Non
 
 def test_a_full_mask_resamples_under_the_other_caption(backend: DiffusionBackend) -> None:
     at = context(backend.schedule, ~empty())
-    assert at.partner is not None
+    assert at.reference is not None
     swapped = run(backend, PromptSwap(steps=STEPS), at)
     assert torch.allclose(
-        swapped, run(backend, RoundTrip(steps=STEPS), replace(at, captions=at.partner.captions)), atol=1e-5
+        swapped, run(backend, RoundTrip(steps=STEPS), replace(at, captions=at.reference.captions)), atol=1e-5
     )
     nothing = run(backend, PromptSwap(steps=STEPS, caption=None), at)
     plain = run(backend, RoundTrip(steps=STEPS), replace(at, captions=(None,) * 3))
@@ -327,10 +327,10 @@ def _at_one(backend: DiffusionBackend, at: LatentContext) -> LatentContext:
 
 @pytest.mark.parametrize("corruptor", ALL, ids=repr)
 def test_a_method_spends_the_forwards_it_declares(backend: DiffusionBackend, corruptor: LatentCorruptor) -> None:
-    at, before = context(backend.schedule), backend.forwards
+    at, before = context(backend.schedule), backend.network_evaluations
     run(backend, corruptor, at)
-    declared = getattr(corruptor, "forwards", lambda: 1)()
-    assert backend.forwards - before == STEPS * declared * 3
+    declared = getattr(corruptor, "network_evaluations", lambda: 1)()
+    assert backend.network_evaluations - before == STEPS * declared * 3
 
 
 def test_names_and_defaults() -> None:

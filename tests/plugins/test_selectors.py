@@ -26,7 +26,7 @@ def context(images: Tensor, samples: tuple[Sample, ...] = (), parts: tuple[Tenso
 
 
 def test_grid_selects_whole_cells() -> None:
-    masks = Grid(cells=4, share=0.25).select(context(torch.zeros(5, 3, 16, 24)))
+    masks = Grid(cells=4, fraction=0.25).select(context(torch.zeros(5, 3, 16, 24)))
     assert masks.shape == (5, 16, 24)
     assert masks.dtype == torch.bool
     cells = masks.view(5, 4, 4, 4, 6).transpose(2, 3).reshape(5, 16, 24)
@@ -34,13 +34,13 @@ def test_grid_selects_whole_cells() -> None:
     assert cells.all(dim=2).sum(dim=1).tolist() == [4] * 5
     assert len({tuple(mask.flatten().tolist()) for mask in masks}) > 1
     alone = SelectionContext(torch.zeros(1, 3, 16, 24), (), ImageNoise(0, ["image-3"]))
-    assert torch.equal(Grid(cells=4, share=0.25).select(alone)[0], masks[3])
+    assert torch.equal(Grid(cells=4, fraction=0.25).select(alone)[0], masks[3])
 
 
 def test_grid_covers_every_pixel_and_selects_one_cell_at_least() -> None:
-    whole = Grid(cells=3, share=1.0).select(context(torch.zeros(1, 3, 16, 17)))
+    whole = Grid(cells=3, fraction=1.0).select(context(torch.zeros(1, 3, 16, 17)))
     assert whole.all()
-    single = Grid(cells=3, share=0.01).select(context(torch.zeros(100, 3, 16, 17)))
+    single = Grid(cells=3, fraction=0.01).select(context(torch.zeros(100, 3, 16, 17)))
     assert set(single.sum(dim=(1, 2)).tolist()) <= {5 * 5, 5 * 6, 6 * 5, 6 * 6}
     assert single.any(dim=0).all()
 
@@ -54,12 +54,12 @@ def test_union_and_intersect_join_their_parts() -> None:
 
 @pytest.mark.parametrize("cls", [Union, Intersect])
 def test_one_selector_is_no_list(cls: type) -> None:
-    for text in ("grid", "(grid:cells=2,share=1)"):
+    for text in ("grid", "(grid:cells=2,fraction=1)"):
         with pytest.raises(BenchkitError, match="is one selector: join two"):
             cls(of=text)
     with pytest.raises(BenchkitError, match="names no plugin in one place"):
         cls(of="grid+")
-    assert cls(of="grid+(grid:cells=2,share=1)").parts() == ("grid", "grid:cells=2,share=1")
+    assert cls(of="grid+(grid:cells=2,fraction=1)").parts() == ("grid", "grid:cells=2,fraction=1")
 
 
 def sample(**attributes: object) -> Sample:

@@ -1,4 +1,4 @@
-"""A made-up run: detectors that find a given share of the marked pixels, on images that all of them share."""
+"""A made-up run: detectors that find a given fraction of the marked pixels, on images that all of them share."""
 
 from __future__ import annotations
 

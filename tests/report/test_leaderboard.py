@@ -188,8 +188,8 @@ def run_line(name: str, value: float | None, steps: int | None = None, **labels)
     ("params", "name", "steps"),
     [('{"steps": 5}', "a:steps=9", 5), (None, "a:steps=9", 9), (None, "a", None), ("[", "a", None), ("[1]", "a", None)],
 )
-def test_depth_comes_from_the_parameters_else_the_name(params, name, steps):
-    assert run_line(name, 0.1, corruptor_params=params).depth == steps
+def test_steps_come_from_the_parameters_else_the_name(params, name, steps):
+    assert run_line(name, 0.1, corruptor_params=params).inversion_steps == steps
 
 
 def test_several_runs_stand_in_groups_of_their_own():

@@ -44,7 +44,7 @@ def test_the_stored_board_is_read_with_its_roles() -> None:
     assert roles["mean-mask"] == "trivial"
     assert roles["gaussian:steps=20"] == "corrupted"
     assert roles["human+renoise-masked:steps=10"] == "mixed"
-    assert {line.depth for line in lines if line.corruptor == "gaussian"} == {0, 20}
+    assert {line.inversion_steps for line in lines if line.corruptor == "gaussian"} == {0, 20}
 
 
 def test_a_board_file_of_schema_1_is_read(make_standard) -> None:

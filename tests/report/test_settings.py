@@ -22,7 +22,7 @@ SETTINGS = {
     "validation_images": 32,
     "inverter": "renoise:iterations=1",
     "label": "image",
-    "composite": False,
+    "paste_background": False,
     "checkpoint": "portraits",
     "checkpoint_sha256": "ab" * 32,
     "dtype": "float32",
@@ -51,7 +51,7 @@ def board(maker, seeds: tuple[int, ...] = (0,), run: str = "a", **changes: objec
 def test_one_line_says_everything_that_decided_the_figures(maker) -> None:
     assert settings_line(board(maker)) == (
         "Settings: 1 seed; test folder:root=mine/test[20]; source folder:root=mine/clean[48]; labelled 100; "
-        "validation 32; inverter renoise:iterations=1; label image; composite no; checkpoint portraits (sha256 "
+        "validation 32; inverter renoise:iterations=1; label image; paste_background no; checkpoint portraits (sha256 "
         "abababababab); dtype float32; autoencoder whole; num_inference_steps 50; training and selector_training: "
         "iterations 140, batch 8, lr 0.001, crop 64."
     )
@@ -98,7 +98,7 @@ def test_runs_of_one_setting_are_compared_by_differences(maker) -> None:
         ({"source_set": "portraits/clean[16]"}, "source (folder:root=mine/clean[48] | portraits/clean[16])"),
         ({"dtype": "float16"}, "dtype (float32 | float16)"),
         ({"label": "latent"}, "label (image | latent)"),
-        ({"composite": True}, "composite (no | yes)"),
+        ({"paste_background": True}, "paste_background (no | yes)"),
         ({"num_inference_steps": 20}, "num_inference_steps (50 | 20)"),
         ({"checkpoint_sha256": "cd" * 32}, "checkpoint sha256 (abababababab | cdcdcdcdcdcd)"),
         ({"labelled": 10}, "labelled (100 | 10)"),

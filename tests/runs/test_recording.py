@@ -78,7 +78,7 @@ def test_every_setting_of_a_corrupted_row_is_there(infos: dict[str, CellInfo]) -
         "test_images": 4,
         "validation_images": 6,
         "label": "latent",
-        "composite": False,
+        "paste_background": False,
         "checkpoint": "owner/name@v1",
         "checkpoint_sha256": "ab" * 32,
         "dtype": "float16",

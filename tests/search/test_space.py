@@ -22,7 +22,7 @@ class Wide(PixelCorruptor):
     """Parameters of every sort."""
 
     name = "wide"
-    share: float = param(0.5, gt=0, lt=1)
+    fraction: float = param(0.5, gt=0, lt=1)
     count: int = param(3, ge=1, le=9)
     odd: int = param(3, gt=0, lt=10)
     strength: float = param(2.0, gt=0)
@@ -50,7 +50,7 @@ def space(registry: Registry, text: str, *given: str) -> dict[str, Range | Choic
 
 def test_the_declaration_says_where_to_look(registry: Registry) -> None:
     assert space(registry, "wide") == {
-        "share": Range(0.001, 0.999),
+        "fraction": Range(0.001, 0.999),
         "count": Range(1, 9, whole=True),
         "odd": Range(1, 9, whole=True),
         "strength": Range(0.5, 8, log=True),
@@ -66,19 +66,19 @@ def test_a_depth_ends_with_the_schedule_and_what_the_spec_sets_is_fixed(registry
 
 
 def test_a_given_space_replaces_the_declared_one(registry: Registry) -> None:
-    found = space(registry, "wide", "share=0.2..0.4", "way=b|a", "count=2|4")
-    assert found == {"share": Range(0.2, 0.4), "way": Choices(("b", "a")), "count": Choices((2, 4))}
+    found = space(registry, "wide", "fraction=0.2..0.4", "way=b|a", "count=2|4")
+    assert found == {"fraction": Range(0.2, 0.4), "way": Choices(("b", "a")), "count": Choices((2, 4))}
 
 
 @pytest.mark.parametrize(
     ("text", "given", "said"),
     [
-        ("wide", ("share",), "write KEY=LOW..HIGH"),
-        ("wide", ("share=",), "write KEY=LOW..HIGH"),
+        ("wide", ("fraction",), "write KEY=LOW..HIGH"),
+        ("wide", ("fraction=",), "write KEY=LOW..HIGH"),
         ("wide", ("way=a|",), "write KEY=LOW..HIGH"),
-        ("wide", ("share=0.1..0.2", "share=0.3..0.4"), "given twice"),
-        ("wide", ("share=0.4..0.2",), "the lower one first"),
-        ("wide", ("share=0.5..2",), "--space share=0.5..2: corruptor 'wide': parameter share=2"),
+        ("wide", ("fraction=0.1..0.2", "fraction=0.3..0.4"), "given twice"),
+        ("wide", ("fraction=0.4..0.2",), "the lower one first"),
+        ("wide", ("fraction=0.5..2",), "--space fraction=0.5..2: corruptor 'wide': parameter fraction=2"),
         ("wide", ("way=a|c",), "choose from a, b"),
         ("wide", ("count=1.5..3",), "parameter count=1.5"),
         ("wide", ("way=a..b",), "parameter way=a..b: choose from a, b"),

@@ -32,13 +32,13 @@ from benchkit.store.artifacts import ArtifactStore
 
 HERE = Path(__file__).parents[1]
 FAKE = Spec.of("corruptor", "fake", fixed=1)
-SPACE = {"steps": Range(1, 50, whole=True), "share": Range(0.0, 1.0), "way": Choices(("a", "b", "c"))}
+SPACE = {"steps": Range(1, 50, whole=True), "fraction": Range(0.0, 1.0), "way": Choices(("a", "b", "c"))}
 
 
 def score(spec: Spec) -> float:
-    """Best, 1, at steps=17, share=0.3, way=b."""
+    """Best, 1, at steps=17, fraction=0.3, way=b."""
     at = spec.values
-    return 1 - ((at["steps"] - 17) / 50) ** 2 - (at["share"] - 0.3) ** 2 - 0.5 * (at["way"] != "b")
+    return 1 - ((at["steps"] - 17) / 50) ** 2 - (at["fraction"] - 0.3) ** 2 - 0.5 * (at["way"] != "b")
 
 
 def counted(objective, calls: list[Spec]):
@@ -111,7 +111,7 @@ def test_a_failing_trial_is_recorded_and_the_search_goes_on(tmp_path: Path) -> N
     reasons = {trial.spec.values["way"]: trial.reason for trial in found.trials}
     assert reasons == {"a": "the figure is not a finite number", "b": None, "c": "ValueError: no way c"}
     assert found.best is not None
-    # A failed trial is finished too: it spent its share of the budget.
+    # A failed trial is finished too: it spent its fraction of the budget.
     Tuner(20, 0, tmp_path).search(FAKE, SPACE, counted(brittle, calls), {})
     assert len(calls) == 20
     nothing = Tuner(3).search(FAKE, {"way": Choices(("a", "c"))}, brittle, {})
@@ -154,7 +154,7 @@ GRID = """
 title: small
 dataset: shapes
 model: {model}
-schedule_steps: 10
+num_inference_steps: 10
 labelled: 4
 source: {{split: clean, size: 4}}
 test: {{split: test, size: 4}}

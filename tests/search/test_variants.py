@@ -66,7 +66,7 @@ def test_each_kind_of_axis_sets_its_own_field() -> None:
         "selector.tau=0.3": {"selectors": ["learned:tau=0.3"]},
         "selector=random-boxes": {"selectors": ["random-boxes"]},
         "labelled=50": {"labelled": 50},
-        "composite=true": {"composite": True},
+        "paste_background=true": {"paste_background": True},
         "training.lr=1e-3": {"training": {**BASE.training.model_dump(), "lr": 1e-3}},
     }.items():
         assert grids(text)[1] == BASE.replaced(**changes, **only), text
@@ -138,8 +138,8 @@ def test_all_depths_share_one_trajectory_and_the_selector_is_trained_once(planne
     made = planned("corruptor.steps=1,5,3")
     inversions = [s for s in made.plan.stages if isinstance(s, Invert)]
     # 20 images are two chunks; the base's own depth, 2, lies on the way.
-    assert sorted(s.level for s in inversions) == [1, 1, 2, 2, 3, 3, 5, 5]
-    assert sorted({s.level - (s.before.level if s.before else 0) for s in inversions}) == [1, 2]
+    assert sorted(s.steps for s in inversions) == [1, 1, 2, 2, 3, 3, 5, 5]
+    assert sorted({s.steps - (s.before.steps if s.before else 0) for s in inversions}) == [1, 2]
     # human (the learned selector's own training), pseudo, gaussian at four depths.
     assert len([s for s in made.plan.stages if isinstance(s, Train)]) == 6
     assert len({s.key for s in made.plan.stages}) == len(made.plan.stages)
@@ -177,12 +177,14 @@ def test_an_axis_that_changes_no_row_is_refused(planned) -> None:
 
 
 def test_settings_that_exclude_each_other_are_refused_and_those_allowed_together_are_not() -> None:
-    with pytest.raises(BenchkitError, match=r"^--vary label=latent, composite=true: 'composite: true' pastes"):
-        grids("label=image,latent", "composite=false,true", crossed=True)
+    with pytest.raises(
+        BenchkitError, match=r"^--vary label=latent, paste_background=true: 'paste_background: true' pastes"
+    ):
+        grids("label=image,latent", "paste_background=false,true", crossed=True)
     latent = BASE.replaced(label="latent")
-    made = grids("composite=true", "label=image", crossed=True, base=latent)[1]
-    assert (made.composite, made.label) == (True, "image")
-    with pytest.raises(BenchkitError, match=r"^--vary composite=true: 'composite: true' pastes"):
-        grids("composite=true", base=latent)
+    made = grids("paste_background=true", "label=image", crossed=True, base=latent)[1]
+    assert (made.paste_background, made.label) == (True, "image")
+    with pytest.raises(BenchkitError, match=r"^--vary paste_background=true: 'paste_background: true' pastes"):
+        grids("paste_background=true", base=latent)
     two = grids("training.lr=1e-3", "training.batch=2", crossed=True)[1]
     assert (two.training.lr, two.training.batch, two.training.crop) == (1e-3, 2, BASE.training.crop)

@@ -214,9 +214,9 @@ def test_every_way_in_gives_a_parameter_the_same_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["a..b", "../x", "a|b", "a,b", "null", "1"])
 def test_a_space_of_texts(text: str) -> None:
     spec = Spec.parse("corruptor", "prompt-swap")
-    space = space_of(spec, parse_space([f"caption={quoted(text)}|partner"]), REGISTRY, 50)
-    assert space == {"caption": Choices((text, "partner"))}
-    assert str(space["caption"]) == f"{print_value(text)}|partner"
+    space = space_of(spec, parse_space([f"caption={quoted(text)}|reference"]), REGISTRY, 50)
+    assert space == {"caption": Choices((text, "reference"))}
+    assert str(space["caption"]) == f"{print_value(text)}|reference"
 
 
 def test_settings_of_text_take_any_text() -> None:

@@ -21,7 +21,7 @@ class Variance(PixelCorruptor):
     steps: int = param(3, gt=0)
     flip: bool = False
     way: str = param("a", choices=("a", "b"))
-    share: float = param(0.5, choices=(0.5, 1))
+    fraction: float = param(0.5, choices=(0.5, 1))
     fit: Literal["crop", "pad"] = "crop"
     root: str | None = None
 
@@ -54,8 +54,8 @@ MISTAKES = [
     ("flip", "yes", "yes", "flip=yes: it must be true or false"),
     ("flip", 1, "1", "flip=1: it must be true or false"),
     ("way", "c", "c", "way=c: choose from a, b"),
-    ("share", 2, "2", "share=2: choose from 0.5, 1"),
-    ("share", True, "true", "share=true: choose from 0.5, 1"),
+    ("fraction", 2, "2", "fraction=2: choose from 0.5, 1"),
+    ("fraction", True, "true", "fraction=true: choose from 0.5, 1"),
     ("fit", "crops", "crops", "fit=crops: choose from crop, pad"),
     ("root", b"x", None, "root=b'x': it must be null or text"),
 ]
@@ -80,8 +80,8 @@ def test_right_values_are_taken_by_every_way_in() -> None:
     assert WithOwnCheck(**validated(WithOwnCheck, spec)) == made
     assert len(parameters(WithOwnCheck)) == 7
     for text in ("1", "1.0", "1e0"):
-        values = validated(WithOwnCheck, Spec.parse("corruptor", f"with-own-check:share={text}"))
-        assert WithOwnCheck(**values).share == 1
+        values = validated(WithOwnCheck, Spec.parse("corruptor", f"with-own-check:fraction={text}"))
+        assert WithOwnCheck(**values).fraction == 1
 
 
 def test_a_check_of_ones_own_still_runs() -> None:

@@ -1,4 +1,4 @@
-"""Plugins made of other plugins, and partners: plans, keys, counts and agreement with the parts."""
+"""Plugins made of other plugins, and reference images: plans, keys, counts and agreement with the parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchkit.api import Noise
 from benchkit.config.grid import parse_grid
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.diffusion.noise import ImageNoise, partners
+from benchkit.diffusion.noise import ImageNoise, draw_references
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
 from benchkit.executors.inline import Inline
@@ -111,10 +111,10 @@ def test_mistakes_are_refused_before_anything_runs(registry: Registry, corruptor
     assert "\n" not in str(raised.value)
 
 
-def test_partners_need_a_set_of_two(registry: Registry) -> None:
+def test_references_need_a_set_of_two(registry: Registry) -> None:
     with pytest.raises(BenchkitError, match="give a source of two or more"):
         plan(registry, corruptors=["mode-interpolation"], source={"split": "clean", "size": 1})
-    plan(registry, corruptors=["mode-interpolation:partner=mirror"], source={"split": "clean", "size": 1})
+    plan(registry, corruptors=["mode-interpolation:reference=mirror"], source={"split": "clean", "size": 1})
 
 
 # Identity
@@ -165,7 +165,7 @@ def test_each_row_selects_with_its_own_detector_inside_a_union(registry: Registr
 
 
 def test_selections_are_joined(registry: Registry, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    nested = "union:of=(grid:cells=2,share=0.5)+(intersect:of=random-boxes+(random-boxes:boxes=5,largest=0.9))"
+    nested = "union:of=(grid:cells=2,fraction=0.5)+(intersect:of=random-boxes+(random-boxes:boxes=5,largest=0.9))"
     made = plan(registry, str(tiny_checkpoint), baselines=["pseudo"], selectors=[nested])
     wanted = [s for s in made.stages if isinstance(s, Select) or not any(isinstance(n, Train) for n in _all(s))]
     env = Env(registry, ArtifactStore(tmp_path / "cache"))
@@ -196,7 +196,7 @@ def test_a_mixture_shares_the_work_of_its_parts(registry: Registry) -> None:
     mixed = plan(registry, corruptors=["gaussian:steps=2", "cutpaste", "mixture:of=gaussian:steps=2+cutpaste"])
     for kind in (Corrupt, CorruptPixels):
         assert {s.key for s in of(mixed, kind)} == {s.key for s in of(alone, kind)}
-    assert mixed.forwards(costs) == alone.forwards(costs)
+    assert mixed.network_evaluations(costs) == alone.network_evaluations(costs)
     # Two chunks of mixed images, and of references at two depths.
     assert len(of(mixed, Choose)) == 4
     same = plan(registry, corruptors=["mixture:of=gaussian:steps=2+blur:steps=2"])
@@ -207,7 +207,7 @@ def test_a_step_of_ones_own_is_counted(registry: Registry) -> None:
     costs = Costs(registry, tuple(range(1, 1000, 20)))
 
     def resampled(corruptor: str) -> int:
-        return sum(s.forwards(costs) for s in of(plan(registry, corruptors=[corruptor]), Corrupt))
+        return sum(s.network_evaluations(costs) for s in of(plan(registry, corruptors=[corruptor]), Corrupt))
 
     assert resampled("gaussian:steps=5") == 20 * 5
     assert resampled("blended-latent:steps=5") == 20 * 5
@@ -216,7 +216,7 @@ def test_a_step_of_ones_own_is_counted(registry: Registry) -> None:
     assert resampled("prompt-swap:steps=5") == 20 * 10
 
 
-def test_only_methods_with_partners_depend_on_the_whole_set(registry: Registry) -> None:
+def test_only_methods_with_references_depend_on_the_whole_set(registry: Registry) -> None:
     made = plan(registry, corruptors=["gaussian:steps=2", "mode-interpolation:steps=2"])
     depends = {s.corruptor.name: len({n.key for n in s.inputs if isinstance(n, Latents)}) for s in of(made, Corrupt)}
     assert depends == {"gaussian": 0, "mode-interpolation": 2}
@@ -273,28 +273,30 @@ def test_a_mixture_makes_what_its_parts_make(backend: DiffusionBackend) -> None:
     assert torch.allclose(alone[0], both[-1], atol=1e-5)
 
 
-def test_partners_are_others_and_drawn_by_seed_and_id() -> None:
+def test_references_are_others_and_drawn_by_seed_and_id() -> None:
     ids = [f"i{k}" for k in range(40)]
-    drawn = partners(0, ids, range(40), 40)
+    drawn = draw_references(0, ids, range(40), 40)
     assert all(own != other for own, other in enumerate(drawn))
     assert all(0 <= other < 40 for other in drawn)
     assert len(set(drawn)) > 20
-    assert partners(0, ids[30:], range(30, 40), 40) == drawn[30:]
-    assert partners(1, ids, range(40), 40) != drawn
-    assert partners(0, ["a", "b"], [0, 1], 2) == [1, 0]
+    assert draw_references(0, ids[30:], range(30, 40), 40) == drawn[30:]
+    assert draw_references(1, ids, range(40), 40) != drawn
+    assert draw_references(0, ["a", "b"], [0, 1], 2) == [1, 0]
     with pytest.raises(BenchkitError, match="at least two images"):
-        partners(0, ["a"], [0], 1)
+        draw_references(0, ["a"], [0], 1)
 
 
-def test_interpolation_reads_the_partner_and_no_other(backend: DiffusionBackend) -> None:
-    """Twenty images in two chunks: the written-out blend, wherever the partner stands."""
+def test_interpolation_reads_the_reference_and_no_other(backend: DiffusionBackend) -> None:
+    """Twenty images in two chunks: the written-out blend, wherever the reference image stands."""
     images, masks, ids = pictures(20), torch.ones(20, 32, 32, dtype=torch.bool), [f"i{k}" for k in range(20)]
     made = benchkit.corrupt(backend, images, masks, "mode-interpolation:steps=0,weight=1.0", ids=ids)
     z_0 = torch.cat([backend.encode(images[:16]), backend.encode(images[16:])])
     factor = backend.schedule.alpha_bar[0] ** 0.5
-    other = z_0[partners(0, ids, range(20), 20)]
+    other = z_0[draw_references(0, ids, range(20), 20)]
     assert torch.allclose(made, backend.decode(z_0 + factor * (other - z_0)), atol=1e-4)
-    with pytest.raises(BenchkitError, match=r"'mode-interpolation' draws a partner .*: give two images or more"):
+    with pytest.raises(
+        BenchkitError, match=r"'mode-interpolation' draws a reference image .*: give two images or more"
+    ):
         benchkit.corrupt(backend, images[:1], masks[:1], "mode-interpolation:steps=1")
 
 
@@ -315,7 +317,7 @@ def test_running_spends_what_was_planned_and_agrees_with_the_python_api(
     assert [d for d in ended if d.state != "run"] == []
     backend = env.backend(of(made, Latents)[0].model)
     costs = Costs(known, backend.schedule.timesteps)
-    assert backend.forwards == sum(s.forwards(costs) for s in wanted)
+    assert backend.network_evaluations == sum(s.network_evaluations(costs) for s in wanted)
     plugin = known.make(Spec.of("dataset", "noise"), object)  # type: ignore[type-var]
     samples = plugin.read("clean", range(20))
     images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2).float() / 255

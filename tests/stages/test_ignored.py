@@ -30,10 +30,10 @@ from benchkit.training.ddp import Team
 from benchkit.training.losses import losses, shared_losses
 
 
-def case(seed, share=0.3, images=4, side=9):
+def case(seed, fraction=0.3, images=4, side=9):
     """Scores, labels and ignored pixels, (N, H, W) each; the last image is ignored as a whole."""
     rng = np.random.default_rng(seed)
-    ignored = rng.random((images, side, side)) < share
+    ignored = rng.random((images, side, side)) < fraction
     ignored[-1] = True
     labels = (rng.random(ignored.shape) < 0.3) & ~ignored
     labels[0] = False

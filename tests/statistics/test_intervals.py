@@ -84,7 +84,7 @@ def load_coverage() -> Any:
 
 
 def test_nominal_95_percent_cover_in_a_small_simulation() -> None:
-    """The whole table is `python benchmarks/coverage.py`; with 40 boards of 9 methods a share is known to about 3 %."""
+    """The whole table is `python benchmarks/coverage.py`; 40 boards of 9 methods give a fraction to about 3 %."""
     module = load_coverage()
     for world in (module.WORLDS[1], module.WORLDS[2]):
         single, paired = module.cover(world, 3, 40, np.random.default_rng(5))

@@ -140,7 +140,7 @@ def test_a_difference_is_antisymmetric_and_ranks_are_complete(seed, seeds):
 def simulated_coverage(seeds, seed_spread, repeats=300, images=50):
     """How often the 95 % interval holds the truth, for a ratio with effects of image and of seed.
 
-    Image i has size w, seed s the effect b: the share found in image i is 1/2 + w/4 + b + noise. The pooled figure's
+    Image i has size w, seed s the effect b: the fraction found in image i is 1/2 + w/4 + b + noise. The pooled figure's
     truth is E[w share] / E[w].
     """
     rng = np.random.default_rng(0)

@@ -13,21 +13,21 @@ from benchkit.api import LatentCorruptor, hookimpl, param
 
 @dataclass(frozen=True)
 class Mine(LatentCorruptor):
-    """Adds a share of the images' noise."""
+    """Adds a fraction of the images' noise."""
 
     name = "mine"
     steps: int = param(3, ge=0, doc="inversion steps")
-    share: float = param(0.5, ge=0, le=1, doc="how much noise")
+    fraction: float = param(0.5, ge=0, le=1, doc="how much noise")
 
     def corrupt(self, at):
-        return at.z_t + self.share * at.noise()
+        return at.z_t + self.fraction * at.noise()
 
 
 @hookimpl
 def benchkit_corruptors():
     return [Mine]
 '''
-RESULT = "        return at.z_t + self.share * at.noise()\n"
+RESULT = "        return at.z_t + self.fraction * at.noise()\n"
 IMPORT = "        import torch, random\n        import numpy as np\n"
 
 #: What is wrong -> what stands in the place of what, and the check that must name it.
@@ -60,35 +60,44 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "neighbours": (RESULT, "        return at.z_t.mean(0, keepdim=True).expand_as(at.z_t).clone()\n", "neighbours"),
     "cannot do with an empty mask": (
         RESULT,
-        "        assert at.mask.any()\n        return at.z_t + self.share * at.noise()\n",
+        "        assert at.mask.any()\n        return at.z_t + self.fraction * at.noise()\n",
         "empty mask",
     ),
     "cannot do with a full mask": (
         RESULT,
-        "        assert not at.mask.all()\n        return at.z_t + self.share * at.noise()\n",
+        "        assert not at.mask.all()\n        return at.z_t + self.fraction * at.noise()\n",
         "full mask",
     ),
     "square planes only": (RESULT, "        return at.z_t.transpose(-1, -2).clone()\n", "sizes"),
-    "fails at the end of its range": (RESULT, "        return at.noise() / (1 / self.share)\n", "ranges"),
+    "fails at the end of its range": (RESULT, "        return at.noise() / (1 / self.fraction)\n", "ranges"),
     "too dear": (
         RESULT,
         "        import time\n        end = time.process_time() + (0.3 if len(at.z_t) == 16 else 0)\n"
         "        while time.process_time() < end:\n            pass\n        return at.noise()\n",
         "cost",
     ),
-    "no docstring": ('    """Adds a share of the images\' noise."""\n', "", "docstring"),
-    "untyped parameter": ("    share: float = param(", "    share = param(", "parameters"),
+    "no docstring": ('    """Adds a fraction of the images\' noise."""\n', "", "docstring"),
+    "untyped parameter": ("    fraction: float = param(", "    fraction = param(", "parameters"),
     "untyped constant": (
-        '    share: float = param(0.5, ge=0, le=1, doc="how much noise")',
-        "    share = 0.5",
+        '    fraction: float = param(0.5, ge=0, le=1, doc="how much noise")',
+        "    fraction = 0.5",
         "parameters",
     ),
-    "a list for a type": ("    share: float = param(0.5, ge=0, le=1", "    share: list = param(0.5", "parameters"),
+    "a list for a type": (
+        "    fraction: float = param(0.5, ge=0, le=1",
+        "    fraction: list = param(0.5",
+        "parameters",
+    ),
     "default out of its range": ("param(0.5, ge=0, le=1", "param(1.5, ge=0, le=1", "defaults"),
-    "default of another type": ("share: float = param(0.5, ge=0, le=1", "share: float = param('half'", "defaults"),
+    "default of another type": (
+        "fraction: float = param(0.5, ge=0, le=1",
+        "fraction: float = param('half'",
+        "defaults",
+    ),
     "a parameter that changes when it is set": (
         "    def corrupt(",
-        "    def __post_init__(self):\n        object.__setattr__(self, 'share', self.share / 2)\n\n    def corrupt(",
+        "    def __post_init__(self):\n        object.__setattr__(self, 'fraction', self.fraction / 2)\n\n    "
+        "def corrupt(",
         "spec",
     ),
     "misspelt hook": ("benchkit_corruptors", "benchkit_corruptor", "hooks"),

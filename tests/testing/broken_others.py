@@ -98,12 +98,12 @@ def benchkit_detectors():
 class Mine(Inverter):
     """Asks twice."""
     name = "mine"
-    share: float = param(1.0, ge=0.5, le=1)
+    fraction: float = param(1.0, ge=0.5, le=1)
 
     def step(self, at):
         return at.solve(at.eps(at.solve(at.eps(at.z_s))))
 
-    def forwards(self, t):
+    def network_evaluations(self, t):
         return 2
 
 @hookimpl
@@ -222,9 +222,9 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "global generator": ("return at.solve(", "return torch.randn(()) + at.solve(", "runs"),
         "hides its noise": ("return at.solve(", "return at.rng.normal(at.z_s.shape[1:]) + at.solve(", "seeds"),
         "neighbours": ("return at.solve(", "return at.z_s.mean(0) + at.solve(", "neighbours"),
-        "costs more than it says": ("return 2", "return 1", "forwards"),
-        "no number": ("return 2", "return 2.5", "forwards"),
-        "breaks at an end": ("return at.solve(", "return (1 / (self.share - 0.5)) * at.solve(", "ranges"),
+        "costs more than it says": ("return 2", "return 1", "network_evaluations"),
+        "no number": ("return 2", "return 2.5", "network_evaluations"),
+        "breaks at an end": ("return at.solve(", "return (1 / (self.fraction - 0.5)) * at.solve(", "ranges"),
     },
     "dataset": {
         "no splits": ("return SIZES", "return {}", "splits"),

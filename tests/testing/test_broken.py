@@ -73,16 +73,16 @@ def test_a_failure_about_images_has_a_picture_of_three(tmp_path: Path, mistake: 
 def test_an_assertion_carries_the_report(tmp_path: Path) -> None:
     from benchkit.plugin.loading import import_file
 
-    (tmp_path / "mine.py").write_text(SOUND.replace("at.z_t + self.share * at.noise()", "at.z_t * float('nan')"))
+    (tmp_path / "mine.py").write_text(SOUND.replace("at.z_t + self.fraction * at.noise()", "at.z_t * float('nan')"))
     cls = import_file(tmp_path / "mine.py").Mine
     with pytest.raises(AssertionError, match="finite values inside the mask"):
         assert_conforms(cls, pictures=tmp_path)
     (tmp_path / "mine.py").write_text(SOUND)
-    assert_conforms(import_file(tmp_path / "mine.py").Mine, share=0.25)
+    assert_conforms(import_file(tmp_path / "mine.py").Mine, fraction=0.25)
 
 
 def test_a_corruptor_that_changes_nothing_passes_with_a_remark(tmp_path: Path) -> None:
-    found = report(tmp_path, changed(SOUND, "at.z_t + self.share * at.noise()", "at.z_t"))
+    found = report(tmp_path, changed(SOUND, "at.z_t + self.fraction * at.noise()", "at.z_t"))
     (inside,) = (finding for finding in found.findings if finding.check.name == "inside")
     assert (inside.state, inside.detail) == ("passed", "changes nothing: a control?")
 
@@ -94,15 +94,15 @@ def failure(found: Report, check: str) -> str:
 
 
 def test_what_raises_is_named_with_its_line(tmp_path: Path) -> None:
-    result = "return at.z_t + self.share * at.noise()"
+    result = "return at.z_t + self.fraction * at.noise()"
     broken = changed(SOUND, result, "value = at.z_t\n        return value.no_such_thing()")
     number = broken.splitlines().index("        return value.no_such_thing()") + 1
     came = failure(report(tmp_path, broken), "runs")
     assert came.startswith("AttributeError: ")
     assert came.endswith(f"(mine.py:{number}: return value.no_such_thing())")
-    at_an_end = changed(SOUND, result, "return at.z_t if self.share < 1 else at.z_t.no_such_thing()")
+    at_an_end = changed(SOUND, result, "return at.z_t if self.fraction < 1 else at.z_t.no_such_thing()")
     (ranges,) = (f for f in report(tmp_path, at_an_end).failures if f.check.name == "ranges")
-    assert ranges.expected == "a result with share=1.0" and "(mine.py:" in ranges.came
+    assert ranges.expected == "a result with fraction=1.0" and "(mine.py:" in ranges.came
     last = len(SOUND.splitlines()) + 1
     for line, said in (("1 / 0", "ZeroDivisionError: division by zero"), ("raise SystemExit(0)", "SystemExit: 0")):
         assert failure(report(tmp_path, f"{SOUND}{line}\n"), "imports") == f"{said} (mine.py:{last}: {line})"
@@ -113,29 +113,31 @@ def test_what_raises_is_named_with_its_line(tmp_path: Path) -> None:
 def test_too_many_forwards_are_counted(tmp_path: Path) -> None:
     old, new, check = BROKEN_OTHERS["resampling"]["predicts oftener than it says"]
     came = failure(report(tmp_path, changed(SOUND_OTHERS["resampling"], old, new)), check)
-    assert "2 times in the step from level" in came and "where forwards() is 1" in came and "(mine.py:" in came
+    assert (
+        "2 times in the step from step" in came and "where network_evaluations() is 1" in came and "(mine.py:" in came
+    )
 
 
 def test_ranges_that_were_tried_are_told(tmp_path: Path) -> None:
     source = changed(SOUND, "ge=0, le=1, doc", "gt=0, lt=1, doc")
     (ranges,) = (f for f in report(tmp_path, source).findings if f.check.name == "ranges")
-    assert (ranges.state, ranges.detail) == ("passed", "steps=0, share=0.001, share=0.999")
+    assert (ranges.state, ranges.detail) == ("passed", "steps=0, fraction=0.001, fraction=0.999")
 
 
 @pytest.mark.parametrize(
     ("drawn", "said"),
     [
-        ("at.noise()", "no draw is the same at two levels"),
-        ("at.noise('mine')", "no draw is the same at two levels"),
-        ("at.rng.uniform((4, 1, 1)).to(eps)", "no draw is the same at two levels"),
-        ("at.start.rng.normal((1, 1, 1), stream=f'{at.level}').to(eps)", "no draw is the same at two levels"),
-        ("at.start.noise()", "is the same at 3 levels: for new noise at every level, draw with at.noise()"),
-        ("at.start.rng.uniform((1, 1, 1), 'a').to(eps)", "uniform((1, 1, 1), stream='a') is the same at 3 levels"),
+        ("at.noise()", "no draw is the same at two steps"),
+        ("at.noise('mine')", "no draw is the same at two steps"),
+        ("at.rng.uniform((4, 1, 1)).to(eps)", "no draw is the same at two steps"),
+        ("at.start.rng.normal((1, 1, 1), stream=f'{at.step}').to(eps)", "no draw is the same at two steps"),
+        ("at.start.noise()", "is the same at 3 steps: for new noise at every step, draw with at.noise()"),
+        ("at.start.rng.uniform((1, 1, 1), 'a').to(eps)", "uniform((1, 1, 1), stream='a') is the same at 3 steps"),
     ],
 )
 def test_a_draw_that_repeats_is_remarked_on(tmp_path: Path, drawn: str, said: str) -> None:
     source = changed(SOUND_OTHERS["resampling"], "return at.solve(eps)", f"return at.solve(eps) + 0.1 * {drawn}")
     found = report(tmp_path, source)
-    (levels,) = (f for f in found.findings if f.check.name == "levels")
-    assert levels.state == "noted" and said in levels.detail, levels.detail
+    (fresh,) = (f for f in found.findings if f.check.name == "fresh-noise")
+    assert fresh.state == "noted" and said in fresh.detail, fresh.detail
     assert found.ok, found.text()

@@ -37,7 +37,7 @@ def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, A
         "shown": dict(run.info.config.get("shown") or {}),
         "training_set": parts,
         "checkpoint": {"name": public_name(model.location), "identity": model.identity},
-        "schedule_steps": model.steps,
+        "num_inference_steps": model.steps,
         "trained_stage": train.key,
         "licences": LICENCES,
         "written_by": versions(),
@@ -54,7 +54,7 @@ def _part(part: Labelled | Pseudo | Corrupted, run: FinishedRun) -> dict[str, An
         if spec is not None:
             found[spec.kind] = {"spec": str(spec), "identity": run.identity(spec)}
     if isinstance(part, Corrupted):
-        found |= {"label": part.label, "composite": part.composite}
+        found |= {"label": part.label, "paste_background": part.paste_background}
     return found
 
 
@@ -75,14 +75,15 @@ def card(facts: Mapping[str, Any], count: int, reading: str, head: str = "") -> 
             "",
             *parts,
             f"- checkpoint: {code(facts['checkpoint']['name'])}, sha256 {code(facts['checkpoint']['identity'])}",
-            f"- schedule: {facts['schedule_steps']} steps",
+            f"- schedule: {facts['num_inference_steps']} steps",
             "",
             "## Files",
             "",
             reading,
             "",
             "`manifest.jsonl` has a line for each image: `name` (of its files), `id`, `split` and `caption` (the",
-            "dataset's), `part` (`corrupted`, `pseudo` or `labelled`), `width`, `height`, `marked` (share of pixels).",
+            "dataset's), `part` (`corrupted`, `pseudo` or `labelled`), `width`, `height`, `marked` (fraction of "
+            "pixels).",
             "`provenance.json` says the above, plugins by the sha256 of their source, and the versions of everything.",
             "",
             "## Licences",
@@ -108,5 +109,5 @@ def _lines(part: Mapping[str, Any], shown: Mapping[str, str]) -> list[str]:
     specs = {kind: part[kind]["spec"] for kind in ("selector", "corruptor", "inverter") if kind in part}
     lines += [f"- {kind}: {code(shown.get(spec, spec))}" for kind, spec in specs.items()]
     if "label" in part:
-        lines.append(f"- label: the {part['label']}'s mask; composite: {'yes' if part['composite'] else 'no'}")
+        lines.append(f"- label: the {part['label']}'s mask; composite: {'yes' if part['paste_background'] else 'no'}")
     return lines

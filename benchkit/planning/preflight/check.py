@@ -16,7 +16,7 @@ from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.options import parse_model
 from benchkit.planning.image_sets import Sets
-from benchkit.planning.planner import check_depth
+from benchkit.planning.planner import check_steps
 from benchkit.planning.preflight.facts import Facts
 from benchkit.planning.preflight.images import faults_between_sets, faults_of_set
 from benchkit.planning.preflight.needs import Chosen, needs_of
@@ -112,7 +112,7 @@ class _Checks:
         _check_rows(grid, faults, may_be_empty=not self.test)
         plugins = Chosen(grid, detectors, selectors, tuple(dict.fromkeys(corruptors)))
         chosen = chosen_sets(plugins, Sets(grid, self.registry, self.made), faults, self.test)
-        self._check_depths(chosen, faults)
+        self._check_stepss(chosen, faults)
         return chosen
 
     def _complete(self, grid: Grid, key: str, texts: Sequence[str], faults: Collector) -> Iterator[Spec]:
@@ -147,13 +147,13 @@ class _Checks:
             with faults.collecting():
                 self.registry.identity(spec)
 
-    def _check_depths(self, chosen: Chosen, faults: Collector) -> None:
+    def _check_stepss(self, chosen: Chosen, faults: Collector) -> None:
         images = min((len(one.indices) for _, one in chosen.sources), default=2)
         for spec in (part for whole in chosen.corruptors for part in self.registry.with_parts(whole)):
             corruptor = self.registry.make(spec, Corruptor)
             if isinstance(corruptor, LatentCorruptor):
                 with faults.collecting():
-                    check_depth(spec, corruptor, chosen.grid.schedule_steps, images)
+                    check_steps(spec, corruptor, chosen.grid.num_inference_steps, images)
 
     def _check_checkpoint(self, grid: Grid, faults: Collector) -> None:
         with faults.collecting(), grid.origin.told("model", grid.model):
@@ -162,8 +162,10 @@ class _Checks:
         if grid.model not in self.checkpoints:
             return
         known = self.checkpoints[grid.model].scheduler_config().get("num_train_timesteps", 1000)
-        if grid.schedule_steps > known:
-            message = f"schedule_steps: {grid.schedule_steps} is more than the {known} timesteps of '{grid.model}'"
+        if grid.num_inference_steps > known:
+            message = (
+                f"num_inference_steps: {grid.num_inference_steps} is more than the {known} timesteps of '{grid.model}'"
+            )
             faults.add(Fault(message, f"choose {known} or less"))
 
     def _check_images(self, chosen: Chosen, facts: Facts, faults: Collector) -> None:

@@ -202,7 +202,7 @@ def _metrics(board: Board) -> list[dict[str, str]]:
         {
             "name": one_line(name),
             "description": one_line(info.description),
-            "unit": "per cent" if info.unit == "share" else info.unit,
+            "unit": "per cent" if info.unit == "fraction" else info.unit,
             "better": "higher" if info.higher_is_better else "lower",
         }
         for name, info in infos.items()
@@ -216,7 +216,7 @@ def _every_metric(board: Board) -> dict[str, Any]:
     for line in board.frame[board.frame["seeds"] > 0].to_dict("records"):
         cells = []
         for name in board.metrics:
-            share = metric(name).unit == "share"
+            share = metric(name).unit == "fraction"
             mean, spread = (number(line[key], 2, 100.0 if share else 1.0) for key in (name, f"{name}_std"))
             cells.append((mean if spread == MISSING else f"{mean} ± {spread}", line[name]))
         selector = selector_names(board, line["detector"]).get(line["selector"], MISSING)

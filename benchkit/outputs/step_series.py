@@ -1,4 +1,4 @@
-"""One corruptor at many inversion depths, for a few images of a finished run: one trajectory, cut at each depth."""
+"""Corrupt a few images of a finished run by one corruptor after several numbers of inversion steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DepthSource:
+class StepSource:
     """Some images of one chunk: the chunk's clean latents, which rows of it, and the images with their masks."""
 
     latents: Latents
@@ -31,7 +31,7 @@ class DepthSource:
     examples: tuple[Example, ...]
 
 
-def depth_sources(run: FinishedRun, planned: PlannedCell, count: int) -> list[DepthSource]:
+def load_step_sources(run: FinishedRun, planned: PlannedCell, count: int) -> list[StepSource]:
     """The first `count` images of a latent corruptor's set whose selection is not empty; `after` is left as before."""
     pairs, found, left = train_of(planned).pairs, [], count
     assert isinstance(pairs, CorruptedPairs)
@@ -48,26 +48,29 @@ def depth_sources(run: FinishedRun, planned: PlannedCell, count: int) -> list[De
         left -= len(rows)
         if rows:
             shown = tuple(Example(ids[i], images[i], images[i], masks[i]) for i in rows)
-            found.append(DepthSource(latents, rows, shown))
+            found.append(StepSource(latents, rows, shown))
     if not found:
         raise BenchkitError(f"run {run.id}, row '{run.name(planned)}': nothing was selected, so nothing can be shown")
     return found
 
 
-def at_depths(
-    run: FinishedRun, planned: PlannedCell, sources: Sequence[DepthSource], levels: Sequence[int]
+def corrupt_at_steps(
+    run: FinishedRun, planned: PlannedCell, sources: Sequence[StepSource], levels: Sequence[int]
 ) -> Mapping[int, list[np.ndarray]]:
-    """Level -> the images corrupted at that depth, (H, W, 3) uint8 each, in the order of `sources`.
+    """Level -> the images corrupted after that many steps, (H, W, 3) uint8 each, in the order of `sources`.
 
-    levels: ascending. Raises BenchkitError for a corruptor that needs partners, which a few images cannot give it.
+    levels: ascending. Raises BenchkitError for a corruptor that needs reference images, which a few images cannot give
+    it.
     """
     from benchkit.diffusion.pipeline import corrupt_latents, invert_latents, latent_context
 
     training = planned.cell.training
     assert isinstance(training, Corrupted)
     plugin = run.plugin(training.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
-    if plugin.needs_partner():
-        raise BenchkitError(f"'{training.corruptor.short}' draws partners from its whole set: name another --row")
+    if plugin.needs_reference():
+        raise BenchkitError(
+            f"'{training.corruptor.short}' draws reference images from its whole set: name another --row"
+        )
     made: dict[int, list[np.ndarray]] = {level: [] for level in levels}
     inverter = run.plugin(training.inverter, Inverter)  # type: ignore[type-abstract]
     for model in {source.latents.model for source in sources}:
@@ -84,7 +87,7 @@ def at_depths(
     return made
 
 
-def _batch(run: FinishedRun, source: DepthSource, seed: int) -> Batch:
+def _batch(run: FinishedRun, source: StepSource, seed: int) -> Batch:
     import torch
 
     from benchkit.diffusion.noise import ImageNoise
