@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchkit.api import Detector
 from benchkit.diffusion.backend import DiffusionBackend
@@ -64,7 +64,7 @@ def training(detector: str, device: str, iterations: int = 10) -> float:
 
 
 if __name__ == "__main__":
-    from paper_sets import full_sd15
+    from recipes.paper_data import full_sd15
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")

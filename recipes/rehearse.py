@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchkit.cli.main import main
 
@@ -33,7 +33,8 @@ def done(*arguments: str) -> None:
 def prepared(folder: Path, device: str) -> Path:
     """The sets and the checkpoint in the folder, made where they lack; the checkpoint's place."""
     import torch
-    from paper_sets import full_sd15, write_dalle3, write_richhf
+
+    from recipes.paper_data import full_sd15, write_dalle3, write_richhf
 
     sets, model = folder / "sets", folder / "sd15"
     if not (sets / "dalle3-hq").exists():

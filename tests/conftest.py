@@ -12,12 +12,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.small_comparison import GRID, Finished, compare_once
+
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny pipeline; tests that damage it work on a copy."""
-    from tiny import tiny_pipeline
+    from tests.helpers.tiny_checkpoint import tiny_pipeline
 
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
     tiny_pipeline().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def grid(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small comparison as a YAML file."""
+    file = tmp_path_factory.mktemp("grid") / "small.yaml"
+    file.write_text(GRID.format(model=tiny_checkpoint))
+    return file
+
+
+@pytest.fixture(scope="session")
+def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The small comparison, run once; tests that change anything work on a copy."""
+    folder = tmp_path_factory.mktemp("finished")
+    return compare_once(folder, grid, "--out", folder / "out", "--device", "cpu")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import pytest
-from last_given import last_given
-from small_world import GRID, PLUGINS, SHOWN, Finished, Result, Run
 
 from benchkit.cli.main import main
 from benchkit.outputs.finished_run import FinishedRun
+from tests.helpers.small_comparison import PLUGINS, SHOWN, Finished, Result, Run, compare_once, keep_last_options
 
 
 @pytest.fixture
@@ -33,25 +28,11 @@ def run(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
     def command(*arguments: object) -> Result:
         capsys.readouterr()
-        code = main(last_given(arguments))
+        code = main(keep_last_options(arguments))
         out, err = capsys.readouterr()
         return Result(code, out, err)
 
     return command
-
-
-@pytest.fixture(scope="session")
-def grid(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small comparison as a YAML file."""
-    file = tmp_path_factory.mktemp("grid") / "small.yaml"
-    file.write_text(GRID.format(model=tiny_checkpoint))
-    return file
-
-
-@pytest.fixture(scope="session")
-def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The small comparison, run once; tests that change anything work on a copy."""
-    return _compared(grid, tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture(scope="session")
@@ -62,10 +43,10 @@ def shown(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Fi
     folder = tmp_path_factory.mktemp("shown")
     (folder / "shown.yaml").write_text(SHOWN.format(model=tiny_checkpoint))
     # No report is drawn, which would take most of the time; the folder names the run as a report's does.
-    result = _called(folder / "cache", "compare", folder / "shown.yaml", "--plugin", PLUGINS, "--json")
-    (folder / "out").mkdir()
-    write_mark(folder / "out", RunMark(json.loads(result.out)["run"]))
-    return Finished(folder / "cache", folder / "out", result)
+    shown = compare_once(folder, folder / "shown.yaml", "--json")
+    shown.out.mkdir()
+    write_mark(shown.out, RunMark(json.loads(shown.result.out)["run"]))
+    return shown
 
 
 @pytest.fixture(scope="session")
@@ -75,15 +56,3 @@ def opened(shown: Finished) -> FinishedRun:
     from benchkit.runs.run import Places
 
     return FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry.load(files=[PLUGINS]))
-
-
-def _compared(grid: Path, folder: Path) -> Finished:
-    arguments = ["compare", grid, "--plugin", PLUGINS, "--out", folder / "out", "--device", "cpu"]
-    return Finished(folder / "cache", folder / "out", _called(folder / "cache", *arguments))
-
-
-def _called(cache: Path, *arguments: object) -> Result:
-    out, err = io.StringIO(), io.StringIO()
-    with mock.patch.dict(os.environ, BENCHKIT_CACHE=str(cache)), redirect_stdout(out), redirect_stderr(err):
-        code = main([str(argument) for argument in arguments])
-    return Result(code, out.getvalue(), err.getvalue())

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_world import PLUGINS, Run
 
 from benchkit.outputs.finished_run import FinishedRun, Wanted
 from benchkit.outputs.paper_figures import Order, paper_figure
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import Places
+from tests.helpers.small_comparison import PLUGINS, Run
 
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
 VARY = ("--vary", "corruptor.steps=1,2", "--vary", "training.lr=1e-2")

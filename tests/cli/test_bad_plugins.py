@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_world import PLUGINS, Finished, Run
+
+from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 GOOD = """\
 from dataclasses import dataclass

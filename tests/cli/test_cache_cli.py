@@ -10,12 +10,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from small_world import PLUGINS, Finished, Run
-from test_compare_cli import with_plugin
 
 from benchkit.cli.cache import bytes_of, in_bytes, seconds_of
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ArtifactStore
+from tests.cli.test_compare_cli import with_plugin
+from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
 STAGES = 22

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from small_world import PLUGINS, Finished, Run
 
 from benchkit.cli import compare, options, progress
 from benchkit.config.grid import Grid, load_grid
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
+from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
 ROWS = ("human", "pseudo", "none:steps=1", "gaussian:steps=1", "all-negative")

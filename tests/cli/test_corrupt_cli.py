@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_world import Run
 
 import benchkit
 from benchkit.cli.pictures import read_image, read_mask, side_by_side
+from tests.helpers.small_comparison import Run
 
 WIDTH, HEIGHT = 40, 32
 

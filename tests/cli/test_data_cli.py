@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from small_world import PLUGINS, Run
 
 import benchkit
 from benchkit.plugin.loading import import_file
+from tests.helpers.small_comparison import PLUGINS, Run
 
 SHAPES = ("data", "export", "shapes", "--plugin", PLUGINS)
 

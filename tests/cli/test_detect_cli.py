@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_world import PLUGINS, Finished, Run
 
 from benchkit.cli.detect import overlay, quantised
 from benchkit.errors import BenchkitError
@@ -19,6 +18,7 @@ from benchkit.inference.detector import Scores, TrainedDetector, load_detector
 from benchkit.inference.tiling import starts, tiled
 from benchkit.outputs.exports.detector import write_detector
 from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
+from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_world import Run
 
 from benchkit.cli import doctor
 from benchkit.diffusion import checkpoint
+from tests.helpers.small_comparison import Run
 
 
 @pytest.fixture(autouse=True)

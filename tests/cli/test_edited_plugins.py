@@ -7,8 +7,8 @@ import shutil
 import warnings
 from pathlib import Path
 
-from small_world import PLUGINS, Finished, Run
-from test_bad_plugins import GOOD
+from tests.cli.test_bad_plugins import GOOD
+from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 
 def test_a_row_of_an_edited_plugin_stands_once(

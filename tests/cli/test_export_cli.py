@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
-from small_world import ODD_TITLE, PLUGINS, Finished, Run
 
 from benchkit.cli.export_run import _format
 from benchkit.outputs.exports.coco import annotation, run_lengths
@@ -26,6 +25,7 @@ from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
 from benchkit.plugin.loading import import_file
 from benchkit.runs.run import model_of
 from benchkit.stages.pairs import Pairs
+from tests.helpers.small_comparison import ODD_TITLE, PLUGINS, Finished, Run
 
 ROW = "human+gaussian:steps=1"
 DOCS = Path(__file__).parents[2] / "docs"

@@ -13,13 +13,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
-from small_world import ODD_TITLE, PLUGINS, Finished, Run
 
 from benchkit.errors import BenchkitError
 from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
 from benchkit.outputs.paper_figures import Order, paper_figure, region_changes
 from benchkit.planning.planner import PlannedCell
 from benchkit.report.pictures import SELECTED, Picture, PictureSheet, draw_pictures, heading
+from tests.helpers.small_comparison import ODD_TITLE, PLUGINS, Finished, Run
 
 
 def corrupted(opened: FinishedRun, row: str) -> tuple[PlannedCell, np.ndarray, np.ndarray, np.ndarray]:

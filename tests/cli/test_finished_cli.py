@@ -8,13 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_world import PLUGINS, Finished, Run
 
 from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import Places
 from benchkit.specs.spec import Corrupted
 from benchkit.store.mark import RunMark, read_mark, write_mark
+from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 HASH = hashlib.sha256(PLUGINS.read_bytes()).hexdigest()[:12]
 

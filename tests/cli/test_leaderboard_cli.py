@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_world import Finished, Run
+
+from tests.helpers.small_comparison import Finished, Run
 
 
 @pytest.fixture

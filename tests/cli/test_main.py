@@ -12,13 +12,13 @@ import warnings
 from pathlib import Path
 
 import pytest
-from small_world import Run
 
 from benchkit.cli import main as entry
 from benchkit.cli import plugins
 from benchkit.cli.common import Told, one_line
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
+from tests.helpers.small_comparison import Run
 
 COMMANDS = (
     *("compare", "ablate", "tune", "corrupt", "figure", "export", "detect"),

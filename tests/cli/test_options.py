@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-from small_world import PLUGINS, Finished, Run
 
 from benchkit.cli import options
 from benchkit.cli.compare import chosen
@@ -15,6 +14,7 @@ from benchkit.config.grid import load_grid
 from benchkit.config.overrides import remarks, with_settings
 from benchkit.errors import BenchkitError
 from benchkit.search.variants import Axis
+from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 QUICK = load_grid("quick")
 

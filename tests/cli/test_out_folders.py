@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_world import PLUGINS, Finished, Run
 
 from benchkit.report.ablation import FILES as ABLATION
 from benchkit.report.write import FILES
+from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 
 @pytest.fixture

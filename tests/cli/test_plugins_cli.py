@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from small_world import PLUGINS, Run
 
 from benchkit.cli.plugins import allowed
+from tests.helpers.small_comparison import PLUGINS, Run
 
 KINDS = ("corruptor", "selector", "detector", "inverter", "dataset")
 

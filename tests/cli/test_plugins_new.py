@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_world import Run
 
 from benchkit.plugin.registry import KINDS, Registry
 from benchkit.scaffold import facts_of, new_plugin
 from benchkit.testing import reports_on
+from tests.helpers.small_comparison import Run
 
 REGISTRY = Registry.load()
 VARIANTS = [*((kind, "latent") for kind in KINDS), ("corruptor", "pixel"), ("corruptor", "resampling")]

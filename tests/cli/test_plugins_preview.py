@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_world import PLUGINS, Result, Run
 
 from benchkit.plugin.registry import Registry
 from benchkit.scaffold import new_plugin
+from tests.helpers.small_comparison import PLUGINS, Result, Run
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_world import PLUGINS, Run
+
+from tests.helpers.small_comparison import PLUGINS, Run
 
 SIDE = 32
 

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_world import PLUGINS, Finished, Result, Run
+
+from tests.helpers.small_comparison import PLUGINS, Finished, Result, Run
 
 #: What somebody writes who has read docs/write-a-corruptor.md and nothing else.
 TEXT = '''\

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from small_world import PLUGINS, Run
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.inline import Inline
+from tests.helpers.small_comparison import PLUGINS, Run
 
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
 BRITTLE = """

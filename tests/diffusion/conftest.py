@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import SD1
 from torch import Tensor
 
 from benchkit.diffusion.schedule import Schedule
+from tests.helpers.tiny_checkpoint import SD1
 
 
 @pytest.fixture

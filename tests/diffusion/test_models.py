@@ -30,7 +30,7 @@ CAPTIONS = ["a hat", "two red cats", None]
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    from tiny_models import tiny_sd2, tiny_xl
+    from tests.diffusion.tiny_models import tiny_sd2, tiny_xl
 
     root = tmp_path_factory.mktemp("models")
     tiny_sd2().save_pretrained(root / "sd2")

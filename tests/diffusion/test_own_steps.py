@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from tiny import SD1
 from torch import Tensor
 
 from benchkit.api import LatentContext, LatentCorruptor, ResamplingCorruptor, StepContext
@@ -15,6 +14,7 @@ from benchkit.diffusion.resample import corrupt_and_resample
 from benchkit.diffusion.schedule import Schedule
 from benchkit.errors import PluginError
 from benchkit_plugins.corruptors.none import RoundTrip
+from tests.helpers.tiny_checkpoint import SD1
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from ldm_names import save_as_one_file
 from safetensors.torch import load_file, save_file
 
 from benchkit.diffusion import checkpoint, families
@@ -18,6 +17,7 @@ from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.families import FAMILIES, config_folder
 from benchkit.diffusion.tokens import caption_length
 from benchkit.errors import BenchkitError
+from tests.diffusion.ldm_names import save_as_one_file
 
 CAPTIONS = ["a hat", "two red cats", None]
 
@@ -34,8 +34,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path, Path]]:
     """Family -> a tiny checkpoint's folder, and the same weights in one file."""
-    from tiny import tiny_pipeline
-    from tiny_models import tiny_sd2, tiny_xl
+    from tests.diffusion.tiny_models import tiny_sd2, tiny_xl
+    from tests.helpers.tiny_checkpoint import tiny_pipeline
 
     root, found = tmp_path_factory.mktemp("files"), {}
     for name, pipeline in (("sd1", tiny_pipeline()), ("sd2", tiny_sd2()), ("xl", tiny_xl())):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_documents import commands, parsed
 
 from benchkit.config.grid import Grid
 from benchkit.planning.dry_run import preview
@@ -16,6 +15,7 @@ from benchkit.plugin.registry import Registry
 from benchkit.runs.run import make_plan, model_of
 from benchkit.specs.spec import CHUNK
 from benchkit.store.artifacts import ArtifactStore
+from tests.docs.test_documents import commands, parsed
 
 DOCS = Path(__file__).parents[2] / "docs"
 REPRODUCE = (DOCS / "reproduce.md").read_text()

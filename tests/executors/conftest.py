@@ -1,21 +1,17 @@
-"""The small comparison of the command line's tests, with the corruptor that takes its time."""
+"""The small comparison with a corruptor that takes its time."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-CLI = Path(__file__).parents[1] / "cli"
-sys.path.insert(0, str(CLI))
+from tests.helpers.small_comparison import GRID
 
 
 @pytest.fixture(scope="session")
 def dawdling_grid(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A grid of two chunks and four depths of `dawdle`."""
-    from small_world import GRID
-
     dawdles = ", ".join(f'"dawdle:steps={steps}"' for steps in (1, 2, 3, 4))
     text = GRID.replace("source: {{split: clean, size: 4}}", "source: {{split: clean, size: 20}}")
     file = tmp_path_factory.mktemp("grid") / "dawdling.yaml"

@@ -43,7 +43,7 @@ def stages() -> list[Slow]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    import driver  # so that stages are of a module that workers can import, and not of __main__
+    from tests.executors import driver  # so that stages are of a module that workers can import, and not of __main__
 
     ended: list[Done] = []
     env = Env(Registry(), open_store(sys.argv[2]), progress=lambda text: print(text, file=sys.stderr))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from test_sharing import Log, Work, plan
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Done
@@ -19,6 +18,7 @@ from benchkit.executors.processes import Processes
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.store.artifacts import ArtifactStore
+from tests.executors.test_sharing import Log, Work, plan
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-from test_processes import After, Doomed, Wrong
-from test_sharing import Log, flip, plan
 
 from benchkit.cli.main import main
 from benchkit.errors import BenchkitError
@@ -19,6 +17,8 @@ from benchkit.executors.ray import Needs, Ray
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env
 from benchkit.store.artifacts import ArtifactStore
+from tests.executors.test_processes import After, Doomed, Wrong
+from tests.executors.test_sharing import Log, flip, plan
 
 # Ray itself is not imported here: it is told to be quiet before it is.
 
@@ -83,7 +83,7 @@ def test_without_the_package_one_line_names_the_remedy(
 def test_an_address_where_no_cluster_is_costs_one_line_and_leaves_nothing(
     address: str, words: str, tmp_path: Path, dawdling_grid: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from small_world import PLUGINS
+    from tests.helpers.small_comparison import PLUGINS
 
     arguments = ["compare", dawdling_grid, "--plugin", PLUGINS, "--plugin", Path(__file__).with_name("dawdling.py")]
     places = ["--cache", tmp_path / "cache", "--out", tmp_path / "out"]

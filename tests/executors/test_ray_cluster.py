@@ -14,10 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver import stages
-from kept import artifacts, rows
-from test_processes import After, Doomed
-from test_sharing import Log
 
 from benchkit.cli.main import main
 from benchkit.executors.batch import Done
@@ -27,6 +23,10 @@ from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Stage
 from benchkit.store.artifacts import ArtifactStore
 from benchkit.store.opening import open_store
+from tests.executors.driver import stages
+from tests.executors.test_processes import After, Doomed
+from tests.executors.test_sharing import Log
+from tests.helpers.cache_contents import artifacts, rows
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -110,7 +110,7 @@ def test_a_node_killed_in_the_middle_of_a_stage_changes_nothing(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from small_world import PLUGINS
+    from tests.helpers.small_comparison import PLUGINS
 
     def compared(cache: str, executor: str) -> dict[str, Any]:
         plugins = ("--plugin", PLUGINS, "--plugin", HERE / "dawdling.py")
@@ -143,7 +143,7 @@ def test_a_node_killed_in_the_middle_of_a_stage_changes_nothing(
 
 def driver(executor: str, cache: Path) -> subprocess.Popen[str]:
     """The driver in a process of its own."""
-    command = [sys.executable, str(HERE / "driver.py"), executor, str(cache)]
+    command = [sys.executable, "-m", "tests.executors.driver", executor, str(cache)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bad_world import PLUGINS, Arguments, Bad, bad, compared, encoded, grey, noise
+from tests.faults.bad_world import PLUGINS, Arguments, Bad, bad, compared, encoded, grey, noise
 
 LONG = "x" * 5000
 

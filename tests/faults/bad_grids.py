@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bad_world import Bad, bad, compared_file, compared_text, deep
+from tests.faults.bad_world import Bad, bad, compared_file, compared_text, deep
 
 LAUGHS = "a0: &a0 [lol, lol]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
 

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bad_world import Arguments, Bad, World, bad, cut, deep, encoded, exported, grey, noise
-from folder_makers import coco, mark, photo, write
 from PIL import Image
+
+from tests.faults.bad_world import Arguments, Bad, World, bad, cut, deep, encoded, exported, grey, noise
+from tests.plugins.datasets.folder_makers import coco, mark, photo, write
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\n(x) run\n%%EOF\n"
 

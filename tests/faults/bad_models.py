@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bad_world import PLUGINS, Arguments, Bad, World, bad, cut, deep, edited, encoded, grey, noise
+from tests.faults.bad_world import PLUGINS, Arguments, Bad, World, bad, cut, deep, edited, encoded, grey, noise
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 

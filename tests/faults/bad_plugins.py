@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bad_world import PLUGINS, Arguments, Bad, bad
+from tests.faults.bad_world import PLUGINS, Arguments, Bad, bad
 
 GOOD = """\
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bad_world import Arguments, Bad, bad, deep
+from tests.faults.bad_world import Arguments, Bad, bad, deep
 
 RUN: dict[str, Any] = {
     "schema": 1, "source": "run", "run": "r", "title": "t", "group": "trained", "state": "done",

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bad_world import Arguments, Bad, World, bad, cut, deep, edited, encoded, exported, grey, noise, tar
 from PIL import Image
-from tfrecord_bytes import example, framed, masked
+
+from recipes.tfrecord_writer import example, framed, masked
+from tests.faults.bad_world import Arguments, Bad, World, bad, cut, deep, edited, encoded, exported, grey, noise, tar
 
 PNG = encoded(noise())
 MAP = encoded(grey(170, (512, 512)))

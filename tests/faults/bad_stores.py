@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from bad_world import PLUGINS, Arguments, Bad, World, bad, compared, cut, deep
+from tests.faults.bad_world import PLUGINS, Arguments, Bad, World, bad, compared, cut, deep
 
 DATABASE = "results.sqlite"
 

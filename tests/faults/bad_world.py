@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import shutil
-import sys
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-for room in ("cli", "datasets"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / room))
-
-from folder_makers import MAKERS  # noqa: E402
-from small_world import PLUGINS  # noqa: E402
+from tests.helpers.small_comparison import PLUGINS
+from tests.plugins.datasets.folder_makers import MAKERS
 
 SIDE = 32
 

@@ -1,8 +1,8 @@
 """Runs in forks of one process that has imported everything once, so that a fresh process costs no import of torch.
 
-    forks.py FOLDER KILLS SEED GRID PLUGINS
+    python -m tests.faults.forks FOLDER KILLS SEED GRID PLUGINS
 
-Writes FOLDER/told.json. It is a program of its own: torch cannot be used in a fork of a process that has trained.
+Writes FOLDER/results.json. It is a program of its own: torch cannot be used in a fork of a process that has trained.
 """
 
 from __future__ import annotations
@@ -144,8 +144,7 @@ def committed(cache: Path) -> list[str]:
 
 def trained(folder: Path, plugins: str) -> dict[str, Any]:
     """A training stage run whole, and another killed after iteration 5 of 8 and begun again: iterations of each."""
-    sys.path.append(str(Path(__file__).parents[1]))  # as pytest has it: what tests of several rooms share lies there
-    from test_kill import training_stage
+    from tests.faults.test_kill import training_stage
 
     seen: dict[str, Any] = {}
     for name, stop in (("whole", None), ("killed", 5), ("resumed", None)):
@@ -188,9 +187,9 @@ def main() -> None:
     folder = Path(name)
     import_everything()
     (folder / "training").mkdir()
-    told = {"training": trained(folder / "training", plugins)}
-    told["comparison"] = compared(folder, int(kills), int(seed), grid, plugins)
-    (folder / "told.json").write_text(json.dumps(told))
+    results = {"training": trained(folder / "training", plugins)}
+    results["comparison"] = compared(folder, int(kills), int(seed), grid, plugins)
+    (folder / "results.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The parsers under coverage-guided fuzzing, by hand: what it finds is kept as an example in test_fuzz.py.
 
     pip install atheris
-    python tests/faults/fuzz_atheris.py TARGET SECONDS [CORPUS]
+    python -m tests.faults.fuzz_atheris TARGET SECONDS [CORPUS]
 
 TARGET: one of TARGETS. A finding ends it with the exception and leaves the input as `crash-…` in the working directory.
 """
@@ -15,19 +15,15 @@ from tempfile import mkdtemp
 
 import atheris  # not among the dependencies: it has no wheel for every Python
 
-ROOMS = [Path(__file__).parent, *(Path(__file__).parents[1] / room for room in ("", "cli", "datasets"))]
-sys.path[:0] = map(str, ROOMS)
-
 with atheris.instrument_imports(include=["benchkit", "yaml"], enable_loader_override=False):
-    from bad_world import tar
-    from test_fuzz import allowed, read_spec, sheltered
-    from tfrecord_bytes import example as tf_example
-    from tfrecord_bytes import framed
-
     from benchkit.config.grid import parse_grid
     from benchkit.readers.shards import find_shards, pairs_of
     from benchkit.readers.tfrecord import examples, parse_example
     from benchkit.store.manifest import FileEntry, manifest_bytes, parse_manifest
+    from recipes.tfrecord_writer import example as tf_example
+    from recipes.tfrecord_writer import framed
+    from tests.faults.bad_world import tar
+    from tests.faults.test_fuzz import allowed, read_spec, sheltered
 
 FOLDER = Path(mkdtemp())
 KEY = "ab" * 32

@@ -7,19 +7,12 @@ from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
-import bad_flags
-import bad_grids
-import bad_images
-import bad_models
-import bad_plugins
-import bad_rows
-import bad_shards
-import bad_stores
 import pytest
-from bad_world import Bad, World, listing
-from last_given import last_given
 
 from benchkit.cli.main import main
+from tests.faults import bad_flags, bad_grids, bad_images, bad_models, bad_plugins, bad_rows, bad_shards, bad_stores
+from tests.faults.bad_world import Bad, World, listing
+from tests.helpers.small_comparison import Finished, keep_last_options
 
 TABLES = {
     "flag": bad_flags.CASES,
@@ -36,19 +29,19 @@ CASES = {f"{table}: {name}": case for table, cases in TABLES.items() for name, c
 
 @pytest.fixture
 def world(
-    tmp_path: Path, small_grid: Path, tiny_checkpoint: Path, finished_cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, grid: Path, tiny_checkpoint: Path, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     monkeypatch.setenv("BENCHKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("BENCHKIT_DEBUG", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "out").mkdir()
-    yield World(tmp_path, small_grid, tiny_checkpoint, finished_cache)
+    yield World(tmp_path, grid, tiny_checkpoint, finished.cache)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_is_one_clear_line(name: str, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     case: Bad = CASES[name]
-    arguments = last_given(case.arguments(world))
+    arguments = keep_last_options(case.arguments(world))
     before = listing(world.folder)
     capsys.readouterr()
     code = main(arguments)

@@ -12,13 +12,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from bad_world import PLUGINS
 
 from benchkit.cli.main import main
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ArtifactStore
 from benchkit.store.manifest import MANIFEST, CorruptArtifact
 from benchkit.store.results import ResultStore
+from tests.faults.bad_world import PLUGINS
+from tests.helpers.small_comparison import Finished
 
 KINDS = {
     MANIFEST,
@@ -32,9 +33,9 @@ KINDS = {
 
 
 @pytest.fixture
-def cache(finished_cache: Path, tmp_path: Path) -> Path:
+def cache(finished: Finished, tmp_path: Path) -> Path:
     """This test's own copy of a finished comparison's cache."""
-    return Path(shutil.copytree(finished_cache, tmp_path / "cache", ignore=shutil.ignore_patterns("*-wal", "*-shm")))
+    return Path(shutil.copytree(finished.cache, tmp_path / "cache", ignore=shutil.ignore_patterns("*-wal", "*-shm")))
 
 
 @contextmanager
@@ -177,13 +178,13 @@ def parts_of_rows(cache: Path) -> list[object]:
     [("rows", "metrics = replace(metrics, ':', ': ')"), ("blobs", "data = zeroblob(length(data))")],
 )
 def test_damaged_rows_are_reported_and_measured_again(
-    cache: Path, small_grid: Path, capsys: pytest.CaptureFixture[str], table: str, change: str
+    cache: Path, grid: Path, capsys: pytest.CaptureFixture[str], table: str, change: str
 ) -> None:
     expected = parts_of_rows(cache)
     with closing(sqlite3.connect(cache / "results.sqlite", isolation_level=None)) as raw:
         damaged = raw.execute(f"UPDATE {table} SET {change} WHERE rowid IN (1, 2)").rowcount
         assert damaged == 2
-    command = ["compare", str(small_grid), "--plugin", str(PLUGINS), "--device", "cpu", "--cache", str(cache)]
+    command = ["compare", str(grid), "--plugin", str(PLUGINS), "--device", "cpu", "--cache", str(cache)]
     assert main(command) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if "measured again" in line]
     assert 1 <= len(told) <= damaged and all(line.startswith("benchkit: warning: result store") for line in told)

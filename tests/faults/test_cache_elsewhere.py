@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from s3_server import new_bucket, serving
 
 from benchkit.cli.main import main
 from benchkit.store.bucket import Bucket
 from benchkit.store.location import CacheUrl, located
 from benchkit.store.opening import open_store
 from benchkit.store.results import ResultStore
+from tests.helpers.s3_server import new_bucket, serving
+from tests.helpers.small_comparison import PLUGINS, Finished
 
 STAGES = 22
 
@@ -38,9 +39,9 @@ def url(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 class Machine:
     """Runs the small comparison on a cache, with a folder of copies, rows and a report of its own."""
 
-    def __init__(self, name: str, folder: Path, grid: Path, plugins: Path, url: str) -> None:
+    def __init__(self, name: str, folder: Path, grid: Path, url: str) -> None:
         self.name, self.folder, self.url = name, folder, url
-        self.arguments = ["compare", str(grid), "--plugin", str(plugins), "--device", "cpu", "--cache", url]
+        self.arguments = ["compare", str(grid), "--plugin", str(PLUGINS), "--device", "cpu", "--cache", url]
 
     def compare(self, monkeypatch: pytest.MonkeyPatch) -> int:
         monkeypatch.setenv("BENCHKIT_COPIES", str(self.folder / self.name))
@@ -81,13 +82,13 @@ def stages(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
 
 @pytest.mark.slow
 def test_equal_to_a_cache_in_a_folder(
-    url: str, tmp_path: Path, small_grid: Path, plugins: Path, finished_cache: Path, monkeypatch, capsys
+    url: str, tmp_path: Path, grid: Path, finished: Finished, monkeypatch, capsys
 ) -> None:
-    one, two = (Machine(name, tmp_path, small_grid, plugins, url) for name in ("one", "two"))
+    one, two = (Machine(name, tmp_path, grid, url) for name in ("one", "two"))
     assert one.compare(monkeypatch) == 0
     assert stages(capsys)["run"] == STAGES
-    assert parts(one.rows) == parts(finished_cache / "results.sqlite")
-    assert objects(one.copies) == objects(finished_cache)
+    assert parts(one.rows) == parts(finished.cache / "results.sqlite")
+    assert objects(one.copies) == objects(finished.cache)
     assert two.compare(monkeypatch) == 0
     assert stages(capsys) == {"run": 0, "cached": STAGES, "failed": 0, "skipped": 0}
     assert parts(two.rows) == parts(one.rows)
@@ -96,9 +97,9 @@ def test_equal_to_a_cache_in_a_folder(
 
 @pytest.mark.slow
 def test_a_lost_connection_ends_in_one_line_and_the_same_command_goes_on(
-    url: str, server: Any, tmp_path: Path, small_grid: Path, plugins: Path, finished_cache: Path, monkeypatch, capsys
+    url: str, server: Any, tmp_path: Path, grid: Path, finished: Finished, monkeypatch, capsys
 ) -> None:
-    machine = Machine("one", tmp_path, small_grid, plugins, url)
+    machine = Machine("one", tmp_path, grid, url)
     port, create, committed = server.get_host_and_port()[1], Bucket.create, []
 
     def cut(self: Bucket, name: str, data: bytes) -> bool:
@@ -128,7 +129,7 @@ def test_a_lost_connection_ends_in_one_line_and_the_same_command_goes_on(
         again = stages(capsys)
         assert again["failed"] == again["skipped"] == 0 and again["cached"] >= len(sent)
         assert len(ResultStore(machine.rows).runs()) == 2, "without --out each command is a run of its own"
-        assert parts(machine.rows) == parts(finished_cache / "results.sqlite")
-        assert objects(machine.copies) == objects(finished_cache)
+        assert parts(machine.rows) == parts(finished.cache / "results.sqlite")
+        assert objects(machine.copies) == objects(finished.cache)
         assert [damage for _, damage in open_store(url).verify()] == [None] * STAGES
         assert sum(name.endswith("manifest.json") for name in far_objects(url)) == STAGES

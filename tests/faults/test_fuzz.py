@@ -16,12 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import bad_world
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tfrecord_bytes import example as tf_example
-from tfrecord_bytes import framed
 
 from benchkit.cli.leaderboard import _boards
 from benchkit.config.grid import Grid, load_grid, parse_grid
@@ -49,6 +46,9 @@ from benchkit.specs.spec import Spec, digest
 from benchkit.store.schema import SETTINGS as COLUMNS
 from benchkit_plugins.datasets.folder.dataset import Folder
 from benchkit_plugins.datasets.folder.regions import drawn
+from recipes.tfrecord_writer import example as tf_example
+from recipes.tfrecord_writer import framed
+from tests.faults import bad_world
 
 REGISTRY = Registry.load()
 GRID = load_grid("quick")

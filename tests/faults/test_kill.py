@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kept import artifacts, rows
 
 from benchkit.store.artifacts import ArtifactStore
+from tests.helpers.cache_contents import artifacts, rows
+from tests.helpers.small_comparison import PLUGINS
 
-FORKS = Path(__file__).with_name("forks.py")
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Told:
+class ForkResults:
     """What forks.py did: its folder, and what it tells of training and comparison."""
 
     folder: Path
@@ -30,23 +31,23 @@ class Told:
     comparison: dict[str, Any]
 
 
-def killed_in(folder: Path, kills: int, seed: int, grid: Path, plugins: Path) -> Told:
+def killed_in(folder: Path, kills: int, seed: int, grid: Path) -> ForkResults:
     """Let forks.py do its work."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(FORKS), *map(str, (folder, kills, seed, grid, plugins))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.faults.forks", *map(str, (folder, kills, seed, grid, PLUGINS))]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return Told(folder, **json.loads((folder / "told.json").read_text()))
+    return ForkResults(folder, **json.loads((folder / "results.json").read_text()))
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory, small_grid: Path, plugins: Path) -> Told:
+def three(tmp_path_factory: pytest.TempPathFactory, grid: Path) -> ForkResults:
     """Three kills."""
-    return killed_in(tmp_path_factory.mktemp("three"), 3, 5, small_grid, plugins)
+    return killed_in(tmp_path_factory.mktemp("three"), 3, 5, grid)
 
 
-def check(told: Told, kills: int) -> None:
-    found, folder = told.comparison, told.folder
+def check(results: ForkResults, kills: int) -> None:
+    found, folder = results.comparison, results.folder
     attempts = found["attempts"]
     assert sum(attempt["killed"] for attempt in attempts) == kills
     for attempt in attempts:
@@ -67,13 +68,13 @@ def check(told: Told, kills: int) -> None:
     )
 
 
-def test_killed_at_three_moments(three: Told) -> None:
+def test_killed_at_three_moments(three: ForkResults) -> None:
     check(three, 3)
 
 
 @pytest.mark.slow
-def test_killed_at_fifty_moments(tmp_path: Path, small_grid: Path, plugins: Path) -> None:
-    check(killed_in(tmp_path, 50, 6, small_grid, plugins), 50)
+def test_killed_at_fifty_moments(tmp_path: Path, grid: Path) -> None:
+    check(killed_in(tmp_path, 50, 6, grid), 50)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def training_stage(cache: Path, plugins: str, stop: int | None) -> Callable[[], 
     return work
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(three: Told) -> None:
+def test_a_killed_training_goes_on_to_the_same_weights(three: ForkResults) -> None:
     seen, folder = three.training, three.folder / "training"
     assert seen["whole"]["iterations"] == list("12345678")
     assert seen["killed"] == {"killed": True, "iterations": list("12345"), "scratch": ["checkpoint.safetensors"]}

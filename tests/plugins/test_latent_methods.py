@@ -202,7 +202,7 @@ def test_blended_latents_are_sdedit_under_a_full_mask(backend: DiffusionBackend)
 
 def test_blending_written_out() -> None:
     """Two steps of a network that answers z / 2."""
-    from tiny import SD1
+    from tests.helpers.tiny_checkpoint import SD1
 
     schedule = Schedule.from_scheduler(SD1)
     at = replace(context(schedule), alpha_bar=schedule.alpha_bar[2])

@@ -29,8 +29,9 @@ from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env
 from benchkit.stages.images import Images, Latents
 from benchkit.store.artifacts import ArtifactStore
+from tests.helpers.small_comparison import GRID as SMALL
+from tests.helpers.small_comparison import PLUGINS
 
-HERE = Path(__file__).parents[1]
 FAKE = Spec.of("corruptor", "fake", fixed=1)
 SPACE = {"steps": Range(1, 50, whole=True), "fraction": Range(0.0, 1.0), "way": Choices(("a", "b", "c"))}
 
@@ -150,24 +151,12 @@ def test_retried_trials_stand_in_their_places(tmp_path: Path) -> None:
     assert search(None, True) and calls == []
 
 
-GRID = """
-title: small
-dataset: shapes
-model: {model}
-num_inference_steps: 10
-labelled: 4
-source: {{split: clean, size: 4}}
-test: {{split: test, size: 4}}
-validation: {{split: wild, size: 3}}
-baselines: [human, pseudo, oracle]
-oracle: {{split: wild, size: 2}}
-selectors: [random-boxes]
-corruptors: ["none:steps=1"]
-inverter: ddim
-detectors: [dot]
-selector_training: &budget {{iterations: 2, batch: 2}}
-training: *budget
-"""
+GRID = (
+    SMALL.replace("baselines: [human, pseudo]\ntrivial: [all-negative]", "baselines: [human, pseudo, oracle]")
+    .replace("selectors:", "validation: {{split: wild, size: 3}}\noracle: {{split: wild, size: 2}}\nselectors:")
+    .replace(', "gaussian:steps=1"', "")
+    .replace("seeds: [0]\n", "")
+)
 
 
 @pytest.fixture
@@ -177,7 +166,7 @@ def small(tiny_checkpoint: Path) -> Grid:
 
 @pytest.fixture
 def registry() -> Registry:
-    return Registry.load(files=[HERE / "cli" / "tiny_plugins.py"])
+    return Registry.load(files=[PLUGINS])
 
 
 def test_no_test_image_is_planned_or_read(

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from store_helpers import FILES, KEY, everything, hear, hear_all, key_of, python, say
 
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import (
@@ -18,6 +17,7 @@ from benchkit.store.artifacts import (
     CorruptArtifact,
     default_root,
 )
+from tests.store.store_helpers import FILES, KEY, everything, hear, hear_all, key_of, python, say
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename", "mkdir", "scandir"])

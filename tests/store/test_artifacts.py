@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_helpers import FILES, KEY, everything, hear, key_of, python
 
 from benchkit.store.artifacts import (
     ArtifactBusy,
     ArtifactStore,
     CorruptArtifact,
 )
+from tests.store.store_helpers import FILES, KEY, everything, hear, key_of, python
 
 
 def test_round_trip(store: ArtifactStore, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
-from store_helpers import python
 
 import benchkit
 from benchkit.errors import BenchkitError
@@ -22,6 +21,7 @@ from benchkit.store.artifacts import (
     json_to_bytes,
 )
 from benchkit.system.files import write_atomic
+from tests.store.store_helpers import python
 
 DTYPES = st.sampled_from([np.bool_, np.uint8, np.int32, np.int64, np.float16, np.float32, np.float64])
 ARRAYS = DTYPES.flatmap(lambda t: st_numpy.arrays(t, st_numpy.array_shapes(min_dims=0, max_dims=4, min_side=0)))

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from store_helpers import FILES, key_of
 
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable
 from benchkit.store.pins import describe_pins, pin, pinned, pinned_runs
+from tests.store.store_helpers import FILES, key_of
 
 RUN, OTHER = "20260101-000000-aaaaaa", "20260101-000001-bbbbbb"
 

@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
-from store_helpers import COUNTS, HISTOGRAMS, key_of, stored
 
 from benchkit.errors import BenchkitError
 from benchkit.store.results import CellInfo, ResultStore
+from tests.store.store_helpers import COUNTS, HISTOGRAMS, key_of, stored
 
 pytestmark = pytest.mark.slow
 

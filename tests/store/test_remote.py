@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from s3_server import new_bucket, serving
-from store_helpers import FILES, KEY, hear, key_of, python
 
 from benchkit.errors import BenchkitError
 from benchkit.store import leases
@@ -19,6 +17,8 @@ from benchkit.store.bucket import Bucket
 from benchkit.store.location import CacheUrl, located
 from benchkit.store.opening import open_store
 from benchkit.store.pins import pin, pinned, pinned_runs
+from tests.helpers.s3_server import new_bucket, serving
+from tests.store.store_helpers import FILES, KEY, hear, key_of, python
 
 
 @pytest.fixture(scope="module")

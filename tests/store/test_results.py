@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_helpers import COUNTS, HISTOGRAMS, key_of, stored
 
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.store.mark import RunMark, write_mark
 from benchkit.store.results import ROW_COLUMNS, CellInfo, ResultStore
+from tests.store.store_helpers import COUNTS, HISTOGRAMS, key_of, stored
 
 
 def cell(name: object = "a", **changes) -> CellInfo:

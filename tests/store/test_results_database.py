@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from store_helpers import COUNTS, HISTOGRAMS, hear, hear_all, key_of, python, say, stored
 
 from benchkit.errors import BenchkitError
 from benchkit.store.results import ResultStore
+from tests.store.store_helpers import COUNTS, HISTOGRAMS, hear, hear_all, key_of, python, say, stored
 
 
 def refused(location: str | Path, message: str, **options) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from broken_corruptors import ALSO, BROKEN, SOUND
-from broken_others import BROKEN_OTHERS, SOUND_OTHERS
 from PIL import Image
 
 from benchkit.plugin.registry import Registry
 from benchkit.testing import Report, assert_conforms, reports_on
+from tests.testing.broken_corruptors import ALSO, BROKEN, SOUND
+from tests.testing.broken_others import BROKEN_OTHERS, SOUND_OTHERS
 
 REGISTRY = Registry.load()
 

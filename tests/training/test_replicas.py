@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from replica import Plain, build
 
 from benchkit.errors import BenchkitError
 from benchkit.specs.spec import TrainingConfig
@@ -17,6 +16,7 @@ from benchkit.stages.pairs import Pairs
 from benchkit.training import loop as training
 from benchkit.training import replicas
 from benchkit.training.ddp import Team
+from tests.training.plain_network import Plain, build
 
 #: An odd batch, so that the shares differ; weighted classes, padding and clipping, which a mean of means gets wrong.
 CONFIG = TrainingConfig(

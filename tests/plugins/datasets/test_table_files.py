@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from folder_makers import SHAPE, mark, photo, png
 from pyarrow import parquet
 
 from benchkit.api import BenchkitError
 from benchkit_plugins.datasets.folder import row_groups
 from benchkit_plugins.datasets.folder.dataset import Folder
+from tests.plugins.datasets.folder_makers import SHAPE, mark, photo, png
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from folder_makers import mark, photo, write
 
 from benchkit.api import BenchkitError
 from benchkit.readers.framing import Framing
 from benchkit_plugins.datasets.folder.dataset import Folder
+from tests.plugins.datasets.folder_makers import mark, photo, write
 
 
 def tabled(folder: Path, *rows: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from tiny import SD1, tiny_pipeline
+from tests.helpers.tiny_checkpoint import SD1, tiny_pipeline
 
 TOKENS = 12
 

@@ -9,10 +9,10 @@ import google_crc32c
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tfrecord_bytes import crc32c, example, framed, masked, write
 
 from benchkit.errors import BenchkitError
 from benchkit.readers.tfrecord import RECORD_LIMIT, examples, masked_crc32c, parse_example, records
+from recipes.tfrecord_writer import crc32c, example, framed, masked, write
 
 FEATURES = {"name": [b"train/a-1.png", b""], "score": [0.25, -1.5], "count": [3, -1, 2**62], "none": []}
 

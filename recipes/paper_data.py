@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-import sys
+import string
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent / "datasets"))
-from tfrecord_bytes import example, write
+from benchkit.testing.worlds import SCHEDULE
+from recipes.tfrecord_writer import example, write
 
 #: What RichHF-18k's maps measure.
 MAP = 512
@@ -88,15 +88,15 @@ def write_dalle3(folder: Path, count: int = 24, shards: int = 2, seed: int = 1) 
             for i in range(shard, count, shards):
                 height, width = (512, 512) if i % 3 else (512, 896)
                 name = f"dalle3-{i:06d}"
-                told = {
+                facts = {
                     "image_name": f"{name}.jpg",
                     **({"width": width, "height": height} if i % 5 else {}),
                     "short_caption": f"a scene with a hand, number {i}",
-                    "long_caption": "a scene with a hand, told at length",
+                    "long_caption": "a scene with a hand, described at length",
                     "original_prompt": "hand",
                 }
                 _put(archive, f"{name}.jpg", encoded(_scene(rng, height, width), "JPEG", quality=92))
-                _put(archive, f"{name}.json", json.dumps(told).encode())
+                _put(archive, f"{name}.json", json.dumps(facts).encode())
     return made
 
 
@@ -106,46 +106,17 @@ def _put(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     archive.addfile(info, io.BytesIO(data))
 
 
-def narrow_sd15() -> Any:
-    """A random pipeline of SD 1.5's classes and topology: four levels, factor 8, 64 x 64 latents, PNDM; narrow."""
-    import diffusers
-    import torch
-    from tiny import SD1, tiny_pipeline
-
-    torch.manual_seed(15)
-    parts = tiny_pipeline()
-    parts.unet = diffusers.UNet2DConditionModel(
-        sample_size=64,
-        layers_per_block=1,
-        block_out_channels=(8, 16, 16, 16),
-        down_block_types=(*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),
-        up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * 3),
-        cross_attention_dim=16,
-        attention_head_dim=1,
-        norm_num_groups=4,
-    )
-    return diffusers.StableDiffusionPipeline(
-        vae=parts.vae,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer,
-        unet=parts.unet,
-        scheduler=diffusers.PNDMScheduler(**{k: v for k, v in SD1.items() if k != "clip_sample"}, skip_prk_steps=True),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
 def full_sd15() -> Any:
     """A random pipeline of SD 1.5's classes at SD 1.5's size: 860 M, 84 M and 123 M parameters; letters for tokens."""
     import diffusers
     import torch
-    from tiny import SD1, tiny_pipeline
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     torch.manual_seed(15)
-    words = tiny_pipeline().tokenizer.get_vocab()
-    tokenizer = type(tiny_pipeline().tokenizer)(vocab=words, merges=[], model_max_length=77)
+    schedule = {k: v for k, v in SCHEDULE.items() if k != "clip_sample"}
+    letters = string.ascii_lowercase
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{c}</w>" for c in letters)]
+    tokenizer = CLIPTokenizer(vocab={w: i for i, w in enumerate(words)}, merges=[], model_max_length=77)
     text = CLIPTextConfig(
         vocab_size=49408,
         hidden_size=768,
@@ -169,7 +140,7 @@ def full_sd15() -> Any:
         text_encoder=CLIPTextModel(text),
         tokenizer=tokenizer,
         unet=diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768),
-        scheduler=diffusers.PNDMScheduler(**{k: v for k, v in SD1.items() if k != "clip_sample"}, skip_prk_steps=True),
+        scheduler=diffusers.PNDMScheduler(**schedule, skip_prk_steps=True),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folder_makers import write
 
 from benchkit.api import BenchkitError
 from benchkit.readers.walk import CIRCLE, files_below, walk
 from benchkit_plugins.datasets.folder.dataset import Folder
+from tests.plugins.datasets.folder_makers import write
 
 PHOTO = np.full((8, 8, 3), 90, np.uint8)
 

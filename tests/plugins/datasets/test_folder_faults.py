@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from folder_makers import MAKERS, SPLITS, coco, mark, photo, write
 
 from benchkit.api import BenchkitError
 from benchkit_plugins.datasets.folder.dataset import Folder
+from tests.plugins.datasets.folder_makers import MAKERS, SPLITS, coco, mark, photo, write
 
 
 def read_all(root: Path | str | None, **params: Any) -> None:
@@ -158,8 +158,9 @@ def test_a_fault_does_not_take_the_other_splits(tmp_path: Path) -> None:
 def cells(**changed: Any) -> Callable[[Path], None]:
     """A Parquet file whose columns are as the test says."""
     import pyarrow as pa
-    from folder_makers import table
     from pyarrow import parquet
+
+    from tests.plugins.datasets.folder_makers import table
 
     def make(root: Path) -> None:
         rows = table("pool")
@@ -188,7 +189,7 @@ def test_a_fault_of_a_table_is_named(make: Callable[[Path], None], reason: str, 
 
 
 def test_masks_of_another_size_in_a_table(tmp_path: Path) -> None:
-    from folder_makers import png
+    from tests.plugins.datasets.folder_makers import png
 
     small = [{"bytes": png(mark(0)[:5]), "path": None}] * 2
     cells(mask=small)(tmp_path / "root")

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tfrecord_bytes import example, write
 
 from benchkit.cli.main import main
 from benchkit.errors import BenchkitError
 from benchkit.readers.named_pictures import Shelf, collect
 from benchkit.readers.named_tables import Columns
 from benchkit_plugins.datasets.richhf import RichHF
+from recipes.tfrecord_writer import example, write
 
 WANTED = ("t0", "t1", "t2")
 MAP = np.zeros((512, 512), np.uint8)

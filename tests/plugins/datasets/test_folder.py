@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folder_makers import MAKERS, SHAPE, SPLITS, coco, make_parquet, make_plain, mark, photo, write
 
 from benchkit.api import BenchkitError, Dataset
 from benchkit.plugin.registry import Registry
@@ -17,6 +16,17 @@ from benchkit.readers.framing import Framing
 from benchkit.specs.spec import Spec
 from benchkit.testing import assert_conforms
 from benchkit_plugins.datasets.folder.dataset import Folder
+from tests.plugins.datasets.folder_makers import (
+    MAKERS,
+    SHAPE,
+    SPLITS,
+    coco,
+    make_parquet,
+    make_plain,
+    mark,
+    photo,
+    write,
+)
 
 
 @pytest.fixture(scope="session")
@@ -126,8 +136,9 @@ def test_the_first_images_are_a_fair_draw_that_other_files_leave_alone(tmp_path:
 
 
 def test_rows_and_tiles_are_shuffled_too(tmp_path: Path) -> None:
-    from folder_makers import table
     from pyarrow import parquet
+
+    from tests.plugins.datasets.folder_makers import table
 
     parquet.write_table(table("clean", range(9)), tmp_path / "clean.parquet")
     ids = [s.id for s in Folder(str(tmp_path), size=16, fit="tile").read("clean", range(36))]
@@ -258,8 +269,9 @@ def test_autoencode_is_the_users(made: dict[str, Path]) -> None:
 
 
 def test_other_columns_can_be_named(tmp_path: Path) -> None:
-    from folder_makers import table
     from pyarrow import parquet
+
+    from tests.plugins.datasets.folder_makers import table
 
     names = {"image": "picture", "mask": "artifacts", "caption": "prompt"}
     rows = table("pool").rename_columns([names[name] for name in table("pool").column_names])
@@ -308,8 +320,9 @@ def test_coco_beside_its_images(tmp_path: Path) -> None:
 
 def test_shards_and_captions_as_exports_write_them(tmp_path: Path) -> None:
     """`benchkit export --format hf` numbers its shards without their count; `coco` keeps captions with the images."""
-    from folder_makers import table
     from pyarrow import parquet
+
+    from tests.plugins.datasets.folder_makers import table
 
     (tmp_path / "hf" / "data").mkdir(parents=True)
     for number in range(2):

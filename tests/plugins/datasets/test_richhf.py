@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tfrecord_bytes import example, write
 
 from benchkit.cli.main import main
 from benchkit.errors import BenchkitError
@@ -23,6 +22,7 @@ from benchkit.preparation.richhf import record_files
 from benchkit.preparation.richhf_rule import Rule, beside_paper
 from benchkit.testing import report_on
 from benchkit_plugins.datasets.richhf import RichHF
+from recipes.tfrecord_writer import example, write
 
 SIDE = 512
 

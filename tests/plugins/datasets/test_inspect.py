@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from folder_makers import MAKERS, SPLITS, mark, photo, png, write
 from PIL import Image, ImageFile
 from pyarrow import parquet
 
@@ -20,6 +19,7 @@ from benchkit.readers.pictures import decode_image
 from benchkit_plugins.datasets.folder import records
 from benchkit_plugins.datasets.folder.dataset import Folder
 from benchkit_plugins.datasets.folder.records import DECODED
+from tests.plugins.datasets.folder_makers import MAKERS, SPLITS, mark, photo, png, write
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folder_makers import png
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from benchkit_plugins.datasets.folder.dataset import Folder
 from benchkit_plugins.datasets.folder.layouts import passed_over
 from benchkit_plugins.datasets.folder.plain import list_plain
 from benchkit_plugins.datasets.folder.records import FileListing
+from tests.plugins.datasets.folder_makers import png
 
 PHOTO, MARKS = png(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)), png(np.eye(8, dtype=bool))
 MARKS_IN_RGB = png(np.repeat(np.eye(8, dtype=np.uint8)[..., None], 3, axis=2) * np.uint8(255))
