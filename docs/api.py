@@ -17,10 +17,22 @@ from types import ModuleType
 from typing import Any
 
 from benchkit import api, testing
+from benchkit.api import corruptors, datasets, detectors, function_form, inverters, noise, plugin, selectors
 from benchkit.inference import detector as trained
 from benchkit.inference import functional
 
 TARGET = Path(__file__).parent / "api.md"
+#: Sections of what a plugin imports.
+API = {
+    "benchkit.api: every plugin": plugin,
+    "benchkit.api: corruptors": corruptors,
+    "benchkit.api: a corruptor as a function": function_form,
+    "benchkit.api: noise": noise,
+    "benchkit.api: region selectors": selectors,
+    "benchkit.api: inverters": inverters,
+    "benchkit.api: detectors": detectors,
+    "benchkit.api: datasets": datasets,
+}
 FUNCTIONS = ("load_backend", "invert", "corrupt", "resolve_device")
 HEAD = """# API
 
@@ -33,7 +45,8 @@ def document() -> str:
     """The whole page."""
     parts = [HEAD]
     for title, module, names in (
-        ("benchkit.api", api, sorted(api.__all__)),
+        *((title, api, exported(module)) for title, module in API.items()),
+        ("benchkit.api: helpers", api, ("split_parts", "may_fetch", "BenchkitError")),
         ("benchkit.testing", testing, testing.__all__),
         ("benchkit", functional, FUNCTIONS),
         ("benchkit.inference.detector", trained, ("load_detector", "TrainedDetector", "Scores")),
@@ -41,6 +54,12 @@ def document() -> str:
         parts.append(f"## {title}\n")
         parts += [part for name in names for part in entry(module, name)]
     return "\n".join(parts)
+
+
+def exported(module: ModuleType) -> list[str]:
+    """The names that benchkit.api takes from one of its modules, in the order of the file."""
+    own = (name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
+    return [name for name in own if name in api.__all__]
 
 
 def entry(module: ModuleType, name: str) -> Iterator[str]:

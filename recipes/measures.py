@@ -12,12 +12,11 @@ from letters import Reader, find_and_read, read_at, truth
 from renders import rendered
 from torch import Tensor
 
-from benchkit.api import Inverter
+from benchkit.api import Inverter, add_noise
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.inversion import trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
-from benchkit.diffusion.schedule import add_noise
 from benchkit.stages.images import to_tensor, to_uint8
 from benchkit_plugins.datasets.portraits.caption import caption
 from benchkit_plugins.datasets.portraits.draw import render

@@ -53,7 +53,10 @@ def imported(path: Path) -> Iterator[str]:
         ("mmseg", {f"plugins/detectors/{one}.py" for one in ("_mmseg", "_convnext", "_segmentor")}),
         ("optuna", {"benchkit/search/tuning.py"}),
         ("ray", {"benchkit/executors/ray.py"}),
-        ("pluggy", {"benchkit/api.py", *(f"benchkit/plugin/{one}.py" for one in ("hookspecs", "loading", "registry"))}),
+        (
+            "pluggy",
+            {"benchkit/api/plugin.py", *(f"benchkit/plugin/{one}.py" for one in ("hookspecs", "loading", "registry"))},
+        ),
         ("sqlalchemy", {f"benchkit/store/{one}.py" for one in ("results", "schema", "soundness", "database")}),
         ("pickle", set()),
     ],

@@ -35,11 +35,6 @@ def ddim_step(z_t: Tensor, eps: Tensor, phi: float, psi: float) -> Tensor:
     return phi * z_t + psi * eps
 
 
-def add_noise(z_0: Tensor, noise: Tensor, alpha_bar: float) -> Tensor:
-    """z_t = sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) n: forward noising (eq. 4)."""
-    return math.sqrt(alpha_bar) * z_0 + math.sqrt(1 - alpha_bar) * noise
-
-
 def to_epsilon(output: Tensor, z_t: Tensor, alpha_bar: float, prediction: Prediction) -> Tensor:
     """The noise that a network's output stands for, whatever the network was trained to predict.
 

@@ -8,19 +8,13 @@ caption stays the image's own, there is no guidance, and its refinement of the d
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.api import LatentContext, LatentCorruptor, ResamplingCorruptor, StepContext, hookimpl, param
+from benchkit.api import LatentContext, LatentCorruptor, ResamplingCorruptor, StepContext, add_noise, hookimpl, param
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def noised(z_0: Tensor, noise: Tensor, alpha_bar: float) -> Tensor:
-    """sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) n (eq. 4)."""
-    return math.sqrt(alpha_bar) * z_0 + math.sqrt(1 - alpha_bar) * noise
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class BlendedLatent(ResamplingCorruptor):
     steps: int = param(20, ge=1, doc="DDIM steps from the clean end")
 
     def corrupt(self, at: LatentContext) -> Tensor:
-        return noised(at.z_0, at.noise(), at.alpha_bar)
+        return add_noise(at.z_0, at.noise(), at.alpha_bar)
 
     def step(self, at: StepContext) -> Tensor:
         import torch  # here, so that listing plugins loads no torch
@@ -44,7 +38,7 @@ class BlendedLatent(ResamplingCorruptor):
         shape = tuple(start.z_0.shape[1:])
         first = at.step == self.steps
         noise = start.noise() if first else start.rng.normal(shape, stream=f"blended-latent {at.step}").to(start.z_0)
-        z = torch.where(start.mask, at.z_t, noised(start.z_0, noise, at.alpha_bar))
+        z = torch.where(start.mask, at.z_t, add_noise(start.z_0, noise, at.alpha_bar))
         z_s = at.solve(at.eps(z), z)
         return torch.where(start.mask, z_s, start.z_0) if at.step == 1 else z_s
 

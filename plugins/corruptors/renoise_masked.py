@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.api import LatentContext, LatentCorruptor, hookimpl
+from benchkit.api import LatentContext, LatentCorruptor, add_noise, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +18,7 @@ class RenoiseMasked(LatentCorruptor):
     name = "renoise-masked"
 
     def corrupt(self, at: LatentContext) -> Tensor:
-        return math.sqrt(at.alpha_bar) * at.z_0 + math.sqrt(1 - at.alpha_bar) * at.noise()
+        return add_noise(at.z_0, at.noise(), at.alpha_bar)
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.api import InversionContext, Inverter, hookimpl, param
+from benchkit.api import InversionContext, Inverter, add_noise, hookimpl, param
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +102,7 @@ class ReNoise(Inverter):
             return at.z_0
         # A stream of its own: this noise must not be the one a corruptor puts inside the mask.
         noise = at.rng.normal(tuple(at.z_0.shape[1:]), stream="renoise-forward").to(at.z_0)
-        return at.add_noise(noise)
+        return add_noise(at.z_0, noise, at.alpha_bar)
 
 
 @hookimpl

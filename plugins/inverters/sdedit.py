@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.api import InversionContext, Inverter, hookimpl
+from benchkit.api import InversionContext, Inverter, add_noise, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ class SdEdit(Inverter):
 
     def step(self, at: InversionContext) -> Tensor:
         noise = at.rng.normal(tuple(at.z_0.shape[1:])).to(at.z_0)
-        return at.add_noise(noise)
+        return add_noise(at.z_0, noise, at.alpha_bar)
 
     def network_evaluations(self, t: int) -> int:
         return 0

@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchkit.api import LatentContext, LatentCorruptor
+from benchkit.api import LatentContext, LatentCorruptor, add_noise
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.condition import Condition
 from benchkit.diffusion.inversion import trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import corrupt_and_resample, resample
-from benchkit.diffusion.schedule import add_noise, ddim_step
+from benchkit.diffusion.schedule import ddim_step
 from benchkit.errors import BenchkitError
 from benchkit.system.fetching import nothing_fetched
 from benchkit_plugins.inverters.fixed_point import FixedPoint

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchkit.diffusion.schedule import Schedule, add_noise, ddim_step, to_epsilon
+from benchkit.api import add_noise
+from benchkit.diffusion.schedule import Schedule, ddim_step, to_epsilon
 from benchkit.errors import BenchkitError
 
 diffusers = pytest.importorskip("diffusers")

@@ -115,10 +115,10 @@ def test_options_of_the_function_form() -> None:
         (lambda at, *more: at, {}, "argument 'more' needs a name and a default value"),
         (lambda: None, {}, "its first argument must be `at`"),
         (lambda *at: None, {}, "its first argument must be `at`"),
-        (lambda at, kind="a": at, {}, "corruptors have a 'kind' of their own: rename that argument"),
-        (lambda at, steps=3: at, {"steps": 4}, "leave out steps=4: the function declares them"),
-        (lambda at: at, {"steps": 4, "space": "pixel"}, "leave out steps=4: a pixel corruptor has none"),
-        (3, {}, "@corruptor is for a function, not for 3"),
+        (lambda at, kind="a": at, {}, "every corruptor has its own 'kind': rename this argument"),
+        (lambda at, steps=3: at, {"steps": 4}, "remove steps=4: the function declares them"),
+        (lambda at: at, {"steps": 4, "space": "pixel"}, "remove steps=4: a pixel corruptor has none"),
+        (3, {}, "@corruptor decorates a function, not 3"),
     ],
 )
 def test_a_function_of_another_form_is_refused(function: Any, options: Any, said: str) -> None:

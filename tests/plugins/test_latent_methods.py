@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchkit.api import LatentContext, LatentCorruptor, Reference
+from benchkit.api import LatentContext, LatentCorruptor, Reference, add_noise
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.pipeline import corrupt_latents, resample_latents
 from benchkit.diffusion.resample import corrupt, corrupt_and_resample
-from benchkit.diffusion.schedule import Schedule, add_noise
+from benchkit.diffusion.schedule import Schedule
 from benchkit.errors import BenchkitError
 from benchkit_plugins.corruptors.attention_perturbation import AttentionPerturbation, blurred_queries
 from benchkit_plugins.corruptors.blended_latent import BlendedLatent
