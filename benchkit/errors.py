@@ -1,4 +1,7 @@
-"""The errors a user can mend: one clear line each, exit code 2 at the command line."""
+"""Errors that a user can correct. Each has one clear line; the command line ends with exit code 2.
+
+Messages name settings of the library in backticks, such as `time_limit`; the command line prints them as its flags.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def shortened(text: str, longest: int = 80) -> str:
-    """Foreign text in a message: no longer than it is worth."""
+    """Return text of the user's for a message, cut after `longest` characters."""
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 class BenchkitError(Exception):
-    """A mistake of the caller's: the message names the file, key or flag at fault and the remedy."""
+    """A mistake of the caller. The message names the file, key or setting, and the remedy."""
 
 
 class UnknownNameError(BenchkitError):
-    """A name that nothing answers to; the message suggests the nearest one that does.
+    """An unknown name. The message suggests the nearest known name.
 
-    remedy: what to do where the name is right.
+    remedy: what to do if the name is correct.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:
@@ -32,23 +35,8 @@ class UnknownNameError(BenchkitError):
         self.arguments = (kind, name, known, remedy)
 
     def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str], str]]:
-        return type(self), self.arguments  # or it could not come back from a worker process
+        return type(self), self.arguments  # so that a worker process can return it
 
 
 class PluginError(BenchkitError):
-    """A plugin failed or broke its contract at run time; the message names the plugin and what it did."""
-
-
-class OutputTaken(BenchkitError):
-    """What would be written is there already, and may be replaced if the user says so."""
-
-
-class PluginNeeded(BenchkitError):
-    """A finished run needs a plugin that is not there, or not as it was; file: where the run had it from, if a file."""
-
-    def __init__(self, message: str, file: str | None = None) -> None:
-        super().__init__(message)
-        self.file = file
-
-    def __reduce__(self) -> tuple[type[PluginNeeded], tuple[str, str | None]]:
-        return type(self), (str(self), self.file)
+    """A plugin failed or broke its contract while it ran. The message names the plugin and what it did."""

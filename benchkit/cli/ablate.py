@@ -1,4 +1,4 @@
-"""`benchkit ablate`: vary one thing at a time, or cross the axes, and say what each changes against the base."""
+"""`benchkit ablate`: vary one setting at a time, or cross several, and compare each variant with the base."""
 
 from __future__ import annotations
 
@@ -10,50 +10,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchkit.cli import options, progress
-from benchkit.cli.common import (
-    AsJson,
-    Cache,
-    Device,
-    PluginFiles,
-    PluginFolders,
-    RetryFailed,
-    Store,
-    Strict,
-    cache_root,
-    console,
-    load_registry,
-    print_json,
-)
-from benchkit.cli.compare import (
-    asked_grid,
-    check_together,
-    checked_options,
-    checks_of,
-    exit_with_failures,
-    preview_json,
-    print_preview,
-    run_options,
-    watched,
-)
+from benchkit.cli.common import cache_root, console, load_registry, print_json
+from benchkit.cli.dry_run import preview_plan, print_dry_run
 from benchkit.cli.given import note_unused
-from benchkit.cli.leftout import left_out_named, tolerant
+from benchkit.cli.grid_options import GridOptions
+from benchkit.cli.outcome import exit_with_failures, print_counts
+from benchkit.cli.preflight import check_then_make, make_run_options, option_checks, plan_and_check
 from benchkit.system.fetching import nothing_fetched
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchkit.config.grid import Grid
-    from benchkit.planning.dry_run import Preview
     from benchkit.plugin.registry import Registry
-    from benchkit.runs.run import Places, RunOptions
+    from benchkit.runs.run import Places
     from benchkit.search.ablation import Ablation, AblationOutcome
 
 Vary = Annotated[
     list[str] | None,
     typer.Option(
         metavar="AXIS=v1,v2,…",
-        help="What to vary: corruptor, selector, inverter, detector, KIND.PARAMETER, or a grid's setting such as "
-        "source.size; may be repeated. A value that holds a ',' stands in brackets.",
+        help="What to vary, and its values. AXIS is corruptor, selector, inverter, detector, KIND.PARAMETER, or a "
+        "setting of the grid such as source.size; repeatable. Put a value that has a ',' in brackets.",
     ),
 ]
 
@@ -61,7 +39,9 @@ Vary = Annotated[
 def ablate(
     preset: options.Preset = "quick",
     vary: Vary = None,
-    crossed: Annotated[bool, typer.Option("--crossed", help="Every combination, not one axis at a time.")] = False,
+    crossed: Annotated[
+        bool, typer.Option("--crossed", help="Run all combinations of the values, not one axis at a time.")
+    ] = False,
     dataset: options.DatasetName = None,
     model: options.ModelName = None,
     selector: options.Selectors = None,
@@ -72,66 +52,59 @@ def ablate(
     setting: options.Settings = None,
     scale: options.Scale = None,
     out: options.Out = None,
-    cache: Cache = None,
-    store: Store = None,
-    device: Device = "auto",
+    cache: options.Cache = None,
+    store: options.Store = None,
+    device: options.Device = "auto",
     time_limit: options.TimeLimit = None,
     executor: options.ExecutorName = "inline",
     address: options.Address = None,
-    retry_failed: RetryFailed = False,
-    force: options.Force = False,
+    retry_failed: options.RetryFailed = False,
+    force: options.ReplaceReport = False,
     dry_run: options.DryRun = False,
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    as_json: options.AsJson = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
-    """Vary one axis of a comparison at a time, and score each value against the base.
+    """Vary one setting of a comparison at a time, and compare each value with the base.
 
-    All variants are one plan: what several need is computed once. Exit code 3: some cells failed.
+    All variants are computed in one plan, so what several of them need is computed once. Exit code 3: some cells
+    failed.
     """
-    from benchkit.runs.run import check_out
+    from benchkit.plugin.placeholders import TolerantRegistry
+    from benchkit.runs.run import Places, check_out
+    from benchkit.search.ablation import run_ablation
     from benchkit.system.output_files import check_writable
 
     if len(vary or ()) < 2:
         note_unused({"crossed"}, "there is one axis; cross two or more --vary")
-    runs = options.chosen_executor(executor, time_limit, address)
-    single = {"dataset": dataset, "model": model, "seeds": seeds}
-    lists = {"selectors": selector, "corruptors": corruptor, "detectors": detector, "inverters": inverter}
-    places = _places(out, cache, store)
-    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
-        registry = tolerant(load_registry(plugin, plugin_folder, strict))
-        base = asked_grid(preset, single, lists, setting, scale, registry)
-        prepared = partial(_planned, base, vary or [], registry, crossed, places)
-        ended, look = None, None if out is None else partial(check_writable, out, probe=False)
+    stages_run_in = options.parse_executor(executor, time_limit, address)
+    asked = GridOptions(dataset, model, seeds, selector, corruptor, detector, inverter, setting, scale)
+    places = Places(out=out, cache=cache_root(cache), results=store)
+    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # stdout is for results, not for what plugins print
+        registry = TolerantRegistry(load_registry(plugin, plugin_folder, strict))
+        base = asked.load(preset, registry)
+        plan = partial(_plan, base, vary or [], registry, crossed, places)
+        check_folder = None if out is None else partial(check_writable, out, probe=False)
         if dry_run:
-            ablation = check_together(prepared, *checks_of(look, device))
+            ablation = plan_and_check(plan, *option_checks(check_folder, device))
             check_out(places, ablation.config, force)
-            seen = _previewed(ablation, registry, places)
+            preview = preview_plan(ablation.plan, ablation.base, registry, places)
         else:
-            how = checked_options(partial(run_options, device, runs, retry_failed, force), look, prepared)
-            ablation = prepared()
-            ended = _ran(ablation, registry, places, how)
-    if ended is None:
+            make = partial(make_run_options, device, stages_run_in, retry_failed, force)
+            how = check_then_make(make, check_folder, plan)
+            ablation = plan()
+            ended = progress.run_with_progress(partial(run_ablation, ablation, registry, places), places, how)
+    if dry_run:
         titled = ablation.base.replaced(title=str(ablation.config["title"]))
-        if as_json:
-            print_json(preview_json(titled, ablation.plan, seen))
-        else:
-            print_preview(titled, ablation.plan, seen, registry)
+        print_dry_run(titled, ablation.plan, preview, registry, as_json)
         return
     print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
-    with left_out_named(registry):
-        exit_with_failures(ended.outcome)
+    exit_with_failures(ended.outcome, registry)
 
 
-def _places(out: Path | None, cache: str | None, store: str | None) -> Places:
-    from benchkit.runs.run import Places
-
-    return Places(out=out, cache=cache_root(cache), results=store)
-
-
-def _planned(base: Grid, vary: list[str], registry: Registry, crossed: bool, places: Places) -> Ablation:
-    """The base with its variants, after all checks."""
+def _plan(base: Grid, vary: list[str], registry: Registry, crossed: bool, places: Places) -> Ablation:
+    """Return the base with its variants, after all checks."""
     from benchkit.runs.run import check_pending
     from benchkit.search.ablation import make_ablation
     from benchkit.search.variants import Axis
@@ -142,34 +115,16 @@ def _planned(base: Grid, vary: list[str], registry: Registry, crossed: bool, pla
     return ablation
 
 
-def _ran(ablation: Ablation, registry: Registry, places: Places, how: RunOptions) -> AblationOutcome:
-    from benchkit.search.ablation import run_ablation
-
-    return watched(partial(run_ablation, ablation, registry, places), places, how)
-
-
-def _previewed(ablation: Ablation, registry: Registry, places: Places) -> Preview:
-    """What of the plan is there already; nothing is written."""
-    from benchkit.planning.dry_run import preview
-    from benchkit.runs.run import model_of
-    from benchkit.store.opening import open_store
-
-    store = open_store(places.cache, create=False)
-    return preview(ablation.plan, registry, model_of(ablation.base), store)
-
-
 def _print_outcome(ended: AblationOutcome, out: Path | None) -> None:
-    """The differences, where the files lie, what it took."""
+    """Print the differences to the base, where the files are, and how long the run took."""
     from benchkit.report.tables import rich_notes, rich_table
 
-    screen, outcome = console(), ended.outcome
+    screen = console()
     sheet = ended.board.with_axis()
     screen.print(rich_table(sheet, screen.width))
     screen.print(rich_notes(sheet, screen.width))
-    counts = ", ".join(f"{number} {state}" for state, number in outcome.stages.items())
-    print(f"\nrun {outcome.run}: {counts} stages in {outcome.seconds:.1f} s")
-    print(
-        "files: --out DIR writes tables, the figure and the page"
-        if out is None
-        else f"report: {out / 'index.html'}, {out / 'ablation.md'}"
-    )
+    print_counts(ended.outcome)
+    if out is None:
+        print("--out DIR writes tables, the figure and a page")
+    else:
+        print(f"report: {out / 'index.html'}, {out / 'ablation.md'}")

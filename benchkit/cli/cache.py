@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli.common import AsJson, Cache, cache_root, console, print_json, tell
+from benchkit.cli import options
+from benchkit.cli.common import cache_root, console, print_json, tell
 from benchkit.cli.given import App
 from benchkit.errors import BenchkitError
 
@@ -25,7 +26,7 @@ app = App(help="List, check and prune finished stages.", rich_markup_mode=None)
 
 
 @app.command("ls")
-def ls(cache: Cache = None, as_json: AsJson = False) -> None:
+def ls(cache: options.Cache = None, as_json: options.AsJson = False) -> None:
     """List finished stages, the least recently used first."""
     from benchkit.store.pins import describe_pins
 
@@ -46,8 +47,8 @@ def verify(
     discard: Annotated[
         bool, typer.Option("--discard", help="Move damaged ones out of the way; the next run computes them again.")
     ] = False,
-    cache: Cache = None,
-    as_json: AsJson = False,
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Read every file and name those that are damaged. Exit code 3: there are some."""
     from benchkit.store.pins import describe_pins
@@ -87,8 +88,8 @@ def prune(
         str | None, typer.Option("--max-size", metavar="10G", help="Delete the least recently used beyond: K, M, G, T.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    cache: Cache = None,
-    as_json: AsJson = False,
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Delete finished stages. Rows and reports stay; what a later run lacks, it computes again.
 

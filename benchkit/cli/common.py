@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError
 
@@ -25,60 +24,23 @@ if TYPE_CHECKING:
 #: Columns of a table that goes into a file or a pipe, where no terminal says how wide it is.
 PIPE_WIDTH = 160
 
-PluginFiles = Annotated[
-    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A .py file of plugins; may be repeated.")
-]
-PluginFolders = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin-folder", metavar="DIR", help="A folder of plugin files; may be repeated."),
-]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop if any plugin cannot be used.")]
-Checkpoint = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="NAME|DIR|FILE[:k=v,…]",
-        help="The checkpoint: a name, a folder, a .safetensors file or a repository, OWNER/NAME[@REVISION].",
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="DEVICE",
-        help="cpu, cuda, cuda:N, mps or auto: cuda where there is one; cuda:0,1 trains on both.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
-Cache = Annotated[
-    str | None,
-    typer.Option(
-        "--cache", metavar="DIR|URL", help="Finished stages and rows; default $BENCHKIT_CACHE, else the user's."
-    ),
-]
-
-Store = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="URL|FILE",
-        envvar="BENCHKIT_STORE",
-        help="The database of runs and rows: postgresql://…, sqlite:///… or a file; default: in the cache.",
-    ),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier call wrote there.")]
-RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Try cells again that failed in this run (the same --out) before.")
-]
+#: Options whose name differs from the grid's field that they fill.
+FLAGS = {
+    "selectors": "--selector",
+    "corruptors": "--corruptor",
+    "detectors": "--detector",
+    "inverters": "--inverter",
+}
 
 
 @dataclass
 class Settings:
-    """What holds for the whole process: set by `benchkit --debug`, by commands with a cache of their own or plugins."""
+    """State of one call of the program. command: the command that runs, for the names of its flags."""
 
     debug: bool = False
     cache: Location | None = None
     registry: Registry | None = None
+    command: Any = None
 
 
 settings = Settings()
@@ -97,8 +59,19 @@ def load_registry(files: Sequence[Path] | None, folders: Sequence[Path] | None, 
 
 
 def tell(text: str) -> None:
-    """One line on stderr, led by the program's name."""
-    print(f"benchkit: {one_line(text)}", file=sys.stderr, flush=True)
+    """Print one line on stderr after the program's name; settings of the library are named as flags."""
+    print(f"benchkit: {one_line(with_flags(text))}", file=sys.stderr, flush=True)
+
+
+def with_flags(text: str) -> str:
+    """Return the text with each `setting` in backticks replaced by the running command's option: --setting.
+
+    Only the command line knows flags. The library names settings, such as `time_limit`, in backticks.
+    """
+    options = getattr(settings.command, "params", ())
+    flags = {flag[2:].replace("-", "_"): flag for option in options for flag in option.opts if flag[:2] == "--"}
+    flags |= {field: flag for field, flag in FLAGS.items() if flag in flags.values()}
+    return re.sub(r"`([a-z]\w*)`", lambda found: flags.get(found[1], found[0]), text)
 
 
 def one_line(text: str) -> str:

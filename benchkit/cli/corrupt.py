@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.cli import options
+from benchkit.cli.common import load_registry
 from benchkit.cli.given import refuse_unused
 from benchkit.errors import BenchkitError
 
@@ -27,7 +28,7 @@ def corrupt(
     corruptor: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The corruptor, such as gaussian:steps=20.")],
     out: Annotated[Path, typer.Option(metavar="OUT.png", help="The corrupted image.")],
     inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
-    model: Checkpoint = "portraits",
+    model: options.Checkpoint = "portraits",
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Seed of the noise, with the image's file name.")
     ] = 0,
@@ -43,11 +44,11 @@ def corrupt(
         str, typer.Option(metavar="image|latent", help="The sheet's mask: as given, or the cells replaced.")
     ] = "image",
     sheet: Annotated[Path | None, typer.Option(metavar="SHEET.png", help="Before, mask, after in one row.")] = None,
-    force: Force = False,
-    device: Device = "auto",
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    force: options.Force = False,
+    device: options.Device = "auto",
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """Corrupt one image inside a mask.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli import data_list, data_show, prepare, progress
-from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.cli import data_list, data_show, options, prepare, progress
+from benchkit.cli.common import load_registry
 from benchkit.cli.given import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 
@@ -34,12 +34,12 @@ def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first so many samples.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="The dataset's images as they are, no autoencoder pass.")] = False,
-    model: Checkpoint = "portraits",
-    device: Device = "auto",
-    force: Force = False,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    model: options.Checkpoint = "portraits",
+    device: options.Device = "auto",
+    force: options.Force = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """Write a split as images, masks, masks by kind, a manifest and a card.
 

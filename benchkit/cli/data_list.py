@@ -6,18 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import progress
-from benchkit.cli.common import (
-    AsJson,
-    PluginFiles,
-    PluginFolders,
-    Strict,
-    console,
-    load_registry,
-    one_line,
-    print_json,
-    tell,
-)
+from benchkit.cli import options, progress
+from benchkit.cli.common import console, load_registry, one_line, print_json, tell
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -38,10 +28,10 @@ Pixels = Annotated[bool, typer.Option("--pixels", help="Of one dataset: decode e
 def list_(
     dataset: Name = None,
     pixels: Pixels = False,
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    as_json: options.AsJson = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """List every dataset and its splits; or, of one dataset, what was read and what was passed over.
 

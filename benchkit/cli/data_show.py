@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from benchkit.cli.common import Force, PluginFiles, PluginFolders, Strict, load_registry
+from benchkit.cli import options
+from benchkit.cli.common import load_registry
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def show(
     count: Annotated[
         int | None, typer.Option(min=1, max=MOST, metavar="N", help=f"The first so many images; default {COUNT}.")
     ] = None,
-    force: Force = False,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    force: options.Force = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """Draw the first images of a split on one sheet, as the dataset gives them.
 

@@ -11,21 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import progress
-from benchkit.cli.common import (
-    Cache,
-    Device,
-    Force,
-    PluginFiles,
-    PluginFolders,
-    Store,
-    Strict,
-    load_registry,
-    one_line,
-    places_named,
-    tell,
-)
-from benchkit.cli.figure import DetectorOf, SeedOf, SelectorOf
+from benchkit.cli import options, progress
+from benchkit.cli.common import load_registry, one_line, places_named, tell
 from benchkit.cli.given import note_unused, refuse_unused
 from benchkit.errors import BenchkitError
 
@@ -58,16 +45,16 @@ def detect(
     bits: Annotated[int, typer.Option(metavar="8|16", help="Of the heat maps.")] = 8,
     tile: Annotated[int, typer.Option(min=32, metavar="PIXELS", help="Larger images are seen in tiles.")] = 1024,
     row: Annotated[str | None, typer.Option("--row", metavar="ROW", help="Of a run: whose detector.")] = None,
-    selector: SelectorOf = None,
-    detector: DetectorOf = None,
-    seed: SeedOf = None,
-    force: Force = False,
-    device: Device = "auto",
-    cache: Cache = None,
-    store: Store = None,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    selector: options.SelectorOf = None,
+    detector: options.DetectorOf = None,
+    seed: options.SeedOf = None,
+    force: options.Force = False,
+    device: options.Device = "auto",
+    cache: options.Cache = None,
+    store: options.Store = None,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """Mark artifacts in images: heat/, masks/ and overlay/ as PNG, and scores.csv.
 

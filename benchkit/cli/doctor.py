@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from benchkit.cli.common import (
-    AsJson,
-    Cache,
-    PluginFiles,
-    PluginFolders,
-    cache_root,
-    console,
-    load_registry,
-    print_json,
-)
+from benchkit.cli import options
+from benchkit.cli.common import cache_root, console, load_registry, print_json
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -30,7 +22,10 @@ _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def doctor(
-    cache: Cache = None, as_json: AsJson = False, plugin: PluginFiles = None, plugin_folder: PluginFolders = None
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
 ) -> None:
     """Look at the installation; exit code 1 if something that is needed is missing."""
     registry = load_registry(plugin, plugin_folder)

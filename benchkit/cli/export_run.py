@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli.common import (
-    Cache,
-    Force,
-    PluginFiles,
-    PluginFolders,
-    Store,
-    Strict,
-    load_registry,
-    places_named,
-)
-from benchkit.cli.figure import DetectorOf, RunName, SeedOf, SelectorOf
+from benchkit.cli import options
+from benchkit.cli.common import load_registry, places_named
 from benchkit.cli.given import refuse_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.system.output_files import check_folder, new_contents, writing
@@ -33,20 +24,20 @@ FORMATS = ("mmseg", "coco", "hf", "webdataset", "folder", DETECTOR)
 
 
 def export(
-    run: RunName,
+    run: options.RunName,
     row: Annotated[str, typer.Option("--row", metavar="ROW", help="The row of the board, such as human.")],
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How the files lie.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     split: Annotated[str, typer.Option(metavar="NAME", help="What the split is called in the files.")] = "train",
-    selector: SelectorOf = None,
-    detector: DetectorOf = None,
-    seed: SeedOf = None,
-    force: Force = False,
-    cache: Cache = None,
-    store: Store = None,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    selector: options.SelectorOf = None,
+    detector: options.DetectorOf = None,
+    seed: options.SeedOf = None,
+    force: options.Force = False,
+    cache: options.Cache = None,
+    store: options.Store = None,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """Write the training set of one row of a run: images, masks, captions, and where they come from.
 

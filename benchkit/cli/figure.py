@@ -7,33 +7,13 @@ from typing import Annotated
 
 import typer
 
-from benchkit.cli.common import (
-    Cache,
-    Device,
-    Force,
-    PluginFiles,
-    PluginFolders,
-    Store,
-    Strict,
-    load_registry,
-    places_named,
-    tell,
-)
+from benchkit.cli import options
+from benchkit.cli.common import load_registry, places_named, tell
 from benchkit.cli.given import note_unused, refuse_unused
 from benchkit.cli.options import parse_numbers
 from benchkit.errors import BenchkitError, UnknownNameError
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its unique start, or an --out folder.")]
 Row = Annotated[str | None, typer.Option("--row", metavar="ROW", help="The row of the board; default: see above.")]
-SelectorOf = Annotated[
-    str | None, typer.Option("--selector", metavar="NAME[:k=v,…]", help="Of the run's selectors; default: its first.")
-]
-DetectorOf = Annotated[
-    str | None, typer.Option("--detector", metavar="NAME[:k=v,…]", help="Of the run's detectors; default: its first.")
-]
-SeedOf = Annotated[
-    int | None, typer.Option("--seed", min=0, metavar="N", help="Of the run's seeds; default: its first.")
-]
 Formats = Annotated[
     str | None, typer.Option("--format", metavar="png,svg,pdf", help="Default: FILE's ending, else png.")
 ]
@@ -44,22 +24,22 @@ StepList = Annotated[
 
 def figure(
     number: Annotated[int, typer.Argument(min=4, max=8, metavar="4|5|6|7|8", help="The paper's figure.")],
-    run: RunName,
+    run: options.RunName,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: figure-4.png and so on.")] = None,
     form: Formats = None,
     count: Annotated[int | None, typer.Option(min=1, max=50, metavar="N", help="Images; default 3 to 6.")] = None,
     steps: StepList = None,
     row: Row = None,
-    selector: SelectorOf = None,
-    detector: DetectorOf = None,
-    seed: SeedOf = None,
-    force: Force = False,
-    device: Device = "auto",
-    cache: Cache = None,
-    store: Store = None,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    selector: options.SelectorOf = None,
+    detector: options.DetectorOf = None,
+    seed: options.SeedOf = None,
+    force: options.Force = False,
+    device: options.Device = "auto",
+    cache: options.Cache = None,
+    store: options.Store = None,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """Draw one of the paper's figures with a run's own images.
 

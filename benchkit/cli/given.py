@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from benchkit.cli.common import tell
+from benchkit.cli.common import settings, tell
 from benchkit.errors import BenchkitError
 
 _RUNNING: ContextVar[Any] = ContextVar("running", default=None)
@@ -20,6 +20,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; raises BenchkitError for an option given twice."""
+        settings.command = self
         *_, order = self.make_parser(ctx).parse_args(args=list(args))
         single = [one for one in order if not (getattr(one, "multiple", True) or one.nargs == -1)]
         twice = dict.fromkeys(flag_of(one) for one in single if single.count(one) > 1)

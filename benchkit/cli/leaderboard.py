@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli.common import AsJson, Cache, Store, cache_folder, cache_root, console, places_named, print_json
+from benchkit.cli import options
+from benchkit.cli.common import cache_folder, cache_root, console, places_named, print_json
 from benchkit.cli.given import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 
@@ -29,8 +30,8 @@ def show(
     runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="A run's id, an --out folder, or a .jsonl file.")],
     form: Annotated[str, typer.Option("--format", metavar="|".join(_FORMATS))] = "table",
     paper: Annotated[bool, typer.Option("--paper", help="Put the paper's reported rows beside them.")] = False,
-    cache: Cache = None,
-    store: Store = None,
+    cache: options.Cache = None,
+    store: options.Store = None,
 ) -> None:
     """Show a board; several boards side by side, by method.
 
@@ -57,7 +58,7 @@ def show(
 
 
 @app.command("list")
-def list_(cache: Cache = None, store: Store = None, as_json: AsJson = False) -> None:
+def list_(cache: options.Cache = None, store: options.Store = None, as_json: options.AsJson = False) -> None:
     """List the runs in the cache, or in another store, oldest first."""
     opened = opened_store(cache, store)
     runs = opened.runs() if opened else []

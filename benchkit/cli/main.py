@@ -9,7 +9,6 @@ import atexit
 import gc
 import importlib
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from benchkit.cli.common import as_flags, debugging, log_file, logging_to_file, one_line, settings, tell
+from benchkit.cli.common import as_flags, debugging, log_file, logging_to_file, one_line, settings, tell, with_flags
 from benchkit.cli.given import App
-from benchkit.errors import BenchkitError, OutputTaken, PluginNeeded
+from benchkit.errors import BenchkitError
 from benchkit.specs.faults import FaultsError
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def program() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit code; never raises."""
-    settings.debug, settings.cache, settings.registry = False, None, None
+    settings.debug, settings.cache, settings.registry, settings.command = False, None, None, None
     _never_fail_to_print()
     try:
         with logging_to_file():
@@ -137,13 +136,8 @@ def _run(arguments: list[str]) -> int:
         if isinstance(stopped.__context__, BrokenPipeError):  # typer and rich have met it first
             return BROKEN_PIPE
         return stopped.code if isinstance(stopped.code, int) else 1
-    except PluginNeeded as error:
-        hint = f" (--plugin {shlex.quote(error.file)})" if error.file else ""
-        return _refused(f"{error}{hint}")
     except FaultsError as error:
         return _refused(*error.lines(as_flags))
-    except OutputTaken as error:
-        return _refused(f"{error} (--force)")
     except BenchkitError as error:
         return _refused(str(error))
     except Exception as error:
@@ -158,7 +152,7 @@ def _refused(message: str, *lines: str) -> int:
         traceback.print_exc()
     tell(f"error: {message}")
     for line in lines:
-        print(f"  {one_line(line)}", file=sys.stderr, flush=True)
+        print(f"  {one_line(with_flags(line))}", file=sys.stderr, flush=True)
     return 2
 
 

@@ -1,4 +1,4 @@
-"""The options that choose a comparison, the same for every command that runs one."""
+"""The options that several commands share, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -10,30 +10,69 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchkit.cli.common import FLAGS
 from benchkit.errors import BenchkitError, shortened
 
 if TYPE_CHECKING:
     from benchkit.executors.batch import Executor
 
-_LIST = "may be repeated; replaces the preset's list. NAME:key=a|b names two, key='a, b' is text (docs/names.md)"
+# Of every command.
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A .py file of plugins; repeatable.")
+]
+PluginFolders = Annotated[
+    list[Path] | None, typer.Option("--plugin-folder", metavar="DIR", help="A folder of plugin files; repeatable.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop if a plugin cannot be used.")]
+_MODEL = typer.Option(
+    "--model",
+    metavar="NAME|DIR|FILE[:k=v,…]",
+    help="The diffusion checkpoint: a name, a folder, a .safetensors file, or a repository OWNER/NAME[@REVISION].",
+)
+Checkpoint = Annotated[str, _MODEL]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:N, mps, or auto (cuda if available, else cpu). cuda:0,1 trains on both GPUs.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR|URL",
+        help="Where finished stages and rows are kept. Default: $BENCHKIT_CACHE, else the user's cache folder.",
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL|FILE",
+        envvar="BENCHKIT_STORE",
+        help="The database of runs and rows: postgresql://…, sqlite:///… or a file. Default: a file in the cache.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that an earlier call wrote there.")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Retry cells that failed in an earlier call with the same --out.")
+]
 
-Preset = Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset or a grid file.")]
+# What a comparison compares.
+_LIST = "repeatable; replaces the preset's list. NAME:key=a|b gives two, key='a, b' one (docs/names.md)"
+Preset = Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset's name or a grid file.")]
 DatasetName = Annotated[
     str | None,
     typer.Option(
         "--dataset",
         metavar="NAME[:k=v,…]",
-        help="The dataset; with it what the preset replaces there. Text such as root='a, b' in quotes (docs/names.md).",
+        help="The dataset. A preset may change other settings with it. Quote a value that has commas: root='a, b'.",
     ),
 ]
-ModelName = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME|DIR|FILE[:k=v,…]",
-        help="The checkpoint: a name, a folder, a .safetensors file or a repository, OWNER/NAME[@REVISION].",
-    ),
-]
+ModelName = Annotated[str | None, _MODEL]
 Selectors = Annotated[
     list[str] | None, typer.Option("--selector", metavar="NAME[:k=v,…]", help=f"A region selector; {_LIST}.")
 ]
@@ -47,23 +86,27 @@ Inverters = Annotated[
     list[str] | None, typer.Option("--inverter", metavar="NAME[:k=v,…]", help=f"An inverter; {_LIST}.")
 ]
 Seeds = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds of selection, noise and training.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write rows, tables and the page here.")]
-Scale = Annotated[
-    float | None,
-    typer.Option(
-        "--scale", metavar="FACTOR", help="Multiply all numbers of images and iterations, such as by 0.01 for a trial."
-    ),
-]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Replace a setting of the grid, such as training.iterations=100; repeatable."
     ),
 ]
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        "--scale", metavar="FACTOR", help="Multiply all numbers of images and iterations; 0.01 makes a quick trial."
+    ),
+]
+
+# How it is run, and what it writes.
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write rows, tables and a web page here.")]
 TimeLimit = Annotated[
     float | None,
     typer.Option(
-        "--time-limit", metavar="SECONDS", help="End a stage that takes longer; only its own cells fail. Default: none."
+        "--time-limit",
+        metavar="SECONDS",
+        help="Stop a stage that takes longer. Only the cells that need it fail. Default: no limit.",
     ),
 ]
 ExecutorName = Annotated[
@@ -71,61 +114,70 @@ ExecutorName = Annotated[
     typer.Option(
         "--executor",
         metavar="inline|processes[:workers=N]|ray[:address=…,…]",
-        help="Run stages in this process; in several, one a device, on a CPU one a core; or as Ray tasks, here or on "
-        "the cluster at address=HOST:PORT|auto (also workers=, cpus=, gpus=, memory=).",
+        help="Where stages run. inline: in this process. processes: in one process per GPU, or per core on a CPU. "
+        "ray: as Ray tasks, here or on the cluster at address=HOST:PORT|auto (also workers=, cpus=, gpus=, memory=).",
     ),
 ]
 Address = Annotated[
     str | None,
-    typer.Option("--address", metavar="HOST:PORT|auto", help="The cluster of --executor ray: as ray:address=…."),
+    typer.Option(
+        "--address", metavar="HOST:PORT|auto", help="The cluster for --executor ray; the same as ray:address=…."
+    ),
 ]
-Force = Annotated[
-    bool, typer.Option("--force", help="Replace another run's report in --out, and other files of its names.")
+ReplaceReport = Annotated[
+    bool, typer.Option("--force", help="Replace another run's report in --out, and other files of the same names.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, skipped and why.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would run, and what is skipped and why.")]
+
+# Which row of a finished run.
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, the start of an id, or the --out folder of a run.")
+]
+SelectorOf = Annotated[
+    str | None,
+    typer.Option("--selector", metavar="NAME[:k=v,…]", help="One of the run's selectors. Default: the first."),
+]
+DetectorOf = Annotated[
+    str | None,
+    typer.Option("--detector", metavar="NAME[:k=v,…]", help="One of the run's detectors. Default: the first."),
+]
+SeedOf = Annotated[
+    int | None, typer.Option("--seed", min=0, metavar="N", help="One of the run's seeds. Default: the first.")
+]
 
 
-#: The grid's fields that options of other names fill.
-FLAGS = {
-    "selectors": "--selector",
-    "corruptors": "--corruptor",
-    "detectors": "--detector",
-    "inverters": "--inverter",
-}
-
-
-def check_one_each(field: str, texts: Iterable[str]) -> None:
-    """Raise BenchkitError for several plugins in one text, `a|b` or `a,b`, with the form that was meant."""
-    flag = FLAGS.get(field, f"--{field}")
+def check_single_plugins(setting: str, texts: Iterable[str]) -> None:
+    """Raise BenchkitError if one text names several plugins (`a|b` or `a,b`); the message shows the right form."""
+    flag = FLAGS[setting]
     for text in texts:
         name, colon, rest = text.partition(":")
         if len(names := re.split(r"[|,]", name)) > 1:
             names[-1] += colon + rest
-            each = " ".join(f"{flag} {shlex.quote(one.strip())}" for one in names)
-            raise BenchkitError(f"{flag} '{shortened(text)}': one plugin to an option: write {each}")
+            each = " ".join(f"{flag} {shlex.quote(name.strip())}" for name in names)
+            raise BenchkitError(f"{flag} '{shortened(text)}': give one plugin per option: write {each}")
 
 
 def check_settings(fields: Iterable[str], settings: Sequence[str]) -> None:
-    """Raise BenchkitError where a `--set` says again what another option says of one of the grid's fields."""
+    """Raise BenchkitError if `--set` repeats one of the grid's fields that another option gives."""
     given = {FLAGS.get(field, f"--{field}") for field in fields}
     for text in settings:
         field = re.split(r"[.=]", text, maxsplit=1)[0].strip()
         if (flag := FLAGS.get(field, f"--{field}")) in given:
-            raise BenchkitError(f"--set {shortened(text)}: {flag} says the same; give one of the two")
+            raise BenchkitError(f"--set {shortened(text)}: {flag} sets the same; give one of the two")
 
 
 def parse_numbers(flag: str, text: str) -> list[int]:
-    """Return `0,1,2` as numbers; raises BenchkitError, with the form that was meant, for anything else."""
+    """Return the numbers of `0,1,2`; raise BenchkitError, with a suggestion, for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise BenchkitError(
-            f"{flag} '{shortened(text)}': write whole numbers from 0 on, separated by commas, such as {_meant(text)}"
+            f"{flag} '{shortened(text)}': write whole numbers separated by commas, such as {_suggest_numbers(text)}"
         )
     return [int(part) for part in parts]
 
 
-def _meant(text: str) -> str:
-    """The list that was probably meant: a range written out, numbers with other separators."""
+def _suggest_numbers(text: str) -> str:
+    """Return the list that was probably intended: a range written out, or numbers with other separators."""
     ends = re.fullmatch(r"\D{0,2}([0-9]{1,6})\s*(?:-|\.\.\.?|:)\s*([0-9]{1,6})\D?", text.strip())
     if ends and 0 < int(ends[2]) - int(ends[1]) < 100:
         return ",".join(map(str, range(int(ends[1]), int(ends[2]) + 1)))
@@ -134,15 +186,10 @@ def _meant(text: str) -> str:
     return ",".join(numbers) if numbers and clean else "0,1,2"
 
 
-def check_time_limit(seconds: float | None) -> None:
-    """Raise BenchkitError unless this is a time."""
-    if seconds is not None and not 0 < seconds < 1e9:
-        raise BenchkitError(f"--time-limit {seconds:g}: give a number of seconds above 0")
+def parse_executor(text: str, time_limit: float | None, address: str | None) -> Executor:
+    """Return the executor of --executor, --time-limit and --address; raise BenchkitError for a wrong one."""
+    from benchkit.executors import choose
 
-
-def chosen_executor(text: str, time_limit: float | None, address: str | None) -> Executor:
-    """The executor that --executor, --time-limit and --address mean; raises BenchkitError for what is none of them."""
-    from benchkit.executors.choose import parse_executor
-
-    check_time_limit(time_limit)
-    return parse_executor(text, time_limit, address)
+    if time_limit is not None and not 0 < time_limit < 1e9:
+        raise BenchkitError(f"--time-limit {time_limit:g}: give a number of seconds above 0")
+    return choose.parse_executor(text, time_limit, address)

@@ -39,7 +39,7 @@ def check_target(path: Path, option: str, *, force: bool = False, image: bool = 
     try:
         check_file(path, force)
     except BenchkitError as error:
-        raise type(error)(f"{option} {error}") from None
+        raise BenchkitError(f"{option} {error}") from None
 
 
 def _writable_suffixes() -> set[str]:

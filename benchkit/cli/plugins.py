@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import plugins_check, plugins_new, plugins_preview
-from benchkit.cli.common import AsJson, PluginFiles, PluginFolders, Strict, console, load_registry, print_json
+from benchkit.cli import options, plugins_check, plugins_new, plugins_preview
+from benchkit.cli.common import console, load_registry, print_json
 from benchkit.cli.given import App
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.specs.grammar import print_value
@@ -25,7 +25,10 @@ app.command("preview", short_help="Show what a corruptor or selector does.")(plu
 
 @app.command("list")
 def list_(
-    as_json: AsJson = False, plugin: PluginFiles = None, plugin_folder: PluginFolders = None, strict: Strict = False
+    as_json: options.AsJson = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """List every plugin, and those that cannot be used, with the reason."""
     registry = load_registry(plugin, plugin_folder, strict)
@@ -42,10 +45,10 @@ def show(
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="Its kind, where several kinds have that name.")
     ] = None,
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    as_json: options.AsJson = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """Show one plugin: what it does, its parameters, where it comes from."""
     entry = found(load_registry(plugin, plugin_folder, strict), name, kind)

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from benchkit.cli.common import AsJson, Device, PluginFiles, PluginFolders, load_registry, print_json
+from benchkit.cli import options
+from benchkit.cli.common import load_registry, print_json
 
 SOME_CHECKS_FAILED = 3
 
@@ -27,10 +28,10 @@ def check(
         Path | None,
         typer.Option(metavar="DIR", help="Pictures of what failed; default a new folder among temporary files."),
     ] = None,
-    device: Device = "cpu",
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
+    device: options.Device = "cpu",
+    as_json: options.AsJson = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
 ) -> None:
     """Check that a plugin keeps its contract: what is demanded, what came, and pictures where they help.
 

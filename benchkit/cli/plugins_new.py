@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from benchkit.cli.common import PluginFiles, PluginFolders, load_registry
+from benchkit.cli import options
+from benchkit.cli.common import load_registry
 from benchkit.errors import BenchkitError
 
 
@@ -26,8 +27,8 @@ def new(
         bool, typer.Option("--package", help="An installable package: entry point, tests and README.")
     ] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.")] = Path(),
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
 ) -> None:
     """Write a plugin that runs as it is, with a comment at the one line to change. Nothing is overwritten."""
     from benchkit.scaffold import SPACES, new_plugin, write_plugin

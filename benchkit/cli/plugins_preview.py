@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli.common import Checkpoint, Device, Force, PluginFiles, PluginFolders, load_registry, tell
+from benchkit.cli import options
+from benchkit.cli.common import load_registry, tell
 from benchkit.cli.given import note_unused
 from benchkit.cli.options import parse_numbers
 from benchkit.errors import BenchkitError
@@ -41,12 +42,12 @@ def preview(
     out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The sheet; default preview-NAME.png.")] = None,
     dataset: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="Whose images.")] = "portraits",
     inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
-    model: Checkpoint = "portraits",
-    device: Device = "auto",
-    force: Force = False,
+    model: options.Checkpoint = "portraits",
+    device: options.Device = "auto",
+    force: options.Force = False,
     kind: Annotated[str | None, typer.Option(metavar="KIND", help="Where several kinds have that name.")] = None,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
 ) -> None:
     """Show what a plugin does on a few images: one sheet, labelled, images against parameter values and seeds."""
     from benchkit.cli.pictures import check_target, save_image

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import progress
-from benchkit.cli.common import Device, PluginFiles, PluginFolders, Strict, load_registry, tell
+from benchkit.cli import options, progress
+from benchkit.cli.common import load_registry, tell
 from benchkit.cli.given import App, refuse_unused
 from benchkit.errors import BenchkitError
 
@@ -104,13 +104,13 @@ def dalle3(
     cleanest_by: CleanestBy = None,
     cleanest_of: CleanestOf = None,
     cleanest_size: CleanestSize = 512,
-    device: Device = "auto",
+    device: options.Device = "auto",
     out: Out = None,
     model: Tokens = None,
     force: Force = False,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
     """Draw images at random from the shards of Dalle3 1 Million+ High Quality Captions.
 

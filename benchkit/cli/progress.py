@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from benchkit.cli.common import console, one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+    from benchkit.executors.batch import Done, Executor
+    from benchkit.runs.run import Places, RunOptions
+    from benchkit.stages.base import Env, Stage
+
+T = TypeVar("T")
 #: Seconds between plain lines about one kind of work.
 EVERY = 5.0
 
@@ -99,6 +105,32 @@ def shown() -> Iterator[Progress]:
     )
     with Progress(*columns, console=screen, transient=True) as bar:
         yield Bar(bar)
+
+
+def run_with_progress(work: Callable[[RunOptions], T], places: Places, how: RunOptions) -> T:
+    """Return what `work` returns under these options; show its progress on stderr meanwhile."""
+    from benchkit.store.opening import open_store
+
+    open_store(places.cache, create=False)  # refuses another version's cache before --out is made
+    with shown() as screen:
+        executor = _ReportingExecutor(screen, how.executor)
+        return work(replace(how, executor=executor, report=lambda _: screen.advance(), progress=screen.note))
+
+
+@dataclass
+class _ReportingExecutor:
+    """An executor that also tells the progress how many stages there are, and when they are finished."""
+
+    screen: Progress
+    executor: Executor
+
+    def check(self) -> None:
+        self.executor.check()
+
+    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
+        self.screen.start(len(stages))
+        self.executor.execute(stages, env, report)
+        self.screen.note("report: rows, tables and page")
 
 
 def clock(seconds: float) -> str:

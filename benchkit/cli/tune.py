@@ -14,21 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchkit.cli import options, progress
-from benchkit.cli.common import (
-    AsJson,
-    Cache,
-    Device,
-    PluginFiles,
-    PluginFolders,
-    Strict,
-    cache_root,
-    load_registry,
-    log_file,
-    print_json,
-    tell,
-)
-from benchkit.cli.compare import asked_grid, check_together, checks_of
-from benchkit.cli.leftout import SOME_CELLS_FAILED
+from benchkit.cli.common import cache_root, load_registry, log_file, print_json, tell
+from benchkit.cli.grid_options import GridOptions
+from benchkit.cli.outcome import SOME_CELLS_FAILED
+from benchkit.cli.preflight import option_checks, plan_and_check
 from benchkit.errors import BenchkitError, shortened
 from benchkit.system.fetching import nothing_fetched
 
@@ -45,28 +34,40 @@ Spaces = Annotated[
     list[str] | None,
     typer.Option(
         metavar="KEY=LOW..HIGH|A|B",
-        help="What to search instead of every declared parameter: KEY=LOW..HIGH, or KEY=A|B|C; may be repeated.",
+        help="Search this parameter, not all declared ones: a range KEY=LOW..HIGH, or choices KEY=A|B|C; repeatable.",
     ),
 ]
 Further = Annotated[
     list[str] | None,
-    typer.Option("--corruptor", metavar="NAME[:k=v,…]", help="A further corruptor, with the same budget; repeatable."),
+    typer.Option(
+        "--corruptor", metavar="NAME[:k=v,…]", help="Another corruptor to search with the same budget; repeatable."
+    ),
 ]
-Kept = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the trials here; resumes what is there.")]
-Again = Annotated[
-    bool, typer.Option("--retry-failed", help="First score again, each in its place, the trials in --out that failed.")
+Kept = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Keep the trials here; the search resumes from trials in this folder."),
 ]
-OnlySay = Annotated[bool, typer.Option("--dry-run", help="Only say what would be searched, and its budget.")]
-First = Annotated[str, typer.Argument(metavar="CORRUPTOR", help="NAME[:k=v,…]; what it sets is not searched.")]
+Again = Annotated[bool, typer.Option("--retry-failed", help="First repeat the trials in --out that failed.")]
+OnlySay = Annotated[bool, typer.Option("--dry-run", help="Only print what would be searched, and the budget.")]
+First = Annotated[
+    str,
+    typer.Argument(
+        metavar="CORRUPTOR", help="A corruptor, NAME[:k=v,…]. Parameters that are set here are not searched."
+    ),
+]
 
 
 def tune(
     first: First,
     preset: options.Preset = "quick",
-    trials: Annotated[int, typer.Option(metavar="N", help="Trials of each corruptor, failed ones included.")] = 20,
+    trials: Annotated[
+        int, typer.Option(metavar="N", help="Number of trials of each corruptor; failed trials count.")
+    ] = 20,
     space: Spaces = None,
     corruptor: Further = None,
-    sampler_seed: Annotated[int, typer.Option(metavar="N", help="Seed of the sampler (TPE).")] = 0,
+    sampler_seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of the sampler (TPE), which chooses the trials.")
+    ] = 0,
     dataset: options.DatasetName = None,
     model: options.ModelName = None,
     selector: options.Selectors = None,
@@ -76,62 +77,56 @@ def tune(
     setting: options.Settings = None,
     scale: options.Scale = None,
     out: Kept = None,
-    cache: Cache = None,
-    device: Device = "auto",
+    cache: options.Cache = None,
+    device: options.Device = "auto",
     time_limit: options.TimeLimit = None,
     executor: options.ExecutorName = "inline",
     address: options.Address = None,
     retry_failed: Again = False,
     dry_run: OnlySay = False,
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    plugin_folder: PluginFolders = None,
-    strict: Strict = False,
+    as_json: options.AsJson = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
 ) -> None:
-    """Search a corruptor's parameters on validation data; the test split is never read.
+    """Search a corruptor's parameters on validation data. The test split is never read.
 
-    The same command again resumes: finished trials are not repeated. Exit code 3: some trials failed.
+    The same command resumes an interrupted search; finished trials are not repeated. Exit code 3: some trials failed.
     """
+    from benchkit.runs.run import Places
     from benchkit.search.tuning import STORAGE
     from benchkit.system.output_files import check_folder
 
-    runs = options.chosen_executor(executor, time_limit, address)
-    options.check_one_each("corruptors", [first, *(corruptor or ())])
+    stages_run_in = options.parse_executor(executor, time_limit, address)
+    corruptors = [first, *(corruptor or ())]
+    options.check_single_plugins("corruptors", corruptors)
     _check_settings(setting or ())
-    single = {"dataset": dataset, "model": model, "seeds": seeds}
-    base = asked_grid(
-        preset, single, {"selectors": selector, "detectors": detector, "inverters": inverter}, setting, scale
-    )
-    tuner, places = _tuner(trials, sampler_seed, out, retry_failed), _places(out, cache)
-    look = None if out is None else partial(check_folder, out, True, STORAGE, "the trials of a search")
-    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # what plugins print is not the command's own
+    asked = GridOptions(dataset, model, seeds, selector, None, detector, inverter, setting, scale)
+    base = asked.load(preset)
+    tuner, places = _make_tuner(trials, sampler_seed, out, retry_failed), Places(out=out, cache=cache_root(cache))
+    check_out = None if out is None else partial(check_folder, out, True, STORAGE, "the trials of a search")
+    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # stdout is for results, not for what plugins print
         registry = load_registry(plugin, plugin_folder, strict)
-        wanted = partial(_spaces, [first, *(corruptor or ())], space or [], base, registry)
-        spaces = check_together(wanted, *checks_of(look, device))
-        found = [] if dry_run else _searched(spaces, base, registry, places, tuner, device, runs)
-    _print(found, spaces, base, tuner, as_json)
-    _exit_with_failures(found)
+        make = partial(_make_spaces, corruptors, space or [], base, registry)
+        spaces = plan_and_check(make, *option_checks(check_out, device))
+        searches = [] if dry_run else _search(spaces, base, registry, places, tuner, device, stages_run_in)
+    _print(searches, spaces, base, tuner, as_json)
+    _exit_with_failures(searches)
 
 
 def _check_settings(settings: Sequence[str]) -> None:
-    """Raise BenchkitError for a --set of what a trial's grid replaces."""
+    """Raise BenchkitError for a --set of a field that every trial replaces."""
     from benchkit.search.tuning import REPLACED
 
     for text in settings:
         field = re.split(r"[.=]", text, maxsplit=1)[0].strip()
         if field in REPLACED:
             raise BenchkitError(
-                f"--set {shortened(text)}: not used here: a trial has one corruptor's row, scored on validation images"
+                f"--set {shortened(text)}: not used here: a trial has one corruptor and validation images"
             )
 
 
-def _places(out: Path | None, cache: str | None) -> Places:
-    from benchkit.runs.run import Places
-
-    return Places(out=out, cache=cache_root(cache))
-
-
-def _tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) -> Tuner:
+def _make_tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) -> Tuner:
     from benchkit.search.tuning import Tuner
 
     if trials < 1:
@@ -139,12 +134,12 @@ def _tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) -> Tune
     if not 0 <= seed < 2**31:
         raise BenchkitError(f"--sampler-seed {seed}: give 0 or more")
     if retry_failed and out is None:
-        raise BenchkitError("--retry-failed: name the folder of the trials that failed with --out")
+        raise BenchkitError("--retry-failed: also give --out, the folder of the failed trials")
     return Tuner(trials, seed, out, retry_failed)
 
 
-def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) -> dict[Spec, Space]:
-    """What is searched of each corruptor; every mistake is found here, before anything is computed or written."""
+def _make_spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) -> dict[Spec, Space]:
+    """Return the search space of each corruptor; find every mistake before anything is computed or written."""
     from benchkit.search.search_space import check_keys, corners, parse_space, space_of
     from benchkit.search.tuning import check_search, tuning_plan
     from benchkit.specs.faults import Collector
@@ -173,7 +168,7 @@ def _spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) 
     return spaces
 
 
-def _searched(
+def _search(
     spaces: dict[Spec, Space],
     base: Grid,
     registry: Registry,
@@ -182,7 +177,7 @@ def _searched(
     device: str,
     executor: Executor,
 ) -> list[Search]:
-    """Every corruptor's search, its trials kept in --out as far as it came."""
+    """Search each corruptor and return the searches; write the trials to --out as they end."""
     from benchkit.executors.choose import keep_workers
     from benchkit.inference.functional import resolve_device
     from benchkit.search.tuning import Scorer, as_json, budget, search_config, write_trials
@@ -194,14 +189,14 @@ def _searched(
     store = places.artifacts()
     if places.out is not None:
         check_writable(places.out)
-    found: list[Search] = []
+    searches: list[Search] = []
     with ExitStack() as stack:
         screen = stack.enter_context(progress.shown())
         tuner.told = screen.note
         screen.start(tuner.trials * len(spaces))
         env = Env(registry, store, chosen_device, screen.note)
         scorer = Scorer(base, registry, env, stack.enter_context(keep_workers(executor, env)))
-        for spec, space in spaces.items():  # before the first of them takes its hours
+        for spec, space in spaces.items():  # open every study before the first search, which may take hours
             tuner.study(spec, space, search_config(base, spec, registry))
         for spec, space in spaces.items():
 
@@ -211,20 +206,20 @@ def _searched(
                 finally:
                     screen.advance()
 
-            found.append(tuner.search(spec, space, scored, search_config(base, spec, registry)))
+            searches.append(tuner.search(spec, space, scored, search_config(base, spec, registry)))
             if places.out is not None:
-                write_trials(found, as_json(found, budget(base, tuner.trials), base, tuner.seed), places.out)
-    return found
+                write_trials(searches, as_json(searches, budget(base, tuner.trials), base, tuner.seed), places.out)
+    return searches
 
 
-def _print(found: list[Search], spaces: dict[Spec, Space], base: Grid, tuner: Tuner, machine_readable: bool) -> None:
+def _print(searches: list[Search], spaces: dict[Spec, Space], base: Grid, tuner: Tuner, as_plain: bool) -> None:
     from benchkit.search.tuning import as_json, budget
 
     trials, spent = tuner.trials, budget(base, tuner.trials)
-    if machine_readable:
-        plain: dict[str, Any] = as_json(found, spent, base, tuner.seed)
+    if as_plain:
+        plain: dict[str, Any] = as_json(searches, spent, base, tuner.seed)
         searched = {str(spec): {key: str(part) for key, part in space.items()} for spec, space in spaces.items()}
-        print_json(plain if found else {**plain, "spaces": searched})
+        print_json(plain if searches else {**plain, "spaces": searched})
         return
     print(
         f"budget of each corruptor: {trials} trials x {spent['trainings_per_trial']} trainings x "
@@ -233,23 +228,23 @@ def _print(found: list[Search], spaces: dict[Spec, Space], base: Grid, tuner: Tu
     assert base.validation is not None
     print(f"scored on: split '{base.validation.split}', {base.validation.size} images; the test split is not read")
     for spec, space in spaces.items():
-        print(f"searched of {spec}: {', '.join(f'{key}={part}' for key, part in space.items())}")
-    for search in found:
-        done = f"{len(search.trials)} trials, {search.resumed} of them from before"
+        print(f"search space of {spec}: {', '.join(f'{key}={part}' for key, part in space.items())}")
+    for search in searches:
+        done = f"{len(search.trials)} trials, {search.resumed} of them from an earlier call"
         if search.best is None:
-            print(f"{search.corruptor}: {done}: every one failed")
+            print(f"{search.corruptor}: {done}: all failed")
         else:
             value = 100 * (search.best.value or 0.0)
             print(f"{search.corruptor}: {done}; best artifact IoU {value:.2f} % on validation data")
             print(f"--corruptor {shlex.quote(str(search.best.spec))}")
 
 
-def _exit_with_failures(found: list[Search]) -> None:
-    failed = [(search, trial) for search in found for trial in search.trials if trial.value is None]
+def _exit_with_failures(searches: list[Search]) -> None:
+    failed = [(search, trial) for search in searches for trial in search.trials if trial.value is None]
     for _, trial in failed:
         tell(f"failed: trial {trial.number} ({trial.spec}): {trial.reason}")
     if failed:
         tell(f"some trials failed; tracebacks are in {log_file()}")
         if any(trial.number < search.resumed for search, trial in failed):
-            tell("what had failed before was not tried again: --retry-failed does that")
+            tell("trials that failed earlier were not retried; add --retry-failed to retry them")
         raise typer.Exit(SOME_CELLS_FAILED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from benchkit.api import Plugin
 from benchkit.config.grid import Budget, Grid
 from benchkit.diffusion import checkpoint
-from benchkit.errors import BenchkitError, PluginNeeded, UnknownNameError
+from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.planning.plan_file import PluginSource, plan_from_bytes
 from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
@@ -104,7 +105,7 @@ class FinishedRun:
     def plugin(self, spec: Spec, base: type[P]) -> P:
         """The live plugin of one of the run's Specs, where its code has to run once more.
 
-        Raises PluginNeeded where it is not there, or not as it was in the run.
+        Raises BenchkitError where it is not there, or not as it was in the run.
         """
         registry, before = self.env.registry, (self.sources or {}).get((spec.kind, spec.name))
         had = f"the run had it from {before}" if before else "the run's record does not say where it had it from"
@@ -112,10 +113,15 @@ class FinishedRun:
         if not registry.has(spec.kind, spec.name):
             broken = registry.left_out(spec.name, spec.kind)
             reason = f"was left out ({broken.origin}): {broken.reason}" if broken else "is not there"
-            raise PluginNeeded(f"{what} {reason}; {had}; {_STILL}", before.file if before and before.is_file else None)
+            load = (
+                f"; load it with `plugin` {shlex.quote(before.file)}"
+                if before and before.is_file and before.file
+                else ""
+            )
+            raise BenchkitError(f"{what} {reason}; {had}{load}; {_STILL}")
         if before and registry.identity(spec) != self.identity(spec):
             now = PluginSource.of(registry.entry(spec.kind, spec.name))
-            raise PluginNeeded(
+            raise BenchkitError(
                 f"{what} has changed since: {had}; here it is {now}; use the one it had, or {self._remedy}; {_STILL}"
             )
         return registry.make(spec, base)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchkit.errors import BenchkitError, OutputTaken
+from benchkit.errors import BenchkitError
 from benchkit.report.ablation import FILES as ABLATION
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
@@ -39,7 +39,7 @@ class RunFolder:
     def check(self, results: ResultStore | None, config: Mapping[str, Any], force: bool = False) -> None:
         """Raise BenchkitError unless a run of this description may write here; nothing is made.
 
-        Raises OutputTaken, unless `force` is set, where the folder holds other files, or the report of another run.
+        With `force` the folder may hold other files, or the report of another run.
         """
         check_writable(self.path, probe=False)
         there = [name for name in visible(self.path) if name not in (RUN_MARK, LOG)]
@@ -47,15 +47,15 @@ class RunFolder:
         if force or not there or (results is not None and self.run(results, config) is not None):
             return
         if mark is None:
-            raise OutputTaken(
-                f"'{self.path}' holds files that no run wrote ({named(there)}): name another folder, or say that files "
-                "of the report's names may be replaced"
+            raise BenchkitError(
+                f"'{self.path}' holds files that no run wrote ({named(there)}): name another folder, or "
+                "replace files of the report's names with `force`"
             )
         known = results is not None and any(run.id == mark.run for run in results.runs())
         where = "" if known or mark.cache is None else f" of the cache '{mark.cache}'"
-        raise OutputTaken(
-            f"'{self.path}' shows the report of another run ({mark.run}{where}): name another folder, or say that the "
-            "report may be replaced"
+        raise BenchkitError(
+            f"'{self.path}' shows the report of another run ({mark.run}{where}): name another folder, or replace "
+            "the report with `force`"
         )
 
     def begin(self, run: str, cache: Location, results: str | None) -> None:

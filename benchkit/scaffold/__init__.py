@@ -46,7 +46,7 @@ def write_plugin(files: Mapping[str, str], out: Path) -> list[Path]:
     targets = {out / path: text for path, text in files.items()}
     for target in targets:
         if target.exists() or target.is_symlink():
-            raise BenchkitError(f"'{target}' is there already: choose another name, or another folder with --out")
+            raise BenchkitError(f"'{target}' exists already: choose another name, or another folder with --out")
     for target, text in targets.items():
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchkit.errors import BenchkitError, OutputTaken
+from benchkit.errors import BenchkitError
 from benchkit.system.files import write_atomic, write_new
 
 #: Of a folder's files, how many a message names.
@@ -25,7 +25,7 @@ _READY, _OLD = ".benchkit-ready", ".benchkit-replaced"
 
 
 def check_file(path: Path, force: bool = False) -> None:
-    """Raise BenchkitError unless a file can be written there, OutputTaken where one is there and `force` is not set."""
+    """Raise BenchkitError unless a file can be written there; an existing file needs `force`."""
     if path.is_dir():
         raise BenchkitError(f"'{path}' is a folder: name a file")
     if not path.parent.is_dir():
@@ -33,7 +33,7 @@ def check_file(path: Path, force: bool = False) -> None:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise BenchkitError(f"'{path}': folder '{path.parent}' cannot be written; name another one")
     if os.path.lexists(path) and not force:
-        raise OutputTaken(f"'{path}' is there already: name another file, or say that it may be replaced")
+        raise BenchkitError(f"'{path}' exists already: name another file, or replace it with `force`")
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -67,7 +67,7 @@ def check_folder(folder: Path, force: bool, mark: str, what: str = "an export") 
     if mark not in there:
         raise BenchkitError(f"'{folder}' holds other things than {what} ({named(there)}): name another folder")
     if not force:
-        raise OutputTaken(f"'{folder}' is not empty: name another folder, or say that {what} in it may be replaced")
+        raise BenchkitError(f"'{folder}' is not empty: name another folder, or replace {what} in it with `force`")
 
 
 @contextmanager

@@ -16,7 +16,9 @@ import pytest
 import typer
 from PIL import Image
 
-from benchkit.cli import compare, options, progress
+from benchkit.cli import options, progress
+from benchkit.cli.grid_options import GridOptions
+from benchkit.cli.outcome import exit_with_failures
 from benchkit.config.grid import Grid, load_grid
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
@@ -248,7 +250,7 @@ def grid_of(**changes: object) -> Grid:
 def test_options_take_the_place_of_the_presets_lists() -> None:
     preset = grid_of(corruptors=["none", "blur"], detectors=["dot"], seeds=[0])
     lists = {"selectors": None, "corruptors": ["gaussian:steps=5|10"], "detectors": None}
-    changed = compare.chosen(preset, {"dataset": "mine", "model": None, "seeds": "2,1,2"}, lists)
+    changed = GridOptions(dataset="mine", seeds="2,1,2", **lists).choose(preset)
     assert changed.corruptors == ("gaussian:steps=5", "gaussian:steps=10")
     assert (changed.dataset, changed.model, changed.seeds) == ("mine", "portraits", (2, 1))
     assert changed.detectors == ("dot",)
@@ -257,42 +259,42 @@ def test_options_take_the_place_of_the_presets_lists() -> None:
 def test_mixed_rows_stay_for_what_is_still_compared() -> None:
     preset = grid_of(corruptors=["none", "blur"], with_human=["none", "blur"])
     lists = {"selectors": None, "corruptors": ["blur"], "detectors": None}
-    assert compare.chosen(preset, {"seeds": None}, lists).with_human == ("blur",)
+    assert GridOptions(**lists).choose(preset).with_human == ("blur",)
 
 
 def test_mixed_rows_stay_where_a_default_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     registry = Registry.load()
     depth = registry.complete(Spec.parse("corruptor", "gaussian")).values["steps"]
     preset = grid_of(corruptors=["blur"], with_human=[f"gaussian:steps={depth}"])
-    changed = compare.chosen(preset, {}, {"corruptors": ["gaussian"]}, registry)
+    changed = GridOptions(corruptors=["gaussian"]).choose(preset, registry)
     assert (changed.with_human, capsys.readouterr().err) == (preset.with_human, "")
-    assert compare.chosen(preset, {}, {"corruptors": ["gaussian:steps=1"]}, registry).with_human == ()
+    assert GridOptions(corruptors=["gaussian:steps=1"]).choose(preset, registry).with_human == ()
     assert "is skipped" in capsys.readouterr().err
 
 
 def test_mixed_rows_stay_where_no_corruptor_is_named() -> None:
     preset = grid_of(corruptors=["none"], with_human=["blur"])
-    assert compare.chosen(preset, {"seeds": "1"}, {}).with_human == ("blur",)
+    assert GridOptions(seeds="1").choose(preset).with_human == ("blur",)
 
 
 def test_nothing_said_changes_nothing() -> None:
     preset = grid_of(with_human=["blur"])
-    assert compare.chosen(preset, {"seeds": None}, {"corruptors": None}) is preset
+    assert GridOptions().choose(preset) is preset
 
 
 def test_sweeps_on_the_command_line_are_those_of_a_file() -> None:
     swept = ["none", "blur:sigma=0.1|0.2,steps=3", "none"]
     lists = {"selectors": ["random-boxes:boxes=1|2"], "corruptors": swept, "detectors": ["a:x=1|2"]}
-    changed = compare.chosen(grid_of(), {"inverter": "renoise:iterations=1|4"}, lists)
+    changed = GridOptions(inverters=["renoise:iterations=1|4"], **lists).choose(grid_of())
     assert changed.corruptors == ("none", "blur:sigma=0.1,steps=3", "blur:sigma=0.2,steps=3")
     assert changed == grid_of(**lists, inverter="renoise:iterations=1|4")
     assert [str(spec) for spec in changed.every_inverter] == ["renoise:iterations=1", "renoise:iterations=4"]
     with pytest.raises(BenchkitError, match=r"empty alternative; write sigma=VALUE\|VALUE"):
-        compare.chosen(grid_of(), {}, {"corruptors": ["blur:sigma=1|"]})
+        GridOptions(corruptors=["blur:sigma=1|"]).choose(grid_of())
 
 
 def test_an_alternative_that_is_written_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    changed = compare.chosen(grid_of(), {}, {"corruptors": ["gaussian:steps=10|10|5"]})
+    changed = GridOptions(corruptors=["gaussian:steps=10|10|5"]).choose(grid_of())
     assert changed.corruptors == ("gaussian:steps=10", "gaussian:steps=5")
     said = [record.getMessage() for record in caplog.records]
     assert said == ["corruptors: 'gaussian:steps=10' is given twice: it is run once"]
@@ -301,27 +303,27 @@ def test_an_alternative_that_is_written_twice_is_said(caplog: pytest.LogCaptureF
 def test_a_reason_of_several_failures_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = SimpleNamespace(failures=("corrupt a: no", "corrupt a: no", "train b: no"), earlier=(), log=Path("log"))
     with pytest.raises(typer.Exit):
-        compare.exit_with_failures(outcome)  # type: ignore[arg-type]
+        exit_with_failures(outcome, SimpleNamespace(stood_in={}))  # type: ignore[arg-type]
     said = capsys.readouterr().err
     assert (said.count("corrupt a: no"), said.count("train b: no")) == (1, 1)
 
 
 def test_an_inverter_may_be_repeated() -> None:
-    several = compare.chosen(grid_of(), {}, {"inverters": ["ddim", "renoise:iterations=1|4"]})
+    several = GridOptions(inverters=["ddim", "renoise:iterations=1|4"]).choose(grid_of())
     assert [str(spec) for spec in several.every_inverter] == ["ddim", "renoise:iterations=1", "renoise:iterations=4"]
-    one = compare.chosen(several, {}, {"inverters": ["sdedit"]})
+    one = GridOptions(inverters=["sdedit"]).choose(several)
     assert (one.inverter, one.inverters) == ("sdedit", ())
-    assert compare.chosen(grid_of(inverters=["ddim", "sdedit"]), {}, {"inverters": ["ddim"]}).inverter == "ddim"
+    assert GridOptions(inverters=["ddim"]).choose(grid_of(inverters=["ddim", "sdedit"])).inverter == "ddim"
 
 
 def test_a_row_that_is_no_longer_compared_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    compare.chosen(grid_of(with_human=["blur"]), {}, {"corruptors": ["none"]})
+    GridOptions(corruptors=["none"]).choose(grid_of(with_human=["blur"]))
     assert "row 'human+blur' of " in capsys.readouterr().err
 
 
 def test_what_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
     lists = {"corruptors": ["none", "none"], "detectors": ["dot", "dot:x=1", "dot"], "inverters": ["ddim", "ddim"]}
-    changed = compare.chosen(grid_of(), {"seeds": "0,1,0"}, lists)
+    changed = GridOptions(seeds="0,1,0", **lists).choose(grid_of())
     assert (changed.corruptors, changed.seeds, changed.detectors) == (("none",), (0, 1), ("dot", "dot:x=1"))
     assert [str(spec) for spec in changed.every_inverter] == ["ddim"]
     assert sorted(record.getMessage() for record in caplog.records) == [

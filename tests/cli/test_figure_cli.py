@@ -153,7 +153,7 @@ def test_the_command_writes_every_format_once(run: Run, shown: Finished, tmp_pat
     assert Image.open(tmp_path / "four.png").format == "PNG"
     again = run(*arguments, "--out", tmp_path / "four.png")
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "exists already" in again.err
     assert run(*arguments, "--out", tmp_path / "four.png", "--force").code == 0
 
 

@@ -53,7 +53,7 @@ def test_a_missing_plugin_is_named_with_the_file_it_was_in(run: Run, out: Path, 
     result = run(*asked)
     assert result.code == 2 and result.err.count("\n") == 1
     assert f"detector 'dot' is not there; the run had it from file '{PLUGINS}', sha256 {HASH}" in result.err
-    assert "still opens" in result.err and f"(--plugin {PLUGINS})" in result.err
+    assert "still opens" in result.err and f"load it with --plugin {PLUGINS};" in result.err
     assert not (tmp_path / "found").exists()
     assert run(*asked, "--plugin", PLUGINS).code == 0
     other = tmp_path / "other.py"

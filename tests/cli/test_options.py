@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchkit.cli import options
-from benchkit.cli.compare import chosen
+from benchkit.cli.grid_options import GridOptions
 from benchkit.cli.main import main
 from benchkit.config.grid import load_grid
 from benchkit.config.overrides import remarks, with_settings
@@ -76,15 +76,15 @@ def test_an_option_of_one_value_is_given_once(
         (("tune", "gaussian", "quick", "--set", "corruptors=[blur]"), "--set corruptors=[blur]: not used here"),
         (
             ("compare", "quick", "--seeds", "1", "--set", "seeds=[2]"),
-            "--set seeds=[2]: --seeds says the same; give one of the two",
+            "--set seeds=[2]: --seeds sets the same; give one of the two",
         ),
         (
             ("compare", "quick", "--corruptor", "blur", "--set", "corruptors.0=none"),
-            "--set corruptors.0=none: --corruptor says the same; give one of the two",
+            "--set corruptors.0=none: --corruptor sets the same; give one of the two",
         ),
         (
             ("compare", "quick", "--inverter", "ddim", "--set", "inverter=sdedit"),
-            "--set inverter=sdedit: --inverter says the same; give one of the two",
+            "--set inverter=sdedit: --inverter sets the same; give one of the two",
         ),
         (
             ("compare", "quick", "--set", "labelled=5", "--set", "labelled=6"),
@@ -172,8 +172,8 @@ def test_the_right_form_of_a_list_of_numbers_is_shown(text: str, meant: str) -> 
     ],
 )
 def test_the_right_form_of_several_plugins_is_shown(lists: dict, meant: str) -> None:
-    with pytest.raises(BenchkitError, match=f"one plugin to an option: write {meant}$"):
-        chosen(QUICK, {}, lists)
+    with pytest.raises(BenchkitError, match=f"give one plugin per option: write {meant}$"):
+        GridOptions(**lists).choose(QUICK)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_pictures_are_not_overwritten(run: Run, shown: Finished, tmp_path: Path)
         ("data", "show", "portraits", "--split", "test", "--out", mine),
     ):
         result = run(*command)
-        assert result.code == 2 and f"'{mine}' is there already" in result.err and "--force" in result.err, result.err
+        assert result.code == 2 and f"'{mine}' exists already" in result.err and "--force" in result.err, result.err
     assert mine.read_bytes() == b"mine" and not (tmp_path / "new.png").exists()
 
 

@@ -46,7 +46,7 @@ def test_the_command_writes_and_says_what_is_next(run: Run, tmp_path: Path) -> N
     before = file.read_text()
     again = run("plugins", "new", "corruptor", "my-own", "--out", tmp_path / "deep" / "er")
     assert (again.code, again.out) == (2, "")
-    assert f"'{file}' is there already" in again.err
+    assert f"'{file}' exists already" in again.err
     assert file.read_text() == before
 
 

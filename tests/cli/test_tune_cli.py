@@ -132,7 +132,7 @@ def test_a_dry_run_says_the_budget_and_writes_nothing(run: Run, held: Path, cach
     result = run("tune", "blur", held, *WITH_PLUGINS, "--trials", 7, "--out", tmp_path / "out", "--dry-run")
     assert result.code == 0, result.err
     assert "7 trials" in result.out
-    assert "searched of blur: steps=1..10, sigma=" in result.out
+    assert "search space of blur: steps=1..10, sigma=" in result.out
     assert not (tmp_path / "out").exists()
     assert not cache.exists()
 
@@ -182,7 +182,7 @@ def test_an_executor_that_cannot_run_leaves_nothing(
 def test_to_retry_without_a_folder_of_trials_is_refused(run: Run, held: Path) -> None:
     result = run("tune", "gaussian", held, *WITH_PLUGINS, "--retry-failed")
     assert (result.code, result.out) == (2, "")
-    assert "--retry-failed: name the folder" in result.err
+    assert "--retry-failed: also give --out, the folder" in result.err
 
 
 def test_a_grid_without_validation_data_is_refused(run: Run, grid: Path) -> None:

@@ -222,7 +222,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_the_ablations_and_searches_shown_are_accepted() -> None:
-    from benchkit.cli.compare import chosen
+    from benchkit.cli.grid_options import GridOptions
     from benchkit.config.grid import load_grid
     from benchkit.search.search_space import parse_space, space_of
     from benchkit.search.variants import Axis, expand
@@ -232,7 +232,7 @@ def test_the_ablations_and_searches_shown_are_accepted() -> None:
         words = shlex.split(command)
         given = {flag: [b for a, b in pairwise(words) if a == flag] for flag in words}
         if words[1] == "ablate":
-            base = chosen(load_grid(words[2]), {}, {"corruptors": given.get("--corruptor")})
+            base = GridOptions(corruptors=given.get("--corruptor")).choose(load_grid(words[2]))
             assert len(expand(base, [Axis.parse(text) for text in given["--vary"]], REGISTRY, "--crossed" in words)) > 2
         if words[1] == "tune":
             for text in (words[2], *given.get("--corruptor", [])):

@@ -1,0 +1,118 @@
+"""The grid of a command line: a preset or a file, changed by the options of `compare`, `ablate` and `tune`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchkit.cli import options
+from benchkit.cli.common import tell
+from benchkit.cli.given import note_unused
+from benchkit.errors import BenchkitError
+
+if TYPE_CHECKING:
+    from benchkit.config.grid import Grid
+    from benchkit.plugin.registry import Registry
+    from benchkit.specs.spec import Spec
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """The options that change a grid, as the user wrote them; None or empty where an option was not given."""
+
+    dataset: str | None = None
+    model: str | None = None
+    seeds: str | None = None
+    selectors: Sequence[str] | None = None
+    corruptors: Sequence[str] | None = None
+    detectors: Sequence[str] | None = None
+    inverters: Sequence[str] | None = None
+    settings: Sequence[str] | None = None
+    scale: float | None = None
+
+    @property
+    def lists(self) -> Mapping[str, Sequence[str]]:
+        """The lists of plugins that were given, by the grid's field."""
+        names = ("selectors", "corruptors", "detectors", "inverters")
+        return {name: texts for name in names if (texts := getattr(self, name))}
+
+    def load(self, preset: str, registry: Registry | None = None) -> Grid:
+        """Return the grid of a preset or a file with all options applied, `--set` and `--scale` last.
+
+        registry: see `choose`. Raises BenchkitError for an option that cannot be applied.
+        """
+        from benchkit.config.grid import load_grid
+
+        single = {name for name in ("dataset", "model", "seeds") if getattr(self, name)}
+        options.check_settings({*single, *self.lists}, self.settings or ())
+        return self._adapt(self.choose(load_grid(preset), registry))
+
+    def choose(self, grid: Grid, registry: Registry | None = None) -> Grid:
+        """Return the grid with the dataset, model, seeds and plugins of the command line.
+
+        `--dataset` also brings the settings that the preset changes for this dataset. If `--corruptor` is given, rows
+        `human+CORRUPTOR` stay only for corruptors that are still compared. With a registry, `x` and `x:key=default`
+        are the same corruptor.
+        """
+        from benchkit.config.overrides import on_dataset
+
+        for field, texts in self.lists.items():
+            options.check_single_plugins(field, texts)
+        if self.dataset is not None:
+            grid = on_dataset(grid, self.dataset)
+        changes: dict[str, Any] = dict(self.lists)
+        if len(self.inverters or ()) == 1:  # one inverter, or a sweep
+            changes |= {"inverter": changes["inverters"][0], "inverters": []}
+        if self.model is not None:
+            changes["model"] = self.model
+        if self.seeds is not None:
+            changes["seeds"] = options.parse_numbers("--seeds", self.seeds)
+        changed = grid.replaced(**changes) if changes else grid
+        return _drop_mixed_rows(changed, registry) if "corruptors" in changes else changed
+
+    def _adapt(self, grid: Grid) -> Grid:
+        """Return the grid with `--set`, then `--scale`, applied; print remarks about the result."""
+        from benchkit.config.overrides import remarks, scaled, with_settings
+
+        grid = with_settings(grid, self.settings) if self.settings else grid
+        if self.scale is not None:
+            smaller = scaled(grid, self.scale)
+            if smaller.replaced(scale=grid.scale, title=grid.title) == grid:
+                tell(f"note: --scale {self.scale:g} changes nothing: no number of images or iterations gets smaller")
+            grid = smaller
+        for remark in remarks(grid):
+            tell(f"note: {remark}")
+        return grid
+
+
+def _drop_mixed_rows(grid: Grid, registry: Registry | None) -> Grid:
+    """Return the grid without rows `human+CORRUPTOR` of corruptors that it no longer compares; name each one."""
+    compared = {_complete(text, registry) for text in grid.corruptors}
+    mixed = tuple(text for text in grid.with_human if _complete(text, registry) in compared)
+    for text in grid.with_human:
+        if text not in mixed:
+            tell(f"row 'human+{text}' of '{grid.title}' is skipped: --corruptor does not name '{text}'")
+    return grid if mixed == grid.with_human else grid.replaced(with_human=mixed)
+
+
+def _complete(text: str, registry: Registry | None) -> Spec:
+    """Return the corruptor's Spec with its defaults; unchanged if it is unknown, which planning reports later."""
+    from benchkit.specs.spec import Spec
+
+    spec = Spec.parse("corruptor", text)
+    try:
+        return spec if registry is None else registry.complete(spec)
+    except BenchkitError:
+        return spec
+
+
+def note_unused_inverter(grid: Grid, registry: Registry) -> None:
+    """Print a note if --inverter was given and no corruptor of the grid works on inverted latents."""
+    from benchkit.api import PixelCorruptor
+    from benchkit.specs.spec import Spec
+
+    names = [Spec.parse("corruptor", text).name for text in (*grid.corruptors, *grid.with_human)]
+    known = [registry.entry("corruptor", name).cls for name in names if registry.has("corruptor", name)]
+    if len(known) == len(names) and all(issubclass(cls, PixelCorruptor) for cls in known):
+        note_unused({"inverter"}, "no corruptor of this comparison works on latents")

@@ -1,0 +1,66 @@
+"""How a comparison ended: its board on the screen, failed cells on stderr, and the exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from benchkit.cli.common import console, log_file, tell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchkit.plugin.placeholders import TolerantRegistry
+    from benchkit.runs.run import Outcome
+
+#: The exit code if some cells failed and others did not.
+SOME_CELLS_FAILED = 3
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as plain data; for one of the paper's tables, with the paper's figures beside it."""
+    from benchkit.report.beside import beside_table
+
+    compared = beside_table(outcome.board)
+    return outcome.as_json() | ({} if compared is None else {"paper": compared.as_json()})
+
+
+def print_outcome(outcome: Outcome, out: Path | None) -> None:
+    """Print the board, where the report is, and how long the run took."""
+    from benchkit.report.beside import beside_table
+    from benchkit.report.sheet import board_sheet
+    from benchkit.report.tables import rich_notes, rich_table
+
+    screen = console()
+    compared = beside_table(outcome.board)
+    for sheet in (board_sheet(outcome.board), *(() if compared is None else (compared.sheet(),))):
+        screen.print(rich_table(sheet, screen.width))
+        screen.print(rich_notes(sheet, screen.width))
+    print_counts(outcome)
+    if out is None:
+        print(f"show it again: benchkit leaderboard show {outcome.run}   (--out DIR writes tables and a page)")
+        return
+    print(f"report: {out / 'index.html' if (out / 'index.html').is_file() else out}")
+
+
+def print_counts(outcome: Outcome) -> None:
+    """Print the run's id, its numbers of stages and its time."""
+    counts = ", ".join(f"{number} {state}" for state, number in outcome.stages.items())
+    print(f"\nrun {outcome.run}: {counts} stages in {outcome.seconds:.1f} s")
+
+
+def exit_with_failures(outcome: Outcome, registry: TolerantRegistry) -> None:
+    """Print each failure once, and the skipped plugins; raise typer.Exit with code 3 if there are any."""
+    for name, broken in registry.stood_in.items():
+        tell(f"failed: {name} was skipped ({broken.origin}): {broken.reason}")
+    for reason in dict.fromkeys(outcome.failures):
+        tell(f"failed: {reason}")
+    for reason in dict.fromkeys(outcome.earlier):
+        tell(f"failed in an earlier attempt: {reason}")
+    if outcome.failures:
+        tell(f"some cells failed; tracebacks are in {outcome.log or log_file()}")
+    if outcome.earlier:
+        tell("cells that failed earlier were not retried; add --retry-failed to retry them")
+    if outcome.failures or outcome.earlier or registry.stood_in:
+        raise typer.Exit(SOME_CELLS_FAILED)
