@@ -20,7 +20,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers stand back fo
 
 from benchkit.config.grid import load_grid
 from benchkit.config.overrides import with_settings
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.choose import parse_executor
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import make_plan
@@ -44,7 +44,7 @@ def stages(sources: int, registry: Registry) -> tuple[Stage, ...]:
 
 def seconds(plan: tuple[Stage, ...], registry: Registry, executor: str) -> tuple[float, float]:
     """How long the plan takes from nothing, and how long its stages took by themselves, added up."""
-    ended: list[Done] = []
+    ended: list[StageResult] = []
     with TemporaryDirectory() as folder:
         env = Env(registry, ArtifactStore(Path(folder)))
         began = time.perf_counter()

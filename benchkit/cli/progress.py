@@ -14,7 +14,7 @@ from benchkit.cli.common import console, one_line
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from benchkit.executors.batch import Done, Executor
+    from benchkit.executors.batch import Executor, StageResult
     from benchkit.runs.run import Places, RunOptions
     from benchkit.stages.base import Env, Stage
 
@@ -127,7 +127,7 @@ class _ReportingExecutor:
     def check(self) -> None:
         self.executor.check()
 
-    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
+    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[StageResult], None]) -> None:
         self.screen.start(len(stages))
         self.executor.execute(stages, env, report)
         self.screen.note("report: rows, tables and page")

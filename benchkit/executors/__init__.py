@@ -1,1 +1,1 @@
-"""Executors run picklable stages: in this process, or elsewhere."""
+"""Run the stages of a plan: in this process (inline), in several processes, or as Ray tasks."""

@@ -1,4 +1,4 @@
-"""One batch of stages in this process: leased, computed together, committed. Every executor ends up here."""
+"""Run one batch of stages in this process: lease, compute, write to the store. Every executor calls this."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.limits import limit_time
-from benchkit.executors.repair import read_repaired, usable
+from benchkit.executors.repair import is_stored, read_repaired
 from benchkit.stages.base import Env, Stage
 from benchkit.store.artifacts import ArtifactBusy, ArtifactStore, CacheUnwritable
 
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Done:
-    """How one stage ended. reason: why it failed or was skipped. seconds: its fraction of the work."""
+class StageResult:
+    """How one stage ended. reason: why it failed or was skipped. seconds: its fraction of the batch's time."""
 
     stage: Stage
     state: State
@@ -33,36 +33,40 @@ class Done:
 
 
 class Executor(Protocol):
-    """Runs the stages of a plan; `report` hears of each as it ends."""
+    """Runs the stages of a plan."""
 
     def check(self) -> None:
-        """Raise BenchkitError where it cannot run; asked before anything is written."""
+        """Raise BenchkitError if it cannot run here; called before anything is written."""
         ...
 
-    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
-        """Run what is not in the store yet; inputs come before their readers in `stages`."""
+    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[StageResult], None]) -> None:
+        """Run every stage that `env.store` lacks and whose inputs did not fail; call `report` with each result.
+
+        stages: inputs before the stages that read them. Raises CacheUnwritable if nothing can be stored any more, such
+        as on a full disk, and BenchkitError if a worker cannot start.
+        """
         ...
 
 
-def run_batch(batch: Sequence[Stage], env: Env, time_limit: float | None = None) -> list[Done]:
-    """How each stage of a batch of one group ended; those that another process is computing are left out.
+def run_batch(batch: Sequence[Stage], env: Env, time_limit: float | None = None) -> list[StageResult]:
+    """Run the stages of a batch, all of one group; return results, except of stages that another process is computing.
 
-    time_limit: seconds that a stage may take. The batch may take as many times as long; where it takes longer, or
-    fails, each stage is run by itself, so that the one to blame is named and alone fails. Raises CacheUnwritable
-    where nothing can be kept any more.
+    time_limit: seconds that a stage may take; the batch may take that many for each of its stages. If the batch takes
+    longer or fails, each stage runs again by itself, so that only the faulty one fails. Raises CacheUnwritable if
+    nothing can be stored any more.
     """
-    with _lease_stages(batch, env.store) as mine:
-        there = [stage for stage in mine if usable(stage, env)]  # another process may have been there first
-        lacking = [stage for stage in mine if stage not in there]
-        return [Done(stage, "cached") for stage in there] + list(_compute(lacking, env, time_limit))
+    with _lease_stages(batch, env.store) as leased:
+        stored = [stage for stage in leased if is_stored(stage, env)]  # another process may have computed it by now
+        missing = [stage for stage in leased if stage not in stored]
+        return [StageResult(stage, "cached") for stage in stored] + list(_compute(missing, env, time_limit))
 
 
-def failed(stage: Stage, reason: str, seconds: float = 0.0) -> Done:
-    """A stage that failed, its reason led by its name."""
-    return Done(stage, "failed", f"{stage.describe()}: {' '.join(reason.split())}", seconds)
+def failed(stage: Stage, reason: str, seconds: float = 0.0) -> StageResult:
+    """Return the result of a stage that failed; its reason begins with the stage's name."""
+    return StageResult(stage, "failed", f"{stage.describe()}: {' '.join(reason.split())}", seconds)
 
 
-def _compute(batch: Sequence[Stage], env: Env, time_limit: float | None) -> Iterator[Done]:
+def _compute(batch: Sequence[Stage], env: Env, time_limit: float | None) -> Iterator[StageResult]:
     if not batch:
         return
     began = time.monotonic()
@@ -76,35 +80,37 @@ def _compute(batch: Sequence[Stage], env: Env, time_limit: float | None) -> Iter
     except CacheUnwritable:
         raise
     except Exception as error:
-        _stop_where_nothing_can_be_kept(error, env.store)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # Every later stage would fail in the same way.
+            place = error.filename or env.store.root
+            raise CacheUnwritable(f"cannot write to {place}: {error.strerror}; free some space there") from error
         _free_device_memory()
         if len(batch) > 1:
-            # One bad method must not take the others of its group down.
             for stage in batch:
                 yield from _compute([stage], env, time_limit)
             return
-        reason = _reason(error)
+        reason = _describe_error(error)
         log.error("%s failed: %s\n%s", batch[0].describe(), reason, traceback.format_exc())
         yield failed(batch[0], reason, time.monotonic() - began)
         return
-    share = (time.monotonic() - began) / len(batch)
+    seconds = (time.monotonic() - began) / len(batch)
     for stage in batch:
-        yield Done(stage, "run", seconds=share)
+        yield StageResult(stage, "run", seconds=seconds)
 
 
 @contextmanager
 def _lease_stages(batch: Sequence[Stage], store: ArtifactStore) -> Iterator[list[Stage]]:
-    """The stages of a batch that no other process is computing, kept to this one meanwhile."""
+    """Lease the stages of a batch that no other process has leased, and yield them."""
     with ExitStack() as leases:
-        mine = []
+        leased = []
         for stage in batch:
             with suppress(ArtifactBusy):
                 leases.enter_context(store.lease(stage.key, timeout=0))
-                mine.append(stage)
-        yield mine
+                leased.append(stage)
+        yield leased
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, BenchkitError):
         return str(error)
     if isinstance(error, MemoryError):
@@ -112,15 +118,8 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _stop_where_nothing_can_be_kept(error: Exception, store: ArtifactStore) -> None:
-    """Raise CacheUnwritable for a full disk met inside of a stage: every stage after it would fail alike."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        place = error.filename or store.root
-        raise CacheUnwritable(f"cannot write to {place}: {error.strerror}; free some space there") from error
-
-
 def _free_device_memory() -> None:
-    """Give back what a stage that ran out of an accelerator's memory left reserved, for the stages after it."""
+    """Release the memory of an accelerator that a failed stage left reserved."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
 from typing import Protocol
 
-from benchkit.executors.batch import Done, failed
+from benchkit.executors.batch import StageResult, failed
 from benchkit.executors.ready import ReadyQueue
 from benchkit.stages.base import Env, Stage
 
@@ -15,38 +15,42 @@ from benchkit.stages.base import Env, Stage
 RETRY_POSTPONED_AFTER = 5.0
 
 
-@dataclass(frozen=True)
-class BatchResult:
-    """How a batch ended.
-
-    done: the results of its stages, without those that another process is computing. lost: what became of the worker
-    where it died; nothing is known of the batch then.
-    """
-
-    batch: tuple[Stage, ...]
-    done: Sequence[Done] = ()
-    lost: str | None = None
+class WorkerDied(Exception):
+    """A worker died while it ran a batch. Nothing is known of the batch's results."""
 
 
 class Pool(Protocol):
-    """A place to run batches. retries: how often a stage is tried again whose worker died."""
+    """Workers that run batches. retries: how often a stage is tried again after its worker died."""
 
     retries: int
 
-    def free(self) -> int:
-        """Return how many more batches it takes now."""
+    def count_workers(self) -> int:
+        """Return how many batches can run at once at the moment."""
         ...
 
-    def submit(self, batch: tuple[Stage, ...]) -> None:
-        """Start a batch of one group."""
+    def submit(self, batch: tuple[Stage, ...]) -> Future[list[StageResult]]:
+        """Start a batch of one group.
+
+        The future's result has no entry for stages that another process is computing. Its exception is WorkerDied if
+        the worker died, and any other error if no stage can run any more.
+        """
         ...
 
-    def wait(self, timeout: float | None) -> Sequence[BatchResult]:
-        """Wait for batches to end, at most `timeout` seconds, and return those that did."""
+    def wait(self, timeout: float | None) -> None:
+        """Complete the futures of batches that are done; wait for the first at most `timeout` seconds."""
         ...
 
 
-def run_stages(stages: Sequence[Stage], env: Env, report: Callable[[Done], None], pool: Pool) -> None:
+def complete(future: Future[list[StageResult]], work: Callable[[], list[StageResult]]) -> Future[list[StageResult]]:
+    """Set a future to what `work` returns or raises, and return it."""
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def run_stages(stages: Sequence[Stage], env: Env, report: Callable[[StageResult], None], pool: Pool) -> None:
     """Run every stage that `env.store` lacks and whose inputs did not fail; report each result.
 
     Several processes may run plans on one store. A stage that another process is computing is postponed. It is taken
@@ -55,69 +59,64 @@ def run_stages(stages: Sequence[Stage], env: Env, report: Callable[[Done], None]
     pending = []
     for stage in stages:
         if env.store.has(stage.key):
-            report(Done(stage, "cached"))
+            report(StageResult(stage, "cached"))
         else:
             pending.append(stage)
-    queue, running, losses = ReadyQueue(pending), 0, Counter[str]()
+    queue, deaths = ReadyQueue(pending), Counter[str]()
+    running: dict[Future[list[StageResult]], tuple[Stage, ...]] = {}
     while queue:
-        running += submit_ready(pool, queue)
+        while (idle := pool.count_workers() - len(running)) > 0:
+            # With more workers than batches, a group is divided: its stages share inputs, not results.
+            batch = queue.take_batch(divide=max(1, idle // max(1, queue.batches)))
+            if not batch:
+                break
+            running[pool.submit(batch)] = batch
         if not running:
-            # Other processes have all that is left. Wait for the first to end.
+            # Other processes compute all that is left. Wait for the first of these stages.
             env.progress(f"wait: another process computes {queue.postponed[0].describe()}")
             with env.store.lease(queue.postponed[0].key):
                 pass
             queue.retry_postponed()
             continue
-        results = pool.wait(RETRY_POSTPONED_AFTER if queue.postponed else None)
-        for result in results:
-            running -= 1
-            for done in settle(result, queue, losses, pool.retries):
-                report(done)
-        if not results:
+        pool.wait(RETRY_POSTPONED_AFTER if queue.postponed else None)
+        done = [future for future in running if future.done()]
+        for future in done:
+            for result in settle(future, running.pop(future), queue, deaths, pool.retries):
+                report(result)
+        if not done:
             queue.retry_postponed()
 
 
-def submit_ready(pool: Pool, queue: ReadyQueue) -> int:
-    """Submit as many ready batches as the pool takes; return their number."""
-    submitted = 0
-    while free := pool.free():
-        # With more workers than batches, a group is divided: its stages share inputs, not results.
-        batch = queue.take_batch(divide=max(1, free // max(1, queue.batches)))
-        if not batch:
-            break
-        pool.submit(batch)
-        submitted += 1
-    return submitted
+def settle(
+    future: Future[list[StageResult]], batch: tuple[Stage, ...], queue: ReadyQueue, deaths: Counter[str], retries: int
+) -> Iterator[StageResult]:
+    """Record the results of a batch in the queue; yield them, and those of stages that are skipped because of them.
 
-
-def settle(result: BatchResult, queue: ReadyQueue, losses: Counter[str], retries: int) -> Iterator[Done]:
-    """Record a batch's result in the queue; yield what is known of its stages now, and of those that are skipped.
-
-    losses: key -> how often the stage's worker has died so far.
+    deaths: key -> how many workers have died of this stage so far. Raises what stopped the worker, except WorkerDied.
     """
-    if result.lost is None:
-        ended = {done.stage.key for done in result.done}
-        queue.postpone(stage for stage in result.batch if stage.key not in ended)
-        known = list(result.done)
-    else:
-        known = retry_lost(result, queue, losses, retries)
-    for done in known:
-        yield done
-        yield from queue.record_result(done)
+    try:
+        results = future.result()
+        finished = {result.stage.key for result in results}
+        queue.postpone(stage for stage in batch if stage.key not in finished)
+    except WorkerDied as death:
+        results = retry_batch(batch, death, queue, deaths, retries)
+    for result in results:
+        yield result
+        yield from queue.record_result(result)
 
 
-def retry_lost(result: BatchResult, queue: ReadyQueue, losses: Counter[str], retries: int) -> list[Done]:
-    """Queue the stages of a lost batch again, each by itself; return a stage that was lost too often as failed.
+def retry_batch(
+    batch: tuple[Stage, ...], death: WorkerDied, queue: ReadyQueue, deaths: Counter[str], retries: int
+) -> list[StageResult]:
+    """Queue the stages of a dead worker again, each by itself; return a stage that was tried too often as failed.
 
-    A death counts against a stage that was alone: of several, nobody knows which one caused it.
+    A death counts against a stage that was alone: of several stages, nobody knows which one caused it.
     """
-    if len(result.batch) > 1:
-        queue.requeue(result.batch)
-        return []
-    (stage,) = result.batch
-    losses[stage.key] += 1
-    if losses[stage.key] <= retries:
-        queue.requeue([stage])
-        return []
-    times = "" if losses[stage.key] == 1 else f", {losses[stage.key]} times over"
-    return [failed(stage, f"{result.lost}{times}: run it where there is more memory, or fewer at once")]
+    if len(batch) == 1:
+        (stage,) = batch
+        deaths[stage.key] += 1
+        if deaths[stage.key] > retries:
+            times = "" if deaths[stage.key] == 1 else f", {deaths[stage.key]} times over"
+            return [failed(stage, f"{death}{times}: run it where there is more memory, or fewer at once")]
+    queue.requeue(batch)
+    return []

@@ -1,53 +1,49 @@
-"""Runs stages one after another in this process."""
+"""Run stages one after another in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass
 
-from benchkit.executors.batch import Done, run_batch
-from benchkit.executors.driver import BatchResult, run_stages
+from benchkit.executors.batch import StageResult, run_batch
+from benchkit.executors.driver import complete, run_stages
 from benchkit.executors.limits import check_limit
 from benchkit.stages.base import Env, Stage
 
 
-@dataclass
+@dataclass(frozen=True)
 class Inline:
-    """The executor of one process; the order is the plan's, stages of one group run together.
+    """The executor of one process. Stages run in the plan's order, those of one group together.
 
-    time_limit: seconds that a stage may take, None for no limit.
+    time_limit: seconds that a stage may take; None for no limit.
     """
 
     time_limit: float | None = None
 
     def check(self) -> None:
-        """Raise BenchkitError where a time limit cannot be kept."""
+        """Raise BenchkitError if this process cannot keep the time limit."""
         check_limit(self.time_limit)
 
-    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[Done], None]) -> None:
-        """Run every stage that `env.store` lacks, and whose inputs did not fail.
-
-        Raises CacheUnwritable where nothing can be kept any more, such as on a full disk.
-        """
+    def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[StageResult], None]) -> None:
+        """Run the stages, see Executor."""
         self.check()
-        run_stages(stages, env, report, _Here(env, self.time_limit))
+        run_stages(stages, env, report, _InlinePool(env, self.time_limit))
 
 
 @dataclass
-class _Here:
-    """A pool of one, which runs a batch while it is given it."""
+class _InlinePool:
+    """A pool of one worker, this process: a batch is done when `submit` returns."""
 
     env: Env
     time_limit: float | None
     retries: int = 0
-    _ended: list[BatchResult] = field(default_factory=list)
 
-    def free(self) -> int:
-        return 0 if self._ended else 1
+    def count_workers(self) -> int:
+        return 1
 
-    def submit(self, batch: tuple[Stage, ...]) -> None:
-        self._ended.append(BatchResult(batch, run_batch(batch, self.env, self.time_limit)))
+    def submit(self, batch: tuple[Stage, ...]) -> Future[list[StageResult]]:
+        return complete(Future(), lambda: run_batch(batch, self.env, self.time_limit))
 
-    def wait(self, timeout: float | None) -> Sequence[BatchResult]:
-        ended, self._ended = self._ended, []
-        return ended
+    def wait(self, timeout: float | None) -> None:
+        pass

@@ -1,4 +1,4 @@
-"""The stages of a plan that are ready to run: those whose inputs have ended well, in the plan's order."""
+"""A queue of the stages that are ready to run: their inputs are in the store. It keeps the plan's order."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.stages.base import Stage
 
 
 class ReadyQueue:
-    """Hands out batches of ready stages, and learns from results which stages become ready next.
+    """Hands out batches of ready stages. Each recorded result makes further stages ready.
 
-    An input that is not among the stages is taken to be in the store; reading it says if it is not.
+    stages: each once, in the plan's order. An input that is not among them is taken to be in the store; reading it
+    fails otherwise.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
-        """Take stages, each once, in the plan's order."""
         self._stages = list(stages)
         self._place = {stage.key: place for place, stage in enumerate(self._stages)}
         inputs = {s.key: [needed.key for needed in s.inputs if needed.key in self._place] for s in self._stages}
@@ -32,17 +32,17 @@ class ReadyQueue:
             self._enqueue(self._stage(key))
 
     def __bool__(self) -> bool:
-        """Return whether there are stages that have not ended."""
+        """Return whether some stages are not done."""
         return self._sorter.is_active()
 
     @property
     def batches(self) -> int:
-        """The number of batches that are ready."""
+        """Number of batches that are ready."""
         return len(self._groups)
 
     @property
     def postponed(self) -> Sequence[Stage]:
-        """The stages that another process is computing, as far as is known."""
+        """Stages that another process was computing when they were last tried."""
         return self._postponed
 
     def take_batch(self, divide: int = 1) -> tuple[Stage, ...]:
@@ -62,12 +62,12 @@ class ReadyQueue:
             return tuple(self._stage(key) for key in batch)
         return ()
 
-    def record_result(self, done: Done) -> Iterator[Done]:
-        """Record how a stage ended; yield the stages that are skipped because an input of theirs failed."""
-        results = [done]
+    def record_result(self, result: StageResult) -> Iterator[StageResult]:
+        """Record that a stage is done; yield the results of stages that are skipped because an input failed."""
+        results = [result]
         while results:
             result = results.pop()
-            if result is not done:
+            if result.state == "skipped":
                 yield result
             if result.state not in ("run", "cached"):
                 self._failures[result.stage.key] = result.reason
@@ -78,16 +78,16 @@ class ReadyQueue:
                 if failed is None:
                     self._enqueue(stage)
                 else:
-                    results.append(Done(stage, "skipped", self._failures[failed]))
+                    results.append(StageResult(stage, "skipped", self._failures[failed]))
 
     def requeue(self, stages: Iterable[Stage]) -> None:
-        """Make stages that were taken ready again, each in a batch of its own."""
+        """Make taken stages ready again, each in a batch of its own."""
         for stage in stages:
             self._alone.add(stage.key)
             self._enqueue(stage)
 
     def postpone(self, stages: Iterable[Stage]) -> None:
-        """Set aside stages that were taken, because another process is computing them."""
+        """Set taken stages aside, because another process is computing them."""
         self._postponed += stages
 
     def retry_postponed(self) -> None:

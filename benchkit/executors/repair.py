@@ -1,4 +1,4 @@
-"""Damage found on reading: the artifact is computed again, once, and the reader reads again."""
+"""Repair damaged artifacts: compute them again, once, when a reader finds the damage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from benchkit.store.artifacts import CorruptArtifact
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: Marks a record of the log that the user should see as well.
+#: `extra` of a log record that the command line also shows to the user.
 TELL_USER = {"tell": True}
 
 
-def usable(stage: Stage, env: Env) -> bool:
-    """Whether the stage's artifact is there, by names and sizes; what is visibly damaged is reported and discarded."""
+def is_stored(stage: Stage, env: Env) -> bool:
+    """Return whether the store has the stage's artifact; check names and sizes, report and discard a damaged one."""
     try:
         env.store.open(stage.key)
     except CorruptArtifact as damage:
@@ -28,34 +28,35 @@ def usable(stage: Stage, env: Env) -> bool:
 
 
 def read_repaired(work: Callable[[], T], roots: Sequence[Stage], env: Env) -> T:
-    """What `work` returns, reading `roots`; one of them or of their inputs that is damaged is computed again, once.
+    """Return what `work` returns. Compute damaged artifacts that it reads again, and call it again.
 
-    Raises CorruptArtifact for what is damaged twice, or belongs to none of them.
+    roots: the stages that `work` reads; they and all their inputs can be repaired, each once. Raises CorruptArtifact
+    for an artifact that is damaged twice, or that belongs to none of them.
     """
-    again: set[str] = set()
+    repaired: set[str] = set()
     while True:
         try:
             return work()
         except CorruptArtifact as damage:
             owner = next((stage for stage in _with_inputs(roots) if stage.key == damage.key), None)
-            if owner is None or owner.key in again:
+            if owner is None or owner.key in repaired:
                 raise
-            again.add(owner.key)
+            repaired.add(owner.key)
             _compute_again(owner, damage, env)
 
 
 def _compute_again(stage: Stage, damage: CorruptArtifact, env: Env) -> None:
-    # A lease is waited for here while others may be held: those are of stages that read this one, never the reverse.
+    # This may wait for a lease while others are held: those belong to stages that read this one, never the reverse.
     with env.store.lease(stage.key):
         try:
             env.store.open(stage.key).verify()
         except CorruptArtifact:
             pass
         else:
-            return  # another process has been quicker
+            return  # another process has repaired it
         log.warning("%s (%s)", damage, stage.describe(), extra=TELL_USER)
         env.store.discard(stage.key)
-        env.progress(f"mend: {stage.describe()}")
+        env.progress(f"repair: {stage.describe()}")
         (output,) = read_repaired(lambda: type(stage).run_group([stage], env), stage.inputs, env)
         env.store.write(stage.key, output.files, output.meta)
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchkit.api import Dataset
 from benchkit.diffusion.options import public_name
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.repair import read_repaired
 from benchkit.metrics.counts import COUNTS, Measured
 from benchkit.metrics.registry import by_kind
@@ -165,7 +165,7 @@ class Recorder:
     results: ResultStore
     environment: Mapping[str, Any]
     cells: Sequence[PlannedCell]
-    ended: dict[str, Done] = field(default_factory=dict)
+    ended: dict[str, StageResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.readers: dict[str, list[PlannedCell]] = {}
@@ -173,7 +173,7 @@ class Recorder:
             for stage in planned.stages:
                 self.readers.setdefault(stage.key, []).append(planned)
 
-    def note(self, done: Done) -> None:
+    def note(self, done: StageResult) -> None:
         """Hear of a stage that ended, and record the cells that this completes."""
         self.ended[done.stage.key] = done
         for planned in self.readers.get(done.stage.key, ()):
@@ -186,7 +186,7 @@ def _record(
     run: str,
     env: Env,
     results: ResultStore,
-    ended: Mapping[str, Done],
+    ended: Mapping[str, StageResult],
     environment: Mapping[str, Any],
 ) -> None:
     """Store one cell's state and row, now that its stages have ended."""

@@ -15,7 +15,7 @@ import numpy as np
 from benchkit.api import BenchkitError
 from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
-from benchkit.executors.batch import Done, Executor
+from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.repair import read_repaired
 from benchkit.planning.cells import repeated
@@ -80,7 +80,7 @@ class RunOptions:
 
     device: str = "cpu"
     executor: Executor = field(default_factory=Inline)
-    report: Callable[[Done], None] = lambda _: None
+    report: Callable[[StageResult], None] = lambda _: None
     progress: Callable[[str], None] = lambda _: None
     retry_failed: bool = False
     force: bool = False
@@ -218,7 +218,7 @@ def execute(
     unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
     recorder = Recorder(run, env, results, environment, unrecorded)
 
-    def note(done: Done) -> None:
+    def note(done: StageResult) -> None:
         recorder.note(done)
         options.report(done)
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchkit.config.grid import Grid, described
 from benchkit.errors import BenchkitError
-from benchkit.executors.batch import Done, Executor
+from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.repair import read_repaired
 from benchkit.metrics import PRIMARY
@@ -159,14 +159,14 @@ class Scorer:
     registry: Registry
     env: Env
     executor: Executor = field(default_factory=Inline)
-    report: Callable[[Done], None] = lambda _: None
+    report: Callable[[StageResult], None] = lambda _: None
 
     def __call__(self, spec: Spec) -> float:
         """Run what the trial lacks; finished stages are never computed again."""
         plan = tuning_plan(self.base, spec, self.registry)
-        ended: list[Done] = []
+        ended: list[StageResult] = []
 
-        def note(done: Done) -> None:
+        def note(done: StageResult) -> None:
             ended.append(done)
             self.report(done)
 

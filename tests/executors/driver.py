@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.choose import parse_executor
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Output, Stage
@@ -45,7 +45,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     from tests.executors import driver  # so that stages are of a module that workers can import, and not of __main__
 
-    ended: list[Done] = []
+    results: list[StageResult] = []
     env = Env(Registry(), open_store(sys.argv[2]), progress=lambda text: print(text, file=sys.stderr))
-    parse_executor(sys.argv[1]).execute(driver.stages(), env, ended.append)
-    print(json.dumps([done.state for done in ended]))
+    parse_executor(sys.argv[1]).execute(driver.stages(), env, results.append)
+    print(json.dumps([done.state for done in results]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -12,8 +13,8 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit.executors.batch import Done
-from benchkit.executors.driver import BatchResult, run_stages
+from benchkit.executors.batch import StageResult
+from benchkit.executors.driver import WorkerDied, run_stages
 from benchkit.executors.ready import ReadyQueue
 from benchkit.stages.base import Env, Output, Stage
 
@@ -74,33 +75,34 @@ class RandomPool:
     rng: random.Random
     size: int
     retries: int = 1
-    running: list[tuple[Node, ...]] = field(default_factory=list)
+    running: list[tuple[tuple[Node, ...], Future[list[StageResult]]]] = field(default_factory=list)
     started: list[tuple[Node, ...]] = field(default_factory=list)
     done: dict[str, str] = field(default_factory=dict)
 
-    def free(self) -> int:
-        return self.size - len(self.running)
+    def count_workers(self) -> int:
+        return self.size
 
-    def submit(self, batch: tuple[Stage, ...]) -> None:
+    def submit(self, batch: tuple[Stage, ...]) -> Future[list[StageResult]]:
         nodes = cast("tuple[Node, ...]", batch)
-        assert self.free() > 0
+        assert len(self.running) < self.size
         assert nodes
         assert len({node.team for node in nodes}) == 1 and (len(nodes) == 1 or nodes[0].team is not None)
         for node in nodes:
             for needed in node.after:
                 assert self.store.has(needed.key) or self.done.get(needed.key) == "run", "an input is not ready"
-        self.running.append(nodes)
+        self.running.append((nodes, Future()))
         self.started.append(nodes)
+        return self.running[-1][1]
 
-    def wait(self, timeout: float | None) -> Sequence[BatchResult]:
+    def wait(self, timeout: float | None) -> None:
         assert self.running
         if timeout is not None and self.rng.random() < 0.3:
-            return []
-        batch = self.running.pop(self.rng.randrange(len(self.running)))
+            return None
+        batch, future = self.running.pop(self.rng.randrange(len(self.running)))
         for node in batch:
             if self.deadly.get(node.key, 0):
                 self.deadly[node.key] -= 1
-                return [BatchResult(batch, lost="its worker died")]
+                return future.set_exception(WorkerDied("its worker died"))
         results = []
         for node in batch:
             if self.store.foreign.get(node.key, 0):
@@ -108,8 +110,8 @@ class RandomPool:
                 continue
             state: Any = "failed" if node.key in self.failing else "run"
             self.done[node.key] = state
-            results.append(Done(node, state, f"{node.name} failed" if state == "failed" else None))
-        return [BatchResult(batch, results)]
+            results.append(StageResult(node, state, f"{node.name} failed" if state == "failed" else None))
+        return future.set_result(results)
 
 
 @given(plans(), st.integers(0, 2**31), st.integers(1, 4))
@@ -121,7 +123,7 @@ def test_every_stage_is_reported_once_and_runs_after_its_inputs(nodes: list[Node
     foreign = {node.key: rng.randrange(1, 4) for node in nodes if rng.random() < 0.2}
     kills = dict(deadly)
     pool = RandomPool(Store(set(there), foreign), failing, deadly, rng, size)
-    reported: list[Done] = []
+    reported: list[StageResult] = []
     env = cast("Any", type("Env", (), {"store": pool.store, "progress": lambda self, text: None})())
 
     run_stages(nodes, env, reported.append, pool)
@@ -153,7 +155,7 @@ def test_batches_come_in_the_order_of_the_plan(nodes: list[Node], divide: int) -
         places = [order[stage.key] for stage in batch]
         assert places == sorted(places)
         for stage in batch:
-            assert not list(queue.record_result(Done(stage, "run")))
+            assert not list(queue.record_result(StageResult(stage, "run")))
             taken.append(stage.key)
     assert sorted(taken) == sorted(order)
 
@@ -164,7 +166,7 @@ def test_a_failure_reaches_every_reader_with_its_reason() -> None:
     last = Node(2, (middle,))
     queue = ReadyQueue([first, middle, last])
     assert queue.take_batch() == (first,)
-    skipped = list(queue.record_result(Done(first, "failed", "no memory")))
+    skipped = list(queue.record_result(StageResult(first, "failed", "no memory")))
     assert [(done.stage, done.state, done.reason) for done in skipped] == [
         (middle, "skipped", "no memory"),
         (last, "skipped", "no memory"),

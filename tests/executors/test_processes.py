@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.choose import keep_workers, parse_executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.processes import Processes
@@ -66,12 +66,12 @@ class After(Stage):
         return "after"
 
 
-def ended(stages: list[Stage], cache: Path, workers: int = 2) -> dict[str, Done]:
+def ended(stages: list[Stage], cache: Path, workers: int = 2) -> dict[str, StageResult]:
     """How every stage ended, by what it says of itself."""
-    heard: list[Done] = []
-    Processes(workers).execute(stages, Env(Registry(), ArtifactStore(cache)), heard.append)
-    assert len(heard) == len(stages)
-    return {done.stage.describe(): done for done in heard}
+    results: list[StageResult] = []
+    Processes(workers).execute(stages, Env(Registry(), ArtifactStore(cache)), results.append)
+    assert len(results) == len(stages)
+    return {done.stage.describe(): done for done in results}
 
 
 def test_a_plan_leaves_what_one_process_leaves_each_stage_run_once(tmp_path: Path) -> None:
@@ -100,12 +100,12 @@ class Whose(Stage):
 
 
 def test_workers_that_last_serve_one_plan_after_another(tmp_path: Path) -> None:
-    env, heard = Env(Registry(), ArtifactStore(tmp_path)), []
+    env, results = Env(Registry(), ArtifactStore(tmp_path)), []
     one, two = Whose("one"), Whose("two")
     with keep_workers(Processes(1), env) as executor:
-        executor.execute([one], env, heard.append)
-        executor.execute([one, two], env, heard.append)
-    assert [(done.stage, done.state) for done in heard] == [(one, "run"), (one, "cached"), (two, "run")]
+        executor.execute([one], env, results.append)
+        executor.execute([one, two], env, results.append)
+    assert [(done.stage, done.state) for done in results] == [(one, "run"), (one, "cached"), (two, "run")]
     first, second = (env.store.open(stage.key).read("x") for stage in (one, two))
     assert first == second != str(os.getpid()).encode()
     with pytest.raises(ProcessLookupError):
@@ -121,13 +121,13 @@ def test_a_killed_worker_costs_a_second_try_and_a_failing_stage_its_readers_alon
     ever = Doomed("ever", Log(str(tmp_path / "ever")), 99)
     wrong = Wrong()
     good, spoilt = After((once,)), After((ever, wrong))
-    heard: list[Done] = []
+    results: list[StageResult] = []
     with caplog.at_level(logging.ERROR, "benchkit"):
         Processes(2).execute(
-            [once, ever, wrong, good, spoilt], Env(Registry(), ArtifactStore(tmp_path / "cache")), heard.append
+            [once, ever, wrong, good, spoilt], Env(Registry(), ArtifactStore(tmp_path / "cache")), results.append
         )
-    found = {done.stage: done for done in heard}
-    assert len(found) == len(heard) == 5
+    found = {result.stage: result for result in results}
+    assert len(found) == len(results) == 5
     assert (found[once].state, found[good].state) == ("run", "run")
     assert found[ever].state == "failed"
     assert found[ever].reason is not None
@@ -139,11 +139,11 @@ def test_a_killed_worker_costs_a_second_try_and_a_failing_stage_its_readers_alon
 
 
 def test_a_time_limit_holds_in_workers(tmp_path: Path) -> None:
-    heard: list[Done] = []
+    results: list[StageResult] = []
     stages = [Slow(), After((Slow(),))]
-    Processes(1, time_limit=0.5).execute(stages, Env(Registry(), ArtifactStore(tmp_path)), heard.append)
-    assert [done.state for done in heard] == ["failed", "skipped"]
-    assert "0.5" in str(heard[0].reason)
+    Processes(1, time_limit=0.5).execute(stages, Env(Registry(), ArtifactStore(tmp_path)), results.append)
+    assert [done.state for done in results] == ["failed", "skipped"]
+    assert "0.5" in str(results[0].reason)
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,10 @@ class Hanging(Stage):
 
 def test_a_worker_that_its_alarm_cannot_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchkit.executors.processes.KILL_AFTER", 5.0)
-    results: list[Done] = []
+    results: list[StageResult] = []
     env = Env(Registry(), ArtifactStore(tmp_path))
     Processes(1, time_limit=1.0).execute([Hanging(), Work("other", Log(str(tmp_path / "log")))], env, results.append)
     assert {done.stage.describe(): done.state for done in results} == {"hanging": "failed", "work other": "run"}
     (reason,) = [done.reason for done in results if done.state == "failed"]
-    assert reason is not None and reason.startswith("hanging: took longer than the limit of 1 s (--time-limit)")
+    assert reason is not None and reason.startswith("hanging: took longer than the time limit of 1 s")
     assert reason.endswith("(its worker process was killed)")

@@ -10,10 +10,10 @@ import pytest
 
 from benchkit.cli.main import main
 from benchkit.errors import BenchkitError
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.choose import parse_executor
 from benchkit.executors.inline import Inline
-from benchkit.executors.ray import Needs, Ray
+from benchkit.executors.ray import Ray, Resources
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env
 from benchkit.store.artifacts import ArtifactStore
@@ -36,11 +36,11 @@ def test_ray_leaves_what_one_process_leaves_and_tries_again_what_its_worker_took
     store = ArtifactStore(tmp_path / "ray")
     Inline().execute([damaged], Env(Registry(), store), lambda _: None)
     flip(store.folder(damaged.key) / "x")
-    heard: list[Done] = []
+    results: list[StageResult] = []
     with caplog.at_level(logging.WARNING, "benchkit"):
-        Ray(workers=2).execute([*stages, once, wrong, good, spoilt, reader], Env(Registry(), store), heard.append)
-    found = {done.stage: done for done in heard}
-    assert len(found) == len(heard) == len(stages) + 5
+        Ray(workers=2).execute([*stages, once, wrong, good, spoilt, reader], Env(Registry(), store), results.append)
+    found = {result.stage: result for result in results}
+    assert len(found) == len(results) == len(stages) + 5
     assert {found[stage].state for stage in stages} == {"run", "cached"}
     ran = (tmp_path / "log").read_text().split()
     assert sorted(ran) == sorted([damaged.name, *(stage.name for stage in stages)]), "each once, the damaged one again"
@@ -67,7 +67,7 @@ def test_without_the_package_one_line_names_the_remedy(
     monkeypatch.setattr("benchkit.executors.ray.find_spec", lambda name: None)
     assert main(["compare", "quick", "--executor", "ray", "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert said == "benchkit: error: --executor ray needs another package: pip install 'artifact-benchkit[ray]'\n"
+    assert said == "benchkit: error: executor 'ray' needs another package: pip install 'artifact-benchkit[ray]'\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -94,21 +94,21 @@ def test_an_address_where_no_cluster_is_costs_one_line_and_leaves_nothing(
 
 
 def test_a_worker_of_other_plugins_or_another_cache_is_refused(tmp_path: Path) -> None:
-    from benchkit.executors.worker import Setup
+    from benchkit.executors.worker import WorkerConfig
 
     file = tmp_path / "mine.py"
     source = Path(__file__).with_name("dawdling.py").read_text()
     file.write_text(source)
-    setup = Setup.of(Env(Registry.load(files=[file]), ArtifactStore(tmp_path / "cache")), "cpu", None)
-    assert setup.env().registry.has("corruptor", "dawdle")
+    config = WorkerConfig.from_env(Env(Registry.load(files=[file]), ArtifactStore(tmp_path / "cache")), "cpu", None)
+    assert config.make_env().registry.has("corruptor", "dawdle")
     file.write_text(source.replace("Noise, after", "Other noise, after"))
     with pytest.raises(BenchkitError, match="corruptor 'dawdle' is another version in a worker"):
-        setup.env()
+        config.make_env()
     file.write_text(source)
     version = tmp_path / "cache" / "VERSION"
     os.utime(version, ns=(1, 1))
     with pytest.raises(BenchkitError, match="is not the same folder on"):
-        setup.env()
+        config.make_env()
 
 
 @pytest.mark.parametrize(
@@ -135,18 +135,18 @@ def test_texts_mean_ray() -> None:
 
 
 def test_a_device_is_asked_for_only_where_this_process_has_one(tmp_path: Path) -> None:
-    with pytest.raises(BenchkitError, match="gpus=1 needs --device cuda"):
+    with pytest.raises(BenchkitError, match="needs device cuda"):
         Ray(gpus=1).execute([], Env(Registry(), ArtifactStore(tmp_path)), lambda _: None)
 
 
 def test_what_a_stage_asks_for_and_how_many_a_node_holds() -> None:
-    needs = Needs(2, 0.5, 3)
+    request = Resources(2, 0.5, 3)
     on_device, elsewhere = Wrong(), After(())
-    assert needs.of(on_device) == {"num_cpus": 2, "num_gpus": 0.5, "memory": 3 << 30}
+    assert request.to_ray_options(on_device) == {"num_cpus": 2, "num_gpus": 0.5, "memory": 3 << 30}
     object.__setattr__(elsewhere, "on_device", False)
-    assert needs.of(elsewhere)["num_gpus"] == 0
-    assert needs.room({"CPU": 16, "GPU": 1, "memory": 64 << 30}) == 2, "by the device"
-    assert needs.room({"CPU": 16, "GPU": 8, "memory": 10 << 30}) == 3, "by the memory"
-    assert needs.room({"CPU": 3, "GPU": 8, "memory": 64 << 30}) == 1, "by the cores"
-    assert needs.room({"CPU": 16, "memory": 64 << 30}) == 0, "no device"
-    assert Needs(1).room({"CPU": 4.0}) == 4
+    assert request.to_ray_options(elsewhere)["num_gpus"] == 0
+    assert request.count_fitting({"CPU": 16, "GPU": 1, "memory": 64 << 30}) == 2, "by the device"
+    assert request.count_fitting({"CPU": 16, "GPU": 8, "memory": 10 << 30}) == 3, "by the memory"
+    assert request.count_fitting({"CPU": 3, "GPU": 8, "memory": 64 << 30}) == 1, "by the cores"
+    assert request.count_fitting({"CPU": 16, "memory": 64 << 30}) == 0, "no device"
+    assert Resources(1).count_fitting({"CPU": 4.0}) == 4

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from benchkit.cli.main import main
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.ray import Ray
 from benchkit.plugin.registry import Registry
@@ -195,9 +195,9 @@ def test_ctrl_c_ends_the_cluster_that_was_started(notes: Notes, tmp_path: Path) 
 def test_a_stage_that_takes_every_worker_down_fails_alone(notes: Notes, tmp_path: Path) -> None:
     ever = Doomed("ever", Log(str(tmp_path / "ever")), 99)
     good, spoilt = Doomed("never", Log(str(tmp_path / "never")), 0), After((ever,))
-    heard: list[Done] = []
-    Ray(workers=2).execute([ever, good, spoilt], Env(Registry(), ArtifactStore(tmp_path / "cache")), heard.append)
-    found = {done.stage: done for done in heard}
+    results: list[StageResult] = []
+    Ray(workers=2).execute([ever, good, spoilt], Env(Registry(), ArtifactStore(tmp_path / "cache")), results.append)
+    found = {result.stage: result for result in results}
     assert (found[ever].state, found[spoilt].state, found[good].state) == ("failed", "skipped", "run")
     assert (tmp_path / "ever").read_bytes() == b"xx", "one more try, no third"
     assert "doomed ever: its Ray worker died at each of 2 attempts (WorkerCrashedError)" in str(found[ever].reason)
@@ -223,10 +223,10 @@ def test_the_cache_may_be_a_bucket(notes: Notes, tmp_path: Path, monkeypatch: py
         s3fs.S3FileSystem.clear_instance_cache()
         s3fs.S3FileSystem().mkdir("ray")
         plan: list[Stage] = [*stages()]
-        heard: list[Done] = []
+        results: list[StageResult] = []
         there, here = open_store("s3://ray/cache"), ArtifactStore(tmp_path / "one")
-        Ray(workers=2).execute(plan, Env(Registry(), there), heard.append)
-        assert [done.state for done in heard] == ["run"] * 10
+        Ray(workers=2).execute(plan, Env(Registry(), there), results.append)
+        assert [done.state for done in results] == ["run"] * 10
         Inline().execute(plan, Env(Registry(), here), lambda _: None)
         monkeypatch.setenv("BENCHKIT_COPIES", str(tmp_path / "of another machine"))
         elsewhere = open_store("s3://ray/cache")

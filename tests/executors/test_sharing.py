@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.repair import read_repaired
 from benchkit.plugin.registry import Registry
@@ -71,11 +71,11 @@ def environment(cache: Path) -> Env:
     return Env(Registry(), ArtifactStore(cache))
 
 
-def executed(stages: Sequence[Work], cache: Path) -> dict[str, Done]:
-    ended: list[Done] = []
-    Inline().execute(stages, environment(cache), ended.append)
-    assert len(ended) == len(stages)
-    return {done.stage.name: done for done in ended}  # type: ignore[attr-defined]
+def executed(stages: Sequence[Work], cache: Path) -> dict[str, StageResult]:
+    results: list[StageResult] = []
+    Inline().execute(stages, environment(cache), results.append)
+    assert len(results) == len(stages)
+    return {done.stage.name: done for done in results}  # type: ignore[attr-defined]
 
 
 def racing(cache: str, log: str, start: float, tell: Any) -> None:
@@ -224,22 +224,22 @@ class Checkpointing(Work):
 def test_a_full_disk_stops_the_run_and_fails_no_stage(
     tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note, ended = Log(str(tmp_path / "log")), []
+    note, results = Log(str(tmp_path / "log")), []
     stages = [Work("first", note), (Checkpointing if where == "in the stage" else Work)("second", note)]
     env = environment(tmp_path / "cache")
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def report(done: Done) -> None:
-        ended.append(done.state)
+    def report(done: StageResult) -> None:
+        results.append(done.state)
         if where == "at the commit":
             monkeypatch.setattr(os, "fsync", full)
 
     with pytest.raises(CacheUnwritable, match="No space left on device; free some space there") as caught:
         Inline().execute(stages, env, report)
     assert "\n" not in str(caught.value)
-    assert ended == ["run"]
+    assert results == ["run"]
     monkeypatch.undo()
     assert [damage for _, damage in env.store.verify() if damage] == []
     assert executed([stages[0], Work("second", note)], tmp_path / "cache")["second"].state == "run"

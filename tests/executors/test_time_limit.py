@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import BenchkitError
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.limits import TimeLimitExceeded, limit_time
 from benchkit.plugin.registry import Registry
@@ -46,10 +46,10 @@ class Work(Stage):
         return f"work {self.name}"
 
 
-def executed(stages: list[Work], folder: Path, limit: float | None) -> dict[str, Done]:
-    ended: list[Done] = []
-    Inline(limit).execute(stages, Env(Registry(), ArtifactStore(folder)), ended.append)
-    return {done.stage.name: done for done in ended}  # type: ignore[attr-defined]
+def executed(stages: list[Work], folder: Path, limit: float | None) -> dict[str, StageResult]:
+    results: list[StageResult] = []
+    Inline(limit).execute(stages, Env(Registry(), ArtifactStore(folder)), results.append)
+    return {done.stage.name: done for done in results}  # type: ignore[attr-defined]
 
 
 def test_one_that_hangs_fails_alone_and_by_name(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_one_that_hangs_fails_alone_and_by_name(tmp_path: Path) -> None:
         "other": "run",
     }
     assert found["hangs"].reason is not None
-    assert found["hangs"].reason.startswith("work hangs: took longer than the limit of 1.5 s (--time-limit)")
+    assert found["hangs"].reason.startswith("work hangs: took longer than the time limit of 1.5 s")
 
 
 def test_in_a_group_the_one_that_hangs_is_found(tmp_path: Path) -> None:

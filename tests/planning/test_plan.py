@@ -9,7 +9,7 @@ import pytest
 from benchkit.config.grid import Grid, parse_grid
 from benchkit.diffusion import checkpoint
 from benchkit.errors import BenchkitError
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
 from benchkit.planning.cells import repeated
 from benchkit.planning.planner import Plan, Planner
@@ -144,14 +144,14 @@ def test_running_spends_what_was_planned_and_then_nothing(
     made = plan(registry, str(tiny_checkpoint))
     wanted = [s for s in made.stages if not isinstance(s, Train) and not any(isinstance(n, Train) for n in s.inputs)]
     env = Env(registry, ArtifactStore(tmp_path / "cache"))
-    ended: list[Done] = []
+    ended: list[StageResult] = []
     Inline().execute(wanted, env, ended.append)
     assert [d for d in ended if d.state != "run"] == []
     model = of(made, Latents)[0].model
     backend = env.backend(model)
     costs = Costs(registry, backend.schedule.timesteps)
     assert backend.network_evaluations == sum(s.network_evaluations(costs) for s in wanted)
-    again: list[Done] = []
+    again: list[StageResult] = []
     Inline().execute(wanted, env, again.append)
     assert {d.state for d in again} == {"cached"}
 

@@ -17,7 +17,7 @@ from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.noise import ImageNoise, draw_references
 from benchkit.errors import BenchkitError
-from benchkit.executors.batch import Done
+from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
 from benchkit.planning.planner import Plan, Planner
 from benchkit.plugin.registry import Registry
@@ -169,7 +169,7 @@ def test_selections_are_joined(registry: Registry, tiny_checkpoint: Path, tmp_pa
     made = plan(registry, str(tiny_checkpoint), baselines=["pseudo"], selectors=[nested])
     wanted = [s for s in made.stages if isinstance(s, Select) or not any(isinstance(n, Train) for n in _all(s))]
     env = Env(registry, ArtifactStore(tmp_path / "cache"))
-    ended: list[Done] = []
+    ended: list[StageResult] = []
     Inline().execute([s for s in wanted if not isinstance(s, Train)], env, ended.append)
     assert [d for d in ended if d.state != "run"] == []
     masks = {s.selector.name if s.parts else str(s.selector): s.masks(env) for s in of(made, Select)}
@@ -311,7 +311,7 @@ def test_running_spends_what_was_planned_and_agrees_with_the_python_api(
     mixture = f"mixture:of={names[0]}+{names[3]}"
     made = plan(known, str(tiny_checkpoint), dataset="noise", corruptors=[*names, mixture], inverter="ddim")
     env = Env(known, ArtifactStore(tmp_path / "cache"))
-    ended: list[Done] = []
+    ended: list[StageResult] = []
     wanted = [s for s in made.stages if not any(isinstance(n, Train) for n in _all(s))]
     Inline().execute(wanted, env, ended.append)
     assert [d for d in ended if d.state != "run"] == []
