@@ -100,7 +100,7 @@ class Whose(Stage):
 
 
 def test_workers_that_last_serve_one_plan_after_another(tmp_path: Path) -> None:
-    env, results = Env(Registry(), ArtifactStore(tmp_path)), []
+    env, results = Env(Registry(), ArtifactStore(tmp_path)), list[StageResult]()
     one, two = Whose("one"), Whose("two")
     with keep_workers(Processes(1), env) as executor:
         executor.execute([one], env, results.append)
