@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from benchkit.config.grid import Budget, Grid, SetSize, SourceSet
-from benchkit.config.grid_parts import Names
+from benchkit.config.grid_parts import Names, OnDetector, PartialBudget
 
 TARGET = Path(__file__).parent / "keys.md"
 HEAD = """# Keys of a grid file
@@ -35,6 +35,7 @@ SECTIONS: dict[type[BaseModel], tuple[str, str]] = {
     SetSize: ("A set", "set"),
     SourceSet: ("A source", "source"),
     Budget: ("A training", "training"),
+    OnDetector: ("Settings of one detector", "settings of one detector"),
 }
 WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", type(None): "null", Any: "value"}
 ENDS = {
@@ -86,6 +87,8 @@ def words(hint: Any) -> str:
         return f"list of {words(inner[0])}" if len(inner) == 1 else f"list of {len(inner)}: {words(inner[0])}"
     if origin is dict:
         return f"mapping of {words(arguments[0])} to {words(arguments[1])}"
+    if hint is PartialBudget:
+        return f"some keys of a {words(Budget)}"
     if hint in SECTIONS:
         heading, name = SECTIONS[hint]
         return f"[{name}](#{heading.lower().replace(' ', '-')})"

@@ -53,9 +53,9 @@ class GridOptions:
 
         `--dataset` also brings the settings that the preset changes for this dataset. If `--corruptor` is given, rows
         `human+CORRUPTOR` stay only for corruptors that are still compared. With a registry, `x` and `x:key=default`
-        are the same corruptor.
+        are the same corruptor. `--seeds` holds for every row, also of detectors with seeds of their own.
         """
-        from benchkit.config.overrides import on_dataset
+        from benchkit.config.overrides import on_dataset, with_seeds
 
         for field, texts in self.lists.items():
             options.check_single_plugins(field, texts)
@@ -67,7 +67,7 @@ class GridOptions:
         if self.model is not None:
             changes["model"] = self.model
         if self.seeds is not None:
-            changes["seeds"] = options.parse_numbers("--seeds", self.seeds)
+            grid = with_seeds(grid, options.parse_numbers("--seeds", self.seeds))
         changed = grid.replaced(**changes) if changes else grid
         return _drop_mixed_rows(changed, registry) if "corruptors" in changes else changed
 

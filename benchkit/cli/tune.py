@@ -94,7 +94,7 @@ def tune(
     The same command resumes an interrupted search; finished trials are not repeated. Exit code 3: some trials failed.
     """
     from benchkit.runs.run import Places
-    from benchkit.search.tuning import STORAGE
+    from benchkit.search.tuning import STORAGE, budget
     from benchkit.system.output_files import check_folder
 
     stages_run_in = options.parse_executor(executor, time_limit, address)
@@ -110,7 +110,8 @@ def tune(
         make = partial(_make_spaces, corruptors, space or [], base, registry)
         spaces = plan_and_check(make, *option_checks(check_out, device))
         searches = [] if dry_run else _search(spaces, base, registry, places, tuner, device, stages_run_in)
-    _print(searches, spaces, base, tuner, as_json)
+        spent = budget(base, tuner.trials, registry)
+    _print(searches, spaces, base, tuner, spent, as_json)
     _exit_with_failures(searches)
 
 
@@ -208,22 +209,31 @@ def _search(
 
             searches.append(tuner.search(spec, space, scored, search_config(base, spec, registry)))
             if places.out is not None:
-                write_trials(searches, as_json(searches, budget(base, tuner.trials), base, tuner.seed), places.out)
+                spent = budget(base, tuner.trials, registry)
+                write_trials(searches, as_json(searches, spent, base, tuner.seed), places.out)
     return searches
 
 
-def _print(searches: list[Search], spaces: dict[Spec, Space], base: Grid, tuner: Tuner, as_plain: bool) -> None:
-    from benchkit.search.tuning import as_json, budget
+def _print(
+    searches: list[Search],
+    spaces: dict[Spec, Space],
+    base: Grid,
+    tuner: Tuner,
+    spent: dict[str, int | None],
+    as_plain: bool,
+) -> None:
+    from benchkit.search.tuning import as_json
 
-    trials, spent = tuner.trials, budget(base, tuner.trials)
     if as_plain:
         plain: dict[str, Any] = as_json(searches, spent, base, tuner.seed)
         searched = {str(spec): {key: str(part) for key, part in space.items()} for spec, space in spaces.items()}
         print_json(plain if searches else {**plain, "spaces": searched})
         return
+    each, total = spent["training_iterations"], spent["total_training_iterations"]
+    iterations = f" x {each} iterations" if each is not None else f", {total} iterations in total"
     print(
-        f"budget of each corruptor: {trials} trials x {spent['trainings_per_trial']} trainings x "
-        f"{spent['training_iterations']} iterations, {spent['sources']} sources"
+        f"budget of each corruptor: {tuner.trials} trials x {spent['trainings_per_trial']} trainings{iterations}, "
+        f"{spent['sources']} sources"
     )
     assert base.validation is not None
     print(f"scored on: split '{base.validation.split}', {base.validation.size} images; the test split is not read")

@@ -20,6 +20,7 @@ from benchkit.config.grid_parts import (
     Baselines,
     Flag,
     Number,
+    OnDetector,
     Seeds,
     StrictModel,
     TrivialRows,
@@ -40,8 +41,8 @@ from benchkit.specs.spec import UNREADABLE, Spec, TrainingConfig, keyed_fields, 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-#: Settings of which a file that extends a preset may say a part; the rest stays the preset's.
-MERGED = ("training", "selector_training")
+#: The settings of trainings. A file that extends a preset may write a part of them; the rest stays the preset's.
+TRAININGS = ("training", "selector_training")
 #: Two keys for one thing, of which a file has one.
 _ONE_OR_SEVERAL = (("source", "sources"), ("inverter", "inverters"))
 
@@ -127,6 +128,11 @@ class Grid(StrictModel):
     on_dataset: dict[str, dict[str, Any]] = Field(
         {}, exclude=True, description="Name of a dataset: keys of a grid that are replaced where it is run on that one."
     )
+    on_detector: dict[spec_text("detector"), OnDetector] = optional(  # type: ignore[valid-type]
+        {},
+        "Name of a detector, with parameters or without: training settings and seeds that its rows have in place of "
+        "the grid's own.",
+    )
     scale: Number = optional(1.0, "What sizes and iterations have been multiplied by; `--scale` sets it.", gt=0, le=1)
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
@@ -148,10 +154,26 @@ class Grid(StrictModel):
             raise ValueError(f"sources: two are called '{twice[0]}': give one of them a 'name'")
         return self
 
+    @model_validator(mode="after")
+    def _detectors_have_valid_trainings(self) -> Grid:
+        for name, own in self.on_detector.items():
+            for part in TRAININGS:
+                try:
+                    getattr(self, part).changed(getattr(own, part).written())
+                except ValidationError as error:
+                    raise ValueError(f"on_detector.{name}.{part}: {_message(error.errors()[0])}") from None
+        return self
+
     @property
     def every_source(self) -> tuple[SourceSet, ...]:
         """The sources of the rows: `sources`, or the one `source`."""
         return self.sources or (self.source,)
+
+    @property
+    def every_seed(self) -> tuple[int, ...]:
+        """The seeds of all rows: the grid's, then those that only a detector has."""
+        own = (seed for settings in self.on_detector.values() for seed in settings.seeds or ())
+        return tuple(dict.fromkeys((*self.seeds, *own)))
 
     @property
     def every_inverter(self) -> tuple[Spec, ...]:
@@ -238,7 +260,7 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
     base = _extended(known[preset], preset, {})
     for other in _excluded_by(own):
         base.pop(other, None)
-    for name in MERGED:
+    for name in TRAININGS:
         if isinstance(own.get(name), Mapping) and isinstance(base.get(name), Mapping):
             own[name] = {**base[name], **own[name]}
     return {**base, **own}
@@ -294,7 +316,7 @@ def _mistakes(
         line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
         place = "" if number and line is None else f"{where}, " if not number and line else where if not number else ""
         place += f"line {line}" if line else ""
-        key = ".".join(map(str, (*at, *location)))
+        key = ".".join(map(str, (*at, *(part for part in location if part != "[key]"))))
         if one["type"] == "extra_forbidden":
             known = known_keys(Grid, location[:-1]) + (["extends"] if not at and not location[1:] else [])
             wrong = f"{UnknownNameError('key', str(location[-1]), known)} (at '{key}')"

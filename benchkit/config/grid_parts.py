@@ -6,7 +6,8 @@ The descriptions of the fields are the reference of a grid file's keys: `python 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,6 +19,8 @@ from pydantic import (
     Field,
     Strict,
     ValidationInfo,
+    create_model,
+    model_serializer,
     model_validator,
 )
 
@@ -195,3 +198,38 @@ class Budget(StrictModel):
     def config(self) -> TrainingConfig:
         """The training function's own description."""
         return TrainingConfig(**self.model_dump())
+
+    def changed(self, changes: Mapping[str, Any]) -> Budget:
+        """Return a copy with some settings replaced, and checked together; raises pydantic's ValidationError."""
+        return Budget.model_validate({**self.model_dump(), **changes})
+
+
+class _Written(StrictModel):
+    """Settings of which only those that were written count, and are dumped."""
+
+    @model_serializer
+    def written(self) -> dict[str, Any]:
+        """Return the settings that were written."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
+
+def _without_defaults(model: type[BaseModel]) -> Any:
+    """Return the fields of a model for `create_model`, none of which must be written."""
+    fields = {name: copy(field) for name, field in model.model_fields.items()}
+    for field in fields.values():
+        field.default = None
+    return {name: (field.annotation, field) for name, field in fields.items()}
+
+
+#: Some settings of a training; those that are not written stay the grid's own.
+PartialBudget: Any = create_model("PartialBudget", __base__=_Written, **_without_defaults(Budget))
+
+
+class OnDetector(StrictModel):
+    """What the rows of one detector have in place of the grid's own."""
+
+    training: PartialBudget = optional(PartialBudget(), "Settings of `training` that are replaced.")
+    selector_training: PartialBudget = optional(
+        PartialBudget(), "Settings of `selector_training` that are replaced; for rows `human` too."
+    )
+    seeds: Seeds | None = optional(None, "In place of the grid's seeds.", min_length=1)

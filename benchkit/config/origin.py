@@ -42,6 +42,10 @@ class Origin:
         known = at is not None and found in self.lines
         return f"{self.where}, line {self.lines[found]}: " if known else ""
 
+    def place_of(self, *path: Any) -> str:
+        """Return `FILE, line N: ` of a key in other keys; "" where the file does not write it."""
+        return f"{self.where}, line {self.lines[path]}: " if path in self.lines else ""
+
     @contextmanager
     def told(self, key: str, value: Any) -> Iterator[None]:
         """A BenchkitError in here is led by the place where the file says this; a flag may have replaced it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchkit.config.grid import Budget, Grid
@@ -15,6 +15,12 @@ from benchkit.specs.spec import Spec
 
 _SETS = ("source", "oracle", "test", "validation")
 _BUDGETS = ("selector_training", "training")
+#: A setting of a detector, whose name may hold parameters: `on_detector.NAME:key=value.training.lr=0.1`.
+_OF_DETECTOR = re.compile(
+    r"\s*(?P<key>(?P<on>on_detector)\.(?P<name>.+?)\.(?P<rest>(?:training|selector_training|seeds)(?:\.\w+)*))"
+    r"\s*(?P<equals>=)(?P<value>.*)",
+    re.DOTALL,
+)
 _FROM = "the command line: "
 
 
@@ -34,6 +40,13 @@ def on_dataset(grid: Grid, text: str) -> Grid:
         raise BenchkitError(where + str(error).removeprefix(_FROM)) from None
 
 
+def with_seeds(grid: Grid, seeds: Sequence[int]) -> Grid:
+    """The grid with these seeds for every row: those of `on_detector` are dropped."""
+    own = grid.model_dump(mode="json").get("on_detector", {})
+    kept = {detector: {k: v for k, v in settings.items() if k != "seeds"} for detector, settings in own.items()}
+    return grid.replaced(seeds=seeds, on_detector=kept)
+
+
 def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
     """The grid with settings replaced: `KEY=VALUE`, a key inside another after a dot, a place in a list by number.
 
@@ -42,8 +55,13 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
     data = grid.model_dump(mode="json")
     earlier: list[list[str]] = []
     for text in texts:
-        key, equals, value = text.partition("=")
-        path = key.strip().split(".")
+        of_detector = _OF_DETECTOR.fullmatch(text)
+        key, equals, value = of_detector.group("key", "equals", "value") if of_detector else text.partition("=")
+        path = (
+            [*of_detector.group("on", "name"), *of_detector["rest"].split(".")]
+            if of_detector
+            else key.strip().split(".")
+        )
         if not equals or not all(path):
             raise BenchkitError(f"--set '{text}': write KEY=VALUE, such as training.iterations=100")
         if path[0] == "source" and grid.sources:
@@ -95,10 +113,11 @@ def scaled(grid: Grid, factor: float) -> Grid:
     changes["sources"] = [_smaller(one, factor) for one in data.get("sources", ())]
     changes["labelled"] = max(LEAST, round(grid.labelled * factor))
     for name in _BUDGETS:
-        budget = dict(data[name])
-        budget["iterations"] = max(1, round(budget["iterations"] * factor))
-        budget["warmup"] = round(budget["warmup"] * factor)
-        changes[name] = budget
+        changes[name] = _shorter(data[name], factor)
+    changes["on_detector"] = {
+        detector: {**own, **{name: _shorter(own[name], factor) for name in _BUDGETS if name in own}}
+        for detector, own in data.get("on_detector", {}).items()
+    }
     scale = grid.scale * factor
     return grid.replaced(**changes, scale=scale, title=f"{_unscaled_title(grid)} (scaled by {scale:g})")
 
@@ -128,6 +147,16 @@ def _smaller(images: Mapping[str, Any], factor: float) -> dict[str, Any]:
     if size is None:
         return {**images, "fraction": images.get("fraction", 1.0) * factor}
     return {**images, "size": max(LEAST, round(size * factor))}
+
+
+def _shorter(training: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """The settings of a training with fewer iterations, as far as they are written."""
+    changes: dict[str, Any] = dict(training)
+    if "iterations" in training:
+        changes["iterations"] = max(1, round(training["iterations"] * factor))
+    if "warmup" in training:
+        changes["warmup"] = round(training["warmup"] * factor)
+    return changes
 
 
 def _unscaled_title(grid: Grid) -> str:

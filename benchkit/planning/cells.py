@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from benchkit.api import Corruptor, LatentCorruptor, RegionSelector
 from benchkit.config.grid import Grid
+from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.image_sets import Sets
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Role, Spec, TrainingSet, Trivial
@@ -19,12 +20,13 @@ def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
     sets = Sets(grid, registry)
     test = sets.of("test", grid.test)
     plugins = _Plugins(grid, registry)
-    for seed in grid.seeds:
+    settings = DetectorSettings(grid, registry)
+    for seed in grid.every_seed:
         labelled = sets.labelled(seed)
-        for rule in grid.trivial:
+        for rule in grid.trivial if seed in grid.seeds else ():
             yield Cell("trivial", Trivial(rule), None, seed, test, rule)
         sources = sets.sources(seed)
-        for detector in plugins.detectors:
+        for detector in (one for one in plugins.detectors if seed in settings.seeds(one)):
             for row in _rows(grid, plugins, sets, sources, labelled, detector):
                 yield Cell(row.role, row.training, detector, seed, test, *row[2:])
 

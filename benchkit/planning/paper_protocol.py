@@ -60,6 +60,8 @@ def differences(grid: Grid) -> tuple[str, ...]:
     told += _other_parameters(grid.corruptors, preset.corruptors)
     ours, theirs = (one.model_dump(mode="json") for one in (grid, preset))
     told += [_told(name, ours[name], theirs[name]) for name in _PLAIN if ours[name] != theirs[name]]
+    if ours.get("on_detector") != theirs.get("on_detector"):
+        told += [f"on_detector: {' and '.join(ours.get('on_detector', {})) or 'none'} with settings of their own"]
     for name in _NESTED:
         keys = [key for key in ours[name] if ours[name][key] != theirs[name].get(key)]
         told += [f"{name}: {', '.join(f'{key} {_text(ours[name][key])}' for key in keys)}"] if keys else []

@@ -11,6 +11,7 @@ from benchkit.api import CompositeCorruptor, Corruptor, Dataset, Inverter, Laten
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.cells import cells_of, own_detector
+from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.image_sets import image_set, labelled_of
 from benchkit.plugin.registry import Registry, why_unavailable
 from benchkit.report.names import cell_names
@@ -135,6 +136,11 @@ class Planner:
         """The grid's cells; raises BenchkitError for names, parameters and splits that do not exist."""
         return tuple(cells_of(self.grid, self.registry))
 
+    @cached_property
+    def settings(self) -> DetectorSettings:
+        """How each detector is trained."""
+        return DetectorSettings(self.grid, self.registry)
+
     def plan(self) -> Plan:
         """All cells, with the reason where one is skipped.
 
@@ -194,8 +200,8 @@ class Planner:
         """The training stage of a cell; `human` is trained as the learned selector is, and so is the same work."""
         assert cell.detector is not None
         pairs = self._pairs(cell.training, cell)
-        budget = self.grid.selector_training if cell.role == "human" else self.grid.training
-        return Train(pairs, cell.detector, self.registry.identity(cell.detector), budget.config(), cell.seed)
+        config = self.settings.training(cell.detector, "selector_training" if cell.role == "human" else "training")
+        return Train(pairs, cell.detector, self.registry.identity(cell.detector), config, cell.seed)
 
     def _pairs(self, training: TrainingSet, cell: Cell) -> AnyPairs:
         if isinstance(training, Labelled):
@@ -259,7 +265,7 @@ class Planner:
         if wanted is not None:
             detector = self.registry.complete(Spec.parse("detector", wanted))
             pairs = LabelledPairs(self._labelled(cell))
-            config = self.grid.selector_training.config()
+            config = self.settings.training(detector, "selector_training")
             train = Train(pairs, detector, self.registry.identity(detector), config, cell.seed)
         parts = tuple(self._select(images, part, cell) for part in self.registry.parts(selector))
         return Select(images, selector, self.registry.identity(selector), train, cell.seed, parts)

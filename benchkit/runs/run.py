@@ -19,6 +19,7 @@ from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.repair import read_repaired
 from benchkit.planning.cells import repeated
+from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.image_sets import remarks_of
 from benchkit.planning.paper_protocol import recorded
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
@@ -177,6 +178,8 @@ def tell_remarks(grids: Sequence[Grid], registry: Registry) -> None:
 
 def _remarks(grid: Grid, registry: Registry) -> Iterator[str]:
     yield from remarks_of(grid, registry)
+    if unused := DetectorSettings(grid, registry).unused():
+        yield f"on_detector has no effect for {' and '.join(unused)}: no row trains such a detector"
     yield from unlike_checkpoint(grid, registry)
 
 

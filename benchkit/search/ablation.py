@@ -68,6 +68,10 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
     plans = [_told(variant, planner.plan).cells for variant, planner in zip(variants, planners, strict=True)]
     learned = [cell for cell in plans[0] if cell.cell.role != "trivial"]
     for variant, own in zip(variants[1:], plans[1:], strict=True):
+        if {cell.cell.seed for cell in own} != {cell.cell.seed for cell in learned}:
+            raise BenchkitError(
+                f"--vary {variant.label}: changes the seeds of rows: give all detectors the same in 'on_detector'"
+            )
         if len(own) != len(learned):
             raise BenchkitError(f"--vary {variant.label}: makes rows of several inverters one: name one inverter")
     pairs = tuple(tuple(zip(learned, own, strict=True)) for own in plans[1:])

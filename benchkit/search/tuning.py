@@ -6,10 +6,12 @@ The test split is neither planned nor read here: a trial's grid is scored on the
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,6 +22,7 @@ from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.repair import read_repaired
 from benchkit.metrics import PRIMARY
+from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_images
 from benchkit.plugin.registry import Registry
@@ -139,15 +142,22 @@ def tuning_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
     return plan
 
 
-def budget(base: Grid, trials: int) -> dict[str, int]:
-    """What every method may spend: trials, and of each the trainings, their iterations and the source images."""
-    trainings = len(base.detectors) * len(base.selectors) * len(base.every_inverter) * len(base.seeds)
+def budget(base: Grid, trials: int, registry: Registry) -> dict[str, int | None]:
+    """What every method may spend: trials, and of each the trainings, their iterations and the source images.
+
+    training_iterations: of one training; None where the detectors have different numbers.
+    """
+    settings = DetectorSettings(base, registry)
+    rows = len(base.selectors) * len(base.every_inverter)
+    detectors = [registry.complete(Spec.parse("detector", text)) for text in base.detectors]
+    trainings = [len(settings.seeds(one)) * rows for one in detectors]
+    iterations = [settings.training(one).iterations for one in detectors]
     return {
         "trials": trials,
-        "trainings_per_trial": trainings,
-        "training_iterations": base.training.iterations,
+        "trainings_per_trial": sum(trainings),
+        "training_iterations": iterations[0] if len(set(iterations)) == 1 else None,
         "sources": base.source.size or 0,
-        "total_training_iterations": trials * trainings * base.training.iterations,
+        "total_training_iterations": trials * sum(map(operator.mul, trainings, iterations)),
     }
 
 
@@ -180,8 +190,13 @@ class Scorer:
             raise TrialFailedError(failed[0] or "a stage failed")
         stages = [cell.evaluate for cell in plan.cells if cell.evaluate is not None]
         rows = read_repaired(lambda: [self._row(stage) for stage in stages], stages, self.env)
-        values = [math.nan if row.get(PRIMARY) is None else float(row[PRIMARY]) for row in rows]
-        return sum(values) / len(values)
+        values: dict[Spec | None, list[float]] = {}
+        for cell, row in zip(plan.cells, rows, strict=True):
+            values.setdefault(cell.cell.detector, []).append(
+                math.nan if row.get(PRIMARY) is None else float(row[PRIMARY])
+            )
+        # Detectors count alike, however many seeds each has.
+        return fmean(fmean(own) for own in values.values())
 
     def _row(self, stage: Stage) -> Mapping[str, Any]:
         row: Mapping[str, Any] = json_from_bytes(self.env.store.open(stage.key).read("row.json"))["row"]
@@ -349,7 +364,7 @@ def search_config(base: Grid, corruptor: Spec, registry: Registry) -> dict[str, 
     return {**described(tuning_grid(base, corruptor)), "identity": registry.identity(registry.complete(corruptor))}
 
 
-def as_json(searches: Sequence[Search], spent: Mapping[str, int], base: Grid, seed: int) -> dict[str, Any]:
+def as_json(searches: Sequence[Search], spent: Mapping[str, int | None], base: Grid, seed: int) -> dict[str, Any]:
     """The searches as plain data: the budget that each had, where it was scored, the best Spec, every trial."""
     held = base.validation
     return {

@@ -38,6 +38,7 @@ _NO_AXES = {
     "with_human",
     "seeds",
     "inverters",
+    "on_detector",
 }
 #: More than these are a mistake: each is a comparison of its own.
 VARIANTS = 1000

@@ -233,8 +233,8 @@ def unmarked(self, split: str, index: int) -> Sample:
     return Sample(f"{split}-{index}", np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), bool))
 
 
-def test_the_budget_is_recorded_and_the_same_for_every_method(small: Grid, tmp_path: Path) -> None:
-    spent = budget(small.replaced(seeds=[0, 1], training={"iterations": 7}), 5)
+def test_the_budget_is_recorded_and_the_same_for_every_method(small: Grid, registry: Registry, tmp_path: Path) -> None:
+    spent = budget(small.replaced(seeds=[0, 1], training={"iterations": 7}), 5, registry)
     assert spent == {
         "trials": 5,
         "trainings_per_trial": 2,

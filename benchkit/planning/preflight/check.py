@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from benchkit.api import BenchkitError, Corruptor, Dataset, Detector, LatentCorruptor, RegionSelector
+from benchkit.api import BenchkitError, Corruptor, Dataset, Detector, LatentCorruptor
 from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.options import parse_model
+from benchkit.planning.detector_settings import DetectorSettings, Part, trained_for
 from benchkit.planning.image_sets import Sets
 from benchkit.planning.planner import check_steps
 from benchkit.planning.preflight.facts import Facts
@@ -108,9 +109,12 @@ class _Checks:
         corruptors = [spec for key, some in texts.items() for spec in self._complete(grid, key, some, faults)]
         key = "inverters" if grid.inverters else "inverter"
         list(self._complete(grid, key, [str(spec) for spec in grid.every_inverter], faults))
-        self._check_detectors(grid, detectors, selectors, faults)
+        settings = DetectorSettings(grid.replaced(on_detector={}), self.registry)
+        with faults.collecting():
+            settings = DetectorSettings(grid, self.registry)
+        self._check_detectors(settings, detectors, selectors, faults)
         _check_rows(grid, faults, may_be_empty=not self.test)
-        plugins = Chosen(grid, detectors, selectors, tuple(dict.fromkeys(corruptors)))
+        plugins = Chosen(grid, settings, detectors, selectors, tuple(dict.fromkeys(corruptors)))
         chosen = chosen_sets(plugins, Sets(grid, self.registry, self.made), faults, self.test)
         self._check_stepss(chosen, faults)
         return chosen
@@ -125,21 +129,21 @@ class _Checks:
                     yield spec
 
     def _check_detectors(
-        self, grid: Grid, detectors: Sequence[Spec], selectors: Sequence[Spec], faults: Collector
+        self, settings: DetectorSettings, detectors: Sequence[Spec], selectors: Sequence[Spec], faults: Collector
     ) -> None:
         """Check the detectors that selectors are trained with, and that every batch is large enough."""
         learned = []
-        for spec in (part for whole in selectors for part in self.registry.with_parts(whole)):
-            wanted = self.registry.make(spec, RegionSelector).detector()  # type: ignore[type-abstract]
-            if wanted not in (None, "same"):
-                with faults.collecting(f"selector '{spec.short}': "):
-                    learned.append(self.registry.complete(Spec.parse("detector", str(wanted))))
-        used = {"training": detectors, "selector_training": (*detectors, *learned)}
-        for key, spec in ((key, spec) for key, specs in used.items() for spec in specs):
-            least, batch = self.registry.make(spec, Detector).smallest_batch, getattr(grid, key).batch  # type: ignore[type-abstract]
-            if batch < least:
-                message = f"{key}.batch is {batch}: detector '{spec.short}' trains on batches of {least} or more"
-                faults.add(Fault(message, settings={f"{key}.batch": least}))
+        for selector in selectors:
+            with faults.collecting(f"selector '{selector.short}': "):
+                learned += trained_for(self.registry, selector)
+        used: dict[Part, Sequence[Spec]] = {"training": detectors, "selector_training": (*detectors, *learned)}
+        for part, spec in ((part, spec) for part, specs in used.items() for spec in specs):
+            least = self.registry.make(spec, Detector).smallest_batch  # type: ignore[type-abstract]
+            with faults.collecting():
+                if (batch := settings.budget(spec, part).batch) < least:
+                    key = settings.key(spec, part, "batch")
+                    message = f"{key} is {batch}: detector '{spec.short}' trains on batches of {least} or more"
+                    faults.add(Fault(message, settings={key: least}))
 
     def _check_identities(self, chosen: Chosen, faults: Collector) -> None:
         """Check what plugins read for their identity, such as files of weights."""
@@ -172,7 +176,10 @@ class _Checks:
         factor = None
         with suppress(KeyError, BenchkitError):  # of no checkpoint, which has been said
             factor = latent_factor(self.checkpoints[chosen.grid.model])
-        for need in needs_of(chosen, self.registry):
+        needs = []
+        with suppress(BenchkitError):  # settings of a detector that contradict each other, which has been said
+            needs = list(needs_of(chosen, self.registry))
+        for need in needs:
             autoencoded = self.registry.make(need.images.dataset, Dataset).autoencode  # type: ignore[type-abstract]
             with faults.collecting():
                 faults.add(*faults_of_set(replace(need, encoded=need.encoded or autoencoded), facts, factor))

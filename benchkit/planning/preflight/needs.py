@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchkit.api import Plugin, RegionSelector
 from benchkit.config.grid import Grid
+from benchkit.planning.detector_settings import DetectorSettings, Part, trained_for
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import ImageSet, Spec
 
@@ -16,6 +17,7 @@ class Chosen:
     """The usable plugins and the sets of a grid, as far as they could be found; labelled: one set a seed."""
 
     grid: Grid
+    settings: DetectorSettings
     detectors: tuple[Spec, ...] = ()
     selectors: tuple[Spec, ...] = ()
     corruptors: tuple[Spec, ...] = ()
@@ -48,7 +50,7 @@ class Need:
 def needs_of(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     """What a grid needs of each of its sets."""
     grid = chosen.grid
-    crop = _crops(grid, "training")
+    crop = _crops(chosen.settings, "training", chosen.detectors)
     if chosen.test is not None:
         reason = "so artifact IoU, AP and AUROC have no meaning"
         yield Need("test", chosen.test, mask=True, positive=(chosen.test,), reason=reason)
@@ -71,8 +73,11 @@ def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     every = [part for spec in chosen.selectors for part in registry.with_parts(spec)]
     plugins = [registry.make(spec, RegionSelector) for spec in every]  # type: ignore[type-abstract]
     learned = [plugin for plugin in plugins if plugin.detector() is not None]
-    crops = _crops(grid, "selector_training") if learned or "human" in grid.baselines else ()
-    crops += _crops(grid, "training") if grid.with_human else ()
+    own = "human" in grid.baselines or any(plugin.detector() == "same" for plugin in learned)
+    trained = [detector for spec in chosen.selectors for detector in trained_for(registry, spec)]
+    trained += chosen.detectors if own else ()
+    crops = _crops(chosen.settings, "selector_training", trained)
+    crops += _crops(chosen.settings, "training", chosen.detectors) if grid.with_human else ()
     if not (learned or "human" in grid.baselines or grid.with_human or "mean-mask" in grid.trivial):
         return
     matched = any(plugin.threshold() is None for plugin in learned)
@@ -82,9 +87,10 @@ def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     yield Need("labelled", together, mask=True, positive=chosen.labelled if matched else (), reason=reason, crops=crops)
 
 
-def _crops(grid: Grid, budget: str) -> tuple[tuple[str, int], ...]:
-    crop = getattr(grid, budget).crop
-    return () if crop is None else ((budget, crop),)
+def _crops(settings: DetectorSettings, part: Part, detectors: Sequence[Spec]) -> tuple[tuple[str, int], ...]:
+    """The key of every training of these detectors, and the side of its crops."""
+    keys = {settings.key(one, part, "crop").removesuffix(".crop"): settings.budget(one, part).crop for one in detectors}
+    return tuple((key, crop) for key, crop in keys.items() if crop is not None)
 
 
 def _of_samples(specs: Sequence[Spec], registry: Registry) -> Iterator[tuple[str, Plugin, str]]:

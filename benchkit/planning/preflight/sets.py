@@ -51,7 +51,7 @@ def _there(sets: Sets, key: str, wanted: SetSize, faults: Collector, beside: Lab
 def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
     """The labelled set of each seed, smaller where too few images are marked or a source needs some of the pool."""
     try:
-        return [sets.labelled(seed).images for seed in sets.grid.seeds]
+        return [sets.labelled(seed).images for seed in sets.grid.every_seed]
     except BenchkitError as error:
         found = list(faults_of(error))
     short = next((fault for fault in found if "labelled" in fault.settings), None)
@@ -63,7 +63,7 @@ def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
         found[found.index(short)] = replace(short, settings={"labelled": count})
     faults.add(*found)
     drawn = []
-    for seed in sets.grid.seeds if count else ():
+    for seed in sets.grid.every_seed if count else ():
         with Collector().collecting():  # what a dataset refuses once it may refuse again
             drawn.append(sets.labelled(seed, count).images)
     return drawn
