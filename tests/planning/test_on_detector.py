@@ -24,8 +24,8 @@ from benchkit.specs.faults import FaultsError
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Model
 from benchkit.stages.select import Select
+from tests.helpers.small_comparison import PLUGINS
 
-PLUGINS = Path(__file__).parent.parent / "cli" / "tiny_plugins.py"
 SWIN = "upernet-swin:pretrained=none"
 GRID = f"""
 title: t
