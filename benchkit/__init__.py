@@ -43,11 +43,13 @@ def compare(
     from benchkit.inference.functional import resolve_device
     from benchkit.plugin.registry import Registry
     from benchkit.runs import run
-    from benchkit.store.location import default_root, located
+    from benchkit.store.location import get_default_cache, parse_location
 
     grid = preset if isinstance(preset, Grid) else load_grid(str(preset))
     registry = Registry.load(files=[Path(file) for file in plugins])
-    places = run.Places(None if out is None else Path(out), default_root() if cache is None else located(cache))
+    places = run.Places(
+        None if out is None else Path(out), get_default_cache() if cache is None else parse_location(cache)
+    )
     options = run.RunOptions(resolve_device(device, several=True), progress=progress)
     return run.compare(grid, registry, places, options)
 

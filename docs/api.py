@@ -46,7 +46,7 @@ def document() -> str:
     parts = [HEAD]
     for title, module, names in (
         *((title, api, exported(module)) for title, module in API.items()),
-        ("benchkit.api: helpers", api, ("split_parts", "may_fetch", "BenchkitError")),
+        ("benchkit.api: helpers", api, ("split_parts", "may_download", "BenchkitError")),
         ("benchkit.testing", testing, testing.__all__),
         ("benchkit", functional, FUNCTIONS),
         ("benchkit.inference.detector", trained, ("load_detector", "TrainedDetector", "Scores")),

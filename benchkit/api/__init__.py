@@ -25,7 +25,7 @@ from benchkit.api.plugin import Plugin, hookimpl, param
 from benchkit.api.selectors import RegionSelector, SelectionContext
 from benchkit.errors import BenchkitError
 from benchkit.specs.grammar import split_parts
-from benchkit.system.fetching import may_fetch
+from benchkit.system.fetching import may_download
 
 __all__ = [
     "Attend",
@@ -52,7 +52,7 @@ __all__ = [
     "add_noise",
     "corruptor",
     "hookimpl",
-    "may_fetch",
+    "may_download",
     "param",
     "split_parts",
 ]

@@ -16,7 +16,7 @@ from benchkit.cli.given import note_unused
 from benchkit.cli.grid_options import GridOptions
 from benchkit.cli.outcome import exit_with_failures, print_counts
 from benchkit.cli.preflight import check_then_make, make_run_options, option_checks, plan_and_check
-from benchkit.system.fetching import nothing_fetched
+from benchkit.system.fetching import forbid_downloads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +81,7 @@ def ablate(
     stages_run_in = options.parse_executor(executor, time_limit, address)
     asked = GridOptions(dataset, model, seeds, selector, corruptor, detector, inverter, setting, scale)
     places = Places(out=out, cache=cache_root(cache), results=store)
-    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # stdout is for results, not for what plugins print
+    with redirect_stdout(sys.stderr), forbid_downloads(dry_run):  # stdout is for results, not for what plugins print
         registry = TolerantRegistry(load_registry(plugin, plugin_folder, strict))
         base = asked.load(preset, registry)
         plan = partial(_plan, base, vary or [], registry, crossed, places)

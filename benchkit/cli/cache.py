@@ -149,16 +149,16 @@ def _opened(cache: str | None) -> ArtifactStore:
 def _keys(name: str, artifacts: ArtifactStore) -> Sequence[str]:
     """What a run rests on, by its id, the start of it, or its --out folder."""
     from benchkit.store.mark import read_mark
-    from benchkit.store.pins import pinned, pinned_runs
+    from benchkit.store.pins import list_pinned_runs, read_pins
 
     if Path(name).is_dir():
         mark = read_mark(Path(name))
         if mark is None:
             raise BenchkitError(f"--keep-run '{name}': the folder shows no run (it has no run.json)")
         name = mark.run
-        if mark.cache is not None and name not in pinned_runs(artifacts.location):
+        if mark.cache is not None and name not in list_pinned_runs(artifacts.location):
             raise BenchkitError(f"--keep-run: run {name} is not in {artifacts.location}: its --cache is {mark.cache}")
-    return list(pinned(artifacts.location, name))
+    return list(read_pins(artifacts.location, name))
 
 
 def _remedy(discarded: bool) -> str:

@@ -118,20 +118,20 @@ def console(stderr: bool = False) -> Console:
 
 def cache_root(given: str | None = None) -> Location:
     """The cache of this invocation, a folder or a URL, remembered for the log."""
-    from benchkit.store.location import default_root, located
+    from benchkit.store.location import get_default_cache, parse_location
 
     if given is not None:
-        settings.cache = located(given)
-    return settings.cache or default_root()
+        settings.cache = parse_location(given)
+    return settings.cache or get_default_cache()
 
 
 def places_named(run: str, cache: str | None, store: str | None) -> Places:
-    """Where a run lies: the --cache and --store given, or those that its --out folder names; see places_of."""
-    from benchkit.runs.finding import places_of
-    from benchkit.store.location import located
+    """Where a run lies: the --cache and --store given, or those that its --out folder names; see find_places."""
+    from benchkit.runs.finding import find_places
+    from benchkit.store.location import parse_location
 
     try:
-        found = places_of(run, None if cache is None else located(cache), store)
+        found = find_places(run, None if cache is None else parse_location(cache), store)
     except BenchkitError as error:
         raise BenchkitError(f"{error} (--cache, --store)") from None
     settings.cache = found.cache
@@ -140,9 +140,9 @@ def places_named(run: str, cache: str | None, store: str | None) -> Places:
 
 def cache_folder(given: str | None = None) -> Path:
     """Where on this machine the rows and the log of this invocation's cache lie."""
-    from benchkit.store.location import local_folder
+    from benchkit.store.location import get_local_folder
 
-    return local_folder(cache_root(given))
+    return get_local_folder(cache_root(given))
 
 
 def log_file() -> Path:

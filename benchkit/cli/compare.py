@@ -13,7 +13,7 @@ from benchkit.cli.dry_run import preview_plan, print_dry_run
 from benchkit.cli.grid_options import GridOptions, note_unused_inverter
 from benchkit.cli.outcome import exit_with_failures, outcome_json, print_outcome
 from benchkit.cli.preflight import check_out_folder, check_then_make, make_run_options, option_checks, plan_and_check
-from benchkit.system.fetching import nothing_fetched
+from benchkit.system.fetching import forbid_downloads
 
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
@@ -60,7 +60,7 @@ def compare(
     stages_run_in = options.parse_executor(executor, time_limit, address)
     asked = GridOptions(dataset, model, seeds, selector, corruptor, detector, inverter, setting, scale)
     places = run.Places(out=out, cache=cache_root(cache), results=store)
-    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # stdout is for results, not for what plugins print
+    with redirect_stdout(sys.stderr), forbid_downloads(dry_run):  # stdout is for results, not for what plugins print
         registry = TolerantRegistry(load_registry(plugin, plugin_folder, strict))
         grid = asked.load(preset, registry)
         note_unused_inverter(grid, registry)

@@ -48,7 +48,7 @@ def export(
     from benchkit.api import Dataset
     from benchkit.cli.export import MANIFEST, ROOMS, Export
     from benchkit.specs.spec import Spec
-    from benchkit.system.output_files import check_folder, new_contents
+    from benchkit.system.output_files import check_folder, replace_folder
 
     check_folder(out, force, MANIFEST)
     spec = Spec.parse("dataset", dataset)
@@ -59,7 +59,7 @@ def export(
         note_unused({"model", "device"}, "--raw passes no image through a checkpoint")
     if not source.autoencode:
         note_unused({"raw", "model", "device"}, f"the images of '{dataset}' are taken as they are anyway")
-    with new_contents(out, force, MANIFEST, lambda: ROOMS) as folder:
+    with replace_folder(out, force, MANIFEST, lambda: ROOMS) as folder:
         passed = _autoencoder(model, device) if source.autoencode and not raw else None
         writing = Export(source, dataset, split, size, folder, None if passed is None else passed[0])
         with progress.shown() as screen:

@@ -63,7 +63,7 @@ def detect(
     """
     from benchkit.inference.detector import is_detector
     from benchkit.outputs.finished_run import Wanted
-    from benchkit.system.output_files import check_folder, new_contents
+    from benchkit.system.output_files import check_folder, replace_folder
 
     if is_detector(Path(source)):
         only_of_a_run = f"'{source}' is a trained detector's folder, and of a run alone there is something to choose"
@@ -76,7 +76,7 @@ def detect(
     check_folder(out, force, TABLE, "what 'detect' wrote")
     files = list(_files(images))
     registry = load_registry(plugin, plugin_folder, strict)
-    with new_contents(out, force, TABLE, lambda: ROOMS) as folder:
+    with replace_folder(out, force, TABLE, lambda: ROOMS) as folder:
         found = _detector(source, Wanted(row, selector, detector, seed), (cache, store), registry, device)
         found = replace(found, tile=tile, threshold=found.threshold if threshold is None else threshold)
         work = _Work(found, folder, bits)

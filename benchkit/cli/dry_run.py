@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def preview_plan(plan: Plan, grid: Grid, registry: Registry, places: Places) -> Preview:
     """Return which stages of the plan are cached already; write nothing, not even an empty cache."""
     from benchkit.planning.dry_run import preview
-    from benchkit.runs.run import model_of
+    from benchkit.runs.run import find_model
     from benchkit.store.opening import open_store
 
-    return preview(plan, registry, model_of(grid), open_store(places.cache, create=False))
+    return preview(plan, registry, find_model(grid), open_store(places.cache, create=False))
 
 
 def print_dry_run(grid: Grid, plan: Plan, preview: Preview, registry: Registry, as_json: bool) -> None:

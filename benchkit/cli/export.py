@@ -20,7 +20,7 @@ from benchkit.outputs.exports.names import Names
 from benchkit.plugin.samples import read_samples
 from benchkit.report.text import one_line
 from benchkit.specs.spec import CHUNK
-from benchkit.system.output_files import writing
+from benchkit.system.output_files import explain_write_errors
 
 #: Of the manifest's lines.
 SCHEMA = 1
@@ -63,7 +63,7 @@ class Export:
 
     def _write(self, name: str, data: bytes) -> None:
         path = self.folder / name
-        with writing(self.folder.parent):
+        with explain_write_errors(self.folder.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
 
@@ -117,7 +117,7 @@ class Export:
 
     def _card(self) -> str:
         """The dataset card, Markdown; the same for the same export."""
-        from benchkit.runs.provenance import versions
+        from benchkit.runs.provenance import get_package_versions
 
         passed = f"one pass through the autoencoder of checkpoint `{self.passed[:12]}`" if self.passed else "as read"
         marked = len(self._marked)
@@ -135,7 +135,7 @@ class Export:
                 f"- with a mask: {marked}; marked: {share}; without any mark: {sum(not m for m in self._marked)}",
                 f"- without a mask (nobody looked): {self._unmarked}",
                 f"- dataset fingerprint: `{self.source.fingerprint()}`",
-                f"- written by: artifact-benchkit {versions()['artifact-benchkit']}",
+                f"- written by: artifact-benchkit {get_package_versions()['artifact-benchkit']}",
                 "",
                 "## Files",
                 "",

@@ -12,7 +12,7 @@ from benchkit.cli import options
 from benchkit.cli.common import load_registry, places_named
 from benchkit.cli.given import refuse_unused
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.system.output_files import check_folder, new_contents, writing
+from benchkit.system.output_files import check_folder, explain_write_errors, replace_folder
 
 if TYPE_CHECKING:
     from benchkit.outputs.exports.write import Format
@@ -61,7 +61,7 @@ def export(
     by = planned.cell.training.selector
     chosen = f", selector {by.short}" if by else ""
     whose = f"row '{opened.name(planned)}'{chosen}, seed {planned.cell.seed}, detector {detector}"
-    with writing(out):
+    with explain_write_errors(out):
         if form == DETECTOR:
             _write_detector(opened, planned, out, force)
             print(f"detector of {whose} in {out}")
@@ -74,7 +74,7 @@ def _write_detector(run: FinishedRun, planned: PlannedCell, out: Path, force: bo
     from benchkit.inference.detector import CARD, WEIGHTS
     from benchkit.outputs.exports.detector import write_detector
 
-    with new_contents(out, force, CARD, lambda: (WEIGHTS,)) as folder:
+    with replace_folder(out, force, CARD, lambda: (WEIGHTS,)) as folder:
         write_detector(run, planned, folder)
 
 
@@ -84,7 +84,7 @@ def _write_images(run: FinishedRun, planned: PlannedCell, form: str, out: Path, 
     from benchkit.outputs.exports.provenance import provenance
     from benchkit.outputs.exports.write import PROVENANCE, contents, write_export
 
-    with new_contents(out, force, PROVENANCE, lambda: contents(out)) as folder:
+    with replace_folder(out, force, PROVENANCE, lambda: contents(out)) as folder:
         facts = provenance(run, planned, form)
         return write_export(training_items(run, planned), _format(form), folder, split, facts)
 

@@ -115,16 +115,16 @@ def _source(name: str, cache: str | None, store: str | None) -> Source:
 def _stored(name: str, cache: str | None, store: str | None) -> Board:
     """The board of a run in the store, made anew from its rows."""
     from benchkit.report.board import Board
-    from benchkit.runs.finding import results_of
-    from benchkit.runs.run import run_data
+    from benchkit.runs.finding import open_results
+    from benchkit.runs.run import load_run_data
 
     if not os.path.exists(name) and opened_store(cache, store) is None:  # noqa: PTH110
         where = store or cache_root(cache)
         raise BenchkitError(f"no run '{name}': there is no folder or file of that name, and no runs yet in {where}")
-    opened = results_of(places_named(name, cache, store), name)
+    opened = open_results(places_named(name, cache, store), name)
     run = opened.find_run(name)
     info = next(one for one in opened.runs() if one.id == run)
-    return Board.of(run_data(run, opened, {}, info.config))
+    return Board.of(load_run_data(run, opened, {}, info.config))
 
 
 def _boards(lines: Sequence[Line], where: str) -> list[Board]:

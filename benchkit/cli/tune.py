@@ -19,7 +19,7 @@ from benchkit.cli.grid_options import GridOptions
 from benchkit.cli.outcome import SOME_CELLS_FAILED
 from benchkit.cli.preflight import option_checks, plan_and_check
 from benchkit.errors import BenchkitError, shortened
-from benchkit.system.fetching import nothing_fetched
+from benchkit.system.fetching import forbid_downloads
 
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
@@ -105,7 +105,7 @@ def tune(
     base = asked.load(preset)
     tuner, places = _make_tuner(trials, sampler_seed, out, retry_failed), Places(out=out, cache=cache_root(cache))
     check_out = None if out is None else partial(check_folder, out, True, STORAGE, "the trials of a search")
-    with redirect_stdout(sys.stderr), nothing_fetched(dry_run):  # stdout is for results, not for what plugins print
+    with redirect_stdout(sys.stderr), forbid_downloads(dry_run):  # stdout is for results, not for what plugins print
         registry = load_registry(plugin, plugin_folder, strict)
         make = partial(_make_spaces, corruptors, space or [], base, registry)
         spaces = plan_and_check(make, *option_checks(check_out, device))

@@ -47,7 +47,7 @@ def _inference(
     ) -> Callable[Concatenate[DiffusionBackend, P], R]:
         @wraps(method)
         def run(self: DiffusionBackend, *args: P.args, **kwargs: P.kwargs) -> R:
-            with memory.explained(f"while {doing}", self._remedy), torch.inference_mode():
+            with memory.explain_out_of_memory(f"while {doing}", self._remedy), torch.inference_mode():
                 result = method(self, *args, **kwargs)
             return result.clone()
 
@@ -103,7 +103,7 @@ class DiffusionBackend:
                 schedule = Schedule.from_scheduler(config, steps)
                 pipeline = loading.load_pipeline(source, getattr(torch, options.dtype))
             backend = cls(pipeline, source, schedule, alphas_cumprod(config), options)
-            with memory.explained("while loading", backend._remedy):
+            with memory.explain_out_of_memory("while loading", backend._remedy):
                 backend._place(torch.device(device))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
             # NotImplementedError is torch's way of saying that the files hold no values for some weight.
@@ -227,7 +227,9 @@ class DiffusionBackend:
 
     def _remedy(self) -> str:
         networks = (getattr(self._pipeline, part) for part in self._source.parts)
-        return memory.remedy(self.options, sum(p.numel() for network in networks for p in network.parameters()))
+        return memory.suggest_savings(
+            self.options, sum(p.numel() for network in networks for p in network.parameters())
+        )
 
     @property
     def _scale(self) -> float | Tensor:

@@ -20,9 +20,9 @@ from benchkit.diffusion.options import ModelOptions, parse_model
 from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, no_pipeline
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.specs.spec import said, shortened
-from benchkit.store.digests import file_digest
-from benchkit.system.fetching import may_fetch
-from benchkit.system.paths import expanded
+from benchkit.store.digests import compute_file_digest
+from benchkit.system.fetching import may_download
+from benchkit.system.paths import expand_path
 
 _PARTS = ("unet", "vae", "text_encoder")
 #: The pipelines that can be used, and the parts of each that hold weights.
@@ -80,7 +80,7 @@ class Checkpoint:
         for path in self._files():
             digest.update(f"{path.relative_to(self.folder).as_posix()}\n{_file_digest(path)}\n".encode())
         if self.file is not None:
-            digest.update(f"{file_digest(self.file)}\n".encode())
+            digest.update(f"{compute_file_digest(self.file)}\n".encode())
         return digest.hexdigest()
 
     def scheduler_config(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def find(name_or_path: str | Path) -> Checkpoint:
     usable Stable Diffusion checkpoint.
     """
     name, options = parse_model(name_or_path)
-    file = expanded(name)
+    file = expand_path(name)
     if os.path.isfile(file):  # noqa: PTH113  # pathlib's raises for a name that is too long
         return _of_file(file, options)
     if options.config or options.prediction:
@@ -136,7 +136,7 @@ def find(name_or_path: str | Path) -> Checkpoint:
             "a folder has its own configs"
         )
     folder, revision = _locate(name)
-    planned = not may_fetch() and is_elsewhere(name)
+    planned = not may_download() and is_elsewhere(name)
     pipeline = _check_configs(folder, planned)
     variants = {}
     for part in PIPELINES[pipeline]:
@@ -219,7 +219,7 @@ def _no_weights(folder: Path, part: str) -> BenchkitError:
 
 def is_elsewhere(name: str | Path) -> bool:
     """Whether a checkpoint's name is that of a repository rather than of something here."""
-    return str(name) not in embedded_names() and not expanded(name).exists()
+    return str(name) not in embedded_names() and not expand_path(name).exists()
 
 
 def _locate(name_or_path: str | Path, configs_alone: bool = False) -> tuple[Path, str | None]:
@@ -229,7 +229,7 @@ def _locate(name_or_path: str | Path, configs_alone: bool = False) -> tuple[Path
         raise BenchkitError("the model has no name: name an embedded checkpoint, a folder, a file or a repository")
     if name in embedded_names():
         return EMBEDDED / name, None
-    folder = expanded(name)
+    folder = expand_path(name)
     if not os.path.exists(folder) and len(name) > LONGEST:  # noqa: PTH110
         raise BenchkitError(f"no checkpoint folder '{shortened(name)}': check the path")
     if folder.is_dir():
@@ -254,7 +254,7 @@ def _locate(name_or_path: str | Path, configs_alone: bool = False) -> tuple[Path
 def _check_no_revision(name: str) -> None:
     """Raise BenchkitError for a revision of what has none: a folder here, or an embedded checkpoint."""
     before, at, revision = name.rpartition("@")
-    if at and (before in embedded_names() or (before and expanded(before).exists())):
+    if at and (before in embedded_names() or (before and expand_path(before).exists())):
         raise BenchkitError(
             f"no checkpoint folder '{name}': '{before}' is here, and only a repository has revisions: leave out "
             f"'@{revision}'"
@@ -272,7 +272,7 @@ def _download(repository: hub.Repository, configs_alone: bool) -> hub.Snapshot:
     wanted += [f"{name}/*" for name in tokenizers(pipeline)]
     if configs_alone:
         return hub.fetch(same, wanted)
-    for variant in VARIANTS if may_fetch() else ():
+    for variant in VARIANTS if may_download() else ():
         if _is_complete(found.folder, pipeline):
             break
         patterns = [pattern for part in PIPELINES[pipeline] for pattern in _weight_patterns(part, variant)]
@@ -347,4 +347,4 @@ def _file_digest(path: Path) -> str:
         if isinstance(content, dict):
             content.pop("_name_or_path", None)
             return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return file_digest(path)
+    return compute_file_digest(path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.errors import BenchkitError
-from benchkit.store.location import default_root, local_folder
+from benchkit.store.location import get_default_cache, get_local_folder
 from benchkit.system.files import write_atomic
 
 Config = Mapping[str, Any]
@@ -129,7 +129,7 @@ def config_folder(family: str, prediction: str) -> Path:
 
     Raises BenchkitError where it cannot be written, and for an mmsegmentation without CLIP's vocabulary.
     """
-    folder = local_folder(default_root()) / "configs" / f"{family}-{prediction}"
+    folder = get_local_folder(get_default_cache()) / "configs" / f"{family}-{prediction}"
     for name, data in _files(family, prediction).items():
         path = folder / name
         try:

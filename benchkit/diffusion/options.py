@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.specs.spec import Scalar, Spec
-from benchkit.system.paths import expanded
+from benchkit.system.paths import expand_path
 
 #: What may be written -> torch's name.
 DTYPES = {
@@ -77,15 +77,15 @@ def parse_model(text: str | Path) -> tuple[str, ModelOptions]:
 def public_name(text: str) -> str:
     """A model's name for records: without its options, and without the folders of this machine."""
     name, _ = _split(text)
-    return Path(name).name if os.path.exists(expanded(name)) or Path(name).is_absolute() else name  # noqa: PTH110
+    return Path(name).name if os.path.exists(expand_path(name)) or Path(name).is_absolute() else name  # noqa: PTH110
 
 
 def _split(text: str) -> tuple[str, str]:
     """The name and the options behind it, "" where there are none."""
     # Not pathlib's exists: it raises for a text that is too long for a file's name.
-    if os.path.exists(expanded(text)):  # noqa: PTH110
+    if os.path.exists(expand_path(text)):  # noqa: PTH110
         return text, ""
     places = [match.start() for match in _OPTIONS.finditer(text) if match.start()]
-    here = [place for place in places if os.path.exists(expanded(text[:place]))]  # noqa: PTH110
+    here = [place for place in places if os.path.exists(expand_path(text[:place]))]  # noqa: PTH110
     place = here[-1] if here else places[0] if places else len(text)
     return text[:place], text[place + 1 :]

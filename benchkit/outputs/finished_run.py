@@ -17,15 +17,15 @@ from benchkit.planning.plan_file import PluginSource, plan_from_bytes
 from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
 from benchkit.report.names import Labels
-from benchkit.runs.finding import results_of
-from benchkit.runs.run import Places, make_plan, model_of
+from benchkit.runs.finding import open_results
+from benchkit.runs.run import Places, find_model, make_plan
 from benchkit.search.ablation import make_ablation
 from benchkit.search.variants import Axis
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env, Model, Stage
 from benchkit.stages.train import Train
 from benchkit.store.opening import open_store
-from benchkit.store.pins import kept_plan
+from benchkit.store.pins import read_plan
 from benchkit.store.results import CellInfo, RunInfo
 
 P = TypeVar("P", bound=Plugin)
@@ -66,13 +66,13 @@ class FinishedRun:
         None of its plugins, datasets and checkpoints has to be there: its plan was kept beside its work. Raises
         BenchkitError: no such run, or one of another version.
         """
-        results = results_of(places, name)
+        results = open_results(places, name)
         run = results.find_run(name)
         info = next(one for one in results.runs() if one.id == run)
         grid = _grid(info)
         states = {cell.key: cell for cell in results.cells(run)}
         env = Env(registry, open_store(places.cache, create=False), device)
-        data = kept_plan(places.cache, run)
+        data = read_plan(places.cache, run)
         if data is None:
             return cls(info, grid, _plan(info, grid, registry), env, states)
         try:
@@ -91,7 +91,7 @@ class FinishedRun:
         if planned.model:
             return planned.model
         others = (getattr(stage, "model", None) for stage in self.plan.stages)
-        return next((own for own in others if isinstance(own, Model)), None) or model_of(self.grid)
+        return next((own for own in others if isinstance(own, Model)), None) or find_model(self.grid)
 
     def identity(self, spec: Spec) -> str:
         """What the run's work depended on of a plugin beside its parameters; see Registry.identity."""

@@ -15,11 +15,11 @@ from benchkit.outputs.step_series import corrupt_at_steps, load_step_sources
 from benchkit.planning.planner import PlannedCell
 from benchkit.report.data import Example
 from benchkit.report.pictures import SELECTED, UNCHANGED, Picture, PictureSheet
-from benchkit.runs.run import examples
+from benchkit.runs.run import collect_examples
 from benchkit.specs.spec import CHUNK, Corrupted, Spec
 from benchkit.stages.corrupt import AnyCorrupt, Corrupt, origin
 from benchkit.stages.pairs import CorruptedPairs
-from benchkit.store.encoding import json_from_bytes
+from benchkit.store.encoding import parse_json
 
 #: Regions below this fraction of the image are too small to be called unchanged by a reader.
 SMALLEST = 0.001
@@ -187,7 +187,7 @@ def _least_changed(run: FinishedRun, chosen: PlannedCell, count: int) -> tuple[l
         trips = run.env.arrays(reference)["images"]
         masks = stage.region.select.masks(run.env)[stage.region.chunk * CHUNK :][: len(trips)]
         kept = trips[masks.any(axis=(1, 2))]
-        for example, trip in zip(examples(stage, run.env), kept, strict=True):
+        for example, trip in zip(collect_examples(stage, run.env), kept, strict=True):
             labels, changes = region_changes(example.after, trip, example.mask)
             regions, unchanged = regions + len(changes), unchanged + int((changes < VISIBLE).sum())
             if len(changes):
@@ -228,7 +228,7 @@ def _changes_visibly(run: FinishedRun, planned: PlannedCell) -> bool:
     """Whether a row's selected regions changed, as its confinement says; True where the cache does not have it."""
     if planned.confine is None or not run.env.store.has(planned.confine.key):
         return True
-    summary = json_from_bytes(run.env.store.open(planned.confine.key).read("confinement.json"))
+    summary = parse_json(run.env.store.open(planned.confine.key).read("confinement.json"))
     return bool(summary.get("regions_changed", 0) > 0)
 
 
@@ -294,7 +294,7 @@ def _first(run: FinishedRun, planned: PlannedCell, count: int) -> list[Example]:
         if len(shown) < count:
             region = stage.region
             run.require((stage, region.select, region.select.images[region.chunk]), run.name(planned))
-            shown += examples(stage, run.env)
+            shown += collect_examples(stage, run.env)
     if not shown:
         raise BenchkitError(f"run {run.id}, row '{run.name(planned)}': nothing was selected, so nothing can be shown")
     return shown[:count]

@@ -13,7 +13,7 @@ from benchkit.config.overrides import scaled
 from benchkit.plugin.registry import Registry
 from benchkit.specs.grammar import plain_text
 from benchkit.specs.spec import Spec
-from benchkit.system.paths import expanded
+from benchkit.system.paths import expand_path
 
 #: What leads the name of a file in a URL.
 _ADDRESS = re.compile(r"https?://[^,]*/")
@@ -147,7 +147,7 @@ def _same(mine: Spec, preset: Spec) -> bool:
 
 def _same_value(mine: Any, preset: Any) -> bool:
     """Whether two parameters mean the same; a folder that is there stands for a default place, a file for a URL."""
-    if mine == preset or mine is None or not expanded(plain_text(mine)).exists():
+    if mine == preset or mine is None or not expand_path(plain_text(mine)).exists():
         return bool(mine == preset)
     return preset is None or ("://" in str(preset) and Path(plain_text(mine)).name == str(preset).rpartition("/")[2])
 

@@ -14,7 +14,7 @@ from benchkit.errors import BenchkitError
 from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Entry
 from benchkit.stages.base import Stage
-from benchkit.store.encoding import inflated, json_from_bytes, json_to_bytes
+from benchkit.store.encoding import decompress, json_to_bytes, parse_json
 
 SCHEMA = 1
 #: Modules of the frozen descriptions that a plan is made of; a file names no class of any other.
@@ -76,7 +76,7 @@ def plan_from_bytes(data: bytes) -> KeptPlan:
     Raises BenchkitError for other bytes, and where a stage of this version of benchkit would be other work.
     """
     try:
-        read = json_from_bytes(inflated(data))
+        read = parse_json(decompress(data))
         if read["schema"] != SCHEMA:
             raise BenchkitError(f"its plan has schema {read['schema']}, this version reads {SCHEMA}")
         stages: list[Stage] = []

@@ -19,7 +19,7 @@ import pluggy
 
 from benchkit import api
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.system.paths import real
+from benchkit.system.paths import resolve_links
 
 GROUP = "benchkit"
 HOOKS: dict[str, type[api.Plugin]] = {
@@ -115,7 +115,7 @@ def place_of(error: BaseException, file: Path) -> str | None:
 
     None where no line of the file is in the traceback.
     """
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if real(f.filename) == real(file)]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if resolve_links(f.filename) == resolve_links(file)]
     if frames:
         return f"{file.name}:{frames[-1].lineno}: {frames[-1].line or ''}".rstrip(": ")
     return None if error.__cause__ is None else place_of(error.__cause__, file)

@@ -39,7 +39,7 @@ from benchkit.plugin.loading import (
 from benchkit.specs.parameters import parameters as parameters
 from benchkit.specs.parameters import validated as validated
 from benchkit.specs.spec import Spec, digest
-from benchkit.system.paths import real
+from benchkit.system.paths import resolve_links
 
 #: The distribution that this package belongs to: its plugins are the built-in ones, whose names nobody can take.
 DISTRIBUTION = "artifact-benchkit"
@@ -158,7 +158,7 @@ class Registry:
         """Whether a file was met before, under whatever path; notes it."""
         if file is None:
             return False
-        path = real(file)
+        path = resolve_links(file)
         known = path in self._files
         self._files.add(path)
         return known
@@ -206,7 +206,7 @@ class Registry:
     def _add_class(self, cls: Any, base: type[api.Plugin], found: _Found) -> None:
         check_class(cls, base)
         source = source_hash(Path(found.module.__file__ or ""), found.has_helpers)
-        file = real(found.module.__file__) if found.module.__file__ else None
+        file = resolve_links(found.module.__file__) if found.module.__file__ else None
         known = self._entries.get((base.kind, cls.name))
         if known and (known.cls is cls or (known.file != file and _is_copy(source, known))):
             return  # the same plugin once more: imported by another module, or a copy of its file
@@ -239,7 +239,7 @@ class Registry:
 
     def from_file(self, path: Path) -> list[Entry]:
         """The usable plugins of one file, under whatever path it was named."""
-        return [entry for entry in self.entries() if entry.file == real(path)]
+        return [entry for entry in self.entries() if entry.file == resolve_links(path)]
 
     def left_out(self, name: str, kind: str | None = None) -> Broken | None:
         """What was left out under that name: a plugin, its file or its module, or a file in which it is named so.

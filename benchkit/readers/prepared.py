@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError
-from benchkit.system.output_files import new_contents, visible
-from benchkit.system.paths import expanded
+from benchkit.system.output_files import list_visible, replace_folder
+from benchkit.system.paths import expand_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +82,7 @@ def default_root(name: str) -> Path:
     """Where a prepared set lies if nobody says otherwise: `$BENCHKIT_DATA/NAME`, else the user's data folder."""
     from platformdirs import user_data_dir
 
-    return expanded(os.environ.get(DATA_VARIABLE) or user_data_dir("benchkit")) / name
+    return expand_path(os.environ.get(DATA_VARIABLE) or user_data_dir("benchkit")) / name
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def new_set(out: Path, force: bool = False) -> Iterator[Path]:
     """
 
     def earlier() -> list[str]:
-        return [name for name in visible(out) if name.endswith(".parquet") or name == LEFT_OUT]
+        return [name for name in list_visible(out) if name.endswith(".parquet") or name == LEFT_OUT]
 
-    with new_contents(out, force, MANIFEST, earlier) as folder:
+    with replace_folder(out, force, MANIFEST, earlier) as folder:
         yield folder

@@ -22,7 +22,7 @@ from benchkit.readers.mask_files import decode_mask
 from benchkit.readers.pictures import PIXEL_LIMIT, decode_image
 from benchkit.readers.prepared import MANIFEST, SCHEMA, arrow_schema, default_root, row_digest
 from benchkit.specs.spec import shortened
-from benchkit.system.paths import expanded
+from benchkit.system.paths import expand_path
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -268,7 +268,7 @@ class PreparedDataset(Dataset):
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
     def _set(self) -> PreparedSet:
-        return opened(expanded(self.root) if self.root else default_root(self.name), self.name)
+        return opened(expand_path(self.root) if self.root else default_root(self.name), self.name)
 
     def _ends(self, split: str) -> NDArray[np.int64]:
         """How many images all rows up to each one become."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchkit.errors import BenchkitError
-from benchkit.system.paths import expanded as expanded
+from benchkit.system.paths import expand_path as expand_path
 
 #: Names, lower case, of what operating systems and file servers leave in folders.
 SYSTEM = frozenset(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchkit.errors import BenchkitError
 from benchkit.runs.run import RESULTS, Places
-from benchkit.store.location import Location, default_root, local_folder, located
+from benchkit.store.location import Location, get_default_cache, get_local_folder, parse_location
 from benchkit.store.mark import RunMark, read_mark
 from benchkit.store.results import ResultStore
 
@@ -15,14 +15,14 @@ from benchkit.store.results import ResultStore
 _HIDDEN = "***"
 
 
-def places_of(name: str, cache: Location | None = None, store: str | None = None) -> Places:
+def find_places(name: str, cache: Location | None = None, store: str | None = None) -> Places:
     """The places of the run that is meant by `name`: an id, the start of one, or an output folder.
 
     cache, store: as the user named them. Where they are not named, an output folder says which they were; if the run is
     not there any more, it is looked for in the default cache. Raises BenchkitError where an output folder's run is in
     none of them, naming where it was.
     """
-    given = Places(cache=cache or default_root(), results=store)
+    given = Places(cache=cache or get_default_cache(), results=store)
     mark = read_mark(Path(name))
     if mark is None:
         return given
@@ -36,9 +36,9 @@ def places_of(name: str, cache: Location | None = None, store: str | None = None
     raise BenchkitError(f"run {mark.run}, which '{name}' shows, is not in {where}{remedy}")
 
 
-def results_of(places: Places, name: str) -> ResultStore:
+def open_results(places: Places, name: str) -> ResultStore:
     """The result store of these places; raises BenchkitError where there is none yet."""
-    file = local_folder(places.cache) / RESULTS
+    file = get_local_folder(places.cache) / RESULTS
     if places.results is None and not file.is_file():
         raise BenchkitError(f"no run '{name}': there are no runs yet in {file}; name the cache that it is in")
     return ResultStore(places.results or file, create=False)
@@ -51,13 +51,15 @@ def _as_recorded(mark: RunMark, cache: Location | None, store: str | None) -> Pl
         return None
     place, results = recorded
     with suppress(BenchkitError):
-        return Places(cache=cache or (located(place) if place else default_root()), results=store or results)
+        return Places(
+            cache=cache or (parse_location(place) if place else get_default_cache()), results=store or results
+        )
     return None
 
 
 def _holds(places: Places, run: str) -> bool:
     try:
-        results = results_of(places, run)
+        results = open_results(places, run)
         known = any(one.id == run for one in results.runs())
         results.close()
     except BenchkitError:

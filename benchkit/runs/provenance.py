@@ -30,7 +30,7 @@ PACKAGES = (
 )
 
 
-def versions() -> dict[str, str | None]:
+def get_package_versions() -> dict[str, str | None]:
     """Package -> installed version, or None."""
     found: dict[str, str | None] = {}
     for name in PACKAGES:
@@ -41,7 +41,7 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def revision() -> dict[str, Any] | None:
+def read_git_revision() -> dict[str, Any] | None:
     """Git commit and dirty flag of the checkout benchkit runs from, or None outside of one."""
     here = Path(__file__).parent
     try:
@@ -56,14 +56,14 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=5).stdout.strip()
 
 
-def threads() -> int | None:
+def count_threads() -> int | None:
     """Threads that one operation of torch may use, on which the last bits of a CPU's result depend; None before torch
     is loaded."""
     torch = sys.modules.get("torch")
     return None if torch is None else int(torch.get_num_threads())
 
 
-def processor() -> str:
+def read_processor_name() -> str:
     """The CPU's model, where the system names it, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
@@ -73,7 +73,7 @@ def processor() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-def accelerator(device: str) -> str | None:
+def get_accelerator_name(device: str) -> str | None:
     """The name of a CUDA device; None for any other."""
     if not device.startswith("cuda"):
         return None
@@ -99,14 +99,14 @@ def describe_environment(registry: Registry, used: Iterable[Spec], device: str) 
         for e in entries
     }
     return {
-        "packages": versions(),
+        "packages": get_package_versions(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
+        "processor": read_processor_name(),
         "device": device,
-        "accelerator": accelerator(device),
+        "accelerator": get_accelerator_name(device),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "git": revision(),
+        "git": read_git_revision(),
         "plugins": plugins,
         "datasets": datasets,
     }

@@ -18,17 +18,17 @@ from benchkit.metrics.counts import COUNTS, Measured
 from benchkit.metrics.registry import by_kind
 from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
-from benchkit.runs.provenance import threads
+from benchkit.runs.provenance import count_threads
 from benchkit.specs.spec import Cell, ImageSet, Labelled, Spec
 from benchkit.stages.base import Env
 from benchkit.stages.evaluate import TrivialPredictor
 from benchkit.stages.pairs import AnyPairs, LabelledPairs, MixedPairs, PseudoPairs
 from benchkit.stages.train import Train
-from benchkit.store.artifacts import json_from_bytes
+from benchkit.store.artifacts import parse_json
 from benchkit.store.results import CellInfo, ResultStore
 
 
-def cell_info(planned: PlannedCell, registry: Registry) -> CellInfo:
+def make_cell_info(planned: PlannedCell, registry: Registry) -> CellInfo:
     """Return a planned cell as the result store keeps it: what it is, and every setting that decides its figures."""
     cell = planned.cell
     corruptor = cell.training.corruptor
@@ -51,7 +51,7 @@ def cell_info(planned: PlannedCell, registry: Registry) -> CellInfo:
     )
 
 
-def plugins_of(cell: Cell, registry: Registry) -> set[Spec]:
+def list_plugins(cell: Cell, registry: Registry) -> set[Spec]:
     """Return every plugin that a cell rests on, parts of composite ones included."""
     named = [cell.test.dataset, *cell.training.plugins(), *([cell.detector] if cell.detector else [])]
     # An inverter that the row does not need decides nothing.
@@ -59,7 +59,7 @@ def plugins_of(cell: Cell, registry: Registry) -> set[Spec]:
     return {part for spec in named for part in registry.with_parts(spec)}
 
 
-def shown_texts(plan: Plan) -> dict[str, str]:
+def map_short_texts(plan: Plan) -> dict[str, str]:
     """Return what people are shown in the place of the plan's complete Specs and image sets, where that is shorter."""
     found: dict[str, str] = {}
     for cell in (planned.cell for planned in plan.cells):
@@ -94,7 +94,7 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
         "training": _config(train),
         "selector_training": _config(selection),
         "provenance": _provenance(cell, registry),
-        "uses": "; ".join(sorted({f"{spec.kind} {spec.name}" for spec in plugins_of(cell, registry)})),
+        "uses": "; ".join(sorted({f"{spec.kind} {spec.name}" for spec in list_plugins(cell, registry)})),
     }
     if model is not None:
         found |= {
@@ -195,7 +195,7 @@ def _record(
         results.set_state(run, planned.key, "failed", reason=broken.reason)
         return
     row, counts, measured = read_repaired(lambda: _row(planned, env), planned.stages, env)
-    results.save_row(planned.key, row, counts, measured, provenance={**environment, "threads": threads()})
+    results.save_row(planned.key, row, counts, measured, provenance={**environment, "threads": count_threads()})
     seconds = sum(ended[s.key].seconds for s in _closure(planned) if s.key in ended)
     results.set_state(run, planned.key, "done", seconds=seconds)
 
@@ -203,7 +203,7 @@ def _record(
 def _row(planned: PlannedCell, env: Env) -> tuple[dict[str, Any], pd.DataFrame, dict[str, np.ndarray]]:
     """A finished cell's metrics, its per-image counts, and its histograms with them."""
     assert planned.evaluate is not None
-    facts = json_from_bytes(env.store.open(planned.evaluate.key).read("row.json"))
+    facts = parse_json(env.store.open(planned.evaluate.key).read("row.json"))
     measured = planned.evaluate.measured(env)
     counts = pd.DataFrame({"image": facts["ids"], **{name: measured[f"table:{name}"] for name in COUNTS}})
     kinds = by_kind(replace(Measured.from_arrays(measured), threshold=facts["threshold"]))
@@ -227,7 +227,7 @@ def _training_facts(planned: PlannedCell, env: Env) -> dict[str, Any]:
     if planned.confine is not None:
         select = env.meta(planned.confine.select)
         facts |= {"selected_area": select["area"], "selector_threshold": select["threshold"]}
-        summary = json_from_bytes(env.store.open(planned.confine.key).read("confinement.json"))
+        summary = parse_json(env.store.open(planned.confine.key).read("confinement.json"))
         facts |= {f"confinement_{name}": value for name, value in summary.items()}
     return facts
 

@@ -32,17 +32,17 @@ from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
 from benchkit.report.names import named_rows
 from benchkit.runs.provenance import describe_environment
-from benchkit.runs.recorder import Recorder, cell_info, plugins_of, shown_texts
+from benchkit.runs.recorder import Recorder, list_plugins, make_cell_info, map_short_texts
 from benchkit.runs.run_folder import LOG, RunFolder
 from benchkit.specs.spec import CHUNK, Spec
 from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
-from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, default_root
-from benchkit.store.location import Location, local_folder
+from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, get_default_cache
+from benchkit.store.location import Location, get_local_folder
 from benchkit.store.opening import open_store
-from benchkit.store.pins import keep_plan, pin
+from benchkit.store.pins import pin, write_plan
 from benchkit.store.results import ResultStore
 
 _log = logging.getLogger(__name__)
@@ -60,14 +60,14 @@ class Places:
     """
 
     out: Path | None = None
-    cache: Location = field(default_factory=default_root)
+    cache: Location = field(default_factory=get_default_cache)
     results: str | None = None
 
     def artifacts(self) -> ArtifactStore:
         return open_store(self.cache)
 
     def result_store(self) -> ResultStore:
-        return ResultStore(self.results or local_folder(self.cache) / RESULTS)
+        return ResultStore(self.results or get_local_folder(self.cache) / RESULTS)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Outcome:
         return {"run": self.run, "board": rows, "stages": dict(self.stages), "seconds": round(self.seconds, 3)}
 
 
-def model_of(grid: Grid) -> Model:
+def find_model(grid: Grid) -> Model:
     """The grid's checkpoint, found and identified; raises BenchkitError when it cannot be used."""
     found = checkpoint.find(grid.model)
     return Model.of(checkpoint.pinned(grid.model, found), found.identity, grid.num_inference_steps)
@@ -118,11 +118,11 @@ def model_of(grid: Grid) -> Model:
 def make_plan(grid: Grid, registry: Registry) -> Plan:
     """The plan of a grid; raises BenchkitError with every mistake in it, before anything is computed."""
     check_grids([("", grid)], registry)
-    tell_repeated(grid, registry)
-    return Planner(grid, registry, model_of(grid)).plan()
+    warn_repeated(grid, registry)
+    return Planner(grid, registry, find_model(grid)).plan()
 
 
-def tell_repeated(grid: Grid, registry: Registry) -> None:
+def warn_repeated(grid: Grid, registry: Registry) -> None:
     """Log what a grid asks for twice, and is therefore run once."""
     for text in repeated(grid, registry):
         _log.warning("%s", text, extra={"tell": True})
@@ -137,10 +137,10 @@ def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions)
     CacheUnwritable on the way where the disk is full; what is finished is kept.
     """
     plan = prepare(grid, registry, places, options.progress)
-    return execute(plan, with_remarks(recorded(grid, registry), grid, registry), registry, places, options)
+    return execute(plan, add_remarks(recorded(grid, registry), grid, registry), registry, places, options)
 
 
-def with_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> dict[str, Any]:
+def add_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> dict[str, Any]:
     """A run's description with what its board must say of its images and its checkpoint."""
     remarks = unlike_checkpoint(grid, registry)
     return {**config, **({"remarks": list(remarks)} if remarks else {})}
@@ -164,13 +164,13 @@ def check_pending(
 
     What is remarked on in datasets and checkpoint is told as a note.
     """
-    tell_remarks([grid for _, grid in grids], registry)
+    log_remarks([grid for _, grid in grids], registry)
     store = open_store(places.cache, create=False)
     if not all(store.has(stage.key) for planned in plan.cells for stage in planned.stages):
         check_images(grids, registry, progress)
 
 
-def tell_remarks(grids: Sequence[Grid], registry: Registry) -> None:
+def log_remarks(grids: Sequence[Grid], registry: Registry) -> None:
     """Tell what is remarked on in datasets and checkpoint of grids, each line once."""
     for text in dict.fromkeys(text for grid in grids for text in _remarks(grid, registry)):
         _log.warning("%s", text, extra={"tell": "note"})
@@ -203,7 +203,7 @@ def execute(
     elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), options.device, options.progress)
     results = elsewhere or places.result_store()
-    config = {**config, "shown": shown_texts(plan)}
+    config = {**config, "shown": map_short_texts(plan)}
     used = _used(plan, registry)
     environment = describe_environment(registry, used, options.device)
     folder = None if places.out is None else RunFolder(places.out)
@@ -213,9 +213,9 @@ def execute(
     pin(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
     every = used.union(*(stage.specs for stage in plan.stages))
     sources = {PluginSource.of(registry.entry(spec.kind, spec.name)) for spec in every}
-    keep_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
+    write_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
     results.go_on(run, environment, [planned.key for planned in plan.cells])
-    states = results.upsert_cells(run, [cell_info(p, registry) for p in plan.cells])
+    states = results.upsert_cells(run, [make_cell_info(p, registry) for p in plan.cells])
     kept = {} if options.retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
     wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in kept))
     unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
@@ -233,8 +233,8 @@ def execute(
     changed = bool(counts["run"] or counts["failed"])
     board = None if changed or folder is None else folder.board(run, [planned.key for planned in plan.cells])
     if board is None:
-        shown = read_repaired(lambda: gallery(plan, env), plan.stages, env)
-        data = run_data(run, results, shown, config)
+        shown = read_repaired(lambda: collect_gallery(plan, env), plan.stages, env)
+        data = load_run_data(run, results, shown, config)
         board = Board.of(data) if folder is None else folder.report(data, ablation)
     failures = tuple(d.reason or "" for d in ended if d.state == "failed")
     earlier = tuple(dict.fromkeys(reason or "" for reason in kept.values()))
@@ -247,7 +247,7 @@ def check_out(places: Places, config: Mapping[str, Any], force: bool = False) ->
         return
     results = None
     with suppress(BenchkitError):  # no results yet
-        results = ResultStore(places.results or local_folder(places.cache) / RESULTS, create=False)
+        results = ResultStore(places.results or get_local_folder(places.cache) / RESULTS, create=False)
     RunFolder(places.out).check(results, config, force)
 
 
@@ -297,10 +297,10 @@ def _used(plan: Plan, registry: Registry) -> set[Spec]:
     cells = [planned.cell for planned in plan.cells]
     named = {spec for cell in cells for spec in cell.training.plugins()}
     whole = {part for spec in named for part in registry.with_parts(spec)}
-    return whole.union(*(plugins_of(cell, registry) for cell in cells))
+    return whole.union(*(list_plugins(cell, registry) for cell in cells))
 
 
-def run_data(
+def load_run_data(
     run: str, results: ResultStore, gallery: Mapping[str, tuple[Example, ...]], grid: Mapping[str, Any]
 ) -> RunData:
     """What a report needs of one run."""
@@ -310,7 +310,7 @@ def run_data(
     return RunData(run, grid, info.environment, rows, {key: results.histograms(key) for key in done}, gallery)
 
 
-def gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
+def collect_gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
     """A few images of every corrupted row and selector, first seed and first detector: cell key -> examples."""
     found: dict[str, tuple[Example, ...]] = {}
     seen: set[tuple[str, str | None]] = set()
@@ -323,12 +323,12 @@ def gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
         shown: list[Example] = []
         for stage in pairs.chunks:
             if len(shown) < GALLERY_IMAGES and env.store.has(stage.key):
-                shown += examples(stage, env)
+                shown += collect_examples(stage, env)
         found[planned.key] = tuple(shown[:GALLERY_IMAGES])
     return {key: shown for key, shown in found.items() if shown}
 
 
-def examples(stage: AnyCorrupt, env: Env) -> list[Example]:
+def collect_examples(stage: AnyCorrupt, env: Env) -> list[Example]:
     """Every image of one finished chunk whose selection is not empty."""
     select, start = stage.region.select, stage.region.chunk * CHUNK
     source: Images = select.images[stage.region.chunk]

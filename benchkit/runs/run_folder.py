@@ -17,8 +17,8 @@ from benchkit.specs.spec import digest
 from benchkit.store.location import CacheUrl, Location
 from benchkit.store.mark import RUN_MARK, RunMark, read_mark, write_mark
 from benchkit.store.results import ResultStore
-from benchkit.system.files import absolute
-from benchkit.system.output_files import check_writable, finish_replacing, named, visible
+from benchkit.system.files import make_absolute
+from benchkit.system.output_files import check_writable, finish_replacing, format_names, list_visible
 
 #: Warnings and tracebacks of a run, in its output folder.
 LOG = "log.txt"
@@ -42,13 +42,13 @@ class RunFolder:
         With `force` the folder may hold other files, or the report of another run.
         """
         check_writable(self.path, probe=False)
-        there = [name for name in visible(self.path) if name not in (RUN_MARK, LOG)]
+        there = [name for name in list_visible(self.path) if name not in (RUN_MARK, LOG)]
         mark = self._mark()
         if force or not there or (results is not None and self.run(results, config) is not None):
             return
         if mark is None:
             raise BenchkitError(
-                f"'{self.path}' holds files that no run wrote ({named(there)}): name another folder, or "
+                f"'{self.path}' holds files that no run wrote ({format_names(there)}): name another folder, or "
                 "replace files of the report's names with `force`"
             )
         known = results is not None and any(run.id == mark.run for run in results.runs())
@@ -63,10 +63,12 @@ class RunFolder:
         check_writable(self.path)
         finish_replacing(self.path)
         mark = self._mark()
-        files = () if mark is None else mark.files or tuple(name for name in visible(self.path) if name in _early())
-        where = str(cache) if isinstance(cache, CacheUrl) else str(absolute(cache))
+        files = (
+            () if mark is None else mark.files or tuple(name for name in list_visible(self.path) if name in _early())
+        )
+        where = str(cache) if isinstance(cache, CacheUrl) else str(make_absolute(cache))
         if results is not None and "://" not in results and not results.startswith("file:"):
-            results = str(absolute(results))
+            results = str(make_absolute(results))
         write_mark(self.path, RunMark(run, where, results, files))
 
     def board(self, run: str, cells: Iterable[str]) -> Board | None:
@@ -75,7 +77,7 @@ class RunFolder:
 
         mark = self._mark()
         wanted = {*FILES, *(mark.files if mark else ())}
-        if not wanted.issubset(visible(self.path)):
+        if not wanted.issubset(list_visible(self.path)):
             return None
         text = (self.path / SHOWN).read_text("utf-8", "replace")
         return load_board(self.path) if text == shown_text(run, cells) else None

@@ -13,7 +13,16 @@ from benchkit.planning.preflight.check import check_grids
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point
 from benchkit.report.data import RunData
-from benchkit.runs.run import Outcome, Places, RunOptions, execute, model_of, run_data, tell_repeated, with_remarks
+from benchkit.runs.run import (
+    Outcome,
+    Places,
+    RunOptions,
+    add_remarks,
+    execute,
+    find_model,
+    load_run_data,
+    warn_repeated,
+)
 from benchkit.search.variants import Axis, Variant, base_value, expand
 from benchkit.specs.faults import placed
 from benchkit.specs.spec import Spec
@@ -56,13 +65,13 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
         raise BenchkitError("nothing is varied: give --vary AXIS=VALUE,VALUE, such as --vary corruptor.steps=5,10")
     variants = expand(base, axes, registry, crossed)
     check_grids([(variant.place, variant.grid) for variant in variants], registry)
-    tell_repeated(base, registry)
+    warn_repeated(base, registry)
     trajectories: dict[Model, Trajectories] = {}
     models: dict[tuple[str, int], Model] = {}
     planners = []
     for variant in variants:
         named = variant.grid.model, variant.grid.num_inference_steps
-        model = models[named] = models.get(named) or model_of(variant.grid)
+        model = models[named] = models.get(named) or find_model(variant.grid)
         planners.append(Planner(variant.grid, registry, model, trajectories.setdefault(model, {})))
         _told(variant, planners[-1].note_steps)
     plans = [_told(variant, planner.plan).cells for variant, planner in zip(variants, planners, strict=True)]
@@ -190,8 +199,8 @@ def run_ablation(ablation: Ablation, registry: Registry, places: Places, options
         made.append(AblationBoard.of(points(ablation), data))
         return made[-1]
 
-    config = with_remarks(ablation.config, ablation.base, registry)
+    config = add_remarks(ablation.config, ablation.base, registry)
     outcome = execute(ablation.plan, config, registry, places, options, compared)
     if not made:  # the report was there, and nothing has changed
-        compared(run_data(outcome.run, places.result_store(), {}, config))
+        compared(load_run_data(outcome.run, places.result_store(), {}, config))
     return AblationOutcome(outcome, made[-1])

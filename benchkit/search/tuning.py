@@ -26,13 +26,13 @@ from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_images
 from benchkit.plugin.registry import Registry
-from benchkit.runs.run import model_of, tell_remarks
+from benchkit.runs.run import find_model, log_remarks
 from benchkit.search.search_space import Choices, Range, Space, rounded
 from benchkit.specs.faults import Collector, Fault, FaultsError
 from benchkit.specs.spec import Scalar, Spec, digest
 from benchkit.stages.base import Env, Stage
 from benchkit.stages.images import Images, Latents
-from benchkit.store.artifacts import CacheUnwritable, json_from_bytes
+from benchkit.store.artifacts import CacheUnwritable, parse_json
 from benchkit.system.files import write_atomic
 
 if TYPE_CHECKING:
@@ -125,13 +125,13 @@ def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, pro
     settings = ({k: v for k, v in fault.settings.items() if k != "validation"} for fault in found.faults)
     found.faults = [replace(fault, settings=own) for fault, own in zip(found.faults, settings, strict=True)]
     found.check()
-    tell_remarks([base], registry)
+    log_remarks([base], registry)
 
 
 def tuning_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
     """The plan of one trial; raises BenchkitError where a stage of it would read the test split."""
     grid = tuning_grid(base, corruptor)
-    whole = Planner(grid, registry, model_of(grid)).plan()
+    whole = Planner(grid, registry, find_model(grid)).plan()
     # How far a corruption strays tells a search nothing, and would cost a round trip at every depth.
     plan = Plan(tuple(replace(cell, confine=None) for cell in whole.cells))
     for stage in plan.stages:
@@ -199,7 +199,7 @@ class Scorer:
         return fmean(fmean(own) for own in values.values())
 
     def _row(self, stage: Stage) -> Mapping[str, Any]:
-        row: Mapping[str, Any] = json_from_bytes(self.env.store.open(stage.key).read("row.json"))["row"]
+        row: Mapping[str, Any] = parse_json(self.env.store.open(stage.key).read("row.json"))["row"]
         return row
 
 

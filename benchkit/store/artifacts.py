@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from benchkit.errors import BenchkitError
-from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, json_from_bytes, json_to_bytes
-from benchkit.store.location import Location, default_root
+from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, json_to_bytes, parse_json
+from benchkit.store.location import Location, get_default_cache
 from benchkit.store.manifest import (
     MANIFEST,
     SCHEMA,
@@ -36,7 +36,15 @@ from benchkit.store.manifest import (
     load_artifact,
     manifest_bytes,
 )
-from benchkit.system.files import absolute, copy_new, fsync_folder, read_regular, sha256_of, write_atomic, write_new
+from benchkit.system.files import (
+    compute_sha256,
+    copy_new,
+    fsync_folder,
+    make_absolute,
+    read_regular,
+    write_atomic,
+    write_new,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -50,8 +58,8 @@ __all__ = [
     "Pruned",
     "arrays_from_bytes",
     "arrays_to_bytes",
-    "default_root",
-    "json_from_bytes",
+    "get_default_cache",
+    "parse_json",
     "json_to_bytes",
 ]
 
@@ -88,7 +96,7 @@ class ArtifactStore:
 
         Raises BenchkitError if the folder cannot be written, or was written by another version of the cache.
         """
-        self.root = absolute(root)
+        self.root = make_absolute(root)
         self.location: Location = self.root
         with self._writing():
             if create:
@@ -177,7 +185,7 @@ class ArtifactStore:
 
         Waits and raises as `lease` does. The folder goes when `write` commits the key.
         """
-        folder = self.root / "work" / checked_key(key)
+        folder = self.root / "work" / check_key(key)
         with self.lease(key, timeout=timeout):
             with self._writing():
                 folder.mkdir(exist_ok=True)
@@ -240,7 +248,7 @@ class ArtifactStore:
 
     def folder(self, key: str) -> Path:
         """Return where the artifact of `key` lies or would lie."""
-        return self.root / "objects" / checked_key(key)[:2] / key[2:]
+        return self.root / "objects" / check_key(key)[:2] / key[2:]
 
     def _load(self, key: str) -> Artifact:
         """Look at what `key` holds, without counting that as use."""
@@ -252,7 +260,7 @@ class ArtifactStore:
 
     def _lock(self, key: str) -> FileLock:
         # One object a path: whoever holds a lease may lease again, and a stage may ask for its scratch folder.
-        return FileLock(self.root / "work" / f"{checked_key(key)}.lock", is_singleton=True)
+        return FileLock(self.root / "work" / f"{check_key(key)}.lock", is_singleton=True)
 
     def _check_version(self, *, create: bool) -> None:
         version, expected = self.root / "VERSION", f"benchkit-cache {SCHEMA}"
@@ -333,7 +341,7 @@ def is_key(text: str) -> bool:
     return bool(_KEY.fullmatch(text))
 
 
-def checked_key(key: str) -> str:
+def check_key(key: str) -> str:
     """Return `key`; raises ValueError unless it is one."""
     if not is_key(key):
         raise ValueError(f"'{key}' is no artifact key: 64 hex digits are")
@@ -347,7 +355,7 @@ def _stage(staged: Path, key: str, files: Mapping[str, bytes | Path], meta: Mapp
         path = staged / name
         if isinstance(content, Path):
             copy_new(content, path)
-            digest = sha256_of(path)  # of what was written: the source may be changing
+            digest = compute_sha256(path)  # of what was written: the source may be changing
         else:
             write_new(path, content)
             digest = hashlib.sha256(content).hexdigest()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from benchkit.errors import BenchkitError
 from benchkit.store.schema import ROW_SCHEMA, SCHEMA, Base, DamagedRecord, MetaRecord, RowRecord
-from benchkit.system.files import absolute
+from benchkit.system.files import make_absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,7 +149,7 @@ def _url(location: str | Path) -> URL:
         if url.get_backend_name() not in DIALECTS:
             raise BenchkitError(f"a result store is {' or '.join(DIALECTS)}, not '{url.get_backend_name()}'")
         return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
-    return URL.create("sqlite", database=str(absolute(location)))
+    return URL.create("sqlite", database=str(make_absolute(location)))
 
 
 def _prepare_file(path: Path, *, create: bool) -> None:

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchkit.errors import BenchkitError
-from benchkit.store.location import default_root, local_folder
-from benchkit.system.files import sha256_of, write_atomic
+from benchkit.store.location import get_default_cache, get_local_folder
+from benchkit.system.files import compute_sha256, write_atomic
 
 #: Smaller files are read each time, bytes.
 REMEMBERED_FROM = 64 * 2**20
@@ -26,15 +26,15 @@ _NOTE = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{64})\n")
 _KNOWN: dict[str, str] = {}
 
 
-def file_digest(path: Path) -> str:
+def compute_file_digest(path: Path) -> str:
     """The hex sha256 of a file's bytes; large files are read only where their state is not known yet."""
     if path.stat().st_size < REMEMBERED_FROM:
-        return sha256_of(path)
+        return compute_sha256(path)
     state, note = _state(path), _note(path)
     known = _KNOWN.get(state) or (_read(note, state) if note else None)
     if known is not None:
         return known
-    digest = sha256_of(path)
+    digest = compute_sha256(path)
     if not _is_settled(path) or _state(path) != state:
         return digest
     _KNOWN[state] = digest
@@ -49,7 +49,7 @@ def file_digest(path: Path) -> str:
 def _note(path: Path) -> Path | None:
     """Where the digest of a file is noted; None where the cache has no place."""
     try:
-        folder = local_folder(default_root()) / "digests"
+        folder = get_local_folder(get_default_cache()) / "digests"
     except BenchkitError:
         return None
     return folder / hashlib.sha256(os.fsencode(path.resolve())).hexdigest()

@@ -49,7 +49,7 @@ def arrays_from_bytes(data: bytes) -> dict[str, np.ndarray]:
     return arrays
 
 
-def inflated(data: bytes) -> bytes:
+def decompress(data: bytes) -> bytes:
     """Decompress what zlib compressed; raises BenchkitError for other bytes, and for more than INFLATED_LIMIT.
 
     A store may be anybody's, and some kilobytes can hold gigabytes.
@@ -72,8 +72,8 @@ def json_to_text(value: Any) -> str:
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def json_from_text(text: str | bytes) -> Any:
-    """Decode JSON, refusing the NaN and Infinity of Python's dialect; raises BenchkitError for anything else."""
+def parse_json(text: str | bytes) -> Any:
+    """Decode JSON from text or UTF-8 bytes; raise BenchkitError for anything else, and for NaN and Infinity."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -83,11 +83,6 @@ def json_from_text(text: str | bytes) -> Any:
 def json_to_bytes(value: Any) -> bytes:
     """Encode plain data as `json_to_text` does, with a newline at the end."""
     return json_to_text(value).encode("ascii") + b"\n"
-
-
-def json_from_bytes(data: bytes) -> Any:
-    """Decode JSON from UTF-8 bytes; raises BenchkitError for anything else."""
-    return json_from_text(data)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ArtifactBusy, CacheUnwritable
-from benchkit.store.encoding import json_from_bytes, json_to_bytes
+from benchkit.store.encoding import json_to_bytes, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ class Leases:
         if data is None:
             return None
         try:
-            machine, name = json_from_bytes(data)
+            machine, name = parse_json(data)
             return str(machine), str(name)
         except (BenchkitError, ValueError, TypeError):
             return "", "nobody"

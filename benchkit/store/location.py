@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from platformdirs import user_cache_path
 
 from benchkit.errors import BenchkitError
-from benchkit.system.files import absolute
+from benchkit.system.files import make_absolute
 
 _LOCAL = ("file", "local")
 
@@ -34,7 +34,7 @@ class CacheUrl:
     def copies(self) -> Path:
         """This machine's folder for it: copies of artifacts, scratch of running stages, log, and rows by default."""
         parent = os.environ.get("BENCHKIT_COPIES")
-        folder = absolute(parent) if parent else user_cache_path("benchkit") / "copies"
+        folder = make_absolute(parent) if parent else user_cache_path("benchkit") / "copies"
         # Without user and password, which may change while the cache stays what it is.
         bare = self.url.rpartition("@")[2] if self._secret else self.url.partition("://")[2]
         return folder / f"{self.scheme}-{hashlib.sha256(bare.encode()).hexdigest()[:16]}"
@@ -55,7 +55,7 @@ class CacheUrl:
 Location = Path | CacheUrl
 
 
-def located(text: str | Path) -> Location:
+def parse_location(text: str | Path) -> Location:
     """The place that an option or a variable names: a folder, or a URL; `file://` is a folder.
 
     Raises BenchkitError for a URL that names no place.
@@ -71,12 +71,12 @@ def located(text: str | Path) -> Location:
     return CacheUrl(text.rstrip("/"))
 
 
-def default_root() -> Location:
+def get_default_cache() -> Location:
     """Return $BENCHKIT_CACHE, or else the platform's cache folder for benchkit."""
     chosen = os.environ.get("BENCHKIT_CACHE")
-    return located(chosen) if chosen else user_cache_path("benchkit")
+    return parse_location(chosen) if chosen else user_cache_path("benchkit")
 
 
-def local_folder(location: Location) -> Path:
+def get_local_folder(location: Location) -> Path:
     """Where on this machine rows (unless a database is named), log and scratch of a cache lie."""
     return location.copies if isinstance(location, CacheUrl) else location

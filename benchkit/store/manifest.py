@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError
-from benchkit.store.encoding import json_from_bytes, json_to_bytes
-from benchkit.system.files import read_regular, sha256_of
+from benchkit.store.encoding import json_to_bytes, parse_json
+from benchkit.system.files import compute_sha256, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,7 +82,7 @@ class Artifact:
         entry, path = self._entry(name), self.folder / name
         if name not in self._verified:
             with _reading(self.key, name):
-                sound = _regular_size(path) == entry.size and sha256_of(path) == entry.sha256
+                sound = _regular_size(path) == entry.size and compute_sha256(path) == entry.sha256
             if not sound:
                 raise CorruptArtifact(self.key, f"'{name}' does not match its checksum")
             self._verified.add(name)
@@ -138,7 +138,7 @@ def load_artifact(key: str, folder: Path) -> Artifact:
 def parse_manifest(key: str, data: bytes) -> tuple[dict[str, FileEntry], dict[str, Any]]:
     """Decode a manifest: its files and facts; raises CorruptArtifact unless it is sound and the key's own."""
     try:
-        manifest = json_from_bytes(data)
+        manifest = parse_json(data)
         body = manifest["body"]
         if manifest["sha256"] != _digest(body) or body["schema"] != SCHEMA or body["key"] != key:
             raise ValueError("its checksum, schema or key differs")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.errors import BenchkitError
-from benchkit.store.encoding import json_from_bytes, json_to_bytes
+from benchkit.store.encoding import json_to_bytes, parse_json
 from benchkit.system.files import write_atomic
 
 RUN_MARK = "run.json"
@@ -38,7 +38,7 @@ def read_mark(folder: Path) -> RunMark | None:
     except (OSError, ValueError):  # what the user gave need not be a folder, nor anything a path can be
         return None
     try:
-        read: dict[str, Any] = json_from_bytes(data)
+        read: dict[str, Any] = parse_json(data)
         texts = [read.get(name) for name in ("cache", "store")]
         files = tuple(name for name in read.get("files", ()) if isinstance(name, str) and Path(name).name == name)
         if not all(text is None or isinstance(text, str) for text in texts):

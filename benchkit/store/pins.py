@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import CacheUnwritable
 from benchkit.store.bucket import Bucket
-from benchkit.store.encoding import json_from_bytes, json_to_bytes
+from benchkit.store.encoding import json_to_bytes, parse_json
 from benchkit.store.location import CacheUrl
 from benchkit.system.files import read_regular, write_atomic
 
@@ -31,22 +31,22 @@ def pin(place: Location, run: str, stages: Mapping[str, str]) -> None:
     _notes(place).write(f"{ROOM}/{run}.json", json_to_bytes({"run": run, "stages": dict(stages)}))
 
 
-def keep_plan(place: Location, run: str, plan: bytes) -> None:
+def write_plan(place: Location, run: str, plan: bytes) -> None:
     """Keep a run's encoded plan in the cache at `place`, in the place of an earlier one."""
     _notes(place).write(f"{ROOM}/{run}.plan", plan)
 
 
-def kept_plan(place: Location, run: str) -> bytes | None:
+def read_plan(place: Location, run: str) -> bytes | None:
     """The encoded plan of a run; None where the cache has none."""
     return _notes(place).read(f"{ROOM}/{run}.plan")
 
 
-def pinned(place: Location, run: str) -> dict[str, str]:
+def read_pins(place: Location, run: str) -> dict[str, str]:
     """The keys that a run rests on, and their words; `run` is its id or the unique start of it.
 
     Raises BenchkitError for a run that the cache has no note of, or several, or whose note is damaged.
     """
-    known = pinned_runs(place)
+    known = list_pinned_runs(place)
     matches = [name for name in known if name == run] or [name for name in known if run and name.startswith(run)]
     if len(matches) > 1:
         raise BenchkitError(f"run '{run}' is ambiguous: {', '.join(matches)}")
@@ -61,7 +61,7 @@ def pinned(place: Location, run: str) -> dict[str, str]:
     return stages
 
 
-def pinned_runs(place: Location) -> list[str]:
+def list_pinned_runs(place: Location) -> list[str]:
     """The runs that the cache has a note of, sorted, and so oldest first."""
     names = _notes(place).entries(ROOM)
     return sorted(name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith("."))
@@ -70,7 +70,7 @@ def pinned_runs(place: Location) -> list[str]:
 def describe_pins(place: Location) -> dict[str, str]:
     """Key -> what it is, of every key that some run rests on."""
     found: dict[str, str] = {}
-    for run in pinned_runs(place):
+    for run in list_pinned_runs(place):
         found |= _read(_notes(place), run) or {}
     return found
 
@@ -107,7 +107,7 @@ def _notes(place: Location) -> _Folder | Bucket:
 def _read(notes: _Folder | Bucket, run: str) -> dict[str, str] | None:
     try:
         data = notes.read(f"{ROOM}/{run}.json")
-        return {str(key): str(text) for key, text in json_from_bytes(data or b"")["stages"].items()}
+        return {str(key): str(text) for key, text in parse_json(data or b"")["stages"].items()}
     except CacheUnwritable:
         raise
     except (BenchkitError, LookupError, TypeError, AttributeError):

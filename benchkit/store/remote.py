@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchkit.errors import BenchkitError
-from benchkit.store.artifacts import ABANDONED_AFTER, TOUCH_AFTER, ArtifactStore, CacheUnwritable, checked_key, is_key
+from benchkit.store.artifacts import ABANDONED_AFTER, TOUCH_AFTER, ArtifactStore, CacheUnwritable, check_key, is_key
 from benchkit.store.bucket import Bucket
 from benchkit.store.leases import HOLDERS, LEASES, Leases
 from benchkit.store.manifest import (
@@ -30,7 +30,7 @@ from benchkit.store.manifest import (
     manifest_bytes,
     parse_manifest,
 )
-from benchkit.system.files import read_regular, sha256_of, write_new
+from benchkit.system.files import compute_sha256, read_regular, write_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -99,7 +99,7 @@ class RemoteStore(ArtifactStore):
 
     def open(self, key: str) -> Artifact:
         """As ArtifactStore.open; what this process has seen committed it does not look for again."""
-        known = self._loaded.get(checked_key(key))
+        known = self._loaded.get(check_key(key))
         return known if known is not None and time.time() - known.used <= TOUCH_AFTER else super().open(key)
 
     def write(self, key: str, files: Mapping[str, bytes | Path], meta: Mapping[str, Any] | None = None) -> Artifact:
@@ -110,7 +110,7 @@ class RemoteStore(ArtifactStore):
 
     def discard(self, key: str) -> bool:
         """Delete whatever `key` holds, manifest first, and this machine's copy; False if it held nothing."""
-        self._loaded.pop(checked_key(key), None)
+        self._loaded.pop(check_key(key), None)
         with suppress(CacheUnwritable):  # a folder of copies that nobody made yet
             self._near.discard(key)
         names = self._far.entries(_folder(key))
@@ -164,7 +164,7 @@ class RemoteStore(ArtifactStore):
             for name, entry in artifact.files.items():
                 path = Path(folder) / name
                 there = self._far.fetch(_blob(artifact.key, entry), path)
-                if not there or sha256_of(path) != entry.sha256:
+                if not there or compute_sha256(path) != entry.sha256:
                     self._loaded.pop(artifact.key, None)
                     problem = "does not match its checksum" if there else "is missing"
                     raise CorruptArtifact(artifact.key, f"'{name}' {problem}")
@@ -197,7 +197,7 @@ class RemoteStore(ArtifactStore):
         return True
 
     def _load(self, key: str) -> Artifact:
-        data = self._far.read(f"{_folder(checked_key(key))}/{MANIFEST}")
+        data = self._far.read(f"{_folder(check_key(key))}/{MANIFEST}")
         if data is None:
             raise CorruptArtifact(key, f"'{MANIFEST}' cannot be read (there is none)")
         found = self._artifact(key, data, self._far.entries(_folder(key)))

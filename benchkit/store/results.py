@@ -27,7 +27,7 @@ from benchkit.store.database import Database
 from benchkit.store.encoding import (
     arrays_from_bytes,
     arrays_to_bytes,
-    inflated,
+    decompress,
     json_to_text,
 )
 from benchkit.store.mark import read_mark
@@ -43,9 +43,9 @@ from benchkit.store.schema import (
     RunInfo,
     RunRecord,
     RunStatus,
-    storable,
+    escape_text,
 )
-from benchkit.store.soundness import CHECKSUM, blob_checksum, damaged_rows, row_checksum
+from benchkit.store.soundness import CHECKSUM, compute_blob_checksum, compute_row_checksum, find_damaged_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -176,7 +176,7 @@ class ResultStore:
 
     def _sound_rows(self, session: Session, cell_keys: Collection[str]) -> set[str]:
         """Those of `cell_keys` whose row is stored and sound; the others are dropped, to be measured again."""
-        for key, what in list(damaged_rows(session, cell_keys, parts=True)):
+        for key, what in list(find_damaged_rows(session, cell_keys, parts=True)):
             told = "result store %s: damaged %s of cell %s: the row is dropped and has to be measured again"
             _log.warning(told, self.name, what, key[:12], extra={"tell": True})
             session.execute(delete(BlobRecord).where(BlobRecord.cell_key == key))
@@ -242,9 +242,9 @@ class ResultStore:
             for name, data in blobs.items():
                 session.execute(delete(BlobRecord).where(BlobRecord.cell_key == cell_key, BlobRecord.name == name))
                 if data is not None:
-                    values = {"cell_key": cell_key, "name": name, "sha256": blob_checksum(data), "data": data}
+                    values = {"cell_key": cell_key, "name": name, "sha256": compute_blob_checksum(data), "data": data}
                     self._put(session, BlobRecord, values)
-            values = {"cell_key": cell_key, "name": CHECKSUM, "sha256": row_checksum(row, origin), "data": b""}
+            values = {"cell_key": cell_key, "name": CHECKSUM, "sha256": compute_row_checksum(row, origin), "data": b""}
             self._put(session, BlobRecord, values)
 
     def rows(self, run_id: str) -> pd.DataFrame:
@@ -261,7 +261,7 @@ class ResultStore:
         with self._database.reading() as session:
             _existing(session, run_id)
             keys = session.scalars(select(CellRecord.cell_key).where(CellRecord.run_id == run_id)).all()
-            for key, what in damaged_rows(session, keys, parts=False):
+            for key, what in find_damaged_rows(session, keys, parts=False):
                 raise self._damaged(what, key)
             lines, names = [], dict.fromkeys(ROW_COLUMNS)
             for cell, row in session.execute(joined):
@@ -290,14 +290,14 @@ class ResultStore:
 
     def histograms(self, cell_key: str) -> dict[str, np.ndarray]:
         """Return the score histograms of a cell; raises BenchkitError if none are stored or they are damaged."""
-        return arrays_from_bytes(inflated(self._blob(cell_key, "histograms")))
+        return arrays_from_bytes(decompress(self._blob(cell_key, "histograms")))
 
     def _blob(self, cell_key: str, name: str) -> bytes:
         with self._database.reading() as session:
             blob = session.get(BlobRecord, (cell_key, name))
             if blob is None:
                 raise BenchkitError(f"no {name} are stored for cell {cell_key[:12]}")
-            if blob_checksum(blob.data) != blob.sha256:
+            if compute_blob_checksum(blob.data) != blob.sha256:
                 raise self._damaged(name, cell_key)
             return blob.data
 
@@ -361,7 +361,9 @@ def _checked_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"'{name}' cannot name a metric: a board has that column already")
         if value is not None and not isinstance(value, bool | int | float | str | np.generic):
             raise ValueError(f"metric '{name}' is no single value but {type(value).__name__}")
-    return {storable(name): storable(value) if isinstance(value, str) else value for name, value in metrics.items()}
+    return {
+        escape_text(name): escape_text(value) if isinstance(value, str) else value for name, value in metrics.items()
+    }
 
 
 def _counts_to_bytes(counts: pd.DataFrame) -> bytes:

@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeDecorator
 
 from benchkit.errors import BenchkitError
 from benchkit.specs.spec import Role
-from benchkit.store.encoding import json_from_text, json_to_text
+from benchkit.store.encoding import json_to_text, parse_json
 
 #: Version of the tables: a store of another version is refused.
 SCHEMA = 2
@@ -35,7 +35,7 @@ CELL_STATES: tuple[str, ...] = get_args(CellState)
 RUN_STATUSES: tuple[str, ...] = get_args(RunStatus)
 
 
-def storable(text: str) -> str:
+def escape_text(text: str) -> str:
     """Spell out what databases or Arrow refuse in a text from anywhere: NUL and half surrogates."""
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -52,7 +52,7 @@ class DataText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Make the text storable."""
-        return None if value is None else storable(value)
+        return None if value is None else escape_text(value)
 
 
 class JsonText(TypeDecorator[Any]):
@@ -70,7 +70,7 @@ class JsonText(TypeDecorator[Any]):
         if value is None:
             return None
         try:
-            found = json_from_text(value)
+            found = parse_json(value)
         except BenchkitError as error:
             raise DamagedRecord(str(error)) from None
         if not isinstance(found, dict):

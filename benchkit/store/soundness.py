@@ -21,12 +21,12 @@ CHECKSUM = "row"
 _AT_ONCE = 500
 
 
-def row_checksum(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+def compute_row_checksum(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """sha256 (hex) of a row as the database holds it."""
     return _of_texts(json_to_text(dict(metrics)), json_to_text(dict(provenance)))
 
 
-def damaged_rows(session: Session, cell_keys: Collection[str], *, parts: bool) -> Iterator[tuple[str, str]]:
+def find_damaged_rows(session: Session, cell_keys: Collection[str], *, parts: bool) -> Iterator[tuple[str, str]]:
     """The cells whose row is not what was written, each with what of it is not; parts: look at counts and histograms
     as well."""
     keys = sorted(set(cell_keys))
@@ -36,7 +36,9 @@ def damaged_rows(session: Session, cell_keys: Collection[str], *, parts: bool) -
         if parts:
             blobs = select(BlobRecord.cell_key, BlobRecord.name, BlobRecord.sha256, BlobRecord.data)
             blobs = blobs.where(BlobRecord.cell_key.in_(wanted), BlobRecord.name != CHECKSUM)
-            found = {key: name for key, name, sha256, data in session.execute(blobs) if blob_checksum(data) != sha256}
+            found = {
+                key: name for key, name, sha256, data in session.execute(blobs) if compute_blob_checksum(data) != sha256
+            }
         metrics, provenance = (type_coerce(column, Text) for column in (RowRecord.metrics, RowRecord.provenance))
         joined = (BlobRecord.cell_key == RowRecord.cell_key) & (BlobRecord.name == CHECKSUM)
         rows = select(RowRecord.cell_key, metrics, provenance, BlobRecord.sha256).join(BlobRecord, joined)
@@ -46,7 +48,7 @@ def damaged_rows(session: Session, cell_keys: Collection[str], *, parts: bool) -
         yield from found.items()
 
 
-def blob_checksum(data: bytes) -> str:
+def compute_blob_checksum(data: bytes) -> str:
     """sha256 (hex) of a row's part."""
     return hashlib.sha256(data).hexdigest()
 

@@ -9,14 +9,14 @@ from contextvars import ContextVar
 _ALLOWED = ContextVar("_ALLOWED", default=True)
 
 
-def may_fetch() -> bool:
+def may_download() -> bool:
     """Whether a download of any size is wanted now; if not, a name has to do for what it names."""
     return _ALLOWED.get()
 
 
 @contextmanager
-def nothing_fetched(dry: bool = True) -> Iterator[None]:
-    """Inside, `may_fetch()` is false; with `dry=False` nothing changes."""
+def forbid_downloads(dry: bool = True) -> Iterator[None]:
+    """Inside, `may_download()` is false; with `dry=False` nothing changes."""
     token = _ALLOWED.set(_ALLOWED.get() and not dry)
     try:
         yield

@@ -10,12 +10,12 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from benchkit.system.paths import expanded
+from benchkit.system.paths import expand_path
 
 
-def absolute(path: Path | str) -> Path:
+def make_absolute(path: Path | str) -> Path:
     """Return `path` from the root on, with ~ expanded; raises BenchkitError for the home of an unknown user."""
-    return expanded(path).absolute()
+    return expand_path(path).absolute()
 
 
 def fsync_folder(folder: Path) -> None:
@@ -68,7 +68,7 @@ def read_regular(path: Path) -> bytes:
         os.close(descriptor)
 
 
-def sha256_of(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     """Return the hex SHA-256 of a file's bytes, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

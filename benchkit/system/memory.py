@@ -18,24 +18,24 @@ GIB = 2**30
 
 
 @contextmanager
-def explained(doing: str, remedy: Callable[[], str]) -> Iterator[None]:
+def explain_out_of_memory(doing: str, remedy: Callable[[], str]) -> Iterator[None]:
     """Turn an allocation that failed into a BenchkitError: what was being done, how much was asked for, the remedy."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not ran_out(error):
+        if not is_out_of_memory(error):
             raise
         asked = re.search(r"[Tt]ried to allocate ([\d.]+ ?\w+)", str(error))
         wanted = f" ({asked[1]} more were asked for)" if asked else ""
         raise BenchkitError(f"out of memory {doing}{wanted}: {remedy()}") from error
 
 
-def ran_out(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out; main memory's own is an ordinary RuntimeError of torch."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def remedy(options: ModelOptions, parameters: int) -> str:
+def suggest_savings(options: ModelOptions, parameters: int) -> str:
     """What would need less memory for networks of so many parameters, beyond what is chosen already.
 
     Smaller batches are no remedy: how many images are computed together is part of every result.

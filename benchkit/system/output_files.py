@@ -44,7 +44,7 @@ def write_file(path: Path, data: bytes) -> None:
         raise BenchkitError(f"'{path}' cannot be written: {error.strerror or error}; name another file") from None
 
 
-def visible(folder: Path) -> list[str]:
+def list_visible(folder: Path) -> list[str]:
     """The names in a folder that do not begin with a dot, sorted; none of a folder that is not there."""
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
@@ -52,7 +52,7 @@ def visible(folder: Path) -> list[str]:
         return []
 
 
-def named(names: Collection[str]) -> str:
+def format_names(names: Collection[str]) -> str:
     """The first of some names for a message, and how many more there are."""
     first = ", ".join(sorted(names)[:_NAMED])
     return first if len(names) <= _NAMED else f"{first} and {len(names) - _NAMED} more"
@@ -61,17 +61,17 @@ def named(names: Collection[str]) -> str:
 def check_folder(folder: Path, force: bool, mark: str, what: str = "an export") -> None:
     """Raise BenchkitError unless the folder is new, empty, or with `force` has `mark`, the file of an earlier call."""
     check_writable(folder, probe=False)
-    there = visible(folder)
+    there = list_visible(folder)
     if not there:
         return
     if mark not in there:
-        raise BenchkitError(f"'{folder}' holds other things than {what} ({named(there)}): name another folder")
+        raise BenchkitError(f"'{folder}' holds other things than {what} ({format_names(there)}): name another folder")
     if not force:
         raise BenchkitError(f"'{folder}' is not empty: name another folder, or replace {what} in it with `force`")
 
 
 @contextmanager
-def new_contents(folder: Path, force: bool, mark: str, rooms: Callable[[], Collection[str]]) -> Iterator[Path]:
+def replace_folder(folder: Path, force: bool, mark: str, rooms: Callable[[], Collection[str]]) -> Iterator[Path]:
     """Lend a folder to fill; what is in it appears in `folder` when all went well, else nothing changes there.
 
     mark: the file by which an earlier call's work is known. rooms: the names in the folder that it consists of, which
@@ -81,11 +81,11 @@ def new_contents(folder: Path, force: bool, mark: str, rooms: Callable[[], Colle
     absent = [one for one in (folder, *folder.parents) if not one.exists()]
     aside = folder / f".benchkit-{secrets.token_hex(6)}"
     try:
-        with writing(folder):
+        with explain_write_errors(folder):
             aside.mkdir(parents=True)
         yield aside
-        with writing(folder):
-            _swap(folder, aside, rooms() if mark in visible(folder) else ())
+        with explain_write_errors(folder):
+            _swap(folder, aside, rooms() if mark in list_visible(folder) else ())
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         with suppress(OSError):  # a folder that has something in it stays
@@ -101,7 +101,7 @@ def replace_files(folder: Path, contents: Mapping[str, bytes], stale: Collection
     """
     aside = folder / f".benchkit-{secrets.token_hex(6)}"
     try:
-        with writing(folder):
+        with explain_write_errors(folder):
             finish_replacing(folder)
             aside.mkdir(parents=True)
             for name, data in contents.items():
@@ -149,7 +149,7 @@ def _swap(folder: Path, aside: Path, stale: Collection[str]) -> None:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def explain_write_errors(folder: Path) -> Iterator[None]:
     """Say in one line that something cannot be written to a folder."""
     try:
         yield

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchkit.errors import BenchkitError
 
 
-def expanded(path: Path | str) -> Path:
+def expand_path(path: Path | str) -> Path:
     """Return `path` with a ~ at its beginning expanded; `./~x` is a file or folder of that name.
 
     Raises BenchkitError for the home of an unknown user, and for a null character, which the system's calls refuse each
@@ -25,6 +25,6 @@ def expanded(path: Path | str) -> Path:
         raise BenchkitError(f"'{path}' is nowhere: {error}; a folder of that name is written './{path}'") from error
 
 
-def real(path: Path | str) -> Path:
+def resolve_links(path: Path | str) -> Path:
     """The path from the root on with every link followed; of links in a circle as far as they lead."""
     return Path(os.path.realpath(path))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchkit.errors import BenchkitError
-from benchkit.system.memory import ran_out
+from benchkit.system.memory import is_out_of_memory
 
 #: Sizes that are multiples of the first are never padded.
 MULTIPLES = (32, 64, 128)
@@ -60,7 +60,7 @@ def _heads(network: Network, images: Tensor) -> tuple[list[Tensor], int]:
             shown = _padded(images, multiple)
             output = network(shown)
         except Exception as error:
-            if ran_out(error):
+            if is_out_of_memory(error):
                 raise
             failure = failure or error
             continue

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchkit.errors import BenchkitError
 from benchkit.specs.spec import TrainingConfig, keyed_fields
-from benchkit.system.memory import explained
+from benchkit.system.memory import explain_out_of_memory
 from benchkit.training import augmentation
 from benchkit.training.augmentation import IGNORED
 from benchkit.training.ddp import Team
@@ -91,7 +91,7 @@ def train(
     identity = _identity(network, images, masks, config, seed) if checkpoint else ""
     history = _resume(checkpoint, identity, network, optimiser) if checkpoint and checkpoint.exists() else []
     device, team = device_of(network), Team.current()
-    with _reproducible(device), explained("while training", lambda: _smaller(images, config, team)):
+    with _reproducible(device), explain_out_of_memory("while training", lambda: _smaller(images, config, team)):
         network.train()
         shown = torch.zeros((1, 3, *_shown_size(images, config)), device=device)
         model = at_multiple(team.joined(network), multiple_of(network, shown))
@@ -243,7 +243,7 @@ def _chunks(network: nn.Module, images: np.ndarray, batch: int) -> Iterator[tupl
     try:
         for start in range(0, len(images), batch):
             chunk = images[start : start + batch]
-            with explained("while predicting", partial(_fewer, chunk)), torch.inference_mode():
+            with explain_out_of_memory("while predicting", partial(_fewer, chunk)), torch.inference_mode():
                 logits = heads(network, to_input(chunk, device))[0]
             yield start, logits
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from benchkit.api import may_fetch
+from benchkit.api import may_download
 from benchkit_plugins.detectors import _download
 
 
@@ -14,7 +14,7 @@ def weights_digest(source: str, asset: str = "") -> str:
 
     A URL is downloaded for it, unless it was before; while a dry run plans, its text stands for it.
     """
-    if not may_fetch() and not _download.is_here(source):
+    if not may_download() and not _download.is_here(source):
         return source
     if source == "none":
         return ""

@@ -23,7 +23,7 @@ from benchkit.outputs.exports.provenance import provenance
 from benchkit.outputs.exports.write import contents, write_export
 from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
 from benchkit.plugin.loading import import_file
-from benchkit.runs.run import model_of
+from benchkit.runs.run import find_model
 from benchkit.stages.pairs import Pairs
 from tests.helpers.small_comparison import ODD_TITLE, PLUGINS, Finished, Run
 
@@ -206,7 +206,7 @@ def test_provenance_says_where_everything_is_from(opened: FinishedRun, tmp_path:
     written(opened, "folder", tmp_path / "set")
     told = json.loads((tmp_path / "set" / "provenance.json").read_text())
     assert (told["run"], told["row"], told["seed"], told["title"]) == (opened.id, ROW, 0, ODD_TITLE)
-    assert told["checkpoint"]["identity"] == model_of(opened.grid).identity
+    assert told["checkpoint"]["identity"] == find_model(opened.grid).identity
     human, corrupted = told["training_set"]
     assert human == {"is": "labelled", "dataset": "shapes", "split": "pool", "images": 4}
     assert corrupted["corruptor"]["spec"] == "gaussian:steps=1"

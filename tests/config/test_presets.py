@@ -25,7 +25,7 @@ from benchkit.specs.spec import CHUNK, Corrupted, Labelled, Pseudo, Spec
 from benchkit.stages.base import Costs, Model
 from benchkit.stages.invert import Invert
 from benchkit.stages.train import Train
-from benchkit.system.fetching import nothing_fetched
+from benchkit.system.fetching import forbid_downloads
 
 TABLES = ("table1", "table2", "table2-equal-depth", "table3", "table4")
 NO_WEIGHTS = "detectors=['upernet-convnext:size=tiny,pretrained=none', 'upernet-swin:size=tiny,pretrained=none']"
@@ -309,7 +309,7 @@ def test_which_rows_there_are_is_no_difference() -> None:
 
 
 def test_missing_images_are_told_with_what_runs_without_them(registry: Registry, tmp_path: Path) -> None:
-    with nothing_fetched():
+    with forbid_downloads():
         check_grids([("", with_settings(load_grid("table1"), ["model=portraits"]))], registry)
     with pytest.raises(BenchkitError, match=r"no split 'tset'.*; --dataset portraits runs it on other images"):
         check_grids([("", with_settings(load_grid("table1"), ["test.split=tset"]))], registry)

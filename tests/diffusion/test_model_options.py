@@ -14,7 +14,7 @@ from benchkit.errors import BenchkitError
 from benchkit.specs.spec import ImageSet, Spec
 from benchkit.stages.base import Model
 from benchkit.stages.images import Latents, Source
-from benchkit.system.memory import ran_out, remedy
+from benchkit.system.memory import is_out_of_memory, suggest_savings
 
 
 def images(count: int, side: int) -> torch.Tensor:
@@ -146,14 +146,14 @@ def test_running_out_of_memory_says_what_would_need_less(
 def test_an_allocation_that_main_memory_refuses_is_known() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50)
-    assert ran_out(caught.value)
-    assert not ran_out(RuntimeError("shapes do not match"))
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
 def test_the_remedy_leaves_out_what_is_done_already() -> None:
-    assert "take 5.0 instead of 10.0 GiB" in remedy(ModelOptions(), 10 * 2**28)
-    assert "dtype=float16 (" not in remedy(ModelOptions("bfloat16"), 2**28)
-    assert "smaller images" in remedy(ModelOptions("float16", "tiled", True), 2**28)
+    assert "take 5.0 instead of 10.0 GiB" in suggest_savings(ModelOptions(), 10 * 2**28)
+    assert "dtype=float16 (" not in suggest_savings(ModelOptions("bfloat16"), 2**28)
+    assert "smaller images" in suggest_savings(ModelOptions("float16", "tiled", True), 2**28)
 
 
 def test_values_that_overflow_float16_are_no_black_images(tiny_checkpoint: Path) -> None:

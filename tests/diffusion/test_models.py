@@ -22,7 +22,7 @@ from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import corrupt_and_resample, resample
 from benchkit.diffusion.schedule import ddim_step
 from benchkit.errors import BenchkitError
-from benchkit.system.fetching import nothing_fetched
+from benchkit.system.fetching import forbid_downloads
 from benchkit_plugins.inverters.fixed_point import FixedPoint
 
 CAPTIONS = ["a hat", "two red cats", None]
@@ -388,12 +388,12 @@ def test_a_repository_of_half_precision_files_alone_is_fetched(
         return str(tmp_path / "hub")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
-    with nothing_fetched():
+    with forbid_downloads():
         planned = checkpoint.find("somebody/xl")
     assert not list(planned.folder.rglob("*.safetensors")), "a dry run plans with the configs"
     assert planned.scheduler_config() == checkpoint.find(copy).scheduler_config() and planned.identity
     found = checkpoint.find("somebody/xl")
-    with nothing_fetched():
+    with forbid_downloads():
         assert checkpoint.find("somebody/xl").identity == found.identity, "what is here is read"
     assert set(found.variants.values()) == {"fp16"}
     assert not list(found.folder.rglob("*.bin"))

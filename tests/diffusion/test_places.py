@@ -65,10 +65,10 @@ def test_a_revision_is_the_one_asked_for(hub: Path, name: str, commit: str) -> N
 def test_a_plan_names_the_commit(hub: Path) -> None:
     """What is planned is loaded and recorded, also where the branch moves meanwhile."""
     from benchkit.config.grid import load_grid
-    from benchkit.runs.run import model_of
+    from benchkit.runs.run import find_model
 
     for text, commit in (("owner/tiny", NEW), ("owner/tiny@v1", OLD), ("owner/tiny@v1:dtype=bf16,vae=tiled", OLD)):
-        model = model_of(load_grid("quick").replaced(model=text))
+        model = find_model(load_grid("quick").replaced(model=text))
         assert model.location == f"owner/tiny@{commit}{text.removeprefix('owner/tiny').removeprefix('@v1')}"
         assert model.identity == checkpoint.find(text).identity
         assert checkpoint.find(model.location).revision == commit

@@ -12,7 +12,7 @@ from benchkit.config.grid import Grid
 from benchkit.planning.dry_run import preview
 from benchkit.planning.image_sets import rest_of_pool
 from benchkit.plugin.registry import Registry
-from benchkit.runs.run import make_plan, model_of
+from benchkit.runs.run import find_model, make_plan
 from benchkit.specs.spec import CHUNK
 from benchkit.store.artifacts import ArtifactStore
 from tests.docs.test_documents import commands, parsed
@@ -63,7 +63,7 @@ def test_the_arithmetic_is_the_plans(table: str, tmp_path: Path) -> None:
     )
     registry = Registry.load()
     plan = make_plan(grid, registry)
-    seen = preview(plan, registry, model_of(grid), ArtifactStore(tmp_path / "none", create=False))
+    seen = preview(plan, registry, find_model(grid), ArtifactStore(tmp_path / "none", create=False))
     assert seen.network_evaluations == evaluations * SIZE
     assert seen.train_iterations == 6 * (1000 + 10000 * rows)
     if table in ("2", "4"):  # one source alone

@@ -121,7 +121,7 @@ def test_a_node_killed_in_the_middle_of_a_stage_changes_nothing(
             del row["run"], row["seconds"]  # its id, and the time that it took
         return found
 
-    monkeypatch.setattr("benchkit.runs.provenance.revision", lambda: None)  # somebody may be editing meanwhile
+    monkeypatch.setattr("benchkit.runs.provenance.read_git_revision", lambda: None)  # somebody may be editing meanwhile
     expected = compared("one", "inline")
     first, second = sorted(cluster.worker_nodes, key=process_of)
     lost: list[Path] = []

@@ -177,8 +177,8 @@ def import_everything() -> None:
     assert matplotlib.pyplot
     assert torch.get_num_threads() == 1
     # All forks are of the code that was imported here, also where somebody edits the checkout meanwhile.
-    revision = benchkit.runs.provenance.revision()
-    benchkit.runs.provenance.revision = lambda: revision
+    revision = benchkit.runs.provenance.read_git_revision()
+    benchkit.runs.provenance.read_git_revision = lambda: revision
 
 
 def main() -> None:

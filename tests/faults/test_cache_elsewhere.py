@@ -13,7 +13,7 @@ import pytest
 
 from benchkit.cli.main import main
 from benchkit.store.bucket import Bucket
-from benchkit.store.location import CacheUrl, located
+from benchkit.store.location import CacheUrl, parse_location
 from benchkit.store.opening import open_store
 from benchkit.store.results import ResultStore
 from tests.helpers.s3_server import new_bucket, serving
@@ -71,7 +71,7 @@ def objects(folder: Path) -> dict[str, bytes]:
 
 
 def far_objects(url: str) -> dict[str, int]:
-    place = located(url)
+    place = parse_location(url)
     assert isinstance(place, CacheUrl)
     return {name: entry.size for name, entry in Bucket(place).entries("objects").items()}
 

@@ -16,7 +16,7 @@ from benchkit.planning.preflight.check import check_grids, check_images
 from benchkit.planning.preflight.facts import Facts
 from benchkit.planning.preflight.remarks import unlike_checkpoint
 from benchkit.plugin.registry import Entry, Registry
-from benchkit.runs.run import with_remarks
+from benchkit.runs.run import add_remarks
 from benchkit.specs.faults import Collector, Fault, FaultsError
 from benchkit.specs.spec import ImageSet, Spec
 
@@ -465,9 +465,9 @@ def test_sizes_far_from_the_checkpoints_are_remarked_on(
 
 
 def test_remarks_stand_on_the_board_and_in_the_record(registry: Registry) -> None:
-    config = with_remarks({"note": "A note."}, grid(), registry)
+    config = add_remarks({"note": "A note."}, grid(), registry)
     assert len(config["remarks"]) == 1
-    assert with_remarks({}, grid(corruptors=[]), registry) == {}
+    assert add_remarks({}, grid(corruptors=[]), registry) == {}
 
 
 def test_rows_that_would_vanish_are_faults(registry: Registry) -> None:

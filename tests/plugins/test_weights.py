@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchkit.api import BenchkitError
-from benchkit.system.fetching import nothing_fetched
+from benchkit.system.fetching import forbid_downloads
 from benchkit_plugins.detectors import _download, _identity
 
 CONTENT = b"weights" * 50_000
@@ -170,10 +170,10 @@ def test_while_a_dry_run_plans_nothing_is_fetched_and_what_is_here_is_read(
 ) -> None:
     url, seen = site
     name = f"{url}/a.pth"
-    with nothing_fetched():
+    with forbid_downloads():
         assert _identity.weights_digest(name) == name
     assert seen == [] and not (tmp_path / "cache").exists()
     digest = _identity.weights_digest(name)
-    with nothing_fetched():
+    with forbid_downloads():
         assert _identity.weights_digest(name) == digest == hashlib.sha256(CONTENT).hexdigest()
     assert seen == ["/a.pth"]

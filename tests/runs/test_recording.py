@@ -10,7 +10,7 @@ import pytest
 from benchkit.config.grid import parse_grid
 from benchkit.planning.planner import Plan, Planner
 from benchkit.plugin.registry import Registry
-from benchkit.runs.recorder import cell_info, shown_texts
+from benchkit.runs.recorder import make_cell_info, map_short_texts
 from benchkit.stages.base import Model
 from benchkit.store.results import ResultStore
 from benchkit.store.schema import SETTINGS, CellInfo
@@ -46,7 +46,7 @@ def plan(registry: Registry) -> Plan:
 
 @pytest.fixture(scope="module")
 def infos(plan: Plan, registry: Registry) -> dict[str, CellInfo]:
-    return {plan.names[planned.key]: cell_info(planned, registry) for planned in plan.cells}
+    return {plan.names[planned.key]: make_cell_info(planned, registry) for planned in plan.cells}
 
 
 def test_a_row_is_its_fields(infos: dict[str, CellInfo]) -> None:
@@ -114,7 +114,7 @@ def test_every_row_says_which_images_it_learned_from(infos: dict[str, CellInfo])
 
 
 def test_people_are_shown_no_defaults(plan: Plan) -> None:
-    shown = shown_texts(plan)
+    shown = map_short_texts(plan)
     assert shown["upernet-convnext:pretrained=none,size=mini"] == "upernet-convnext:pretrained=none"
     learned = next(text for text in shown if text.startswith("learned"))
     assert shown[learned] == "learned"

@@ -15,7 +15,7 @@ from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import (
     ArtifactStore,
     CorruptArtifact,
-    default_root,
+    get_default_cache,
 )
 from tests.store.store_helpers import FILES, KEY, everything, hear, hear_all, key_of, python, say
 
@@ -285,7 +285,7 @@ def test_opening_without_creating_touches_nothing(tmp_path: Path) -> None:
 
 def test_default_root(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BENCHKIT_CACHE", str(tmp_path))
-    assert default_root() == tmp_path
+    assert get_default_cache() == tmp_path
     monkeypatch.delenv("BENCHKIT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_root() == tmp_path / "benchkit"
+    assert get_default_cache() == tmp_path / "benchkit"

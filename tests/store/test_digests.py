@@ -25,7 +25,7 @@ def reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(path)
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    monkeypatch.setattr(digests, "sha256_of", counted)
+    monkeypatch.setattr(digests, "compute_sha256", counted)
     return seen
 
 
@@ -41,14 +41,14 @@ def notes(tmp_path: Path) -> list[Path]:
 def test_a_file_is_read_once(tmp_path: Path, reads: list[Path]) -> None:
     path = tmp_path / "large"
     digest = made(path, bytes(200))
-    assert [digests.file_digest(path) for _ in range(3)] == [digest] * 3
+    assert [digests.compute_file_digest(path) for _ in range(3)] == [digest] * 3
     assert reads == [path]
     digests._KNOWN.clear()  # as in another process
-    assert digests.file_digest(path) == digest
+    assert digests.compute_file_digest(path) == digest
     assert reads == [path]
     link = tmp_path / "link"
     link.symlink_to(path)
-    assert digests.file_digest(link) == digest
+    assert digests.compute_file_digest(link) == digest
     assert reads == [path]
 
 
@@ -56,15 +56,15 @@ def test_another_content_is_read_again_also_at_the_same_size_and_time(tmp_path: 
     path = tmp_path / "large"
     made(path, bytes(200))
     before = path.stat()
-    digests.file_digest(path)
+    digests.compute_file_digest(path)
     digest = made(path, b"x" * 200)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert digests.file_digest(path) == digest
+    assert digests.compute_file_digest(path) == digest
     replaced = tmp_path / "other"
     digest = made(replaced, b"y" * 200)
     os.utime(replaced, ns=(before.st_atime_ns, before.st_mtime_ns))
     replaced.replace(path)
-    assert digests.file_digest(path) == digest
+    assert digests.compute_file_digest(path) == digest
     assert len(reads) == 3
 
 
@@ -74,9 +74,9 @@ def test_small_and_fresh_files_leave_no_note(
     small, fresh = tmp_path / "small", tmp_path / "fresh"
     made(small, bytes(99))
     made(fresh, bytes(200))
-    digests.file_digest(small)
+    digests.compute_file_digest(small)
     monkeypatch.setattr(digests, "SETTLED", 60.0)
-    digests.file_digest(fresh)
+    digests.compute_file_digest(fresh)
     assert not notes(tmp_path)
 
 
@@ -84,21 +84,21 @@ def test_small_and_fresh_files_leave_no_note(
 def test_a_damaged_note_is_no_digest(tmp_path: Path, reads: list[Path], damage: str) -> None:
     path, other = tmp_path / "large", tmp_path / "another"
     digest = made(path, bytes(200))
-    digests.file_digest(path)
+    digests.compute_file_digest(path)
     (note,) = notes(tmp_path)
     text = note.read_bytes()
     if damage == "another's":
         made(other, b"z" * 200)
-        digests.file_digest(other)
+        digests.compute_file_digest(other)
         text = next(one for one in notes(tmp_path) if one != note).read_bytes()
     flipped = (b"0" if text[:1] != b"0" else b"1") + text[1:]
     note.write_bytes({"flip": flipped, "cut": text[:70], "empty": b"", "binary": b"\xff\0"}.get(damage, text))
     reads.clear()
     digests._KNOWN.clear()
-    assert digests.file_digest(path) == digest
+    assert digests.compute_file_digest(path) == digest
     assert reads == [path]
     digests._KNOWN.clear()
-    assert digests.file_digest(path) == digest
+    assert digests.compute_file_digest(path) == digest
     assert reads == [path], "the note was mended"
 
 
@@ -111,17 +111,17 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(
     for place in (str(tmp_path / "file"), "s3://"):
         monkeypatch.setenv("BENCHKIT_CACHE", place)
         digests._KNOWN.clear()
-        assert [digests.file_digest(path) for _ in range(2)] == [digest] * 2
+        assert [digests.compute_file_digest(path) for _ in range(2)] == [digest] * 2
     assert len(reads) == 2, "once for each process"
 
 
 def test_a_folder_in_the_place_of_a_note_is_no_digest(tmp_path: Path, reads: list[Path]) -> None:
     path = tmp_path / "large"
     digest = made(path, bytes(200))
-    digests.file_digest(path)
+    digests.compute_file_digest(path)
     (note,) = notes(tmp_path)
     note.unlink()
     note.mkdir()
     digests._KNOWN.clear()
-    assert digests.file_digest(path) == digest
+    assert digests.compute_file_digest(path) == digest
     shutil.rmtree(note)

@@ -17,8 +17,8 @@ from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import (
     arrays_from_bytes,
     arrays_to_bytes,
-    json_from_bytes,
     json_to_bytes,
+    parse_json,
 )
 from benchkit.system.files import write_atomic
 from tests.store.store_helpers import python
@@ -77,8 +77,8 @@ PLAIN = st.recursive(
 @given(PLAIN)
 def test_json_round_trips(value: object) -> None:
     data = json_to_bytes(value)
-    assert json_from_bytes(data) == value
-    assert json_to_bytes(json_from_bytes(data)) == data
+    assert parse_json(data) == value
+    assert json_to_bytes(parse_json(data)) == data
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan"), np.float64("-inf")])
@@ -95,7 +95,7 @@ def test_only_plain_data_are_json(value: object) -> None:
 @pytest.mark.parametrize("data", [b"", b"{", b"NaN", b"[Infinity]", b"\xff", b"[" * 100_000, b"1" * 5000])
 def test_what_is_no_json_is_one_clear_error(data: bytes) -> None:
     with pytest.raises(BenchkitError, match="not readable JSON"):
-        json_from_bytes(data)
+        parse_json(data)
 
 
 def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path: Path, monkeypatch) -> None:

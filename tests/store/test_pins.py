@@ -12,21 +12,21 @@ import pytest
 
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable
-from benchkit.store.pins import describe_pins, pin, pinned, pinned_runs
+from benchkit.store.pins import describe_pins, list_pinned_runs, pin, read_pins
 from tests.store.store_helpers import FILES, key_of
 
 RUN, OTHER = "20260101-000000-aaaaaa", "20260101-000001-bbbbbb"
 
 
 def test_what_is_noted_is_found_by_the_start_of_a_name(store: ArtifactStore) -> None:
-    assert pinned_runs(store.root) == [] and describe_pins(store.root) == {}
+    assert list_pinned_runs(store.root) == [] and describe_pins(store.root) == {}
     pin(store.root, RUN, {key_of(1): "work ü", key_of(2): "b"})
     pin(store.root, OTHER, {key_of(3): "c"})
-    assert pinned_runs(store.root) == [RUN, OTHER]
-    assert pinned(store.root, RUN[:-3]) == {key_of(1): "work ü", key_of(2): "b"}
+    assert list_pinned_runs(store.root) == [RUN, OTHER]
+    assert read_pins(store.root, RUN[:-3]) == {key_of(1): "work ü", key_of(2): "b"}
     assert set(describe_pins(store.root)) == {key_of(1), key_of(2), key_of(3)}
     pin(store.root, RUN, {key_of(4): "d"})
-    assert list(pinned(store.root, RUN)) == [key_of(4)]
+    assert list(read_pins(store.root, RUN)) == [key_of(4)]
     ArtifactStore(store.root)  # a cache with notes is a cache
 
 
@@ -39,11 +39,11 @@ def test_unknown_ambiguous_and_damaged_notes(store: ArtifactStore) -> None:
         ("", "run '' is none"),
     ):
         with pytest.raises(BenchkitError, match=message):
-            pinned(store.root, name)
+            read_pins(store.root, name)
     for damaged in (b"", b"{}", b"\xff", b'{"stages": 3}'):
         (store.root / "runs" / f"{RUN}.json").write_bytes(damaged)
         with pytest.raises(BenchkitError, match="does not say what the run rests on: run its command again"):
-            pinned(store.root, RUN)
+            read_pins(store.root, RUN)
         assert list(describe_pins(store.root)) == [key_of(3)]
 
 
@@ -54,7 +54,7 @@ def test_a_note_that_cannot_be_written(store: ArtifactStore, monkeypatch: pytest
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CacheUnwritable, match="No space left on device; free some space there"):
         pin(store.root, RUN, {})
-    assert pinned_runs(store.root) == []
+    assert list_pinned_runs(store.root) == []
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from benchkit.errors import BenchkitError
 from benchkit.store import leases
 from benchkit.store.artifacts import ArtifactBusy, ArtifactStore, CacheUnwritable, CorruptArtifact
 from benchkit.store.bucket import Bucket
-from benchkit.store.location import CacheUrl, located
+from benchkit.store.location import CacheUrl, parse_location
 from benchkit.store.opening import open_store
-from benchkit.store.pins import pin, pinned, pinned_runs
+from benchkit.store.pins import list_pinned_runs, pin, read_pins
 from tests.helpers.s3_server import new_bucket, serving
 from tests.store.store_helpers import FILES, KEY, hear, key_of, python
 
@@ -47,7 +47,7 @@ def elsewhere(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arti
 
 
 def bucket(url: str) -> Bucket:
-    place = located(url)
+    place = parse_location(url)
     assert isinstance(place, CacheUrl)
     return Bucket(place)
 
@@ -148,9 +148,9 @@ def test_prune_and_notes(url: str) -> None:
     for i in range(3):
         store.write(key_of(i), {"data": b"x" * 100})
     pin(store.location, "20260101-a", {key_of(1): "work"})
-    assert pinned_runs(store.location) == ["20260101-a"]
-    assert store.prune(keep=pinned(store.location, "2026"), dry_run=True).size == 200
-    assert len(store.prune(keep=pinned(store.location, "2026")).keys) == 2
+    assert list_pinned_runs(store.location) == ["20260101-a"]
+    assert store.prune(keep=read_pins(store.location, "2026"), dry_run=True).size == 200
+    assert len(store.prune(keep=read_pins(store.location, "2026")).keys) == 2
     assert list(store.keys()) == [key_of(1)]
     assert len(objects(url)) == 2
 
@@ -216,7 +216,7 @@ def test_no_bucket_is_one_line_and_makes_none(s3: str, tmp_path: Path, monkeypat
 @pytest.mark.parametrize("text", ["s3://", "s3://a?b=secret", "simplecache::s3://a/b", "s3://a/*"])
 def test_a_url_that_is_none(text: str) -> None:
     with pytest.raises(BenchkitError, match="a cache's URL is") as caught:
-        located(text)
+        parse_location(text)
     assert "secret" not in str(caught.value)
 
 
@@ -225,8 +225,8 @@ def test_passwords_are_never_shown() -> None:
         open_store("nosuch://me:se%2Fcret@host/folder")
     for secret in ("se%2Fcret", "se/cret"):
         assert secret not in str(caught.value)
-        assert secret not in str(located("nosuch://me:se%2Fcret@host/folder"))
-        assert secret not in repr(located("nosuch://me:se%2Fcret@host/folder"))
+        assert secret not in str(parse_location("nosuch://me:se%2Fcret@host/folder"))
+        assert secret not in repr(parse_location("nosuch://me:se%2Fcret@host/folder"))
     assert "\n" not in str(caught.value)
 
 

@@ -12,9 +12,9 @@ from benchkit.system.output_files import (
     check_file,
     check_folder,
     finish_replacing,
-    new_contents,
+    list_visible,
     replace_files,
-    visible,
+    replace_folder,
 )
 
 OLD = {"a.txt": b"old a", "b.txt": b"old b", "stale.txt": b"old"}
@@ -70,19 +70,19 @@ def test_a_folder_is_new_empty_or_of_the_same_command(tmp_path: Path, folder: Pa
 
 
 def test_new_contents_appear_at_once_and_leave_other_files(folder: Path) -> None:
-    with new_contents(folder, True, "a.txt", lambda: ("stale.txt",)) as aside:
+    with replace_folder(folder, True, "a.txt", lambda: ("stale.txt",)) as aside:
         for name, data in NEW.items():
             (aside / name).write_bytes(data)
-        assert visible(folder) == sorted(OLD)
+        assert list_visible(folder) == sorted(OLD)
     assert held(folder) == NEW
-    with pytest.raises(RuntimeError), new_contents(folder, True, "a.txt", lambda: tuple(NEW)) as aside:
+    with pytest.raises(RuntimeError), replace_folder(folder, True, "a.txt", lambda: tuple(NEW)) as aside:
         (aside / "a.txt").write_bytes(b"half")
         raise RuntimeError
     assert held(folder) == NEW
 
 
 def test_a_failure_leaves_no_new_folder(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), new_contents(tmp_path / "new" / "deep", False, "mark", tuple):
+    with pytest.raises(RuntimeError), replace_folder(tmp_path / "new" / "deep", False, "mark", tuple):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 

@@ -218,7 +218,7 @@ def test_several_processes_start_afresh_after_a_damaged_checkpoint(
     from benchkit.specs.spec import Spec
     from benchkit.stages.base import Env
     from benchkit.stages.train import CHECKPOINT, Train
-    from benchkit.store.artifacts import ArtifactStore, json_from_bytes
+    from benchkit.store.artifacts import ArtifactStore, parse_json
 
     (tmp_path / "single.py").write_text(PLUGIN)
     env = Env(Registry.load(files=[tmp_path / "single.py"]), ArtifactStore(tmp_path / "cache"))
@@ -226,11 +226,11 @@ def test_several_processes_start_afresh_after_a_damaged_checkpoint(
     spec = Spec.of("detector", "single-for-replicas")
     monkeypatch.setattr(Train, "key", "0" * 64)
     stage = Train(WorldPairs(), spec, "1", CONFIG, 3)  # type: ignore[arg-type]
-    whole = json_from_bytes(stage.run(env).files["history.json"])  # type: ignore[arg-type]
+    whole = parse_json(stage.run(env).files["history.json"])  # type: ignore[arg-type]
     assert len(whole) == CONFIG.iterations
     with env.store.workdir(stage.key) as work:
         assert (work / CHECKPOINT).is_file()
         damaged(work / CHECKPOINT)
-    assert json_from_bytes(stage.run(env).files["history.json"]) == whole  # type: ignore[arg-type]
+    assert parse_json(stage.run(env).files["history.json"]) == whole  # type: ignore[arg-type]
     (record,) = caplog.records
     assert "starts afresh" in record.message and "damaged, its checksum differs" in record.message

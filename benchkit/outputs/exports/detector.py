@@ -14,7 +14,7 @@ from benchkit.outputs.exports.provenance import code, provenance
 from benchkit.outputs.finished_run import FinishedRun, train_of
 from benchkit.planning.planner import PlannedCell
 from benchkit.report.text import percent
-from benchkit.store.artifacts import json_from_bytes
+from benchkit.store.artifacts import parse_json
 
 #: The threshold where a run has no validation images to choose one on.
 DEFAULT_THRESHOLD = 0.5
@@ -28,7 +28,7 @@ def detector_card(run: FinishedRun, planned: PlannedCell) -> dict[str, Any]:
     assert planned.evaluate is not None
     train = train_of(planned)
     run.require((train, planned.evaluate), run.name(planned))
-    facts = json_from_bytes(run.env.store.open(planned.evaluate.key).read("row.json"))
+    facts = parse_json(run.env.store.open(planned.evaluate.key).read("row.json"))
     chosen = facts["threshold"]
     meta = run.env.meta(train)
     spec = train.detector

@@ -9,7 +9,7 @@ from benchkit.diffusion.options import public_name
 from benchkit.outputs.finished_run import FinishedRun, train_of
 from benchkit.planning.planner import PlannedCell
 from benchkit.report.text import one_line
-from benchkit.runs.provenance import versions
+from benchkit.runs.provenance import get_package_versions
 from benchkit.specs.spec import Corrupted, Labelled, Pseudo
 
 #: Of provenance.json.
@@ -40,7 +40,7 @@ def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, A
         "num_inference_steps": model.steps,
         "trained_stage": train.key,
         "licences": LICENCES,
-        "written_by": versions(),
+        "written_by": get_package_versions(),
         "computed_with": dict(run.info.environment),
     }
 

@@ -26,7 +26,7 @@ from benchkit.planning.preflight.sets import chosen_sets
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import Collector, Fault
 from benchkit.specs.spec import Spec
-from benchkit.system.fetching import nothing_fetched
+from benchkit.system.fetching import forbid_downloads
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
@@ -86,7 +86,7 @@ class _Checks:
             if not (self.faults.faults and checkpoint.is_elsewhere(parse_model(grid.model)[0])):
                 self._of_each(place, self._check_checkpoint, grid)
         for place, one in chosen:
-            with nothing_fetched(bool(self.faults.faults)):
+            with forbid_downloads(bool(self.faults.faults)):
                 self._of_each(place, self._check_identities, one)
         if images or self.faults.faults:
             facts = Facts(self.registry, self.progress)

@@ -17,7 +17,7 @@ from benchkit import readers
 from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample, hookimpl, param
 from benchkit.readers.framing import Framing
 from benchkit.readers.mask_files import MaskRule
-from benchkit.readers.walk import expanded
+from benchkit.readers.walk import expand_path
 from benchkit_plugins.datasets.folder.hub import SCHEME, downloaded
 from benchkit_plugins.datasets.folder.layouts import listed, passed_over
 from benchkit_plugins.datasets.folder.records import Facts, Listing, Loaded, Stamped, stamped
@@ -176,7 +176,7 @@ class Folder(Dataset):
     def _root(self) -> Path:
         if self.root is None:
             raise BenchkitError("dataset 'folder' needs a folder: write folder:root=PATH")
-        return downloaded(self.root) if self.root.startswith(SCHEME) else expanded(self.root)
+        return downloaded(self.root) if self.root.startswith(SCHEME) else expand_path(self.root)
 
     @cached_property
     def _listing(self) -> Listing:
