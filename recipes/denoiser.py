@@ -27,7 +27,7 @@ from tokens import LENGTH, encode, tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from benchkit.diffusion.schedule import alphas_cumprod
+from benchkit.diffusion.schedule import compute_alpha_bar
 from benchkit_plugins.datasets.portraits.caption import caption
 from benchkit_plugins.datasets.portraits.splits import scene_at
 
@@ -147,7 +147,7 @@ def main() -> None:
     stored, facts = training_latents(args.state, args.images)
     latents = torch.from_numpy(stored).float() * facts["scaling"]
     tokens, empty = token_rows(args.state, args.images)
-    alphas = alphas_cumprod(SCHEDULER).float()
+    alphas = compute_alpha_bar(SCHEDULER).float()
     model = Denoiser(latents.shape[1]).train()
     if args.warm:
         model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(args.warm, subfolder="unet").state_dict())

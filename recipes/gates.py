@@ -28,7 +28,7 @@ from sheets import captioned, sheet
 
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.diffusion.schedule import alphas_cumprod
+from benchkit.diffusion.schedule import compute_alpha_bar
 from benchkit.stages.images import to_tensor, to_uint8
 from benchkit_plugins.datasets.portraits.splits import VERSION, scene_at
 
@@ -64,7 +64,7 @@ def measure_autoencoder(backend: DiffusionBackend, args: argparse.Namespace) -> 
 
 
 def measure_noise_prediction(backend: DiffusionBackend, args: argparse.Namespace) -> measures.Figures:
-    alphas = alphas_cumprod(checkpoint.find(args.checkpoint).scheduler_config())
+    alphas = compute_alpha_bar(checkpoint.find(args.checkpoint).scheduler_config())
     return measures.noise_prediction(backend, alphas, measures.heldout(args.state, args.eps_count))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchkit.api import Inverter, add_noise
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.diffusion.inversion import trajectory
+from benchkit.diffusion.inversion import compute_trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.stages.images import to_tensor, to_uint8
@@ -152,7 +152,7 @@ def round_trip(backend: DiffusionBackend, inverter: Inverter, images: np.ndarray
         predict = bound(backend, [caption(scene_at(SPLIT, i)) for i in part])
         rng = ImageNoise(0, [f"{SPLIT}/{i}" for i in part])
         before = backend.network_evaluations
-        path = trajectory(inverter, predict, backend.schedule, z_0, rng, None, max(LEVELS))
+        path = compute_trajectory(inverter, predict, backend.schedule, z_0, rng, None, max(LEVELS))
         inverted += backend.network_evaluations - before
         direct += psnr(plain, original)
         for level in LEVELS:

@@ -19,7 +19,7 @@ from benchkit.diffusion import checkpoint, loading
 from benchkit.diffusion.attention import attending
 from benchkit.diffusion.condition import Condition
 from benchkit.diffusion.options import ModelOptions, parse_model
-from benchkit.diffusion.schedule import Schedule, alphas_cumprod, to_epsilon
+from benchkit.diffusion.schedule import Schedule, compute_alpha_bar, to_epsilon
 from benchkit.errors import BenchkitError
 from benchkit.system import memory
 
@@ -102,7 +102,7 @@ class DiffusionBackend:
                 config = loading.ddim_config(source)  # first: what it refuses needs no network
                 schedule = Schedule.from_scheduler(config, steps)
                 pipeline = loading.load_pipeline(source, getattr(torch, options.dtype))
-            backend = cls(pipeline, source, schedule, alphas_cumprod(config), options)
+            backend = cls(pipeline, source, schedule, compute_alpha_bar(config), options)
             with memory.explain_out_of_memory("while loading", backend._remedy):
                 backend._place(torch.device(device))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:

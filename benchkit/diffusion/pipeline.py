@@ -1,26 +1,26 @@
 """The corruption pipeline of the paper's Section 3.2: invert, corrupt inside the mask, resample, decode.
 
-Stages, the Python API, the previews and the figures all call these functions, so that a method gives the same images
-whichever way it is reached.
+Stages, the Python API, the previews and the figures all call these functions, so a method gives the same images
+everywhere. A batch has at most `CHUNK` images; its size can change the last bits of a network's output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from benchkit.api import LatentContext, PixelContext
-from benchkit.diffusion.inversion import trajectory
-from benchkit.diffusion.masks import to_latent
-from benchkit.diffusion.pixels import corrupt_pixels
+from benchkit.api import LatentContext
+from benchkit.diffusion.checks import call, check_unchanged
+from benchkit.diffusion.inversion import compute_trajectory
+from benchkit.diffusion.masks import blend, to_latent
 from benchkit.diffusion.resample import corrupt_and_resample, resample
-from benchkit.specs.spec import CHUNK
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.api import Inverter, LatentCorruptor, Noise, PixelCorruptor, Reference
+    from benchkit.api import Inverter, LatentCorruptor, Noise, PixelContext, PixelCorruptor, Reference
     from benchkit.diffusion.backend import DiffusionBackend
 
     Captions = Sequence[str | None]
@@ -31,7 +31,7 @@ class Batch:
     """Clean images that are corrupted together.
 
     z_0: (N, C, h, w) float32, the scaled mean of the encoder's posterior. masks: (N, H, W) bool, the selected pixels.
-    captions: one an image. rng: the images' noise. reference: another image for each, where a corruptor reads one.
+    captions: one per image. rng: the images' noise. reference: another image for each, if a corruptor needs one.
     """
 
     z_0: Tensor
@@ -50,16 +50,18 @@ def invert_latents(
     steps: int,
     start: tuple[int, Tensor] | None = None,
 ) -> list[Tensor]:
-    """Return the inverted latents after `start` up to `steps` (eq. 2), each (N, C, h, w); an empty list for 0 steps.
+    """Return the inverted latents after each step beyond `start`, up to `steps` (eq. 2), each (N, C, h, w).
 
-    start: a number of steps and the latents that an earlier call reached there; None starts from z_0.
+    start: (number of steps, latents there) of an earlier call; None starts from z_0.
     """
     condition = backend.embed(captions)
-    return trajectory(inverter, lambda z, t: backend.predict(z, t, condition), backend.schedule, z_0, rng, start, steps)
+    return compute_trajectory(
+        inverter, lambda z, t: backend.predict(z, t, condition), backend.schedule, z_0, rng, start, steps
+    )
 
 
 def latent_context(backend: DiffusionBackend, batch: Batch, z_t: Tensor, steps: int) -> LatentContext:
-    """Return what a corruptor is shown of a batch that was inverted to `z_t` in `steps` steps."""
+    """Return what a corruptor receives of a batch that was inverted to `z_t` in `steps` steps."""
     return LatentContext(
         z_t=z_t,
         z_0=batch.z_0,
@@ -77,26 +79,25 @@ def corrupt_latents(
 ) -> list[Tensor]:
     """Return what each corruptor makes of a batch: z_0 after eq. 5 and eq. 6, (N, C, h, w).
 
-    All corruptors take the same number of steps, at which `at` stands. Decode the results with `backend.decode`.
+    All corruptors take the number of steps by which `at` was inverted. Decode the results with `backend.decode`.
     """
-    condition = backend.embed(at.captions)
-    return corrupt_and_resample(backend.predict, backend.schedule, corruptors, at, condition, CHUNK, backend.embed)
+    embed = cache(backend.embed)  # corruptors share the captions' conditions
+    return [corrupt_and_resample(backend.predict, embed, backend.schedule, c, at) for c in corruptors]
 
 
-def corrupt_images(
-    backend: DiffusionBackend,
-    corruptor: PixelCorruptor,
-    images: Tensor,
-    masks: Tensor,
-    captions: tuple[str | None, ...],
-    rng: Noise,
-) -> Tensor:
-    """Return images corrupted in pixel space and passed through the autoencoder once, (N, 3, H, W) in [0, 1]."""
-    at = PixelContext(images.cpu(), masks[:, None], captions, rng)
-    return corrupt_pixels(backend.autoencode, corruptor, at)
+def corrupt_pixels(autoencode: Callable[[Tensor], Tensor], corruptor: PixelCorruptor, at: PixelContext) -> Tensor:
+    """Return images corrupted inside the mask, after one pass through the autoencoder, (N, 3, H, W) in [0, 1].
+
+    The corruptor receives copies. Raises PluginError that names it if it fails, changes its input, or returns anything
+    but finite images.
+    """
+    copy = replace(at, images=at.images.clone(), mask=at.mask.clone())
+    inside = call(corruptor, partial(corruptor.corrupt, copy), like=at.images, where=at.mask)
+    check_unchanged(corruptor, copy, at, ("images", "mask"))
+    return autoencode(blend(at.images, inside.clamp(0, 1), at.mask))
 
 
 def resample_latents(backend: DiffusionBackend, z_t: Tensor, captions: Captions, steps: int) -> Tensor:
-    """Return z_0 after `steps` steps of plain DDIM from z_t (eq. 6): the round trip's second half."""
+    """Return z_0 after `steps` steps of plain DDIM from z_t (eq. 6): the second half of the round trip."""
     condition = backend.embed(captions)
     return resample(lambda z, t: backend.predict(z, t, condition), backend.schedule, z_t, steps)

@@ -20,6 +20,7 @@ from benchkit.api import (
     Corruptor,
     Inverter,
     LatentCorruptor,
+    PixelContext,
     PixelCorruptor,
     Plugin,
     Reference,
@@ -255,7 +256,7 @@ def _corrupted(
     import torch
 
     from benchkit.diffusion.checks import chosen
-    from benchkit.diffusion.pipeline import corrupt_images
+    from benchkit.diffusion.pipeline import corrupt_pixels
 
     if isinstance(plugin, CompositeCorruptor):
         parts = [_plugin("corruptor", text, Corruptor, registry) for text in plugin.parts()]
@@ -264,7 +265,8 @@ def _corrupted(
         return [torch.stack([made[part][i][row] for row, part in of]) for i, of in enumerate(rows)]
     if not isinstance(plugin, LatentCorruptor):
         pixels = cast(PixelCorruptor, plugin)
-        return [corrupt_images(backend, pixels, c.images, c.masks, c.captions, c.rng) for c in chunks]
+        contexts = (PixelContext(c.images.cpu(), c.masks[:, None], c.captions, c.rng) for c in chunks)
+        return [corrupt_pixels(backend.autoencode, pixels, at) for at in contexts]
     backend.schedule.check_steps(plugin.steps)
     if plugin.needs_reference() and sum(len(chunk.images) for chunk in chunks) < 2:
         raise BenchkitError(

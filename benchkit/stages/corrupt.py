@@ -174,18 +174,16 @@ class CorruptPixels(Stage):
     def run(self, env: Env) -> Output:
         from benchkit.diffusion.checks import check_repeats
         from benchkit.diffusion.noise import ImageNoise
-        from benchkit.diffusion.pipeline import corrupt_images
-        from benchkit.diffusion.pixels import corrupt_pixels
+        from benchkit.diffusion.pipeline import corrupt_pixels
 
         samples, meta, backend = self.latents.source.read(env), env.meta(self.latents), env.backend(self.latents.model)
         images = to_tensor(np.stack([s.image for s in samples]))
         masks = self.region.masks(env, len(images))
         plugin = env.registry.make(self.corruptor, PixelCorruptor)  # type: ignore[type-abstract]
-        captions, rng = tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"])
+        at = PixelContext(images, masks[:, None], tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"]))
         if self.region.is_checked:
-            at = PixelContext(images, masks[:, None], captions, rng)
             check_repeats(plugin, partial(corrupt_pixels, lambda corrupted: corrupted, plugin, at))
-        decoded = corrupt_images(backend, plugin, images, masks, captions, rng)
+        decoded = corrupt_pixels(backend.autoencode, plugin, at)
         return packed(self.region.finish(env, decoded, masks, backend.factor))
 
     def describe(self) -> str:

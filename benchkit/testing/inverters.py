@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from benchkit.diffusion.inversion import trajectory
+from benchkit.diffusion.inversion import compute_trajectory
 from benchkit.diffusion.resample import resample
 from benchkit.testing.checks import Subject, Unmet, check, said
 from benchkit.testing.corruptors import ends
@@ -67,7 +67,7 @@ def inverted(
     """The trajectory of made-up latents, by core's own loop."""
     z_0 = clean(max(rows) + 1, subject.device)[list(rows)]
     noise = CountedNoise(seed, [f"image-{i}" for i in rows])
-    return trajectory(subject.plugin, predict or Predictor(0.2), schedule(), z_0, noise, None, levels)
+    return compute_trajectory(subject.plugin, predict or Predictor(0.2), schedule(), z_0, noise, None, levels)
 
 
 def panels(first: Tensor, second: Tensor, image: int = 0) -> Panels:
@@ -157,7 +157,8 @@ def network_evaluations(subject: Subject) -> str:
 @check("sizes", "planes that are not square work, and a batch of one")
 def sizes(subject: Subject) -> None:
     levels, noise = schedule(), CountedNoise(0, ["image-0"])
-    trajectory(subject.plugin, Predictor(), levels, torch.zeros(1, 4, 8, 24, device=subject.device), noise, None, 1)
+    z_0 = torch.zeros(1, 4, 8, 24, device=subject.device)
+    compute_trajectory(subject.plugin, Predictor(), levels, z_0, noise, None, 1)
 
 
 @check("ranges", "it runs at the ends of its parameters' ranges and with each of their choices")

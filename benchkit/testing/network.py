@@ -43,8 +43,7 @@ def level_of(corruptor: LatentCorruptor) -> int:
 def corrupted(corruptor: LatentCorruptor, scene: Scene, noise: CountedNoise | None = None) -> Tensor:
     """z_0 after the corruptor's own way back, by core's loop."""
     at = scene.context(noise)
-    (result,) = corrupt_and_resample(predict, schedule(), [corruptor], at, embed(at.captions), embed=embed)
-    return result
+    return corrupt_and_resample(predict, embed, schedule(), corruptor, at)
 
 
 def returned(corruptor: LatentCorruptor, scene: Scene) -> Tensor:

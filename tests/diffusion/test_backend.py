@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.diffusion.inversion import trajectory
+from benchkit.diffusion.inversion import compute_trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.errors import BenchkitError
@@ -130,7 +130,7 @@ def test_a_round_trip_through_a_network_returns(backend: DiffusionBackend) -> No
     def predict(z: torch.Tensor, t: int) -> torch.Tensor:
         return backend.predict(z, t, condition)
 
-    levels = trajectory(FixedPoint(), predict, backend.schedule, z_0, ImageNoise(0, ["a", "b"]), None, 10)
+    levels = compute_trajectory(FixedPoint(), predict, backend.schedule, z_0, ImageNoise(0, ["a", "b"]), None, 10)
     assert (resample(predict, backend.schedule, levels[-1], 10) - z_0).abs().max() < 1e-3
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.checkpoint import EMBEDDED
-from benchkit.diffusion.inversion import trajectory
+from benchkit.diffusion.inversion import compute_trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.stages.images import to_tensor
@@ -152,7 +152,7 @@ def test_returns_from_ten_steps_of_renoise(backend: DiffusionBackend, images: Te
         return backend.predict(z, t, condition)
 
     rng = ImageNoise(0, [str(i) for i in range(COUNT)])
-    path = trajectory(ReNoise(), predict, backend.schedule, z_0, rng, None, 10)
+    path = compute_trajectory(ReNoise(), predict, backend.schedule, z_0, rng, None, 10)
     returned = backend.decode(resample(predict, backend.schedule, path[-1], 10))
     assert psnr(returned, plain) >= 35
     assert psnr(plain, images) - psnr(returned, images) <= 0.5

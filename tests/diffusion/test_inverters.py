@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchkit.api import InversionContext, Inverter
-from benchkit.diffusion.inversion import trajectory
+from benchkit.diffusion.inversion import compute_trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.diffusion.schedule import Schedule
@@ -42,7 +42,7 @@ def latents(count: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def invert(inverter: Inverter, predict: Predict, schedule: Schedule, z_0: Tensor, steps: int) -> list[Tensor]:
-    return trajectory(inverter, predict, schedule, z_0, ImageNoise(0, IDS[: len(z_0)]), None, steps)
+    return compute_trajectory(inverter, predict, schedule, z_0, ImageNoise(0, IDS[: len(z_0)]), None, steps)
 
 
 def rms(x: Tensor) -> float:
@@ -137,12 +137,12 @@ def test_a_trajectory_continues_from_any_level_bit_for_bit(
     schedule: Schedule, wavy: Predict, inverter: Inverter
 ) -> None:
     z_0, rng = latents(), ImageNoise(0, IDS)
-    whole = trajectory(inverter, wavy, schedule, z_0, rng, None, 4)
+    whole = compute_trajectory(inverter, wavy, schedule, z_0, rng, None, 4)
     assert len(whole) == 4
-    rest = trajectory(inverter, wavy, schedule, z_0, rng, (2, whole[1]), 4)
+    rest = compute_trajectory(inverter, wavy, schedule, z_0, rng, (2, whole[1]), 4)
     assert len(rest) == 2
     assert all(torch.equal(a, b) for a, b in zip(rest, whole[2:], strict=True))
-    assert trajectory(inverter, wavy, schedule, z_0, rng, (4, whole[-1]), 4) == []
+    assert compute_trajectory(inverter, wavy, schedule, z_0, rng, (4, whole[-1]), 4) == []
 
 
 @pytest.mark.parametrize("inverter", ALL, ids=str)
@@ -152,7 +152,7 @@ def test_no_image_depends_on_its_neighbours(schedule: Schedule, wavy: Predict, i
     together = invert(inverter, wavy, schedule, z_0, 2)[-1]
     order = [2, 0]
     rng = ImageNoise(0, [IDS[i] for i in order])
-    apart = trajectory(inverter, wavy, schedule, z_0[order], rng, None, 2)[-1]
+    apart = compute_trajectory(inverter, wavy, schedule, z_0[order], rng, None, 2)[-1]
     assert torch.equal(apart, together[order])
 
 
@@ -187,7 +187,8 @@ def test_forwards_by_hand() -> None:
 def test_what_uses_noise_says_so(schedule: Schedule, wavy: Predict) -> None:
     z_0 = latents()
     for inverter in ALL:
-        first, second = (trajectory(inverter, wavy, schedule, z_0, ImageNoise(s, IDS), None, 2)[-1] for s in (0, 1))
+        noises = (ImageNoise(seed, IDS) for seed in (0, 1))
+        first, second = (compute_trajectory(inverter, wavy, schedule, z_0, rng, None, 2)[-1] for rng in noises)
         assert torch.equal(first, second) != inverter.uses_noise()
 
 
@@ -236,7 +237,7 @@ def test_levels_that_do_not_exist_are_refused(schedule: Schedule, wavy: Predict)
     z_0, rng = latents(), ImageNoise(0, IDS)
     for start, steps in ((None, 51), ((12, z_0), 10), ((-1, z_0), 10)):
         with pytest.raises(BenchkitError):
-            trajectory(Ddim(), wavy, schedule, z_0, rng, start, steps)
+            compute_trajectory(Ddim(), wavy, schedule, z_0, rng, start, steps)
 
 
 @dataclass(frozen=True)

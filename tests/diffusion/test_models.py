@@ -17,10 +17,9 @@ from benchkit.api import LatentContext, LatentCorruptor, add_noise
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.condition import Condition
-from benchkit.diffusion.inversion import trajectory
+from benchkit.diffusion.inversion import compute_trajectory
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import corrupt_and_resample, resample
-from benchkit.diffusion.schedule import ddim_step
 from benchkit.errors import BenchkitError
 from benchkit.system.fetching import forbid_downloads
 from benchkit_plugins.inverters.fixed_point import FixedPoint
@@ -78,7 +77,7 @@ def test_a_fixed_point_returns_to_the_images_latent(backends: dict[str, Diffusio
     backend = backends[name]
     z_0 = backend.encode(images())
     predict = bound(backend, backend.embed(["a hat", None]))
-    start = trajectory(FixedPoint(), predict, backend.schedule, z_0, ImageNoise(0, ["a", "b"]), None, 2)[-1]
+    start = compute_trajectory(FixedPoint(), predict, backend.schedule, z_0, ImageNoise(0, ["a", "b"]), None, 2)[-1]
     assert (start - z_0).abs().max() > 0.05
     assert (resample(predict, backend.schedule, start, 2) - z_0).abs().max() < 2e-4
 
@@ -119,8 +118,8 @@ def test_a_v_prediction_is_converted_as_diffusers_steps(backends: dict[str, Diff
         with torch.inference_mode():
             raw = backend._unet(z, t, encoder_hidden_states=condition.text).sample
         expected = scheduler.step(raw, t, z).prev_sample
-        eps = backend.predict(z, t, condition)
-        assert torch.allclose(ddim_step(z, eps, *backend.schedule.coefficients(k)), expected, atol=1e-5)
+        eps, (phi, psi) = backend.predict(z, t, condition), backend.schedule.coefficients(k)
+        assert torch.allclose(phi * z + psi * eps, expected, atol=1e-5)
         assert not torch.allclose(eps, raw, atol=1e-2)
 
 
@@ -203,8 +202,7 @@ class Negated(LatentCorruptor):
         return -at.z_t
 
 
-def test_methods_are_resampled_in_chunks(xl: DiffusionBackend) -> None:
-    """Core's loop, which cuts conditions into chunks and embeds other captions itself."""
+def test_corrupted_latents_are_resampled_under_their_captions(xl: DiffusionBackend) -> None:
     z_0 = noise(3, 4, 8, 8, seed=5)
     mask = torch.zeros(3, 1, 8, 8, dtype=torch.bool)
     mask[..., 2:5, 2:5] = True
@@ -212,14 +210,9 @@ def test_methods_are_resampled_in_chunks(xl: DiffusionBackend) -> None:
     at = LatentContext(
         add_noise(z_0, noise(3, 4, 8, 8), level), z_0, mask, level, 64, tuple(CAPTIONS), ImageNoise(0, ["a", "b", "c"])
     )
-    condition = xl.embed(CAPTIONS)
-    whole, chunked = (
-        corrupt_and_resample(xl.predict, xl.schedule, [Negated(steps=2)], at, condition, chunk, xl.embed)[0]
-        for chunk in (16, 2)
-    )
+    made = corrupt_and_resample(xl.predict, xl.embed, xl.schedule, Negated(steps=2), at)
     start = torch.where(mask, -at.z_t, at.z_t)
-    assert torch.allclose(chunked, whole, atol=1e-5)
-    assert torch.allclose(whole, resample(bound(xl, condition), xl.schedule, start, 2), atol=1e-5)
+    assert torch.allclose(made, resample(bound(xl, xl.embed(CAPTIONS)), xl.schedule, start, 2), atol=1e-5)
 
 
 def test_identity_covers_both_encoders_and_tokenizers(folders: dict[str, Path], copy: Path) -> None:

@@ -1,4 +1,4 @@
-"""A corruptor that takes the steps of the way back itself: what it is shown, and what core demands of it."""
+"""A corruptor that takes the resampling steps itself: what it receives, and what core demands of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def taken(corruptor: LatentCorruptor) -> Tensor:
     at = LatentContext(
         z, z + 1, torch.ones(3, 1, 4, 4) > 0, schedule.alpha_bar[2], 32, (None,) * 3, ImageNoise(0, ["a", "b", "c"])
     )
-    return corrupt_and_resample(lambda z, t, c: z / 2 + t, schedule, [corruptor], at, torch.zeros(3, 1, 1), chunk=2)[0]
+    return corrupt_and_resample(lambda z, t, c: z / 2 + t, lambda captions: None, schedule, corruptor, at)
 
 
 def test_plain_steps_of_ones_own_are_ddim() -> None:
@@ -52,9 +52,9 @@ def test_plain_steps_of_ones_own_are_ddim() -> None:
 @pytest.mark.parametrize(
     ("work", "words"),
     [
-        (lambda at: at.solve(at.eps() + at.eps()), "more often than its network_evaluations"),
-        (lambda at: at.solve(at.eps(at.z_t[:1])), "other images than it was shown"),
-        (lambda at: at.solve(at.eps(captions=("a",))), "other images than it was shown"),
+        (lambda at: at.solve(at.eps() + at.eps()), "evaluates the network 2 times at step 2"),
+        (lambda at: at.solve(at.eps(at.z_t[:1])), "other images than it received"),
+        (lambda at: at.solve(at.eps(captions=("a",))), "other images than it received"),
         (lambda at: at.z_t.double(), "float64"),
         (lambda at: at.z_t / 0, "finite"),
         (lambda at: at.start.z_0.zero_() + at.z_t, "z_0 in place"),

@@ -1,10 +1,10 @@
-"""Eq. 5 and eq. 6: the blend, the way back, and that no method depends on which others are there."""
+"""Eq. 5 and eq. 6: the blend, resampling, and that no method depends on the other methods of a grid."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchkit.api import LatentContext, LatentCorruptor
 from benchkit.diffusion.noise import ImageNoise
+from benchkit.diffusion.pipeline import corrupt_latents
 from benchkit.diffusion.resample import corrupt, corrupt_and_resample, resample
 from benchkit.diffusion.schedule import Schedule
 from benchkit.errors import BenchkitError, PluginError
@@ -103,42 +104,35 @@ def test_the_blend_is_exact_on_both_sides(schedule: Schedule) -> None:
 def test_empty_and_full_masks(schedule: Schedule) -> None:
     at = context(schedule)
     empty, full = (torch.full_like(at.mask, value) for value in (False, True))
-    assert torch.equal(corrupt(NEGATE, _with(at, mask=empty)), at.z_t)
-    assert torch.equal(corrupt(NEGATE, _with(at, mask=full)), -at.z_t)
+    assert torch.equal(corrupt(NEGATE, replace(at, mask=empty)), at.z_t)
+    assert torch.equal(corrupt(NEGATE, replace(at, mask=full)), -at.z_t)
 
 
-def _with(at: LatentContext, **changes: object) -> LatentContext:
-    from dataclasses import replace
-
-    return replace(at, **changes)  # type: ignore[arg-type]
-
-
-def test_each_method_is_its_own_blend_resampled(schedule: Schedule, wavy: Predict) -> None:
+def test_a_method_is_its_blend_resampled(schedule: Schedule, wavy: Predict) -> None:
     at = context(schedule)
-    condition = torch.zeros(5, 1, 1)
-    results = corrupt_and_resample(lambda z, t, c: wavy(z, t), schedule, [NEGATE, KEEP, NOISE], at, condition, chunk=2)
-    assert len(results) == 3
-    for corruptor, result in zip([NEGATE, KEEP, NOISE], results, strict=True):
-        assert torch.allclose(result, resample(wavy, schedule, corrupt(corruptor, at), 3), atol=1e-6)
-    assert corrupt_and_resample(lambda z, t, c: wavy(z, t), schedule, [], at, condition) == []
+    for corruptor in (NEGATE, KEEP, NOISE):
+        result = corrupt_and_resample(lambda z, t, c: wavy(z, t), no_text, schedule, corruptor, at)
+        assert torch.equal(result, resample(wavy, schedule, corrupt(corruptor, at), 3))
 
 
-def test_the_network_sees_fixed_slices_with_their_own_conditions(schedule: Schedule) -> None:
-    at, seen = context(schedule), []
-    condition = torch.arange(5.0).view(5, 1, 1)
+def test_the_network_sees_each_step_once_under_the_images_captions(schedule: Schedule) -> None:
+    at, seen = replace(context(schedule), captions=("a", "b", None, "c", "d")), []
 
-    def network(z: Tensor, t: int, rows: Tensor) -> Tensor:
-        seen.append((t, rows.flatten().tolist()))
+    def network(z: Tensor, t: int, condition: object) -> Tensor:
+        seen.append((t, condition))
         return 0.1 * z
 
-    corrupt_and_resample(network, schedule, [NEGATE, NOISE], at, condition, chunk=2)
-    slices = [[0, 1], [2, 3], [4]] * 2
-    assert seen == [(t, rows) for t in (41, 21, 1) for rows in slices]
+    corrupt_and_resample(network, lambda captions: captions, schedule, NEGATE, at)
+    assert seen == [(t, at.captions) for t in (41, 21, 1)]
+
+
+def no_text(captions: tuple[str | None, ...]) -> None:
+    return None
 
 
 def test_level_zero_decodes_what_the_corruptor_made(schedule: Schedule) -> None:
     at = context(schedule, level=0)
-    (result,) = corrupt_and_resample(_no_network, schedule, [Says(work=NOISE.work, steps=0)], at, torch.zeros(5, 1, 1))
+    result = corrupt_and_resample(_no_network, no_text, schedule, Says(work=NOISE.work, steps=0), at)
     assert torch.equal(result, torch.where(at.mask, at.noise(), at.z_t))
 
 
@@ -146,45 +140,23 @@ def _no_network(z: Tensor, t: int, condition: Tensor) -> Tensor:
     raise AssertionError("no network call is needed")
 
 
-@pytest.mark.parametrize("count", [5, 16, 20])
+@pytest.mark.parametrize("count", [5, 16])
 def test_no_method_depends_on_the_others_bit_for_bit(tiny_checkpoint: Path, count: int) -> None:
     """On a real network, whose kernels choose their algorithm by batch size."""
     from benchkit.diffusion.backend import DiffusionBackend
 
     backend = DiffusionBackend.load(tiny_checkpoint)
     at = context(backend.schedule, count=count)
-    condition = backend.embed(["a hat"] * count)
-
-    def run(*corruptors: LatentCorruptor) -> list[Tensor]:
-        return corrupt_and_resample(backend.predict, backend.schedule, corruptors, at, condition)
-
-    together = run(NEGATE, KEEP, NOISE)
-    assert torch.equal(run(NOISE)[0], together[2])
-    swapped = run(NOISE, NEGATE)
+    together = corrupt_latents(backend, [NEGATE, KEEP, NOISE], at)
+    assert torch.equal(corrupt_latents(backend, [NOISE], at)[0], together[2])
+    swapped = corrupt_latents(backend, [NOISE, NEGATE], at)
     assert torch.equal(swapped[0], together[2])
     assert torch.equal(swapped[1], together[0])
-    # A chunk of 16 is what the network sees whether 16 images come alone or with four more behind them.
-    first = LatentContext(
-        z_t=at.z_t[:16],
-        z_0=at.z_0[:16],
-        mask=at.mask[:16],
-        alpha_bar=at.alpha_bar,
-        image_side=64,
-        captions=at.captions[:16],
-        rng=ImageNoise(0, [f"image-{i}" for i in range(count)][:16]),
-    )
-    alone = corrupt_and_resample(backend.predict, backend.schedule, [NOISE], first, condition[:16])[0]
-    assert torch.equal(alone, together[2][:16])
 
 
-def test_mixed_steps_and_foreign_contexts_are_refused(schedule: Schedule) -> None:
-    at, condition = context(schedule), torch.zeros(5, 1, 1)
-    with pytest.raises(BenchkitError, match="different steps"):
-        corrupt_and_resample(_no_network, schedule, [KEEP, Says(steps=4)], at, condition)
-    with pytest.raises(BenchkitError, match="alpha_bar"):
-        corrupt_and_resample(_no_network, schedule, [Says(steps=4)], at, condition)
-    with pytest.raises(BenchkitError, match="4 captions for 5"):
-        corrupt_and_resample(_no_network, schedule, [KEEP], at, condition[:4])
+def test_latents_of_another_step_are_refused(schedule: Schedule) -> None:
+    with pytest.raises(BenchkitError, match=r"'says' takes 4 steps.*inverted to alpha_bar"):
+        corrupt_and_resample(_no_network, no_text, schedule, Says(steps=4), context(schedule))
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,7 @@ def alone(at: LatentContext, row: int) -> LatentContext:
 
 
 def run(backend: DiffusionBackend, corruptor: LatentCorruptor, at: LatentContext) -> Tensor:
-    condition = backend.embed(at.captions)
-    (z,) = corrupt_and_resample(backend.predict, backend.schedule, [corruptor], at, condition, embed=backend.embed)
-    return z
+    return corrupt_and_resample(backend.predict, backend.embed, backend.schedule, corruptor, at)
 
 
 def empty(count: int = 3) -> Tensor:
@@ -149,7 +147,7 @@ def test_modes_are_interpolated_in_the_clean_part_alone(backend: DiffusionBacken
 def test_without_references_a_method_that_needs_them_says_so(backend: DiffusionBackend) -> None:
     at = context(backend.schedule, reference=None)
     for corruptor in (ModeInterpolation(steps=STEPS), PromptSwap(steps=STEPS)):
-        with pytest.raises(BenchkitError, match=f"'{corruptor.name}' needs a second image"):
+        with pytest.raises(BenchkitError, match=f"'{corruptor.name}' needs reference images"):
             run(backend, corruptor, at)
 
 
@@ -206,7 +204,7 @@ def test_blending_written_out() -> None:
 
     schedule = Schedule.from_scheduler(SD1)
     at = replace(context(schedule), alpha_bar=schedule.alpha_bar[2])
-    (made,) = corrupt_and_resample(lambda z, t, c: z / 2, schedule, [BlendedLatent(steps=2)], at, torch.zeros(3, 1, 1))
+    made = corrupt_and_resample(lambda z, t, c: z / 2, lambda captions: None, schedule, BlendedLatent(steps=2), at)
     z = add_noise(at.z_0, at.noise(), schedule.alpha_bar[2])
     phi, psi = schedule.coefficients(2)
     z = phi * z + psi * z / 2
@@ -237,13 +235,6 @@ def test_a_full_mask_resamples_under_the_other_caption(backend: DiffusionBackend
     nothing = run(backend, PromptSwap(steps=STEPS, caption=None), at)
     plain = run(backend, RoundTrip(steps=STEPS), replace(at, captions=(None,) * 3))
     assert torch.allclose(nothing, plain, atol=1e-5)
-
-
-def test_other_captions_need_a_text_encoder(backend: DiffusionBackend) -> None:
-    at = context(backend.schedule)
-    condition = backend.embed(at.captions)
-    with pytest.raises(BenchkitError, match="pass `embed`"):
-        corrupt_and_resample(backend.predict, backend.schedule, [PromptSwap(steps=STEPS)], at, condition)
 
 
 # attention-perturbation

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchkit.api import PixelContext, PixelCorruptor
 from benchkit.diffusion.noise import ImageNoise
-from benchkit.diffusion.pixels import corrupt_pixels
+from benchkit.diffusion.pipeline import corrupt_pixels
 from benchkit_plugins.corruptors import cutpaste, perlin_texture, poisson_patch
 from benchkit_plugins.corruptors.cutpaste import CutPaste
 from benchkit_plugins.corruptors.jpeg_block import JpegBlock
