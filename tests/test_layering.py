@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -80,6 +81,21 @@ def test_core_names_no_plugin() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert node.value not in names, f"{path.relative_to(ROOT)} names the plugin {node.value}"
+
+
+#: Options of other programs, which core calls or names.
+FOREIGN_FLAGS = {"--porcelain", "--untracked-files", "--head"}
+
+
+def test_only_the_command_line_speaks_of_flags() -> None:
+    """Core names settings, such as `time_limit`; benchkit.cli prints them as flags."""
+    for path in CORE:
+        if path.is_relative_to(ROOT / "benchkit" / "cli"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*|(?<=\s)--$", node.value)) - FOREIGN_FLAGS
+                assert not flags, f"{path.relative_to(ROOT)}:{node.lineno} speaks of {', '.join(flags)}"
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,9 @@ class Grid(StrictModel):
         "Name of a detector, with parameters or without: training settings and seeds that its rows have in place of "
         "the grid's own.",
     )
-    scale: Number = optional(1.0, "What sizes and iterations have been multiplied by; `--scale` sets it.", gt=0, le=1)
+    scale: Number = optional(
+        1.0, "Numbers of images and iterations were multiplied by it; set by the option `scale`.", gt=0, le=1
+    )
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
 

@@ -63,25 +63,25 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
             else key.strip().split(".")
         )
         if not equals or not all(path):
-            raise BenchkitError(f"--set '{text}': write KEY=VALUE, such as training.iterations=100")
+            raise BenchkitError(f"`set` '{text}': write KEY=VALUE, such as training.iterations=100")
         if path[0] == "source" and grid.sources:
-            raise BenchkitError(f"--set {text}: this grid has several sources: write sources.0{key.strip()[6:]}=VALUE")
+            raise BenchkitError(f"`set` {text}: this grid has several sources: write sources.0{key.strip()[6:]}=VALUE")
         if path[0] == "inverter" and grid.inverters:
-            raise BenchkitError(f"--set {text}: this grid has several inverters: write inverters=[A,B]")
+            raise BenchkitError(f"`set` {text}: this grid has several inverters: write inverters=[A,B]")
         if any(path == one[: len(path)] for one in earlier):
-            raise BenchkitError(f"--set {shortened(text)}: replaces what another --set says; give '{key.strip()}' once")
+            raise BenchkitError(f"`set` {shortened(text)}: replaces what another `set` says; give '{key.strip()}' once")
         earlier.append(path)
         try:
             read = read_setting(Grid, path, value)
         except BenchkitError as error:
-            raise BenchkitError(f"--set {shortened(text)}: {error}") from None
+            raise BenchkitError(f"`set` {shortened(text)}: {error}") from None
         if isinstance(read, str) and str not in types_of(setting_type(Grid, path)) and re.search(r",\s*[\w.]+=", value):
-            raise BenchkitError(f"--set {shortened(text)}: give each setting by a --set of its own")
+            raise BenchkitError(f"`set` {shortened(text)}: give each setting by a `set` of its own")
         _put(data, path, read, text)
     try:
         return grid.replaced(**data)
     except BenchkitError as error:
-        raise BenchkitError(f"--set: {str(error).removeprefix(_FROM)}") from None
+        raise BenchkitError(f"`set`: {str(error).removeprefix(_FROM)}") from None
 
 
 def _put(data: dict[str, Any], path: list[str], value: Any, text: str) -> None:
@@ -90,7 +90,7 @@ def _put(data: dict[str, Any], path: list[str], value: Any, text: str) -> None:
         index: Any = int(part) if isinstance(inner, list) and part.isdecimal() else part
         here = isinstance(inner, dict) or (isinstance(inner, list) and isinstance(index, int) and index < len(inner))
         if not here:
-            raise BenchkitError(f"--set {text}: the grid has no '{'.'.join(path[: i + 1])}'")
+            raise BenchkitError(f"`set` {text}: the grid has no '{'.'.join(path[: i + 1])}'")
         if i == len(path) - 1:
             inner[index] = value
             return
@@ -105,7 +105,7 @@ def scaled(grid: Grid, factor: float) -> Grid:
     No set gets smaller than LEAST images, no training shorter than one iteration; seeds, batch, depths and rows stay.
     """
     if not 0 < factor <= 1:
-        raise BenchkitError(f"--scale {factor:g}: give a factor above 0 and up to 1, such as 0.01")
+        raise BenchkitError(f"`scale` {factor:g}: give a factor above 0 and up to 1, such as 0.01")
     if factor == 1:
         return grid
     data = grid.model_dump(mode="json")

@@ -90,7 +90,7 @@ def load_detector(
     registry: Registry | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> TrainedDetector:
-    """The detector that `benchkit export RUN --format detector` wrote into a folder, in evaluation mode.
+    """Return the detector that `benchkit export` wrote into a folder, in evaluation mode.
 
     device: see `benchkit.inference.functional.resolve_device`. registry: the plugins, the installed ones if it is
     None. warn: is told in one line where the plugin's source is not the one it was trained with; None is Python's own
@@ -131,8 +131,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or f"not JSON ({said(error)})"
         raise BenchkitError(
-            f"no detector in '{folder}': {file.name}: {reason}; name a folder that 'benchkit export RUN --row ROW "
-            "--format detector' wrote"
+            f"no detector in '{folder}': {file.name}: {reason}; name a folder of an exported detector"
         ) from None
     detector = card.get("detector") if isinstance(card, dict) else None
     if not isinstance(detector, dict) or card.get("schema") != SCHEMA or not _is_card(card, detector):

@@ -243,7 +243,7 @@ def _shallow_and_deeper(run: FinishedRun, wanted: Wanted) -> tuple[PlannedCell, 
         if shallow and deeper:
             return shallow[0], deeper
     raise BenchkitError(
-        f"run {run.id} has no corruptor both at steps=0 and deeper: compare again with --corruptor 'NAME:steps=0|20'"
+        f"run {run.id} has no corruptor both at steps=0 and deeper: run a comparison with corruptor 'NAME:steps=0|20'"
     )
 
 
@@ -304,7 +304,7 @@ def _levels(run: FinishedRun, planned: PlannedCell, wanted: Sequence[int] | None
     last = run.model(planned).steps
     levels = tuple(sorted(set(wanted))) if wanted else tuple(n for n in STEPS if n <= last)
     if not levels or not 0 <= levels[0] <= levels[-1] <= last:
-        raise BenchkitError(f"--steps: choose from 0 to {last}, the length of run {run.id}'s schedule")
+        raise BenchkitError(f"`steps`: choose from 0 to {last}, the length of run {run.id}'s schedule")
     return levels
 
 

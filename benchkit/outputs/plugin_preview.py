@@ -96,7 +96,7 @@ def columns(registry: Registry, wanted: Wanted, progress: Callable[[str], None] 
         article = "an" if kind[0] in "aeiou" else "a"
         raise BenchkitError(f"{article} {kind} has no preview: only corruptors and selectors show in a picture")
     if not 1 <= wanted.images <= CHUNK:
-        raise BenchkitError(f"--images {wanted.images}: choose 1 to {CHUNK}")
+        raise BenchkitError(f"`images` {wanted.images}: choose 1 to {CHUNK}")
     for spec in wanted.specs:  # every mistake before any work
         registry.make(spec, Corruptor if kind == "corruptor" else cast("Any", RegionSelector))
     samples = sheet_samples(registry, wanted)
@@ -114,7 +114,7 @@ def sheet_samples(registry: Registry, wanted: Wanted) -> list[Sample]:
         raise BenchkitError(f"split '{split}' of '{wanted.dataset}' has {sizes[split]} images: ask for fewer")
     samples = read_samples(dataset, split, list(range(wanted.images)))
     if len({s.image.shape for s in samples}) > 1:
-        raise BenchkitError(f"the images of '{wanted.dataset}' have several sizes: --images 1 shows the first")
+        raise BenchkitError(f"the images of '{wanted.dataset}' have several sizes: `images` 1 shows the first")
     return samples
 
 
@@ -171,7 +171,7 @@ def select(registry: Registry, spec: Spec, samples: list[Sample], seed: int) -> 
     if plugin.detector() is not None:
         raise BenchkitError(
             f"selector '{spec.name}' needs a trained detector, and a preview trains none: compare it, or choose "
-            f"another mask (--mask {BOX})"
+            f"another mask (`mask` {BOX})"
         )
     parts = tuple(torch.from_numpy(select(registry, part, samples, seed)) for part in registry.parts(spec))
     at = SelectionContext(_tensor(samples), samples, ImageNoise(seed, [s.id for s in samples]), parts=parts)

@@ -69,7 +69,7 @@ def corrupt_at_steps(
     plugin = run.plugin(training.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
     if plugin.needs_reference():
         raise BenchkitError(
-            f"'{training.corruptor.short}' draws reference images from its whole set: name another --row"
+            f"'{training.corruptor.short}' draws reference images from its whole set: name another `row`"
         )
     made: dict[int, list[np.ndarray]] = {level: [] for level in levels}
     inverter = run.plugin(training.inverter, Inverter)  # type: ignore[type-abstract]

@@ -53,7 +53,7 @@ class Draw:
         """Write the set into an empty folder. Raises BenchkitError for shards that are refused or hold too few."""
         shards = find_shards(self.shards)
         drawn = sorted(self._pairs(shards), key=lambda pair: rank(self.seed, pair.name))
-        wanted, flag = (self.count, "--count") if self.judge is None else (self.judge.candidates, "--cleanest-of")
+        wanted, flag = (self.count, "`count`") if self.judge is None else (self.judge.candidates, "`cleanest_of`")
         if len(drawn) < wanted:
             raise BenchkitError(
                 f"{flag} {wanted}: the shards hold {len(drawn)} images: ask for fewer, or name more shards"
@@ -68,7 +68,7 @@ class Draw:
                 self._add(writer, reading, pair)
             if writer.counts[SPLIT] < self.count:
                 raise BenchkitError(
-                    f"--count {self.count}: only {writer.counts[SPLIT]} of {len(drawn)} images can be read: "
+                    f"`count` {self.count}: only {writer.counts[SPLIT]} of {len(drawn)} images can be read: "
                     "ask for fewer, or name more shards"
                 )
             about |= {"records": dict(sorted(self.facts.items())), "captions": len(self.captions)}

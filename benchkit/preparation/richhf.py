@@ -37,7 +37,7 @@ PUBLISHED = {"train": 15810, "dev": 995, "test": 955}
 SCORES = ("aesthetics_score", "artifact_score", "misalignment_score", "overall_score")
 #: What the records hold, as tables of them have it for columns.
 MAPS, WORDING = ("artifact_map", "misalignment_map"), "prompt_misalignment_label"
-#: What `--columns` may name.
+#: What `columns` may name.
 KEYS = (*named_tables.KEYS, *MAPS, *SCORES, WORDING)
 MAP_SIDE = 512
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -80,7 +80,7 @@ def record_files(given: Sequence[Path]) -> dict[str, list[Path]]:
         files = _records_in(path) if path.is_dir() else [path]
         if not files or not path.exists():
             what = "holds no *.tfrecord, *.parquet or *.arrow file" if path.exists() else "does not exist"
-            raise BenchkitError(f"--records '{path}' {what}: name RichHF-18k's files or their folder")
+            raise BenchkitError(f"`records` '{path}' {what}: name RichHF-18k's files or their folder")
         for file in files:
             splits = {WORDS[word] for word in re.split(r"[^a-z]+", file.name.lower()) if word in WORDS}
             above = file.absolute().parent.name.lower()
@@ -88,7 +88,7 @@ def record_files(given: Sequence[Path]) -> dict[str, list[Path]]:
                 splits = {WORDS[above]}
             if len(splits) != 1:
                 raise BenchkitError(
-                    f"--records '{file}': a name with train, dev or test in it says which split it is; so does a "
+                    f"`records` '{file}': a name with train, dev or test in it says which split it is; so does a "
                     "folder that is called so"
                 )
             found.setdefault(splits.pop(), []).append(file)
@@ -106,7 +106,7 @@ def table_examples(path: Path, columns: Columns) -> Iterator[Features]:
 
     Raises BenchkitError for a table without artifact maps or names of images, and one that cannot be read.
     """
-    with named_tables.reading(f"--records: {path}"):
+    with named_tables.reading(f"`records`: {path}"):
         table = Table(path)
         found = {key: columns.given.get(key, key) for key in (*MAPS, *SCORES, WORDING)}
         names = [columns.given["id"]] if "id" in columns.given else IDS
@@ -116,13 +116,13 @@ def table_examples(path: Path, columns: Columns) -> Iterator[Features]:
         if missing:
             key = "id" if missing[0] == "filename" else missing[0]
             raise BenchkitError(
-                f"--records: {path} has no column {key}, it has {', '.join(table.names)}: name it with "
-                f"--columns {key}=NAME"
+                f"`records`: {path} has no column {key}, it has {', '.join(table.names)}: name it with "
+                f"`columns` {key}=NAME"
             )
         for key in MAPS:
             if found[key] in table.names and not table.is_bytes(found[key]):
                 raise BenchkitError(
-                    f"--records: {path}: column '{found[key]}' holds no encoded images: store the maps as PNG bytes"
+                    f"`records`: {path}: column '{found[key]}' holds no encoded images: store the maps as PNG bytes"
                 )
         there = {key: column for key, column in found.items() if column in table.names}
         for group in table.groups(()):
@@ -171,7 +171,7 @@ class Preparation:
                 for one in self._annotations(split, file):
                     found[one.id] = one
         if not found:
-            raise BenchkitError(f"rule {self.rule} leaves none of {self.read.total()} examples: choose another --rule")
+            raise BenchkitError(f"rule {self.rule} leaves none of {self.read.total()} examples: choose another `rule`")
         scratch = folder / ".images"
         try:
             with Writer(folder) as writer, scratch.open("w+b") as images:
@@ -188,7 +188,7 @@ class Preparation:
         """The records themselves, where all of them are tables, which may hold the images."""
         files = [file for files in files_of.values() for file in files]
         if any(file.suffix.lower() not in named_tables.SUFFIXES for file in files):
-            raise BenchkitError("--images is missing: TFRecord files hold no images: name where Pick-a-Pic's are")
+            raise BenchkitError("`images` is missing: TFRecord files hold no images: name where Pick-a-Pic's are")
         return files
 
     def _annotations(self, split: str, file: Path) -> Iterator[Annotation]:

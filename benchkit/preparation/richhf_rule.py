@@ -62,12 +62,12 @@ class Rule:
             number = isinstance(value, int if types[key] is int else int | float) and not isinstance(value, bool)
             if not number or not 0 <= (value or 0) <= LARGEST:  # type: ignore[operator]
                 kind = "a whole number" if types[key] is int else "a number"
-                raise BenchkitError(f"--rule: {key}={value}: {kind} of 0 or more is wanted, up to {LARGEST}")
+                raise BenchkitError(f"`rule`: {key}={value}: {kind} of 0 or more is wanted, up to {LARGEST}")
             values[key] = value  # type: ignore[assignment]
         rule = cls(spec.name, **values)  # type: ignore[arg-type]
         if not 1 <= rule.needed <= rule.annotators <= 255:
             raise BenchkitError(
-                f"--rule: needed={rule.needed} of annotators={rule.annotators}: 1 <= needed <= annotators"
+                f"`rule`: needed={rule.needed} of annotators={rule.annotators}: 1 <= needed <= annotators"
             )
         return rule
 

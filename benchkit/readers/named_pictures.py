@@ -84,7 +84,7 @@ class Shelf:
             self._places[picture.name] = replace(before, caption=before.caption or picture.caption)
         else:
             raise BenchkitError(
-                f"--images: '{picture.name}' is in {before.origin} and in {picture.origin}, with different bytes: "
+                f"`images`: '{picture.name}' is in {before.origin} and in {picture.origin}, with different bytes: "
                 "leave one of them out"
             )
 
@@ -120,25 +120,25 @@ def collect(
 
 
 def _without_pictures(path: Path) -> BenchkitError:
-    with named_tables.reading(f"--images: {path}"):
+    with named_tables.reading(f"`images`: {path}"):
         names = Table(path).names
     return BenchkitError(
-        f"--images: {path} has no columns of pictures and their ids that are known, it has {', '.join(names)}: name "
-        "them with --columns image=NAME,id=NAME"
+        f"`images`: {path} has no columns of pictures and their ids that are known, it has {', '.join(names)}: name "
+        "them with `columns` image=NAME,id=NAME"
     )
 
 
 def _files(source: Path) -> list[Path]:
     if not source.exists():
-        raise BenchkitError(f"--images '{source}' does not exist: name {KINDS}")
+        raise BenchkitError(f"`images` '{source}' does not exist: name {KINDS}")
     kinds = (*MANY, *SUFFIXES)
     if not source.is_dir():
         if source.suffix.lower() not in kinds:
-            raise BenchkitError(f"--images '{source}': name {KINDS}")
+            raise BenchkitError(f"`images` '{source}': name {KINDS}")
         return [source]
     found = files_below(source, kinds)
     if not found:
-        raise BenchkitError(f"--images '{source}' holds no picture and no zip, tar, parquet or arrow file")
+        raise BenchkitError(f"`images` '{source}' holds no picture and no zip, tar, parquet or arrow file")
     return found
 
 
@@ -150,7 +150,7 @@ def _pictures(path: Path, wanted: Collection[str], columns: Columns, without: li
     elif suffix == ".tar":
         yield from _of_tar(path, wanted)
     elif suffix in named_tables.SUFFIXES:
-        with named_tables.reading(f"--images: {path}"):
+        with named_tables.reading(f"`images`: {path}"):
             table = Table(path)
             pairs = picture_columns(table, columns)
             if not pairs:
@@ -168,10 +168,10 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError:
-        raise BenchkitError(f"--images: {path}: permission denied: make the file readable") from None
+        raise BenchkitError(f"`images`: {path}: permission denied: make the file readable") from None
     except _DAMAGED as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise BenchkitError(f"--images: {path} cannot be read ({reason}): get it again") from None
+        raise BenchkitError(f"`images`: {path} cannot be read ({reason}): get it again") from None
 
 
 def _caption_beside(path: Path) -> str | None:
@@ -210,7 +210,7 @@ def _of_zip(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
 
 def _of_tar(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
     """As shards are read: heads first, in memory only, and nothing from an archive with links or odd names."""
-    (shard,) = shards.find_shards([str(path)], "--images")
+    (shard,) = shards.find_shards([str(path)], "`images`")
     left: list[tuple[str, str]] = []
     with shards.Reading([shard]) as archive:
         for pair in shards.pairs_of(0, shard, left):
@@ -220,7 +220,7 @@ def _of_tar(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
                 member = PurePosixPath(where.removeprefix(f"{shard.url}: "))
                 if reason == shards.REPEATED and member.stem in wanted and member.suffix.lower() in SUFFIXES:
                     raise BenchkitError(
-                        f"--images: {where}: another picture there has this name too: leave one of them out"
+                        f"`images`: {where}: another picture there has this name too: leave one of them out"
                     )
             left.clear()
             if name in wanted:

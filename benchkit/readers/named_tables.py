@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIXES = (".parquet", ".arrow")
-#: What `--columns` names for pictures. A table of records has columns of other names besides.
+#: What `columns` names for pictures. A table of records has columns of other names besides.
 KEYS = ("image", "id", "caption")
 #: Pick-a-Pic's columns: the image's id beside its bytes.
 PAIRS = (("image_0_uid", "jpg_0"), ("image_1_uid", "jpg_1"))
@@ -49,11 +49,11 @@ class Columns:
         for item in (item for text in texts for item in re.split(r",(?=[^,=]*=)", text)):
             key, equals, column = (part.strip() for part in item.partition("="))
             if not equals or not column:
-                raise BenchkitError(f"--columns '{shortened(item)}' is not KEY=COLUMN: write image=NAME,id=NAME")
+                raise BenchkitError(f"`columns` '{shortened(item)}' is not KEY=COLUMN: write image=NAME,id=NAME")
             if key not in known:
-                raise BenchkitError(f"--columns: {UnknownNameError('key', key, known)}")
+                raise BenchkitError(f"`columns`: {UnknownNameError('key', key, known)}")
             if found.setdefault(key, column) != column:
-                raise BenchkitError(f"--columns: '{key}' is given twice, as '{found[key]}' and '{column}'")
+                raise BenchkitError(f"`columns`: '{key}' is given twice, as '{found[key]}' and '{column}'")
         return cls(found)
 
 
@@ -144,7 +144,7 @@ class Table:
         """The column; raises BenchkitError where a table lacks what the user named."""
         if column not in self.names:
             raise BenchkitError(
-                f"--columns {key}={column}: {self.path} has no column '{column}': it has {', '.join(self.names)}"
+                f"`columns` {key}={column}: {self.path} has no column '{column}': it has {', '.join(self.names)}"
             )
         return column
 

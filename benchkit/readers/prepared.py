@@ -183,10 +183,10 @@ class Writer:
         for batch in pq.ParquetFile(path).iter_batches(batch_size=GROUP):
             for row in batch.to_pylist():
                 if row_digest(row) != row["sha256"]:
-                    raise BenchkitError(f"{path.name}: row {count} does not read back: check the disk of --out")
+                    raise BenchkitError(f"{path.name}: row {count} does not read back: check the disk of `out`")
                 count += 1
         if count != self.counts[split]:
-            raise BenchkitError(f"{path.name} has {count} of {self.counts[split]} rows: check the disk of --out")
+            raise BenchkitError(f"{path.name} has {count} of {self.counts[split]} rows: check the disk of `out`")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"file": path.name, "rows": count, "bytes": path.stat().st_size, "sha256": digest}

@@ -69,7 +69,7 @@ class Shard:
     url: str
     path: str
     system: Any
-    option: str = "--shards"
+    option: str = "`shards`"
 
     @property
     def where(self) -> str:
@@ -98,7 +98,7 @@ def reaching(where: str) -> Iterator[None]:
         raise BenchkitError(f"{where} cannot be read: {reason}") from None
 
 
-def find_shards(given: Sequence[str], option: str = "--shards") -> list[Shard]:
+def find_shards(given: Sequence[str], option: str = "`shards`") -> list[Shard]:
     """The tar files named: files, folders and patterns, as paths or URLs; each once, in order of their names.
 
     Raises BenchkitError for what is not there, holds no tar file, or has a protocol that cannot be opened.

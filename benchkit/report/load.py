@@ -22,7 +22,7 @@ def load_board(folder_or_file: Path | str) -> Board:
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise BenchkitError(f"no board at '{path}': name the folder that a comparison wrote (--out)") from None
+        raise BenchkitError(f"no board at '{path}': name the output folder of a comparison") from None
     except OSError as error:
         raise BenchkitError(f"cannot read '{path}': {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

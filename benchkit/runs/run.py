@@ -104,7 +104,7 @@ class Outcome:
     log: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `compare --json` prints."""
+        """Return the outcome as plain data, for JSON."""
         rows = self.board.rows()
         return {"run": self.run, "board": rows, "stages": dict(self.stages), "seconds": round(self.seconds, 3)}
 
@@ -197,7 +197,7 @@ def execute(
     """
     began = time.monotonic()
     options.executor.check()
-    # What is refused must leave no empty folder behind: neither another --store's cache, nor a cache's --out.
+    # Refuse before anything is made: neither an empty cache nor an empty output folder may stay behind.
     open_store(places.cache, create=False)
     check_out(places, config, options.force)
     elsewhere = places.result_store() if places.results else None

@@ -46,14 +46,14 @@ def write_plugin(files: Mapping[str, str], out: Path) -> list[Path]:
     targets = {out / path: text for path, text in files.items()}
     for target in targets:
         if target.exists() or target.is_symlink():
-            raise BenchkitError(f"'{target}' exists already: choose another name, or another folder with --out")
+            raise BenchkitError(f"'{target}' exists already: choose another name, or another folder with `out`")
     for target, text in targets.items():
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("x", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            raise BenchkitError(f"cannot write '{target}': {error.strerror or error}; choose another --out") from None
+            raise BenchkitError(f"cannot write '{target}': {error.strerror or error}; choose another `out`") from None
     return list(targets)
 
 

@@ -62,7 +62,7 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
     Raises BenchkitError for every mistake in the grid or its axes, before anything is computed.
     """
     if not axes:
-        raise BenchkitError("nothing is varied: give --vary AXIS=VALUE,VALUE, such as --vary corruptor.steps=5,10")
+        raise BenchkitError("nothing is varied: give `vary` AXIS=VALUE,VALUE, such as `vary` corruptor.steps=5,10")
     variants = expand(base, axes, registry, crossed)
     check_grids([(variant.place, variant.grid) for variant in variants], registry)
     warn_repeated(base, registry)
@@ -79,10 +79,10 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
     for variant, own in zip(variants[1:], plans[1:], strict=True):
         if {cell.cell.seed for cell in own} != {cell.cell.seed for cell in learned}:
             raise BenchkitError(
-                f"--vary {variant.label}: changes the seeds of rows: give all detectors the same in 'on_detector'"
+                f"`vary` {variant.label}: changes the seeds of rows: give all detectors the same in 'on_detector'"
             )
         if len(own) != len(learned):
-            raise BenchkitError(f"--vary {variant.label}: makes rows of several inverters one: name one inverter")
+            raise BenchkitError(f"`vary` {variant.label}: makes rows of several inverters one: name one inverter")
     pairs = tuple(tuple(zip(learned, own, strict=True)) for own in plans[1:])
     for axis in axes:
         _check_it_matters(axis, variants, pairs)
@@ -107,7 +107,7 @@ def _check_it_matters(axis: Axis, variants: Sequence[Variant], pairs: Sequence[A
     for variant, own in zip(variants[1:], pairs, strict=True):
         if axis.name in dict(variant.settings) and any(of_base.key != cell.key for of_base, cell in own):
             return
-    raise BenchkitError(f"--vary {axis}: applies to no row, or is what the base has: no row changes")
+    raise BenchkitError(f"`vary` {axis}: applies to no row, or is what the base has: no row changes")
 
 
 def points(ablation: Ablation) -> list[Point]:
@@ -186,7 +186,7 @@ class AblationOutcome:
     board: AblationBoard
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `ablate --json` prints."""
+        """Return the ablation as plain data, for JSON."""
         ran = self.outcome.as_json()
         return {name: ran[name] for name in ("run", "stages", "seconds")} | {"ablation": self.board.as_json()}
 

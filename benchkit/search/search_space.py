@@ -54,9 +54,9 @@ def parse_space(texts: Sequence[str]) -> dict[str, str]:
         key, equals, rest = (part.strip() for part in text.partition("="))
         if not equals or not key.isidentifier() or not all(part.strip() for part in split(rest, "|")):
             meant = "" if equals else f"; say which parameter: KEY={text.strip()}"
-            raise BenchkitError(f"--space '{text}': write KEY=LOW..HIGH or KEY=A|B|C{meant}")
+            raise BenchkitError(f"`space` '{text}': write KEY=LOW..HIGH or KEY=A|B|C{meant}")
         if key in found:
-            raise BenchkitError(f"--space {key}: given twice; write it once")
+            raise BenchkitError(f"`space` {key}: given twice; write it once")
         found[key] = rest
     return found
 
@@ -72,7 +72,7 @@ def space_of(spec: Spec, given: Mapping[str, str], registry: Registry, steps: in
     fields = {f.name: f for f in parameters(cls)}
     own = {key: text for key, text in given.items() if key in fields}
     if fixed := [key for key in own if key in spec.values]:
-        raise BenchkitError(f"--space {fixed[0]}: corruptor '{spec}' sets it already; leave out one of the two")
+        raise BenchkitError(f"`space` {fixed[0]}: corruptor '{spec}' sets it already; leave out one of the two")
     latent = issubclass(cls, LatentCorruptor)
     if own:
         space = {key: _given(spec, key, text, registry, steps if latent else None) for key, text in own.items()}
@@ -82,21 +82,21 @@ def space_of(spec: Spec, given: Mapping[str, str], registry: Registry, steps: in
         found = {f.name: _declared(f, hints[f.name], steps if latent and f.name == "steps" else None) for f in free}
         space = {key: part for key, part in found.items() if part is not None}
     if not space:
-        raise BenchkitError(f"corruptor '{spec}' has nothing to search: give --space KEY=LOW..HIGH or KEY=A|B")
+        raise BenchkitError(f"corruptor '{spec}' has nothing to search: give `space` KEY=LOW..HIGH or KEY=A|B")
     return space
 
 
 def check_keys(given: Mapping[str, str], specs: Sequence[Spec], registry: Registry) -> None:
-    """Raise BenchkitError for a key of --space that no corruptor has."""
+    """Raise BenchkitError for a key of `space` that no corruptor has."""
     known = {f.name for spec in specs for f in parameters(registry.entry(spec.kind, spec.name).cls)}
     for key in given:
         if key not in known:
             names = ", ".join(spec.name for spec in specs)
-            raise BenchkitError(f"--space {key}: {names}: {UnknownNameError('parameter', key, known)}")
+            raise BenchkitError(f"`space` {key}: {names}: {UnknownNameError('parameter', key, known)}")
 
 
 def _given(spec: Spec, key: str, text: str, registry: Registry, steps: int | None) -> Range | Choices:
-    where = f"--space {key}={text}"
+    where = f"`space` {key}={text}"
     hint = get_type_hints(registry.entry(spec.kind, spec.name).cls)[key]
     low, dots, high = text.partition("..")
     is_range = bool(dots) and isinstance(as_declared(0, hint), int)  # a text may hold two dots
@@ -122,10 +122,10 @@ def _completed(spec: Spec, key: str, value: Scalar, registry: Registry) -> Scala
 def _remedy(key: str, text: str) -> str:
     """The form that was probably meant, where another separator was used."""
     if found := re.fullmatch(r"\s*([0-9.]+)\s*(?:-|:|\.\.\.)\s*([0-9.]+)\s*", text):
-        return f"; a range is written --space {key}={found[1]}..{found[2]}"
+        return f"; a range is written `space` {key}={found[1]}..{found[2]}"
     choices = split(text, ",")
     meant = shlex.quote(f"{key}={'|'.join(part.strip() for part in choices)}")
-    return f"; several values are written --space {meant}" if choices[1:] else ""
+    return f"; several values are written `space` {meant}" if choices[1:] else ""
 
 
 def _declared(field: Field[Any], hint: Any, steps: int | None) -> Range | Choices | None:

@@ -247,10 +247,10 @@ class Tuner:
             )
         except Exception as error:  # whatever the database says
             text = " ".join(str(error).split())[:200]
-            raise BenchkitError(f"cannot keep trials in --out '{self.out}': {text}; name another folder") from None
+            raise BenchkitError(f"cannot keep trials in `out` '{self.out}': {text}; name another folder") from None
         if study.user_attrs.setdefault("config", key) != key:
             raise BenchkitError(
-                f"--out '{self.out}' holds another search of '{corruptor}' (other grid, --space or --sampler-seed): "
+                f"`out` '{self.out}' holds another search of '{corruptor}' (other grid, `space` or `sampler_seed`): "
                 "name another folder"
             )
         study.set_user_attr("config", key)
@@ -411,4 +411,4 @@ def write_trials(searches: Sequence[Search], plain: Mapping[str, Any], out: Path
         write_atomic(out / "trials.csv", csv_text(pd.DataFrame(lines, columns=names)).encode("utf-8", "replace"))
         write_atomic(out / "trials.json", json_text(dict(plain)).encode("utf-8", "replace"))
     except OSError as error:
-        raise BenchkitError(f"cannot write the trials to --out '{out}': {error.strerror or error}") from None
+        raise BenchkitError(f"cannot write the trials to `out` '{out}': {error.strerror or error}") from None

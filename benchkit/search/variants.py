@@ -63,13 +63,13 @@ class Axis:
         values = split_values(rest)
         if not equals or not name or not all(values):
             meant = "" if equals or not name else f"; say what is varied: AXIS={','.join(re.split(r'[|,]', name))}"
-            raise BenchkitError(f"--vary '{text}': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10{meant}")
+            raise BenchkitError(f"`vary` '{text}': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10{meant}")
         single = _singles(name, values)
         if len(single) > len(values):
             meant = shlex.quote(str(cls(name, tuple(single))))
-            raise BenchkitError(f"--vary '{text}': values are separated by ',': write --vary {meant}")
+            raise BenchkitError(f"`vary` '{text}': values are separated by ',': write `vary` {meant}")
         for value in dict.fromkeys(value for value in values if values.count(value) > 1):
-            _log.warning("--vary %s: '%s' is given twice: it is run once", name, value, extra={"tell": True})
+            _log.warning("`vary` %s: '%s' is given twice: it is run once", name, value, extra={"tell": True})
         return cls(name, tuple(dict.fromkeys(values)))
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ class Variant:
     @property
     def place(self) -> str:
         """What leads a message about it; nothing for the base."""
-        return f"--vary {self.label}: " if self.settings else ""
+        return f"`vary` {self.label}: " if self.settings else ""
 
 
 def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool = False) -> tuple[Variant, ...]:
@@ -109,12 +109,12 @@ def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool =
     """
     names = [axis.name for axis in axes]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise BenchkitError(f"--vary {twice[0]}: given twice; write {twice[0]}=VALUE,VALUE once")
+        raise BenchkitError(f"`vary` {twice[0]}: given twice; write {twice[0]}=VALUE,VALUE once")
     pairs = [[(axis.name, value) for value in axis.values] for axis in axes]
     number = math.prod(map(len, pairs)) if crossed else sum(map(len, pairs))
     if number > VARIANTS:
         raise BenchkitError(
-            f"--vary: {number} variants, the limit is {VARIANTS}: name fewer values, or leave --crossed"
+            f"`vary`: {number} variants, the limit is {VARIANTS}: name fewer values, or leave `crossed`"
         )
     chosen = product(*pairs) if crossed else ((pair,) for own in pairs for pair in own)
     faults, variants = Collector(), [Variant((), base)]
@@ -149,7 +149,7 @@ def _told(settings: Sequence[tuple[str, str]]) -> Iterator[None]:
         yield
     except BenchkitError as error:
         text = str(error).removeprefix("the command line: ")
-        raise BenchkitError(f"--vary {', '.join(f'{name}={value}' for name, value in settings)}: {text}") from None
+        raise BenchkitError(f"`vary` {', '.join(f'{name}={value}' for name, value in settings)}: {text}") from None
 
 
 def _changed_plugins(grid: Grid, name: str, value: str, registry: Registry) -> dict[str, Any]:
@@ -183,24 +183,24 @@ def _texts_of(grid: Grid, field: str, changed: dict[str, str]) -> Any:
 def _plugins(grid: Grid, kind: str, key: str, value: str, registry: Registry) -> dict[str, str]:
     """Every text of a kind in the grid -> what the setting makes of it."""
     if kind == "inverter" and (grid.inverters or len(grid.every_inverter) > 1):
-        raise BenchkitError("the base has several inverters: name one with --inverter")
+        raise BenchkitError("the base has several inverters: name one with `inverter`")
     texts = _texts(grid, kind)
     if not texts:
-        raise BenchkitError(f"applies to no row: the base has no {kind}; name one with --{kind}")
+        raise BenchkitError(f"applies to no row: the base has no {kind}; name one with `{kind}`")
     if key:
         having = [text for text in texts if key in _parameters(registry, Spec.parse(kind, text))]
         if not having:
             raise _inapplicable(grid, kind, key, registry)
         made = {text: _with(kind, text, key, value) if text in having else text for text in texts}
     elif len(texts) > 1:
-        raise BenchkitError(f"the base has {len(texts)} of them ({', '.join(texts)}): name one with --{kind}")
+        raise BenchkitError(f"the base has {len(texts)} of them ({', '.join(texts)}): name one with `{kind}`")
     else:
         made = {texts[0]: str(Spec.parse(kind, value))}
     complete = [registry.complete(Spec.parse(kind, text)) for text in made.values()]
     same = next((i for i, spec in enumerate(complete) if spec in complete[:i]), None)
     if same is not None:
         first = list(made)[complete.index(complete[same])]
-        raise BenchkitError(f"makes {kind}s '{first}' and '{list(made)[same]}' one: leave one out with --{kind}")
+        raise BenchkitError(f"makes {kind}s '{first}' and '{list(made)[same]}' one: leave one out with `{kind}`")
     return made
 
 

@@ -1,8 +1,8 @@
 """The text form of values: how they are quoted, read and printed (docs/names.md).
 
-The one grammar of `NAME:key=value,key=a|b` in options, grid files, `--set`, `--vary`, `--space` and composites. A value
-in quotes is text. A value without quotes is a number, true, false or null where it is written as one, else text; the
-type of the parameter that it is given to has the last word (benchkit.specs.parameters).
+The one grammar of `NAME:key=value,key=a|b` in options, grid files, settings, ablations, search spaces and composites.
+A value in quotes is text. A value without quotes is a number, true, false or null where it is written as one, else
+text; the type of the parameter that it is given to has the last word (benchkit.specs.parameters).
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class Bucket:
         except FileNotFoundError as error:
             if not writing:
                 raise
-            raise self._failure(_line(error), "create the bucket, or name another by --cache") from error
+            raise self._failure(_line(error), "create the bucket, or name another by `cache`") from error
         except FileExistsError:
             raise
         except Exception as error:

@@ -125,7 +125,7 @@ class Database:
         if found != read:
             raise BenchkitError(
                 f"result store {self.name} has {what} {found}, this benchkit reads {read}: choose another file "
-                "(--store), or the benchkit that wrote it"
+                "(`store`), or the benchkit that wrote it"
             )
 
     @contextmanager

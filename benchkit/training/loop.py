@@ -128,7 +128,7 @@ def _smaller(images: np.ndarray, config: TrainingConfig, team: Team) -> str:
         return f"{one}: use smaller images (size= of the dataset) or crops (training.crop)"
     less = f"training.batch={max(2, config.batch // 2)} or smaller images (size= of the dataset)"
     seen = f"{share} images of {width}x{height} at once are too many for this network here"
-    return f"{seen}: share each batch among more GPUs (--device cuda:0,1), or change the protocol: {less}"
+    return f"{seen}: share each batch among more GPUs (`device` cuda:0,1), or change the protocol: {less}"
 
 
 def adamw(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -254,7 +254,7 @@ def _fewer(images: np.ndarray) -> str:
     count, height, width = images.shape[:3]
     return (
         f"{count} images of {width}x{height} at once are too many for this network here: use smaller ones (size= of "
-        "the dataset, --tile of benchkit detect) or a larger device"
+        "the dataset, the tiles of `benchkit detect`) or a larger device"
     )
 
 

@@ -48,7 +48,7 @@ WRONG = {
     "private": ("return at.z_t + float(np.random.default_rng().normal())", "two results for the same images and seed"),
     "lacks": ("import no_such_package", "No module named 'no_such_package'"),
     "ends": ("sys.exit(0)", "SystemExit: 0"),
-    "hangs": ("time.sleep(300)", "longer than the limit of 10 s"),
+    "hangs": ("time.sleep(300)", "longer than the time limit of 10 s"),
 }
 #: The same of selectors.
 WRONG_SELECTORS = {
@@ -104,7 +104,7 @@ def test_each_fails_by_name_and_alone(run: Run, warm: None, grid: Path, tmp_path
     for name, (_, said) in UNUSABLE.items():
         assert states[name][0] == "skipped"
         assert re.search(said, states[name][1]) and f"corruptor '{name}'" in states[name][1], states[name]
-        assert re.search(f"failed: corruptor '{name}' was left out .*file_{name}.py", result.err)
+        assert re.search(f"failed: corruptor '{name}' was skipped .*file_{name}.py", result.err)
     for name in ("human", "pseudo", "gaussian", "all-negative"):
         assert states[name] == ("done", None)
     assert "'gaussian'" in result.err and "exists already" in result.err

@@ -126,7 +126,7 @@ def test_damaged_folders_are_refused_in_one_line(copied: Path, opened: FinishedR
     (copied / "card.json").write_text("{")
     refused("not JSON")
     (copied / "card.json").unlink()
-    refused("export RUN --row ROW")
+    refused("name a folder of an exported detector")
 
 
 def test_scores_by_hand() -> None:

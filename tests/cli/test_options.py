@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchkit.cli import options
+from benchkit.cli.common import with_flags
 from benchkit.cli.grid_options import GridOptions
 from benchkit.cli.main import main
 from benchkit.config.grid import load_grid
@@ -187,6 +188,18 @@ def test_the_right_form_of_several_plugins_is_shown(lists: dict, meant: str) -> 
 def test_the_right_form_of_an_axis_is_shown(text: str, meant: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         Axis.parse(text)
-    assert str(caught.value).endswith(f"values are separated by ',': write --vary {meant}")
+    assert str(caught.value).endswith(f"values are separated by ',': write `vary` {meant}")
     (again,) = shlex.split(meant)
     assert str(Axis.parse(again)) == again
+
+
+def test_settings_in_messages_are_printed_as_flags(run: Run, grid: Path) -> None:
+    large = run("compare", grid, "--plugin", PLUGINS, "--scale", 2, "--dry-run")
+    assert "error: --scale 2: give a factor" in large.err and "`" not in large.err
+    several = run("compare", grid, "--plugin", PLUGINS, "--set", "labelled", "--dry-run")
+    assert "error: --set 'labelled': write KEY=VALUE" in several.err
+
+
+def test_a_setting_that_the_command_has_not_keeps_its_name(run: Run) -> None:
+    run("doctor", "--json")
+    assert with_flags("`cache`, `device` and `selectors`") == "--cache, `device` and `selectors`"

@@ -105,7 +105,7 @@ def test_what_failed_is_tried_again_on_request_in_its_place(run: Run, held: Path
     assert failing.code == 3 and "--retry-failed" not in failing.err
     mark.unlink()
     grown = run(*command, "--trials", 3)
-    assert grown.code == 3 and "not tried again: --retry-failed does that" in grown.err
+    assert grown.code == 3 and "not retried; add --retry-failed" in grown.err
     before = json.loads(grown.out)["searches"][0]["trials"]
     assert [trial["state"] for trial in before] == ["failed", "failed", "done"]
     again = run(*command, "--trials", 3, "--retry-failed")

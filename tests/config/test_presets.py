@@ -311,7 +311,7 @@ def test_which_rows_there_are_is_no_difference() -> None:
 def test_missing_images_are_told_with_what_runs_without_them(registry: Registry, tmp_path: Path) -> None:
     with forbid_downloads():
         check_grids([("", with_settings(load_grid("table1"), ["model=portraits"]))], registry)
-    with pytest.raises(BenchkitError, match=r"no split 'tset'.*; --dataset portraits runs it on other images"):
+    with pytest.raises(BenchkitError, match=r"no split 'tset'.*; `dataset` portraits runs it on other images"):
         check_grids([("", with_settings(load_grid("table1"), ["test.split=tset"]))], registry)
 
 
@@ -355,7 +355,7 @@ def test_scale_multiplies_sizes_and_iterations_and_has_floors() -> None:
     assert twice.title == f"{whole.title} (scaled by 0.05)" and twice.source.size == 12
     assert scaled(whole, 1) == whole
     for wrong in (0, -1, 1.5, float("nan")):
-        with pytest.raises(BenchkitError, match="--scale"):
+        with pytest.raises(BenchkitError, match="`scale`"):
             scaled(whole, wrong)
 
 
@@ -382,7 +382,7 @@ def test_a_share_of_a_set_without_a_size(registry: Registry) -> None:
 def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         with_settings(load_grid("table1"), [setting])
-    assert message in str(caught.value) and "--set" in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "`set`" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_settings_reach_into_lists_and_empty_places() -> None:

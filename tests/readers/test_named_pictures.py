@@ -117,7 +117,7 @@ def test_any_columns_can_be_named(found: Callable[..., Found], tmp_path: Path, f
     )
     path = WRITERS[file](tmp_path / file, table)
     assert found(path, columns="image=full size,id=which,caption=said") == ALL
-    with pytest.raises(BenchkitError, match=r"--columns id=uid: .* has no column 'uid': it has which, image, full"):
+    with pytest.raises(BenchkitError, match=r"`columns` id=uid: .* has no column 'uid': it has which, image, full"):
         found(path, columns="id=uid")
 
 

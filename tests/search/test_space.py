@@ -1,4 +1,4 @@
-"""What `tune` searches: declared ranges and choices, what --space says instead, and the mistakes it refuses."""
+"""What `tune` searches: declared ranges and choices, what `space` says instead, and the mistakes it refuses."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def test_a_given_space_replaces_the_declared_one(registry: Registry) -> None:
         ("wide", ("way=a|",), "write KEY=LOW..HIGH"),
         ("wide", ("fraction=0.1..0.2", "fraction=0.3..0.4"), "given twice"),
         ("wide", ("fraction=0.4..0.2",), "the lower one first"),
-        ("wide", ("fraction=0.5..2",), "--space fraction=0.5..2: corruptor 'wide': parameter fraction=2"),
+        ("wide", ("fraction=0.5..2",), "`space` fraction=0.5..2: corruptor 'wide': parameter fraction=2"),
         ("wide", ("way=a|c",), "choose from a, b"),
         ("wide", ("count=1.5..3",), "parameter count=1.5"),
         ("wide", ("way=a..b",), "parameter way=a..b: choose from a, b"),
-        ("wide", ("way=a,b",), "choose from a, b; several values are written --space 'way=a|b'"),
-        ("wide", ("count=2-4",), "; a range is written --space count=2..4"),
+        ("wide", ("way=a,b",), "choose from a, b; several values are written `space` 'way=a|b'"),
+        ("wide", ("count=2-4",), "; a range is written `space` count=2..4"),
         ("gaussian", ("steps=5..99",), "0...50, the schedule's length"),
         ("gaussian:steps=5", (), "nothing to search"),
         ("gaussian:steps=5", ("steps=1..9",), "sets it already"),

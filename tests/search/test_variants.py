@@ -81,7 +81,7 @@ def test_a_parameter_is_set_only_where_a_plugin_has_it_and_human_rows_follow() -
 
 def test_a_value_that_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert Axis.parse("source.size=2,4,4").values == ("2", "4")
-    assert [one.getMessage() for one in caplog.records] == ["--vary source.size: '4' is given twice: it is run once"]
+    assert [one.getMessage() for one in caplog.records] == ["`vary` source.size: '4' is given twice: it is run once"]
 
 
 def test_crossed_sets_a_parameter_on_the_plugin_that_replaced_the_base() -> None:
@@ -92,11 +92,11 @@ def test_crossed_sets_a_parameter_on_the_plugin_that_replaced_the_base() -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("corruptor.step=1", "--vary corruptor.step=1: unknown axis 'corruptor.step': did you mean 'corruptor.steps'"),
+        ("corruptor.step=1", "`vary` corruptor.step=1: unknown axis 'corruptor.step': did you mean 'corruptor.steps'"),
         ("corruptor.sigma=1", "applies to no row: of gaussian:steps=2 none has the parameter 'sigma'"),
-        ("corruptor.steps=many", "--vary corruptor.steps=many: corruptor 'gaussian': parameter steps=many"),
+        ("corruptor.steps=many", "`vary` corruptor.steps=many: corruptor 'gaussian': parameter steps=many"),
         ("corruptor.steps=-1", "greater than or equal"),
-        ("selector.tau=1.5", "--vary selector.tau=1.5: "),
+        ("selector.tau=1.5", "`vary` selector.tau=1.5: "),
         ("source.sise=3", "did you mean 'source.size'"),
         ("inverter=renoize", "did you mean 'renoise'"),
         ("test.size=3", "nothing to be paired with"),
@@ -104,7 +104,7 @@ def test_crossed_sets_a_parameter_on_the_plugin_that_replaced_the_base() -> None
         ("corruptor.steps", "write AXIS=VALUE,VALUE"),
         ("corruptor.steps=1,,2", "write AXIS=VALUE,VALUE"),
         ("=1", "write AXIS=VALUE,VALUE"),
-        ("training.lr=0", "--vary training.lr=0: training.lr: Input should be greater than 0"),
+        ("training.lr=0", "`vary` training.lr=0: training.lr: Input should be greater than 0"),
     ],
 )
 def test_a_wrong_axis_is_one_line_that_names_it(text: str, said: str) -> None:
@@ -118,7 +118,7 @@ def test_rows_that_would_become_one_are_refused() -> None:
     base = BASE.replaced(corruptors=["gaussian:steps=2", "gaussian:steps=5"])
     with pytest.raises(BenchkitError, match="'gaussian:steps=2' and 'gaussian:steps=5' one"):
         grids("corruptor.steps=7", base=base)
-    with pytest.raises(BenchkitError, match="name one with --corruptor"):
+    with pytest.raises(BenchkitError, match="name one with `corruptor`"):
         grids("corruptor=blur", base=base)
     with pytest.raises(BenchkitError, match="given twice"):
         grids("corruptor.steps=1", "corruptor.steps=2")
@@ -170,21 +170,21 @@ def test_the_base_leads_every_axis_and_unchanged_rows_are_left_out(planned) -> N
 
 
 def test_an_axis_that_changes_no_row_is_refused(planned) -> None:
-    with pytest.raises(BenchkitError, match=r"--vary corruptor\.steps=2: applies to no row"):
+    with pytest.raises(BenchkitError, match=r"`vary` corruptor\.steps=2: applies to no row"):
         planned("corruptor.steps=2")
-    with pytest.raises(BenchkitError, match="give --vary"):
+    with pytest.raises(BenchkitError, match="give `vary`"):
         planned()
 
 
 def test_settings_that_exclude_each_other_are_refused_and_those_allowed_together_are_not() -> None:
     with pytest.raises(
-        BenchkitError, match=r"^--vary label=latent, paste_background=true: 'paste_background: true' pastes"
+        BenchkitError, match=r"^`vary` label=latent, paste_background=true: 'paste_background: true' pastes"
     ):
         grids("label=image,latent", "paste_background=false,true", crossed=True)
     latent = BASE.replaced(label="latent")
     made = grids("paste_background=true", "label=image", crossed=True, base=latent)[1]
     assert (made.paste_background, made.label) == (True, "image")
-    with pytest.raises(BenchkitError, match=r"^--vary paste_background=true: 'paste_background: true' pastes"):
+    with pytest.raises(BenchkitError, match=r"^`vary` paste_background=true: 'paste_background: true' pastes"):
         grids("paste_background=true", base=latent)
     two = grids("training.lr=1e-3", "training.batch=2", crossed=True)[1]
     assert (two.training.lr, two.training.batch, two.training.crop) == (1e-3, 2, BASE.training.crop)

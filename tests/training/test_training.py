@@ -300,7 +300,7 @@ def test_running_out_of_memory_says_what_would_need_less(
         with pytest.raises(BenchkitError, match=rf"out of memory while training \(2.50 GiB more .*{says}") as caught:
             train(network, images, masks, config, 0)
         assert "\n" not in str(caught.value)
-    with pytest.raises(BenchkitError, match=rf"while predicting .*: {min(16, len(images))} images of {side}.*--tile"):
+    with pytest.raises(BenchkitError, match=rf"while predicting .*: {min(16, len(images))} images of {side}.*tiles of"):
         predict(network, images)
 
 

@@ -30,7 +30,7 @@ from benchkit.system.fetching import forbid_downloads
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
-#: Text that leads what is said of a grid (`--vary …: ` of a variant, nothing of the base), and the grid.
+#: Text that leads what is said of a grid (`vary` and the values of a variant, nothing of the base), and the grid.
 Named = tuple[str, Grid]
 
 

@@ -72,5 +72,5 @@ def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
 def _with_other_datasets(fault: Fault, grid: Grid) -> Fault:
     """The fault with the datasets on which the grid needs no such images."""
     others = [name for name in grid.on_dataset if name != Spec.parse("dataset", grid.dataset).name]
-    instead = "".join(f"; --dataset {name} runs it on other images" for name in others)
+    instead = "".join(f"; `dataset` {name} runs it on other images" for name in others)
     return replace(fault, message=f"{fault.message}{instead}")
