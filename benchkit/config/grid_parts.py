@@ -26,7 +26,7 @@ from pydantic import (
 
 from benchkit.errors import BenchkitError
 from benchkit.specs.grammar import read_value
-from benchkit.specs.spec import SEEDS, Spec, TrainingConfig
+from benchkit.specs.spec import SEEDS, Schedule, Spec, TrainingConfig
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -156,9 +156,10 @@ class Budget(StrictModel):
     crop: Whole | None = Field(
         None, ge=32, description="Side of the random square crops in pixels; null: whole images."
     )
-    schedule: Literal["constant", "poly", "linear-warmup-poly"] = Field(
+    schedule: Schedule = Field(
         "constant",
-        description="The learning rate: constant; `poly`: falls to zero; `linear-warmup-poly`: rises first.",
+        description="The learning rate: constant; `poly`: falls to zero; `linear-warmup-poly`: rises first; "
+        "`one-cycle`: rises and falls by a cosine.",
     )
     warmup: Whole = Field(0, ge=0, description="Iterations of the rise; only of `linear-warmup-poly`.")
     power: Number = Field(1.0, gt=0, description="Of the polynomial by which the learning rate falls.")
@@ -186,6 +187,15 @@ class Budget(StrictModel):
         description="Smallest and largest factor of resizing before the crop, in 0.1 … 10; null: 1.",
     )
     photometric: Flag = Field(False, description="Distort brightness, contrast, saturation and hue.")
+    ema_decay: Number = optional(
+        0.0,
+        "Decay of the moving average of the weights, which is what is scored then; 0: the last weights are scored.",
+        ge=0,
+        lt=1,
+    )
+    prior_bias: Flag = optional(
+        False, "Start the output biases at the training set's fraction of artifact pixels, not at 1/2."
+    )
 
     @model_validator(mode="after")
     def _as_a_training(self) -> Budget:

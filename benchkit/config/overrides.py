@@ -138,8 +138,8 @@ def remarks(grid: Grid) -> Iterator[str]:
                 f"{name}.warmup={budget.warmup} is not shorter than {name}.iterations={budget.iterations}: the "
                 "learning rate never reaches lr"
             )
-        if budget.schedule == "constant" and budget.power != 1:
-            yield f"{name}.power={budget.power:g} has no effect: 'schedule: constant' does not fall"
+        if budget.schedule in ("constant", "one-cycle") and budget.power != 1:
+            yield f"{name}.power={budget.power:g} has no effect: 'schedule: {budget.schedule}' has no polynomial"
 
 
 def _smaller(images: Mapping[str, Any], factor: float) -> dict[str, Any]:

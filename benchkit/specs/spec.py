@@ -33,6 +33,8 @@ ALTERNATIVES = 10_000
 SEEDS = 2**31
 
 Label = Literal["image", "latent"]
+#: How the learning rate goes over a training.
+Schedule = Literal["constant", "poly", "linear-warmup-poly", "one-cycle"]
 
 
 def canonical(value: Any) -> Any:
@@ -327,12 +329,16 @@ class TrainingConfig:
     Batch and schedule are ours.
 
     crop: side of random square crops in pixels, None for whole images. positive_crop: fraction of crops centred on a
-    pixel of a class other than 0. flip: mirror every other image, left to right. warmup: iterations of linear rise
-    (linear-warmup-poly). power: of the polynomial fall to zero. auxiliary_weight: of every logit map after the first.
+    pixel of a class other than 0. flip: mirror every other image, left to right. schedule: `one-cycle` rises to lr
+    over the first 30 % of the iterations and falls to almost nothing, both by a cosine (Smith and Topin 2018). warmup:
+    iterations of linear rise (linear-warmup-poly). power: of the polynomial fall to zero (poly, linear-warmup-poly).
+    auxiliary_weight: of every logit map after the first.
     class_weights: of the cross-entropy. clip_norm: largest gradient norm. checkpoint_every: iterations; changes no
     result. resize: smallest and largest factor by which an image is resized before it is cropped, None for 1.
-    photometric: distort brightness, contrast, saturation and hue (benchkit.training.augmentation). Raises
-    BenchkitError for values out of range.
+    photometric: distort brightness, contrast, saturation and hue (benchkit.training.augmentation). ema_decay: the
+    weights that are scored are the exponential moving average of the trained ones with this decay; 0 scores the last
+    ones. prior_bias: the output biases start at the class prior of the training set, so that the first prediction is
+    its prevalence, not 1/2. Raises BenchkitError for values out of range.
     """
 
     iterations: int
@@ -340,7 +346,7 @@ class TrainingConfig:
     lr: float = 6e-5
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
-    schedule: Literal["constant", "poly", "linear-warmup-poly"] = "constant"
+    schedule: Schedule = "constant"
     warmup: int = 0
     power: float = 1.0
     crop: int | None = None
@@ -352,6 +358,8 @@ class TrainingConfig:
     checkpoint_every: int = 200
     resize: tuple[float, float] | None = field(default=None, metadata=LATER)
     photometric: bool = field(default=False, metadata=LATER)
+    ema_decay: float = field(default=0.0, metadata=LATER)
+    prior_bias: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         at_least_one = {"batch": self.batch, "checkpoint_every": self.checkpoint_every, "crop": self.crop or 1}
@@ -368,17 +376,29 @@ class TrainingConfig:
         positive = all(weight > 0 and math.isfinite(weight) for weight in weights)
         _require(positive, f"training: class_weights must be positive and finite, not {list(weights)}")
         _require(self.warmup >= 0, f"training: warmup must not be negative: {self.warmup}")
-        known = ("constant", "poly", "linear-warmup-poly")
+        _require(0 <= self.ema_decay < 1, f"training: ema_decay must lie in [0, 1), not {self.ema_decay}")
+        known = get_args(Schedule)
         _require(self.schedule in known, f"training: schedule must be one of {', '.join(known)}, not {self.schedule!r}")
 
     def lr_factor(self, iteration: int) -> float:
-        """The fraction of the learning rate at `iteration` (from 0), in (0, 1]."""
+        """Return the fraction of the learning rate at `iteration` (from 0), in (0, 1]."""
         if self.schedule == "constant":
             return 1.0
+        if self.schedule == "one-cycle":
+            # As torch's OneCycleLR by default, but that it leaves the betas alone.
+            peak, last = 0.3 * self.iterations - 1, self.iterations - 1
+            if iteration <= peak:
+                return _cosine(1 / 25, 1.0, iteration / peak)
+            return _cosine(1.0, 1 / 250_000, (iteration - peak) / (last - peak))
         warmup = self.warmup if self.schedule == "linear-warmup-poly" else 0
         if iteration < warmup:
             return (iteration + 1) / (warmup + 1)
         return (1 - (iteration - warmup) / max(1, self.iterations - warmup)) ** self.power
+
+
+def _cosine(start: float, end: float, part: float) -> float:
+    """Go from `start` (part 0) to `end` (part 1) by half a cosine."""
+    return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
 
 
 def _require(holds: bool, message: str) -> None:

@@ -148,7 +148,7 @@ def test_settings_of_a_training_without_effect_are_remarked_on() -> None:
     assert said("oracle={split: wild, size: 4}") == ["oracle has no effect: 'baselines' has no row 'oracle'"]
     assert said("source.fraction=0.5") == ["fraction=0.5 of source 'clean' has no effect: it has a size"]
     constant = ("training.schedule=constant", "training.warmup=0", "training.power=2")
-    assert said(*constant) == ["training.power=2 has no effect: 'schedule: constant' does not fall"]
+    assert said(*constant) == ["training.power=2 has no effect: 'schedule: constant' has no polynomial"]
 
 
 @pytest.mark.parametrize(
