@@ -17,14 +17,14 @@ from benchkit.api.corruptors import (
     StepContext,
 )
 from benchkit.api.datasets import Dataset, ImageFacts, Sample
-from benchkit.api.detectors import Detector
+from benchkit.api.detectors import Detector, FrozenDetector
 from benchkit.api.function_form import corruptor
 from benchkit.api.inverters import InversionContext, Inverter
 from benchkit.api.noise import Noise, add_noise
 from benchkit.api.plugin import Plugin, hookimpl, param
 from benchkit.api.selectors import RegionSelector, SelectionContext
 from benchkit.errors import BenchkitError
-from benchkit.specs.grammar import split_parts
+from benchkit.specs.grammar import print_value, split_parts
 from benchkit.system.fetching import may_download
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Corruptor",
     "Dataset",
     "Detector",
+    "FrozenDetector",
     "ImageFacts",
     "InversionContext",
     "Inverter",
@@ -54,5 +55,6 @@ __all__ = [
     "hookimpl",
     "may_download",
     "param",
+    "print_value",
     "split_parts",
 ]

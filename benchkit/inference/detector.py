@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.api import Detector
 from benchkit.errors import BenchkitError
+from benchkit.plugin.networks import build_network
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec, said
 
@@ -103,7 +104,6 @@ def load_detector(
     path, card = Path(folder), read_card(Path(folder))
     registry = registry or Registry.load()
     spec = Spec.of("detector", card["detector"]["name"], **card["detector"]["params"])
-    plugin = registry.make(spec, Detector)  # type: ignore[type-abstract]
     if registry.identity(spec) != card["detector"]["identity"]:
         text = (
             f"detector '{spec}' in {path} was trained with another version of its plugin (source "
@@ -111,7 +111,7 @@ def load_detector(
         )
         warn(text) if warn else warnings.warn(text, stacklevel=2)
     _check_digest(path / WEIGHTS, card["sha256"])
-    network = plugin.build()
+    network = build_network(registry, registry.make(spec, Detector))  # type: ignore[type-abstract]
     weights.load_network(network, path / WEIGHTS)
     network.requires_grad_(False)
     return TrainedDetector(network.to(resolve_device(device)).eval(), card["threshold"], card)

@@ -13,18 +13,32 @@ from benchkit.errors import BenchkitError
 from benchkit.planning.cells import cells_of, own_detector
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.image_sets import image_set, labelled_of
+from benchkit.plugin.networks import frozen, trunk_of
 from benchkit.plugin.registry import Registry, why_unavailable
 from benchkit.report.names import cell_names
-from benchkit.specs.spec import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Spec, TrainingSet, Trivial, digest
+from benchkit.specs.spec import (
+    Cell,
+    Corrupted,
+    ImageSet,
+    Labelled,
+    Mix,
+    Pseudo,
+    Spec,
+    TrainingConfig,
+    TrainingSet,
+    Trivial,
+    digest,
+)
 from benchkit.stages.base import Costs, Model, Stage
 from benchkit.stages.confine import Confine
 from benchkit.stages.corrupt import AnyCorrupt, Choose, Corrupt, CorruptPixels, Region, RoundTrip
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
+from benchkit.stages.features import Features
 from benchkit.stages.images import Images, Latents, Source
 from benchkit.stages.invert import Invert
 from benchkit.stages.pairs import AnyPairs, CorruptedPairs, LabelledPairs, MixedPairs, PseudoPairs
 from benchkit.stages.select import Select
-from benchkit.stages.train import Train
+from benchkit.stages.train import Train, head_config
 
 R = TypeVar("R")
 
@@ -130,6 +144,8 @@ class Planner:
         self.grid, self.registry, self.model = grid, registry, model
         self.trajectories: Trajectories = {} if trajectories is None else trajectories
         self.made: dict[Any, Any] = {}
+        #: Trunk -> key of a stage of images -> its features.
+        self.features: dict[Spec, dict[str, Features]] = {}
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -178,7 +194,7 @@ class Planner:
             return PlannedCell(cell, Evaluate(TrivialPredictor(cell.training.rule, labelled), test, held))
         train = self.train(cell)
         confine = self._confine(cell.training, cell) if isinstance(cell.training, Corrupted) else None
-        return PlannedCell(cell, Evaluate(train, test, held), confine)
+        return PlannedCell(cell, Evaluate(train, test, held, self._features(train.detector, (*test, *held))), confine)
 
     @_once
     def _validation(self, spec: Spec) -> tuple[Images, ...]:
@@ -201,7 +217,31 @@ class Planner:
         assert cell.detector is not None
         pairs = self._pairs(cell.training, cell)
         config = self.settings.training(cell.detector, "selector_training" if cell.role == "human" else "training")
-        return Train(pairs, cell.detector, self.registry.identity(cell.detector), config, cell.seed)
+        return self._train(pairs, cell.detector, config, cell)
+
+    def _train(self, pairs: AnyPairs, detector: Spec, config: TrainingConfig, cell: Cell) -> Train:
+        """Return the training of a detector; of one with a frozen trunk, on the trunk's features."""
+        plugin, seed, held = frozen(self.registry, detector), cell.seed, self._validation(cell.test.dataset)
+        if plugin is not None:
+            config = head_config(config, plugin)
+            seed = 0 if plugin.fits_itself else seed
+        features = self._features(detector, (*pairs.stages, *held))
+        return Train(pairs, detector, self._identity(detector), config, seed, features, held)
+
+    def _features(self, detector: Spec, images: tuple[Images | AnyCorrupt, ...]) -> tuple[Features, ...]:
+        """Return the features of images, each once, where the detector has a frozen trunk; else none."""
+        trunk = self._trunk(detector)
+        if trunk is None:
+            return ()
+        identity = self._identity(trunk)
+        # By their keys: a stage's hash goes through all its inputs, every time.
+        stages = {one.key: one for one in images}
+        made = self.features.setdefault(trunk, {})
+        return tuple(made.setdefault(key, Features(one, trunk, identity)) for key, one in stages.items())
+
+    @_once
+    def _trunk(self, detector: Spec) -> Spec | None:
+        return trunk_of(self.registry, detector)
 
     def _pairs(self, training: TrainingSet, cell: Cell) -> AnyPairs:
         if isinstance(training, Labelled):
@@ -265,10 +305,16 @@ class Planner:
         if wanted is not None:
             detector = self.registry.complete(Spec.parse("detector", wanted))
             pairs = LabelledPairs(self._labelled(cell))
+<<<<<<< HEAD
             config = self.settings.training(detector, "selector_training")
             train = Train(pairs, detector, self.registry.identity(detector), config, cell.seed)
+=======
+            config = self.grid.selector_training.config()
+            train = self._train(pairs, detector, config, cell)
+>>>>>>> 9885cbd (Frozen detectors: features of a trunk are a stage, heads are trained and scored on them)
         parts = tuple(self._select(images, part, cell) for part in self.registry.parts(selector))
-        return Select(images, selector, self.registry.identity(selector), train, cell.seed, parts)
+        features = self._features(train.detector, images) if train else ()
+        return Select(images, selector, self.registry.identity(selector), train, cell.seed, parts, features)
 
     def _labelled(self, cell: Cell) -> tuple[Images, ...]:
         spec = cell.test.dataset

@@ -15,6 +15,7 @@ from benchkit.diffusion.options import public_name
 from benchkit.executors.batch import StageResult
 from benchkit.executors.repair import read_repaired
 from benchkit.metrics.counts import COUNTS, Measured
+from benchkit.metrics.curves import is_climbing
 from benchkit.metrics.registry import by_kind
 from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
@@ -224,6 +225,9 @@ def _training_facts(planned: PlannedCell, env: Env) -> dict[str, Any]:
     if isinstance(train, Train):
         meta = env.meta(train)
         facts |= {"train_images": meta["images"], "dropped": meta["dropped"], "train_prevalence": meta["prevalence"]}
+        if curve := meta.get("curve"):
+            climbing = is_climbing(curve["iterations"], curve["average_precision"])
+            facts |= {"curve": json.dumps(curve, sort_keys=True), "still_climbing": climbing}
     if planned.confine is not None:
         select = env.meta(planned.confine.select)
         facts |= {"selected_area": select["area"], "selector_threshold": select["threshold"]}

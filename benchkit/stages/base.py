@@ -17,7 +17,7 @@ from benchkit.specs.spec import LATER, Spec, canonical, digest, keyed_fields
 from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from benchkit.diffusion.backend import DiffusionBackend
     from benchkit.plugin.registry import Registry
@@ -69,6 +69,7 @@ class Env:
     devices: tuple[str, ...] = field(init=False)
     progress: Callable[[str], None] = lambda _: None
     _backends: dict[Model, DiffusionBackend] = field(default_factory=dict)
+    _trunks: dict[Spec, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.devices = each_device(self.device)
@@ -88,6 +89,19 @@ class Env:
                 )
             self._backends[model] = backend
         return self._backends[model]
+
+    def has_trunk(self, spec: Spec) -> bool:
+        """Return whether this trunk is loaded."""
+        return spec in self._trunks
+
+    def trunk(self, spec: Spec) -> nn.Module:
+        """Return the trunk that a frozen detector builds, on the device; it is kept."""
+        if spec not in self._trunks:
+            from benchkit.api import FrozenDetector
+            from benchkit.plugin.networks import build_trunk
+
+            self._trunks[spec] = build_trunk(self.registry.make(spec, FrozenDetector)).to(self.device)  # type: ignore[type-abstract]
+        return self._trunks[spec]
 
     def arrays(self, stage: Stage, name: str = "arrays.safetensors") -> Arrays:
         """The arrays that a finished stage left."""

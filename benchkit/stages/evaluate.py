@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from benchkit.plugin.samples import HEATMAP
+from benchkit.specs.spec import LATER
 from benchkit.stages.base import Arrays, Env, Output, Stage
+from benchkit.stages.features import Features
 from benchkit.stages.images import Images, check_ids, check_labelled, kind_masks
 from benchkit.stages.train import Train
 from benchkit.store.artifacts import arrays_from_bytes, arrays_to_bytes, json_to_bytes
@@ -19,7 +21,8 @@ from benchkit.store.artifacts import arrays_from_bytes, arrays_to_bytes, json_to
 if TYPE_CHECKING:
     from benchkit.metrics import Measured, Scored
 
-Predict = Callable[[np.ndarray], np.ndarray]
+#: A finished stage of images -> their scores (N, H, W).
+Predict = Callable[[Images], np.ndarray]
 log = logging.getLogger(__name__)
 
 
@@ -34,14 +37,14 @@ class TrivialPredictor:
     labelled: tuple[Images, ...] = ()
 
     def predictor(self, env: Env) -> Predict:
-        """images (N, H, W, 3) -> scores (N, H, W)."""
+        """Return what scores finished images."""
         if self.rule == "mean-mask":
             for stage in self.labelled:
                 check_labelled(stage, env)
             prior = _mean_mask([env.arrays(stage) for stage in self.labelled])
-            return lambda images: np.broadcast_to(prior, images.shape[:3])
+            return lambda stage: np.broadcast_to(prior, env.arrays(stage)["masks"].shape)
         value = np.float32(self.rule == "all-positive")
-        return lambda images: np.full(images.shape[:3], value)
+        return lambda stage: np.full(env.arrays(stage)["masks"].shape, value)
 
 
 def _mean_mask(chunks: Sequence[Arrays]) -> np.ndarray:
@@ -57,11 +60,15 @@ def _mean_mask(chunks: Sequence[Arrays]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Evaluate(Stage):
-    """A predictor on test images; `validation` images choose the threshold of the second F1, if there are any."""
+    """A predictor on test images; `validation` images choose the threshold of the second F1, if there are any.
+
+    features: of all these images, where the predictor's trunk is frozen.
+    """
 
     predictor: Train | TrivialPredictor
     test: tuple[Images, ...]
     validation: tuple[Images, ...]
+    features: tuple[Features, ...] = field(default=(), metadata=LATER)
 
     version: ClassVar[int] = 2
 
@@ -108,10 +115,7 @@ class Evaluate(Stage):
     def _predictor(self, env: Env) -> Predict:
         if isinstance(self.predictor, TrivialPredictor):
             return self.predictor.predictor(env)
-        from benchkit.training import loop as training
-
-        network = self.predictor.network(env)
-        return lambda images: training.predict(network, images)
+        return self.predictor.scorer(env, self.features)
 
     def measured(self, env: Env) -> dict[str, np.ndarray]:
         """The finished record, as benchkit.metrics.Measured.arrays wrote it."""
@@ -133,7 +137,7 @@ def _measured(
 
     looks = []
     for number, stage in enumerate(stages):
-        scores = predict(env.arrays(stage)["images"])
+        scores = predict(stage)
         np.save(work / f"scores-{number}.npy", scores)
         looks.append(_scored(env, stage, scores).looks())
     edges = metrics.fit_edges(looks, () if threshold is None else (threshold,))

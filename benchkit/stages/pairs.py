@@ -22,12 +22,14 @@ from benchkit.training.augmentation import IGNORED
 class Pairs:
     """Training images (N, H, W, 3) uint8 with masks (N, H, W); `dropped`: images whose selection was empty.
 
-    masks: bool, or uint8 of 0, 1 and IGNORED where any pixel is ignored.
+    masks: bool, or uint8 of 0, 1 and IGNORED where any pixel is ignored. kept: which images of the stages these are, or
+    None for all of them.
     """
 
     images: np.ndarray
     masks: np.ndarray
     dropped: int = 0
+    kept: np.ndarray | None = None
 
     @property
     def prevalence(self) -> float:
@@ -44,6 +46,11 @@ class LabelledPairs:
 
     images: tuple[Images, ...]
 
+    @property
+    def stages(self) -> tuple[Images, ...]:
+        """Return the stages of its images, in order."""
+        return self.images
+
     def load(self, env: Env) -> Pairs:
         check_ids(self.images, env)
         for stage in self.images:
@@ -59,6 +66,11 @@ class PseudoPairs:
     images: tuple[Images, ...]
     select: Select
 
+    @property
+    def stages(self) -> tuple[Images, ...]:
+        """Return the stages of its images, in order."""
+        return self.images
+
     def load(self, env: Env) -> Pairs:
         images = np.concatenate([env.arrays(stage)["images"] for stage in self.images])
         return kept(images, self.select.masks(env))
@@ -69,6 +81,11 @@ class CorruptedPairs:
     """Corrupted images with the masks they were corrupted in."""
 
     chunks: tuple[AnyCorrupt, ...]
+
+    @property
+    def stages(self) -> tuple[AnyCorrupt, ...]:
+        """Return the stages of its images, in order."""
+        return self.chunks
 
     def load(self, env: Env) -> Pairs:
         parts = [env.arrays(stage) for stage in self.chunks]
@@ -81,11 +98,17 @@ class MixedPairs:
 
     parts: tuple[LabelledPairs | PseudoPairs | CorruptedPairs, ...]
 
+    @property
+    def stages(self) -> tuple[Images | AnyCorrupt, ...]:
+        """Return the stages of its images, in order."""
+        return tuple(stage for part in self.parts for stage in part.stages)
+
     def load(self, env: Env) -> Pairs:
         loaded = [part.load(env) for part in self.parts]
         images = np.concatenate([p.images for p in loaded])
         masks = np.concatenate([p.masks for p in loaded])
-        return Pairs(images, masks, sum(p.dropped for p in loaded))
+        kept = np.concatenate([np.ones(len(p.masks), bool) if p.kept is None else p.kept for p in loaded])
+        return Pairs(images, masks, sum(p.dropped for p in loaded), kept)
 
 
 AnyPairs = LabelledPairs | PseudoPairs | CorruptedPairs | MixedPairs
@@ -98,6 +121,6 @@ def labels_of(arrays: Arrays) -> np.ndarray:
 
 
 def kept(images: np.ndarray, masks: np.ndarray) -> Pairs:
-    """The pairs whose mask is not empty, and how many were dropped."""
-    keep = masks.any(axis=(1, 2))
-    return Pairs(images[keep], masks[keep], int((~keep).sum()))
+    """Return the pairs whose mask is not empty, and how many were dropped."""
+    keep = np.asarray(masks.any(axis=(1, 2)))
+    return Pairs(images[keep], masks[keep], int((~keep).sum()), keep)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchkit.api import BenchkitError, Detector
-from benchkit.specs.spec import Spec, TrainingConfig
+import numpy as np
+
+from benchkit.api import BenchkitError, Detector, FrozenDetector
+from benchkit.plugin.networks import build_network
+from benchkit.specs.spec import LATER, Spec, TrainingConfig
 from benchkit.stages.base import Env, Output, Stage
+from benchkit.stages.features import Features, maps_by_image
+from benchkit.stages.images import Images
 from benchkit.stages.pairs import AnyPairs, Pairs
 from benchkit.store.artifacts import json_to_bytes
 
@@ -20,8 +25,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchkit.plugin.registry import Registry
+    from benchkit.training.features import FeatureSet, FrozenNetwork
+    from benchkit.training.loop import Measure
 
 CHECKPOINT = "checkpoint.safetensors"
+#: Points of a learning curve: of a head, whose scores are cheap, and of a network that is trained whole.
+HEAD_POINTS, WHOLE_POINTS = 10, 6
+#: The fields of a training's history that belong to its learning curve.
+CURVE = ("average_precision", "artifact_iou")
 log = logging.getLogger(__name__)
 
 
@@ -37,29 +48,38 @@ class Rebuild:
     def __call__(self, device: str) -> tuple[nn.Module, torch.optim.Optimizer | None]:
         from benchkit.plugin.registry import Registry
 
-        plugin, network = built(Registry.load(files=self.files), self.detector, self.seed, device)
+        registry = Registry.load(files=self.files)
+        plugin = registry.make(self.detector, Detector)  # type: ignore[type-abstract]
+        network = start_network(registry, self.detector, self.seed).to(device)
         return network, plugin.optimiser(network, self.lr)
 
 
-def built(registry: Registry, detector: Spec, seed: int, device: str) -> tuple[Detector, nn.Module]:
-    """The plugin, and its network on `device` with the starting weights that `seed` draws."""
+def start_network(
+    registry: Registry, detector: Spec, seed: int, make_trunk: Callable[[], nn.Module] | None = None
+) -> nn.Module:
+    """Return a detector's network with the starting weights that `seed` draws; make_trunk: see `build_network`."""
     import torch
 
-    plugin = registry.make(detector, Detector)  # type: ignore[type-abstract]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return plugin, plugin.build().to(device)
+        return build_network(registry, registry.make(detector, Detector), make_trunk)  # type: ignore[type-abstract]
 
 
 @dataclass(frozen=True)
 class Train(Stage):
-    """Weights of `detector` trained on `pairs`; the same key, and so the same work, whoever asks for it."""
+    """Weights of `detector` trained on `pairs`; the same key, and so the same work, whoever asks for it.
+
+    features: of all images of `pairs` and of `validation`, where the detector's trunk is frozen. validation: the images
+    of the learning curve.
+    """
 
     pairs: AnyPairs
     detector: Spec
     identity: str
     config: TrainingConfig
     seed: int
+    features: tuple[Features, ...] = field(default=(), metadata=LATER)
+    validation: tuple[Images, ...] = field(default=(), metadata=LATER)
 
     def run(self, env: Env) -> Output:
         from benchkit.training import loop as training
@@ -87,27 +107,86 @@ class Train(Stage):
             data = (work / "weights.safetensors").read_bytes()
         files = {"weights.safetensors": data, "history.json": json_to_bytes(history)}
         facts: dict[str, Any] = {"images": len(pairs.images), "dropped": pairs.dropped, "config": asdict(self.config)}
+        facts |= {"prevalence": pairs.prevalence, "curve": _curve(history)}
         if hasattr(network, "pretraining"):
             facts["pretraining"] = str(network.pretraining)
-        return Output(files, {**facts, "prevalence": pairs.prevalence})
+        return Output(files, facts)
 
     def _trained(self, env: Env, pairs: Pairs, checkpoint: Path) -> tuple[nn.Module, list[dict[str, float]]]:
-        """The network after its last iteration, and every iteration's losses; goes on from the checkpoint."""
-        plugin, network = self._built(env)
-        history = self._fit(env)(
-            network,
-            pairs.images,
-            pairs.masks,
-            self.config,
-            self.seed,
-            optimiser=plugin.optimiser(network, self.config.lr),
-            checkpoint=checkpoint,
-            progress=lambda done, total, _: env.progress(f"{self.describe()} {done}/{total}"),
-        )
-        return network, history
+        """Return the network after its last iteration, and every iteration's losses; goes on from the checkpoint."""
+        plugin = env.registry.make(self.detector, Detector)  # type: ignore[type-abstract]
+        network = self._start(env)
+        if self.config.prior_bias:
+            self._set_prior(network, pairs)
+        options: dict[str, Any] = {
+            "optimiser": plugin.optimiser(network, self.config.lr),
+            "checkpoint": checkpoint,
+            "progress": lambda done, total, _: env.progress(f"{self.describe()} {done}/{total}"),
+        }
+        if isinstance(plugin, FrozenDetector):
+            return network, self._train_head(env, plugin, network, pairs, options)  # type: ignore[arg-type]
+        if len(env.devices) == 1 and self.validation:
+            options["measure"] = self._measure(env, network, WHOLE_POINTS)
+        return network, self._loop(env)(network, pairs.images, pairs.masks, self.config, self.seed, **options)
 
-    def _fit(self, env: Env) -> Callable[..., list[dict[str, float]]]:
-        """The training loop on the devices of `env`."""
+    def _train_head(
+        self, env: Env, plugin: FrozenDetector, network: FrozenNetwork, pairs: Pairs, options: Mapping[str, Any]
+    ) -> list[dict[str, float]]:
+        """Train a head on the features of the pairs, by the suite's loop or the plugin's own method."""
+        from benchkit.training.features import FeatureBatches, FeatureSet, HeadOnFeatures
+        from benchkit.training.loop import fit
+
+        known = maps_by_image(self.features)
+        data = FeatureSet([known[stage.key].maps(env) for stage in self.pairs.stages], pairs.kept, pairs.masks)
+        mean, std = data.statistics()
+        network.mean.copy_(mean)
+        network.std.copy_(std)
+        measure = self._measure(env, network, HEAD_POINTS) if self.validation else None
+        if plugin.fits_itself:
+            self._fit_itself(plugin, network, data)
+            return [] if measure is None else [dict(measure.figures(network))]
+        head = HeadOnFeatures(network, data.size)
+        return fit(head, FeatureBatches(data, network), self.config, self.seed, **options, measure=measure)
+
+    def _fit_itself(self, plugin: FrozenDetector, network: FrozenNetwork, data: FeatureSet) -> None:
+        import torch
+
+        labels, weights = (one.to(network.mean.device) for one in data.cells())
+        features = torch.stack([network.standardised(data.joined(i).to(network.mean)) for i in range(len(data))])
+        network.train()
+        plugin.fit(network.head, features, labels, weights)
+        network.eval()
+        if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+            raise BenchkitError(f"fit() of detector '{self.detector.short}' left weights that are not finite")
+
+    def _set_prior(self, network: nn.Module, pairs: Pairs) -> None:
+        from benchkit.training.averaging import set_prior
+
+        if not set_prior(network, pairs.prevalence, self.config.class_weights):
+            log.warning(
+                "training.prior_bias has no effect on detector '%s': it has no output layer of two channels with a "
+                "bias",
+                self.detector.short,
+            )
+
+    def _measure(self, env: Env, network: nn.Module, points: int) -> Measure:
+        """Return what the learning curve is made of: figures of the validation images."""
+        from benchkit.metrics.curves import CurvePoint
+        from benchkit.training.loop import Measure
+
+        scores_of = self._scorer(env, network, self.features)
+
+        def figures(_: nn.Module) -> Mapping[str, float]:
+            point = CurvePoint()
+            for stage in self.validation:
+                arrays = env.arrays(stage)
+                point.add(scores_of(stage), arrays["masks"], arrays.get("ignored"))
+            return point.figures()
+
+        return Measure(figures, points)
+
+    def _loop(self, env: Env) -> Callable[..., list[dict[str, float]]]:
+        """Return the training loop of images on the devices of `env`."""
         from benchkit.training import loop as training
         from benchkit.training import replicas
 
@@ -117,16 +196,59 @@ class Train(Stage):
         files = (origin,) if origin.suffix == ".py" else ()
         return partial(replicas.train_on, env.devices, Rebuild(self.detector, self.seed, self.config.lr, files))
 
-    def _built(self, env: Env) -> tuple[Detector, nn.Module]:
-        return built(env.registry, self.detector, self.seed, env.device)
+    def _start(self, env: Env) -> nn.Module:
+        trunk = self.features[0].trunk if self.features else None
+        make_trunk = None if trunk is None else partial(env.trunk, trunk)
+        return start_network(env.registry, self.detector, self.seed, make_trunk).to(env.device)
 
     def network(self, env: Env) -> nn.Module:
-        """The trained network, in evaluation mode on env.device."""
+        """Return the trained network, in evaluation mode on env.device."""
         from benchkit.training import weights
 
-        _, network = self._built(env)
+        network = self._start(env)
         weights.load_network(network, env.store.open(self.key).path("weights.safetensors"))
         return network.eval()
 
+    def scorer(self, env: Env, features: Sequence[Features]) -> Callable[[Images], np.ndarray]:
+        """Return what gives the trained network's scores (N, H, W) of finished images; features: theirs, if any."""
+        return self._scorer(env, self.network(env), features)
+
+    def _scorer(self, env: Env, network: nn.Module, features: Sequence[Features]) -> Callable[[Images], np.ndarray]:
+        from benchkit.training import loop as training
+        from benchkit.training.features import FrozenNetwork
+
+        known = maps_by_image(features)
+
+        def scores_of(stage: Images) -> np.ndarray:
+            arrays = env.arrays(stage)
+            if isinstance(network, FrozenNetwork):
+                height, width = arrays["images"].shape[1:3]
+                return network.predict(known[stage.key].maps(env), (height, width))
+            return training.predict(network, arrays["images"])
+
+        return scores_of
+
     def describe(self) -> str:
         return f"train {self.detector.name} on {type(self.pairs).__name__.removesuffix('Pairs').lower()}"
+
+
+def _curve(history: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Return the learning curve in a history: its iterations and the figures at each; empty without one."""
+    points = [(done, entry) for done, entry in enumerate(history, 1) if all(name in entry for name in CURVE)]
+    if not points:
+        return {}
+    return {
+        "iterations": [done for done, _ in points],
+        **{name: [entry[name] for _, entry in points] for name in CURVE},
+    }
+
+
+def head_config(config: TrainingConfig, plugin: FrozenDetector) -> TrainingConfig:
+    """Return the training of a head: without what features cannot follow, and with outputs that start at the prior.
+
+    A head that its plugin fits has no iterations.
+    """
+    if plugin.fits_itself:
+        return TrainingConfig(iterations=0, flip=False)
+    off: dict[str, Any] = {"crop": None, "positive_crop": 0.0, "flip": False, "resize": None, "photometric": False}
+    return replace(config, **off, prior_bias=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchkit.plugin.networks import build_network
 from benchkit.specs.spec import TrainingConfig
 from benchkit.testing.checks import Subject, Unmet, check
 from benchkit.testing.worlds import generators_restored, masks, pictures
@@ -24,7 +25,7 @@ def built(subject: Subject, seed: int = 0) -> Any:
     """The detector's network, as core builds it: from a seeded global generator."""
     with generators_restored():
         torch.manual_seed(seed)
-        return subject.plugin.build().to(subject.device)
+        return build_network(subject.registry, subject.plugin).to(subject.device)
 
 
 def images(count: int = 4, height: int = SIDE, width: int = SIDE) -> np.ndarray[Any, Any]:

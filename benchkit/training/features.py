@@ -18,11 +18,8 @@ from benchkit.specs.spec import TrainingConfig
 from benchkit.training.augmentation import IGNORED
 from benchkit.training.batches import indices_at
 from benchkit.training.ddp import Team
+from benchkit.training.feature_size import MULTIPLE, STRIDE, padded_size
 
-#: The stride at which maps are joined; finer ones are stored at it already.
-STRIDE = 4
-#: Images are padded to a multiple of this before they reach a trunk, so that every stride divides them.
-MULTIPLE = 32
 #: Joined features of up to so many bytes are kept in memory during a training; more are joined anew for each batch.
 KEPT = 2**30
 
@@ -50,11 +47,6 @@ def trunk_maps(trunk: nn.Module, images: Tensor, name: str = "the trunk") -> lis
 
 def _is_map(one: Any, count: int) -> bool:
     return isinstance(one, Tensor) and one.ndim == 4 and len(one) == count and one.is_floating_point()
-
-
-def padded_size(height: int, width: int) -> tuple[int, int]:
-    """Return the size of an image as the trunk sees it."""
-    return height + -height % MULTIPLE, width + -width % MULTIPLE
 
 
 def join_maps(maps: Maps, size: tuple[int, int]) -> Tensor:
@@ -247,7 +239,7 @@ class FeatureBatches:
 
 
 class HeadOnFeatures(nn.Module):
-    """The head of a frozen network as the training loop sees it: standardised features -> logits at the image's size."""
+    """The head as the training loop sees it: standardised features -> logits at the image's size."""
 
     def __init__(self, network: FrozenNetwork, size: tuple[int, int]) -> None:
         super().__init__()

@@ -1,0 +1,80 @@
+"""Compute the feature maps of a trunk that is not trained, once for each chunk of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchkit.api import BenchkitError, FrozenDetector
+from benchkit.plugin.networks import maps_of
+from benchkit.specs.spec import Spec
+from benchkit.stages.base import Env, Output, Stage
+from benchkit.stages.corrupt import AnyCorrupt
+from benchkit.stages.images import Images
+from benchkit.store.artifacts import arrays_to_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MAPS = "maps.safetensors"
+
+
+@dataclass(frozen=True)
+class Features(Stage):
+    """The maps of one chunk of images, float16, finer ones at stride 4; shared by every detector with this trunk.
+
+    trunk: the complete Spec of the detector that builds it. identity: a digest of its source and weights.
+    """
+
+    images: Images | AnyCorrupt
+    trunk: Spec
+    identity: str
+
+    def run(self, env: Env) -> Output:
+        import torch
+
+        from benchkit.training.batches import to_input
+        from benchkit.training.features import trunk_maps
+
+        name = f"the trunk of detector '{self.trunk.short}'"
+        images = to_input(env.arrays(self.images)["images"], torch.device(env.device))
+        is_new = not env.has_trunk(self.trunk)
+        trunk = env.trunk(self.trunk)
+        with torch.inference_mode():
+            maps = trunk_maps(trunk, images, name)
+            if is_new:
+                self._check(env, trunk, images, maps, name)
+        return Output({MAPS: arrays_to_bytes({f"map{i}": one.cpu().numpy() for i, one in enumerate(maps)})})
+
+    def _check(self, env: Env, trunk: nn.Module, images: Tensor, maps: list[Tensor], name: str) -> None:
+        """Raise BenchkitError for maps that are not as declared, or not the same a second time."""
+        import torch
+
+        from benchkit.training.features import trunk_maps
+
+        declared = [channels for channels, _ in maps_of(env.registry.make(self.trunk, FrozenDetector))]  # type: ignore[type-abstract]
+        came = [one.shape[1] for one in maps]
+        if came != declared:
+            raise BenchkitError(f"{name} returns maps of {came} channels, its maps() declares {declared}")
+        again = trunk_maps(trunk, images, name)
+        if not all(torch.equal(one, other) for one, other in zip(maps, again, strict=True)):
+            raise BenchkitError(
+                f"{name} is not deterministic: one batch gave two results. Its features cannot be shared between rows; "
+                "switch off dropout and other random layers in evaluation mode"
+            )
+
+    def maps(self, env: Env) -> list[Tensor]:
+        """Return the finished maps, memory-mapped: (N, C, h, w) float16 each."""
+        import safetensors
+
+        with safetensors.safe_open(env.store.open(self.key).path(MAPS), framework="pt") as file:
+            return [file.get_tensor(f"map{i}") for i in range(len(file.keys()))]
+
+    def describe(self) -> str:
+        return f"features {self.trunk.name} of {self.images.describe()}"
+
+
+def maps_by_image(features: Sequence[Features]) -> Mapping[str, Features]:
+    """Return the features of each stage of images, by the stage's key."""
+    return {one.images.key: one for one in features}
