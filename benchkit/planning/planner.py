@@ -305,13 +305,8 @@ class Planner:
         if wanted is not None:
             detector = self.registry.complete(Spec.parse("detector", wanted))
             pairs = LabelledPairs(self._labelled(cell))
-<<<<<<< HEAD
             config = self.settings.training(detector, "selector_training")
-            train = Train(pairs, detector, self.registry.identity(detector), config, cell.seed)
-=======
-            config = self.grid.selector_training.config()
             train = self._train(pairs, detector, config, cell)
->>>>>>> 9885cbd (Frozen detectors: features of a trunk are a stage, heads are trained and scored on them)
         parts = tuple(self._select(images, part, cell) for part in self.registry.parts(selector))
         features = self._features(train.detector, images) if train else ()
         return Select(images, selector, self.registry.identity(selector), train, cell.seed, parts, features)

@@ -191,12 +191,12 @@ def benchkit_detectors():
 def test_another_process_finds_a_strangers_file_and_starts_alike(tmp_path: Path) -> None:
     from benchkit.plugin.registry import Registry
     from benchkit.specs.spec import Spec
-    from benchkit.stages.train import Rebuild, built
+    from benchkit.stages.train import Rebuild, start_network
 
     file = tmp_path / "single.py"
     file.write_text(PLUGIN)
     spec = Spec.of("detector", "single-for-replicas", width=2)
-    _, here = built(Registry.load(files=[file]), spec, 5, "cpu")
+    here = start_network(Registry.load(files=[file]), spec, 5)
     there, optimiser = Rebuild(spec, 5, 1e-3, (file,))("cpu")
     assert optimiser is None
     for name, value in here.state_dict().items():
