@@ -79,7 +79,7 @@ class ImageBatches:
             return f"{one}: use smaller images (size= of the dataset) or crops (training.crop)"
         less = f"training.batch={max(2, config.batch // 2)} or smaller images (size= of the dataset)"
         seen = f"{share} images of {width}x{height} at once are too many for this network here"
-        return f"{seen}: share each batch among more GPUs (--device cuda:0,1), or change the protocol: {less}"
+        return f"{seen}: share each batch among more GPUs (`device` cuda:0,1), or change the protocol: {less}"
 
     def _shown_size(self, config: TrainingConfig) -> tuple[int, int]:
         """Return height and width of what the network sees of one image."""

@@ -54,7 +54,7 @@ def _fewer(images: np.ndarray) -> str:
     count, height, width = images.shape[:3]
     return (
         f"{count} images of {width}x{height} at once are too many for this network here: use smaller ones (size= of "
-        "the dataset, --tile of benchkit detect) or a larger device"
+        "the dataset, the tiles of `benchkit detect`) or a larger device"
     )
 
 
