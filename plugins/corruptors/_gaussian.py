@@ -1,4 +1,4 @@
-"""Gaussian filters of planes, for the corruptors beside this file."""
+"""Gaussian filters, shared by the corruptors of this folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def gaussian_blur(planes: Tensor, sigma: float) -> Tensor:
-    """Blur (N, C, h, w) with a Gaussian of `sigma` cells, cut off at 4 sigma; the border cells repeat outwards."""
+    """Blur (N, C, h, w) with a Gaussian of `sigma` pixels, cut off at 4 sigma; border pixels are repeated."""
     import torch  # here and below, so that listing plugins loads no torch
 
     kernel = gaussian_kernel(sigma, torch.float64)
@@ -18,7 +18,7 @@ def gaussian_blur(planes: Tensor, sigma: float) -> Tensor:
 
 
 def gaussian_kernel(sigma: float, kind: dtype) -> Tensor:
-    """Return exp(-d^2 / 2 sigma^2) at the whole distances d of at most 4 sigma cells, not normalised."""
+    """Return exp(-d^2 / 2 sigma^2) for integer distances d of at most 4 sigma pixels, not normalised."""
     import torch
 
     radius = max(math.ceil(4 * sigma), 1)
@@ -26,7 +26,7 @@ def gaussian_kernel(sigma: float, kind: dtype) -> Tensor:
 
 
 def filter_planes(planes: Tensor, kernel: Tensor) -> Tensor:
-    """Filter (N, C, h, w) with a kernel (2 r + 1,) along rows and along columns; the border cells repeat outwards."""
+    """Filter (N, C, h, w) with a kernel (2 r + 1,) along rows and columns; border pixels are repeated."""
     from torch.nn import functional as F
 
     kernel = kernel.to(planes)

@@ -1,11 +1,9 @@
-"""Resampling with the denoiser's self-attention degraded inside the mask: local texture stays, structure goes.
+"""Resample with perturbed self-attention inside the mask.
 
-map=identity is the degraded branch of perturbed-attention guidance (Ahn et al., "Self-rectifying diffusion sampling
-with perturbed-attention guidance", ECCV 2024, Sec. 4): the attention map becomes the identity, so a token gets its own
-value. map=blur is that of smoothed energy guidance (Hong, NeurIPS 2024, Sec. 4): blurring the queries blurs the
-attention weights. Both descend from self-attention guidance (Hong et al., ICCV 2023), which blurs the input where
-attention is high. These guide *away* from the degraded branch, all over the image; here it is what is wanted, inside
-the mask. They degrade chosen layers; we degrade all, since nobody has chosen any for this purpose.
+map=identity comes from perturbed-attention guidance (Ahn et al., "Self-rectifying diffusion sampling with
+perturbed-attention guidance", ECCV 2024, Sec. 4), map=blur from smoothed energy guidance (Hong, NeurIPS 2024, Sec. 4).
+These methods guide the whole image away from the perturbed prediction, and perturb chosen layers. Here the perturbed
+prediction itself is used, inside the mask, and all layers are perturbed.
 """
 
 from __future__ import annotations
@@ -21,24 +19,28 @@ if TYPE_CHECKING:
 
 
 def blurred_queries(query: Tensor, grid: tuple[int, int], sigma: float) -> Tensor:
-    """(N, heads, tokens, width) blurred over the tokens' grid by a Gaussian of `sigma` tokens, the border repeated."""
+    """Return queries (N, heads, tokens, width) blurred over the grid of tokens by a Gaussian of `sigma` tokens."""
     planes = gaussian_blur(query.transpose(2, 3).reshape(-1, 1, *grid), sigma)
     return planes.view(*query.shape[:2], query.shape[3], -1).transpose(2, 3)
 
 
 @dataclass(frozen=True)
 class AttentionPerturbation(ResamplingCorruptor):
-    """eps = usual + strength (perturbed - usual) inside the mask at every step of the way back from z_t.
+    """Perturbs self-attention inside the mask at every resampling step: texture stays, structure is lost.
 
-    In the perturbed prediction the tokens inside the mask attend otherwise, and those outside as ever. With strength 1
-    eps is the perturbed prediction everywhere, at one forward a step; any other strength costs two.
+    eps = usual + strength (perturbed - usual) inside the mask. In the perturbed prediction, each token inside the mask
+    attends only to itself (map=identity) or attends with blurred queries (map=blur). With strength=1, eps is the
+    perturbed prediction everywhere, and a step needs one network evaluation; otherwise it needs two. After
+    perturbed-attention guidance (Ahn et al., ECCV 2024) and smoothed energy guidance (Hong, NeurIPS 2024).
     """
 
     name = "attention-perturbation"
     steps: int = param(20, ge=1, doc="inversion steps from the clean end")
-    map: str = param("identity", choices=("identity", "blur"), doc="what becomes of the attention map")
-    sigma: float = param(0.25, gt=0, le=4, doc="of map=blur: standard deviation, a fraction of the longer side")
-    strength: float = param(1.0, ge=0, le=20, doc="1 is the perturbed prediction, more goes beyond it")
+    map: str = param(
+        "identity", choices=("identity", "blur"), doc="attention map: the identity, or that of blurred queries"
+    )
+    sigma: float = param(0.25, gt=0, le=4, doc="for map=blur: standard deviation, as a fraction of the longer side")
+    strength: float = param(1.0, ge=0, le=20, doc="1 is the perturbed prediction; larger values extrapolate")
 
     def network_evaluations(self) -> int:
         return 1 if self.strength == 1 else 2
@@ -53,7 +55,7 @@ class AttentionPerturbation(ResamplingCorruptor):
         return at.solve(torch.where(at.start.mask, usual + self.strength * (perturbed - usual), usual))
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Attention of (N, heads, tokens, width) with the identity for its map, or with blurred queries."""
+        """Return the perturbed attention, (N, heads, tokens, width)."""
         from torch.nn import functional as F
 
         if self.map == "identity":

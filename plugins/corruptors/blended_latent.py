@@ -1,9 +1,7 @@
-"""The masked region resampled while its surroundings are held to the image at every step.
+"""Blended latent diffusion: resample the masked region, and replace its surroundings at every step.
 
-Avrahami, Fried and Lischinski, "Blended Latent Diffusion" (SIGGRAPH 2023, Sec. 4 and its algorithm): before each
-denoising step, what lies outside the mask is replaced by the image's latent noised to that step's level. The noising
-is the forward process (eq. 4) of z_0, so no inverted trajectory is read. The paper edits towards a text; here the
-caption stays the image's own, there is no guidance, and its refinement of the decoder is left out.
+Avrahami, Fried and Lischinski, "Blended Latent Diffusion" (SIGGRAPH 2023, Sec. 4). Their method edits towards a text.
+Here the image keeps its own caption, and there is neither guidance nor the paper's refinement of the decoder.
 """
 
 from __future__ import annotations
@@ -19,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BlendedLatent(ResamplingCorruptor):
-    """Inside: forward-noised and resampled. Outside: z_0 forward-noised to each level, and z_0 itself at the end.
+    """Resamples the masked region from forward-noised latents (eq. 4), next to the forward-noised image.
 
-    So outside the mask the latents end as the clean ones, bit for bit (with an empty mask, all of them): no round trip
-    shows there. Every level draws its own noise, as in the paper; the first shares the inside's.
+    Before each step, the latents outside the mask are replaced by z_0 with the noise of that step (eq. 4), as in
+    blended latent diffusion (Avrahami et al., SIGGRAPH 2023). After the last step they are z_0 itself, so nothing
+    changes outside the mask. Each step draws new noise; the first one uses the noise of the masked region.
     """
 
     name = "blended-latent"

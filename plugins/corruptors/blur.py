@@ -1,4 +1,4 @@
-"""A Gaussian blur of the inverted latent (Table 2)."""
+"""Gaussian blur of the inverted latent (Table 2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Blur(LatentCorruptor):
-    """f = z_t blurred; sigma is a fraction of the image's longer side, so it means the same at every latent size."""
+    """Blurs the inverted latent: f = Gaussian blur of z_t (Table 2).
+
+    sigma is a fraction of the longer side, so it has the same effect at every latent size.
+    """
 
     name = "blur"
     steps: int = param(20, ge=0, doc="inversion steps from the clean end")

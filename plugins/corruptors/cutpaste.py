@@ -1,10 +1,9 @@
-"""Pixels of another place of the same image in the region, as a patch or as thin scars.
+"""CutPaste: paste pixels from another place of the same image, as a patch or as thin scars.
 
 Li, Sohn, Yoon and Pfister, "CutPaste: Self-supervised learning for anomaly detection and localization" (CVPR 2021,
-Sec. 2.2-2.3): cut a rectangle, jitter its colours, paste it elsewhere; CutPaste-Scar cuts a long thin one and turns it.
-There the rectangle makes the label; here the label is the region, so the patch has the size of the region's bounding
-box and is pasted over it, and scars are centred on the region. Of the colour jitter, hue is left out; patches are not
-turned. Scars are sized as the paper's (2-16 by 10-25 pixels of 256, turned by up to 45 degrees); their number is ours.
+Sec. 2.2-2.3). In the paper the pasted rectangle is the label. Here the label is the region: the patch has the size of
+the region's bounding box, and scars are centred on the region. Hue is not jittered, and patches are not rotated. Scars
+have the paper's size (2-16 by 10-25 pixels of 256) and rotation (up to 45 degrees); their number is our choice.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def bounding_box(mask: Tensor) -> tuple[int, int, int, int]:
-    """top, left, height, width of the selected pixels of (H, W); at least one is selected."""
+    """Return top, left, height, width of the selected pixels of (H, W); at least one is selected."""
     import torch  # here and below, so that listing plugins loads no torch
 
     y, x = torch.nonzero(mask, as_tuple=True)
@@ -29,9 +28,9 @@ def bounding_box(mask: Tensor) -> tuple[int, int, int, int]:
 
 
 def offset(box: tuple[int, int, int, int], size: tuple[int, int], draw: float) -> tuple[int, int]:
-    """Rows and columns from the box to another place for it, uniform over all that lie in the image.
+    """Return the shift (rows, columns) from the box to another place in the image, uniform over all places.
 
-    A box as large as the image has no other place: then any shift but none, round the edges. draw: in [0, 1).
+    A box as large as the image has no other place; it is shifted across the image's edges. draw: in [0, 1).
     """
     (top, left, height, width), (rows, columns) = box, size
     down, across = rows - height + 1, columns - width + 1
@@ -44,7 +43,7 @@ def offset(box: tuple[int, int, int, int], size: tuple[int, int], draw: float) -
 
 
 def jittered(pixels: Tensor, amount: float, draws: Tensor) -> Tensor:
-    """Brightness, contrast and saturation of (3, ...) pixels scaled by 1 +- amount, from three draws in [0, 1)."""
+    """Scale brightness, contrast and saturation of pixels (3, ...) by 1 +- amount, from three draws in [0, 1)."""
     brightness, contrast, saturation = (1 + amount * (2 * draws - 1)).tolist()
     bright = pixels * brightness
     centred = bright.mean() + contrast * (bright - bright.mean())
@@ -54,16 +53,16 @@ def jittered(pixels: Tensor, amount: float, draws: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CutPaste(PixelCorruptor):
-    """variant=patch overwrites the region with a rectangle cut elsewhere; variant=scar crosses it with thin strips.
+    """Pastes pixels from another place of the image into the region, with changed colours (Li et al., CVPR 2021).
 
-    jitter=0 pastes the pixels as they are. What scars leave of the region stays as it was, and is labelled all the
-    same.
+    variant=patch pastes one rectangle over the whole region. variant=scar pastes thin strips across it; the rest of
+    the region stays as it is, but is labelled too. jitter=0 keeps the colours.
     """
 
     name = "cutpaste"
     variant: str = param("patch", choices=("patch", "scar"), doc="a patch over the region, or scars across it")
     jitter: float = param(0.1, ge=0, le=1, doc="largest relative change of brightness, contrast and saturation")
-    scars: int = param(4, ge=1, le=64, doc="scars an image")
+    scars: int = param(4, ge=1, le=64, doc="number of scars per image")
 
     def corrupt(self, at: PixelContext) -> Tensor:
         import torch
@@ -96,7 +95,7 @@ class CutPaste(PixelCorruptor):
             length, thickness = (10 + 15 * float(row[1])) / 256 * side, (2 + 14 * float(row[2])) / 256 * side
             along, across = strip(height, width, centre.tolist(), math.radians(90 * float(row[3]) - 45))
             hit = (along.abs() <= length / 2) & (across.abs() <= thickness / 2)
-            # The strip is cut upright, its top left corner anywhere it fits.
+            # The strip is cut without rotation, from any place where it fits.
             y = (along + length / 2 + row[4] * max(0.0, height - 1 - length)).floor().long().clamp(0, height - 1)
             x = (across + thickness / 2 + row[5] * max(0.0, width - 1 - thickness)).floor().long().clamp(0, width - 1)
             pixels = image[:, y[hit], x[hit]]
@@ -105,7 +104,7 @@ class CutPaste(PixelCorruptor):
 
 
 def strip(height: int, width: int, centre: list[int], angle: float) -> tuple[Tensor, Tensor]:
-    """Every pixel's place (H, W) along and across an axis through `centre`, upright at angle 0, in pixels."""
+    """Return each pixel's position (H, W) along and across an axis through `centre`, vertical at angle 0."""
     import torch
 
     y = torch.arange(height).view(-1, 1) - centre[0]

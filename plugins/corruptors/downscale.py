@@ -1,4 +1,4 @@
-"""The inverted latent reduced and brought back: blocks of cells replaced by their mean (Fig. 5)."""
+"""Downscaling of the inverted latent (Fig. 5)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ if TYPE_CHECKING:
 
 
 def block_means(plane: Tensor, factor: int) -> Tensor:
-    """Every cell of (N, C, h, w) becomes the mean of its block of factor x factor cells, counted from the top left.
+    """Replace each pixel of (N, C, h, w) by the mean of its block of factor x factor pixels, from the top left.
 
-    Where factor does not divide a side, the last blocks are smaller and average the cells they have; a factor beyond
-    the side makes one block of it.
+    Blocks at the right and lower edge may be smaller.
     """
     from torch.nn import functional as F  # here, so that listing plugins loads no torch
 
@@ -27,11 +26,11 @@ def block_means(plane: Tensor, factor: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Downscale(LatentCorruptor):
-    """f = z_t at a factor-th of its resolution (area reduction, nearest enlargement)."""
+    """Lowers the resolution of the inverted latent: f = means of blocks of factor x factor latent pixels (Fig. 5)."""
 
     name = "downscale"
     steps: int = param(20, ge=0, doc="inversion steps from the clean end")
-    factor: int = param(8, ge=1, doc="how many times smaller; 8 suits 64x64 latents, 2 suits 16x16")
+    factor: int = param(8, ge=1, doc="side of a block in latent pixels; 8 suits 64x64 latents, 2 suits 16x16")
 
     def corrupt(self, at: LatentContext) -> Tensor:
         return block_means(at.z_t, self.factor)

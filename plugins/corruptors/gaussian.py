@@ -1,4 +1,4 @@
-"""Fresh Gaussian noise in place of the selected latent (Sec. 5.3; Tables 2 and 4)."""
+"""Gaussian noise in the latent (Sec. 5.3; Tables 2 and 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gaussian(LatentCorruptor):
-    """f = n ~ N(0, I). With steps=0 the noise stands in z_0 and is decoded directly ("image latent", Table 4)."""
+    """Replaces the inverted latent by Gaussian noise: f = n ~ N(0, I) (Table 2).
+
+    With steps=0 it replaces the clean latent, which is decoded without resampling ("image latent", Table 4).
+    """
 
     name = "gaussian"
     steps: int = param(20, ge=0, doc="inversion steps from the clean end; 0 is the paper's 'image latent'")

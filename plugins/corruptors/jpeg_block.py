@@ -1,4 +1,4 @@
-"""Strong JPEG compression of the region (ITU-T T.81): its 8x8 blocks and coarse colours; a control, of no paper."""
+"""Strong JPEG compression of the region (ITU-T T.81): a control that no paper proposes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JpegBlock(PixelCorruptor):
-    """The whole image encoded and decoded, colours at half resolution (4:2:0), kept inside the region.
+    """Compresses the image as JPEG and keeps the result inside the region: 8 x 8 blocks and coarse colours appear.
 
-    Blocks lie on the image's own grid of 8 pixels. The encoder is Pillow's libjpeg, whose last bit may differ between
-    versions.
+    Colours have half the resolution (4:2:0). Blocks lie on the image's grid of 8 pixels. Versions of Pillow's libjpeg
+    may differ in the last bit.
     """
 
     name = "jpeg-block"
-    quality: int = param(8, ge=1, le=95, doc="libjpeg's quality: lower is coarser")
+    quality: int = param(8, ge=1, le=95, doc="quality of libjpeg; lower is coarser")
 
     def corrupt(self, at: PixelContext) -> Tensor:
         import numpy as np

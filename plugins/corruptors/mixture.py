@@ -1,4 +1,4 @@
-"""Each image by one of several corruptors, drawn by weight: a set whose artifacts have more than one cause."""
+"""A mixture of corruptors: one of them, drawn by weight, corrupts each image."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mixture(CompositeCorruptor):
-    """Draws for every image one of the corruptors in `of`; what it makes of the image is what it makes by itself.
+    """Corrupts each image by one of the corruptors in `of`, which is drawn by `weights`.
 
-    No paper of its own. Parts may differ in space and depth. Raises BenchkitError for fewer than two parts and for
-    weights that do not fit them.
+    An image is the same as that corruptor makes alone. Corruptors may differ in space and in steps. No paper proposes
+    this. Raises BenchkitError for fewer than two corruptors and for weights that do not fit them.
     """
 
     name = "mixture"
     of: str = param("renoise-masked:steps=10+gaussian:steps=10", doc="corruptors, A+B or A+(B:key=value,key=value)")
-    weights: str = param("equal", doc="one weight a corruptor, such as 3+1, in any unit; or `equal`")
+    weights: str = param("equal", doc="one weight per corruptor, such as 3+1; or `equal`")
 
     def __post_init__(self) -> None:
         if len(self.parts()) < 2:
             raise BenchkitError(f"corruptor 'mixture': of={self.of} is one corruptor: join two or more by +")
-        self.shares()
+        self.probabilities()
 
     def parts(self) -> tuple[str, ...]:
         return split_parts(self.of)
 
-    def shares(self) -> list[float]:
-        """The parts' probabilities."""
+    def probabilities(self) -> list[float]:
+        """Return the probability of each part."""
         where = f"corruptor 'mixture': weights={self.weights}"
         texts = ["1"] * len(self.parts()) if self.weights == "equal" else self.weights.split("+")
         try:
@@ -50,13 +50,13 @@ class Mixture(CompositeCorruptor):
         return [weight / sum(weights) for weight in weights]
 
     def choose(self, rng: Noise) -> Tensor:
-        """(N,) int64: the part of each image, from its own draw."""
+        """Return the part of each image, (N,) int64, from the image's own draw."""
         import torch  # here, so that listing plugins loads no torch
 
-        ends = list(accumulate(self.shares()))
-        # Divided by their last, so that rounding leaves no gap below 1 in which an unwanted part would be drawn.
+        ends = list(accumulate(self.probabilities()))
+        # Dividing by the last end removes a rounding gap below 1, in which a part of weight 0 could be drawn.
         bounds = torch.tensor([end / ends[-1] for end in ends], dtype=torch.float64)
-        # Each mixture has a stream of its own: one inside another would else see the very number that chose it.
+        # Each mixture has its own stream; otherwise a mixture inside another one would reuse the draw that chose it.
         draws = rng.uniform((), stream=f"mixture {self.of} {self.weights}").double()
         return (draws[:, None] >= bounds[None]).sum(dim=1)
 

@@ -1,8 +1,8 @@
-"""A latent part of the way to another image's: samples between two modes of the data.
+"""Interpolation between the latents of two images.
 
 Aithal, Maini, Lipton and Kolter, "Understanding hallucinations in diffusion models through mode interpolation"
-(NeurIPS 2024), find that diffusion models hallucinate where they interpolate between nearby modes (Sec. 4). They
-explain such samples and make none at will; this is the simplest way to make one inside a mask.
+(NeurIPS 2024, Sec. 4), find that diffusion models hallucinate where they interpolate between nearby modes. They explain
+such samples but do not construct them; this is a simple way to construct one inside a mask.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModeInterpolation(LatentCorruptor):
-    """f = z_t + sqrt(alpha_bar) w (z_0' - z_0): the clean part moves a fraction w of the way to a reference image's.
+    """Interpolates towards a reference image: f = z_t + sqrt(alpha_bar) w (z_0' - z_0), with its clean latent z_0'.
 
-    The noise part of z_t stays the image's own, so that the latent keeps the magnitude of its level, which a mean of
-    two inverted latents would not. reference=image draws another image of the set; reference=mirror is the image
-    itself, left and right exchanged, and needs no other. Between the captions of two images interpolates
-    `prompt-swap`, with guidance=0.5.
+    Only the clean part of z_t moves, by the fraction w. The noise part stays, so the latent keeps its magnitude, which
+    a mean of two inverted latents would not. reference=image draws another image of the set, reference=mirror takes
+    the same image with left and right exchanged. After Aithal et al. (NeurIPS 2024), who find that diffusion models
+    hallucinate between nearby modes.
     """
 
     name = "mode-interpolation"
-    weight: float = param(0.5, ge=0, le=1, doc="how far towards the reference image; 0 is the round trip")
-    reference: str = param("image", choices=("image", "mirror"), doc="whose latent is the other mode")
+    weight: float = param(0.5, ge=0, le=1, doc="w, the fraction of the way to the reference image; 0 is the round trip")
+    reference: str = param(
+        "image", choices=("image", "mirror"), doc="reference image: another one of the set, or the mirrored image"
+    )
 
     def needs_reference(self) -> bool:
         return self.reference == "image"

@@ -1,4 +1,4 @@
-"""No corruption: the round trip through autoencoder, inversion and resampling, the control of every comparison."""
+"""No corruption: the round trip, the control of every comparison."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RoundTrip(LatentCorruptor):
-    """Leaves z_t as it is; what changes is what autoencoder and inversion do by themselves."""
+    """Corrupts nothing: f = z_t. The image changes only by autoencoder, inversion and resampling."""
 
     name = "none"
 

@@ -1,10 +1,10 @@
-"""A foreign texture in the region, where Perlin noise is high.
+"""A foreign texture inside the region, at the maxima of Perlin noise.
 
 Zavrtanik, Kristan and Skocaj, "DRAEM: A discriminatively trained reconstruction embedding for surface anomaly
-detection" (ICCV 2021, Sec. 3.3): binarised Perlin noise is where a texture is laid over the image with opacity beta,
-I_a = (1 - M) I + (1 - beta) M I + beta M A, beta uniform in [0.1, 1]. There a fixed threshold makes the label; here the
-label is the region, so the threshold is the one that covers a given share of it. Their textures are photographs (DTD),
-which do not ship with a suite: A is a cloud of three Perlin fields, one a colour. The noise is not turned.
+detection" (ICCV 2021, Sec. 3.3): I_a = (1 - M) I + (1 - beta) M I + beta M A, with binarised Perlin noise M, a texture
+A and an opacity beta, uniform in [0.1, 1]. In the paper M is the label, with a fixed threshold. Here the label is the
+region, and M covers a given fraction of it. The paper's textures are photographs (DTD); here A consists of three
+Perlin fields, one per colour. The noise is not rotated.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ OCTAVES = 6
 
 
 def perlin(angles: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Perlin noise in [-1, 1], (H, W), at rows y (H,) and columns x (W,) in units of lattice cells.
+    """Return Perlin noise in [-1, 1], (H, W), at rows y (H,) and columns x (W,), in units of the lattice.
 
-    angles: directions of the gradients at the lattice's nodes, (rows, columns) in radians. It is 0 at every node.
+    angles: directions of the gradients at the lattice's nodes, (rows, columns) in radians. The noise is 0 at the nodes.
     """
     import torch  # here and below, so that listing plugins loads no torch
 
@@ -39,12 +39,12 @@ def perlin(angles: Tensor, y: Tensor, x: Tensor) -> Tensor:
     fade_y, fade_x = (f * f * f * (f * (6 * f - 15) + 10) for f in (down, right))
     above = torch.lerp(corner(0, 0), corner(0, 1), fade_x)
     below = torch.lerp(corner(1, 0), corner(1, 1), fade_x)
-    # A sum of such products stays within sqrt(1/2).
+    # The interpolated products lie within +- sqrt(1/2).
     return math.sqrt(2) * torch.lerp(above, below, fade_y)
 
 
 def field(angles: Tensor, octaves: Tensor, height: int, width: int) -> Tensor:
-    """Noise over an image, (H, W): 2^k cells along each side, k from two draws in [0, 1)."""
+    """Return the noise of an image, (H, W), on a lattice of 2^k x 2^l; k and l come from two draws in [0, 1)."""
     import torch
 
     rows, columns = (2 ** int(draw * OCTAVES) for draw in octaves)
@@ -52,7 +52,7 @@ def field(angles: Tensor, octaves: Tensor, height: int, width: int) -> Tensor:
 
 
 def covered(noise: Tensor, mask: Tensor, fraction: float) -> Tensor:
-    """The ceil(fraction * n) of the n pixels in the mask (H, W) where the noise is highest (more where it ties)."""
+    """Return the ceil(fraction * n) of the n pixels in the mask (H, W) where the noise is highest, more with ties."""
     values = noise[mask]
     if not len(values):
         return mask
@@ -62,11 +62,15 @@ def covered(noise: Tensor, mask: Tensor, fraction: float) -> Tensor:
 
 @dataclass(frozen=True)
 class PerlinTexture(PixelCorruptor):
-    """I_a = (1 - beta M) I + beta M A, with M the fraction of the region where Perlin noise is highest."""
+    """Lays a random texture over part of the region: I_a = (1 - beta M) I + beta M A.
+
+    M is the given fraction of the region where Perlin noise is highest, A a texture of Perlin noise, and beta an
+    opacity, uniform from `opacity` to 1. After DRAEM (Zavrtanik et al., ICCV 2021).
+    """
 
     name = "perlin-texture"
     coverage: float = param(0.5, gt=0, le=1, doc="fraction of the region that the texture covers")
-    opacity: float = param(0.1, ge=0, le=1, doc="smallest beta; it is uniform from there to 1")
+    opacity: float = param(0.1, ge=0, le=1, doc="smallest opacity beta")
 
     def corrupt(self, at: PixelContext) -> Tensor:
         import torch
@@ -80,8 +84,8 @@ class PerlinTexture(PixelCorruptor):
             noise, *colours = (field(turns[i], own[2 * i : 2 * i + 2], height, width) for i in range(4))
             texture = torch.stack(colours).to(image) / 2 + 0.5
             beta = self.opacity + (1 - self.opacity) * float(own[8])
-            laid = covered(noise, mask, self.coverage)
-            results.append(torch.where(laid, (1 - beta) * image + beta * texture, image))
+            covers = covered(noise, mask, self.coverage)
+            results.append(torch.where(covers, (1 - beta) * image + beta * texture, image))
         return torch.stack(results)
 
 

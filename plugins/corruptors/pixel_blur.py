@@ -1,4 +1,4 @@
-"""A Gaussian blur of the pixels: what `blur` does to the latent, done to the image; a control, of no paper."""
+"""Gaussian blur of the pixels: a control that no paper proposes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PixelBlur(PixelCorruptor):
-    """The image blurred, cut off at 4 sigma, the border pixels repeated outwards.
+    """Blurs the pixels of the region with a Gaussian, as `blur` blurs the latent.
 
-    sigma is a fraction of the image's longer side, as in `blur`.
+    sigma is a fraction of the image's longer side. The filter is cut off at 4 sigma; border pixels are repeated.
     """
 
     name = "pixel-blur"

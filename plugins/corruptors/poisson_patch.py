@@ -1,15 +1,15 @@
-"""A patch of another place of the image, blended into the region without a seam.
+"""Poisson blending of a patch from another place of the image.
 
 Schlüter, Tan, Hou and Kainz, "Natural synthetic anomalies for self-supervised anomaly detection and localization"
-(ECCV 2022, Sec. 3): patches are pasted by Poisson image editing (Pérez, Gangnet and Blake, SIGGRAPH 2003, eq. 7-12).
-Theirs come from another image, resized, and the change they make weighs the label; here the image itself is cut, so
-that no image depends on another, at its own scale, and the label is the region.
+(ECCV 2022, Sec. 3), paste patches by Poisson image editing (Pérez, Gangnet and Blake, SIGGRAPH 2003, eq. 7-12). Their
+patches come from another image and are resized, and their labels are weighted by the change. Here the patch comes from
+the same image at its own scale, and the label is the region.
 
-Two solvers. `opencv`, as the paper: cv2.seamlessClone, a component of the region at a time. It holds the image fixed on
-the bounding box, so that a little of what should meet the surroundings at the region's edge is left as a step there,
-and works in steps of 1/255. `sparse` holds it fixed around the region itself: the equation as it is written. On
-embedded images the steps across the edge are 25 of 255 by the one, 18 by the other, 55 where the patch is only pasted;
-inside, they differ from each other by 7 in the mean, and from the image by 40.
+There are two solvers. `opencv` is cv2.seamlessClone, as in the paper, for each connected component of the region. It
+fixes the image at the bounding box, so small steps remain at the region's edge, and it works in steps of 1/255.
+`sparse` fixes the image at the edge of the region itself, as the equation says. On embedded images, the mean step
+across the edge is 25 of 255 with `opencv`, 18 with `sparse`, and 55 if the patch is only pasted. Inside the region the
+two solvers differ by 7 in the mean, and by 40 from the image.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def offset(mask: np.ndarray, draw: float) -> tuple[int, int]:
-    """Rows and columns from the region's bounding box to another place for it, uniform over all in the image.
+    """Return the shift (rows, columns) of the region's bounding box to another place, uniform over all places.
 
-    A box as large as the image has no other place: then any shift but none, round the edges. draw: in [0, 1).
+    A box as large as the image has no other place; it is shifted across the image's edges. draw: in [0, 1).
     """
     import numpy as np
 
@@ -43,14 +43,14 @@ def offset(mask: np.ndarray, draw: float) -> tuple[int, int]:
 
 
 def opencv_clone(source: np.ndarray, target: np.ndarray, mask: np.ndarray, mixed: bool) -> np.ndarray:
-    """`target` (H, W, 3) in [0, 1] with the gradients of `source` inside the mask (H, W) bool, by OpenCV.
+    """Return `target` (H, W, 3) in [0, 1] with the gradients of `source` inside the mask (H, W) bool, by OpenCV.
 
-    mixed: OpenCV's MIXED_CLONE. The image's border pixels are repeated outwards.
+    mixed: use OpenCV's MIXED_CLONE. The image's border pixels are repeated outwards.
     """
     import cv2
     import numpy as np
 
-    # seamlessClone wears this much off the mask, all around, and refuses what touches the edge of the canvas.
+    # seamlessClone erodes the mask by `worn` pixels, and refuses a mask that touches the edge of the canvas.
     worn, room = 3, 5
     around = ((room, room), (room, room), (0, 0))
     canvases = [np.pad(np.rint(255 * image).astype(np.uint8), around, "edge") for image in (source, target)]
@@ -62,7 +62,7 @@ def opencv_clone(source: np.ndarray, target: np.ndarray, mask: np.ndarray, mixed
         crop = np.s_[y : y + height + 2 * room, x : x + width + 2 * room]
         near, far = (np.ascontiguousarray(canvas[crop]) for canvas in canvases)
         grown = cv2.dilate(np.pad(own, room)[crop].astype(np.uint8) * 255, np.ones((3, 3), np.uint8), iterations=worn)
-        # The patch lies where it is to stand; OpenCV asks for the middle of the mask's bounding box, rounded down.
+        # The patch stays at its place; OpenCV needs the middle of the mask's bounding box, rounded down.
         middle = (room - worn + (width + 2 * worn) // 2, room - worn + (height + 2 * worn) // 2)
         blended = cv2.seamlessClone(near, far, grown, middle, flag)[room:-room, room:-room]
         inside = own[y : y + height, x : x + width]
@@ -71,9 +71,9 @@ def opencv_clone(source: np.ndarray, target: np.ndarray, mask: np.ndarray, mixed
 
 
 def sparse_clone(source: np.ndarray, target: np.ndarray, mask: np.ndarray, mixed: bool) -> np.ndarray:
-    """`target` (H, W, 3) with the gradients of `source` inside the mask (H, W) bool and its own pixels around it.
+    """Return `target` (H, W, 3) with the gradients of `source` inside the mask (H, W) bool, by a sparse solver.
 
-    mixed: between two pixels the stronger of the two gradients. The image's border pixels are repeated outwards.
+    mixed: use the larger of the two gradients between two pixels. The image's border pixels are repeated outwards.
     """
     import numpy as np
     from scipy.sparse import coo_matrix
@@ -100,14 +100,17 @@ def sparse_clone(source: np.ndarray, target: np.ndarray, mask: np.ndarray, mixed
 
 @dataclass(frozen=True)
 class PoissonPatch(PixelCorruptor):
-    """The region takes the gradients of another place of the image and meets the colours around it.
+    """Fills the region with a patch from another place of the image, without a seam, by Poisson image editing.
 
-    gradients=mixed keeps the stronger of the two gradients between two pixels.
+    The region gets the gradients of the patch and the colours of its surroundings. gradients=mixed uses the larger
+    gradient of patch and image between two pixels. After Schlüter et al. (ECCV 2022).
     """
 
     name = "poisson-patch"
-    solver: str = param("opencv", choices=("opencv", "sparse"), doc="seamlessClone, or the equation solved exactly")
-    gradients: str = param("normal", choices=("normal", "mixed"), doc="the patch's, or the stronger of the two")
+    solver: str = param(
+        "opencv", choices=("opencv", "sparse"), doc="OpenCV's seamlessClone, or an exact solution of the equation"
+    )
+    gradients: str = param("normal", choices=("normal", "mixed"), doc="the patch's, or the larger of patch and image")
 
     def corrupt(self, at: PixelContext) -> Tensor:
         import numpy as np

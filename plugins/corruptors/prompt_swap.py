@@ -1,9 +1,8 @@
-"""The masked region resampled under another caption.
+"""Resample the masked region under another caption.
 
-After Couairon, Verbeek, Schwenk and Cord, "DiffEdit" (ICLR 2023, Sec. 3.2): invert under the image's caption, denoise
-under another one inside a mask. There the mask is found from the two captions and the outside is pasted from the
-inverted trajectory at every step; here the mask is given and the outside goes on under its own caption, so that with
-the same caption this is the round trip. DiffEdit leaves open which caption replaces the first: see `caption`.
+After Couairon, Verbeek, Schwenk and Cord, "DiffEdit" (ICLR 2023, Sec. 3.2). DiffEdit computes the mask from the two
+captions, and replaces the outside by the inverted latents at every step. Here the mask is given, and the outside is
+resampled under the image's own caption.
 """
 
 from __future__ import annotations
@@ -21,19 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromptSwap(ResamplingCorruptor):
-    """eps = own + guidance (other - own) inside the mask, own outside; two network evaluations a step.
+    """Resamples the masked region under another caption, as DiffEdit does (Couairon et al., ICLR 2023).
 
-    own, other: eps under the image's caption and under the other one. guidance=1 is the other caption alone, 0.5
-    stands half-way between the two, more than 1 exaggerates what tells them apart.
+    eps = own + guidance (other - own) inside the mask, and own outside, where own and other are predicted under the
+    image's caption and under the other one. A step needs two network evaluations. guidance=1 uses the other caption
+    only, 0.5 the mean of both; values above 1 exaggerate the difference.
     """
 
     name = "prompt-swap"
     steps: int = param(20, ge=1, doc="inversion steps from the clean end")
-    caption: str | None = param("reference", doc="`reference`: another image's caption; null: none; else its words")
-    guidance: float = param(1.0, ge=0, le=20, doc="1 is the other caption alone, 0 the round trip")
+    caption: str | None = param(
+        "reference", doc="`reference`: the reference image's caption; null: no caption; else the caption"
+    )
+    guidance: float = param(1.0, ge=0, le=20, doc="1 uses the other caption only, 0 is the round trip")
 
     def needs(self) -> Sequence[str]:
-        # Without a caption of its own, another image's (or none) is the same text, and nothing would change.
+        # If images had no captions, the other caption would be the same empty text, and nothing would change.
         return ("caption",) if self.caption in (None, "reference") else ()
 
     def needs_reference(self) -> bool:
@@ -49,7 +51,7 @@ class PromptSwap(ResamplingCorruptor):
         return at.solve(torch.where(at.start.mask, own + self.guidance * (other - own), own))
 
     def captions(self, at: StepContext) -> tuple[str | None, ...]:
-        """The other caption of each image."""
+        """Return the other caption of each image."""
         if not self.needs_reference():
             return (self.caption,) * len(at.z_t)
         if at.start.reference is None:

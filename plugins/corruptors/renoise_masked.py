@@ -1,4 +1,4 @@
-"""The clean latent, forward-noised to the level of its inverted surroundings (the paper's method, eq. 4 and 5)."""
+"""The paper's method: forward-noised latents inside the mask (eq. 4 and 5)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RenoiseMasked(LatentCorruptor):
-    """f = sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) n (eq. 4): right in magnitude, at odds with what surrounds it."""
+    """Replaces the inverted latent by the forward-noised one: f = sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) n (eq. 4).
+
+    This is the paper's proposed method. The noise n has the right magnitude, but does not fit the inverted latents
+    around the mask.
+    """
 
     name = "renoise-masked"
 

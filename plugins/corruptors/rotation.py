@@ -1,4 +1,4 @@
-"""The inverted latent turned by a quarter (Table 2), the whole plane or each selected component by itself."""
+"""Rotation of the inverted latent by 90 degrees (Table 2)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def quarter_turn(plane: Tensor, top: int, left: int, side: int) -> Tensor:
-    """Turn the square of `side` cells at (top, left) of (C, h, w) by 90 degrees counter-clockwise where it stands.
+    """Rotate the square of `side` pixels at (top, left) of (C, h, w) by 90 degrees counter-clockwise, in a copy.
 
-    Where the square leaves the plane it reads the plane's mirror image (border cell included); what it would write
-    there is dropped. Cells outside the square stay. Returns a new (C, h, w).
+    Where the square leaves the plane, it reads the plane's mirror image, and writes nothing. Pixels outside the square
+    stay as they are.
     """
     import torch  # here and below, so that listing plugins loads no torch
 
@@ -36,8 +36,10 @@ def _mirror(index: Tensor, size: int) -> Tensor:
 
 
 def bounding_square(component: Tensor) -> tuple[int, int, int]:
-    """top, left and side of the square around the selected cells of (h, w): centred on them, moved into the plane
-    where it fits; where it is longer than the plane is wide (or high), it stays centred and overhangs."""
+    """Return top, left and side of a square around the selected pixels of (h, w).
+
+    The square is centred on them, and moved into the plane where it fits.
+    """
     import torch
 
     y, x = torch.nonzero(component, as_tuple=True)
@@ -51,14 +53,14 @@ def bounding_square(component: Tensor) -> tuple[int, int, int]:
 
 
 def components(mask: Tensor) -> list[Tensor]:
-    """The connected components of (h, w) bool, diagonal neighbours joined, each (h, w) bool."""
+    """Return the connected components of (h, w) bool, each (h, w) bool; diagonal neighbours are connected."""
     import torch
     from torch.nn import functional as F
 
     selected = mask.double()[None]
     labels = torch.arange(1, mask.numel() + 1, dtype=torch.float64, device=mask.device).view_as(selected) * selected
     while True:
-        # The highest label of a component spreads over it, one cell a round.
+        # The highest label of a component spreads by one pixel per iteration.
         spread = F.max_pool2d(labels, 3, stride=1, padding=1) * selected
         if torch.equal(spread, labels):
             return [labels[0] == value for value in labels.unique() if value > 0]
@@ -67,16 +69,19 @@ def components(mask: Tensor) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class Rotation(LatentCorruptor):
-    """f = z_t turned by 90 degrees counter-clockwise.
+    """Rotates the inverted latent: f = z_t rotated by 90 degrees counter-clockwise (Table 2).
 
-    extent=image turns the whole plane, as the paper says; a plane that is not square is turned inside the square of
-    its longer side, and mirrored where that overhangs. extent=component turns each connected selected component
-    inside its bounding square; every component reads z_t as it was, so neighbours do not turn each other.
+    extent=image rotates the whole latent, as in the paper; one that is not square is mirrored to a square first.
+    extent=component rotates each connected component of the mask inside its bounding square, always from z_t itself.
     """
 
     name = "rotation"
     steps: int = param(20, ge=0, doc="inversion steps from the clean end")
-    extent: str = param("image", choices=("image", "component"), doc="what is turned")
+    extent: str = param(
+        "image",
+        choices=("image", "component"),
+        doc="what is rotated: the whole latent, or each connected component of the mask",
+    )
 
     def corrupt(self, at: LatentContext) -> Tensor:
         import torch

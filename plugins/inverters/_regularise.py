@@ -1,6 +1,6 @@
-"""ReNoise's noise regularisation: make a noise estimate look like noise again (Garibi et al. 2024, Sec. 3.4).
+"""Noise regularisation of ReNoise (Garibi et al. 2024, Sec. 3.4).
 
-Every loss is a sum over images of terms that read one image each, so no image's gradient touches another.
+Every loss is a sum of one term per image, so the gradients of images are independent.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ COARSEST_SIDE = 8
 
 
 def patch_divergence(eps: Tensor, target: Tensor) -> Tensor:
-    """Sum over channels and 4x4 patches of |log(v1/v0) + (v0 + (mu0 - mu1)^2)/v1 - 1|, (N,).
+    """Return the sum over channels and 4x4 patches of |log(v1/v0) + (v0 + (mu0 - mu1)^2)/v1 - 1|, (N,).
 
-    0 is eps, 1 the target, both (N, C, h, w). Variances are unbiased with 1e-6 added. Cells of an incomplete patch at
-    the right or lower edge belong to no patch.
+    0 is eps, 1 the target, both (N, C, h, w). Variances are unbiased, plus 1e-6. Incomplete patches at the right and
+    lower edge are ignored.
     """
     if min(eps.shape[-2:]) < PATCH:
         return eps.sum(dim=(1, 2, 3)) * 0
@@ -45,7 +45,7 @@ def _patch_statistics(plane: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pyramid_levels(height: int, width: int) -> int:
-    """How many levels `pair_correlation` reads: halved until the shorter side is at most 8."""
+    """Return the number of resolutions that `pair_correlation` reads: halved until the shorter side is at most 8."""
     side, levels = min(height, width), 1
     while side > COARSEST_SIDE:
         side, levels = side // 2, levels + 1
@@ -53,7 +53,7 @@ def pyramid_levels(height: int, width: int) -> int:
 
 
 def pair_correlation(eps: Tensor, draws: Tensor) -> Tensor:
-    """Sum over channels, pyramid levels and both axes of mean(n * roll(n, k))^2, (N,).
+    """Return the sum over channels, pyramid levels and both axes of mean(n * roll(n, k))^2, (N,).
 
     eps: (N, C, h, w). draws: (N, C, levels) in [0, 1); k = floor(draw * side // 2) along an axis of that side, so both
     axes of a square latent share one k.
@@ -70,7 +70,7 @@ def pair_correlation(eps: Tensor, draws: Tensor) -> Tensor:
 
 
 def _roll(plane: Tensor, shift: Tensor, axis: int) -> Tensor:
-    """torch.roll along one axis by a shift (N, C) of each image and channel."""
+    """Roll along one axis by a shift (N, C) for each image and channel."""
     side = plane.shape[axis]
     source = (torch.arange(side, device=plane.device) - shift.to(plane.device)[..., None]) % side
     source = source.unsqueeze(-1 if axis == -2 else -2).expand_as(plane)
@@ -78,10 +78,9 @@ def _roll(plane: Tensor, shift: Tensor, axis: int) -> Tensor:
 
 
 def regularise_noise(eps: Tensor, target: Tensor, draws: Tensor) -> Tensor:
-    """Four rounds of one step on `patch_divergence` and five on `pair_correlation`.
+    """Return eps after four rounds of one gradient step on `patch_divergence` and five on `pair_correlation`.
 
-    eps, target: (N, C, h, w); the target is held fixed. draws: (N, 4, 5, C, levels) in [0, 1), the roll shifts. Works
-    under inference_mode too.
+    eps, target: (N, C, h, w). draws: (N, 4, 5, C, levels) in [0, 1), the shifts. Works under inference_mode, too.
     """
     with torch.inference_mode(False), torch.enable_grad():
         # Clones, because inference tensors cannot take part in a backward pass.

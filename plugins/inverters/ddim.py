@@ -1,4 +1,4 @@
-"""Plain DDIM inversion."""
+"""DDIM inversion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ddim(Inverter):
-    """Plain DDIM inversion: eps is taken at z_s instead of at the unknown z_t (ReNoise with R = 0)."""
+    """DDIM inversion: eps is predicted at z_s instead of the unknown z_t (eq. 2). Equal to ReNoise with R = 0."""
 
     name = "ddim"
 

@@ -1,4 +1,4 @@
-"""Fixed-point inversion: eq. 2 solved to a tolerance."""
+"""Fixed-point inversion: solve eq. 2 to a tolerance."""
 
 from __future__ import annotations
 
@@ -13,24 +13,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FixedPoint(Inverter):
-    """Solves eq. 2 for z_t to a tolerance, so that resampling returns to the start: the test of all the rest.
+    """Solves eq. 2 for z_t to a tolerance by Anderson-accelerated iteration, so that resampling returns to z_0.
 
-    Anderson-accelerated; an image that has converged stays as it is while its neighbours go on. One that does not
-    converge within max_iterations keeps the iterate nearest to a solution.
+    An image that does not converge within max_iterations gets the iterate with the smallest change.
     """
 
     name = "fixed-point"
-    tolerance: float = param(1e-5, gt=0, doc="root mean square of the last change of an image, in latent units")
-    max_iterations: int = param(50, ge=1, doc="network evaluations a step may cost an image")
-    memory: int = param(3, ge=0, doc="earlier iterates Anderson acceleration combines; 0 is plain iteration")
+    tolerance: float = param(1e-5, gt=0, doc="root mean square change of an image at which iteration stops")
+    max_iterations: int = param(50, ge=1, doc="largest number of network evaluations per step and image")
+    memory: int = param(3, ge=0, doc="earlier iterates that are combined; 0 is plain iteration")
 
     def step(self, at: InversionContext) -> Tensor:
         from benchkit_plugins.inverters._anderson import fixed_point
 
-        def update(x: Tensor) -> Tensor:
-            return at.solve(at.eps(x))
-
-        return fixed_point(update, at.z_s, self.tolerance, self.max_iterations, self.memory)
+        return fixed_point(lambda x: at.solve(at.eps(x)), at.z_s, self.tolerance, self.max_iterations, self.memory)
 
     def network_evaluations(self, t: int) -> int:
         return self.max_iterations

@@ -18,7 +18,7 @@ FIRST_REGIME_ITERATIONS = 5
 
 
 def renoise_regime(t: int, iterations: int) -> tuple[int, int, int]:
-    """R, a and b at timestep t: how often ReNoise iterates, and that it averages the eps_i with a <= i < b."""
+    """Return R, a and b at timestep t: ReNoise iterates R times and averages the eps_i with a <= i < b."""
     if t < FIRST_REGIME_END:
         return min(iterations, FIRST_REGIME_ITERATIONS), 0, 5
     return iterations, 8, 10
@@ -33,10 +33,10 @@ def renoise_step(
     iterations: int,
     regularised: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Tensor:
-    """One ReNoise step from z_s to z_t (Garibi et al. 2024, algorithm 1).
+    """Return z_t after one ReNoise step from z_s (Garibi et al. 2024, algorithm 1).
 
-    eps(z): the noise predicted at t. iterations: R >= 0; 0 is plain DDIM inversion. regularised(eps_i, i): applied to
-    what moves the iterate, from i = a on, and once more (with i = R + 1) to the mean of the raw estimates.
+    eps(z): the noise predicted at t. iterations: R >= 0; 0 is DDIM inversion. regularised(eps_i, i): applied from i = a
+    on to the estimate that updates the iterate, and finally (with i = R + 1) to the mean of the unregularised ones.
     """
     iterations, first, stop = renoise_regime(t, iterations)
     x, averaged = z_s, []
@@ -57,16 +57,18 @@ def renoise_step(
 
 @dataclass(frozen=True)
 class ReNoise(Inverter):
-    """ReNoise (Garibi et al. 2024): iterate eq. 2 and average the noise estimates. The paper's inverter.
+    """ReNoise (Garibi et al. 2024): iterates eq. 2 and averages the noise estimates. The paper's inverter.
 
-    Regularisation is off by default, unlike in its authors' examples; with it, `target` says what the patch
-    statistics are held to: eps of the forward-noised z_0 (one noise per image for all steps), or eps(z_0, t).
+    Noise regularisation is off by default, unlike in its authors' examples. Its `target` is eps of the forward-noised
+    z_0 (one noise per image for all steps) or, with target=identity, eps(z_0, t).
     """
 
     name = "renoise"
-    iterations: int = param(1, ge=0, doc="renoise iterations R; 1 for SD and SDXL with DDIM-50, 9 for few-step models")
-    regularise: bool = param(False, doc="regularise the noise estimates as the authors' examples do")
-    target: str = param("forward", choices=("forward", "identity"), doc="what regularisation compares with")
+    iterations: int = param(
+        1, ge=0, doc="renoise iterations R: 1 for SD and SDXL with 50 DDIM steps, 9 for few-step models"
+    )
+    regularise: bool = param(False, doc="regularise the noise estimates, as the authors' examples do")
+    target: str = param("forward", choices=("forward", "identity"), doc="target of the regularisation")
 
     def uses_noise(self) -> bool:
         return self.regularise
@@ -86,7 +88,12 @@ class ReNoise(Inverter):
     def _regulariser(self, at: InversionContext) -> Callable[[Tensor, int], Tensor]:
         from benchkit_plugins.inverters import _regularise as regularise
 
-        target = at.eps(self._target_latents(at))
+        if self.target == "identity":
+            target = at.eps(at.z_0)
+        else:
+            # A separate stream, because this noise must not be the one that corruptors put inside the mask.
+            noise = at.rng.normal(tuple(at.z_0.shape[1:]), stream="renoise-forward").to(at.z_0)
+            target = at.eps(add_noise(at.z_0, noise, at.alpha_bar))
         channels, height, width = at.z_s.shape[1:]
         levels = regularise.pyramid_levels(height, width)
         shape = (regularise.ROUNDS, regularise.CORRELATION_STEPS, channels, levels)
@@ -96,13 +103,6 @@ class ReNoise(Inverter):
             return regularise.regularise_noise(eps, target, draws.to(eps.device))
 
         return regularised
-
-    def _target_latents(self, at: InversionContext) -> Tensor:
-        if self.target == "identity":
-            return at.z_0
-        # A stream of its own: this noise must not be the one a corruptor puts inside the mask.
-        noise = at.rng.normal(tuple(at.z_0.shape[1:]), stream="renoise-forward").to(at.z_0)
-        return add_noise(at.z_0, noise, at.alpha_bar)
 
 
 @hookimpl

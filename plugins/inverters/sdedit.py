@@ -1,4 +1,4 @@
-"""SDEdit: no inversion, forward noise alone."""
+"""SDEdit: forward noise instead of inversion."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SdEdit(Inverter):
-    """Inverts nothing: forward-noises the whole latent at each level (eq. 4); shows what inversion buys.
+    """Adds forward noise to the whole latent (eq. 4) instead of inverting it: a control for inversion.
 
-    The noise is the image's own, at every level the same and the same that corruptors are given; so under this
-    inverter `renoise-masked` changes nothing, by construction.
+    The noise is the same at every step, and the same that corruptors receive. So with this inverter `renoise-masked`
+    changes nothing.
     """
 
     name = "sdedit"

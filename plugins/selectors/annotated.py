@@ -1,4 +1,4 @@
-"""The dataset's own marks as regions: what selection costs is seen against it."""
+"""The dataset's own masks as regions, to measure what another selection costs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Annotated(RegionSelector):
-    """The masks that the dataset itself carries; it must have some."""
+    """Selects the annotated pixels: the masks of the dataset, which must have them."""
 
     name = "annotated"
 
@@ -23,7 +23,7 @@ class Annotated(RegionSelector):
         return ("mask",)
 
     def select(self, at: SelectionContext) -> Tensor:
-        """(N, H, W) bool; raises BenchkitError where a sample has no mask."""
+        """Return the masks; raise BenchkitError for a sample without one."""
         import numpy as np
         import torch
 

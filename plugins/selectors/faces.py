@@ -1,4 +1,4 @@
-"""Faces, found by OpenCV's Haar cascades (Viola and Jones 2001): no training, no labels, photographs only."""
+"""Faces, found by OpenCV's Haar cascades (Viola and Jones 2001); for photographs, without training or labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def cascade_file(name: str) -> Path | None:
-    """The file of a cascade that ships with OpenCV, or None where this OpenCV has none."""
+    """Return the file of a cascade that ships with OpenCV, or None if this version has none."""
     import cv2
 
     file = Path(getattr(getattr(cv2, "data", None), "haarcascades", "")) / f"haarcascade_{name}.xml"
@@ -24,18 +24,23 @@ def cascade_file(name: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Faces(RegionSelector):
-    """The rectangles that a Haar cascade finds, each grown by a margin; an image without a face has none."""
+    """Selects the faces that a Haar cascade finds (Viola and Jones 2001), as rectangles with a margin.
+
+    Nothing is selected in an image without a face.
+    """
 
     name = "faces"
     cascade: str = param(
         "frontalface_default",
         choices=("frontalface_default", "frontalface_alt", "frontalface_alt2", "profileface"),
-        doc="which of OpenCV's cascades",
+        doc="cascade of OpenCV",
     )
-    scale_step: float = param(1.1, gt=1, le=2, doc="factor between the sizes that are searched")
-    neighbours: int = param(3, ge=0, le=100, doc="overlapping hits that make a face; more finds fewer")
-    smallest: float = param(0.1, gt=0, le=1, doc="smallest face, a fraction of the image's shorter side")
-    margin: float = param(0.0, ge=0, le=1, doc="growth on each side, a fraction of the face's own")
+    scale_step: float = param(1.1, gt=1, le=2, doc="factor between two sizes of the search")
+    neighbours: int = param(
+        3, ge=0, le=100, doc="overlapping detections that make a face; a higher number finds fewer faces"
+    )
+    smallest: float = param(0.1, gt=0, le=1, doc="size of the smallest face, as a fraction of the image's shorter side")
+    margin: float = param(0.0, ge=0, le=1, doc="margin on each side, as a fraction of the face")
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -50,7 +55,6 @@ class Faces(RegionSelector):
         return hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
 
     def select(self, at: SelectionContext) -> Tensor:
-        """(N, H, W) bool."""
         import cv2
         import numpy as np
         import torch

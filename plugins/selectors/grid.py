@@ -1,4 +1,4 @@
-"""Cells of a regular grid: regions of one size and shape, wherever they fall."""
+"""Random cells of a regular grid: regions of one size and shape."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grid(RegionSelector):
-    """The image cut into cells x cells rectangles, of which a fraction is drawn, at least one.
+    """Divides the image into cells x cells rectangles and selects a random fraction of them, at least one.
 
-    Where `cells` does not divide a side, the rectangles differ by a pixel.
+    If `cells` does not divide a side, rectangles differ by one pixel.
     """
 
     name = "grid"
     cells: int = param(4, ge=1, le=64, doc="cells along each side of the image")
-    fraction: float = param(0.125, gt=0, le=1, doc="fraction of the cells that is selected; 1 selects everything")
+    fraction: float = param(0.125, gt=0, le=1, doc="fraction of the cells that is selected")
 
     def select(self, at: SelectionContext) -> Tensor:
-        """(N, H, W) bool; each image's cells come from its own draws."""
         import torch
 
         count, _, height, width = at.images.shape

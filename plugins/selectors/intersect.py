@@ -1,4 +1,4 @@
-"""Where all of several selectors would corrupt."""
+"""The intersection of several selections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Intersect(RegionSelector):
-    """The pixels that every selector in `of` selects; raises BenchkitError for fewer than two selectors."""
+    """Selects the pixels that all selectors in `of` select; raises BenchkitError for fewer than two selectors."""
 
     name = "intersect"
     of: str = param("random-boxes+grid", doc="selectors, A+B or A+(B:key=value,key=value)")
@@ -28,7 +28,6 @@ class Intersect(RegionSelector):
         return split_parts(self.of)
 
     def select(self, at: SelectionContext) -> Tensor:
-        """(N, H, W) bool."""
         import torch
 
         return torch.stack(at.parts).all(dim=0)

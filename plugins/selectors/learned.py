@@ -1,4 +1,4 @@
-"""Regions where a detector trained on the labelled set expects artifacts (the paper's region selection, Sec. 3)."""
+"""The paper's region selection (Sec. 3): regions where a trained detector predicts artifacts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Learned(RegionSelector):
-    """M_s = {x : f(I)(x) >= tau} of a detector fine-tuned on the labelled images."""
+    """Selects M_s = {x : f(I)(x) >= tau}, where f is a detector fine-tuned on the labelled images (Sec. 3)."""
 
     name = "learned"
-    backbone: str = param("same", doc="the detector that is fine-tuned: NAME, or `same` for the row's own")
-    tau: float = param(0.0, ge=0, lt=1, doc="threshold; 0 chooses it by the labelled prevalence")
+    backbone: str = param("same", doc="the detector f: NAME, or `same` for the row's own detector")
+    tau: float = param(
+        0.0, ge=0, lt=1, doc="threshold; 0 chooses it so that the mean selected area equals the labelled prevalence"
+    )
 
     def detector(self) -> str | None:
         return self.backbone
@@ -26,9 +28,8 @@ class Learned(RegionSelector):
         return self.tau or None
 
     def select(self, at: SelectionContext) -> Tensor:
-        """(N, H, W) bool: the scores that reach the threshold."""
         if at.score is None or at.threshold is None:
-            raise BenchkitError("selector 'learned' was given no trained detector")
+            raise BenchkitError("selector 'learned' received no trained detector")
         return at.score(at.images) >= at.threshold
 
 

@@ -1,4 +1,4 @@
-"""Random rectangles: the selector that knows nothing of the image."""
+"""Random rectangles, independent of the image."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RandomBoxes(RegionSelector):
-    """`boxes` rectangles an image, sides uniform between `smallest` and `largest` shares of the image's sides."""
+    """Selects random rectangles; their sides are uniform between two fractions of the image's sides."""
 
     name = "random-boxes"
-    boxes: int = param(2, ge=1, le=64, doc="rectangles an image")
-    smallest: float = param(0.1, gt=0, le=1, doc="smallest side, as a fraction of the image's")
-    largest: float = param(0.3, gt=0, le=1, doc="largest side, as a fraction of the image's")
+    boxes: int = param(2, ge=1, le=64, doc="rectangles per image")
+    smallest: float = param(0.1, gt=0, le=1, doc="smallest side, as a fraction of the image's side")
+    largest: float = param(0.3, gt=0, le=1, doc="largest side, as a fraction of the image's side")
 
     def select(self, at: SelectionContext) -> Tensor:
-        """(N, H, W) bool; each image's boxes come from its own draws."""
         import torch
 
         count, _, height, width = at.images.shape
         draws = at.rng.uniform((self.boxes, 4), stream="random-boxes").to(at.images.device)
-        share = self.smallest + (self.largest - self.smallest) * draws[..., :2]
-        sides = share * torch.tensor([height, width], device=draws.device)
+        fraction = self.smallest + (self.largest - self.smallest) * draws[..., :2]
+        sides = fraction * torch.tensor([height, width], device=draws.device)
         free = torch.tensor([height, width], device=draws.device) - sides
         start = draws[..., 2:] * free
         rows = torch.arange(height, device=draws.device).view(1, 1, -1) + 0.5

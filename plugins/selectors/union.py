@@ -1,4 +1,4 @@
-"""Where any of several selectors would corrupt."""
+"""The union of several selections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Union(RegionSelector):
-    """The pixels that at least one selector in `of` selects; raises BenchkitError for fewer than two selectors."""
+    """Selects the pixels that any selector in `of` selects; raises BenchkitError for fewer than two selectors."""
 
     name = "union"
     of: str = param("random-boxes+grid", doc="selectors, A+B or A+(B:key=value,key=value)")
@@ -26,7 +26,6 @@ class Union(RegionSelector):
         return split_parts(self.of)
 
     def select(self, at: SelectionContext) -> Tensor:
-        """(N, H, W) bool."""
         import torch
 
         return torch.stack(at.parts).any(dim=0)

@@ -338,7 +338,7 @@ def test_a_part_that_the_dataset_does_not_know_is_a_fault(registry: Registry, mo
 
     monkeypatch.setattr(World, "read", with_parts)
     (fault,) = faults(registry, grid(selectors=["parts:names=foot"]))
-    assert fault.message == "selector 'parts': no part is called 'foot': choose from wall, hand"
+    assert fault.message == "selector 'parts': the dataset has no part 'foot': choose from wall, hand"
     check_images([("", grid(selectors=["parts:names=hand"]))], registry)
 
 

@@ -71,7 +71,7 @@ def test_parts_selects_by_name() -> None:
     at = context(torch.zeros(1, 3, 2, 3), (sample(parts=parts, part_names=("wall", "hand", "face")),))
     assert Parts().select(at).tolist() == [(parts == 1).tolist()]
     assert Parts(names="hand + face").select(at).tolist() == [(parts > 0).tolist()]
-    with pytest.raises(BenchkitError, match="no part is called 'foot': choose from wall, hand, face"):
+    with pytest.raises(BenchkitError, match="the dataset has no part 'foot': choose from wall, hand, face"):
         Parts(names="hand+foot").select(at)
     with pytest.raises(BenchkitError, match="'one' has no part map"):
         Parts().select(context(torch.zeros(1, 3, 2, 3), (sample(),)))
