@@ -36,14 +36,14 @@ def parse_executor(text: str, time_limit: float | None = None, address: str | No
     known = EXECUTORS[spec.name]
     if address is not None:
         if "address" not in known:
-            raise BenchkitError(f"address {address}: executor '{text}' has no address: use executor 'ray'")
+            raise BenchkitError(f"`address` {address}: `executor` {text} has no address: use `executor` ray")
         if settings.setdefault("address", address) != address:
-            raise BenchkitError(f"address {address}: executor '{text}' names another address: give one of them")
+            raise BenchkitError(f"`address` {address}: `executor` {text} names another address: give one of them")
     for key, value in settings.items():
         if key not in known:
-            raise BenchkitError(f"executor '{text}': unknown setting '{key}' (known: {', '.join(known) or 'none'})")
+            raise BenchkitError(f"`executor` {text}: unknown setting '{key}' (known: {', '.join(known) or 'none'})")
         if fault := _find_fault(key, value):
-            raise BenchkitError(f"executor '{text}': {fault}")
+            raise BenchkitError(f"`executor` {text}: {fault}")
     if spec.name == "ray":
         return Ray(**settings, time_limit=time_limit)
     return Processes(**settings, time_limit=time_limit) if spec.name == "processes" else Inline(time_limit)

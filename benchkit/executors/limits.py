@@ -28,14 +28,14 @@ def check_limit(seconds: float | None) -> None:
     if seconds is None:
         return
     if not hasattr(signal, "setitimer"):
-        raise BenchkitError("a time limit needs the alarms of a Unix system: leave it out here")
+        raise BenchkitError("`time_limit` needs the alarms of a Unix system: leave it out here")
     if threading.current_thread() is not threading.main_thread():
-        raise BenchkitError("a time limit works in a process's main thread only: leave it out here")
+        raise BenchkitError("`time_limit` works in a process's main thread only: leave it out here")
 
 
 def format_limit(seconds: float) -> str:
     """Return the message that the time limit was exceeded."""
-    return f"took longer than the time limit of {seconds:g} s: raise the limit, or fix what hangs"
+    return f"took longer than the time limit of {seconds:g} s: raise `time_limit`, or fix what hangs"
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -66,7 +66,7 @@ class Ray:
 
     def __post_init__(self) -> None:
         if find_spec("ray") is None:
-            raise BenchkitError("executor 'ray' needs another package: pip install 'artifact-benchkit[ray]'")
+            raise BenchkitError("`executor` ray needs another package: pip install 'artifact-benchkit[ray]'")
 
     def check(self) -> None:
         """Connect to the cluster at `address`; raise BenchkitError if none answers."""
@@ -81,7 +81,7 @@ class Ray:
         if self.gpus and on_cpu:
             # A row records the device of this process, which must be the device that computed it.
             raise BenchkitError(
-                f"executor 'ray:gpus={self.gpus:g}' needs device cuda: run the command on a node with such a device"
+                f"`executor` ray:gpus={self.gpus:g} needs `device` cuda: run the command on a node with such a device"
             )
         cores = len(os.sched_getaffinity(0))
         cpus = self.cpus or (1 if self.address else max(1, cores // (self.workers or cores)))
@@ -135,7 +135,7 @@ class Ray:
                 break
             except Exception as error:
                 if last_attempt:
-                    raise BenchkitError(f"executor 'ray': {_explain_failure(address, error)}") from error
+                    raise BenchkitError(f"`executor` ray: {_explain_failure(address, error)}") from error
                 ray.shutdown()
         self._connected = True
 
@@ -246,7 +246,7 @@ class _TaskPool:
             self._capacity = (time.monotonic(), capacity)
             if not capacity and not self.grows and not self._running:
                 raise BenchkitError(
-                    f"executor 'ray': no node of the cluster has {self.request}: request less by cpus=, gpus=, "
+                    f"`executor` ray: no node of the cluster has {self.request}: request less by cpus=, gpus=, "
                     "memory=, or set workers=N if the cluster grows on demand"
                 )
         return capacity
@@ -307,14 +307,14 @@ def _check_address(address: str | None) -> str | None:
     host, colon, port = named.rpartition(":")
     if "://" in named or not colon or not port.isdigit():
         raise BenchkitError(
-            f"executor 'ray:address={named}': write HOST:PORT of the head node (as `ray start` prints it) or auto, and "
+            f"`executor` ray:address={named}: write HOST:PORT of the head node (as `ray start` prints it) or auto, and "
             "run the command on a node of the cluster"
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
     except (OSError, OverflowError) as error:
         raise BenchkitError(
-            f"executor 'ray': no Ray cluster answers at {named} ({_summarize(error)}): start one (`ray start --head`), "
+            f"`executor` ray: no Ray cluster answers at {named} ({_summarize(error)}): start one (`ray start --head`), "
             "or leave out address= to start one here"
         ) from error
     return named

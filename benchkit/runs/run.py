@@ -214,7 +214,7 @@ def execute(
     every = used.union(*(stage.specs for stage in plan.stages))
     sources = {PluginSource.of(registry.entry(spec.kind, spec.name)) for spec in every}
     write_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
-    results.go_on(run, environment, [planned.key for planned in plan.cells])
+    results.resume_run(run, environment, [planned.key for planned in plan.cells])
     states = results.upsert_cells(run, [make_cell_info(p, registry) for p in plan.cells])
     kept = {} if options.retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
     wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in kept))

@@ -1,4 +1,4 @@
-"""The artifact store: a key names a small set of files, written once, whole and checksummed.
+"""The artifact store: it maps a key to a small set of files, written once, complete and with checksums.
 
 Under the root: VERSION; objects/ab/cdef…/ (committed; manifest.json carries size and SHA-256 of every file and of
 itself); staging/ (being written); work/ (scratch folders of running stages, with their locks); discarded/ (found
@@ -73,11 +73,11 @@ _log = logging.getLogger(__name__)
 
 
 class CacheUnwritable(BenchkitError):
-    """The cache cannot be written, or its disk is full: nothing that follows could be kept either."""
+    """The cache cannot be written, or its disk is full. No further result could be stored either."""
 
 
 class ArtifactBusy(BenchkitError):
-    """Another process is computing this artifact, and the time to wait for it is over."""
+    """Another process is still computing this artifact at the end of the timeout."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,16 @@ class Pruned:
 
 
 class ArtifactStore:
-    """Key (a hex SHA-256) → files, in a folder that any number of processes may share. Picklable: it is its root."""
+    """Maps a key (a hex SHA-256) to files, in a folder that any number of processes may share. Can be pickled."""
 
     def __init__(self, root: Path | str, *, create: bool = True) -> None:
-        """Open the store in `root`, creating it unless told not to (then it may be missing, and is empty).
+        """Open the store in `root`. Without `create` the folder may be missing; the store is then empty.
 
         Raises BenchkitError if the folder cannot be written, or was written by another version of the cache.
         """
         self.root = make_absolute(root)
         self.location: Location = self.root
-        with self._writing():
+        with explain_unwritable(self.root):
             if create:
                 self.root.mkdir(parents=True, exist_ok=True)
             self._check_version(create=create)
@@ -110,7 +110,7 @@ class ArtifactStore:
                 self._sweep_staging()
 
     def has(self, key: str) -> bool:
-        """Whether `key` is committed and its files have the right names and sizes (contents are not read)."""
+        """Return whether `key` is committed and its files have the right names and sizes; contents are not read."""
         try:
             self.open(key)
         except CorruptArtifact:
@@ -136,7 +136,7 @@ class ArtifactStore:
                 raise ValueError(f"'{name}' cannot name a file of an artifact")
             if isinstance(content, Path) and not content.is_file():
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(content))
-        with self._writing():
+        with explain_unwritable(self.root):
             staged = self.root / "staging" / f"{key[:16]}-{secrets.token_hex(8)}"
             try:
                 _stage(staged, key, files, meta or {})
@@ -147,9 +147,9 @@ class ArtifactStore:
         return self.open(key)
 
     def discard(self, key: str) -> bool:
-        """Move whatever `key` holds out of the way; False if it held nothing. `prune` deletes it."""
+        """Move what `key` holds to `discarded/`, where `prune` deletes it; return False if it held nothing."""
         folder = self.folder(key)
-        with self._writing():
+        with explain_unwritable(self.root):
             try:
                 folder.rename(self.root / "discarded" / f"{key}-{secrets.token_hex(4)}")
             except FileNotFoundError:
@@ -158,13 +158,13 @@ class ArtifactStore:
 
     @contextmanager
     def lease(self, key: str, *, timeout: float | None = None) -> Iterator[None]:
-        """Keep `key` to this thread, so that nobody else computes it meanwhile; it may lease the same key again inside.
+        """Lease `key` to this thread, so that nobody else computes it; the thread may lease the same key again inside.
 
-        Waits while another process has it (so ask `has` again inside), at most `timeout` seconds: then raises
-        ArtifactBusy. The system takes the lease back when its holder dies.
+        Waits while another process holds the lease, at most `timeout` seconds; then raises ArtifactBusy. After the
+        wait, call `has` again. The system releases the lease when its holder dies.
         """
         lock = self._lock(key)
-        with self._writing():
+        with explain_unwritable(self.root):
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -181,13 +181,13 @@ class ArtifactStore:
 
     @contextmanager
     def workdir(self, key: str, *, timeout: float | None = None) -> Iterator[Path]:
-        """Lease `key` and lend its scratch folder: the same folder again after a crash.
+        """Lease `key` and yield its scratch folder, which is the same again after a crash.
 
-        Waits and raises as `lease` does. The folder goes when `write` commits the key.
+        Waits and raises as `lease` does. `write` removes the folder when it commits the key.
         """
         folder = self.root / "work" / check_key(key)
         with self.lease(key, timeout=timeout):
-            with self._writing():
+            with explain_unwritable(self.root):
                 folder.mkdir(exist_ok=True)
             yield folder
 
@@ -198,14 +198,10 @@ class ArtifactStore:
                 yield key
 
     def ls(self) -> Iterator[Artifact]:
-        """Yield every committed artifact that is not visibly damaged, in the order of the keys."""
+        """Yield every committed artifact that is not visibly damaged, sorted by key."""
         for key in self.keys():
             with suppress(CorruptArtifact):
                 yield self._load(key)
-
-    def size(self) -> int:
-        """Return the bytes that the committed artifacts hold."""
-        return sum(artifact.size for artifact in self.ls())
 
     def verify(self) -> Iterator[tuple[str, CorruptArtifact | None]]:
         """Read every artifact and yield its key and what is wrong with it, or None."""
@@ -225,33 +221,33 @@ class ArtifactStore:
         max_size: int | None = None,
         dry_run: bool = False,
     ) -> Pruned:
-        """Delete what is damaged, discarded or abandoned, and the sound artifacts that the arguments condemn.
+        """Delete what is damaged, discarded or abandoned, and the sound artifacts that the arguments select.
 
-        keep: keys to spare; given alone, all others go. older_than: seconds since the last use. max_size: bytes
-        that may remain; the least recently used go first. dry_run: only say what would go.
+        keep: keys to keep; given alone, all others are deleted. older_than: seconds since the last use. max_size: bytes
+        that may remain; the least recently used are deleted first. dry_run: only return what would be deleted.
         """
         sound = sorted(self.ls(), key=lambda artifact: (artifact.used, artifact.key))
-        condemned, left, now = [], sum(artifact.size for artifact in sound), time.time()
+        selected, remaining, now = [], sum(artifact.size for artifact in sound), time.time()
         all_others = keep is not None and older_than is None and max_size is None
         for artifact in sound:
             too_old = older_than is not None and now - artifact.used > older_than
-            too_much = max_size is not None and left > max_size
+            too_much = max_size is not None and remaining > max_size
             if artifact.key not in (keep or ()) and (all_others or too_old or too_much):
-                condemned.append(artifact)
-                left -= artifact.size
+                selected.append(artifact)
+                remaining -= artifact.size
         if not dry_run:
             unsound = set(self.keys()) - {artifact.key for artifact in sound}
-            for key in (*unsound, *(artifact.key for artifact in condemned)):
+            for key in (*unsound, *(artifact.key for artifact in selected)):
                 self.discard(key)
             self._sweep(older_than)
-        return Pruned(tuple(artifact.key for artifact in condemned), sum(artifact.size for artifact in condemned))
+        return Pruned(tuple(artifact.key for artifact in selected), sum(artifact.size for artifact in selected))
 
     def folder(self, key: str) -> Path:
-        """Return where the artifact of `key` lies or would lie."""
+        """Return the folder of the artifact of `key`, whether it exists or not."""
         return self.root / "objects" / check_key(key)[:2] / key[2:]
 
     def _load(self, key: str) -> Artifact:
-        """Look at what `key` holds, without counting that as use."""
+        """Return the artifact of `key` without counting that as use."""
         return load_artifact(key, self.folder(key))
 
     def _touch(self, artifact: Artifact) -> None:
@@ -266,7 +262,7 @@ class ArtifactStore:
         version, expected = self.root / "VERSION", f"benchkit-cache {SCHEMA}"
         found = _first_line(version)
         if found is None and any((self.root / room).exists() for room in ROOMS):
-            found = _first_line(version) or "none"  # a second look: another process may just have created it
+            found = _first_line(version) or "none"  # read it again: another process may just have created it
         if found is None and create:
             write_atomic(version, f"{expected}\n".encode())
         elif found not in (None, expected):
@@ -294,7 +290,9 @@ class ArtifactStore:
                 fsync_folder(target.parent)
                 fsync_folder(target.parent.parent)
                 return
-        raise BenchkitError(f"cannot commit artifact {key[:12]}: its place in {self.root} is taken again and again")
+        raise BenchkitError(
+            f"cannot commit artifact {key[:12]}: other processes keep writing to its folder in {self.root}"
+        )
 
     def _sweep_staging(self) -> None:
         for folder in (self.root / "staging").iterdir():
@@ -302,49 +300,48 @@ class ArtifactStore:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self, older_than: float | None) -> None:
-        with self._writing():
+        with explain_unwritable(self.root):
             self._sweep_staging()
-            self._sweep_discarded()
+            for entry in (self.root / "discarded").iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
             self._sweep_work(older_than)
 
-    def _sweep_discarded(self) -> None:
-        for entry in (self.root / "discarded").iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
-
     def _sweep_work(self, older_than: float | None) -> None:
-        for mark in (self.root / "work").glob("*.lock"):
-            scratch = mark.with_suffix("")
+        for lock in (self.root / "work").glob("*.lock"):
+            scratch = lock.with_suffix("")
             if not is_key(scratch.name):
                 continue
-            # Nobody having the lock means nobody works there; the folder may still hold a checkpoint worth keeping.
+            # A free lock means that nobody works there. The folder may still hold a checkpoint worth keeping.
             with suppress(Timeout), self._lock(scratch.name).acquire(timeout=0):
                 too_old = older_than is not None and _idle_seconds(scratch) > older_than
                 if too_old or not scratch.exists() or self.has(scratch.name):
                     shutil.rmtree(scratch, ignore_errors=True)
-                    mark.unlink(missing_ok=True)
+                    lock.unlink(missing_ok=True)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason, full = error.strerror or error, error.errno in (errno.ENOSPC, errno.EDQUOT)
-            remedy = "free some space there" if full else "check the folder, or set BENCHKIT_CACHE to another one"
-            raise CacheUnwritable(f"cannot write to the cache {self.root}: {reason}; {remedy}") from error
+
+@contextmanager
+def explain_unwritable(root: Path) -> Iterator[None]:
+    """Raise an OSError of the work inside as CacheUnwritable, with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason, full = error.strerror or error, error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space there" if full else "check the folder, or set BENCHKIT_CACHE to another one"
+        raise CacheUnwritable(f"cannot write to the cache {root}: {reason}; {remedy}") from error
 
 
 def is_key(text: str) -> bool:
-    """Whether `text` is 64 hex digits."""
+    """Return whether `text` is 64 hex digits."""
     return bool(_KEY.fullmatch(text))
 
 
 def check_key(key: str) -> str:
-    """Return `key`; raises ValueError unless it is one."""
+    """Return `key`; raise ValueError unless it is 64 hex digits."""
     if not is_key(key):
-        raise ValueError(f"'{key}' is no artifact key: 64 hex digits are")
+        raise ValueError(f"'{key}' is no artifact key: a key is 64 hex digits")
     return key
 
 
@@ -365,7 +362,7 @@ def _stage(staged: Path, key: str, files: Mapping[str, bytes | Path], meta: Mapp
 
 
 def _idle_seconds(folder: Path) -> float:
-    """Return the seconds since anything in `folder` changed; 0 if it goes while one looks."""
+    """Return the seconds since anything in `folder` changed; 0 if the folder is removed meanwhile."""
     try:
         return time.time() - max(path.stat().st_mtime for path in (folder, *folder.glob("**/*")))
     except FileNotFoundError:

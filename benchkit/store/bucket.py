@@ -1,4 +1,4 @@
-"""Objects behind a URL, by fsspec: read, written and created whole; every failure in one line."""
+"""Read and write whole objects behind a URL, by fsspec; raise every failure as one line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REMEDIES = {
 
 
 class CacheUnreachable(CacheUnwritable):
-    """The cache behind a URL does not answer, or refuses: nothing that follows could be kept either."""
+    """The cache behind a URL does not answer, or refuses. No further result could be stored either."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Entry:
 
 
 class Bucket:
-    """What lies under a URL; names are relative to it. An object is written whole or not at all."""
+    """The objects under a URL; names are relative to it. An object is written whole or not at all."""
 
     def __init__(self, location: CacheUrl) -> None:
         """Find the file system of the URL; raises BenchkitError for an unknown scheme or a missing package."""
@@ -54,24 +54,23 @@ class Bucket:
             self._fs, self._base = url_to_fs(location.url, use_listings_cache=False)
         except ImportError as error:
             extra = EXTRAS.get(location.scheme)
-            remedy = f"pip install 'artifact-benchkit[{extra}]'" if extra else _line(error)
+            remedy = f"pip install 'artifact-benchkit[{extra}]'" if extra else _summarize(error)
             raise BenchkitError(f"the cache {location} needs another package: {remedy}") from error
         except ValueError as error:
-            raise BenchkitError(
-                f"the cache {location} cannot be opened: {location.hidden(_line(error))}; use s3://, or a folder"
-            ) from error
+            reason = location.hide_password(_summarize(error))
+            raise BenchkitError(f"the cache {location} cannot be opened: {reason}; use s3://, or a folder") from error
 
     def read(self, name: str) -> bytes | None:
         """Return an object's bytes, or None if there is none."""
-        with self._reaching(), suppress(FileNotFoundError):
+        with self._explain_errors(), suppress(FileNotFoundError):
             data: bytes = self._fs.cat_file(self._path(name))
             return data
         return None
 
     def read_all(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Return the bytes of several objects, of those that are there; at once where the file system can."""
+        """Return name -> bytes of those objects that exist, with few requests if the file system can."""
         paths = {self._path(name): name for name in names}
-        with self._reaching():
+        with self._explain_errors():
             found = self._fs.cat(list(paths), on_error="return") if paths else {}
             for value in found.values():
                 if isinstance(value, Exception) and not isinstance(value, FileNotFoundError):
@@ -80,28 +79,28 @@ class Bucket:
 
     def fetch(self, name: str, target: Path) -> bool:
         """Copy an object into the file `target`; False if there is none."""
-        with self._reaching(), suppress(FileNotFoundError):
+        with self._explain_errors(), suppress(FileNotFoundError):
             self._fs.get_file(self._path(name), str(target))
             return True
         return False
 
     def write(self, name: str, data: bytes) -> None:
-        """Put an object, in place of any other."""
-        with self._reaching(writing=True):
+        """Write an object, replacing an earlier one."""
+        with self._explain_errors(writing=True):
             self._fs.pipe_file(self._path(name), data)
 
     def send(self, name: str, source: Path) -> None:
-        """Put a file's bytes, in place of any other object."""
-        with self._reaching(writing=True):
+        """Write a file's bytes, replacing an earlier object."""
+        with self._explain_errors(writing=True):
             self._fs.put_file(str(source), self._path(name))
 
     def create(self, name: str, data: bytes) -> bool:
-        """Put an object unless there is one: then False.
+        """Write an object unless it exists; return whether it was written.
 
-        Where the store knows no conditional write, two that create at once may both succeed; the last stays.
+        If the store has no conditional write, two processes may both succeed at once; the last object stays.
         """
         path = self._path(name)
-        with self._reaching(writing=True), suppress(FileExistsError):
+        with self._explain_errors(writing=True), suppress(FileExistsError):
             try:
                 self._fs.pipe_file(path, data, mode="create")
             except NotImplementedError:
@@ -113,48 +112,48 @@ class Bucket:
 
     def remove(self, name: str) -> None:
         """Delete an object, if there is one."""
-        with self._reaching(), suppress(FileNotFoundError):
+        with self._explain_errors(), suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name))
 
-    def entries(self, folder: str) -> dict[str, Entry]:
-        """All objects below a folder, at any depth, by their names relative to it."""
+    def list_entries(self, folder: str) -> dict[str, Entry]:
+        """Return the objects below a folder, at any depth: name relative to it -> Entry."""
         start = self._path(folder)
-        with self._reaching(), suppress(FileNotFoundError):
+        with self._explain_errors(), suppress(FileNotFoundError):
             found = self._fs.find(start, detail=True).items()
-            return {path[len(start) + 1 :]: Entry(int(info["size"]), _changed(info)) for path, info in found}
+            return {path[len(start) + 1 :]: Entry(int(info["size"]), _get_change_time(info)) for path, info in found}
         return {}
 
     def _path(self, name: str) -> str:
         return f"{self._base}/{name}"
 
     @contextmanager
-    def _reaching(self, *, writing: bool = False) -> Iterator[None]:
-        """Say in one line what a file system raises, whichever of its libraries it comes from."""
+    def _explain_errors(self, *, writing: bool = False) -> Iterator[None]:
+        """Raise any error of the file system or its libraries as CacheUnreachable, in one line."""
         try:
             yield
         except FileNotFoundError as error:
             if not writing:
                 raise
-            raise self._failure(_line(error), "create the bucket, or name another by `cache`") from error
+            raise self._failure(_summarize(error), "create the bucket, or use another `cache`") from error
         except FileExistsError:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise self._failure(os.strerror(error.errno), f"free some space in {self.location.copies}") from error
-            text = _line(error)
+            text = _summarize(error)
             found = next((remedy for sign, remedy in _REMEDIES.items() if sign in text.lower()), None)
             raise self._failure(text, found or "check the URL, the credentials and the network") from error
 
     def _failure(self, text: str, remedy: str) -> CacheUnreachable:
-        return CacheUnreachable(f"cannot use the cache {self.location}: {self.location.hidden(text)}; {remedy}")
+        return CacheUnreachable(f"cannot use the cache {self.location}: {self.location.hide_password(text)}; {remedy}")
 
 
-def _changed(info: dict[str, Any]) -> float:
+def _get_change_time(info: dict[str, Any]) -> float:
     found = next((info[name] for name in _TIMES if info.get(name) is not None), 0.0)
     if isinstance(found, str):
         found = datetime.fromisoformat(found)
     return found.timestamp() if isinstance(found, datetime) else float(found)
 
 
-def _line(error: BaseException) -> str:
+def _summarize(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__

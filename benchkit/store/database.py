@@ -1,4 +1,4 @@
-"""The way to a result store's database: opening, transactions, schema version, errors in one line."""
+"""A result store's database: opening, transactions, schema version, errors in one line."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Database:
 
         Raises BenchkitError if it is unreachable, no database, or of another program or schema version.
         """
-        self.url = _url(location)
+        self.url = _parse_url(location)
         self.name = self.url.render_as_string(hide_password=True)
         if self.url.get_backend_name() == "sqlite" and self.url.database:
             self.name = self.url.database
             if not self.name.startswith("file:"):  # a URI, which SQLite itself reads
                 _prepare_file(Path(self.name), create=create)
-        self._engine = self._connectable(busy_seconds)
+        self._engine = self._make_engine(busy_seconds)
         self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         if self.dialect == "postgresql":  # SQLite's readers see one state of the store anyway
             self._engine = self._engine.execution_options(isolation_level="REPEATABLE READ")
@@ -64,21 +64,21 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Lend a session that sees one state of the store, whatever others write meanwhile."""
-        with self._translated(), Session(self._engine) as session, session.begin():
+        """Yield a session that sees one state of the store, whatever others write meanwhile."""
+        with self._explain_errors(), Session(self._engine) as session, session.begin():
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Lend a session whose changes are committed together at the end, or not at all on an error."""
-        with self._translated(), Session(self._writer) as session, session.begin():
+        """Yield a session whose changes are committed together at the end, or not at all on an error."""
+        with self._explain_errors(), Session(self._writer) as session, session.begin():
             yield session
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
-    def _connectable(self, busy_seconds: float) -> Engine:
+    def _make_engine(self, busy_seconds: float) -> Engine:
         try:
             # Parameters stay out of error messages: they may be megabytes of counts. A server may have dropped a
             # connection that was idle while a stage took its hours, and so each is tried before it is used.
@@ -94,11 +94,11 @@ class Database:
         return engine
 
     def _is_empty(self) -> bool:
-        with self._translated(), self._engine.connect() as connection:
+        with self._explain_errors(), self._engine.connect() as connection:
             return not inspect(connection).get_table_names()
 
     def _create(self, busy_seconds: float) -> None:
-        with self._translated():
+        with self._explain_errors():
             if self.dialect == "sqlite":
                 _switch_to_wal(self._engine, busy_seconds)
             with self._writer.begin() as connection:
@@ -110,7 +110,7 @@ class Database:
                     connection.execute(insert(MetaRecord).values(name="schema", value=str(SCHEMA)))
 
     def _check_version(self) -> None:
-        with self._translated(), self._engine.connect() as connection:
+        with self._explain_errors(), self._engine.connect() as connection:
             tables = inspect(connection)
             columns = {c["name"] for c in tables.get_columns("meta")} if tables.has_table("meta") else set()
             if not {"name", "value"} <= columns:
@@ -129,7 +129,7 @@ class Database:
             )
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except DamagedRecord as error:
@@ -140,7 +140,7 @@ class Database:
             raise BenchkitError(f"result store {self.name}: {text}{remedy}") from error
 
 
-def _url(location: str | Path) -> URL:
+def _parse_url(location: str | Path) -> URL:
     if isinstance(location, str) and "://" in location:
         try:
             url = make_url(location)

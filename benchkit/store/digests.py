@@ -27,10 +27,10 @@ _KNOWN: dict[str, str] = {}
 
 
 def compute_file_digest(path: Path) -> str:
-    """The hex sha256 of a file's bytes; large files are read only where their state is not known yet."""
+    """Return the hex sha256 of a file's bytes; read a large file only if its state is new."""
     if path.stat().st_size < REMEMBERED_FROM:
         return compute_sha256(path)
-    state, note = _state(path), _note(path)
+    state, note = _state(path), _note_path(path)
     known = _KNOWN.get(state) or (_read(note, state) if note else None)
     if known is not None:
         return known
@@ -46,8 +46,8 @@ def compute_file_digest(path: Path) -> str:
     return digest
 
 
-def _note(path: Path) -> Path | None:
-    """Where the digest of a file is noted; None where the cache has no place."""
+def _note_path(path: Path) -> Path | None:
+    """Return the path of the note for a file's digest; None if there is no default cache."""
     try:
         folder = get_local_folder(get_default_cache()) / "digests"
     except BenchkitError:
@@ -75,5 +75,5 @@ def _read(note: Path, state: str) -> str | None:
 
 
 def _seal(state: str, digest: str) -> str:
-    """What makes a note hold for one state, and shows damage to it."""
+    """Return a checksum that ties a note to one state of the file and reveals damage to it."""
     return hashlib.sha256(f"{state} {digest}".encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Values as bytes and back: JSON with sorted keys, arrays as safetensors. Nothing here can execute.
+"""Encode values as bytes and decode them: JSON with sorted keys, arrays as safetensors. No decoder executes code.
 
-Equal values give equal bytes, so bytes can be compared and hashed in the values' place.
+Equal values give equal bytes, so that bytes can be compared and hashed instead of values.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ INFLATED_LIMIT = 2**28
 def arrays_to_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Encode named arrays (bool, integers, float16 to float64, of any shape) as safetensors.
 
-    Raises TypeError for a dtype or a name that the format has no place for.
+    Raises TypeError for a dtype or a name that the format cannot hold.
     """
-    # safetensors writes the buffer as it lies: a transposed view would come back scrambled, without an error.
+    # safetensors writes the raw buffer: a transposed view would be scrambled, without an error.
     plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     if "__metadata__" in plain:
-        raise TypeError("an array cannot be named '__metadata__': safetensors keeps that name for itself")
+        raise TypeError("an array cannot be named '__metadata__': safetensors reserves that name")
     try:
         data: bytes = save_safetensors(plain)
     except (SafetensorError, UnicodeEncodeError) as error:
@@ -50,9 +50,9 @@ def arrays_from_bytes(data: bytes) -> dict[str, np.ndarray]:
 
 
 def decompress(data: bytes) -> bytes:
-    """Decompress what zlib compressed; raises BenchkitError for other bytes, and for more than INFLATED_LIMIT.
+    """Decompress zlib data; raise BenchkitError for other bytes, and for more than INFLATED_LIMIT.
 
-    A store may be anybody's, and some kilobytes can hold gigabytes.
+    A store may come from anybody, and some kilobytes can expand to gigabytes.
     """
     stream = zlib.decompressobj()
     try:
@@ -91,7 +91,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        # JSON has no word for them; null is what JavaScript's JSON.stringify writes, and pandas reads it as NaN.
+        # JSON cannot express them. JavaScript's JSON.stringify writes null too, and pandas reads it as NaN.
         return value if math.isfinite(value) else None
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]

@@ -1,4 +1,7 @@
-"""Leases on keys of a cache that several machines share: an object each, void when its holder's pulse stands still."""
+"""Leases on keys of a cache that several machines share.
+
+A lease is an object in the bucket. It becomes void when its holder's heartbeat stops.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 
     from benchkit.store.bucket import Bucket
 
-BEAT = 15.0  # seconds between two signs of life
-DEAD_AFTER = 60.0  # seconds without one, by the watch of whoever waits: the machines' clocks are never compared
+BEAT = 15.0  # seconds between two heartbeats
+DEAD_AFTER = 60.0  # seconds without one, by the clock of the waiting process: clocks of machines are never compared
 POLL = 1.0
 LEASES, HOLDERS = "leases", "holders"
 
@@ -28,23 +31,23 @@ _log = logging.getLogger(__name__)
 
 
 class Leases:
-    """What this process leases in a bucket. Two may hold one lease where the store cannot create conditionally, or a
-    holder was slow to show a sign of life: the work is then done twice, and either result is whole.
+    """The leases of this process in a bucket.
 
-    machine: names the folder whose locks keep the processes of one machine apart. Whoever holds that lock and finds a
-    lease of the same machine knows that its holder is dead.
+    Two processes may hold one lease if the store has no conditional write, or if a heartbeat was late. The work is then
+    done twice, and either result is complete. machine: name of the folder whose locks separate the processes of one
+    machine. A process that has that lock and finds a lease of the same machine knows that its holder is dead.
     """
 
     def __init__(self, bucket: Bucket, machine: str) -> None:
         self._bucket = bucket
         self._machine = machine
-        self._pulse = _Pulse(bucket)
+        self._heartbeat = _Heartbeat(bucket)
         self._depth: dict[str, int] = {}
         self._seen: dict[str, tuple[bytes | None, float]] = {}
 
     @contextmanager
-    def held(self, key: str, timeout: float | None) -> Iterator[None]:
-        """Keep a key; the caller has its local lock. Waits and raises ArtifactBusy as ArtifactStore.lease does."""
+    def hold(self, key: str, timeout: float | None) -> Iterator[None]:
+        """Hold the lease of a key, whose local lock the caller has; wait and raise as ArtifactStore.lease."""
         if not self._depth.get(key):
             self._wait(key, timeout)
         self._depth[key] = self._depth.get(key, 0) + 1
@@ -56,27 +59,27 @@ class Leases:
                 del self._depth[key]
                 self._release(key)
 
-    def is_live(self, key: str, young: float) -> bool:
-        """Whether somebody leases a key whose pulse was felt within `young` seconds, by the server's clock."""
-        entries = self._bucket.entries(HOLDERS)
-        holder = self._holder(key)
-        return holder is not None and holder[1] in entries and time.time() - entries[holder[1]].changed < young
+    def is_live(self, key: str, seconds: float) -> bool:
+        """Return whether a key has a holder with a heartbeat in the last `seconds`, by the server's clock."""
+        entries = self._bucket.list_entries(HOLDERS)
+        holder = self._read_holder(key)
+        return holder is not None and holder[1] in entries and time.time() - entries[holder[1]].changed < seconds
 
     def _wait(self, key: str, timeout: float | None) -> None:
         began = time.monotonic()
-        while not self._taken(key):
+        while not self._try_lease(key):
             if timeout is not None and time.monotonic() - began >= timeout:
                 raise ArtifactBusy(f"another process is still computing artifact {key[:12]}")
             time.sleep(POLL if timeout is None else min(POLL, timeout))
         try:
-            self._pulse.start()
+            self._heartbeat.start()
         except BaseException:
             self._release(key)
             raise
 
-    def _taken(self, key: str) -> bool:
-        name, mine = f"{LEASES}/{key}", json_to_bytes([self._machine, self._pulse.name])
-        holder = self._holder(key)
+    def _try_lease(self, key: str) -> bool:
+        name, mine = f"{LEASES}/{key}", json_to_bytes([self._machine, self._heartbeat.name])
+        holder = self._read_holder(key)
         if holder is None:
             return self._bucket.create(name, mine)
         if holder[0] == self._machine:
@@ -88,8 +91,8 @@ class Leases:
         self._bucket.remove(name)
         return self._bucket.create(name, mine)
 
-    def _holder(self, key: str) -> tuple[str, str] | None:
-        """The machine and the name of whoever leases a key; a lease that nobody can read is one of nobody's."""
+    def _read_holder(self, key: str) -> tuple[str, str] | None:
+        """Return machine and name of the process that leases a key; of an unreadable lease an unknown process."""
         data = self._bucket.read(f"{LEASES}/{key}")
         if data is None:
             return None
@@ -100,23 +103,23 @@ class Leases:
             return "", "nobody"
 
     def _is_dead(self, holder: str) -> bool:
-        pulse, now = self._bucket.read(f"{HOLDERS}/{holder}"), time.monotonic()
+        beat, now = self._bucket.read(f"{HOLDERS}/{holder}"), time.monotonic()
         last, since = self._seen.get(holder, (b"never looked", now))
-        if pulse != last:
-            self._seen[holder] = (pulse, now)
+        if beat != last:
+            self._seen[holder] = (beat, now)
             return False
         return now - since >= DEAD_AFTER
 
     def _release(self, key: str) -> None:
         try:
             self._bucket.remove(f"{LEASES}/{key}")
-            self._pulse.stop()
-        except CacheUnwritable as error:  # what was leased is done, or has failed by itself; the lease dies with us
-            _log.info("a lease could not be given back: %s", error)
+            self._heartbeat.stop()
+        except CacheUnwritable as error:  # the work is done; the lease ends with this process
+            _log.info("a lease could not be released: %s", error)
 
 
-class _Pulse:
-    """A sign of life of this process, written again and again while anything is leased."""
+class _Heartbeat:
+    """The heartbeat of this process: an object that is rewritten while it holds any lease."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.name = f"{os.getpid()}-{secrets.token_hex(8)}"
@@ -146,8 +149,8 @@ class _Pulse:
         while not over.wait(BEAT):
             try:
                 self._beat()
-            except CacheUnwritable as error:  # the work itself will meet it, and say so
-                _log.info("no sign of life could be given: %s", error)
+            except CacheUnwritable as error:  # the work itself will raise it
+                _log.info("no heartbeat could be written: %s", error)
 
     def _beat(self) -> None:
         self._bucket.write(f"{HOLDERS}/{self.name}", secrets.token_hex(8).encode())

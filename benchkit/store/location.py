@@ -1,4 +1,4 @@
-"""Where a cache lies: in a folder, or behind a URL."""
+"""The location of a cache: a folder or a URL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CacheUrl:
     url: str = field(repr=False)
 
     def __str__(self) -> str:
-        return self.hidden(self.url)
+        return self.hide_password(self.url)
 
     @property
     def scheme(self) -> str:
@@ -32,22 +32,22 @@ class CacheUrl:
 
     @property
     def copies(self) -> Path:
-        """This machine's folder for it: copies of artifacts, scratch of running stages, log, and rows by default."""
+        """This machine's folder for the cache: copies of artifacts, scratch folders of stages, log, rows by default."""
         parent = os.environ.get("BENCHKIT_COPIES")
         folder = make_absolute(parent) if parent else user_cache_path("benchkit") / "copies"
-        # Without user and password, which may change while the cache stays what it is.
+        # Without user and password: they may change while the cache stays the same.
         bare = self.url.rpartition("@")[2] if self._secret else self.url.partition("://")[2]
         return folder / f"{self.scheme}-{hashlib.sha256(bare.encode()).hexdigest()[:16]}"
 
-    def hidden(self, text: str) -> str:
-        """`text` with this URL's password blotted out, wherever it stands."""
+    def hide_password(self, text: str) -> str:
+        """Return `text` with this URL's password replaced by `***`."""
         for secret in (self._secret, unquote(self._secret)):
             text = text.replace(secret, "***") if secret else text
         return text
 
     @property
     def _secret(self) -> str:
-        # No parser of URLs: they cut where a password has an odd character, and would leave the rest to be seen.
+        # No URL parser: it would cut at an odd character in the password and show the rest.
         user, at, _ = self.url.partition("://")[2].rpartition("@")
         return user.partition(":")[2] if at else ""
 
@@ -56,9 +56,9 @@ Location = Path | CacheUrl
 
 
 def parse_location(text: str | Path) -> Location:
-    """The place that an option or a variable names: a folder, or a URL; `file://` is a folder.
+    """Return the folder or URL that an option or a variable names; `file://` is a folder.
 
-    Raises BenchkitError for a URL that names no place.
+    Raises BenchkitError for a malformed URL.
     """
     if not isinstance(text, str) or "://" not in text:
         return Path(text)
@@ -78,5 +78,5 @@ def get_default_cache() -> Location:
 
 
 def get_local_folder(location: Location) -> Path:
-    """Where on this machine rows (unless a database is named), log and scratch of a cache lie."""
+    """Return this machine's folder for the rows (unless a database is named), log and scratch of a cache."""
     return location.copies if isinstance(location, CacheUrl) else location

@@ -1,4 +1,4 @@
-"""One committed artifact: its manifest on disk, and the checks between a file and whoever reads it."""
+"""One committed artifact: its manifest on disk, and the checks when its files are read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CorruptArtifact(BenchkitError):
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What a manifest says of one file."""
+    """The entry of one file in a manifest."""
 
     sha256: str
     size: int
@@ -48,7 +48,7 @@ class FileEntry:
 class Artifact:
     """A committed set of files, as its manifest describes it; contents are checked when they are read.
 
-    used: when it was last asked for, in seconds since the epoch, to the hour.
+    used: time of the last use, in seconds since the epoch, to the hour.
     """
 
     key: str
@@ -60,7 +60,7 @@ class Artifact:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the files, sorted."""
+        """The files' names, sorted."""
         return tuple(sorted(self.files))
 
     @property
@@ -78,7 +78,7 @@ class Artifact:
         return data
 
     def path(self, name: str) -> Path:
-        """Return a file's place, to be read only; checked once, raises CorruptArtifact as `read` does."""
+        """Return a file's path, to be read only; check it once and raise CorruptArtifact as `read` does."""
         entry, path = self._entry(name), self.folder / name
         if name not in self._verified:
             with _reading(self.key, name):
@@ -102,7 +102,7 @@ class Artifact:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether `name` may name a file of an artifact: one plain path component, not the manifest's."""
+    """Return whether `name` is valid for a file of an artifact: one plain path component, not the manifest's name."""
     return bool(_NAME.fullmatch(name)) and name != MANIFEST
 
 
@@ -121,7 +121,7 @@ def load_artifact(key: str, folder: Path) -> Artifact:
     with _reading(key, MANIFEST):
         files, meta = parse_manifest(key, read_regular(folder / MANIFEST))
         used = (folder / MANIFEST).lstat().st_mtime
-        # Names with a dot in front are the droppings of file managers and NFS, not contents.
+        # File managers and NFS leave names that begin with a dot.
         found = {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
     expected = {MANIFEST, *files}
     if found != expected:
@@ -142,7 +142,7 @@ def parse_manifest(key: str, data: bytes) -> tuple[dict[str, FileEntry], dict[st
         body = manifest["body"]
         if manifest["sha256"] != _digest(body) or body["schema"] != SCHEMA or body["key"] != key:
             raise ValueError("its checksum, schema or key differs")
-        if json_to_bytes(manifest) != data:  # an escape in other letters, say: the same facts, but not what was written
+        if json_to_bytes(manifest) != data:  # the same facts in other characters, such as other escapes
             raise ValueError("it was changed after it was written")
         files = {name: FileEntry(str(entry["sha256"]), int(entry["size"])) for name, entry in body["files"].items()}
         if not all(map(is_file_name, files)):

@@ -1,7 +1,8 @@
-"""`run.json` in an output folder: which run it shows, and where that run's work and rows lie."""
+"""Read and write `run.json` in an output folder: which run it shows, and where its cache and rows are."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ RUN_MARK = "run.json"
 
 @dataclass(frozen=True)
 class RunMark:
-    """The run that an output folder shows. cache, store: where it was computed, without a password; None: not known.
+    """The run that an output folder shows.
 
-    files: what of the folder benchkit wrote.
+    cache, store: where it was computed, without a password; None if unknown. files: those that benchkit wrote there.
     """
 
     run: str
@@ -27,15 +28,15 @@ class RunMark:
 
 
 def write_mark(folder: Path, mark: RunMark) -> None:
-    """Note in an output folder which run it shows; raises OSError where it cannot be written."""
+    """Write the mark of an output folder; raise OSError if it cannot be written."""
     write_atomic(folder / RUN_MARK, json_to_bytes(asdict(mark)))
 
 
 def read_mark(folder: Path) -> RunMark | None:
-    """The mark of an output folder, None where it has none; raises BenchkitError for one that is damaged."""
+    """Return the mark of an output folder, None if it has none; raise BenchkitError for a damaged one."""
     try:
         data = (folder / RUN_MARK).read_bytes()
-    except (OSError, ValueError):  # what the user gave need not be a folder, nor anything a path can be
+    except (OSError, ValueError):  # the user may have named no folder, or something that cannot be a path
         return None
     try:
         read: dict[str, Any] = parse_json(data)
@@ -46,3 +47,12 @@ def read_mark(folder: Path) -> RunMark | None:
         return RunMark(str(read["run"]), texts[0], texts[1], files)
     except (BenchkitError, KeyError, TypeError, AttributeError) as error:
         raise BenchkitError(f"{folder / RUN_MARK} does not say which run it belongs to") from error
+
+
+def match_run(name: str, known: Iterable[str]) -> str | None:
+    """Return the run whose id is `name` or begins with it, None if there is none; raise BenchkitError for several."""
+    known = sorted(known)
+    matches = [run for run in known if run == name] or [run for run in known if name and run.startswith(name)]
+    if len(matches) > 1:
+        raise BenchkitError(f"run '{name}' is ambiguous: {', '.join(matches)}")
+    return matches[0] if matches else None

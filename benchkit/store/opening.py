@@ -1,4 +1,4 @@
-"""The artifact store of a place: a folder's or a URL's."""
+"""Open the artifact store of a folder or a URL."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ def open_store(location: Location | str, *, create: bool = True) -> ArtifactStor
 
 
 def is_cache(location: Location) -> bool:
-    """Whether there is a cache at a place: one that was opened to be written to."""
-    return (
-        Bucket(location).read("VERSION") is not None
-        if isinstance(location, CacheUrl)
-        else (location / "VERSION").is_file()
-    )
+    """Return whether a location holds a cache."""
+    if isinstance(location, CacheUrl):
+        return Bucket(location).read("VERSION") is not None
+    return (location / "VERSION").is_file()

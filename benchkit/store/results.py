@@ -1,6 +1,6 @@
 """The result store: runs, their cells and states, and one row per cell with its per-image counts and histograms.
 
-A row belongs to its cell's key, not to a run: a cell computed once is found again by every later run.
+A row belongs to its cell's key, not to a run. So every later run finds a cell that was computed once.
 """
 
 from __future__ import annotations
@@ -24,13 +24,8 @@ from sqlalchemy import delete, func, select, update
 
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.store.database import Database
-from benchkit.store.encoding import (
-    arrays_from_bytes,
-    arrays_to_bytes,
-    decompress,
-    json_to_text,
-)
-from benchkit.store.mark import read_mark
+from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, decompress, json_to_text
+from benchkit.store.mark import match_run, read_mark
 from benchkit.store.schema import (
     ROW_SCHEMA,
     SETTINGS,
@@ -82,11 +77,11 @@ class ResultStore:
         return self._database.name
 
     def close(self) -> None:
-        """Give up the connections; the store opens them again if it is used again."""
+        """Close the connections; the store opens them again when it is used."""
         self._database.close()
 
     def create_run(self, config: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
-        """Record a new run, `running`, and return its id: date, time and a short hash."""
+        """Record a new run with status `running` and return its id: date, time and a short hash."""
         now = datetime.now(UTC)
         salt = secrets.token_hex(8)  # two equal runs may start in one second
         digest = hashlib.sha256(f"{salt}{json_to_text(dict(config))}".encode()).hexdigest()
@@ -99,21 +94,22 @@ class ResultStore:
         return run_id
 
     def set_status(self, run_id: str, status: RunStatus) -> None:
-        """Record how a run stands; raises UnknownNameError for a run that does not exist."""
+        """Record the status of a run; raise UnknownNameError for an unknown run."""
         if status not in get_args(RunStatus):
             raise ValueError(f"'{status}' is no run status")
         with self._database.writing() as session:
-            _existing(session, run_id).status = status
+            _get_run(session, run_id).status = status
 
-    def go_on(self, run_id: str, environment: Mapping[str, Any], cells: Collection[str]) -> None:
-        """Record where a run goes on, and forget its cells that are not among `cells`, of plugins or data as they were.
+    def resume_run(self, run_id: str, environment: Mapping[str, Any], cells: Collection[str]) -> None:
+        """Record the environment in which a run is resumed, and remove its cells that are not in `cells`.
 
-        Their rows stay. Raises UnknownNameError for a run that does not exist.
+        Those belong to earlier versions of plugins or data; their rows stay. Raises UnknownNameError for an unknown
+        run.
         """
-        gone = delete(CellRecord).where(CellRecord.run_id == run_id, CellRecord.cell_key.not_in(list(cells)))
+        removed = delete(CellRecord).where(CellRecord.run_id == run_id, CellRecord.cell_key.not_in(list(cells)))
         with self._database.writing() as session:
-            _existing(session, run_id).environment = dict(environment)
-            session.execute(gone)
+            _get_run(session, run_id).environment = dict(environment)
+            session.execute(removed)
 
     def runs(self) -> list[RunInfo]:
         """Return every run, oldest first."""
@@ -128,9 +124,9 @@ class ResultStore:
             ]
 
     def find_run(self, name: str | Path) -> str:
-        """Return the id of the run that is meant by its id, the unique start of it, or its output folder.
+        """Return the id of the run that is named by its id, the unique start of it, or its output folder.
 
-        Raises BenchkitError if no run answers to it, or more than one.
+        Raises BenchkitError if there is no such run, or more than one.
         """
         text = str(name)
         with self._database.reading() as session:
@@ -138,30 +134,30 @@ class ResultStore:
         if text not in known:
             mark = read_mark(Path(text))
             text = text if mark is None else mark.run
-        matches = [run_id for run_id in known if run_id == text] or [r for r in known if text and r.startswith(text)]
-        if len(matches) > 1:
-            raise BenchkitError(f"run '{text}' is ambiguous: {', '.join(sorted(matches))}")
-        if not matches and os.path.isdir(text):  # noqa: PTH112  # of a name that no folder can have it says no
-            raise BenchkitError(f"'{text}' is a folder that shows no run (no run.json): name a run's own, or its id")
-        if not matches:  # no other run is suggested: ids are alike where runs are not
+        match = match_run(text, known)
+        if match is None and os.path.isdir(text):  # noqa: PTH112  # of a name that no folder can have it says no
+            raise BenchkitError(
+                f"'{text}' is a folder without a run (no run.json): name a run's output folder, or its id"
+            )
+        if match is None:  # no other run is suggested: ids are alike where runs are not
             raise BenchkitError(
                 f"unknown run '{text}': {self.name} has {len(known)} runs, and none of that name; it may be in another "
                 "cache or store"
             )
-        return matches[0]
+        return match
 
     def upsert_cells(self, run_id: str, cells: Iterable[CellInfo]) -> dict[str, CellState]:
         """Record the cells of a run, in the board's order, and return each one's state by its key.
 
-        Of a `pending` cell the state is found out: `done` if its row is stored, else `failed` if this run saw it fail,
-        else `pending`. A damaged row is reported and dropped. Any other state is taken as given. Raises
-        UnknownNameError for a run that does not exist.
+        A `pending` cell becomes `done` if its row is stored, else `failed` if it failed in this run before, else it
+        stays `pending`. A damaged row is reported and deleted. Any other state is stored as given. Raises
+        UnknownNameError for an unknown run.
         """
         cells = list(cells)
         with self._database.writing() as session:
-            _existing(session, run_id)
+            _get_run(session, run_id)
             known = {c.cell_key: c for c in session.scalars(select(CellRecord).where(CellRecord.run_id == run_id))}
-            stored = self._sound_rows(session, [cell.key for cell in cells])
+            stored = self._delete_damaged_rows(session, [cell.key for cell in cells])
             whole = known.keys() <= {cell.key for cell in cells}
             first_free = 0 if whole else 1 + max(cell.position for cell in known.values())
             states: dict[str, CellState] = {}
@@ -174,21 +170,21 @@ class ResultStore:
                 states[cell.key] = record.state  # type: ignore[assignment]  # only states are ever written there
         return states
 
-    def _sound_rows(self, session: Session, cell_keys: Collection[str]) -> set[str]:
-        """Those of `cell_keys` whose row is stored and sound; the others are dropped, to be measured again."""
+    def _delete_damaged_rows(self, session: Session, cell_keys: Collection[str]) -> set[str]:
+        """Delete damaged rows of these cells, to be computed again; return the keys of all stored rows."""
         for key, what in list(find_damaged_rows(session, cell_keys, parts=True)):
-            told = "result store %s: damaged %s of cell %s: the row is dropped and has to be measured again"
-            _log.warning(told, self.name, what, key[:12], extra={"tell": True})
+            message = "result store %s: damaged %s of cell %s: the row is deleted and has to be computed again"
+            _log.warning(message, self.name, what, key[:12], extra={"tell": True})
             session.execute(delete(BlobRecord).where(BlobRecord.cell_key == key))
             session.execute(delete(RowRecord).where(RowRecord.cell_key == key))
         return set(session.scalars(select(RowRecord.cell_key)))
 
     def cells(self, run_id: str) -> list[CellInfo]:
-        """Return the cells of a run in the board's order; raises UnknownNameError for a run that does not exist."""
+        """Return the cells of a run in the board's order; raise UnknownNameError for an unknown run."""
         chosen = select(CellRecord).where(CellRecord.run_id == run_id).order_by(CellRecord.position)
         with self._database.reading() as session:
-            _existing(session, run_id)
-            return [_info(record) for record in session.scalars(chosen)]
+            _get_run(session, run_id)
+            return [_to_info(record) for record in session.scalars(chosen)]
 
     def set_state(
         self,
@@ -199,7 +195,7 @@ class ResultStore:
         reason: str | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Record how far a cell has come, why, and after how many seconds; raises KeyError for an unknown cell."""
+        """Record the state of a cell, its reason and its seconds of computation; raise KeyError for an unknown cell."""
         if state not in get_args(CellState):
             raise ValueError(f"'{state}' is no cell state")
         change = update(CellRecord).where(CellRecord.run_id == run_id, CellRecord.cell_key == cell_key)
@@ -217,28 +213,20 @@ class ResultStore:
         *,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        """Store the result of a cell, in the place of an earlier one.
+        """Store the result of a cell, replacing an earlier one.
 
         metrics: one flat dict of numbers, text or None; a number that is not finite is kept as undefined. counts: one
         line per image, with COUNT_COLUMNS and any others. provenance: where and with what it was computed. Raises
         ValueError for metrics or counts of another form.
         """
-        row, origin = _checked_metrics(metrics), dict(provenance or {})
+        row, origin = _check_metrics(metrics), dict(provenance or {})
         blobs = {
             "counts": None if counts is None else _counts_to_bytes(counts),
             "histograms": None if histograms is None else zlib.compress(arrays_to_bytes(histograms), level=3),
         }
         with self._database.writing() as session:
-            self._put(
-                session,
-                RowRecord,
-                {
-                    "cell_key": cell_key,
-                    "schema_version": ROW_SCHEMA,
-                    "metrics": row,
-                    "provenance": origin,
-                },
-            )
+            values = {"cell_key": cell_key, "schema_version": ROW_SCHEMA, "metrics": row, "provenance": origin}
+            self._put(session, RowRecord, values)
             for name, data in blobs.items():
                 session.execute(delete(BlobRecord).where(BlobRecord.cell_key == cell_key, BlobRecord.name == name))
                 if data is not None:
@@ -250,7 +238,7 @@ class ResultStore:
     def rows(self, run_id: str) -> pd.DataFrame:
         """Return the board of a run: ROW_COLUMNS, then every metric; one line per cell, done or not, in its order.
 
-        Undefined and missing numbers are NaN. Raises UnknownNameError for a run that does not exist.
+        Undefined and missing numbers are NaN. Raises UnknownNameError for an unknown run.
         """
         joined = (
             select(CellRecord, RowRecord)
@@ -259,7 +247,7 @@ class ResultStore:
             .order_by(CellRecord.position)
         )
         with self._database.reading() as session:
-            _existing(session, run_id)
+            _get_run(session, run_id)
             keys = session.scalars(select(CellRecord.cell_key).where(CellRecord.run_id == run_id)).all()
             for key, what in find_damaged_rows(session, keys, parts=False):
                 raise self._damaged(what, key)
@@ -267,7 +255,7 @@ class ResultStore:
             for cell, row in session.execute(joined):
                 metrics = row.metrics if row else {}
                 names |= dict.fromkeys(metrics)
-                lines.append(_line(cell, row) | metrics)
+                lines.append(_to_line(cell, row) | metrics)
         frame = pd.DataFrame(lines, columns=list(names))
         for name in ("seconds", *(name for name in names if name not in ROW_COLUMNS)):
             if frame[name].isna().all():  # or pandas would take a column of nothing for text
@@ -275,7 +263,7 @@ class ResultStore:
         return frame
 
     def provenance(self, cell_key: str) -> dict[str, Any]:
-        """Return where and with what a row was computed; raises BenchkitError if the row is not stored."""
+        """Return where and with what a row was computed; raise BenchkitError if the row is not stored."""
         with self._database.reading() as session:
             found = session.scalar(select(RowRecord.provenance).where(RowRecord.cell_key == cell_key))
         if found is None:
@@ -302,11 +290,11 @@ class ResultStore:
             return blob.data
 
     def _damaged(self, what: str, cell_key: str) -> BenchkitError:
-        told = f"result store {self.name}: damaged {what} of cell {cell_key[:12]}"
-        return BenchkitError(f"{told}: the comparison that made it, run again, measures it again")
+        message = f"result store {self.name}: damaged {what} of cell {cell_key[:12]}"
+        return BenchkitError(f"{message}: run its comparison again to compute it again")
 
     def _put(self, session: Session, table: type[Base], values: dict[str, Any]) -> None:
-        """Insert or replace one record, safe against another process doing the same."""
+        """Insert or replace one record; another process may do the same."""
         keys = [column.name for column in table.__table__.primary_key]
         dialect: Any = import_module(f"sqlalchemy.dialects.{self._database.dialect}")  # the other one takes a while
         insert = dialect.insert(table).values(values)
@@ -314,7 +302,7 @@ class ResultStore:
         session.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest))
 
 
-def _existing(session: Session, run_id: str) -> RunRecord:
+def _get_run(session: Session, run_id: str) -> RunRecord:
     if run := session.get(RunRecord, run_id):
         return run
     raise UnknownNameError("run", run_id, session.scalars(select(RunRecord.id)))
@@ -329,18 +317,18 @@ def _describe(record: CellRecord, cell: CellInfo, *, done: bool) -> None:
     planned = cell.state == "pending"
     state: CellState = "done" if planned and done else cell.state
     if planned and (record.state == state or (state == "pending" and record.state == "failed")):
-        return  # with the reason and the seconds that this run has noted
+        return  # keep the reason and the seconds that this run has recorded
     record.state, record.reason, record.seconds = state, cell.reason, cell.seconds
 
 
-def _info(record: CellRecord) -> CellInfo:
+def _to_info(record: CellRecord) -> CellInfo:
     labels = {name: getattr(record, name) for name in LABELS}
     state: Any = record.state
     ended = {"state": state, "reason": record.reason, "seconds": record.seconds}
     return CellInfo(key=record.cell_key, **labels, settings=record.settings, **ended)
 
 
-def _line(cell: CellRecord, row: RowRecord | None) -> dict[str, Any]:
+def _to_line(cell: CellRecord, row: RowRecord | None) -> dict[str, Any]:
     labels = {name: getattr(cell, name) for name in LABELS}
     return {
         "run": cell.run_id,
@@ -355,7 +343,7 @@ def _line(cell: CellRecord, row: RowRecord | None) -> dict[str, Any]:
     }
 
 
-def _checked_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _check_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in metrics.items():
         if not isinstance(name, str) or name in ROW_COLUMNS:
             raise ValueError(f"'{name}' cannot name a metric: a board has that column already")

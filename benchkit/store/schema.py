@@ -1,4 +1,4 @@
-"""The tables of a result store, and the plain records that pass its border."""
+"""The tables of a result store, and the plain records that its methods take and return."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ RUN_STATUSES: tuple[str, ...] = get_args(RunStatus)
 
 
 def escape_text(text: str) -> str:
-    """Spell out what databases or Arrow refuse in a text from anywhere: NUL and half surrogates."""
+    """Escape what databases or Arrow refuse in a text: NUL and half surrogates."""
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class DamagedRecord(BenchkitError):
-    """A record that is not what this program writes."""
+    """A record that this program cannot have written."""
 
 
 class DataText(TypeDecorator[str]):
-    """Text from anywhere (tracebacks, plugin names), made storable."""
+    """Text from outside (tracebacks, plugin names), escaped."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Make the text storable."""
+        """Escape the text."""
         return None if value is None else escape_text(value)
 
 
@@ -154,11 +154,11 @@ class BlobRecord(Base):
 
 @dataclass(frozen=True)
 class CellInfo:
-    """A cell as the result store knows it: its key, the labels a board shows, its state.
+    """A cell of the result store: its key, the labels a board shows, its state.
 
     role, method, source_name, variant: see benchkit.specs.spec.Cell. selector, inverter, detector: complete Specs as
-    text. settings: what else decides the row's figures, SETTINGS. state `pending` leaves what the store knows better
-    untouched. reason: why it was skipped or failed. seconds: what computing it took.
+    text. settings: what else decides the row's figures, SETTINGS. state `pending` does not
+    replace a state that the store knows. reason: why it was skipped or failed. seconds: what computing it took.
     """
 
     key: str
@@ -181,7 +181,7 @@ class CellInfo:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run as the result store knows it; cells: state → number of cells."""
+    """A run of the result store; cells: state -> number of cells."""
 
     id: str
     created: str

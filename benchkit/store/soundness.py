@@ -1,4 +1,4 @@
-"""Whether stored rows are what was written: a database does not notice a flipped bit."""
+"""Checksums of stored rows: a database does not notice a flipped bit."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-#: The name of the part that holds a row's own checksum; rows of before it have none, and are believed.
+#: The name of the part that holds a row's own checksum. Earlier rows have none and are not checked.
 CHECKSUM = "row"
 #: Databases limit how many values one statement may name.
 _AT_ONCE = 500
 
 
 def compute_row_checksum(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
-    """sha256 (hex) of a row as the database holds it."""
-    return _of_texts(json_to_text(dict(metrics)), json_to_text(dict(provenance)))
+    """Return the hex sha256 of a row as the database stores it."""
+    return _hash_texts(json_to_text(dict(metrics)), json_to_text(dict(provenance)))
 
 
 def find_damaged_rows(session: Session, cell_keys: Collection[str], *, parts: bool) -> Iterator[tuple[str, str]]:
-    """The cells whose row is not what was written, each with what of it is not; parts: look at counts and histograms
-    as well."""
+    """Yield the cells whose row is damaged, each with the damaged part; parts: check counts and histograms as well."""
     keys = sorted(set(cell_keys))
     for start in range(0, len(keys), _AT_ONCE):
         wanted = keys[start : start + _AT_ONCE]
@@ -43,15 +42,15 @@ def find_damaged_rows(session: Session, cell_keys: Collection[str], *, parts: bo
         joined = (BlobRecord.cell_key == RowRecord.cell_key) & (BlobRecord.name == CHECKSUM)
         rows = select(RowRecord.cell_key, metrics, provenance, BlobRecord.sha256).join(BlobRecord, joined)
         for key, *texts, sha256 in session.execute(rows.where(RowRecord.cell_key.in_(wanted))):
-            if _of_texts(*texts) != sha256:
+            if _hash_texts(*texts) != sha256:
                 found[key] = "figures or provenance"
         yield from found.items()
 
 
 def compute_blob_checksum(data: bytes) -> str:
-    """sha256 (hex) of a row's part."""
+    """Return the hex sha256 of a row's part."""
     return hashlib.sha256(data).hexdigest()
 
 
-def _of_texts(*texts: str) -> str:
+def _hash_texts(*texts: str) -> str:
     return hashlib.sha256("\n".join((str(ROW_SCHEMA), *texts)).encode("utf-8", "backslashreplace")).hexdigest()

@@ -67,7 +67,7 @@ def test_without_the_package_one_line_names_the_remedy(
     monkeypatch.setattr("benchkit.executors.ray.find_spec", lambda name: None)
     assert main(["compare", "quick", "--executor", "ray", "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert said == "benchkit: error: executor 'ray' needs another package: pip install 'artifact-benchkit[ray]'\n"
+    assert said == "benchkit: error: --executor ray needs another package: pip install 'artifact-benchkit[ray]'\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -135,7 +135,7 @@ def test_texts_mean_ray() -> None:
 
 
 def test_a_device_is_asked_for_only_where_this_process_has_one(tmp_path: Path) -> None:
-    with pytest.raises(BenchkitError, match="needs device cuda"):
+    with pytest.raises(BenchkitError, match="needs `device` cuda"):
         Ray(gpus=1).execute([], Env(Registry(), ArtifactStore(tmp_path)), lambda _: None)
 
 

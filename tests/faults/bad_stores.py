@@ -85,7 +85,7 @@ CASES: dict[str, Bad] = {
         *("is damaged", "choose another file"),
     ),
     "database: metrics that are not what was written": bad(
-        shown("UPDATE rows SET metrics = '{}' WHERE rowid = 2"), "damaged figures", "measures it again"
+        shown("UPDATE rows SET metrics = '{}' WHERE rowid = 2"), "damaged figures", "to compute it again"
     ),
     "database: a flipped blob": bad(shown("UPDATE blobs SET data = zeroblob(length(data))"), "damaged"),
     "database: an environment that is a list": bad(

@@ -73,7 +73,7 @@ def objects(folder: Path) -> dict[str, bytes]:
 def far_objects(url: str) -> dict[str, int]:
     place = parse_location(url)
     assert isinstance(place, CacheUrl)
-    return {name: entry.size for name, entry in Bucket(place).entries("objects").items()}
+    return {name: entry.size for name, entry in Bucket(place).list_entries("objects").items()}
 
 
 def stages(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:

@@ -42,7 +42,7 @@ def test_unknown_ambiguous_and_damaged_notes(store: ArtifactStore) -> None:
             read_pins(store.root, name)
     for damaged in (b"", b"{}", b"\xff", b'{"stages": 3}'):
         (store.root / "runs" / f"{RUN}.json").write_bytes(damaged)
-        with pytest.raises(BenchkitError, match="does not say what the run rests on: run its command again"):
+        with pytest.raises(BenchkitError, match="does not list the run's stages: run its command again"):
             read_pins(store.root, RUN)
         assert list(describe_pins(store.root)) == [key_of(3)]
 

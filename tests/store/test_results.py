@@ -126,7 +126,7 @@ def test_find_run(results: ResultStore, tmp_path: Path) -> None:
     for nobody in ("", "%", "_", "nothing", "x" * 5000, "a\0b"):
         with pytest.raises(BenchkitError, match="has 2 runs, and none of that name"):
             results.find_run(nobody)
-    with pytest.raises(BenchkitError, match=r"is a folder that shows no run \(no run.json\)"):
+    with pytest.raises(BenchkitError, match=r"is a folder without a run \(no run.json\)"):
         results.find_run(tmp_path)
     write_mark(tmp_path, RunMark(second))
     assert results.find_run(tmp_path) == second
