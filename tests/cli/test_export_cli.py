@@ -52,9 +52,9 @@ def same(pixels: Any, expected: np.ndarray) -> None:
 
 def test_folder_is_what_the_guide_to_datasets_reads(opened: FinishedRun, tmp_path: Path) -> None:
     pairs = written(opened, "folder", tmp_path / "set")
-    (code,) = re.findall(r"```python marked_images.py\n(.*?)```", (DOCS / "write-a-dataset.md").read_text(), re.DOTALL)
+    (code,) = re.findall(r"```python annotated_images.py\n(.*?)```", (DOCS / "write-a-dataset.md").read_text(), re.DOTALL)
     (tmp_path / "folder_of_the_guide.py").write_text(code)
-    dataset = import_file(tmp_path / "folder_of_the_guide.py").MarkedImages(root=str(tmp_path / "set"))
+    dataset = import_file(tmp_path / "folder_of_the_guide.py").AnnotatedImages(root=str(tmp_path / "set"))
     assert dataset.splits() == {"train": len(pairs.images)}
     read = {sample.id: sample for sample in dataset.read("train", range(len(pairs.images)))}
     for name, image, mask in zip(names(tmp_path / "set"), pairs.images, pairs.masks, strict=True):
