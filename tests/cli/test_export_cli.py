@@ -52,7 +52,8 @@ def same(pixels: Any, expected: np.ndarray) -> None:
 
 def test_folder_is_what_the_guide_to_datasets_reads(opened: FinishedRun, tmp_path: Path) -> None:
     pairs = written(opened, "folder", tmp_path / "set")
-    (code,) = re.findall(r"```python annotated_images.py\n(.*?)```", (DOCS / "write-a-dataset.md").read_text(), re.DOTALL)
+    page = (DOCS / "write-a-dataset.md").read_text()
+    (code,) = re.findall(r"```python annotated_images.py\n(.*?)```", page, re.DOTALL)
     (tmp_path / "folder_of_the_guide.py").write_text(code)
     dataset = import_file(tmp_path / "folder_of_the_guide.py").AnnotatedImages(root=str(tmp_path / "set"))
     assert dataset.splits() == {"train": len(pairs.images)}
