@@ -1,4 +1,4 @@
-"""Where a run's work and rows lie: in the places that are named, or those that its output folder names."""
+"""Find the cache and the result store of a run, as named by the user or recorded in its output folder."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from benchkit.store.location import Location, get_default_cache, get_local_folde
 from benchkit.store.mark import RunMark, read_mark
 from benchkit.store.results import ResultStore
 
-#: What stands in a mark for a password, which is never written down.
+#: What a mark contains instead of a password.
 _HIDDEN = "***"
 
 
 def find_places(name: str, cache: Location | None = None, store: str | None = None) -> Places:
-    """The places of the run that is meant by `name`: an id, the start of one, or an output folder.
+    """Return the places of the run `name`: an id, the start of one, or an output folder.
 
-    cache, store: as the user named them. Where they are not named, an output folder says which they were; if the run is
-    not there any more, it is looked for in the default cache. Raises BenchkitError where an output folder's run is in
-    none of them, naming where it was.
+    cache, store: as the user named them. If they are not named, those that the output folder records are tried, then
+    the default cache. Raises BenchkitError if an output folder's run is in none of them.
     """
     given = Places(cache=cache or get_default_cache(), results=store)
     mark = read_mark(Path(name))
@@ -31,21 +30,21 @@ def find_places(name: str, cache: Location | None = None, store: str | None = No
         if places is not None and _holds(places, mark.run):
             return places
     was = " and ".join(f"{what} '{text}'" for what, text in (("cache", mark.cache), ("store", mark.store)) if text)
-    remedy = f": it was made with {was}; name where that is now" if was else ": name where it is"
+    remedy = f": it was made with {was}; name its place now" if was else ": name its place"
     where = "the store" if given.results else f"cache '{given.cache}'"
-    raise BenchkitError(f"run {mark.run}, which '{name}' shows, is not in {where}{remedy}")
+    raise BenchkitError(f"run {mark.run}, shown in '{name}', is not in {where}{remedy}")
 
 
 def open_results(places: Places, name: str) -> ResultStore:
-    """The result store of these places; raises BenchkitError where there is none yet."""
+    """Open the result store of these places; raise BenchkitError if there is none yet."""
     file = get_local_folder(places.cache) / RESULTS
     if places.results is None and not file.is_file():
-        raise BenchkitError(f"no run '{name}': there are no runs yet in {file}; name the cache that it is in")
+        raise BenchkitError(f"no run '{name}': {file} does not exist; name the run's `cache`")
     return ResultStore(places.results or file, create=False)
 
 
 def _as_recorded(mark: RunMark, cache: Location | None, store: str | None) -> Places | None:
-    """The places that the mark names, where they can be opened without a password that it does not hold."""
+    """Return the places that the mark names; None if they need a password, which it does not contain."""
     recorded = [mark.cache if cache is None else None, mark.store if store is None else None]
     if any(text is not None and _HIDDEN in text for text in recorded):
         return None

@@ -1,4 +1,4 @@
-"""What a row records of where it was computed: versions, device, threads, revision, plugins."""
+"""Describe where a row was computed: package versions, device, threads, git revision, plugins."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,40 +32,39 @@ PACKAGES = (
 
 
 def get_package_versions() -> dict[str, str | None]:
-    """Package -> installed version, or None."""
-    found: dict[str, str | None] = {}
+    """Return package -> installed version, or None."""
+    found: dict[str, str | None] = dict.fromkeys(PACKAGES)
     for name in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
     return found
 
 
 def read_git_revision() -> dict[str, Any] | None:
-    """Git commit and dirty flag of the checkout benchkit runs from, or None outside of one."""
-    here = Path(__file__).parent
+    """Return git commit and dirty flag of benchkit's checkout, or None if it is not in one."""
+
+    def run_git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=5).stdout.strip()
+
     try:
-        commit = _git(here, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(here, "status", "--porcelain", "--untracked-files=no"))}
+        dirty = bool(run_git("status", "--porcelain", "--untracked-files=no"))
+        return {"commit": run_git("rev-parse", "HEAD"), "dirty": dirty}
     except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return None
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=5).stdout.strip()
-
-
 def count_threads() -> int | None:
-    """Threads that one operation of torch may use, on which the last bits of a CPU's result depend; None before torch
-    is loaded."""
+    """Return the number of threads of one torch operation; None if torch is not loaded.
+
+    The last bits of a CPU's result depend on it.
+    """
     torch = sys.modules.get("torch")
     return None if torch is None else int(torch.get_num_threads())
 
 
 def read_processor_name() -> str:
-    """The CPU's model, where the system names it, else its architecture."""
+    """Return the CPU's model if the system names it, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -74,7 +74,7 @@ def read_processor_name() -> str:
 
 
 def get_accelerator_name(device: str) -> str | None:
-    """The name of a CUDA device; None for any other."""
+    """Return the name of a CUDA device; None for any other device."""
     if not device.startswith("cuda"):
         return None
     import torch  # here, so that describing a CPU loads no torch
@@ -83,9 +83,9 @@ def get_accelerator_name(device: str) -> str | None:
 
 
 def describe_environment(registry: Registry, used: Iterable[Spec], device: str) -> dict[str, Any]:
-    """A JSON object; plugin identities are those of the plugins in `used`, without the folders of this machine.
+    """Return the environment of a run as plain data, with the identities of the plugins in `used`.
 
-    datasets: fingerprint of the content of each dataset in `used`.
+    Folders of this machine are left out. `datasets` has the fingerprint of each dataset in `used`.
     """
     specs = sorted(set(used), key=str)
     entries = [registry.entry(spec.kind, spec.name) for spec in specs]

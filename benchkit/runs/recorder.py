@@ -1,4 +1,4 @@
-"""What the result store keeps of a planned cell, and of the stages that finished it."""
+"""Write planned cells to the result store, and the rows of those that are done."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from benchkit.store.results import CellInfo, ResultStore
 
 
 def make_cell_info(planned: PlannedCell, registry: Registry) -> CellInfo:
-    """Return a planned cell as the result store keeps it: what it is, and every setting that decides its figures."""
+    """Return the CellInfo of a planned cell: its labels, and every setting that decides its figures."""
     cell = planned.cell
     corruptor = cell.training.corruptor
     return CellInfo(
@@ -53,7 +53,7 @@ def make_cell_info(planned: PlannedCell, registry: Registry) -> CellInfo:
 
 
 def list_plugins(cell: Cell, registry: Registry) -> set[Spec]:
-    """Return every plugin that a cell rests on, parts of composite ones included."""
+    """Return every plugin that a cell uses, with the parts of composite plugins."""
     named = [cell.test.dataset, *cell.training.plugins(), *([cell.detector] if cell.detector else [])]
     # An inverter that the row does not need decides nothing.
     named = [spec for spec in named if spec.kind != "inverter" or spec == cell.inverter]
@@ -61,7 +61,7 @@ def list_plugins(cell: Cell, registry: Registry) -> set[Spec]:
 
 
 def map_short_texts(plan: Plan) -> dict[str, str]:
-    """Return what people are shown in the place of the plan's complete Specs and image sets, where that is shorter."""
+    """Return full text -> shorter text of the plan's Specs and image sets, for display."""
     found: dict[str, str] = {}
     for cell in (planned.cell for planned in plan.cells):
         specs = {spec for spec in (cell.detector, *cell.training.plugins()) if spec is not None}
@@ -73,12 +73,12 @@ def map_short_texts(plan: Plan) -> dict[str, str]:
 
 
 def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
-    """The SETTINGS of a row, without those that it has none of."""
+    """Return the SETTINGS of a row that have a value."""
     cell, train, model = planned.cell, planned.train, planned.model
     corrupted = cell.training.corrupted()
     selection = _selector_training(train.pairs) if train else None
     labelled = _labelled(planned, selection)
-    if cell.role == "human":  # trained as the selector is, by its settings
+    if cell.role == "human":  # it is the selector's training, by the selector's settings
         train, selection = None, train
     sources = [part.images for part in cell.training.parts if cell.role == "oracle" or not isinstance(part, Labelled)]
     source = sources[-1] if sources else None
@@ -109,17 +109,17 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
 
 
 def _provenance(cell: Cell, registry: Registry) -> str | None:
-    """How the datasets of a row were prepared, by their own word; None where they say nothing."""
+    """Return how the datasets of a row were prepared; None if they record nothing."""
     specs = dict.fromkeys((cell.test.dataset, *(images.dataset for images in cell.training.image_sets())))
-    told = []
+    lines = []
     for spec in specs:
         facts = registry.make(spec, Dataset).provenance()  # type: ignore[type-abstract]
-        told += [f"{spec.name}: {', '.join(f'{key} {value}' for key, value in facts.items())}"] if facts else []
-    return "; ".join(told) or None
+        lines += [f"{spec.name}: {', '.join(f'{key} {value}' for key, value in facts.items())}"] if facts else []
+    return "; ".join(lines) or None
 
 
 def _selector_training(pairs: AnyPairs) -> Train | None:
-    """The training of the selector that chose a set's regions, if it is a learned one."""
+    """Return the training of the selector that chose a set's regions; None if it is not learned."""
     if isinstance(pairs, MixedPairs):
         return next((found for part in pairs.parts[::-1] if (found := _selector_training(part))), None)
     if isinstance(pairs, LabelledPairs):
@@ -129,7 +129,7 @@ def _selector_training(pairs: AnyPairs) -> Train | None:
 
 
 def _labelled(planned: PlannedCell, selection: Train | None) -> int | None:
-    """How many labelled images a row learned from: by itself, by its selector, or as the mean of their masks."""
+    """Return how many labelled images a row used: itself, in its selector, or for the mean of their masks."""
     cell, predictor = planned.cell, planned.evaluate.predictor if planned.evaluate else None
     own = [len(part.images.indices) for part in cell.training.parts if isinstance(part, Labelled)]
     if own and cell.role != "oracle":
@@ -141,7 +141,7 @@ def _labelled(planned: PlannedCell, selection: Train | None) -> int | None:
 
 
 def _config(train: Train | None) -> str | None:
-    """A network's training as JSON text, without what changes no result."""
+    """Return a training's config as JSON, without settings that do not change results."""
     if train is None:
         return None
     values = {name: value for name, value in asdict(train.config).items() if name != "checkpoint_every"}
@@ -149,7 +149,7 @@ def _config(train: Train | None) -> str | None:
 
 
 def _set_text(images: ImageSet, *, short: bool = False) -> str:
-    """`DATASET/SPLIT[IMAGES]`."""
+    """Return `DATASET/SPLIT[IMAGES]`."""
     return f"{images.dataset.short if short else images.dataset}/{images.split}[{len(images.indices)}]"
 
 
@@ -159,14 +159,14 @@ def _text(spec: Spec | None) -> str | None:
 
 @dataclass
 class Recorder:
-    """Brings cells up to date as their stages end, so that an interrupted run shows what it has."""
+    """Records each cell when its last stage is done, so that an interrupted run shows its finished cells."""
 
     run: str
     env: Env
     results: ResultStore
     environment: Mapping[str, Any]
     cells: Sequence[PlannedCell]
-    ended: dict[str, StageResult] = field(default_factory=dict)
+    stage_results: dict[str, StageResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.readers: dict[str, list[PlannedCell]] = {}
@@ -174,35 +174,28 @@ class Recorder:
             for stage in planned.stages:
                 self.readers.setdefault(stage.key, []).append(planned)
 
-    def note(self, done: StageResult) -> None:
-        """Hear of a stage that ended, and record the cells that this completes."""
-        self.ended[done.stage.key] = done
-        for planned in self.readers.get(done.stage.key, ()):
-            if all(stage.key in self.ended for stage in planned.stages):
-                _record(planned, self.run, self.env, self.results, self.ended, self.environment)
+    def record(self, result: StageResult) -> None:
+        """Record the result of a stage, and every cell whose last stage it is."""
+        self.stage_results[result.stage.key] = result
+        for planned in self.readers.get(result.stage.key, ()):
+            if all(stage.key in self.stage_results for stage in planned.stages):
+                self._record_cell(planned)
 
-
-def _record(
-    planned: PlannedCell,
-    run: str,
-    env: Env,
-    results: ResultStore,
-    ended: Mapping[str, StageResult],
-    environment: Mapping[str, Any],
-) -> None:
-    """Store one cell's state and row, now that its stages have ended."""
-    broken = next((done for s in planned.stages if (done := ended[s.key]).state in ("failed", "skipped")), None)
-    if broken is not None:
-        results.set_state(run, planned.key, "failed", reason=broken.reason)
-        return
-    row, counts, measured = read_repaired(lambda: _row(planned, env), planned.stages, env)
-    results.save_row(planned.key, row, counts, measured, provenance={**environment, "threads": count_threads()})
-    seconds = sum(ended[s.key].seconds for s in _closure(planned) if s.key in ended)
-    results.set_state(run, planned.key, "done", seconds=seconds)
+    def _record_cell(self, planned: PlannedCell) -> None:
+        for result in (self.stage_results[stage.key] for stage in planned.stages):
+            if result.state in ("failed", "skipped"):
+                self.results.set_state(self.run, planned.key, "failed", reason=result.reason)
+                return
+        row, counts, measured = read_repaired(lambda: _row(planned, self.env), planned.stages, self.env)
+        provenance = {**self.environment, "threads": count_threads()}
+        self.results.save_row(planned.key, row, counts, measured, provenance=provenance)
+        results = (self.stage_results.get(stage.key) for stage in Plan((planned,)).stages)
+        seconds = sum(result.seconds for result in results if result is not None)
+        self.results.set_state(self.run, planned.key, "done", seconds=seconds)
 
 
 def _row(planned: PlannedCell, env: Env) -> tuple[dict[str, Any], pd.DataFrame, dict[str, np.ndarray]]:
-    """A finished cell's metrics, its per-image counts, and its histograms with them."""
+    """Return a finished cell's metrics, per-image counts and histograms."""
     assert planned.evaluate is not None
     facts = parse_json(env.store.open(planned.evaluate.key).read("row.json"))
     measured = planned.evaluate.measured(env)
@@ -234,7 +227,3 @@ def _training_facts(planned: PlannedCell, env: Env) -> dict[str, Any]:
         summary = parse_json(env.store.open(planned.confine.key).read("confinement.json"))
         facts |= {f"confinement_{name}": value for name, value in summary.items()}
     return facts
-
-
-def _closure(planned: PlannedCell) -> Sequence[Any]:
-    return Plan((planned,)).stages

@@ -1,4 +1,4 @@
-"""The composition root: from a grid to rows, report and run record; the one place that knows everyone."""
+"""Run a comparison: from a grid to rows, report and run record. This module connects all packages."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ RESULTS = "results.sqlite"
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run keeps things.
+    """Where a run is stored.
 
-    cache: artifacts and, unless `results` names another database, rows (for a cache behind a URL: in its
-    folder of copies). out: the report.
+    cache: artifacts and, unless `results` names another database, rows (for a cache behind a URL: in its folder of
+    copies). out: the report.
     """
 
     out: Path | None = None
@@ -72,11 +72,11 @@ class Places:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run goes about it; no result depends on these, but for the last bits that a device changes.
+    """How to run a comparison. No result depends on these, except its last bits on the device.
 
-    executor: who runs the stages; by default this process, one after another. report: told of every stage that ended.
-    progress: told what is being done. retry_failed: try again what failed in the same run. force: the output folder may
-    show another run, or hold other files, which the report replaces.
+    executor: runs the stages; by default this process, one after another. report: called with every stage's result.
+    progress: called with a line for each step. retry_failed: try again what failed in the same run. force: replace
+    another run's report, or other files, in the output folder.
     """
 
     device: str = "cpu"
@@ -89,10 +89,10 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a comparison came to.
+    """The outcome of a comparison.
 
-    stages: how many were run, cached, failed, skipped. failures: reasons, of stages that failed just now. earlier:
-    reasons of cells that had failed in this run before and were not tried again. log: file of the tracebacks, if any.
+    stages: how many were run, cached, failed, skipped. failures: reasons of stages that failed now. earlier: reasons of
+    cells that failed in this run before and were not tried again. log: file of the tracebacks, if any.
     """
 
     run: str
@@ -110,44 +110,44 @@ class Outcome:
 
 
 def find_model(grid: Grid) -> Model:
-    """The grid's checkpoint, found and identified; raises BenchkitError when it cannot be used."""
+    """Find and identify the grid's checkpoint; raise BenchkitError if it cannot be used."""
     found = checkpoint.find(grid.model)
     return Model.of(checkpoint.pinned(grid.model, found), found.identity, grid.num_inference_steps)
 
 
 def make_plan(grid: Grid, registry: Registry) -> Plan:
-    """The plan of a grid; raises BenchkitError with every mistake in it, before anything is computed."""
+    """Return the plan of a grid; raise BenchkitError with every mistake in the grid, before anything is computed."""
     check_grids([("", grid)], registry)
     warn_repeated(grid, registry)
     return Planner(grid, registry, find_model(grid)).plan()
 
 
 def warn_repeated(grid: Grid, registry: Registry) -> None:
-    """Log what a grid asks for twice, and is therefore run once."""
+    """Log what a grid lists twice; it is run once."""
     for text in repeated(grid, registry):
         _log.warning("%s", text, extra={"tell": True})
 
 
 def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions) -> Outcome:
-    """Run what a grid still lacks, store its rows, write its report.
+    """Run the stages of a grid that are not in the cache, store its rows, write its report.
 
-    A finished stage is never computed again. A stage that fails takes its own cells with it and no other; in the same
-    run (the same grid and `places.out`) those cells stay failed until `options.retry_failed` says to try them again.
-    Raises BenchkitError, before anything is computed, for mistakes in the grid or places that cannot be written, and
-    CacheUnwritable on the way where the disk is full; what is finished is kept.
+    A finished stage is never computed again. If a stage fails, only its own cells fail. In the same run (the same grid
+    and `places.out`) those cells stay failed unless `options.retry_failed` is set. Raises BenchkitError, before
+    anything is computed, for mistakes in the grid or places that cannot be written, and CacheUnwritable when the disk
+    is full; finished stages stay in the cache.
     """
     plan = prepare(grid, registry, places, options.progress)
     return execute(plan, add_remarks(recorded(grid, registry), grid, registry), registry, places, options)
 
 
 def add_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> dict[str, Any]:
-    """A run's description with what its board must say of its images and its checkpoint."""
+    """Return a run's description with the remarks that its board shows about images and checkpoint."""
     remarks = unlike_checkpoint(grid, registry)
     return {**config, **({"remarks": list(remarks)} if remarks else {})}
 
 
 def prepare(grid: Grid, registry: Registry, places: Places, progress: Callable[[str], None] = lambda _: None) -> Plan:
-    """The plan of a grid whose images have been checked; raises BenchkitError with every fault that can be known."""
+    """Plan a grid and check its images; raise BenchkitError with every fault that can be known before work."""
     plan = make_plan(grid, registry)
     check_pending([("", grid)], plan, registry, places, progress)
     return plan
@@ -160,9 +160,9 @@ def check_pending(
     places: Places,
     progress: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Raise FaultsError for faults of the images of grids, unless every row of their plan is finished.
+    """Raise FaultsError for faulty images of grids, unless every row of their plan is finished.
 
-    What is remarked on in datasets and checkpoint is told as a note.
+    Also log the remarks on datasets and checkpoint.
     """
     log_remarks([grid for _, grid in grids], registry)
     store = open_store(places.cache, create=False)
@@ -171,7 +171,7 @@ def check_pending(
 
 
 def log_remarks(grids: Sequence[Grid], registry: Registry) -> None:
-    """Tell what is remarked on in datasets and checkpoint of grids, each line once."""
+    """Log the remarks on datasets and checkpoints of grids as notes, each once."""
     for text in dict.fromkeys(text for grid in grids for text in _remarks(grid, registry)):
         _log.warning("%s", text, extra={"tell": "note"})
 
@@ -191,9 +191,9 @@ def execute(
     options: RunOptions,
     ablation: Callable[[RunData], AblationBoard] | None = None,
 ) -> Outcome:
-    """Run what a plan lacks and report it as one run; config: the run's description. Otherwise as `compare`.
+    """Run the stages of a plan that are not in the cache and report them as one run. Otherwise as `compare`.
 
-    ablation: makes of the finished run the differences that its report shows too.
+    config: the run's description. ablation: returns the differences that the report of an ablation shows.
     """
     began = time.monotonic()
     options.executor.check()
@@ -204,45 +204,50 @@ def execute(
     env = Env(registry, places.artifacts(), options.device, options.progress)
     results = elsewhere or places.result_store()
     config = {**config, "shown": map_short_texts(plan)}
-    used = _used(plan, registry)
-    environment = describe_environment(registry, used, options.device)
     folder = None if places.out is None else RunFolder(places.out)
+    used = _list_used_plugins(plan, registry)
+    environment = describe_environment(registry, used, options.device)
     run = (folder and folder.run(results, config)) or results.create_run(config, environment)
     if folder is not None:
         folder.begin(run, places.cache, places.results and results.name)
-    pin(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
-    every = used.union(*(stage.specs for stage in plan.stages))
-    sources = {PluginSource.of(registry.entry(spec.kind, spec.name)) for spec in every}
-    write_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
+    _store_plan(plan, used, run, env)
     results.resume_run(run, environment, [planned.key for planned in plan.cells])
     states = results.upsert_cells(run, [make_cell_info(p, registry) for p in plan.cells])
-    kept = {} if options.retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
-    wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in kept))
+    skipped = {} if options.retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
+    wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in skipped))
     unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
     recorder = Recorder(run, env, results, environment, unrecorded)
 
-    def note(done: StageResult) -> None:
-        recorder.note(done)
-        options.report(done)
+    def report(result: StageResult) -> None:
+        recorder.record(result)
+        options.report(result)
 
-    with _status_kept(results, run), _log_beside(places.out):
-        options.executor.execute(wanted.stages, env, note)
-    ended = recorder.ended.values()
-    counts = {state: sum(d.state == state for d in ended) for state in ("run", "cached", "failed", "skipped")}
-    results.set_status(run, "failed" if counts["failed"] or kept else "done")
+    with _record_status(results, run), _log_to_folder(places.out):
+        options.executor.execute(wanted.stages, env, report)
+    done = recorder.stage_results.values()
+    counts = {state: sum(d.state == state for d in done) for state in ("run", "cached", "failed", "skipped")}
+    results.set_status(run, "failed" if counts["failed"] or skipped else "done")
     changed = bool(counts["run"] or counts["failed"])
     board = None if changed or folder is None else folder.board(run, [planned.key for planned in plan.cells])
     if board is None:
         shown = read_repaired(lambda: collect_gallery(plan, env), plan.stages, env)
         data = load_run_data(run, results, shown, config)
         board = Board.of(data) if folder is None else folder.report(data, ablation)
-    failures = tuple(d.reason or "" for d in ended if d.state == "failed")
-    earlier = tuple(dict.fromkeys(reason or "" for reason in kept.values()))
-    return Outcome(run, board, counts, time.monotonic() - began, failures, earlier, _log_path(places.out))
+    failures = tuple(d.reason or "" for d in done if d.state == "failed")
+    earlier = tuple(dict.fromkeys(reason or "" for reason in skipped.values()))
+    return Outcome(run, board, counts, time.monotonic() - began, failures, earlier, places.out and places.out / LOG)
+
+
+def _store_plan(plan: Plan, used: set[Spec], run: str, env: Env) -> None:
+    """Write the plan of a run to the cache, and record which stages it uses."""
+    pin(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
+    every = used.union(*(stage.specs for stage in plan.stages))
+    sources = {PluginSource.of(env.registry.entry(spec.kind, spec.name)) for spec in every}
+    write_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
 
 
 def check_out(places: Places, config: Mapping[str, Any], force: bool = False) -> None:
-    """Raise BenchkitError where a run of this description may not write to `places.out`; nothing is made."""
+    """Raise BenchkitError unless a run of this description may write to `places.out`; write nothing."""
     if places.out is None:
         return
     results = None
@@ -252,8 +257,8 @@ def check_out(places: Places, config: Mapping[str, Any], force: bool = False) ->
 
 
 @contextmanager
-def _status_kept(results: ResultStore, run: str) -> Iterator[None]:
-    """Note that the run's stages are running, and how it ends where they are broken off."""
+def _record_status(results: ResultStore, run: str) -> Iterator[None]:
+    """Record that the run is running, and how it ended if it is interrupted."""
     results.set_status(run, "running")
     try:
         yield
@@ -261,22 +266,18 @@ def _status_kept(results: ResultStore, run: str) -> Iterator[None]:
         results.set_status(run, "interrupted")
         raise
     except CacheUnwritable as full:
-        # Without room for this either, the run stays `running`, as after a kill; that is no reason to say less.
+        # If this cannot be written either, the run stays `running`, as after a kill.
         with suppress(BenchkitError):
             results.set_status(run, "interrupted")
-        raise CacheUnwritable(f"{full}; what is finished is kept: the same command goes on from there") from full
+        raise CacheUnwritable(f"{full}; finished stages are kept: run the same command again to resume") from full
     except BaseException:
         results.set_status(run, "failed")
         raise
 
 
-def _log_path(out: Path | None) -> Path | None:
-    return None if out is None else out / LOG
-
-
 @contextmanager
-def _log_beside(out: Path | None) -> Iterator[None]:
-    """What the suite logs meanwhile, tracebacks of failed stages above all, also in the run's own folder."""
+def _log_to_folder(out: Path | None) -> Iterator[None]:
+    """Write benchkit's log, such as tracebacks of failed stages, to the run's output folder too."""
     if out is None:
         yield
         return
@@ -292,8 +293,8 @@ def _log_beside(out: Path | None) -> Iterator[None]:
         handler.close()
 
 
-def _used(plan: Plan, registry: Registry) -> set[Spec]:
-    """Every plugin that some cell of the plan uses."""
+def _list_used_plugins(plan: Plan, registry: Registry) -> set[Spec]:
+    """Return every plugin that a cell of the plan uses, with the parts of composite plugins."""
     cells = [planned.cell for planned in plan.cells]
     named = {spec for cell in cells for spec in cell.training.plugins()}
     whole = {part for spec in named for part in registry.with_parts(spec)}
@@ -303,7 +304,7 @@ def _used(plan: Plan, registry: Registry) -> set[Spec]:
 def load_run_data(
     run: str, results: ResultStore, gallery: Mapping[str, tuple[Example, ...]], grid: Mapping[str, Any]
 ) -> RunData:
-    """What a report needs of one run."""
+    """Load the data that a report shows of one run."""
     info = next(r for r in results.runs() if r.id == run)
     rows = named_rows(results.rows(run), grid.get("shown") or {})
     done = rows.loc[rows["state"] == "done", "cell"]
@@ -311,7 +312,7 @@ def load_run_data(
 
 
 def collect_gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
-    """A few images of every corrupted row and selector, first seed and first detector: cell key -> examples."""
+    """Return cell key -> a few images of every corrupted row and selector, of the first seed and detector."""
     found: dict[str, tuple[Example, ...]] = {}
     seen: set[tuple[str, str | None]] = set()
     for planned in plan.cells:
@@ -329,7 +330,7 @@ def collect_gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
 
 
 def collect_examples(stage: AnyCorrupt, env: Env) -> list[Example]:
-    """Every image of one finished chunk whose selection is not empty."""
+    """Return every image of one finished chunk whose selection is not empty."""
     select, start = stage.region.select, stage.region.chunk * CHUNK
     source: Images = select.images[stage.region.chunk]
     before, after, ids = env.arrays(source)["images"], env.arrays(stage)["images"], env.meta(source)["ids"]

@@ -1,4 +1,4 @@
-"""The output folder of a run: which run it shows, whether a run may write there, and its report."""
+"""The output folder of a run: check it, mark it with its run, write the report into it."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ LOG = "log.txt"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """An output folder, which need not be there yet."""
+    """An output folder; it need not exist yet."""
 
     path: Path
 
     def run(self, results: ResultStore, config: Mapping[str, Any]) -> str | None:
-        """The run of this very description that the folder shows already, or None."""
+        """Return the run that the folder shows if it has this description, else None."""
         mark = self._mark()
         found = next((run for run in results.runs() if mark is not None and run.id == mark.run), None)
-        return found.id if found is not None and _described(found.config) == _described(config) else None
+        return found.id if found is not None and _hash_description(found.config) == _hash_description(config) else None
 
     def check(self, results: ResultStore | None, config: Mapping[str, Any], force: bool = False) -> None:
-        """Raise BenchkitError unless a run of this description may write here; nothing is made.
+        """Raise BenchkitError unless a run of this description may write here; write nothing.
 
-        With `force` the folder may hold other files, or the report of another run.
+        With `force` the folder may contain other files, or the report of another run.
         """
         check_writable(self.path, probe=False)
-        there = [name for name in list_visible(self.path) if name not in (RUN_MARK, LOG)]
+        names = [name for name in list_visible(self.path) if name not in (RUN_MARK, LOG)]
         mark = self._mark()
-        if force or not there or (results is not None and self.run(results, config) is not None):
+        if force or not names or (results is not None and self.run(results, config) is not None):
             return
         if mark is None:
             raise BenchkitError(
-                f"'{self.path}' holds files that no run wrote ({format_names(there)}): name another folder, or "
+                f"'{self.path}' contains files that no run wrote ({format_names(names)}): name another folder, or "
                 "replace files of the report's names with `force`"
             )
         known = results is not None and any(run.id == mark.run for run in results.runs())
@@ -59,7 +59,7 @@ class RunFolder:
         )
 
     def begin(self, run: str, cache: Location, results: str | None) -> None:
-        """Make the folder, and note in it which run writes to it and where that run is computed, without passwords."""
+        """Make the folder and write its mark: the run, its cache and its result store, without passwords."""
         check_writable(self.path)
         finish_replacing(self.path)
         mark = self._mark()
@@ -72,7 +72,7 @@ class RunFolder:
         write_mark(self.path, RunMark(run, where, results, files))
 
     def board(self, run: str, cells: Iterable[str]) -> Board | None:
-        """The board of the report of this run's cells, if it is there whole."""
+        """Return the board of the existing report if it is complete and shows these cells, else None."""
         from benchkit.report.write import FILES, SHOWN, shown_text
 
         mark = self._mark()
@@ -83,7 +83,7 @@ class RunFolder:
         return load_board(self.path) if text == shown_text(run, cells) else None
 
     def report(self, data: RunData, ablation: Callable[[RunData], AblationBoard] | None = None) -> Board:
-        """Write the report in the place of the earlier one, all of it or nothing, and return its board."""
+        """Replace the report, all of it or nothing, and return its board; raise BenchkitError if that fails."""
         from benchkit.report.write import FILES, write_report  # with the page's templates, which take a while
 
         mark = self._mark() or RunMark(data.run)
@@ -94,8 +94,7 @@ class RunFolder:
         except (OSError, BenchkitError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BenchkitError(
-                f"the report is not written: {reason}; every row is kept: fix that, and the same command writes the "
-                "report"
+                f"the report is not written: {reason}; every row is stored: fix that and run the same command again"
             ) from error
         return board
 
@@ -107,12 +106,12 @@ class RunFolder:
 
 
 def _early() -> tuple[str, ...]:
-    """The files of reports of a version that did not note which files it wrote."""
+    """Return the files of a report of an early version, which did not list them in the mark."""
     from benchkit.report.write import FILES
 
     return (*FILES, *ABLATION)
 
 
-def _described(config: Mapping[str, Any]) -> str:
-    """A digest of what a run was asked to do; how its rows are printed follows from that."""
+def _hash_description(config: Mapping[str, Any]) -> str:
+    """Return a digest of a run's description, without `shown`, which follows from the rest."""
     return digest({key: value for key, value in config.items() if key != "shown"})

@@ -1,4 +1,4 @@
-"""Whether what lies elsewhere may be downloaded: always, but while a dry run plans."""
+"""Forbid downloads while a dry run plans."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _ALLOWED = ContextVar("_ALLOWED", default=True)
 
 
 def may_download() -> bool:
-    """Whether a download of any size is wanted now; if not, a name has to do for what it names."""
+    """Return whether files may be downloaded now; if not, plan with the name instead of the content."""
     return _ALLOWED.get()
 
 
 @contextmanager
 def forbid_downloads(dry: bool = True) -> Iterator[None]:
-    """Inside, `may_download()` is false; with `dry=False` nothing changes."""
+    """Make `may_download` return False inside; `dry=False` changes nothing."""
     token = _ALLOWED.set(_ALLOWED.get() and not dry)
     try:
         yield

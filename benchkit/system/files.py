@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not there at all, also after a power cut."""
+"""Write files whole or not at all, also in a power cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchkit.system.paths import expand_path
 
 
 def make_absolute(path: Path | str) -> Path:
-    """Return `path` from the root on, with ~ expanded; raises BenchkitError for the home of an unknown user."""
+    """Return the absolute path, with ~ expanded; raise BenchkitError for the home of an unknown user."""
     return expand_path(path).absolute()
 
 
@@ -44,7 +44,7 @@ def copy_new(source: Path, target: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` such that every reader sees the old bytes or the new, never a part."""
+    """Replace `path` by `data`, so that every reader sees the old bytes or the new ones, never a part."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         write_new(aside, data)
@@ -57,7 +57,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def read_regular(path: Path) -> bytes:
     """Return the bytes of a regular file; raises OSError for a link, a folder or a device."""
-    # O_NONBLOCK: a named pipe planted in a cache would otherwise hold the reader for ever.
+    # O_NONBLOCK: a named pipe in a cache would otherwise block the reader for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

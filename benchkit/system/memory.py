@@ -1,4 +1,4 @@
-"""Running out of memory, said in one line with what would need less."""
+"""Explain in one line that memory ran out, and what would need less."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ GIB = 2**30
 
 @contextmanager
 def explain_out_of_memory(doing: str, remedy: Callable[[], str]) -> Iterator[None]:
-    """Turn an allocation that failed into a BenchkitError: what was being done, how much was asked for, the remedy."""
+    """Raise a failed allocation as BenchkitError: what was being done, how much was requested, the remedy."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         asked = re.search(r"[Tt]ried to allocate ([\d.]+ ?\w+)", str(error))
-        wanted = f" ({asked[1]} more were asked for)" if asked else ""
+        wanted = f" ({asked[1]} more were requested)" if asked else ""
         raise BenchkitError(f"out of memory {doing}{wanted}: {remedy()}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; main memory's own is an ordinary RuntimeError of torch."""
+    """Return whether an error says that memory ran out; for main memory torch raises an ordinary RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def suggest_savings(options: ModelOptions, parameters: int) -> str:
-    """What would need less memory for networks of so many parameters, beyond what is chosen already.
+    """Return which further options need less memory for networks with this number of parameters.
 
-    Smaller batches are no remedy: how many images are computed together is part of every result.
+    Smaller batches are no remedy: the number of images computed together is part of every result.
     """
     size = parameters * (4 if options.dtype == "float32" else 2) / GIB
     less = []

@@ -1,8 +1,8 @@
-"""Files and folders that commands write: nobody's are overwritten, and what is written appears whole or not at all.
+"""Write the output files and folders of commands: whole or not at all, and over no other files.
 
-The rule: a file that is there is replaced only where the user says so (`force`). A folder must be new or empty, or hold
-what the same command wrote before, which `force` replaces; other files in it stay. Names that begin with a dot do not
-count. All of this is checked before the work.
+An existing file is replaced only with `force`. A folder must be new or empty, or contain the output of the same
+command, which `force` replaces; other files in it stay. Names that begin with a dot do not count. All of this is
+checked before the work.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from benchkit.errors import BenchkitError
 from benchkit.system.files import write_atomic, write_new
 
-#: Of a folder's files, how many a message names.
+#: How many of a folder's files a message names.
 _NAMED = 3
-#: A set of files that is complete and only has to be moved to its places; beside it, what it replaces.
+#: Folder of a complete set of files that only has to be moved to its place, and folder of the files it replaces.
 _READY, _OLD = ".benchkit-ready", ".benchkit-replaced"
 
 
@@ -37,7 +37,7 @@ def check_file(path: Path, force: bool = False) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; raises BenchkitError where it cannot be written."""
+    """Write a file whole or not at all; raise BenchkitError if it cannot be written."""
     try:
         write_atomic(path, data)
     except OSError as error:
@@ -45,7 +45,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def list_visible(folder: Path) -> list[str]:
-    """The names in a folder that do not begin with a dot, sorted; none of a folder that is not there."""
+    """Return the names in a folder that do not begin with a dot, sorted; none if there is no folder."""
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError):
@@ -53,29 +53,29 @@ def list_visible(folder: Path) -> list[str]:
 
 
 def format_names(names: Collection[str]) -> str:
-    """The first of some names for a message, and how many more there are."""
+    """Return the first names for a message, and how many more there are."""
     first = ", ".join(sorted(names)[:_NAMED])
     return first if len(names) <= _NAMED else f"{first} and {len(names) - _NAMED} more"
 
 
 def check_folder(folder: Path, force: bool, mark: str, what: str = "an export") -> None:
-    """Raise BenchkitError unless the folder is new, empty, or with `force` has `mark`, the file of an earlier call."""
+    """Raise BenchkitError unless the folder is new or empty, or has `mark`, an earlier output, and `force` is set."""
     check_writable(folder, probe=False)
-    there = list_visible(folder)
-    if not there:
+    names = list_visible(folder)
+    if not names:
         return
-    if mark not in there:
-        raise BenchkitError(f"'{folder}' holds other things than {what} ({format_names(there)}): name another folder")
+    if mark not in names:
+        raise BenchkitError(f"'{folder}' contains other files than {what} ({format_names(names)}): name another folder")
     if not force:
         raise BenchkitError(f"'{folder}' is not empty: name another folder, or replace {what} in it with `force`")
 
 
 @contextmanager
 def replace_folder(folder: Path, force: bool, mark: str, rooms: Callable[[], Collection[str]]) -> Iterator[Path]:
-    """Lend a folder to fill; what is in it appears in `folder` when all went well, else nothing changes there.
+    """Yield a temporary folder to fill; move its contents to `folder` at the end. After an error nothing changes.
 
-    mark: the file by which an earlier call's work is known. rooms: the names in the folder that it consists of, which
-    are removed. Raises BenchkitError as `check_folder`, and where the folder cannot be written.
+    mark: the file that identifies an earlier output. rooms: return the names of its files, which are removed. Raises
+    BenchkitError as `check_folder`, and if the folder cannot be written.
     """
     check_folder(folder, force, mark)
     absent = [one for one in (folder, *folder.parents) if not one.exists()]
@@ -96,8 +96,8 @@ def replace_folder(folder: Path, force: bool, mark: str, rooms: Callable[[], Col
 def replace_files(folder: Path, contents: Mapping[str, bytes], stale: Collection[str]) -> None:
     """Write a set of files into a folder, all or none, and remove those of an earlier set that are not in it.
 
-    The set is written aside and then moved; a failure or an interruption leaves the earlier set as it was. Raises
-    BenchkitError where the folder cannot be written.
+    The set is written to a temporary folder and then moved; after a failure or an interruption the earlier set is
+    unchanged. Raises BenchkitError if the folder cannot be written.
     """
     aside = folder / f".benchkit-{secrets.token_hex(6)}"
     try:
@@ -115,13 +115,13 @@ def replace_files(folder: Path, contents: Mapping[str, bytes], stale: Collection
 
 
 def finish_replacing(folder: Path) -> None:
-    """Move a complete set of files to its places, whose moving a kill or a power cut had ended."""
+    """Finish moving a complete set of files, after a kill or a power cut."""
     if (folder / _READY).is_dir():
         _swap(folder, folder / _READY, ())
 
 
 def _swap(folder: Path, aside: Path, stale: Collection[str]) -> None:
-    """Move everything in `aside` to `folder`, and what is replaced or stale away; if that fails, nothing is moved."""
+    """Move everything in `aside` to `folder` and remove replaced and stale files; after a failure nothing is moved."""
     old = folder / _OLD
     shutil.rmtree(old, ignore_errors=True)
     old.mkdir()
@@ -150,44 +150,28 @@ def _swap(folder: Path, aside: Path, stale: Collection[str]) -> None:
 
 @contextmanager
 def explain_write_errors(folder: Path) -> Iterator[None]:
-    """Say in one line that something cannot be written to a folder."""
+    """Raise an OSError of the work inside as BenchkitError: the folder cannot be written."""
     try:
         yield
     except OSError as error:
-        raise _unwritable(folder, error) from None
-
-
-def _unwritable(folder: Path, error: OSError) -> BenchkitError:
-    return BenchkitError(f"cannot write to '{folder}': {error.strerror or error}; name another folder")
+        raise BenchkitError(f"cannot write to '{folder}': {error.strerror or error}; name another folder") from None
 
 
 def check_writable(folder: Path, *, probe: bool = True) -> None:
-    """Make the folder; raises BenchkitError where nothing can be written there.
+    """Make the folder; raise BenchkitError if it cannot be written.
 
-    probe: without it nothing is made, and only what can be seen from outside is refused.
+    probe: False makes nothing and checks only types and permissions.
     """
     if folder.exists() and not folder.is_dir():
         raise BenchkitError(f"'{folder}' is a file: name a folder")
-    try:
+    with explain_write_errors(folder):
         if probe:
-            _make_and_write(folder)
-        else:
-            _look_at(folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-
-
-def _make_and_write(folder: Path) -> None:
-    mark = folder / ".benchkit-writable"
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-    mark.unlink()
-
-
-def _look_at(folder: Path) -> None:
-    """Raises OSError where the folder, or the nearest that is there above it, is no folder or may not be written."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ".benchkit-writable").touch()
+            (folder / ".benchkit-writable").unlink()
+            return
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+        if not existing.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

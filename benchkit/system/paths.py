@@ -9,22 +9,22 @@ from benchkit.errors import BenchkitError
 
 
 def expand_path(path: Path | str) -> Path:
-    """Return `path` with a ~ at its beginning expanded; `./~x` is a file or folder of that name.
+    """Return `path` with a leading ~ expanded; `./~x` is a file or folder of that name.
 
-    Raises BenchkitError for the home of an unknown user, and for a null character, which the system's calls refuse each
-    with an exception of its own.
+    Raises BenchkitError for the home of an unknown user, and for a null character, for which system calls raise
+    various exceptions.
     """
     if "\0" in str(path):
-        raise BenchkitError(f"{str(path)!r} is nowhere: there is a null character in it")
+        raise BenchkitError(f"{str(path)!r} is no path: it contains a null character")
     plain = Path(path)
     if isinstance(path, str) and not path.startswith("~"):
         return plain.absolute() if str(plain).startswith("~") else plain  # `./~x` is no home, and `~x` would be one
     try:
         return plain.expanduser()
     except RuntimeError as error:
-        raise BenchkitError(f"'{path}' is nowhere: {error}; a folder of that name is written './{path}'") from error
+        raise BenchkitError(f"'{path}' is no path: {error}; write a folder of that name as './{path}'") from error
 
 
 def resolve_links(path: Path | str) -> Path:
-    """The path from the root on with every link followed; of links in a circle as far as they lead."""
+    """Return the absolute path with every link followed; links in a circle are followed as far as possible."""
     return Path(os.path.realpath(path))

@@ -263,7 +263,7 @@ def test_mistakes_are_one_line_and_write_nothing(run: Run, shown: Finished, tmp_
         (["--row", "all-negative", "--format", "coco"], "unknown row"),
         (["--row", "human", "--detector", "dott", "--format", "coco"], "did you mean 'dot'?"),
         (["--row", "human", "--format", "coco", "--split", "../x"], "--split '../x'"),
-        (["--row", "human", "--format", "coco", "--out", tmp_path / "full", "--force"], "other things than an export"),
+        (["--row", "human", "--format", "coco", "--out", tmp_path / "full", "--force"], "other files than an export"),
         (["--row", "human", "--format", "coco", "--cache", tmp_path / "pruned"], "run 'benchkit compare' again"),
         (["--row", "human", "--format", "detector", "--cache", tmp_path / "pruned"], "run 'benchkit compare' again"),
     ):

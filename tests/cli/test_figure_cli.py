@@ -161,7 +161,7 @@ def test_mistakes_are_one_line_and_write_nothing(run: Run, shown: Finished, cach
     for arguments, message in (
         ((4, "2099", "--cache", shown.cache), "unknown run '2099'"),
         ((4, shown.out), "is not in cache"),
-        ((4, "2099"), "there are no runs yet"),
+        ((4, "2099"), "does not exist; name the run"),
         ((4, shown.out, "--cache", shown.cache, "--row", "gausian:steps=1"), "did you mean 'gaussian:steps=1'?"),
         ((4, shown.out, "--cache", shown.cache, "--row", "gaussian"), "gaussian:steps=0 or gaussian:steps=1"),
         ((4, shown.out, "--cache", shown.cache, "--seed", 7), "no seed 7: it has 0"),

@@ -38,7 +38,7 @@ def test_somebody_elses_files_are_not_overwritten(run: Run, warm: None, grid: Pa
     for option in ((), ("--dry-run",)):
         result = run(*compared(grid, out, *option))
         assert result.code == 2 and result.err.count("\n") == 1, result.err
-        assert "holds files that no run wrote (index.html, mine.txt)" in result.err and "--force" in result.err
+        assert "contains files that no run wrote (index.html, mine.txt)" in result.err and "--force" in result.err
         assert contents(out) == before
     assert run(*compared(grid, out, "--force", "--dry-run")).code == 0
     assert contents(out) == before
@@ -105,7 +105,7 @@ def test_folders_are_looked_at_before_the_work(run: Run, tmp_path: Path) -> None
         ("data", "export", "no-such-dataset", "--split", "test", *out),
     ):
         result = run(*command)
-        assert result.code == 2 and "holds other things than" in result.err and "mine.txt" in result.err, result.err
+        assert result.code == 2 and "contains other files than" in result.err and "mine.txt" in result.err, result.err
     tuned = run("tune", "no-such-corruptor", "--out", tmp_path / "full", "--dry-run")
-    assert tuned.code == 2 and "holds other things than the trials of a search" in tuned.err
+    assert tuned.code == 2 and "contains other files than the trials of a search" in tuned.err
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]

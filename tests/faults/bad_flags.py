@@ -107,7 +107,7 @@ CASES: dict[str, Bad] = {
     "corrupt: model option that is no option": bad(
         corrupted("--corruptor", "none", "--model", "portraits:kind=1"), "'kind'"
     ),
-    "corrupt: model with a null": bad(corrupted("--corruptor", "none", "--model", "a\0b"), "is nowhere", "null"),
+    "corrupt: model with a null": bad(corrupted("--corruptor", "none", "--model", "a\0b"), "is no path", "null"),
     "detect: threshold nan": bad(detected("--threshold", "nan"), "--threshold"),
     "detect: bits": bad(detected("--bits", 12), "--bits 12"),
     "detect: tiny tile": bad(detected("--tile", 1), "--tile"),
@@ -124,9 +124,9 @@ CASES: dict[str, Bad] = {
     ),
     "prune: age": bad(lambda w: ("cache", "prune", "--older-than", "soon", "--cache", w.folder), "--older-than 'soon'"),
     "prune: size": bad(lambda w: ("cache", "prune", "--max-size", "-1G", "--cache", w.folder), "--max-size '-1G'"),
-    "model in the home of nobody": bad(compared("--model", "~nobody-of-that-name/x", "--dry-run"), "is nowhere"),
+    "model in the home of nobody": bad(compared("--model", "~nobody-of-that-name/x", "--dry-run"), "is no path"),
     "dataset in the home of nobody": bad(
-        compared("--dataset", "folder:root=~nobody-of-that-name/x", "--dry-run"), "is nowhere"
+        compared("--dataset", "folder:root=~nobody-of-that-name/x", "--dry-run"), "is no path"
     ),
     "cache that is not": bad(lambda w: ("cache", "ls", "--cache", w.folder / "none"), "none does not exist"),
     "leaderboard format": bad(lambda w: ("leaderboard", "show", "x", "--format", "pdf"), "pdf"),

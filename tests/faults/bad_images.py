@@ -113,7 +113,7 @@ CASES: dict[str, Bad] = {
     "folder: an image of two names": bad(plain(lambda r: write(r / "pool/1.tif", mark(0))), "keep one of the two"),
     "folder: nothing in it": bad(lambda w: exported("folder", w.file("e/x.txt", "x").parent), "no images"),
     "folder: a file": bad(lambda w: exported("folder", w.file("e", "x")), "a file, not a folder"),
-    "folder: a root with a null": bad(lambda w: exported("folder", w.folder / "a\0b"), "is nowhere", "null character"),
+    "folder: a root with a null": bad(lambda w: exported("folder", w.folder / "a\0b"), "is no path", "null character"),
     "folder: a root without end": bad(lambda w: exported("folder", w.folder / ("x" * 5000)), "xxx"),
     # Captions
     "captions: not UTF-8": with_text("0.txt", b"\xff\xfe\x00", "not UTF-8"),

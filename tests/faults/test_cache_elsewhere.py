@@ -117,7 +117,7 @@ def test_a_lost_connection_ends_in_one_line_and_the_same_command_goes_on(
     assert out == "" and "Traceback" not in err
     last = err.splitlines()[-1]
     assert last.startswith(f"benchkit: error: cannot use the cache {url}")
-    assert "the same command goes on from there" in last
+    assert "run the same command again to resume" in last
     with closing(sqlite3.connect(machine.rows)) as raw:
         assert raw.execute("SELECT status FROM runs").fetchall() == [("interrupted",)]
     assert main([*machine.arguments, "--store", str(machine.rows)]) == 2, "and while it is away nothing is lost"

@@ -59,7 +59,7 @@ def test_a_folder_is_new_empty_or_of_the_same_command(tmp_path: Path, folder: Pa
     (tmp_path / "empty" / ".gitkeep").touch()
     check_folder(tmp_path / "empty", False, "mark")
     for force in (False, True):
-        with pytest.raises(BenchkitError, match=r"other things than an export \(a.txt, b.txt, stale.txt\)"):
+        with pytest.raises(BenchkitError, match=r"other files than an export \(a.txt, b.txt, stale.txt\)"):
             check_folder(folder, force, "mark")
     with pytest.raises(BenchkitError, match="is not empty"):
         check_folder(folder, False, "a.txt")
