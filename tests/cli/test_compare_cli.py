@@ -16,7 +16,7 @@ import pytest
 import typer
 from PIL import Image
 
-from benchkit.cli import options, progress
+from benchkit.cli import progress
 from benchkit.cli.grid_options import GridOptions
 from benchkit.cli.outcome import exit_with_failures
 from benchkit.config.grid import Grid, load_grid
@@ -188,20 +188,6 @@ def test_what_cannot_run_here_is_skipped_with_its_reason(run: Run, warm: Path, g
     assert "no tea in the kitchen" in " ".join(result.out.split())
 
 
-def test_a_failing_method_takes_its_own_rows_and_no_others(
-    run: Run, warm: Path, grid: Path, cache: Path, tmp_path: Path
-) -> None:
-    options = with_plugin(tmp_path, "faulty", "    def corrupt(self, at):\n        return at.z_t[:, :1]")
-    result = run("compare", grid, *WITH_PLUGINS, *options)
-    assert result.code == 3
-    assert "benchkit: failed: corrupt faulty at 1: corruptor 'faulty' returned shape" in result.err
-    assert str(cache / "logs" / "benchkit.log") in result.err
-    assert "Traceback" in (cache / "logs" / "benchkit.log").read_text()
-    assert "Traceback" not in result.err
-    assert "none:steps=1" in result.out
-    assert "failed" in result.out
-
-
 def test_an_interrupted_comparison_goes_on_where_it_was(run: Run, warm: Path, grid: Path, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     body = (
@@ -272,11 +258,6 @@ def test_mixed_rows_stay_where_a_default_is_left_out(capsys: pytest.CaptureFixtu
     assert "is skipped" in capsys.readouterr().err
 
 
-def test_mixed_rows_stay_where_no_corruptor_is_named() -> None:
-    preset = grid_of(corruptors=["none"], with_human=["blur"])
-    assert GridOptions(seeds="1").choose(preset).with_human == ("blur",)
-
-
 def test_nothing_said_changes_nothing() -> None:
     preset = grid_of(with_human=["blur"])
     assert GridOptions().choose(preset) is preset
@@ -291,13 +272,6 @@ def test_sweeps_on_the_command_line_are_those_of_a_file() -> None:
     assert [str(spec) for spec in changed.every_inverter] == ["renoise:iterations=1", "renoise:iterations=4"]
     with pytest.raises(BenchkitError, match=r"empty alternative; write sigma=VALUE\|VALUE"):
         GridOptions(corruptors=["blur:sigma=1|"]).choose(grid_of())
-
-
-def test_an_alternative_that_is_written_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    changed = GridOptions(corruptors=["gaussian:steps=10|10|5"]).choose(grid_of())
-    assert changed.corruptors == ("gaussian:steps=10", "gaussian:steps=5")
-    said = [record.getMessage() for record in caplog.records]
-    assert said == ["corruptors: 'gaussian:steps=10' is given twice: it is run once"]
 
 
 def test_a_reason_of_several_failures_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -333,12 +307,6 @@ def test_what_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
         "seeds: '0' is given twice: it is run once",
     ]
     assert all(record.tell for record in caplog.records)
-
-
-@pytest.mark.parametrize("text", ["", "1,", "-1", "a", "1.5", "٣"])
-def test_seeds_are_whole_numbers(text: str) -> None:
-    with pytest.raises(BenchkitError, match="--seeds"):
-        options.parse_numbers("--seeds", text)
 
 
 def test_plain_progress_is_no_flood(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,22 +363,6 @@ def test_a_table_without_its_data_says_so_before_the_checkpoint_is_asked_for(run
     assert "nobody" not in result.err
 
 
-@pytest.mark.slow
-def test_a_table_of_the_paper_runs_on_the_embedded_data(run: Run, tmp_path: Path) -> None:
-    arguments = ("compare", "table2", "--dataset", "portraits", "--scale", "0.01", "--seeds", "0", "--device", "cpu")
-    result = run(*arguments, "--out", tmp_path / "out")
-    assert result.code == 0, result.err
-    assert "0 failed" in result.out and "Beside the paper, Table 2" in result.out
-    assert "scaled: sizes and iterations are multiplied by 0.01" in " ".join(result.out.split())
-    assert "Beside the paper, Table 2" in (tmp_path / "out" / "board.md").read_text()
-    again = run(*arguments, "--out", tmp_path / "out", "--json")
-    said = json.loads(again.out)
-    assert said["stages"]["run"] == 0 and said["paper"]["table"] == 2
-    assert {row["training_set"] for row in said["paper"]["rows"]} == {
-        *("human", "rotation:steps=20", "blur:steps=20", "gaussian:steps=20", "renoise-masked:steps=10")
-    }
-
-
 def test_every_row_says_where_and_with_what_it_was_computed(finished: Finished) -> None:
     with sqlite3.connect(finished.cache / "results.sqlite") as raw:
         told = [json.loads(text) for (text,) in raw.execute("SELECT provenance FROM rows")]
@@ -427,3 +379,4 @@ def test_every_row_says_where_and_with_what_it_was_computed(finished: Finished) 
         assert own < facts["plugins"].keys() and all(len(one["source"]) == 64 for one in facts["plugins"].values())
         assert facts["plugins"]["dataset shapes"]["origin"] == "tiny_plugins.py"
         assert facts["datasets"] == {"shapes": "1"}
+        assert str(finished.cache.parent) not in json.dumps(facts)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import benchkit
+from benchkit.cli import pictures
 from benchkit.cli.pictures import read_image, read_mask, side_by_side
 from tests.helpers.small_comparison import Run
 
@@ -205,3 +206,16 @@ def test_the_references_caption_is_the_other_one(
     assert np.array_equal(np.asarray(Image.open(folder / "a.png")), np.asarray(Image.open(folder / "b.png")))
     unused = run("corrupt", image, *common, *said, "--reference", image, "--out", folder / "c.png")
     assert unused.code == 2 and "takes nothing from another image" in unused.err
+
+
+def test_a_result_that_cannot_be_written_leaves_no_part_of_it(
+    run: Run, tiny_checkpoint: Path, image: Path, mask: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pictures, "write_atomic", fail)
+    arguments = ("--mask", mask, "--corruptor", "none:steps=0", "--model", tiny_checkpoint, "--out", folder / "a.png")
+    result = run("corrupt", image, *arguments)
+    assert result.code == 2 and "--out" in result.err and "No space left on device" in result.err
+    assert not list(folder.iterdir())

@@ -274,26 +274,6 @@ def test_a_runs_own_detector_and_names_that_are_formulas(
     assert line["name"] == "%3Dcmd%28%29"
 
 
-def test_mistakes_are_one_line_and_write_nothing(run: Run, saved: Path, cache: Path, tmp_path: Path) -> None:
-    (tmp_path / "no.png").write_text("no image")
-    (tmp_path / "empty").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
-    for arguments, message in (
-        ([saved, tmp_path / "none.png"], "there is no file or folder"),
-        ([saved, tmp_path / "empty"], "holds no image files"),
-        ([saved, tmp_path / "good.png", "--bits", 12], "choose 8 or 16"),
-        ([tmp_path / "empty", tmp_path / "good.png"], "no run"),
-    ):
-        result = run("detect", *arguments, "--out", tmp_path / "out", "--plugin", PLUGINS)
-        assert result.code == 2
-        assert message in result.err
-        assert result.err.count("\n") == 1
-    result = run("detect", saved, tmp_path / "no.png", "--out", tmp_path / "out", "--plugin", PLUGINS)
-    assert result.code == 2
-    assert "none of the 1 files" in result.err
-    assert not (tmp_path / "out").exists()
-
-
 def test_an_image_that_the_network_refuses_costs_one_line(
     run: Run, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,4 +151,45 @@ CASES: dict[str, Bad] = {
                    "--rule", "all:kind=1"), "'kind'",
     ),
     "plugins show: unknown kind": bad(lambda w: ("plugins", "show", "blur", "--kind", "corupter"), "corupter"),
+    "no such preset": bad(lambda w: ("compare", "quik"), "unknown preset 'quik': did you mean 'quick'?"),
+    "no such grid file": bad(lambda w: ("compare", w.folder / "no.yaml"), "no.yaml': "),
+    "no such corruptor": bad(compared("--corruptor", "gausian"), "'gausian': did you mean 'gaussian'?"),
+    "no such selector": bad(compared("--selector", "learnt"), "unknown selector 'learnt': did you mean 'learned'?"),
+    "no such detector": bad(compared("--detector", "dott"), "unknown detector 'dott': did you mean 'dot'?"),
+    "no such dataset": bad(compared("--dataset", "shape"), "unknown dataset 'shape': did you mean 'shapes'?"),
+    "no such inverter": bad(compared("--inverter", "renois"), "unknown inverter 'renois': did you mean 'renoise'?"),
+    "no such model": bad(compared("--model", "sd"), "unknown checkpoint 'sd'"),
+    "no such parameter": bad(compared("--corruptor", "gaussian:step=1"), "'step': did you mean 'steps'?"),
+    "no such choice": bad(compared("--corruptor", "rotation:extent=all"), "choose from image, component"),
+    "no such plugin file": bad(compared("--plugin", "none.py"), "plugin file 'none.py' does not exist"),
+    "no such plugin folder": bad(compared("--plugin-folder", "none"), "plugin folder 'none' does not exist"),
+    "half a parameter": bad(compared("--corruptor", "gaussian:steps"), "'steps' is not key=value"),
+    "an empty alternative": bad(compared("--corruptor", "gaussian:steps=1|"), "has an empty alternative"),
+    "a sweep of datasets": bad(compared("--dataset", "shapes:a=1|2"), "names 2 of them where one is wanted"),
+    "more steps than the schedule has": bad(compared("--corruptor", "gaussian:steps=11"), "steps must lie in 0"),
+    "time limit of nothing": bad(compared("--time-limit", "0"), "--time-limit 0: give a number of seconds above 0"),
+    "report below a file": bad(lambda w: compared("--out", w.file("note", "") / "x")(w), "cannot write to '"),
+    "labels of the pasted background": bad(compared("--set", "label=latent", "--set", "paste_background=true"), "--set"),
+    "weights below zero": bad(compared("--set", "training.class_weights=[-1,2]"), "--set: training.class_weights.0: "),
+    "corrupt: a sweep": bad(corrupted("--corruptor", "gaussian:steps=1|2"), "names 2 of them where one is wanted"),
+    "corrupt: too many steps": bad(corrupted("--corruptor", "gaussian:steps=51"), "choose 0 to 50"),
+    "corrupt: seed too large": bad(corrupted("--corruptor", "none", "--seed", "9" * 20), "Invalid value for '--seed'"),
+    "corrupt: no such label": bad(corrupted("--corruptor", "none", "--label", "pixels"), "choose image or latent"),
+    "corrupt: no format": bad(lambda w: corrupted("--corruptor", "none", "--out", w.folder / "x.txt")(w), "image file"),
+    "corrupt: no such folder": bad(
+        lambda w: corrupted("--corruptor", "none", "--out", w.folder / "no" / "x.png")(w), "there is no folder"
+    ),
+    "corrupt: onto a folder": bad(
+        lambda w: corrupted("--corruptor", "none", "--out", w.file("d.png/words", "").parent)(w), "is a folder"
+    ),
+    "corrupt: onto the image": bad(
+        lambda w: corrupted("--corruptor", "none", "--out", w.folder / "a.png")(w), "is the image itself"
+    ),
+    "corrupt: sheet onto the mask": bad(
+        lambda w: corrupted("--corruptor", "none", "--sheet", w.folder / "m.png")(w), "is the mask itself"
+    ),
+    "corrupt: sheet onto the result": bad(
+        lambda w: corrupted("--corruptor", "none", "--sheet", w.folder / "o.png")(w), "are the same file"
+    ),
+    "detect: no such image": bad(lambda w: ("detect", "none", w.folder / "no.png", "--out", w.out), "there is no file"),
 }  # fmt: skip

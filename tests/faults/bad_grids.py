@@ -56,4 +56,22 @@ CASES: dict[str, Bad] = {
     "a baseline that is none": bad(compared_file("[human, pseudo]", "[human, speudo]"), "baselines.1"),
     "iterations of none": bad(compared_file("iterations: 2,", "iterations: null,"), "iterations"),
     "a title that is a list": bad(compared_file("title: A tiny comparison", "title: [a]"), "title"),
+    "no such key": bad(compared_file("detectors:", "detektors:"), "line 13: unknown key 'detektors': did you mean"),
+    "no such key inside": bad(compared_file("{split: clean,", "{splitt: clean,"), "line 6: unknown key 'splitt'"),
+    "a word for a number": bad(compared_file("labelled: 4", "labelled: few"), "line 5: labelled: "),
+    "a wrong name in a list": bad(compared_file('"gaussian:steps=1"]', '"gaussian:steps"]'), "line 11: corruptors.1: "),
+    "no such corruptor": bad(compared_file('"gaussian:steps=1"]', "blurr]"), "mine.yaml, line 11: unknown corruptor"),
+    "no such parameter": bad(
+        compared_file('gaussian:steps=1"]', 'gaussian:step=1"]'), "line 11: corruptor 'gaussian': "
+    ),
+    "no such detector": bad(compared_file("detectors: [dot]", "detectors: [dott]"), "line 13: unknown detector 'dott'"),
+    "no such selector": bad(compared_file("[random-boxes]", "[boxes]"), "line 10: unknown selector 'boxes'"),
+    "no such inverter": bad(compared_file("inverter: ddim", "inverter: ddm"), "line 12: unknown inverter 'ddm'"),
+    "no such dataset": bad(compared_file("dataset: shapes", "dataset: shaped"), "line 2: unknown dataset 'shaped'"),
+    "no such split": bad(
+        compared_file("split: test", "split: tset"), "line 7: test: dataset 'shapes' has no split 'tset'"
+    ),
+    "more than there is": bad(
+        compared_file("clean, size: 4", "clean, size: 99"), "line 6: source: split 'clean' of dataset"
+    ),
 }

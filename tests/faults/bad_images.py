@@ -82,6 +82,17 @@ CASES: dict[str, Bad] = {
     "nothing but bad files to detect": bad(
         lambda w: ("detect", "none", w.file("x/a.txt", "x").parent, "--out", w.out), "holds no image files"
     ),
+    "words as an image": bad(corrupted(b"just words"), "no PNG, JPEG, WebP, TIFF, BMP or PPM"),
+    "a PNG cut in two": bad(corrupted(encoded(noise())[:999]), "cannot be decoded"),
+    "a JPEG cut in two": bad(corrupted(encoded(noise(), "JPEG")[:800], "a.jpg"), "cannot be decoded"),
+    "a mask cut in two": bad(corrupted(encoded(noise()), mask=encoded(noise())[:999]), "m.png", "cannot be decoded"),
+    "a mask of another size": bad(corrupted(encoded(noise()), mask=encoded(grey(255, (16, 32)))), "is 16x32 pixels"),
+    "a mask of nothing": bad(corrupted(encoded(noise()), mask=encoded(grey(0))), "m.png' is empty"),
+    "a side that 8 does not divide": bad(
+        corrupted(encoded(noise((41, 30))), mask=encoded(grey(255, (41, 30)))),
+        "41x30 pixels (width x height) do not divide by 8: crop or resize to 40x24 or 48x32",
+    ),
+    "a folder as an image": bad(lambda w: corrupting(w, w.folder, w.file("m.png", b"")), "a folder, no picture"),
     # Folders of images
     "folder: GIF called PNG": bad(
         plain(lambda r: (r / "pool/0.png").write_bytes(encoded(noise(), "GIF"))), "0.png", "replace the file"

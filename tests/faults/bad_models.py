@@ -9,7 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults.bad_world import PLUGINS, Arguments, Bad, World, bad, cut, deep, edited, encoded, grey, noise
+from tests.faults.bad_world import (
+    PLUGINS,
+    Arguments,
+    Bad,
+    World,
+    bad,
+    compared,
+    cut,
+    deep,
+    edited,
+    encoded,
+    grey,
+    noise,
+)
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
@@ -110,6 +123,12 @@ CASES: dict[str, Bad] = {
         config("scheduler/scheduler_config.json", num_train_timesteps=10**13), "num_train_timesteps"
     ),
     "scheduler with nan": bad(config("scheduler/scheduler_config.json", beta_start=float("nan")), "scheduler"),
+    "no folder": bad(compared("--model", "./none"), "no checkpoint folder none"),
+    "a folder of nothing": bad(lambda w: compared("--model", w.out.parent)(w), "is no diffusers checkpoint"),
+    "a config missing": bad(model(lambda r: (r / "unet/config.json").unlink()), "unet/config.json is missing"),
+    "weights missing": bad(
+        model(lambda r: (r / "vae/diffusion_pytorch_model.safetensors").unlink()), "has no safetensors weights in vae/"
+    ),
     "tokenizer that is no JSON": bad(model(lambda r: [
         p.write_text("{") for p in (r / "tokenizer").glob("*.json")]), "model"),
     "tokenizer without words": bad(model(lambda r: [p.unlink() for p in (r / "tokenizer").iterdir()]), "no vocabulary"),

@@ -59,8 +59,3 @@ def test_bad_input_is_one_clear_line(name: str, world: World, capsys: pytest.Cap
         assert words in line, line
     assert out == ""
     assert listing(world.folder) == before
-
-
-def test_there_are_enough_of_every_kind() -> None:
-    assert len(CASES) >= 300
-    assert all(len(cases) >= 25 for cases in TABLES.values())

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.cli.main import main
 from benchkit.store.soundness import CHECKSUM
-from tests.faults.bad_world import PLUGINS
+from tests.helpers.small_comparison import Finished
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for room in ("benchkit", "plugins", "recipes") for path in (ROOT / room).rglob("*.py"))
@@ -153,20 +152,14 @@ def unknown(path: Path) -> bool:
     return path.suffix not in FORMATS or not FORMATS[path.suffix](path.read_bytes())
 
 
-def test_every_file_of_a_cache_and_a_report_is_of_an_inert_format(grid: Path, tmp_path: Path) -> None:
-    cache, out = tmp_path / "cache", tmp_path / "out"
-    common = ("--plugin", str(PLUGINS), "--device", "cpu", "--cache", str(cache))
-    assert main(["compare", str(grid), "--out", str(out), *common]) == 0
-    files = [path for path in (*cache.rglob("*"), *out.rglob("*")) if path.is_file()]
+def test_every_file_of_a_cache_and_a_report_is_of_an_inert_format(finished: Finished) -> None:
+    files = [path for folder in (finished.cache, finished.out) for path in folder.rglob("*") if path.is_file()]
     assert {".safetensors", ".json", ".sqlite", ".html"} <= {path.suffix for path in files}
-    assert [str(path.relative_to(tmp_path)) for path in files if unknown(path)] == []
+    assert [path.name for path in files if unknown(path)] == []
 
 
-def test_every_blob_of_a_result_store_is_of_an_inert_format(grid: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    arguments = ["compare", str(grid), "--plugin", str(PLUGINS), "--device", "cpu", "--cache", str(cache)]
-    assert main(arguments) == 0
-    with closing(sqlite3.connect(cache / "results.sqlite")) as database:
+def test_every_blob_of_a_result_store_is_of_an_inert_format(finished: Finished) -> None:
+    with closing(sqlite3.connect(finished.cache / "results.sqlite")) as database:
         blobs = database.execute("SELECT name, data FROM blobs").fetchall()
     assert blobs
     for name, data in blobs:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
-from importlib import import_module
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchkit.api import LatentContext, LatentCorruptor
+from benchkit.api import LatentContext
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import corrupt
 from benchkit_plugins.corruptors.blur import Blur, gaussian_blur
@@ -19,18 +18,6 @@ from benchkit_plugins.corruptors.gaussian import Gaussian
 from benchkit_plugins.corruptors.none import RoundTrip
 from benchkit_plugins.corruptors.renoise_masked import RenoiseMasked
 from benchkit_plugins.corruptors.rotation import Rotation, bounding_square, components, quarter_turn
-
-MODULES = ["none", "renoise_masked", "gaussian", "rotation", "blur", "downscale"]
-ALL: list[LatentCorruptor] = [
-    RoundTrip(),
-    RenoiseMasked(),
-    Gaussian(),
-    Rotation(),
-    Rotation(extent="component"),
-    Blur(),
-    Downscale(factor=2),
-    Downscale(factor=3),
-]
 
 
 def context(z_t: Tensor, mask: Tensor | None = None, alpha_bar: float = 0.6) -> LatentContext:
@@ -59,37 +46,9 @@ def selected(*rows: str) -> Tensor:
     return torch.tensor([[c == "#" for c in row] for row in rows]).view(1, 1, len(rows), len(rows[0]))
 
 
-@pytest.mark.parametrize("corruptor", ALL, ids=str)
-@pytest.mark.parametrize("size", [(8, 8), (6, 10), (9, 4), (16, 16)])
-def test_every_corruptor_keeps_the_contract(corruptor: LatentCorruptor, size: tuple[int, int]) -> None:
-    z_t = latents(3, 4, *size)
-    for mask in (
-        torch.zeros(3, 1, *size, dtype=torch.bool),
-        torch.ones(3, 1, *size, dtype=torch.bool),
-        latents(3, 1, *size) > 0.8,
-    ):
-        at = context(z_t, mask)
-        result = corrupt(corruptor, at)  # checks shape, dtype, finiteness and that nothing was changed in place
-        assert torch.equal(result[~mask.expand_as(z_t)], z_t[~mask.expand_as(z_t)])
-        assert torch.equal(corrupt(corruptor, at), result)
-
-
-@pytest.mark.parametrize("corruptor", ALL, ids=str)
-def test_no_image_depends_on_its_neighbours(corruptor: LatentCorruptor) -> None:
-    at = context(latents(3, 4, 8, 8), latents(3, 1, 8, 8) > 0.5)
-    alone = replace(
-        at, z_t=at.z_t[1:2], z_0=at.z_0[1:2], mask=at.mask[1:2], captions=(None,), rng=ImageNoise(0, ["image-1"])
-    )
-    assert torch.allclose(corruptor.corrupt(alone)[0], corruptor.corrupt(at)[1], atol=1e-6)
-
-
-def test_names_defaults_and_registration() -> None:
-    classes = [
-        cls for name in MODULES for cls in import_module(f"benchkit_plugins.corruptors.{name}").benchkit_corruptors()
-    ]
-    assert [cls.name for cls in classes] == ["none", "renoise-masked", "gaussian", "rotation", "blur", "downscale"]
+def test_default_steps_are_the_papers() -> None:
+    classes = (RoundTrip, RenoiseMasked, Gaussian, Rotation, Blur, Downscale)
     assert [cls().steps for cls in classes] == [10, 10, 20, 20, 20, 20]
-    assert all("steps" in {f.name for f in fields(cls)} and cls.__doc__ for cls in classes)
 
 
 def test_none_leaves_everything() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,18 +21,6 @@ from benchkit_plugins.corruptors.perlin_texture import PerlinTexture
 from benchkit_plugins.corruptors.pixel_blur import PixelBlur
 from benchkit_plugins.corruptors.poisson_patch import PoissonPatch
 
-ALL: list[PixelCorruptor] = [
-    CutPaste(),
-    CutPaste(jitter=0.0),
-    CutPaste(variant="scar"),
-    PerlinTexture(),
-    PoissonPatch(),
-    PoissonPatch(gradients="mixed"),
-    PoissonPatch(solver="sparse"),
-    PoissonPatch(solver="sparse", gradients="mixed"),
-    PixelBlur(),
-    JpegBlock(),
-]
 IDS = ["a", "b", "c"]
 HEIGHT, WIDTH = 32, 40
 
@@ -62,37 +49,6 @@ def context(images: Tensor | None = None, mask: Tensor | None = None, seed: int 
 def corrupted(corruptor: PixelCorruptor, at: PixelContext) -> Tensor:
     """What core makes of it, without the autoencoder."""
     return corrupt_pixels(lambda images: images, corruptor, at)
-
-
-@pytest.mark.parametrize("corruptor", ALL, ids=repr)
-def test_every_corruptor_keeps_the_contract(corruptor: PixelCorruptor) -> None:
-    corner, point = torch.zeros(2, 3, 1, HEIGHT, WIDTH, dtype=torch.bool).unbind()
-    corner[..., :3, -3:], point[..., 0, 0] = True, True
-    for mask in (torch.zeros_like(point), torch.ones_like(point), boxes(), corner, point):
-        at = context(mask=mask)
-        result = corrupted(corruptor, at)
-        outside = ~mask.expand_as(result)
-        assert torch.equal(result[outside], at.images[outside])
-        assert torch.equal(corrupted(corruptor, at), result)
-        assert torch.equal(at.images, pictures())
-        assert result.dtype == torch.float32
-        raw = corruptor.corrupt(at)
-        assert float(raw.min()) >= 0
-        assert float(raw.max()) <= 1
-    whole = corrupted(corruptor, context(mask=torch.ones_like(point)))
-    assert all(not torch.equal(made, image) for made, image in zip(whole, pictures(), strict=True))
-
-
-@pytest.mark.parametrize("corruptor", ALL, ids=repr)
-def test_no_image_depends_on_its_neighbours(corruptor: PixelCorruptor) -> None:
-    at = context()
-    alone = replace(at, images=at.images[1:2], mask=at.mask[1:2], captions=(None,), rng=ImageNoise(0, ["b"]))
-    assert torch.equal(corrupted(corruptor, alone)[0], corrupted(corruptor, at)[1])
-
-
-@pytest.mark.parametrize("corruptor", [c for c in ALL if not isinstance(c, PixelBlur | JpegBlock)], ids=repr)
-def test_draws_belong_to_the_seed(corruptor: PixelCorruptor) -> None:
-    assert not torch.equal(corrupted(corruptor, context(seed=1)), corrupted(corruptor, context()))
 
 
 # cutpaste

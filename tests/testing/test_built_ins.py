@@ -14,9 +14,20 @@ from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Entry, Registry
 from benchkit.readers.prepared import Row, Writer, new_set
 from benchkit.scaffold import new_plugin
+from benchkit.specs.spec import Scalar
 from benchkit.testing import Check, Subject, checks, report_on, reports_on
 
 REGISTRY = Registry.load()
+#: Settings of plugins under which other code runs than under their defaults.
+VARIANTS: dict[str, list[dict[str, Scalar]]] = {
+    "rotation": [{"extent": "component"}],
+    "downscale": [{"factor": 3}],
+    "cutpaste": [{"jitter": 0.0}, {"variant": "scar"}],
+    "poisson-patch": [{"gradients": "mixed"}, {"solver": "sparse"}, {"solver": "sparse", "gradients": "mixed"}],
+    "mode-interpolation": [{"reference": "mirror"}],
+    "attention-perturbation": [{"map": "blur", "strength": 2.0}],
+    "prompt-swap": [{"caption": "a sign", "guidance": 3.0}],
+}
 #: Random weights: what a shipped weights file holds is tested where it is read.
 PARAMS = {"detector": {"pretrained": "none"}}
 
@@ -65,6 +76,12 @@ def test_every_built_in_conforms(
     assert report.ok, report.text()
     run = [finding.check.name for finding in report.findings if finding.state != "skipped"]
     assert len(run) >= len(checks(entry.cls)) - 2
+
+
+@pytest.mark.parametrize(("name", "params"), [(name, one) for name, several in VARIANTS.items() for one in several])
+def test_every_variant_of_a_built_in_conforms(name: str, params: dict[str, Scalar]) -> None:
+    report = report_on(REGISTRY.entry("corruptor", name).cls, registry=REGISTRY, params=params)
+    assert report.ok, report.text()
 
 
 @pytest.mark.parametrize("check", checks("inverter"), ids=str)
