@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from benchkit.outputs.finished_run import FinishedRun, Wanted
 from benchkit.outputs.paper_figures import Order, paper_figure
@@ -78,30 +77,6 @@ def test_a_value_that_fails_takes_its_own_line_alone(run: Run, grid: Path, tmp_p
     assert "too deep for me" in result.err
     states = {row["value"]: row["state"] for row in json.loads(result.out)["ablation"]["rows"]}
     assert states == {"1": "done", "2": "done", "3": "failed"}
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ((), "give --vary AXIS=VALUE"),
-        (("--vary", "corruptor.stepz=2"), "did you mean 'corruptor.steps'?"),
-        (("--vary", "corruptor.steps=many"), "--vary corruptor.steps=many: "),
-        (("--vary", "corruptor.steps=99", "--corruptor", "none"), "steps must lie in 0"),
-        (("--vary", "selector.tau=0.3"), "applies to no row"),
-        (("--vary", "source.size=2", "--time-limit", "0"), "--time-limit 0"),
-        (("--vary", "source.size=99"), "--vary source.size=99: source: split 'clean'"),
-        (("--vary", "source.size=2", "--scale", "2"), "--scale 2: give a factor"),
-        (("--vary", "source.size=2", "--set", "sauce.size=2"), "did you mean 'source'?"),
-    ],
-)
-def test_a_mistake_is_one_line_and_leaves_nothing(
-    run: Run, grid: Path, tmp_path: Path, options: tuple[str, ...], said: str
-) -> None:
-    result = run("ablate", grid, *WITH_PLUGINS, *options, "--out", tmp_path / "out")
-    assert (result.code, result.out) == (2, "")
-    assert len(result.err.splitlines()) == 1
-    assert said in result.err
-    assert not (tmp_path / "out").exists()
 
 
 def test_rows_of_an_ablation_are_drawn_exported_and_used_by_name(

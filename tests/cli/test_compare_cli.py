@@ -14,7 +14,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import typer
-from PIL import Image
 
 from benchkit.cli import progress
 from benchkit.cli.grid_options import GridOptions
@@ -92,36 +91,6 @@ def test_json_is_one_object_alone_on_stdout(run: Run, warm: Path, grid: Path, tm
     }
     assert printed["stages"]["run"] > 0
     assert "a plugin that talks" in result.err
-
-
-def test_the_corrupted_images_are_those_of_the_python_api(
-    finished: Finished, grid: Path, tiny_checkpoint: Path
-) -> None:
-    import benchkit
-    from benchkit.plugin.registry import Registry
-    from benchkit.runs.run import make_plan
-    from benchkit.stages.base import Env
-    from benchkit.stages.corrupt import Corrupt
-    from benchkit.store.artifacts import ArtifactStore
-
-    registry = Registry.load(files=[PLUGINS])
-    plan = make_plan(load_grid(str(grid)), registry)
-    (stage,) = (s for s in plan.stages if isinstance(s, Corrupt) and s.corruptor.name == "gaussian")
-    env = Env(registry, ArtifactStore(finished.cache))
-    samples = stage.region.select.images[0].source.read(env)
-    backend = benchkit.load_backend(tiny_checkpoint, device="cpu", steps=10)
-    made = benchkit.corrupt(
-        backend,
-        [Image.fromarray(sample.image) for sample in samples],
-        stage.region.select.masks(env),
-        stage.corruptor,
-        seed=0,
-        inverter="ddim",
-        captions=[sample.caption for sample in samples],
-        ids=[sample.id for sample in samples],
-    )
-    pixels = (made * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    assert np.array_equal(pixels, env.arrays(stage)["images"])
 
 
 def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(

@@ -11,7 +11,9 @@ from PIL import Image
 
 import benchkit
 from benchkit.cli import pictures
-from benchkit.cli.pictures import read_image, read_mask, side_by_side
+from benchkit.cli.pictures import read_image, side_by_side
+from benchkit.plugin.registry import Registry
+from benchkit.scaffold import new_plugin
 from tests.helpers.small_comparison import Run
 
 WIDTH, HEIGHT = 40, 32
@@ -94,54 +96,12 @@ def test_an_earlier_result_is_replaced_in_any_format(
 def test_plugins_of_ones_own(
     run: Run, tiny_checkpoint: Path, image: Path, mask: Path, folder: Path, tmp_path: Path
 ) -> None:
-    plugin = tmp_path / "zero.py"
-    plugin.write_text(
-        '"""Zeros."""\n'
-        "from dataclasses import dataclass\n"
-        "from benchkit.api import LatentCorruptor, hookimpl\n"
-        "@dataclass(frozen=True)\n"
-        "class Zero(LatentCorruptor):\n"
-        "    name = 'zero'\n"
-        "    steps: int = 1\n"
-        "    def corrupt(self, at):\n"
-        "        return 0 * at.z_t\n"
-        "@hookimpl\n"
-        "def benchkit_corruptors():\n"
-        "    return [Zero]\n"
-    )
+    (text,) = new_plugin("corruptor", "mine", Registry.load()).values()
+    (tmp_path / "mine.py").write_text(text)
     arguments = ("--mask", mask, "--model", tiny_checkpoint, "--out", folder / "a.png")
-    assert run("corrupt", image, *arguments, "--corruptor", "zero").code == 2
-    result = run("corrupt", image, *arguments, "--corruptor", "zero", "--plugin", plugin)
+    assert run("corrupt", image, *arguments, "--corruptor", "mine").code == 2
+    result = run("corrupt", image, *arguments, "--corruptor", "mine", "--plugin", tmp_path / "mine.py")
     assert result.code == 0, result.err
-
-
-def saved(tmp_path: Path, picture: Image.Image) -> Path:
-    picture.save(tmp_path / "a_mask.png")
-    return tmp_path / "a_mask.png"
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "I;16", "RGB", "RGBA", "LA", "P"])
-def test_masks_of_every_kind(tmp_path: Path, mode: str) -> None:
-    grey = selection().astype(np.uint8) * 255
-    if mode == "I;16":
-        picture = Image.fromarray(selection().astype(np.uint16) * 65535)
-    else:
-        picture = Image.fromarray(grey).convert(mode)
-    assert np.array_equal(read_mask(saved(tmp_path, picture)), selection())
-
-
-def test_a_mask_that_leaves_a_doubt_is_refused_as_a_datasets_would_be(
-    run: Run, tiny_checkpoint: Path, image: Path, folder: Path, tmp_path: Path
-) -> None:
-    clear = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
-    clear[..., 3] = selection() * 255
-    soft = np.where(selection(), 255, 7).astype(np.uint8)
-    for pixels, says in ((clear, "transparency"), (soft, "values 7, 255")):
-        given = ("--mask", saved(tmp_path, Image.fromarray(pixels)), "--model", tiny_checkpoint)
-        result = run("corrupt", image, *given, "--corruptor", "none:steps=0", "--out", folder / "a.png")
-        assert result.code == 2
-        assert "a_mask.png" in result.err and says in result.err and "save masks as PNG" in result.err
-        assert not list(folder.iterdir())
 
 
 def test_an_image_is_what_a_dataset_makes_of_the_file(

@@ -77,26 +77,6 @@ def test_the_card_counts_masks_and_kinds(run: Run, tmp_path: Path) -> None:
     assert "images: as read" in card
 
 
-def test_the_embedded_world_is_exported(run: Run, tmp_path: Path) -> None:
-    result = run("data", "export", "portraits", "--split", "clean", "--count", 2, "--raw", "--out", tmp_path / "x")
-    assert result.code == 0, result.err
-    first = lines(tmp_path / "x")[0]
-    assert first["id"] == "clean-00000"
-    assert pixels(tmp_path / "x" / first["image"]).shape == (128, 128, 3)
-    assert pixels(tmp_path / "x" / first["attributes"]["parts"]).max() < 7
-
-
-def test_a_folder_with_something_in_it_is_left_alone(run: Run, tmp_path: Path) -> None:
-    target = tmp_path / "x"
-    target.mkdir()
-    (target / "thesis.tex").write_text("years of work")
-    for force in ([], ["--force"]):
-        result = run(*SHAPES, "--split", "test", "--out", target, "--raw", *force)
-        assert result.code == 2
-        assert str(target) in result.err
-        assert [path.name for path in target.iterdir()] == ["thesis.tex"]
-
-
 def test_an_earlier_export_is_replaced_by_force(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "x"
     assert run(*SHAPES, "--split", "test", "--out", target, "--raw").code == 0
@@ -131,14 +111,6 @@ def test_a_dataset_that_fails_half_way_leaves_nothing(run: Run, tmp_path: Path) 
     assert result.code == 2
     assert "have the same id '../twice'" in result.err
     assert not (tmp_path / "x").exists()
-
-
-def test_a_file_in_the_way(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "x").write_text("a file")
-    for out in (tmp_path / "x", tmp_path / "x" / "y"):
-        result = run(*SHAPES, "--split", "test", "--raw", "--out", out)
-        assert result.code == 2
-        assert f"'{out}'" in result.err
 
 
 def test_a_folder_of_any_names_is_exported(run: Run, tmp_path: Path) -> None:

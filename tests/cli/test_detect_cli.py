@@ -77,13 +77,6 @@ def test_what_is_loaded_answers_as_what_was_scored(saved: Path, opened: Finished
     assert "benchkit.load_detector" in (saved / "README.md").read_text()
 
 
-def test_it_is_in_the_python_api() -> None:
-    import benchkit
-
-    assert benchkit.load_detector is load_detector
-    assert "load_detector" in dir(benchkit)
-
-
 def test_probabilities_have_gradients(saved: Path, opened: FinishedRun) -> None:
     import torch
 

@@ -22,7 +22,6 @@ from benchkit.outputs.exports.items import training_items
 from benchkit.outputs.exports.provenance import provenance
 from benchkit.outputs.exports.write import contents, write_export
 from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
-from benchkit.plugin.loading import import_file
 from benchkit.runs.run import find_model
 from benchkit.stages.pairs import Pairs
 from tests.helpers.small_comparison import ODD_TITLE, PLUGINS, Finished, Run
@@ -48,20 +47,6 @@ def names(folder: Path) -> list[str]:
 
 def same(pixels: Any, expected: np.ndarray) -> None:
     assert np.array_equal(np.asarray(Image.open(pixels)), expected)
-
-
-def test_folder_is_what_the_guide_to_datasets_reads(opened: FinishedRun, tmp_path: Path) -> None:
-    pairs = written(opened, "folder", tmp_path / "set")
-    page = (DOCS / "write-a-dataset.md").read_text()
-    (code,) = re.findall(r"```python annotated_images.py\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "folder_of_the_guide.py").write_text(code)
-    dataset = import_file(tmp_path / "folder_of_the_guide.py").AnnotatedImages(root=str(tmp_path / "set"))
-    assert dataset.splits() == {"train": len(pairs.images)}
-    read = {sample.id: sample for sample in dataset.read("train", range(len(pairs.images)))}
-    for name, image, mask in zip(names(tmp_path / "set"), pairs.images, pairs.masks, strict=True):
-        assert np.array_equal(read[f"train/{name}"].image, image)
-        assert np.array_equal(read[f"train/{name}"].mask, mask)
-    assert (tmp_path / "set" / "train" / f"{names(tmp_path / 'set')[0]}.txt").read_text().startswith("a square at")
 
 
 @pytest.mark.parametrize("form", ["folder", "mmseg", "coco", "hf"])

@@ -28,25 +28,6 @@ def test_a_run_its_folder_and_its_file_show_one_board(run: Run, finished: Finish
     assert {one["run"] for one in shown} == {store}
 
 
-@pytest.mark.parametrize(
-    ("form", "sign"),
-    [
-        ("table", "artifact IoU"),
-        ("markdown", "| :-- |"),
-        ("latex", "\\toprule"),
-        ("csv", "training_set,"),
-        ("json", "{"),
-    ],
-)
-def test_every_format(run: Run, finished: Finished, form: str, sign: str) -> None:
-    result = run("leaderboard", "show", finished.out, "--format", form)
-    assert result.code == 0, result.err
-    assert sign in result.out
-    assert "gaussian" in result.out
-    assert result.out.endswith("\n")
-    assert not result.out.endswith("\n\n\n")
-
-
 def test_beside_the_paper(run: Run, finished: Finished) -> None:
     result = run("leaderboard", "show", finished.out, "--paper")
     assert result.code == 0, result.err
@@ -54,18 +35,12 @@ def test_beside_the_paper(run: Run, finished: Finished) -> None:
     assert "Different data" in result.out
 
 
-@pytest.mark.parametrize("form", ["table", "markdown", "latex", "csv", "json"])
-def test_several_runs_side_by_side(run: Run, finished: Finished, store: str, form: str) -> None:
-    result = run("leaderboard", "show", store, finished.out, "--format", form)
+def test_several_runs_side_by_side(run: Run, finished: Finished, store: str) -> None:
+    result = run("leaderboard", "show", store, finished.out, "--format", "json")
     assert result.code == 0, result.err
-    if form == "json":
-        assert [board["run"] for board in json.loads(result.out)["boards"]] == [store, store]
-    elif form == "csv":
-        rows = list(csv.DictReader(io.StringIO(result.out)))
-        assert [row["training_set"] for row in rows].count("human") == 2
-    else:
-        line = next(line for line in result.out.splitlines() if "human" in line)
-        assert line.count("14.") >= 2 or line.count("[") >= 2
+    assert [board["run"] for board in json.loads(result.out)["boards"]] == [store, store]
+    rows = list(csv.DictReader(io.StringIO(run("leaderboard", "show", store, finished.out, "--format", "csv").out)))
+    assert [row["training_set"] for row in rows].count("human") == 2
 
 
 def test_runs_are_listed(run: Run, store: str, cache: Path) -> None:

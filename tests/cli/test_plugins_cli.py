@@ -38,15 +38,6 @@ def test_the_list_as_json(run: Run) -> None:
     assert len(gaussian["source_hash"]) == 64
 
 
-def test_files_and_folders_are_listed_too(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "world.py").write_text(PLUGINS.read_text())
-    from_file = run("plugins", "list", "--json", "--plugin", PLUGINS)
-    from_folder = run("plugins", "list", "--json", "--plugin-folder", tmp_path / "mine")
-    for result in (from_file, from_folder):
-        assert {"shapes", "dot"} <= {one["name"] for one in json.loads(result.out)["plugins"]}
-
-
 def test_a_broken_plugin_is_listed_with_its_reason(run: Run, broken: Path) -> None:
     result = run("plugins", "list", "--plugin", broken)
     assert result.code == 0
@@ -54,12 +45,6 @@ def test_a_broken_plugin_is_listed_with_its_reason(run: Run, broken: Path) -> No
     assert result.err.startswith(f"benchkit: warning: plugin 'half_done' ({broken}) was left out: ModuleNotFoundError")
     as_json = json.loads(run("plugins", "list", "--json", "--plugin", broken).out)
     assert [one["name"] for one in as_json["broken"]] == ["half_done"]
-
-
-def test_strict_stops_at_a_broken_plugin(run: Run, broken: Path) -> None:
-    result = run("plugins", "list", "--plugin", broken, "--strict")
-    assert (result.code, result.out) == (2, "")
-    assert result.err.count("\n") == 1
 
 
 def test_show_tells_what_a_parameter_is(run: Run) -> None:

@@ -75,21 +75,6 @@ def test_a_file(run: Run, warm: None, grid: Path, tmp_path: Path) -> None:
     check_row(tmp_path / "out", "mine.py", file)
 
 
-@pytest.mark.parametrize("how", ["--plugin-folder", "BENCHKIT_PLUGINS"])
-def test_a_folder(run: Run, warm: None, grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    (folder / "mine.py").write_text(TEXT)
-    options: tuple[object, ...] = (how, folder)
-    if how == "BENCHKIT_PLUGINS":
-        monkeypatch.setenv(how, str(folder))
-        options = ()
-    checked = run("plugins", "check", "upside-down", *options)
-    assert checked.code == 0, checked.out
-    compared(run, grid, tmp_path / "out", *options)
-    check_row(tmp_path / "out", "mine.py", folder / "mine.py")
-
-
 @pytest.mark.slow
 def test_an_installed_package(run: Run, warm: None, grid: Path, tmp_path: Path) -> None:
     """By its entry point, in processes that know of it by sys.path alone; pip is kept from any network."""

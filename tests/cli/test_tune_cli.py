@@ -137,34 +137,6 @@ def test_a_dry_run_says_the_budget_and_writes_nothing(run: Run, held: Path, cach
     assert not cache.exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("gausian",), "did you mean 'gaussian'?"),
-        (("gaussian", "--trials", 0), "--trials 0: give 1 or more"),
-        (("gaussian", "--sampler-seed", -1), "--sampler-seed -1"),
-        (("gaussian", "--space", "steps"), "--space 'steps': write KEY=LOW..HIGH"),
-        (("gaussian", "--space", "stepz=1..2"), "did you mean 'steps'?"),
-        (("gaussian", "--space", "steps=1..99"), "--space steps=1..99: steps must lie in 0...10"),
-        (("gaussian:steps=2",), "nothing to search"),
-        (("gaussian", "--selector", "lerned"), "did you mean 'learned'?"),
-        (("gaussian", "--executor", "process"), "did you mean 'processes'"),
-        (("gaussian", "--time-limit", 0), "--time-limit 0"),
-        (("gaussian", "--scale", 2), "--scale 2: give a factor"),
-        (("gaussian", "--set", "trainings.lr=1"), "did you mean 'training'?"),
-    ],
-)
-def test_a_mistake_is_one_line_and_leaves_nothing(
-    run: Run, held: Path, cache: Path, tmp_path: Path, arguments: tuple[object, ...], said: str
-) -> None:
-    result = run("tune", arguments[0], held, *arguments[1:], *WITH_PLUGINS, "--out", tmp_path / "out")
-    assert (result.code, result.out) == (2, "")
-    assert len(result.err.splitlines()) == 1
-    assert said in result.err
-    assert not (tmp_path / "out").exists()
-    assert not cache.exists()
-
-
 def test_an_executor_that_cannot_run_leaves_nothing(
     run: Run, held: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,11 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.diffusion.inversion import compute_trajectory
-from benchkit.diffusion.noise import ImageNoise
-from benchkit.diffusion.resample import resample
 from benchkit.errors import BenchkitError
-from benchkit_plugins.inverters.fixed_point import FixedPoint
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -122,28 +118,6 @@ def test_results_may_enter_a_training_step(backend: DiffusionBackend) -> None:
     for result in (z, backend.decode(z), backend.embed([None, None]).text):
         assert not result.is_inference()
         (weight * result).sum().backward()
-
-
-def test_a_round_trip_through_a_network_returns(backend: DiffusionBackend) -> None:
-    z_0, condition = backend.encode(images()), backend.embed([None, "a hat"])
-
-    def predict(z: torch.Tensor, t: int) -> torch.Tensor:
-        return backend.predict(z, t, condition)
-
-    levels = compute_trajectory(FixedPoint(), predict, backend.schedule, z_0, ImageNoise(0, ["a", "b"]), None, 10)
-    assert (resample(predict, backend.schedule, levels[-1], 10) - z_0).abs().max() < 1e-3
-
-
-def test_our_loop_is_the_pipelines(backend: DiffusionBackend) -> None:
-    """The whole of text-to-image, without guidance: the pipeline's latents and ours."""
-    start = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-    backend._pipeline.set_progress_bar_config(disable=True)
-    expected = backend._pipeline(
-        "a hat", num_inference_steps=50, guidance_scale=1.0, latents=start, output_type="latent"
-    ).images
-    condition = backend.embed(["a hat"])
-    z = resample(lambda z, t: backend.predict(z, t, condition), backend.schedule, start, 50)
-    assert torch.allclose(z, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_identity_follows_content_and_not_place(tiny_checkpoint: Path, copy: Path) -> None:

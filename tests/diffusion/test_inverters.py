@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,7 +17,6 @@ from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.resample import resample
 from benchkit.diffusion.schedule import Schedule
 from benchkit.errors import BenchkitError, PluginError
-from benchkit.plugin.registry import Registry
 from benchkit_plugins.inverters._anderson import fixed_point
 from benchkit_plugins.inverters.ddim import Ddim
 from benchkit_plugins.inverters.fixed_point import FixedPoint
@@ -315,9 +314,3 @@ def test_a_converged_image_costs_no_further_change() -> None:
     fixed_point(update, start, 1e-6, 40, memory=0)
     assert len(calls) > 10
     assert all(float(call[0]) == 0 for call in calls)
-
-
-def test_the_built_in_inverters_are_registered() -> None:
-    names = {entry.name for entry in Registry.load().entries("inverter")}
-    assert {"ddim", "renoise", "fixed-point", "sdedit"} <= names
-    assert ReNoise() == replace(ReNoise(iterations=1), regularise=False, target="forward")

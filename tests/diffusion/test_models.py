@@ -1,4 +1,4 @@
-"""SD 2 and SDXL through the backend, against diffusers' own pipelines on tiny random checkpoints."""
+"""SD 1, SD 2 and SDXL through the backend, against diffusers' own pipelines on tiny random checkpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CAPTIONS = ["a hat", "two red cats", None]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from tests.diffusion.tiny_models import tiny_sd2, tiny_xl
 
     root = tmp_path_factory.mktemp("models")
@@ -38,7 +38,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     edit(turbo / "model_index.json", scheduler=["diffusers", "EulerAncestralDiscreteScheduler"])
     config = turbo / "scheduler/scheduler_config.json"
     edit(config, _class_name="EulerAncestralDiscreteScheduler", timestep_spacing="trailing")
-    return {name: root / name for name in ("sd2", "xl", "turbo")}
+    return {"sd1": tiny_checkpoint, **{name: root / name for name in ("sd2", "xl", "turbo")}}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def bound(backend: DiffusionBackend, condition: Condition) -> Callable[[Tensor, 
     return lambda z, t: backend.predict(z, t, condition)
 
 
-@pytest.mark.parametrize("name", ["sd2", "xl", "turbo"])
+@pytest.mark.parametrize("name", ["sd1", "sd2", "xl", "turbo"])
 def test_a_fixed_point_returns_to_the_images_latent(backends: dict[str, DiffusionBackend], name: str) -> None:
     backend = backends[name]
     z_0 = backend.encode(images())
@@ -82,7 +82,7 @@ def test_a_fixed_point_returns_to_the_images_latent(backends: dict[str, Diffusio
     assert (resample(predict, backend.schedule, start, 2) - z_0).abs().max() < 2e-4
 
 
-@pytest.mark.parametrize("name", ["sd2", "xl", "turbo"])
+@pytest.mark.parametrize("name", ["sd1", "sd2", "xl", "turbo"])
 def test_our_loop_is_the_pipelines(backends: dict[str, DiffusionBackend], name: str) -> None:
     """The whole of text-to-image with diffusers' DDIM, without guidance: the pipeline's latents and ours."""
     from diffusers import DDIMScheduler

@@ -29,6 +29,12 @@ def detected(*options: object) -> Arguments:
     return lambda w: ("detect", "none", w.file("a.png", encoded(noise())), "--out", w.out, *options)
 
 
+def prepared(*options: object) -> Arguments:
+    usual = {"--records": lambda w: w.folder, "--images": lambda w: w.folder, "--out": lambda w: w.out}
+    given = [(name, value) for name, value in usual.items() if name not in options]
+    return lambda w: ("data", "prepare", "richhf-18k", *(x for name, of in given for x in (name, of(w))), *options)
+
+
 CASES: dict[str, Bad] = {
     "address of no cluster": bad(compared("--executor", "ray", "--address", "127.0.0.1:9"), "no Ray cluster answers"),
     "address without port": bad(compared("--executor", "ray", "--address", "nowhere"), "write HOST:PORT"),
@@ -88,6 +94,13 @@ CASES: dict[str, Bad] = {
     "vary with an impossible date": bad(ablated("labelled=2020-13-45"), "--vary labelled"),
     "vary with nan": bad(ablated("training.lr=nan"), "--vary training.lr=nan"),
     "vary a key of a Spec": bad(ablated("corruptor.kind=1"), "corruptor.kind"),
+    "vary nothing at all": bad(lambda w: ("ablate", w.grid, "--plugin", PLUGINS), "give --vary AXIS=VALUE"),
+    "vary an unknown parameter": bad(ablated("corruptor.stepz=2"), "did you mean 'corruptor.steps'?"),
+    "vary with a word for a number": bad(ablated("corruptor.steps=many"), "--vary corruptor.steps=many: "),
+    "vary beyond the schedule": bad(ablated("corruptor.steps=99", "--corruptor", "none"), "steps must lie in 0"),
+    "vary what no row has": bad(ablated("selector.tau=0.3"), "applies to no row"),
+    "vary beyond the images": bad(ablated("source.size=99"), "--vary source.size=99: source: split 'clean'"),
+    "vary and an unknown setting": bad(ablated("source.size=2", "--set", "sauce.size=2"), "did you mean 'source'?"),
     "crossed without end": bad(
         ablated("labelled=" + ",".join(map(str, range(1, 500))), "--crossed", "--vary", "source.size=" + ",".join(
             map(str, range(1, 500)))), "--vary", "variants",
@@ -97,6 +110,14 @@ CASES: dict[str, Bad] = {
     "space of an unknown key": bad(tuned("--space", "stepz=1..2"), "stepz"),
     "space with a date": bad(tuned("--space", "steps=2020-13-45..3"), "--space steps"),
     "space with nan": bad(tuned("--space", "steps=nan..3"), "--space steps"),
+    "space beyond the schedule": bad(tuned("--space", "steps=1..99"), "--space steps=1..99: steps must lie in 0...10"),
+    "tune an unknown setting": bad(tuned("--set", "trainings.lr=1"), "did you mean 'training'?"),
+    "tune with an unknown executor": bad(tuned("--executor", "process"), "did you mean 'processes'"),
+    "tune with an unknown selector": bad(tuned("--selector", "lerned"), "did you mean 'learned'?"),
+    "tune what is set already": bad(
+        lambda w: ("tune", "gaussian:steps=2", w.yaml("baselines:", "validation: {split: wild, size: 4}\nbaselines:"),
+                   "--plugin", PLUGINS), "nothing to search",
+    ),
     "no trials": bad(tuned("--trials", 0), "--trials 0"),
     "sampler seed below zero": bad(tuned("--sampler-seed", -1), "--sampler-seed -1"),
     "corrupt: seed below zero": bad(corrupted("--corruptor", "none", "--seed", -1), "--seed"),
@@ -130,6 +151,9 @@ CASES: dict[str, Bad] = {
     ),
     "cache that is not": bad(lambda w: ("cache", "ls", "--cache", w.folder / "none"), "none does not exist"),
     "leaderboard format": bad(lambda w: ("leaderboard", "show", "x", "--format", "pdf"), "pdf"),
+    "leaderboard lines that are none": bad(
+        lambda w: ("leaderboard", "show", "--paper", w.file("rows.jsonl", "[1]")), "rows.jsonl, line 1"
+    ),
     "leaderboard of nothing": bad(lambda w: ("leaderboard", "show", "x"), "no run 'x'"),
     "leaderboard name without end": bad(lambda w: ("leaderboard", "show", LONG), "no run"),
     "data: count below one": bad(
@@ -138,18 +162,13 @@ CASES: dict[str, Bad] = {
     "data: unknown split": bad(
         lambda w: ("data", "export", "portraits", "--split", "tset", "--out", w.out), "'tset': did you mean 'test'?"
     ),
-    "rule: nan": bad(
-        lambda w: ("data", "prepare", "richhf-18k", "--records", w.folder, "--images", w.folder, "--out", w.out,
-                   "--rule", "all:fraction=nan"), "--rule: fraction=nan",
-    ),
-    "rule: unknown": bad(
-        lambda w: ("data", "prepare", "richhf-18k", "--records", w.folder, "--images", w.folder, "--out", w.out,
-                   "--rule", "two"), "rule 'two'",
-    ),
-    "rule: a key of a Spec": bad(
-        lambda w: ("data", "prepare", "richhf-18k", "--records", w.folder, "--images", w.folder, "--out", w.out,
-                   "--rule", "all:kind=1"), "'kind'",
-    ),
+    "rule: nan": bad(prepared("--rule", "all:fraction=nan"), "--rule: fraction=nan"),
+    "rule: unknown": bad(prepared("--rule", "two"), "rule 'two'"),
+    "rule: unknown key": bad(prepared("--rule", "all:need=2"), "did you mean 'needed'?"),
+    "rule: more than there are": bad(prepared("--rule", "all:needed=4"), "needed=4 of annotators=3"),
+    "rule: no number": bad(prepared("--rule", "all:needed=x"), "needed=x: a whole number of 0 or more is wanted"),
+    "no such records": bad(prepared("--records", "nowhere"), "--records 'nowhere' does not exist"),
+    "rule: a key of a Spec": bad(prepared("--rule", "all:kind=1"), "'kind'"),
     "plugins show: unknown kind": bad(lambda w: ("plugins", "show", "blur", "--kind", "corupter"), "corupter"),
     "no such preset": bad(lambda w: ("compare", "quik"), "unknown preset 'quik': did you mean 'quick'?"),
     "no such grid file": bad(lambda w: ("compare", w.folder / "no.yaml"), "no.yaml': "),
@@ -169,7 +188,7 @@ CASES: dict[str, Bad] = {
     "more steps than the schedule has": bad(compared("--corruptor", "gaussian:steps=11"), "steps must lie in 0"),
     "time limit of nothing": bad(compared("--time-limit", "0"), "--time-limit 0: give a number of seconds above 0"),
     "report below a file": bad(lambda w: compared("--out", w.file("note", "") / "x")(w), "cannot write to '"),
-    "labels of the pasted background": bad(compared("--set", "label=latent", "--set", "paste_background=true"), "--set"),
+    "labels of pasted images": bad(compared("--set", "label=latent", "--set", "paste_background=true"), "--set"),
     "weights below zero": bad(compared("--set", "training.class_weights=[-1,2]"), "--set: training.class_weights.0: "),
     "corrupt: a sweep": bad(corrupted("--corruptor", "gaussian:steps=1|2"), "names 2 of them where one is wanted"),
     "corrupt: too many steps": bad(corrupted("--corruptor", "gaussian:steps=51"), "choose 0 to 50"),

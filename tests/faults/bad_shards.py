@@ -137,10 +137,13 @@ def rewritten(change: Callable[[dict[str, Any]], object]) -> Arguments:
     return a_set(put)
 
 
+TAR = tar({"a.png": PNG})
 HUGE = struct.pack("<Q", 2**40)
 
 CASES: dict[str, Bad] = {
     "tar: leaves its folder": bad(shards(tar({"../a.png": PNG})), "a.tar", "'../a.png' leaves the archive"),
+    "tar: leaves its folder on the way": bad(shards(tar({"a/../../b.png": PNG})), "leaves the archive"),
+    "tar: a head with a flipped bit": bad(shards(bytes([TAR[0] ^ 1]) + TAR[1:]), "a.tar", "get it again"),
     "tar: from the root": bad(shards(tar({"/a.png": PNG})), "'/a.png' leaves the archive"),
     "tar: a backslash": bad(shards(tar({"..\\a.png": PNG})), "leaves the archive"),
     "tar: a symbolic link": bad(shards(tar({"a.png": PNG}, special("b.png", tarfile.SYMTYPE))), "link or a device"),

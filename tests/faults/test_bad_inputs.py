@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchkit.cli.main import main
-from tests.faults import bad_flags, bad_grids, bad_images, bad_models, bad_plugins, bad_rows, bad_shards, bad_stores
+from tests.faults import bad_flags, bad_grids, bad_images, bad_models, bad_plugins, bad_shards, bad_stores
 from tests.faults.bad_world import Bad, World, listing
 from tests.helpers.small_comparison import Finished, keep_last_options
 
@@ -20,7 +20,6 @@ TABLES = {
     "image": bad_images.CASES,
     "model": bad_models.CASES,
     "shard": bad_shards.CASES,
-    "row": bad_rows.CASES,
     "store": bad_stores.CASES,
     "plugin": bad_plugins.CASES,
 }

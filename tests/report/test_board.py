@@ -193,11 +193,18 @@ def test_json_is_plain_and_reads_back_as_the_same_board(make_standard, tmp_path)
     assert all(row["schema"] == 2 and row["run"] == board.run for row in json.loads(text)["rows"])
 
 
+BOARD = '{"schema":1,"run":"","note":"","replicates":1,%s}'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "not JSON"),
         ("[]", "not a board"),
+        ("[" * 100_000, "not JSON"),
+        (BOARD % '"title":["t"],"level":0.9,"rows":[]', "title"),
+        (BOARD % '"title":"","level":"high","rows":[]', "level"),
+        (BOARD % '"title":"","level":0.9,"rows":[1]', "no list of records"),
         ('{"schema": 3}', "schema 3, but this version reads schemas 1 and 2"),
         ('{"schema": 1}', "'run' is missing"),
         ('{"schema":1,"run":"","title":"","note":"","replicates":1,"level":0.9,"rows":[{}]}', "rows lack 'group'"),

@@ -73,6 +73,11 @@ def test_every_file_of_the_leaderboard_can_be_read():
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 PAPER = json.loads((FOLDER / "paper.jsonl").read_text().splitlines()[0])
+RUN = {
+    "schema": 1, "source": "run", "run": "r", "title": "t", "group": "trained", "state": "done", "selector": None,
+    "training_set": "human", "detector": "dot", "test_set": "shapes/test", "corruptor_params": None, "seeds": 1,
+    "planned_seeds": 1, "artifact_iou": 0.5, "artifact_iou_low": 0.4, "artifact_iou_high": 0.6,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -90,6 +95,15 @@ PAPER = json.loads((FOLDER / "paper.jsonl").read_text().splitlines()[0])
         (json.dumps(PAPER | {"valeu": 1}), "valeu: "),
         (json.dumps(PAPER | {"value": float("nan")}), "value: "),
         (json.dumps({k: v for k, v in PAPER.items() if k != "detector"}), "detector: Field required"),
+        (json.dumps(PAPER | {"unit": "cm"}), "unit: "),
+        (json.dumps(RUN | {"artifact_iou": 1.5}), "artifact_iou: "),
+        (json.dumps(RUN | {"artifact_iou": -0.1}), "artifact_iou: "),
+        (json.dumps(RUN | {"artifact_iou_high": float("inf")}), "artifact_iou_high: "),
+        (json.dumps(RUN | {"artifact_iou": "0.5"}), "artifact_iou: "),
+        (json.dumps(RUN | {"seeds": -1}), "seeds: "),
+        (json.dumps(RUN | {"seeds": 10**30}), "seeds: "),
+        (json.dumps(RUN | {"training_set": ""}), "training_set: "),
+        (json.dumps(RUN | {"title": ["t"]}), "title: "),
     ],
 )
 def test_a_bad_line_is_named_by_file_and_number(tmp_path, line, message):

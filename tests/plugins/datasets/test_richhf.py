@@ -252,44 +252,6 @@ def test_what_cannot_be_used_is_left_out_and_named(prepare: Prepare, folder_of_i
     assert "heatmap" in attributes and "misalignment_map" not in attributes
 
 
-def test_damaged_records_write_nothing(prepare: Prepare, records: Path, folder_of_images: Path, tmp_path: Path) -> None:
-    file = records / "train.tfrecord"
-    file.write_bytes(file.read_bytes()[:-1])
-    code, out, err = prepare(records, folder_of_images)
-    assert (code, out) == (2, "") and "train.tfrecord: record 6: truncated" in err
-    assert not (tmp_path / "set").exists() and not list(tmp_path.glob(".set-*"))
-
-
-@pytest.mark.parametrize(
-    ("more", "says"),
-    [
-        (("--rule", "three"), "unknown rule 'three'"),
-        (("--rule", "all:need=2"), "did you mean 'needed'?"),
-        (("--rule", "all:needed=4"), "needed=4 of annotators=3"),
-        (("--rule", "all:needed=x"), "needed=x: a whole number of 0 or more is wanted"),
-        (("--images", "nowhere"), "--images 'nowhere' does not exist"),
-        (("--records", "nowhere"), "--records 'nowhere' does not exist"),
-    ],
-)
-def test_bad_input_is_one_line(
-    prepare: Prepare, records: Path, folder_of_images: Path, tmp_path: Path, more: tuple[str, str], says: str
-) -> None:
-    code, _, err = prepare(records, folder_of_images, *more)
-    assert code == 2 and says in err.splitlines()[-1]
-    assert not (tmp_path / "set").exists()
-
-
-def test_an_unusable_parquet_file_or_zip_is_named(prepare: Prepare, records: Path, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"image_0_uid": ["t0"]}), tmp_path / "other.parquet")
-    code, _, err = prepare(records, tmp_path / "other.parquet")
-    assert code == 2 and "other.parquet has no columns of pictures and their ids" in err
-    assert "it has image_0_uid: name them with --columns image=NAME,id=NAME" in err
-    for name in ("broken.zip", "broken.parquet"):
-        (tmp_path / name).write_bytes(b"nothing of the kind")
-        code, _, err = prepare(records, tmp_path / name)
-        assert code == 2 and f"{name} cannot be read" in err
-
-
 def test_an_output_that_is_something_else_stays(
     prepare: Prepare, records: Path, folder_of_images: Path, tmp_path: Path
 ) -> None:
@@ -322,19 +284,6 @@ def test_a_set_that_was_changed_is_not_read(
     (root / "manifest.json").touch()
     with pytest.raises(BenchkitError, match="bytes, not"):
         RichHF(root=str(root)).splits()
-
-
-def test_a_folder_without_a_set_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BENCHKIT_DATA", str(tmp_path))
-    with pytest.raises(BenchkitError, match=r"richhf-18k holds no prepared set: make one with `benchkit data prepare"):
-        RichHF().splits()
-    (tmp_path / "richhf-18k").mkdir()
-    (tmp_path / "richhf-18k" / "manifest.json").write_text("[]")
-    with pytest.raises(BenchkitError, match="no manifest of this version"):
-        RichHF().splits()
-    (tmp_path / "richhf-18k" / "manifest.json").write_text('{"schema": 1, "dataset": "other", "splits": {}}')
-    with pytest.raises(BenchkitError, match="holds the dataset 'other'"):
-        RichHF().splits()
 
 
 def test_two_of_three_is_a_level_of_128() -> None:
