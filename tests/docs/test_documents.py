@@ -228,7 +228,9 @@ def test_the_ablations_and_searches_shown_are_accepted() -> None:
     from benchkit.search.variants import Axis, expand
     from benchkit.specs.spec import Spec
 
-    for command in commands(ROOT / "docs" / "ablate-and-tune.md"):
+    shown = list(commands(ROOT / "docs" / "ablate-and-tune.md"))
+    assert {command.split()[1] for command in shown} >= {"ablate", "tune"}
+    for command in shown:
         words = shlex.split(command)
         given = {flag: [b for a, b in pairwise(words) if a == flag] for flag in words}
         if words[1] == "ablate":
