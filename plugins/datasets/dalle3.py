@@ -1,5 +1,7 @@
-"""`dalle3-hq`: the Human Preference Synthetic Dataset (Egan et al., "Dalle3 1 Million+ High Quality Captions", 2024),
-from a set that `benchkit data prepare dalle3-hq` drew."""
+"""`dalle3-hq`: the Human Preference Synthetic Dataset (Egan et al., "Dalle3 1 Million+ High Quality Captions", 2024).
+
+It reads a set that `benchkit data prepare dalle3-hq` wrote.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,10 @@ from benchkit.readers.prepared_dataset import PreparedDataset
 
 @dataclass(frozen=True)
 class Dalle3HQ(PreparedDataset):
-    """Images that people selected, mostly of DALL-E 3, with captions (the paper's "HPS" and "ProGamer"): a seeded
-    draw of the public tar shards, as split `clean`. Nobody marked artifacts in them."""
+    """Images that people selected, mostly of DALL-E 3, with captions (the paper's "HPS" and "ProGamer").
+
+    The split `clean` is a seeded draw from the public tar shards. Its images are not annotated.
+    """
 
     name = "dalle3-hq"
 

@@ -1,5 +1,7 @@
-"""`richhf-18k`: marked artifacts in generated images (Liang et al., "Rich Human Feedback for Text-to-Image Generation",
-CVPR 2024), from a set that `benchkit data prepare richhf-18k` wrote."""
+"""`richhf-18k`: annotated artifacts (Liang et al., "Rich Human Feedback for Text-to-Image Generation", CVPR 2024).
+
+It reads a set that `benchkit data prepare richhf-18k` wrote.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,11 @@ from benchkit.readers.prepared_dataset import PreparedDataset
 
 @dataclass(frozen=True)
 class RichHF(PreparedDataset):
-    """RichHF-18k: generated images with marked artifacts. `pool`, `validation` and `test` are its train, dev and test
-    examples that the rule of `benchkit data prepare` left; `heatmap` among the attributes is the graded map."""
+    """RichHF-18k: generated images with annotated artifacts.
+
+    `pool`, `validation` and `test` are its train, dev and test examples that the rule of `benchkit data prepare`
+    selected. The attribute `heatmap` is the graded artifact map.
+    """
 
     name = "richhf-18k"
     marked = True

@@ -172,11 +172,11 @@ def test_what_a_dataset_holds_is_told_on_one_screen(run: Run, shots: Path) -> No
     lines = [line.split() for line in result.out.splitlines()]
     assert ["pool", "3", "2", "1", "1", "25.0", "%", "–", "1", "24x16", "–"] in lines
     assert ["test", "3", "0", "3", "–", "–", "–", "0", "24x16", "–"] in lines
-    assert "passed over: 1 .heic file, such as 'test/2.heic': not a suffix that is read" in result.out
+    assert "passed over: 1 .heic file, such as 'test/2.heic': the suffix is not supported" in result.out
     assert "validation and test are the same images, the folder's 'test'" in result.out
     told = json.loads(run("data", "list", place, "--json").out)
     assert told["dataset"] == place and len(told["remarks"]) == 1
-    why = "not a suffix that is read"
+    why = "the suffix is not supported"
     assert told["passed_over"] == [{"suffix": ".heic", "why": why, "count": 1, "example": "test/2.heic"}]
     pool = told["splits"]["pool"]
     assert (pool["images"], pool["marked"], pool["unmarked"], pool["captioned"], pool["no_artifact"]) == (3, 2, 1, 1, 1)

@@ -45,7 +45,7 @@ from benchkit.specs.grammar import split_parts
 from benchkit.specs.spec import Spec, digest
 from benchkit.store.schema import SETTINGS as COLUMNS
 from benchkit_plugins.datasets.folder.dataset import Folder
-from benchkit_plugins.datasets.folder.regions import drawn
+from benchkit_plugins.datasets.folder.regions import draw_region
 from recipes.tfrecord_writer import example as tf_example
 from recipes.tfrecord_writer import framed
 from tests.faults import bad_world
@@ -498,7 +498,7 @@ NUMBERS = st.one_of(st.integers(-5, 40), st.integers(), st.floats(), st.just(10*
     )
 )
 def test_coco_segmentations(segmentation: Any) -> None:
-    mask = allowed(lambda: drawn(segmentation, (5, 6), "annotations[0]"))
+    mask = allowed(lambda: draw_region(segmentation, (5, 6), "annotations[0]"))
     assert mask is None or mask.shape == (5, 6)
 
 

@@ -81,8 +81,8 @@ def test_images_that_cannot_be_read_are_named_and_the_others_counted() -> None:
 
 def test_what_is_passed_over_is_counted_by_suffix_and_reason() -> None:
     passed = {
-        "pool/1.heic": "not a suffix that is read",
-        "pool/2.HEIC": "not a suffix that is read",
+        "pool/1.heic": "the suffix is not supported",
+        "pool/2.HEIC": "the suffix is not supported",
         "pool/.hidden.png": "hidden",
         "pool/.more": "hidden",
         "pool/up": "a link to a folder that is read already",
@@ -90,7 +90,7 @@ def test_what_is_passed_over_is_counted_by_suffix_and_reason() -> None:
     }
     assert list(map(str, passed_by_suffix(passed))) == [
         "passed over: 2 files, such as 'pool/.hidden.png': hidden",
-        "passed over: 2 .heic files, such as 'pool/1.heic': not a suffix that is read",
+        "passed over: 2 .heic files, such as 'pool/1.heic': the suffix is not supported",
         "passed over: 1 file, such as 'pool/up': a link to a folder that is read already",
         "passed over: 1 .txt file, such as 'notes.txt': a text beside no image of its name",
     ]

@@ -48,7 +48,7 @@ def test_masks_may_be_linked_too(root: Path, outside: Path) -> None:
     write(root / "pool" / "b.png", PHOTO)
     write(root / "pool" / "deep" / "c.png", PHOTO)
     (root / "pool" / "masks").symlink_to(outside)
-    assert list(Folder(str(root), size=8)._listing.marked("pool")) == [1, 2]
+    assert list(Folder(str(root), size=8)._listing.annotated("pool")) == [1, 2]
 
 
 def test_no_link_leads_round_in_a_circle(root: Path, outside: Path) -> None:

@@ -1,4 +1,4 @@
-"""COCO JSON: images, and what is marked on them as polygons or runs of pixels."""
+"""The COCO layout: images, and their annotations as polygons or RLE."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from benchkit.api import BenchkitError
 from benchkit.readers.headers import Turned
 from benchkit.readers.walk import refuse
+from benchkit_plugins.datasets.folder.coco_annotations import Annotation, CocoAnnotations
 from benchkit_plugins.datasets.folder.coco_file import CocoFile, read_coco
-from benchkit_plugins.datasets.folder.coco_marks import CocoMarks, Mark
-from benchkit_plugins.datasets.folder.records import FileListing, Record, folders_in, stamped
+from benchkit_plugins.datasets.folder.records import FileListing, Record, list_subfolders, stamp
 from benchkit_plugins.datasets.folder.settings import CocoRule
 
 ANNOTATIONS = "annotations"
@@ -19,14 +19,14 @@ BESIDE = "_annotations.coco.json"
 INSTANCES, CAPTIONS = "instances_", "captions_"
 
 
-def coco_files(root: Path, *, named: bool = True) -> dict[str, list[Path]]:
-    """Split -> its JSON files: annotations/instances_SPLIT.json, annotations/SPLIT.json, SPLIT/_annotations.coco.json,
-    and instances_SPLIT.json in `root` (any .json there unless only `named` ones count). captions_SPLIT.json joins its
-    split.
+def find_coco_files(root: Path, *, named: bool = True) -> dict[str, list[Path]]:
+    """Return the JSON files of each split.
 
-    Where there are files instances_*, those of other tasks beside them (keypoints, panoptic) are passed over.
+    They are annotations/instances_SPLIT.json, annotations/SPLIT.json, SPLIT/_annotations.coco.json, and
+    instances_SPLIT.json in `root` (any .json there with named=False); captions_SPLIT.json belongs to its split. If
+    there are files instances_*, files of other tasks beside them (keypoints, panoptic) are skipped.
     """
-    beside = [folder / BESIDE for folder in folders_in(root) if (folder / BESIDE).is_file()]
+    beside = [folder / BESIDE for folder in list_subfolders(root) if (folder / BESIDE).is_file()]
     found = sorted((root / ANNOTATIONS).glob("*.json")) + beside
     found += sorted(root.glob(f"{INSTANCES}*.json" if named else "*.json"))
     if any(file.name.startswith(INSTANCES) for file in found):
@@ -39,14 +39,14 @@ def coco_files(root: Path, *, named: bool = True) -> dict[str, list[Path]]:
 
 
 def list_coco(root: Path, rule: CocoRule, turned: Turned) -> FileListing:
-    """The images of every JSON file, which must say where they lie relative to SPLIT/, images/SPLIT/, images/, `root`
-    or the JSON file itself; categories become kinds, and an image without annotations has nothing marked on it.
+    """Return the images of all JSON files; categories become kinds, and no annotation means an empty mask.
 
-    Raises BenchkitError for a damaged file, an id or a file name given twice, an annotation of no image or category,
-    a category of the rule that no file has, and a file name that leads out of `root`.
+    File names are relative to SPLIT/, images/SPLIT/, images/, `root` or the JSON file. Raises BenchkitError for a
+    damaged file, a repeated id or file name, an annotation without image or category, an unknown category in the rule,
+    and a file name that leads out of `root`.
     """
-    # Any name will do in the root only where that is all: an export of benchkit has its provenance.json there.
-    splits = coco_files(root) or coco_files(root, named=False)
+    # Other names in the root count only if nothing else is found: an export of benchkit has provenance.json there.
+    splits = find_coco_files(root) or find_coco_files(root, named=False)
     if not splits:
         raise BenchkitError(f"{root}: holds no {ANNOTATIONS}/SPLIT.json or SPLIT/{BESIDE}: choose another layout")
     parsed: dict[str, list[CocoFile]] = {}
@@ -57,39 +57,40 @@ def list_coco(root: Path, rule: CocoRule, turned: Turned) -> FileListing:
             raise BenchkitError(f"{instances[1]}: split '{split}' is '{instances[0]}' already: keep one of the two")
         for file in files:
             try:
-                parsed.setdefault(split, []).append(read_coco(stamped(file)))
+                parsed.setdefault(split, []).append(read_coco(stamp(file)))
             except BenchkitError as error:
                 faults.append(str(error))
     refuse(faults)
-    wanted = _wanted(rule.categories, [name for found in parsed.values() for one in found for name in one.categories])
+    everything = [file for found in parsed.values() for file in found]
+    wanted = _parse_categories(rule.categories, [name for file in everything for name in file.categories])
     records = {split: tuple(_records(root, split, found, rule, turned, wanted)) for split, found in parsed.items()}
-    marks = [mark for found in parsed.values() for one in found for mark in one.marks()]
-    counts = Counter(mark.category for mark in marks)
+    annotations = [annotation for file in everything for annotation in file.all_annotations()]
+    counts = Counter(annotation.category for annotation in annotations)
     return FileListing(
         {split: found for split, found in records.items() if found},
         tuple(file for files in splits.values() for file in files),
         categories={name: counts[name] for name in sorted(wanted)},
-        remarks=tuple(_remarks(marks, wanted, rule)),
+        remarks=tuple(_remarks(annotations, wanted, rule)),
     )
 
 
-def _remarks(marks: Sequence[Mark], wanted: frozenset[str], rule: CocoRule) -> Iterator[str]:
-    """Which categories count and which do not, and how many annotations are crowds (of no category) or boxes."""
-    counts = Counter(mark.category for mark in marks if not mark.crowd)
+def _remarks(annotations: Sequence[Annotation], wanted: frozenset[str], rule: CocoRule) -> Iterator[str]:
+    """Yield which categories are counted, and how many annotations are crowds or boxes."""
+    counts = Counter(annotation.category for annotation in annotations if not annotation.crowd)
     for what, names in (("counted", sorted(wanted)), ("not counted", sorted({*counts}.difference(wanted)))):
         if names:
             yield f"annotations {what}, by category: {', '.join(f'{name} {counts[name]}' for name in names)}"
-    counted = [mark for mark in marks if mark.category in wanted]
-    if crowds := sum(mark.crowd for mark in counted):
+    counted = [annotation for annotation in annotations if annotation.category in wanted]
+    if crowds := sum(annotation.crowd for annotation in counted):
         yield f"annotations of crowds, whose pixels count in nothing: {crowds}"
-    if boxes := sum(rule.boxes and not mark.segmentation for mark in counted):
-        yield f"annotations without a region, which mark their box: {boxes}"
+    if boxes := sum(rule.boxes and not annotation.segmentation for annotation in counted):
+        yield f"annotations without a region, whose box is used: {boxes}"
 
 
-def _wanted(categories: str | None, known: Sequence[str]) -> frozenset[str]:
-    """The names that `categories` joins by `+`, all that are known where it is None.
+def _parse_categories(categories: str | None, known: Sequence[str]) -> frozenset[str]:
+    """Return the names that `categories` joins by `+`; all known names for None.
 
-    A name may hold a `+` itself: the longest known one counts. Raises BenchkitError for names that no file has.
+    A name may contain a `+`: the longest known name is used. Raises BenchkitError for unknown names.
     """
     if categories is None:
         return frozenset(known)
@@ -108,34 +109,34 @@ def _wanted(categories: str | None, known: Sequence[str]) -> frozenset[str]:
     if unknown:
         missing = ", ".join(f"'{name}'" for name in unknown)
         there = ", ".join(sorted(set(known))) or "none"
-        raise BenchkitError(f"categories={categories}: there is no category {missing}: there are {there}")
+        raise BenchkitError(f"categories={categories}: there is no category {missing}: choose from {there}")
     return frozenset(found)
 
 
 def _records(
     root: Path, split: str, parsed: Sequence[CocoFile], rule: CocoRule, turned: Turned, wanted: frozenset[str]
 ) -> Iterator[Record]:
-    """The images of a split, sorted by file name; captions come from whichever of its files has them."""
+    """Yield the images of a split, sorted by file name; any of its files may have the captions."""
     main = next((one for one in parsed if not one.path.name.startswith(CAPTIONS)), parsed[0])
     captions = {one.images[image]: text for one in parsed for image, text in one.captions.items()}
     names = sorted((name, image) for image, name in main.images.items())
-    base = _base(root, split, main.path.parent, [name for name, _ in names])
+    base = _find_base(root, split, main.path.parent, [name for name, _ in names])
     taken: dict[str, str] = {}
     for file_name, image in names:
         name = file_name.rpartition(".")[0] or file_name
         if name in taken:
             raise BenchkitError(f"{main.path}: '{taken[name]}' and '{file_name}' have the same name: keep one of them")
         taken[name] = file_name
-        marks = None
+        annotations = None
         if main.annotations is not None:
-            counted = tuple(mark for mark in main.annotations[image] if mark.category in wanted)
-            marks = CocoMarks(counted, main.sizes.get(image), rule.boxes, turned)
-        yield Record(name, base / file_name, marks, captions.get(file_name) or None)
+            counted = tuple(annotation for annotation in main.annotations[image] if annotation.category in wanted)
+            annotations = CocoAnnotations(counted, main.sizes.get(image), rule.boxes, turned)
+        yield Record(name, base / file_name, annotations, captions.get(file_name) or None)
 
 
-def _base(root: Path, split: str, beside: Path, names: list[str]) -> Path:
+def _find_base(root: Path, split: str, beside: Path, names: list[str]) -> Path:
     places = [root / split, root / "images" / split, root / "images", root, beside]
-    for name in names:  # most often the first decides; where it is missing, another one does
+    for name in names:  # usually the first one exists
         found = next((place for place in places if (place / name).is_file()), None)
         if found is not None:
             return found

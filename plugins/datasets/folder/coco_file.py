@@ -1,4 +1,4 @@
-"""One COCO file, checked: its images, categories, annotations and captions; every fault of it in one error."""
+"""Read and check one COCO file; report all of its faults in one error."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from typing import Any
 
 from benchkit.api import BenchkitError
 from benchkit.readers.walk import refuse
-from benchkit_plugins.datasets.folder.coco_marks import Mark
-from benchkit_plugins.datasets.folder.records import Stamped, text_of
+from benchkit_plugins.datasets.folder.coco_annotations import Annotation
+from benchkit_plugins.datasets.folder.records import Stamped, read_text_file
 
 Id = int | str
 
 
 @dataclass(frozen=True)
 class CocoFile:
-    """What a file says. images: id -> file name. sizes: id -> (height, width), of those that state it.
+    """The content of a file.
 
-    annotations: id of the image -> marks; None where the file marks nothing. captions: by id of the image.
-    categories: all their names.
+    images: id -> file name. sizes: id -> (height, width), if the file states it. annotations: id of the image -> its
+    annotations; None if the file does not annotate regions. captions: by id of the image. categories: all names.
     """
 
     path: Path
     images: Mapping[Id, str]
     sizes: Mapping[Id, tuple[int, int]]
-    annotations: Mapping[Id, tuple[Mark, ...]] | None
+    annotations: Mapping[Id, tuple[Annotation, ...]] | None
     captions: Mapping[Id, str]
     categories: tuple[str, ...]
 
-    def marks(self) -> Iterator[Mark]:
-        """All annotations that mark something."""
-        yield from (mark for marks in (self.annotations or {}).values() for mark in marks)
+    def all_annotations(self) -> Iterator[Annotation]:
+        """Yield the annotations of all images."""
+        yield from (annotation for found in (self.annotations or {}).values() for annotation in found)
 
 
 @lru_cache(maxsize=16)
 def read_coco(file: Stamped) -> CocoFile:
-    """Read a file, kept while it stands as it was: it can hold hundreds of megabytes.
+    """Read a file; the result is kept while the file does not change, because it can have hundreds of megabytes.
 
-    Raises BenchkitError, naming the first few and how many more there are, for entries that cannot be used.
+    Raises BenchkitError for entries that cannot be used; it names the first few and the number of others.
     """
     path = file.path
     try:
-        data = json.loads(text_of(path))
+        data = json.loads(read_text_file(path))
     except (ValueError, RecursionError):
         raise BenchkitError(f"{path}: not JSON: write it again") from None
     if not isinstance(data, dict) or not isinstance(data.get("images"), list):
@@ -55,7 +55,7 @@ def read_coco(file: Stamped) -> CocoFile:
 
 @dataclass
 class _Parsing:
-    """A file on its way. seen: ids of annotations -> their place; faults: one line each."""
+    """A file while it is parsed. seen: id of an annotation -> its place; faults: one line each."""
 
     path: Path
     data: dict[str, Any]
@@ -63,7 +63,7 @@ class _Parsing:
     sizes: dict[Id, tuple[int, int]] = field(default_factory=dict)
     texts: dict[Id, str] = field(default_factory=dict)
     categories: dict[Id, str] = field(default_factory=dict)
-    marks: dict[Id, list[Mark]] = field(default_factory=dict)
+    found: dict[Id, list[Annotation]] = field(default_factory=dict)
     captions: dict[Id, str] = field(default_factory=dict)
     seen: dict[Id, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -73,15 +73,15 @@ class _Parsing:
         self._each("categories", ("id", "name"), self._category)
         self._each("annotations", ("image_id",), self._annotation)
         refuse(self.faults)
-        # A file that has only captions, or no list at all, marks nothing; an empty list says that nothing is there.
+        # A file with captions only, or without the list, annotates no regions; an empty list means empty masks.
         empty = "annotations" in self.data and not self.data["annotations"]
-        marking = bool(self.marks) or empty or ("annotations" in self.data and bool(self.categories))
-        marks = {image: tuple(self.marks.get(image, ())) for image in self.images} if marking else None
+        annotates = bool(self.found) or empty or ("annotations" in self.data and bool(self.categories))
+        annotations = {image: tuple(self.found.get(image, ())) for image in self.images} if annotates else None
         captions, categories = {**self.captions, **self.texts}, tuple(self.categories.values())
-        return CocoFile(self.path, self.images, self.sizes, marks, captions, categories)
+        return CocoFile(self.path, self.images, self.sizes, annotations, captions, categories)
 
     def _each(self, key: str, needed: tuple[str, ...], take: Callable[[str, dict[str, Any]], None]) -> None:
-        """Take every entry of a list, and keep what is wrong with it; ids must be numbers or texts."""
+        """Call `take` with every entry of a list, and collect faults; ids must be numbers or texts."""
         entries = self.data.get(key) or []
         if not isinstance(entries, list):
             self.faults.append(f"{self.path}: '{key}' is not a list")
@@ -100,7 +100,7 @@ class _Parsing:
         number = entry["id"]
         if number in self.images:
             raise BenchkitError(f"{place}: id {number!r} is another image's already: give each an id of its own")
-        self.images[number] = str(entry["file_name"])  # before it is checked: its annotations are no faults
+        self.images[number] = str(entry["file_name"])  # before the check, so that its annotations are not faults, too
         _check_name(entry["file_name"], place)
         self.images[number] = str(PurePosixPath(self.images[number]))
         if (size := _size(entry, place)) is not None:
@@ -118,7 +118,7 @@ class _Parsing:
         image = entry["image_id"]
         if image not in self.images:
             raise BenchkitError(
-                f"{place}: there is no image of id {_shown(image, self.images)}: correct image_id, or remove the "
+                f"{place}: there is no image of id {_format_id(image, self.images)}: correct image_id, or remove the "
                 "annotation"
             )
         if isinstance(entry.get("caption"), str) and "segmentation" not in entry:
@@ -127,16 +127,16 @@ class _Parsing:
         category, number = entry.get("category_id"), entry.get("id")
         if not isinstance(category, int | str) or category not in self.categories:
             raise BenchkitError(
-                f"{place}: there is no category of id {_shown(category, self.categories)}: correct category_id, or "
+                f"{place}: there is no category of id {_format_id(category, self.categories)}: correct category_id, or "
                 "list the category under 'categories'"
             )
         if isinstance(number, int | str) and self.seen.setdefault(number, place) != place:
             raise BenchkitError(f"{place}: id {number} is another annotation's already: give each an id of its own")
-        self.marks.setdefault(image, []).append(Mark.of(entry, self.categories[category], place))
+        self.found.setdefault(image, []).append(Annotation.parse(entry, self.categories[category], place))
 
 
 def _size(entry: Mapping[str, Any], place: str) -> tuple[int, int] | None:
-    """(height, width) as an image's entry states them; None where it does not."""
+    """Return (height, width) as an image's entry states them, or None."""
     height, width = entry.get("height"), entry.get("width")
     if height is None or width is None:
         return None
@@ -159,7 +159,7 @@ def _check_name(name: Any, place: str) -> None:
         )
 
 
-def _shown(number: Any, known: Mapping[Id, str]) -> str:
-    """An id as it is written; '7' and 7 are different ids, and that is said where the other one is there."""
+def _format_id(number: Any, known: Mapping[Id, str]) -> str:
+    """Return an id as it is written; if only the other form of it exists ('7' for 7), say so."""
     other = next((one for one in known if str(one) == str(number)), None)
     return repr(number) if other is None else f"{number!r} (there is one of id {other!r}: write both in one form)"

@@ -18,73 +18,73 @@ from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample, hookimpl, p
 from benchkit.readers.framing import Framing
 from benchkit.readers.mask_files import MaskRule
 from benchkit.readers.walk import expand_path
-from benchkit_plugins.datasets.folder.hub import SCHEME, downloaded
-from benchkit_plugins.datasets.folder.layouts import listed, passed_over
-from benchkit_plugins.datasets.folder.records import Facts, Listing, Loaded, Stamped, stamped
+from benchkit_plugins.datasets.folder.hub import SCHEME, download
+from benchkit_plugins.datasets.folder.layouts import list_folder, passed_over
+from benchkit_plugins.datasets.folder.records import Facts, Listing, Loaded, Stamped, stamp
 from benchkit_plugins.datasets.folder.settings import CocoRule, Columns, Settings
 
-#: Splits that a comparison knows by name, and that a parameter can take from the folder's own.
+#: Splits of a comparison; a parameter maps each to one of the folder's own splits.
 ROLES = ("pool", "clean", "validation", "test", "wild")
-#: What it means that one of them is the same images as `test`.
+#: The consequence if one of them has the same images as `test`.
 LEAKS = {
     "pool": "detectors are trained on the test images",
     "clean": "detectors are trained on corrupted copies of the test images",
     "validation": "the threshold is chosen on the images that it is measured on",
     "wild": "the oracle is trained on the test images",
 }
-#: What a sample does not depend on: where the folder lies, and what core does with its images.
+#: Parameters that do not change a sample: the place of the folder, and what core does with its images.
 UNDIGESTED = ("root", "autoencode")
 
 
 def _role(meaning: str) -> Any:
-    return param(None, doc=f"the folder's split that is to be {meaning}; absent: the one of that name")
+    return param(None, doc=f"the folder's split that is used as {meaning}; absent: the one of that name")
 
 
 @dataclass(frozen=True)
 class Folder(Dataset):
-    """Images of any size in a folder, with masks and captions where there are some: plain files, mmsegmentation's
-    img_dir and ann_dir, COCO JSON, or a Hugging Face dataset (Parquet, save_to_disk or hf://datasets/OWNER/NAME).
+    """A folder of images of any size, with their masks and captions if there are any.
 
-    Its splits are the folder's own (one, `all`, where it has none); `pool=train,test=val` gives them further names,
-    those that a comparison asks for. A split may have several: its images are then several samples. The order within a
-    split is a fixed shuffle, so that its first images are a fair draw. The labelled set is drawn from those of `pool`
-    that have a mask. An instance lists its folder once.
+    It reads plain files, mmsegmentation's img_dir and ann_dir, COCO JSON, and Hugging Face datasets (Parquet,
+    save_to_disk or hf://datasets/OWNER/NAME). Its splits are the folder's own (`all` if it has none); `pool=train`
+    gives a split another name. A split may have several names, whose samples are then different samples. Images are
+    shuffled in a fixed order, so the first ones of a split are a random draw. The labelled set is drawn from the images
+    of `pool` that have a mask. An instance lists its folder once.
     """
 
     name = "folder"
     root: str | None = param(None, doc="the folder, or hf://datasets/OWNER/NAME[@REVISION][/FOLDER]")
-    size: int = param(512, ge=8, le=4096, doc="pixels along a side of every image; the checkpoint's factor divides it")
+    size: int = param(512, ge=8, le=4096, doc="side of the images in pixels; a multiple of the checkpoint's factor")
     fit: Literal["resize", "crop", "pad", "tile"] = param(
-        "crop", doc="how an image of another size or aspect becomes square"
+        "crop", doc="how an image of another size or aspect ratio becomes square"
     )
     layout: Literal["auto", "plain", "mmseg", "coco", "hf"] = param("auto", doc="how the folder is read")
     order: Literal["shuffled", "name"] = param(
-        "shuffled", doc="of a split's images: by a hash of the name, or by name (a table's rows as they stand)"
+        "shuffled",
+        doc="order of a split's images: by a hash of the name, or by name (of a table: by row)",
     )
-    autoencode: bool = param(  # type: ignore[misc]  # elsewhere it is the class's, here it is the user's
-        False, doc="pass the images through the autoencoder once: for photographs, say"
+    autoencode: bool = param(  # type: ignore[misc]  # a class variable of Dataset, here a parameter
+        False, doc="pass the images through the autoencoder once, for example photographs"
     )
-    pool: str | None = _role("`pool`, from which labelled images are drawn")
+    pool: str | None = _role("`pool`, from which labelled images are draw_region")
     clean: str | None = _role("`clean`, which is corrupted")
     validation: str | None = _role("`validation`")
     test: str | None = _role("`test`")
     wild: str | None = _role("`wild`, on which the oracle is trained")
-    image_column: str = param("image", doc="of a Hugging Face dataset: the column of the images")
-    mask_column: str = param("mask", doc="of the masks, if it has any")
-    caption_column: str = param("caption", doc="of the captions, if it has any")
-    ignore: int | None = param(
-        None, ge=0, le=65535, doc="value of a mask's pixels that count in nothing (255 in most label maps)"
-    )
+    image_column: str = param("image", doc="Hugging Face dataset: the column of the images")
+    mask_column: str = param("mask", doc="Hugging Face dataset: the column of the masks, if it has any")
+    caption_column: str = param("caption", doc="Hugging Face dataset: the column of the captions, if it has any")
+    ignore: int | None = param(None, ge=0, le=65535, doc="mask value of ignored pixels (255 in most label maps)")
     background: int | None = param(
         None,
         ge=0,
         le=65535,
-        doc="masks are label maps: this value is background, every other an artifact; absent: 0 and one value more",
+        doc="masks are label maps: this value is background, all others are artifacts; absent: 0 and one other value",
     )
-    categories: str | None = param(None, doc="of a COCO file: those that are artifacts, as in hand+face; absent: all")
-    boxes: bool = param(False, doc="of a COCO file: an annotation that has only a box marks all of it")
+    categories: str | None = param(None, doc="COCO: categories that are artifacts, such as hand+face; absent: all")
+    boxes: bool = param(False, doc="COCO: use the whole box of an annotation that has only a box")
     turned: Literal["auto", "upright", "stored"] = param(
-        "auto", doc="on what masks and annotations of a photograph lie that EXIF turns; auto: by their sizes"
+        "auto",
+        doc="EXIF rotation: masks were made on the upright or on the stored picture; auto: decided by size",
     )
 
     def splits(self) -> Mapping[str, int]:
@@ -111,12 +111,12 @@ class Folder(Dataset):
             raise BenchkitError(f"{self} has no split 'pool': it has {own}: {self.remedy('pool')}")
         ends, order = self._ends("pool"), self._order("pool")
         source, starts = self._sources["pool"], [0, *ends[:-1]]
-        names, marked = self._listing.names(source), set(self._listing.marked(source))
-        # By hashes of the names, as the order is: another file changes the draw by one place at most.
+        names, annotated = self._listing.names(source), set(self._listing.annotated(source))
+        # Ranked by hashes of the names, as the order is: one more file changes the draw by at most one image.
         ranks = {
-            index: hash_of(f"{seed}\n{index - starts[place]}\n{names[image]}")
+            index: hash_name(f"{seed}\n{index - starts[place]}\n{names[image]}")
             for place, image in enumerate(order)
-            if image in marked
+            if image in annotated
             for index in range(starts[place], ends[place])
         }
         if count > len(ranks):
@@ -126,13 +126,13 @@ class Folder(Dataset):
     def remedy(self, split: str) -> str | None:
         if split not in ROLES:
             return None
-        return f"give one of its splits this name too, as in folder:root=…,{split}={min(self._listing.counts())}"
+        return f"give one of its splits this name, too, as in folder:root=…,{split}={min(self._listing.counts())}"
 
     def file_sizes(self, split: str) -> Sequence[tuple[int, int]]:
         return self._listing.known_sizes(self._sources[split])
 
     def provenance(self) -> dict[str, str]:
-        """The categories that count as artifacts: by default all that the files have."""
+        """Return the categories that count as artifacts, by default all of the files."""
         counted = self._listing.categories
         return {"categories": ", ".join(sorted(counted))} if counted else {}
 
@@ -160,14 +160,14 @@ class Folder(Dataset):
 
     @cached_property
     def _fingerprint(self) -> str:
-        """sha256 over every file that is read, the parameters, and the source that makes samples of them."""
-        total = hashlib.sha256(_source().encode())
+        """sha256 of every file that is read, the parameters, and the source code that makes samples of them."""
+        total = hashlib.sha256(_hash_source().encode())
         for parameter in fields(self):
             if parameter.name not in UNDIGESTED:
                 total.update(f"{parameter.name}={getattr(self, parameter.name)}\n".encode())
         above = f"{self._root.as_posix()}/"
         files = {file.as_posix().removeprefix(above): file for file in self._listing.files()}
-        digests = _digests([stamped(file) for file in files.values()])
+        digests = _compute_digests([stamp(file) for file in files.values()])
         for name, digest in sorted(zip(files, digests, strict=True)):
             total.update(f"{name}\n{digest}\n".encode())
         return total.hexdigest()
@@ -176,17 +176,17 @@ class Folder(Dataset):
     def _root(self) -> Path:
         if self.root is None:
             raise BenchkitError("dataset 'folder' needs a folder: write folder:root=PATH")
-        return downloaded(self.root) if self.root.startswith(SCHEME) else expand_path(self.root)
+        return download(self.root) if self.root.startswith(SCHEME) else expand_path(self.root)
 
     @cached_property
     def _listing(self) -> Listing:
-        return listed(self._root, self.layout, self._settings)
+        return list_folder(self._root, self.layout, self._settings)
 
     @cached_property
     def _settings(self) -> Settings:
         if self.ignore is not None and self.ignore == (self.background or 0):
             raise BenchkitError(
-                f"ignore={self.ignore}: this is the background's value too: name another, such as "
+                f"ignore={self.ignore}: this is the background's value, too: set another one, such as "
                 f"background={int(self.ignore == 0)}"
             )
         return Settings(
@@ -197,7 +197,7 @@ class Folder(Dataset):
 
     @cached_property
     def _sources(self) -> dict[str, str]:
-        """Split as it is offered -> the folder's own; all keep their names, and some are given another."""
+        """Name of a split -> the folder's own split; a split of the folder may have further names."""
         own = sorted(self._listing.counts())
         given = {role: source for role in ROLES if (source := getattr(self, role)) is not None}
         if unknown := [f"{role}={source}" for role, source in given.items() if source not in own]:
@@ -205,38 +205,38 @@ class Folder(Dataset):
         return dict(sorted({**dict(zip(own, own, strict=True)), **given}.items()))
 
     def _order(self, split: str) -> Sequence[int]:
-        """The images of a split, as the listing counts them, in the order in which they are offered."""
+        """Return the images of a split as numbers of the listing, in the order of the samples."""
         names = tuple(self._listing.names(self._sources[split]))
-        return shuffled(names) if self.order == "shuffled" else range(len(names))
+        return shuffle(names) if self.order == "shuffled" else range(len(names))
 
     @cached_property
     def _framing(self) -> Framing:
         return Framing(self.size, self.fit)
 
     @cached_property
-    def _known_ends(self) -> dict[str, list[int]]:
+    def _ends_by_source(self) -> dict[str, list[int]]:
         return {}
 
     def _ends(self, split: str) -> list[int]:
-        """Samples up to and including each image of a split: one an image, or as many as there are windows."""
+        """Return the number of samples up to and including each image of a split: one per image, or per window."""
         source = self._sources[split]
-        if source not in self._known_ends:
+        if source not in self._ends_by_source:
             if self.fit == "tile":
                 shapes = self._listing.shapes(source)
                 windows = [self._framing.windows(*shapes[image]) for image in self._order(split)]
             else:
                 windows = [1] * self._listing.counts()[source]
-            self._known_ends[source] = list(accumulate(windows))
-        return self._known_ends[source]
+            self._ends_by_source[source] = list(accumulate(windows))
+        return self._ends_by_source[source]
 
     def _places(self, split: str, indices: Sequence[int]) -> list[tuple[int, int]]:
-        """The images and their windows that samples are; raises BenchkitError for those that are not there."""
+        """Return the image and the window of each sample; raise BenchkitError for a sample that does not exist."""
         if split not in self._sources:
             raise BenchkitError(f"{self} has no split '{split}': it has {', '.join(self._sources)}")
         ends = self._ends(split)
         wrong = [index for index in indices if not 0 <= index < ends[-1]]
         if wrong:
-            raise BenchkitError(f"split '{split}' of {self} has {ends[-1]} images: there is no {wrong[0]}")
+            raise BenchkitError(f"split '{split}' of {self} has {ends[-1]} images: there is no number {wrong[0]}")
         images = [bisect_right(ends, index) for index in indices]
         return [
             (image, index - (ends[image - 1] if image else 0)) for image, index in zip(images, indices, strict=True)
@@ -260,28 +260,28 @@ class Folder(Dataset):
         ignored = None if found.ignored is None else framing.mask(found.ignored, window)
         counted = True if ignored is None else ~ignored
         mask = None if found.mask is None else framing.mask(found.mask, window) & counted
-        kinds = {kind: framing.mask(marks, window) & counted for kind, marks in found.kinds.items()}
+        kinds = {kind: framing.mask(pixels, window) & counted for kind, pixels in found.kinds.items()}
         name, image = self._name(split, found.name, window), framing.image(found.image, window)
         return Sample(name, image, mask, found.caption, kinds, ignored=ignored)
 
 
 @lru_cache(maxsize=64)
-def shuffled(names: tuple[str, ...]) -> list[int]:
-    """The indices of names in the order of a hash of each: the same on every machine, whatever else there is."""
-    return sorted(range(len(names)), key=lambda index: (hash_of(names[index]), names[index]))
+def shuffle(names: tuple[str, ...]) -> list[int]:
+    """Return the indices of names, sorted by a hash of each: the order is the same on every machine."""
+    return sorted(range(len(names)), key=lambda index: (hash_name(names[index]), names[index]))
 
 
-def hash_of(name: str) -> bytes:
-    """sha256 of a name, the same however its accents are composed."""
+def hash_name(name: str) -> bytes:
+    """Return the sha256 of a name, independent of the composition of its accents."""
     composed = name if name.isascii() else unicodedata.normalize("NFC", name)
     return hashlib.sha256(composed.encode()).digest()
 
 
-#: sha256 of files as they stood: there may be gigabytes of them, and one process asks several times.
+#: sha256 of files that have not changed; there may be gigabytes of them, and one process needs it several times.
 _KNOWN: dict[Stamped, str] = {}
 
 
-def _digests(files: Sequence[Stamped]) -> list[str]:
+def _compute_digests(files: Sequence[Stamped]) -> list[str]:
     missing = [file for file in files if file not in _KNOWN]
     with ThreadPoolExecutor(8) as workers:
         _KNOWN.update(zip(missing, workers.map(_sha256, missing), strict=True))
@@ -294,8 +294,8 @@ def _sha256(file: Stamped) -> str:
 
 
 @lru_cache(maxsize=1)
-def _source() -> str:
-    """Of the code that decides a sample: another reading of the same files is another dataset."""
+def _hash_source() -> str:
+    """Return the sha256 of the code that reads samples: another way to read the same files is another dataset."""
     here = Path(__file__).parent
     shared = ("pictures", "headers", "mask_files", "framing", "walk")
     read_by = Path(str(readers.__file__)).parent

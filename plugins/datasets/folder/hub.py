@@ -1,4 +1,4 @@
-"""A dataset repository of the Hugging Face hub as a local folder of its Parquet files."""
+"""Download the Parquet files of a dataset repository on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _PLACE = re.compile(
 
 
 @lru_cache(maxsize=64)
-def downloaded(place: str) -> Path:
-    """The folder of `hf://datasets/OWNER/NAME[@REVISION][/FOLDER]`, its Parquet files fetched (once a process).
+def download(place: str) -> Path:
+    """Return the folder of `hf://datasets/OWNER/NAME[@REVISION][/FOLDER]` with its Parquet files (once per process).
 
-    Raises BenchkitError for another form of address, a repository that cannot be reached and is not in the cache, and
-    one without Parquet files.
+    Raises BenchkitError for another form of address, for a repository that neither can be reached nor is in the cache,
+    and for one without Parquet files.
     """
     from huggingface_hub import snapshot_download
 
@@ -34,7 +34,7 @@ def downloaded(place: str) -> Path:
         )
     except Exception as error:  # the hub's, the network's and the cache's own kinds
         reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
-        raise BenchkitError(f"root={place}: cannot be fetched ({reason}): name a folder instead") from None
+        raise BenchkitError(f"root={place}: cannot be downloaded ({reason}): name a folder instead") from None
     found = Path(folder, inside)
     if not found.is_dir() or next(found.rglob("*.parquet"), None) is None:
         raise BenchkitError(f"root={place}: no Parquet files there: try @refs/convert/parquet, or download the dataset")

@@ -1,4 +1,4 @@
-"""Label maps among images, whose names say nothing: found by their channels and colours, from a few of them."""
+"""Find label maps without a mask word in their names, by their channels and colours."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ import numpy as np
 
 from benchkit.api import BenchkitError
 from benchkit.readers.pictures import decode_image
-from benchkit_plugins.datasets.folder.records import Stamped, stamped
+from benchkit_plugins.datasets.folder.records import Stamped, stamp
 
 #: Modes of pictures that have one channel, as label maps do.
 _ONE_CHANNEL = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L")
-#: How many pictures of a kind are looked at, and of how many folders that lie side by side.
+#: Number of pictures of a kind that are decoded, and of sibling folders.
 _PROBES, _SIBLINGS = 4, 50
-#: How many endings are looked at, the most frequent: names in words begin with one another by chance.
+#: Number of endings of names that are checked, the most frequent first; rare ones can be chance.
 _ENDINGS = 16
-#: Colours of a label map, at most.
+#: Largest number of colours of a label map.
 _FEW = 16
 FEW_WORDS = "one channel or few colours"
-REMEDY = "call the folder masks and put it beside or into that of the images"
+REMEDY = "name the folder masks and put it beside or into the folder of the images"
 
 Pair = tuple[str, str]
 
 
-def label_maps_among(root: Path, images: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Faults, one line each, where pictures that seem to be label maps would be taken for images.
+def find_label_maps(root: Path, images: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return a fault, one line each, for pictures that seem to be label maps but would count as images.
 
-    images: split -> name -> path below `root`. Looked for: `hand_x.png` beside `hand.png`, and a folder whose names are
-    all in the folder beside it, where the former has one channel or few colours and the latter has not; and a folder of
-    one channel and few colours in a split that has colour. Of each kind some pictures are decoded, no more.
+    images: split -> name -> path below `root`. Three patterns are checked: `hand_x.png` beside `hand.png`, and a folder
+    with the same names as the folder beside it, if the former has one channel or few colours and the latter has not;
+    and a folder with one channel and few colours in a split of colour pictures. Only a few pictures are decoded.
     """
     faults = []
-    endings = sorted(_by_ending(images).items(), key=lambda item: -len(item[1]))
+    endings = sorted(_group_by_ending(images).items(), key=lambda item: -len(item[1]))
     for extra, pairs in endings[:_ENDINGS]:
-        if _one_sided(root, pairs):
+        if _are_masks_of(root, pairs):
             mask, image = pairs[0]
             name = f"{Path(image).stem}.mask.png"
             faults.append(
                 f"{root / mask}: looks like a mask of '{image}' ({FEW_WORDS}, `{extra}` after its name), one of "
-                f"{len(pairs)}: call it {name}, or give it a name of its own if it is an image"
+                f"{len(pairs)}: name it {name}, or give it another name if it is an image"
             )
-    folders = _by_folder(images)
-    suspects = {folder: other for folder, other, pairs in _pairs_of(root, folders) if _one_sided(root, pairs)}
+    folders = _group_by_folder(images)
+    suspects = {folder: other for folder, other, pairs in _find_pairs(root, folders) if _are_masks_of(root, pairs)}
     for folder, other in suspects.items():
         what = f"looks like the masks of '{other}' ({FEW_WORDS}, the same names)"
-        faults.append(f"{root / folder}: {what}: {REMEDY}, or give them names of their own if they are images")
-    for folder in () if faults else _flat_among(root, folders):
+        faults.append(f"{root / folder}: {what}: {REMEDY}, or give them other names if they are images")
+    for folder in () if faults else _find_flat_folders(root, folders):
         what = "looks like masks (one channel, few values) among images in colour"
         faults.append(f"{root / folder}: {what}: {REMEDY}, or save them as RGB if they are images")
     return faults
 
 
-def _by_ending(images: Mapping[str, Mapping[str, str]]) -> dict[str, list[Pair]]:
-    """What comes after an image's name -> (the longer named picture, the shorter named one)."""
+def _group_by_ending(images: Mapping[str, Mapping[str, str]]) -> dict[str, list[Pair]]:
+    """Return ending -> pairs of pictures (with the ending, without it)."""
     found: dict[str, list[Pair]] = {}
     for named in images.values():
         shorter: list[str] = []
@@ -69,8 +69,8 @@ def _by_ending(images: Mapping[str, Mapping[str, str]]) -> dict[str, list[Pair]]
     return found
 
 
-def _by_folder(images: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    """Folder -> name without suffix -> path."""
+def _group_by_folder(images: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Return folder -> name without suffix -> path."""
     folders: dict[str, dict[str, str]] = {}
     for named in images.values():
         for path in named.values():
@@ -79,14 +79,14 @@ def _by_folder(images: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, s
     return folders
 
 
-def _pairs_of(root: Path, folders: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, list[Pair]]]:
-    """(folder that may be of masks, folder beside it, pairs of one name), where every name has its other."""
+def _find_pairs(root: Path, folders: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, list[Pair]]]:
+    """Yield (possible folder of masks, folder beside it, pairs of one name) if all names match."""
     beside: dict[str, list[str]] = {}
     for folder in folders:
         if folder:
             beside.setdefault(folder.rpartition("/")[0], []).append(folder)
     for siblings in (some for some in beside.values() if len(some) > 1):
-        # Of two splits of one naming scheme one may be drawn in few colours: there, one channel alone is a sign.
+        # Two splits may use the same names, one of them with few colours; so only one channel is a sign there.
         sign = _may_be_mask if "/" in siblings[0] else _one_channel
         flat = {folder: sign(root / next(iter(folders[folder].values()))) for folder in siblings[:_SIBLINGS]}
         for folder in (one for one in flat if flat[one]):
@@ -95,8 +95,8 @@ def _pairs_of(root: Path, folders: Mapping[str, Mapping[str, str]]) -> Iterator[
                     yield folder, other, [(path, folders[other][n]) for n, path in folders[folder].items()]
 
 
-def _flat_among(root: Path, folders: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Folders whose pictures have one channel and few values, below the same folder as others in colour."""
+def _find_flat_folders(root: Path, folders: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Yield folders with one channel and few values whose sibling folders have colour pictures."""
     tops: dict[str, list[str]] = {}
     for folder in folders:
         tops.setdefault(folder.partition("/")[0], []).append(folder)
@@ -104,39 +104,39 @@ def _flat_among(root: Path, folders: Mapping[str, Mapping[str, str]]) -> Iterato
         grey = [folder for folder in some if _one_channel(root / next(iter(folders[folder].values())))]
         if grey and len(grey) < len(some):
             for folder in grey:
-                if all(_one_channel(path) and _is_flat(path) for path in _some(root, folders[folder].values())):
+                if all(_one_channel(path) and _is_flat(path) for path in _pick_some(root, folders[folder].values())):
                     yield folder
 
 
-def _one_sided(root: Path, pairs: Sequence[Pair]) -> bool:
-    """Whether the first of each pair looks like a label map and the second does not, of some that are looked at."""
-    masks, images = _some(root, [mask for mask, _ in pairs]), _some(root, [image for _, image in pairs])
+def _are_masks_of(root: Path, pairs: Sequence[Pair]) -> bool:
+    """Return whether in some pairs the first picture looks like a label map and the second does not."""
+    masks, images = _pick_some(root, [mask for mask, _ in pairs]), _pick_some(root, [image for _, image in pairs])
     flat = all(map(_one_channel, masks)) or (all(map(_is_flat, masks)) and any(map(_may_be_mask, masks)))
     return flat and not any(map(_may_be_mask, images))
 
 
-def _some(root: Path, paths: Collection[str]) -> list[Path]:
-    """A few of them, from all over."""
+def _pick_some(root: Path, paths: Collection[str]) -> list[Path]:
+    """Return a few paths, evenly spaced."""
     return [root / path for path in list(paths)[:: max(1, len(paths) // _PROBES)][:_PROBES]]
 
 
 def _may_be_mask(path: Path) -> bool:
-    """Whether a picture has one channel, or something in few colours on black."""
-    return _one_channel(path) or (_is_flat(path) and len(_colours(stamped(path))) > 1)
+    """Return whether a picture has one channel, or few colours on black."""
+    return _one_channel(path) or (_is_flat(path) and len(_colours(stamp(path))) > 1)
 
 
 def _one_channel(path: Path) -> bool:
-    """Whether a picture has one channel; not where its header cannot be read, which is said when it is."""
+    """Return whether a picture has one channel; False if its header cannot be read, which is reported elsewhere."""
     try:
-        return _mode(stamped(path)) in _ONE_CHANNEL
+        return _mode(stamp(path)) in _ONE_CHANNEL
     except BenchkitError:
         return False
 
 
 def _is_flat(path: Path) -> bool:
-    """Whether a picture has few colours, black among them; not where it cannot be decoded, which is said when it is."""
+    """Return whether a picture has few colours, with black; False if it cannot be decoded (reported elsewhere)."""
     try:
-        colours = _colours(stamped(path))
+        colours = _colours(stamp(path))
     except BenchkitError:
         return False
     return 0 in colours and len(colours) <= _FEW
@@ -144,7 +144,7 @@ def _is_flat(path: Path) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _colours(file: Stamped) -> tuple[int, ...]:
-    """The colours of a picture as numbers, black being 0; one more than _FEW where there are more."""
+    """Return the colours of a picture as numbers (black is 0), at most _FEW + 1 of them."""
     pixels = decode_image(file.path, str(file.path)).astype(np.uint32)
     return tuple(np.unique(pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32))[: _FEW + 1].tolist())
 

@@ -1,4 +1,4 @@
-"""Hugging Face's imagefolder with masks: a table says which file is an image, which is its mask, and its caption."""
+"""The layout of Hugging Face's imagefolder with masks: a table names images, masks and captions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 from benchkit.readers.pictures import SUFFIXES
 from benchkit.readers.walk import Walk, refuse, suffix_of
-from benchkit_plugins.datasets.folder.captions import CAPTION_KEYS, FILE_KEY, table_rows
-from benchkit_plugins.datasets.folder.places import Place, places_of
+from benchkit_plugins.datasets.folder.captions import CAPTION_KEYS, FILE_KEY, read_table
+from benchkit_plugins.datasets.folder.places import Place, find_places
 from benchkit_plugins.datasets.folder.plain import list_plain
 from benchkit_plugins.datasets.folder.records import ONLY, FileListing, Record
 from benchkit_plugins.datasets.folder.settings import Columns
 
 #: Names of the tables; of two in one folder the first is read.
 TABLES = ("metadata.jsonl", "metadata.csv")
-#: Ends the names of columns that name files.
+#: Suffix of columns that contain file names.
 ENDING = "_file_name"
 #: Columns that name masks, with or without the ending, unless the user names another.
 MASKS = ("mask", "label", "annotation", "segmentation")
@@ -30,21 +30,21 @@ class _Row:
     values: Mapping[str, Any]
 
     def file(self, *keys: str) -> str | None:
-        """Path below the root of the file that the first of some columns names; None where they name none."""
+        """Return the path below the root of the file in the first of some columns that has one, or None."""
         names = (self.values.get(key) for key in keys)
         name = next((name for name in names if isinstance(name, str) and name), None)
         return None if name is None else posixpath.normpath(posixpath.join(self.folder, name))
 
     def mask(self, columns: Columns) -> str | None:
-        """Path below the root of the mask; without the ending, a column's text is one only if it looks like a file."""
+        """Return the path of the mask, or None; without the suffix, a column must contain the name of a picture."""
         if columns.mask != Columns().mask:
             return self.file(f"{columns.mask}{ENDING}", columns.mask)
         bare = (file for name in MASKS if (file := self.file(name)) and suffix_of(file) in SUFFIXES)
         return self.file(*(f"{name}{ENDING}" for name in MASKS)) or next(bare, None)
 
 
-def mask_tables(walked: Walk, columns: Columns) -> list[str]:
-    """The tables below a root that name masks, one a folder; raises BenchkitError for one that cannot be read."""
+def find_mask_tables(walked: Walk, columns: Columns) -> list[str]:
+    """Return the tables below a root that name masks, one per folder; raise BenchkitError for an unreadable one."""
     found: dict[str, str] = {}
     for name in reversed(TABLES):
         found |= {path.rpartition("/")[0]: path for path in walked.files if path.rpartition("/")[2] == name}
@@ -52,12 +52,12 @@ def mask_tables(walked: Walk, columns: Columns) -> list[str]:
 
 
 def list_by_metadata(walked: Walk, columns: Columns) -> FileListing:
-    """The images that tables name, with their masks and captions; folders of which no table speaks as `list_plain`.
+    """Return the images that tables name, with their masks and captions; other folders as `list_plain` reads them.
 
-    Raises BenchkitError, naming the first of them, for files that are not there or are named twice, and for pictures in
-    the folders of a table that it does not name.
+    Raises BenchkitError, which names the first faults, for missing files, files that are named twice, and pictures that
+    no table names in the folders of named ones.
     """
-    tables = mask_tables(walked, columns)
+    tables = find_mask_tables(walked, columns)
     listing = _Listing(walked, columns)
     for table in tables:
         for row in _rows(walked, table):
@@ -74,7 +74,7 @@ def list_by_metadata(walked: Walk, columns: Columns) -> FileListing:
 
 @dataclass
 class _Listing:
-    """The images of all tables on their way. records: split, name -> record; named: path -> the line that names it."""
+    """The images of all tables while they are listed. records: split -> name -> record; named: path -> its line."""
 
     walked: Walk
     columns: Columns
@@ -84,10 +84,10 @@ class _Listing:
 
     def __post_init__(self) -> None:
         self._there = frozenset(self.walked.files)
-        self._places: Mapping[str, Place] = places_of(self.walked).by_folder
+        self._places: Mapping[str, Place] = find_places(self.walked).by_folder
 
     def add(self, row: _Row) -> None:
-        """Take the image, the mask and the caption of one line."""
+        """Add the image, the mask and the caption of one line."""
         image, mask = row.file(FILE_KEY, f"{self.columns.image}{ENDING}"), row.mask(self.columns)
         if image is None:
             self.faults.append(f"{row.where} has no '{FILE_KEY}': name the image there")
@@ -96,10 +96,10 @@ class _Listing:
             return
         for key in row.values:
             if str(key).endswith(ENDING) and (other := row.file(str(key))) is not None:
-                self.named.setdefault(other, row.where)  # a depth map, say: neither image nor mask
+                self.named.setdefault(other, row.where)  # neither image nor mask, such as a depth map
         caption = next((row.values[key] for key in (self.columns.caption, *CAPTION_KEYS) if row.values.get(key)), None)
         if caption is not None and not isinstance(caption, str):
-            self.faults.append(f"{row.where}: the caption is no text")
+            self.faults.append(f"{row.where}: the caption is not text")
             return
         split, name = self._split(image)
         root, held = self.walked.root, self.records.setdefault(split, {})
@@ -109,9 +109,9 @@ class _Listing:
         held.setdefault(name, Record(name, root / image, root / mask if mask else None, text or None))
 
     def _take(self, file: str, where: str) -> bool:
-        """Whether a file can be read and is named for the first time."""
+        """Return whether a file can be read and is named for the first time; else add a fault."""
         if file not in self._there:
-            self.faults.append(f"{where} names '{file}', which is not there: correct or remove the line")
+            self.faults.append(f"{where} names '{file}', which does not exist: correct or remove the line")
         elif suffix_of(file) not in SUFFIXES:
             self.faults.append(f"{where} names '{file}', which is not read: save it as PNG")
         elif file in self.named:
@@ -131,7 +131,7 @@ class _Listing:
         return split, "/".join((*inside, last[: len(last) - len(suffix_of(last))]))
 
     def check_named(self, files: Sequence[str]) -> None:
-        """Collect the pictures among some files that no line names: whether they are images or masks, nothing tells."""
+        """Add a fault for each picture that no line names: it may be an image or a mask."""
         for file in files:
             if file not in self.named and suffix_of(file) in SUFFIXES:
                 place = f"{self.walked.root / file}"
@@ -144,5 +144,5 @@ def _folder(file: str) -> str:
 
 def _rows(walked: Walk, table: str) -> Iterator[_Row]:
     path = walked.root / table
-    for line, values in table_rows(path):
+    for line, values in read_table(path):
         yield _Row(f"{path}: line {line}", _folder(table), values if isinstance(values, dict) else {})

@@ -1,4 +1,4 @@
-"""Which split every folder below a root belongs to, and whether it holds masks."""
+"""Find the split of every folder below a root, and whether it contains masks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from benchkit.readers.pictures import SUFFIXES
 from benchkit.readers.walk import Walk, suffix_of
 from benchkit_plugins.datasets.folder.roles import (
-    folded,
+    fold_name,
+    has_plural_mask_word,
     image_folder_base,
     is_image_folder,
     is_mask_folder,
     mask_folder_base,
-    sounds_like_masks,
 )
 
 
 @dataclass(frozen=True)
 class Place:
-    """parts: the folder's path without those parts of it that only say `images` or `masks`; the first is the split."""
+    """The role of a folder. masks: whether it has masks. parts: its path without `images` etc., the split first."""
 
     masks: bool
     parts: tuple[str, ...]
@@ -27,16 +27,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Places:
-    """by_folder: the place of every folder that is read. pair: whether `root` holds folders of images and of masks."""
+    """by_folder: the place of every folder that is read. pair: whether `root` has folders of images and of masks."""
 
     by_folder: dict[str, Place]
     pair: bool
 
 
-def places_of(walked: Walk) -> Places:
-    """The place of every folder, by path below the root (the root itself is ``).
+def find_places(walked: Walk) -> Places:
+    """Return the place of every folder, by path below the root (the root itself is ``).
 
-    Where the root holds folders of images and of masks, other folders in it have no place.
+    If the root has folders of images and of masks, other folders in it have no place.
     """
     below: dict[str, list[str]] = {folder: [] for folder in walked.folders}
     for folder in walked.folders:
@@ -60,28 +60,28 @@ def places_of(walked: Walk) -> Places:
 
 
 def _place(above: Place, name: str, siblings: Sequence[str], holds_pictures: bool) -> Place:
-    """The place of a folder, from its name and those of the folders beside it."""
+    """Return the place of a folder, from its name and the names of its siblings."""
     if is_mask_folder(name):
         return Place(True, above.parts)
     base = mask_folder_base(name)
     if base is not None:
-        shown = next((s for s in siblings if s != name and folded(base) in _bases(s)), None)
+        shown = next((s for s in siblings if s != name and fold_name(base) in _bases(s)), None)
         if shown is not None:
             return Place(True, (*above.parts, image_folder_base(shown) or shown))
         if any(map(is_image_folder, siblings)):
             return Place(True, above.parts)
-        if sounds_like_masks(name):
+        if has_plural_mask_word(name):
             return Place(True, (*above.parts, base))
     if is_image_folder(name):
         masks = any(is_mask_folder(one) or mask_folder_base(one) is not None for one in siblings)
         plain = not above.parts and holds_pictures and not masks
         return Place(above.masks, (*above.parts, name) if plain else above.parts)
     base = image_folder_base(name)
-    if base is not None and any(folded(mask_folder_base(s) or "") == folded(base) for s in siblings):
+    if base is not None and any(fold_name(mask_folder_base(s) or "") == fold_name(base) for s in siblings):
         return Place(above.masks, (*above.parts, base))
     return Place(above.masks, (*above.parts, name))
 
 
 def _bases(name: str) -> set[str]:
-    """What a folder of masks beside this folder of images may be named after."""
-    return {folded(name), folded(image_folder_base(name) or name)}
+    """Return the names from which a folder of masks beside this folder of images may be derived."""
+    return {fold_name(name), fold_name(image_folder_base(name) or name)}

@@ -1,4 +1,4 @@
-"""Images, masks and captions as plain files: which file is what is said by the names of files and folders."""
+"""The layout of plain files: names of files and folders determine images, masks and captions."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 from benchkit.api import BenchkitError
 from benchkit.readers.pictures import SUFFIXES
 from benchkit.readers.walk import Walk, refuse, suffix_of
-from benchkit_plugins.datasets.folder.captions import captions_of
-from benchkit_plugins.datasets.folder.lookalikes import label_maps_among
-from benchkit_plugins.datasets.folder.places import Place, places_of
+from benchkit_plugins.datasets.folder.captions import read_captions
+from benchkit_plugins.datasets.folder.lookalikes import find_label_maps
+from benchkit_plugins.datasets.folder.places import Place, find_places
 from benchkit_plugins.datasets.folder.records import ONLY, FileListing, Record
 from benchkit_plugins.datasets.folder.roles import (
     UNDERSTOOD,
-    folded,
+    fold_name,
     image_base,
-    images_of_mask,
+    list_image_names,
     mask_base,
     numbered_mask_base,
 )
 
-#: Suffixes of files that may lie among masks, or have a mask's name, and be none: texts, tables, archives, weights.
+#: Suffixes of files among masks, or with a mask's name, that are not masks: texts, tables, archives, weights.
 _NO_MASKS = frozenset(
     (
         *("", ".txt", ".md", ".rst", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".pdf"),
@@ -35,7 +35,7 @@ _NO_MASKS = frozenset(
 
 @dataclass(frozen=True)
 class _File:
-    """One file: path below the root, name within its split, suffix in lower case, whether it lies among masks."""
+    """One file: path below the root, name within its split, lower-case suffix, whether its folder is one of masks."""
 
     path: str
     name: str
@@ -49,7 +49,7 @@ class _File:
 
 @dataclass
 class _Split:
-    """A split on its way. images, masks: name of the image -> path; faults: what is wrong, one line each."""
+    """A split while it is listed. images, masks, texts: name of the image -> path; faults: one line each."""
 
     name: str
     root: Path
@@ -60,8 +60,8 @@ class _Split:
     faults: list[str] = field(default_factory=list)
 
     def sort(self) -> None:
-        """Tell images from masks, then give every mask its image."""
-        # A picture whose own name has a mask is an image, whatever it is called: seg_01.png beside masks/seg_01.png.
+        """Separate images and masks, then assign every mask to its image."""
+        # A picture that has a mask of its own name is an image, whatever its name: seg_01.png with masks/seg_01.png.
         have_masks = {file.name for file in self.files if file.among_masks and file.readable}
         bases = (None if f.name in have_masks and not f.among_masks else mask_base(f.name) for f in self.files)
         pointed = list(zip(self.files, bases, strict=True))
@@ -75,7 +75,7 @@ class _Split:
             self.images.pop(file.name, None)
             self._fault(file, "one of several masks of an image: draw them as one")
         index = _Index.of(self.images)
-        # What can be read comes first: of an image that has a mask, other descriptions are passed over.
+        # Pictures come first: if an image has a mask, files of other formats for it are skipped.
         for file, base in sorted(pointed, key=lambda one: not one[0].readable):
             if file.among_masks or base is not None:
                 self._pair(file, index)
@@ -87,7 +87,7 @@ class _Split:
         return file.readable and base is not None and base in self.images
 
     def _pair(self, file: _File, index: _Index) -> None:
-        wanted = images_of_mask(file.name)[0 if file.among_masks else 1 :]
+        wanted = list_image_names(file.name)[0 if file.among_masks else 1 :]
         found = index.find(wanted)
         if len(found) > 1:
             names = " and ".join(f"'{self.images[name]}'" for name in found[:2])
@@ -121,51 +121,51 @@ class _Split:
 
 @dataclass(frozen=True)
 class _Index:
-    """The names of images by how a mask may be called: exactly so, folded, and folded without `img_` or the like."""
+    """Names of images by possible names of their masks: exact, folded, and folded without words such as `img_`."""
 
-    levels: tuple[Mapping[str, list[str]], ...]
+    indices: tuple[Mapping[str, list[str]], ...]
 
     @staticmethod
     def of(images: Iterable[str]) -> _Index:
-        levels: tuple[dict[str, list[str]], ...] = ({}, {}, {})
+        exact: dict[str, list[str]] = {}
+        folded: dict[str, list[str]] = {}
+        bare: dict[str, list[str]] = {}
         for name in images:
-            levels[0][name] = [name]
-            levels[1].setdefault(folded(name), []).append(name)
+            exact[name] = [name]
+            folded.setdefault(fold_name(name), []).append(name)
             if (base := image_base(name)) is not None:
-                levels[2].setdefault(folded(base), []).append(name)
-        return _Index(levels)
+                bare.setdefault(fold_name(base), []).append(name)
+        return _Index((exact, folded, bare))
 
     def find(self, wanted: Sequence[str]) -> list[str]:
-        """The images that a mask may belong to, by the first way in which there are any."""
-        for level, among in enumerate(self.levels):
+        """Return the images that a mask may belong to, by the first kind of name that matches any."""
+        for number, index in enumerate(self.indices):
             for name in wanted:
-                if found := among.get(name if level == 0 else folded(name)):
+                if found := index.get(name if number == 0 else fold_name(name)):
                     return found
         return []
 
 
 def list_plain(walked: Walk, *, paired: bool = False) -> FileListing:
-    """The images of a folder with their masks and captions, by split.
+    """Return the images of a folder with their masks and captions, by split.
 
-    A split is a folder in `root`, or in the folder of images beside a folder of masks; pictures in none are the split
-    `all`. paired: whether there must be folders of images and of masks in `root`. Raises BenchkitError, naming the
-    first of them, for masks without an image, of an unread suffix or of two images, two files of one name, label maps
-    that would be taken for images, what could not be read, and pictures both in a folder and in folders of it.
+    A split is a folder in `root`, or in the folder of images beside a folder of masks; pictures outside of such folders
+    are the split `all`. paired: require folders of images and of masks in `root`. Raises BenchkitError, which names the
+    first faults, for masks without an image, with an unsupported suffix or of two images; two files of one name; label
+    maps that would count as images; unreadable files; and pictures both in a folder and in its subfolders.
     """
-    root, places = walked.root, places_of(walked)
+    root, places = walked.root, find_places(walked)
     if paired and not places.pair:
-        raise BenchkitError(
-            f"{root}: holds no img_dir/ and ann_dir/, nor images/ and masks/ or the like: choose another layout"
-        )
-    splits = _splits(walked, places.by_folder)
+        raise BenchkitError(f"{root}: has no img_dir/ and ann_dir/, or images/ and masks/: choose another layout")
+    splits = _sort_files(walked, places.by_folder)
     for split in splits.values():
         split.sort()
     images = {name: split.images for name, split in splits.items() if split.images}
-    _check_flat(root, images)
+    _check_loose_pictures(root, images)
     faults = [*walked.faults, *(fault for split in splits.values() for fault in split.faults)]
     if any(split.faults for split in splits.values()):
-        faults = _with_remedy(faults)
-    refuse(faults or label_maps_among(root, images))
+        faults = _add_remedy(faults)
+    refuse(faults or find_label_maps(root, images))
     records, others = {}, []
     for name in images:
         records[name], tables = _records(splits[name], places.by_folder)
@@ -173,19 +173,19 @@ def list_plain(walked: Walk, *, paired: bool = False) -> FileListing:
     return FileListing(records, tuple(others), remarks=tuple(_shared_folders(walked, places.by_folder)))
 
 
-def _with_remedy(faults: list[str]) -> list[str]:
-    """Name the understood names once, in the first fault that they may explain."""
+def _add_remedy(faults: list[str]) -> list[str]:
+    """Add the supported names once, to the first fault that they may explain."""
     place = next((i for i, fault in enumerate(faults) if "a mask without an image" in fault), None)
     if place is not None:
-        faults[place] += f" (masks are {UNDERSTOOD}; rename images that are called so)"
+        faults[place] += f" (masks are {UNDERSTOOD}; rename images with such names)"
     return faults
 
 
-def _splits(walked: Walk, places: Mapping[str, Place]) -> dict[str, _Split]:
-    """Every file that has a place, by split, sorted by path; a folder that a split reaches twice is read once."""
+def _sort_files(walked: Walk, places: Mapping[str, Place]) -> dict[str, _Split]:
+    """Return all files that have a place, by split, sorted by path; a folder reached twice is read once."""
     splits: dict[str, _Split] = {}
-    twice = _reached_twice(walked, places)
-    named = _splits_of_images(places)
+    twice = _find_linked_twice(walked, places)
+    named = _map_image_splits(places)
     for path in walked.files:
         folder, _, last = path.rpartition("/")
         place = places.get(folder)
@@ -194,22 +194,22 @@ def _splits(walked: Walk, places: Mapping[str, Place]) -> dict[str, _Split]:
         suffix = suffix_of(last)
         split, *inside = place.parts or (ONLY,)
         if place.masks:
-            split = named.get(folded(split), split)
+            split = named.get(fold_name(split), split)
         name = "/".join((*inside, last.removesuffix(last[len(last) - len(suffix) :]) if suffix else last))
         held = splits.setdefault(split, _Split(split, walked.root))
         held.files.append(_File(path, name, suffix, place.masks))
     return dict(sorted(splits.items()))
 
 
-def _splits_of_images(places: Mapping[str, Place]) -> dict[str, str]:
-    """Folded name -> the split of images, where there is one of that name: its folder of masks may differ in form."""
+def _map_image_splits(places: Mapping[str, Place]) -> dict[str, str]:
+    """Return folded name -> split of images, where it is unique: the folder of its masks may differ in capitals."""
     splits = {place.parts[0] for place in places.values() if place.parts and not place.masks}
-    counts = Counter(map(folded, splits))
-    return {folded(split): split for split in splits if counts[folded(split)] == 1}
+    counts = Counter(map(fold_name, splits))
+    return {fold_name(split): split for split in splits if counts[fold_name(split)] == 1}
 
 
-def _reached_twice(walked: Walk, places: Mapping[str, Place]) -> set[str]:
-    """Folders whose content a split has already from elsewhere, by way of a link."""
+def _find_linked_twice(walked: Walk, places: Mapping[str, Place]) -> set[str]:
+    """Return the folders whose content a split already has through a link."""
     if not walked.linked:
         return set()
     seen: dict[tuple[str, bool, tuple[int, int]], str] = {}
@@ -223,7 +223,7 @@ def _reached_twice(walked: Walk, places: Mapping[str, Place]) -> set[str]:
 
 
 def _shared_folders(walked: Walk, places: Mapping[str, Place]) -> Iterator[str]:
-    """A line for every folder of images that several splits reach by links."""
+    """Yield a line for every folder of images that several splits reach by links."""
     reached: dict[tuple[int, int], dict[str, str]] = {}
     for folder, place in places.items() if walked.linked else ():
         if place.parts and not place.masks and any(file.startswith(f"{folder}/") for file in walked.files):
@@ -234,8 +234,8 @@ def _shared_folders(walked: Walk, places: Mapping[str, Place]) -> Iterator[str]:
             yield f"splits {' and '.join(of_split)} share images: {folders} are one folder by a link"
 
 
-def _check_flat(root: Path, images: Mapping[str, Mapping[str, str]]) -> None:
-    """Raise BenchkitError where pictures lie both beside the splits and in them."""
+def _check_loose_pictures(root: Path, images: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise BenchkitError if pictures lie both beside the splits and inside them."""
     if ONLY in images and len(images) > 1:
         stray = next(path for path in images[ONLY].values() if not path.startswith(f"{ONLY}/"))
         other = next(path for name, paths in images.items() if name != ONLY for path in paths.values())
@@ -247,13 +247,13 @@ def _check_flat(root: Path, images: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def _records(split: _Split, places: Mapping[str, Place]) -> tuple[tuple[Record, ...], list[Path]]:
-    """The records of a split's images, sorted by name, and the tables of captions that were read."""
+    """Return the records of a split's images, sorted by name, and the tables of captions that were read."""
     root = split.root
     captions: dict[str, str | Path] = {}
     tables = []
-    for folder in _bases(split.name, places):
+    for folder in _list_folders(split.name, places):
         inside = {name: root / path for name, path in split.images.items() if path.startswith(folder and f"{folder}/")}
-        found, read = captions_of(root / folder, inside)
+        found, read = read_captions(root / folder, inside)
         captions |= found
         tables += read
     captions |= {name: root / path for name, path in split.texts.items()}
@@ -262,8 +262,8 @@ def _records(split: _Split, places: Mapping[str, Place]) -> tuple[tuple[Record, 
     return tuple(records), tables
 
 
-def _bases(split: str, places: Mapping[str, Place]) -> Iterator[str]:
-    """The folders that hold a split, and the folder of images in it: where a table of captions may lie."""
+def _list_folders(split: str, places: Mapping[str, Place]) -> Iterator[str]:
+    """Yield the folders of a split's images, in which a table of captions may lie."""
     for folder, place in places.items():
         if not place.masks and (place.parts == (split,) or (not place.parts and split == ONLY)):
             yield folder

@@ -1,4 +1,4 @@
-"""What every layout offers: named pictures by split, with their masks and captions, read when they are wanted."""
+"""The interface of all layouts: named images by split, with masks and captions, read on demand."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from benchkit.readers.mask_files import MaskRule, decode_label
 from benchkit.readers.pictures import decode_image
 from benchkit.readers.walk import refuse
 
-#: Before work, of so many masks at once the values are looked at, and of more while they have few pixels together:
-#: most often all masks of a set are of one kind.
+#: Number of masks per inspection that are decoded to check their values; more while they have few pixels together.
+#: Usually all masks of a set are of one kind.
 DECODED, DECODED_PIXELS = 8, 4_000_000
-#: The split of a folder that has none.
+#: The split of a folder without splits.
 ONLY = "all"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One image as its files have it, at its own size; name: unique within its split. ignored: as in a Sample."""
+    """One image at its original size; name: unique within its split. ignored: as in a Sample."""
 
     name: str
     image: NDArray[np.uint8]
@@ -49,7 +49,7 @@ class Loaded:
 class Facts:
     """What is known of one image before its pixels are decoded.
 
-    fault: why `load` would fail, in one line. positive: False where it is known that the mask marks nothing, else None.
+    fault: why `load` would fail, in one line. positive: False if the mask is known to be empty, else None.
     """
 
     name: str
@@ -61,49 +61,49 @@ class Facts:
 
 @dataclass
 class Sampling:
-    """Which masks are decoded before work, of those that are looked at together."""
+    """Decides which masks of one inspection are decoded."""
 
     masks: int = 0
     pixels: int = 0
 
     def wants(self, shape: tuple[int, int]) -> bool:
-        """Whether the next mask, of this (height, width), is one of them."""
+        """Return whether to decode the next mask, of this (height, width)."""
         self.masks += 1
         self.pixels += shape[0] * shape[1]
         return self.masks <= DECODED or self.pixels <= DECODED_PIXELS
 
 
-class Marks(Protocol):
-    """A mask that is no picture file."""
+class DrawnMask(Protocol):
+    """A mask that is drawn from annotations, not read from a picture."""
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is marked."""
+        """Whether no pixel is annotated."""
         ...
 
     def draw(self, header: Header, where: str) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_] | None]:
-        """Kind -> (H, W) bool of the upright picture, and the pixels that count in nothing.
+        """Return kind -> (H, W) bool of the upright picture, and its ignored pixels.
 
-        Raises BenchkitError, naming `where`, if they do not fit the picture that this header is of.
+        Raises BenchkitError that names `where` if the annotations do not fit the picture of this header.
         """
         ...
 
     def check(self, header: Header, where: str) -> None:
-        """Raise what `draw` would, without drawing."""
+        """Raise the errors of `draw`, without drawing."""
         ...
 
 
 @dataclass(frozen=True)
 class Record:
-    """Where one image, its mask and its caption (a text, or a text file) lie."""
+    """The files of one image: the image, its mask, and its caption (a text, or a text file)."""
 
     name: str
     image: Path
-    mask: Path | Marks | None = None
+    mask: Path | DrawnMask | None = None
     caption: str | Path | None = None
 
     def load(self, rule: MaskRule) -> Loaded:
-        """Raises BenchkitError for a file that cannot be decoded, and for a mask of another size than its image."""
+        """Read the image; raise BenchkitError for a file that cannot be decoded, and for a mask of another size."""
         where = str(self.image)
         image, caption = decode_image(self.image, where), self.text()
         if self.mask is None:
@@ -117,11 +117,11 @@ class Record:
         return Loaded(self.name, image, mask, caption, kinds, ignored)
 
     def text(self) -> str | None:
-        """The caption, None where there is none; raises BenchkitError for a text file that cannot be read."""
-        return text_of(self.caption).strip() or None if isinstance(self.caption, Path) else self.caption
+        """Return the caption, or None; raise BenchkitError for a text file that cannot be read."""
+        return read_text_file(self.caption).strip() or None if isinstance(self.caption, Path) else self.caption
 
     def facts(self, rule: MaskRule, sample: Sampling) -> Facts:
-        """Look at headers and text; a file that seems cut is decoded, to be sure, and a mask if `sample` wants it."""
+        """Read headers and text; decode a file that seems truncated, and a mask if `sample` says so."""
         faults: list[str] = []
         positive = None
         try:
@@ -136,7 +136,7 @@ class Record:
         return Facts(self.name, self.mask is not None, captioned, "; ".join(faults) or None, positive)
 
     def _check(self, rule: MaskRule, sample: Sampling) -> bool | None:
-        """Raise what `load` would; return False where it is known that nothing is marked."""
+        """Raise the errors of `load`; return False if the mask is known to be empty."""
         where = str(self.image)
         header = checked_picture(self.image, where)
         if isinstance(self.mask, Path):
@@ -152,55 +152,55 @@ class Listing(Protocol):
 
     @property
     def others(self) -> Sequence[Path]:
-        """Files that decide masks, captions or splits of many images."""
+        """Files that determine masks, captions or splits of many images."""
         ...
 
     @property
     def categories(self) -> Mapping[str, int]:
-        """Category that counts as an artifact -> its annotations; nothing where the layout knows none."""
+        """Category that counts as an artifact -> number of annotations; empty if the layout has no categories."""
         ...
 
     @property
     def remarks(self) -> Sequence[str]:
-        """What a user should know of how marks were read, one line each."""
+        """What a user should know of how annotations were read, one line each."""
         ...
 
     def counts(self) -> Mapping[str, int]:
-        """Split -> number of images, one or more."""
+        """Return split -> number of images, one or more."""
         ...
 
     def names(self, split: str) -> Sequence[str]:
-        """The names of a split's images, each its own."""
+        """Return the unique names of a split's images."""
         ...
 
     def load(self, split: str, indices: Sequence[int]) -> list[Loaded]:
-        """The images at these indices, in order."""
+        """Read the images at these indices, in order."""
         ...
 
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
-        """(height, width) of every image of a split; raises BenchkitError that names all that cannot be read."""
+        """Return (height, width) of all images of a split; raise BenchkitError that names unreadable ones."""
         ...
 
     def known_sizes(self, split: str) -> Sequence[tuple[int, int]]:
-        """(height, width) of those images of a split that can be read."""
+        """Return (height, width) of the readable images of a split."""
         ...
 
-    def marked(self, split: str) -> Sequence[int]:
-        """Indices of the images that have a mask."""
+    def annotated(self, split: str) -> Sequence[int]:
+        """Return the indices of the images that have a mask."""
         ...
 
     def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
-        """What is known of the images at these indices without decoding them, in order."""
+        """Return what is known of the images at these indices without decoding them, in order."""
         ...
 
     def files(self) -> Sequence[Path]:
-        """Every file that decides an image, a mask or a caption."""
+        """Return all files that determine an image, a mask or a caption."""
         ...
 
 
 @dataclass(frozen=True)
 class FileListing:
-    """One file an image. others: files that decide captions or masks of many. masks: how mask files are read."""
+    """One file per image. others: files with captions or masks of many images. masks: how mask files are read."""
 
     records: Mapping[str, tuple[Record, ...]]
     others: tuple[Path, ...] = ()
@@ -221,7 +221,7 @@ class FileListing:
         found, faults = [], []
         for record in self.records[split]:
             try:
-                found.append(_shape(stamped(record.image)))
+                found.append(_shape(stamp(record.image)))
             except BenchkitError as error:
                 faults.append(str(error))
         refuse(faults)
@@ -230,11 +230,11 @@ class FileListing:
     def known_sizes(self, split: str) -> Sequence[tuple[int, int]]:
         found = []
         for record in self.records[split]:
-            with suppress(BenchkitError):  # a damaged file, which inspection names
-                found.append(_shape(stamped(record.image)))
+            with suppress(BenchkitError):  # a damaged file, which `facts` reports
+                found.append(_shape(stamp(record.image)))
         return found
 
-    def marked(self, split: str) -> Sequence[int]:
+    def annotated(self, split: str) -> Sequence[int]:
         return [i for i, record in enumerate(self.records[split]) if record.mask is not None]
 
     def facts(self, split: str, indices: Sequence[int]) -> list[Facts]:
@@ -251,15 +251,15 @@ class FileListing:
 
 @dataclass(frozen=True)
 class Stamped:
-    """A file as it stood when it was looked at: what is kept about it holds while size and time are these."""
+    """A file with its size and time; cached results about it are valid while these do not change."""
 
     path: Path
     size: int
     mtime_ns: int
 
 
-def stamped(path: Path) -> Stamped:
-    """Raises BenchkitError for a file that is not there."""
+def stamp(path: Path) -> Stamped:
+    """Return a file with its size and time; raise BenchkitError for a missing file."""
     try:
         found = path.stat()
     except OSError as error:
@@ -273,16 +273,16 @@ def _shape(file: Stamped) -> tuple[int, int]:
 
 
 def check_size(mask: tuple[int, ...], image: tuple[int, ...], where: str) -> None:
-    """Raise BenchkitError, naming `where`, unless mask and image have the same (height, width)."""
+    """Raise BenchkitError that names `where` unless mask and image have the same (height, width)."""
     if mask[:2] != image[:2]:
         sizes = [f"{shape[1]}x{shape[0]}" for shape in (mask, image)]
-        raise BenchkitError(f"{where}: a mask of {sizes[0]} for an image of {sizes[1]}: they must be of one size")
+        raise BenchkitError(f"{where}: a mask of {sizes[0]} for an image of {sizes[1]}: they must have one size")
 
 
 def read_mask(
     data: Path | bytes, where: str, picture: Header, rule: MaskRule
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
-    """The mask of an upright picture and what counts in nothing; raises BenchkitError where it does not fit."""
+    """Return the mask of an upright picture and its ignored pixels; raise BenchkitError if the mask does not fit."""
     turn = _turn(picture_header(data, where), picture, rule, where)
     mask, ignored = decode_label(data, where, rule)
     mask = oriented(mask, turn)
@@ -291,9 +291,9 @@ def read_mask(
 
 
 def check_mask(data: Path | bytes, where: str, picture: Header, rule: MaskRule, sample: Sampling) -> bool | None:
-    """Raise what `read_mask` would: as far as headers tell, or all of it where `sample` wants this mask.
+    """Raise the errors of `read_mask` that headers show, or all of them if `sample` wants this mask decoded.
 
-    Returns False for a mask that was decoded and marks nothing, else None: framing can cut off what it marks.
+    Returns False for a decoded mask that is empty, else None, because framing may cut off its pixels.
     """
     header = checked_header(data, where)
     turn = _turn(header, picture, rule, where)
@@ -304,12 +304,12 @@ def check_mask(data: Path | bytes, where: str, picture: Header, rule: MaskRule, 
 
 
 def _turn(mask: Header, picture: Header, rule: MaskRule, where: str) -> int:
-    """The orientation that brings a mask upright which has none of its own, beside a picture that has one."""
+    """Return the orientation that turns a mask upright which has no EXIF orientation itself."""
     return 1 if mask.orientation != 1 else turn_of(picture, mask.shape, rule.turned, "mask", where)
 
 
-def text_of(path: Path) -> str:
-    """A text file's content; raises BenchkitError where it is missing or not UTF-8."""
+def read_text_file(path: Path) -> str:
+    """Return a text file's content; raise BenchkitError if it is missing or not UTF-8."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -318,6 +318,6 @@ def text_of(path: Path) -> str:
         raise BenchkitError(f"{path}: {error.strerror or 'cannot be read'}") from None
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """The folders directly in a folder (links to folders too), sorted, without those that begin with a dot."""
+def list_subfolders(folder: Path) -> list[Path]:
+    """Return the folders directly in a folder, and links to folders, sorted, without names that begin with a dot."""
     return sorted(found for found in folder.iterdir() if found.is_dir() and not found.name.startswith("."))

@@ -1,4 +1,4 @@
-"""COCO segmentations to masks: polygons, and runs of pixels counted down the columns."""
+"""Draw COCO segmentations as masks: polygons and run-length encodings (RLE)."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from numpy.typing import NDArray
 
 from benchkit.api import BenchkitError
 
-#: A corner further away than this is no place near an image.
+#: Largest absolute coordinate of a corner.
 FARTHEST = 1e7
-#: How far a polygon may reach over its image's edge: a part of the longer side, and pixels at least.
+#: How far a polygon may extend beyond the edge: a fraction of the longer side, but at least some pixels.
 OVER, OVER_PIXELS = 0.05, 2.0
-#: Bits of an RLE's run: more than an image has pixels.
+#: Largest number of bits of a run in an RLE.
 _RUN_BITS = 60
 
 
-def drawn(segmentation: Any, shape: tuple[int, int], where: str, *, sure: bool = True) -> NDArray[np.bool_]:
+def draw_region(segmentation: Any, shape: tuple[int, int], where: str, *, sure: bool = True) -> NDArray[np.bool_]:
     """Draw one annotation's segmentation as (H, W) bool: polygons (their union), or an RLE, compressed or not.
 
     Raises BenchkitError as `check_region` does.
     """
     found = np.zeros(shape, bool)
     for corners in check_region(segmentation, shape, where, sure=sure):
-        found |= polygon_mask(corners, shape)
-    return rle_mask(segmentation["counts"], shape, where) if isinstance(segmentation, dict) else found
+        found |= draw_polygon(corners, shape)
+    return decode_rle(segmentation["counts"], shape, where) if isinstance(segmentation, dict) else found
 
 
 def check_region(
     segmentation: Any, shape: tuple[int, int], where: str, *, sure: bool = True
 ) -> list[NDArray[np.float64]]:
-    """The corners of a segmentation's polygons, none of an RLE's.
+    """Return the corners of a segmentation's polygons, none of an RLE.
 
-    sure: the annotation's file states that the image is of this shape; so polygons may reach a little over its edge.
-    Raises BenchkitError, beginning with `where`, for another form, for polygons that reach out of the image, and for an
-    RLE of another size.
+    sure: the file states that the image has this shape, so polygons may extend a little beyond its edge. Raises
+    BenchkitError that begins with `where` for another form, for polygons outside the image, and for an RLE of another
+    size.
     """
     if isinstance(segmentation, list) and segmentation:
-        return [_checked(polygon, shape, where, sure) for polygon in segmentation]
+        return [_check_polygon(polygon, shape, where, sure) for polygon in segmentation]
     if isinstance(segmentation, dict):
         size = segmentation.get("size")
         if size != list(shape):
@@ -49,11 +49,11 @@ def check_region(
             )
         check_runs(segmentation.get("counts"), shape, where)
         return []
-    raise BenchkitError(f"{where}: no segmentation, polygons or RLE")
+    raise BenchkitError(f"{where}: no segmentation as polygons or RLE")
 
 
-def _checked(polygon: Any, shape: tuple[int, int], where: str, sure: bool) -> NDArray[np.float64]:
-    corners = _corners(polygon, where)
+def _check_polygon(polygon: Any, shape: tuple[int, int], where: str, sure: bool) -> NDArray[np.float64]:
+    corners = _parse_corners(polygon, where)
     limits = np.array([shape[1], shape[0]])
     if corners.min() >= 0 and corners.max() <= 1 and (corners % 1).any():
         raise BenchkitError(
@@ -66,12 +66,12 @@ def _checked(polygon: Any, shape: tuple[int, int], where: str, sure: bool) -> ND
         low, high = (f"{x:g},{y:g}" for x, y in (corners.min(axis=0), corners.max(axis=0)))
         raise BenchkitError(
             f"{where}: a polygon from {low} to {high} (x,y) reaches out of the image of {shape[1]}x{shape[0]}: correct "
-            "or clip it, or give the image that it was drawn on"
+            "or clip it, or give the image that it was draw_region on"
         )
     return corners
 
 
-def _corners(polygon: Any, where: str) -> NDArray[np.float64]:
+def _parse_corners(polygon: Any, where: str) -> NDArray[np.float64]:
     numbers = isinstance(polygon, list) and all(isinstance(v, int | float) and _finite(v) for v in polygon)
     if not numbers or len(polygon) < 6 or len(polygon) % 2 or max(map(abs, polygon)) > FARTHEST:
         raise BenchkitError(
@@ -84,10 +84,10 @@ def _finite(value: float) -> bool:
     return isinstance(value, int) or math.isfinite(value)
 
 
-def polygon_mask(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels whose middle lies inside (even-odd rule), (H, W) bool; pixel (0, 0) covers 0 to 1 in x and y.
+def draw_polygon(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels whose centre is inside (even-odd rule), (H, W) bool; pixel (0, 0) covers 0 to 1 in x and y.
 
-    corners: (n, 2) x and y. A polygon too thin to hold any middle marks the pixels under its outline.
+    corners: (n, 2) x and y. A polygon without any centre covers the pixels under its outline.
     """
     height, width = shape
     found = np.zeros(shape, bool)
@@ -97,15 +97,15 @@ def polygon_mask(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArra
     for row in range(first, last):
         middle = row + 0.5
         crossing = (y <= middle) != (after_y <= middle)
-        share = (middle - y[crossing]) / (after_y[crossing] - y[crossing])
-        at = np.sort(x[crossing] + share * (after_x[crossing] - x[crossing]))
+        fraction = (middle - y[crossing]) / (after_y[crossing] - y[crossing])
+        at = np.sort(x[crossing] + fraction * (after_x[crossing] - x[crossing]))
         columns = np.clip(np.ceil(at - 0.5), 0, width).astype(int)
         for begin, end in columns.reshape(-1, 2):
             found[row, begin:end] = True
-    return found if found.any() else _outline(corners, shape)
+    return found if found.any() else _draw_outline(corners, shape)
 
 
-def _outline(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _draw_outline(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
     found = np.zeros(shape, bool)
     limits = np.array([shape[1], shape[0]], np.float64)
     if (corners.max(axis=0) < 0).any() or (corners.min(axis=0) > limits).any():
@@ -118,8 +118,8 @@ def _outline(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np
     return found
 
 
-def rle_mask(counts: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
-    """Runs of background and marked pixels in turn, down the columns, as (H, W) bool.
+def decode_rle(counts: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
+    """Decode alternating runs of background and region, down the columns, to (H, W) bool.
 
     counts: a list of lengths, or COCO's text form of it. Raises BenchkitError as `check_runs` does.
     """
@@ -131,7 +131,7 @@ def rle_mask(counts: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool
 
 def check_runs(counts: Any, shape: tuple[int, int], where: str) -> list[int]:
     """Return the lengths of an RLE's runs; raise BenchkitError, led by `where`, unless they fill the image exactly."""
-    runs = unpacked(counts, where) if isinstance(counts, str) else counts
+    runs = parse_rle_text(counts, where) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
         raise BenchkitError(f"{where}: an RLE's counts are whole numbers, or a text")
     height, width = shape
@@ -142,9 +142,12 @@ def check_runs(counts: Any, shape: tuple[int, int], where: str) -> list[int]:
     return runs
 
 
-def unpacked(text: str, where: str) -> list[int]:
-    """COCO's text form: five bits a character from `0`, the sixth says that more follow, and from the fourth run on
-    each number is the difference to the run before the last."""
+def parse_rle_text(text: str, where: str) -> list[int]:
+    """Parse COCO's text form of an RLE.
+
+    Each character has five bits, counted from `0`; the sixth bit means that more follow. From the fourth run on, each
+    number is the difference to the run before the last.
+    """
     runs: list[int] = []
     value = shift = 0
     for character in text:

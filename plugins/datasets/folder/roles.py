@@ -1,4 +1,4 @@
-"""What the names of files and folders say: which are masks, and of which image."""
+"""Parse the names of files and folders: which are masks, and of which image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchkit.readers.pictures import SUFFIXES
 from benchkit.readers.walk import suffix_of
 
 _MASK = r"(?:masks?|labels?|gts?|segs?|segmentations?|annotations?|annots?|annos?|ground[ _-]?truths?)"
-#: Of folders alone: short for annotations, and what Pascal VOC and Cityscapes call theirs.
+#: For folders only: short for annotations, and the names of Pascal VOC and Cityscapes.
 _MASK_FOLDER = rf"(?:{_MASK}|anns?|segmentationclass|segmentationobject|gtfine|gtcoarse)"
 _IMAGE = r"(?:images?|imgs?)"
 _IMAGE_FOLDER = rf"(?:{_IMAGE}|jpegimages|leftimg8bit|photos?|pictures?|rgb)"
@@ -46,39 +46,39 @@ UNDERSTOOD = (
 
 
 def is_mask_folder(name: str) -> bool:
-    """Whether a folder's whole name says masks: `masks`, `labels`, `ann_dir`, `gt`, ..."""
+    """Whether a folder's whole name means masks: `masks`, `labels`, `ann_dir`, `gt`, ..."""
     return _MASKS.fullmatch(name) is not None
 
 
 def is_image_folder(name: str) -> bool:
-    """Whether a folder's whole name says images: `images`, `img_dir`, `JPEGImages`, ..."""
+    """Whether a folder's whole name means images: `images`, `img_dir`, `JPEGImages`, ..."""
     return _IMAGES.fullmatch(name) is not None
 
 
-def sounds_like_masks(name: str) -> bool:
-    """Whether a word for several masks is part of a folder's name: `photo_masks`; not `with_mask`."""
+def has_plural_mask_word(name: str) -> bool:
+    """Whether a folder's name contains a mask word in the plural: `photo_masks`, but not `with_mask`."""
     return _PLURAL.fullmatch(name) is not None
 
 
 def mask_folder_base(name: str) -> str | None:
-    """`train` of `train_masks` and of `labels-train`; None for other names."""
+    """Return `train` for `train_masks` and for `labels-train`; None for other names."""
     return _base(_OF_MASKS, name)
 
 
 def image_folder_base(name: str) -> str | None:
-    """`train` of `train_images`; None for other names."""
+    """Return `train` for `train_images`; None for other names."""
     return _base(_OF_IMAGES, name)
 
 
 def mask_base(name: str) -> str | None:
-    """The image that a mask's name (a path without suffix) points at: `a/hand` of `a/hand_mask` and `a/mask-hand`."""
+    """Return the image of a mask's name (a path without suffix): `a/hand` for `a/hand_mask` and `a/mask-hand`."""
     return _last(_MASK_NAME, name)
 
 
-def images_of_mask(name: str) -> list[str]:
-    """What an image may be called whose mask has this name: the same, and without what makes it a mask's.
+def list_image_names(name: str) -> list[str]:
+    """Return the possible names of the image of a mask: its own name, and the name without mask words.
 
-    `hand_seg_mask` may be of `hand_seg` and of `hand`, `hand.jpg_mask` and `hand.jpg` of `hand`.
+    `hand_seg_mask` may belong to `hand_seg` and to `hand`; `hand.jpg_mask` and `hand.jpg` to `hand`.
     """
     found = [name]
     while (base := mask_base(found[-1])) is not None:
@@ -90,17 +90,17 @@ def images_of_mask(name: str) -> list[str]:
 
 
 def numbered_mask_base(name: str) -> str | None:
-    """`hand` of `hand_mask_2`, one of several masks of an image."""
+    """Return `hand` for `hand_mask_2`, one of several masks of an image."""
     return _last((_NUMBERED,), name)
 
 
 def image_base(name: str) -> str | None:
-    """`007` of an image called `img_007` or `007_image`, whose mask may be called `mask_007`."""
+    """Return `007` for an image `img_007` or `007_image`, whose mask may be `mask_007`."""
     return _last(_IMAGE_NAME, name)
 
 
-def folded(name: str) -> str:
-    """A name without the differences that file systems make: capitals, and how accents are composed."""
+def fold_name(name: str) -> str:
+    """Return a name without differences between file systems: capitals, and the composition of accents."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

@@ -1,4 +1,4 @@
-"""How the files of a folder are read, as its user set it: what of this decides labels, one class a layout."""
+"""How a folder is read: the user's settings, one class per layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchkit.readers.mask_files import MaskRule
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold what; those of masks and captions may be absent if they have the default's name."""
+    """The columns of images, masks and captions; those of masks and captions may be missing under the default name."""
 
     image: str = "image"
     mask: str = "mask"
@@ -20,9 +20,9 @@ class Columns:
 
 @dataclass(frozen=True)
 class CocoRule:
-    """What of a COCO file counts.
+    """Which annotations of a COCO file count.
 
-    categories: names joined by `+`; None: all. boxes: annotations without a region mark their box.
+    categories: names joined by `+`; None for all. boxes: use the box of an annotation without a region.
     """
 
     categories: str | None = None
@@ -31,7 +31,7 @@ class CocoRule:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a layout may ask for."""
+    """The settings of all layouts."""
 
     columns: Columns = field(default_factory=Columns)
     masks: MaskRule = field(default_factory=MaskRule)
@@ -39,7 +39,7 @@ class Settings:
 
 
 def check_used(settings: Settings, layout: str) -> None:
-    """Raise BenchkitError where something is set that this layout has no use for."""
+    """Raise BenchkitError for a setting that this layout does not use."""
     unused: dict[str, Any] = {}
     if layout != "coco":
         unused |= _changed(settings.coco, CocoRule())
@@ -49,7 +49,7 @@ def check_used(settings: Settings, layout: str) -> None:
         unused |= {f"{name}_column": value for name, value in _changed(settings.columns, Columns()).items()}
     if unused:
         names = ", ".join(f"{name}={value}" for name, value in unused.items())
-        raise BenchkitError(f"{names}: this folder is read as {layout}, which has no use for it: leave it out")
+        raise BenchkitError(f"{names}: this folder is read as {layout}, which does not use it: remove it")
 
 
 def _changed(given: Any, default: Any) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def test_categories_are_chosen_by_name(tmp_path: Path) -> None:
     assert set(read(root, categories="person + artifact").kinds) == {"artifact", "person"}
     assert not read(root, categories="hand+foot").mask.any(), "a name may hold the sign itself"
     with pytest.raises(
-        BenchkitError, match=r"^categories=artefact\+hand: there is no category 'artefact', 'hand': there are a"
+        BenchkitError, match=r"^categories=artefact\+hand: there is no category 'artefact', 'hand': choose from a"
     ):
         Folder(str(root), categories="artefact+hand").splits()
     read(folder(tmp_path / "faulty", *marks), categories="artifact+person")
@@ -172,7 +172,7 @@ def test_what_was_counted_is_said_and_recorded(tmp_path: Path) -> None:
     assert everything.remarks(())[:3] == [
         "annotations counted, by category: artifact 2, hand+foot 0, person 1",
         "annotations of crowds, whose pixels count in nothing: 1",
-        "annotations without a region, which mark their box: 1",
+        "annotations without a region, whose box is used: 1",
     ]
     chosen = Folder(str(root), size=32, categories="person")
     assert chosen.provenance() == {"categories": "person"}
@@ -188,7 +188,7 @@ def test_a_box_alone_marks_nothing_unless_it_is_wanted(tmp_path: Path) -> None:
     for n, empty in enumerate(({"segmentation": []}, {"segmentation": None}, {})):
         root = folder(tmp_path / str(n), {**box, **empty})
         refused(
-            root, r"annotations\[0\] .*: only a box, no polygon or RLE: set boxes=true to mark whole boxes, or remove"
+            root, r"annotations\[0\] .*: only a box, no polygon or RLE: set boxes=true to use whole boxes, or remove"
         )
         assert np.array_equal(read(root, boxes=True).mask, region(np.s_[3:13], np.s_[2:6]))
     for n, wrong in enumerate((None, [2, 3, 4], [2, 3, 0, 10], [2, 3, float("nan"), 4], ["2", 3, 4, 10])):
@@ -276,9 +276,7 @@ def test_ids_given_twice_are_refused(tmp_path: Path) -> None:
 
 def test_what_a_layout_has_no_use_for_is_refused(tmp_path: Path) -> None:
     root = folder(tmp_path, {"segmentation": REGION})
-    with pytest.raises(
-        BenchkitError, match=r"^ignore=255: this folder is read as coco, which has no use for it: leave"
-    ):
+    with pytest.raises(BenchkitError, match=r"^ignore=255: this folder is read as coco, which does not use it: remove"):
         Folder(str(root), ignore=255).splits()
     with pytest.raises(
         BenchkitError, match=r"^categories=artifact, boxes=True, image_column=a: this folder is read as pl"

@@ -89,9 +89,9 @@ def test_splits_take_the_names_that_are_asked_for_and_keep_their_own(made: dict[
 def test_a_missing_split_has_a_remedy_and_a_shared_one_is_remarked_on(tmp_path: Path) -> None:
     write(tmp_path / "val" / "0.png", photo("test", 0))
     dataset = Folder(str(tmp_path), size=8)
-    with pytest.raises(BenchkitError, match=r"no split 'pool': it has val: give one of its splits this name too, as"):
+    with pytest.raises(BenchkitError, match=r"no split 'pool': it has val: give one of its splits this name, too, as"):
         dataset.labelled(1, 0)
-    remedy = "give one of its splits this name too, as in folder:root=…,validation=val"
+    remedy = "give one of its splits this name, too, as in folder:root=…,validation=val"
     assert dataset.remedy("validation") == remedy and dataset.remedy("poll") is None
     assert dataset.remarks(dataset.splits()) == []
     both = Folder(str(tmp_path), size=8, test="val", validation="val")
@@ -301,7 +301,9 @@ def test_a_repository_is_read_from_the_hubs_cache(tmp_path: Path, monkeypatch: p
         dataset = Folder(root, size=16)
         assert dataset.splits() == dict.fromkeys(SPLITS, 2)
         assert np.array_equal(dataset.read("test", [1])[0].mask, Framing(16, "crop").mask(mark(1)))
-    with pytest.raises(BenchkitError, match=r"^root=hf://datasets/someone/other: cannot be fetched \([^\n]*\): name a"):
+    with pytest.raises(
+        BenchkitError, match=r"^root=hf://datasets/someone/other: cannot be downloaded \([^\n]*\): name a"
+    ):
         Folder("hf://datasets/someone/other").splits()
     for wrong in ("hf://someone", "hf://datasets/someone/marked/../x"):
         with pytest.raises(BenchkitError, match="write hf://datasets/OWNER/NAME"):
@@ -352,8 +354,8 @@ def test_a_plan_lists_a_folder_twice_and_its_stages_read_it(
     registry = Registry.load(files=[Path(sys.modules[Folder.__module__].__file__ or "")])
     loaded = sys.modules[type(registry.make(Spec.parse("dataset", "folder"), Dataset)).__module__]  # type: ignore[type-abstract]
     listings: list[Path] = []
-    listed = loaded.listed
-    monkeypatch.setattr(loaded, "listed", lambda root, *rest: listings.append(root) or listed(root, *rest))
+    list_folder = loaded.list_folder
+    monkeypatch.setattr(loaded, "list_folder", lambda root, *rest: listings.append(root) or list_folder(root, *rest))
     sets = {"source": {"split": "clean", "size": 2}, "test": {"split": "test", "size": 2}, "oracle": None}
     place = f"folder:root={made['mmseg']},size=16"
     grid = load_grid("quick").replaced(dataset=place, labelled=2, validation=None, **sets)

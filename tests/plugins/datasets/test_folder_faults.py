@@ -34,9 +34,9 @@ def test_a_root_that_is_no_folder_of_images(tmp_path: Path) -> None:
     refused(tmp_path / "file", "file: a file, not a folder")
     refused(tmp_path, "no images")
     for layout, reason in (
-        ("mmseg", "holds no img_dir/"),
+        ("mmseg", "has no img_dir/"),
         ("coco", "holds no annotations/"),
-        ("hf", "holds no Parquet"),
+        ("hf", "has no Parquet"),
     ):
         refused(tmp_path, reason, layout=layout)
 
@@ -101,7 +101,7 @@ def twice(data: dict[str, Any]) -> None:
         ),
         (
             plain(lambda r: (r / "clean/captions.jsonl").write_text('{"file_name": "0.png", "text": 3}')),
-            "line 1: the caption is no text",
+            "line 1: the caption is not text",
         ),
         (mmseg(lambda r: write(r / "ann_dir/test/9.png", mark(0))), r"9\.png: a mask without an image"),
         (
@@ -180,7 +180,7 @@ def cells(**changed: Any) -> Callable[[Path], None]:
         (cells(image=[b"x", b"y"]), "row 0 of 'pool': no PNG"),
         (cells(image=[None, None]), "row 0 of 'pool' has no image"),
         (cells(mask=["a", "b"]), "column 'mask': no encoded image"),
-        (cells(caption=[1, 2]), "column 'caption' holds no text"),
+        (cells(caption=[1, 2]), "column 'caption' does not contain text"),
     ],
 )
 def test_a_fault_of_a_table_is_named(make: Callable[[Path], None], reason: str, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_no_samples_beyond_the_end(tmp_path: Path) -> None:
     MAKERS["plain"](tmp_path)
     dataset = Folder(str(tmp_path), size=16)
     for index in (2, -1):
-        with pytest.raises(BenchkitError, match=f"has 2 images: there is no {index}$"):
+        with pytest.raises(BenchkitError, match=f"has 2 images: there is no number {index}$"):
             dataset.read("pool", [index])
     with pytest.raises(BenchkitError, match="has no split 'wild': it has clean, pool, test"):
         dataset.read("wild", [0])

@@ -32,7 +32,7 @@ def test_inspecting_says_what_reading_gives(name: str, fit: str, tmp_path: Path)
         for facts, sample in zip(dataset.inspect(split, indices), dataset.read(split, indices), strict=True):
             assert (facts.id, facts.size, facts.fault) == (sample.id, (16, 16), None)
             assert (facts.labelled, facts.captioned) == (sample.mask is not None, sample.caption is not None)
-    with pytest.raises(BenchkitError, match="there is no 99"):
+    with pytest.raises(BenchkitError, match="there is no number 99"):
         dataset.inspect("pool", [99])
 
 

@@ -160,7 +160,7 @@ def test_captions_lie_beside_images_or_above_them(tmp_path: Path) -> None:
         (["pool/0.png", "pool/0.jpg"], r"0\.png: 'pool/0\.jpg' has the same name: keep .* 0\.mask\.png if"),
         (["pool/images/0.png", "pool/0.png"], "has the same name"),
         (["pool/0.png", "pool/1.png", "!pool/0_m.png", "!pool/1_m.png"], r"0_m\.png: looks like a mask of 'pool/0"),
-        (["pool/0.png", "!pool/0M.png"], r"0M\.png: looks like a mask .*: call it 0\.mask\.png, or give it a name"),
+        (["pool/0.png", "!pool/0M.png"], r"0M\.png: looks like a mask .*: name it 0\.mask\.png, or give"),
         (["pool/0.png", "?pool/0_target.png"], r"0_target\.png: looks like a mask of 'pool/0\.png'"),
         (["pool/a/0.png", "?pool/b/0.png"], r"pool.b: looks like the masks of 'pool/a'"),
         (["pool/images/0.png", "!pool/1st_manual/0_manual1.png"], r"1st_manual: looks like masks \(one channel, few"),
@@ -204,14 +204,14 @@ def test_texts_and_tables_among_masks_are_passed_over(tmp_path: Path) -> None:
     assert pairs(tmp_path) == {"pool/0": "pool/masks/0.png"}
     assert passed_over(tmp_path, list_plain(walk(tmp_path))) == {
         "__MACOSX": "of the operating system",
-        "empty/notes.txt": "a text beside no image of its name",
+        "empty/notes.txt": "a text without an image of its name",
         "pool/._0.png": "hidden",
         "pool/.hidden": "hidden",
-        "pool/0.json": "not a suffix that is read",
+        "pool/0.json": "the suffix is not supported",
         "pool/Thumbs.db": "of the operating system",
-        "pool/masks/README.md": "not a suffix that is read",
-        "pool/masks/classes.txt": "a text beside no image of its name",
-        "pool/x.gif1": "not a suffix that is read",
+        "pool/masks/README.md": "the suffix is not supported",
+        "pool/masks/classes.txt": "a text without an image of its name",
+        "pool/x.gif1": "the suffix is not supported",
     }
 
 
@@ -235,5 +235,5 @@ def test_a_masks_name_leads_back_to_its_image(name: str, between: str, word: str
 @given(st.text(max_size=12))
 def test_folding_knows_no_capitals_and_no_normal_form(name: str) -> None:
     for form in ("NFC", "NFD"):
-        assert roles.folded(unicodedata.normalize(form, name)) == roles.folded(name)
-    assert roles.folded(roles.folded(name)) == roles.folded(name)
+        assert roles.fold_name(unicodedata.normalize(form, name)) == roles.fold_name(name)
+    assert roles.fold_name(roles.fold_name(name)) == roles.fold_name(name)

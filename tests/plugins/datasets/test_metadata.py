@@ -72,9 +72,7 @@ def test_another_column_can_be_named(tmp_path: Path) -> None:
     tabled(tmp_path / "pool", {"file_name": "a.png", "artifact_file_name": "b.png", "what": "a hand"})
     found = read(tmp_path, "pool", mask_column="artifact", caption_column="what")
     assert found == {"pool/a": (True, "a hand")}
-    with pytest.raises(
-        BenchkitError, match=r"^mask_column=other: this folder is read as plain, which has no use for it"
-    ):
+    with pytest.raises(BenchkitError, match=r"^mask_column=other: this folder is read as plain, which does not use it"):
         Folder(str(tmp_path), size=16, mask_column="other").splits()
 
 
@@ -101,7 +99,7 @@ def test_every_fault_of_a_table_is_named(tmp_path: Path) -> None:
     message = str(found.value)
     for part in (
         "line 2 names 'pool/b.png', as another line does",
-        "line 3 names '../c.png', which is not there: correct",
+        "line 3 names '../c.png', which does not exist: correct",
         "line 4 names 'pool/d.gif', which is not read: save it as PNG",
         "line 5 has no 'file_name': name the image there",
         "c.png: named in no line of metadata.jsonl or metadata.csv: add a line, or move the file; and 1 more such",

@@ -1,4 +1,4 @@
-"""What a COCO file marks on one image: regions, boxes and crowds, in the frame that its width and height state."""
+"""The annotations of one image in a COCO file: regions, boxes and crowds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from benchkit.api import BenchkitError
 from benchkit.readers.headers import Header, Turned, oriented, turn_of
-from benchkit_plugins.datasets.folder.regions import check_region, drawn
+from benchkit_plugins.datasets.folder.regions import check_region, draw_region
 
-#: Faults of one image that are written out.
+#: Number of faults of one image that a message names.
 NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)  # a file may hold a million
-class Mark:
-    """One annotation. crowd: its pixels count in nothing. place: where it stands in the file."""
+class Annotation:
+    """One annotation. crowd: its pixels are ignored. place: its position in the file."""
 
     category: str
     segmentation: Any
@@ -29,22 +29,22 @@ class Mark:
     place: str
 
     @staticmethod
-    def of(entry: Mapping[str, Any], category: str, place: str) -> Mark:
-        """Raises BenchkitError for an `iscrowd` or `ignore` that is neither 0 nor 1."""
+    def parse(entry: Mapping[str, Any], category: str, place: str) -> Annotation:
+        """Parse an entry; raise BenchkitError for an `iscrowd` or `ignore` that is neither 0 nor 1."""
         flags = [entry.get(key) or 0 for key in ("iscrowd", "ignore")]
         if any(flag not in (0, 1) for flag in flags):
             raise BenchkitError(f"{place}: iscrowd and ignore are 0 or 1")
-        return Mark(category, entry.get("segmentation"), entry.get("bbox"), 1 in flags, place)
+        return Annotation(category, entry.get("segmentation"), entry.get("bbox"), 1 in flags, place)
 
     def region(self, boxes: bool, where: str) -> Any:
-        """The segmentation, or with `boxes` the box where there is none; raises BenchkitError if there is neither."""
+        """Return the segmentation, or with `boxes` the box if there is none; raise BenchkitError without either."""
         if self.segmentation:
             return self.segmentation
         if not self._has_box():
             raise BenchkitError(f"{where}: no polygon, no RLE and no box: remove the annotation")
         if not boxes:
             raise BenchkitError(
-                f"{where}: only a box, no polygon or RLE: set boxes=true to mark whole boxes, or remove the annotation"
+                f"{where}: only a box, no polygon or RLE: set boxes=true to use whole boxes, or remove the annotation"
             )
         left, top, width, height = self.box
         return [[left, top, left + width, top, left + width, top + height, left, top + height]]
@@ -57,54 +57,54 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class CocoMarks:
-    """The annotations of one image that count.
+class CocoAnnotations:
+    """The counted annotations of one image.
 
-    size: (height, width) that the file states, None where it does not. boxes, turned: as in CocoRule.
+    size: (height, width) that the file states, or None. boxes, turned: as in CocoRule.
     """
 
-    marks: tuple[Mark, ...]
+    annotations: tuple[Annotation, ...]
     size: tuple[int, int] | None
     boxes: bool
     turned: Turned
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is marked; a crowd marks nothing."""
-        return all(mark.crowd for mark in self.marks)
+        """Whether no pixel is annotated; crowds are ignored pixels."""
+        return all(annotation.crowd for annotation in self.annotations)
 
     def draw(self, header: Header, where: str) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_] | None]:
-        """Kind -> (H, W) bool of the upright picture, and crowds' pixels that no other annotation marks."""
-        shape, orientation = self._frame(header, where)
+        """Return kind -> (H, W) bool of the upright picture, and the crowds' pixels outside all other annotations."""
+        shape, orientation = self._find_frame(header, where)
         kinds: dict[str, NDArray[np.bool_]] = {}
         crowd = np.zeros(shape, bool)
-        for mark in self.marks:
-            at = f"{mark.place} ({where})"
-            found = drawn(mark.region(self.boxes, at), shape, at, sure=self.size is not None)
-            if mark.crowd:
+        for annotation in self.annotations:
+            at = f"{annotation.place} ({where})"
+            found = draw_region(annotation.region(self.boxes, at), shape, at, sure=self.size is not None)
+            if annotation.crowd:
                 crowd |= found
             else:
-                kinds[mark.category] = kinds[mark.category] | found if mark.category in kinds else found
+                kinds[annotation.category] = found | kinds.get(annotation.category, np.zeros(shape, bool))
         crowd &= ~np.logical_or.reduce([np.zeros(shape, bool), *kinds.values()])
         upright = {kind: oriented(found, orientation) for kind, found in kinds.items()}
         return upright, oriented(crowd, orientation) if crowd.any() else None
 
     def check(self, header: Header, where: str) -> None:
-        """Raise what `draw` would: all faults of the annotations at once."""
-        shape, _ = self._frame(header, where)
+        """Raise the errors of `draw`, all faults of the annotations at once."""
+        shape, _ = self._find_frame(header, where)
         faults = []
-        for mark in self.marks:
-            at = f"{mark.place} ({where})"
+        for annotation in self.annotations:
+            at = f"{annotation.place} ({where})"
             try:
-                check_region(mark.region(self.boxes, at), shape, at, sure=self.size is not None)
+                check_region(annotation.region(self.boxes, at), shape, at, sure=self.size is not None)
             except BenchkitError as error:
                 faults.append(str(error))
         if faults:
             more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
             raise BenchkitError("; ".join(faults[:NAMED]) + more)
 
-    def _frame(self, header: Header, where: str) -> tuple[tuple[int, int], int]:
-        """(height, width) in which the annotations lie, and the orientation that brings them upright."""
+    def _find_frame(self, header: Header, where: str) -> tuple[tuple[int, int], int]:
+        """Return (height, width) in which the annotations were made, and the orientation that turns them upright."""
         upright, stored = header.shape, header.stored
         if self.size not in (None, upright, stored):
             turned = f" ({_size(stored)} before EXIF turns it)" if upright != stored else ""
@@ -112,7 +112,7 @@ class CocoMarks:
                 f"{where}: the COCO file states {_size(self.size)}, the picture has {_size(upright)}{turned}: give the "
                 "picture that was annotated, or scale its annotations and state the picture's own size"
             )
-        turn = turn_of(header, self.size, self.turned, "annotation", where) if self.marks else 1
+        turn = turn_of(header, self.size, self.turned, "annotation", where) if self.annotations else 1
         return (upright if turn == 1 else stored), turn
 
 
