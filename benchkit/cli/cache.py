@@ -1,4 +1,4 @@
-"""`benchkit cache`: what finished stages take up, whether they are sound, and what may go."""
+"""`benchkit cache`: list the finished stages, check their files, and delete some."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAMAGED = 3
 SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
-app = App(help="List, check and prune finished stages.", rich_markup_mode=None)
+app = App(help="List, check and delete finished stages.", rich_markup_mode=None)
 
 
 @app.command("ls")
@@ -30,7 +30,7 @@ def ls(cache: options.Cache = None, as_json: options.AsJson = False) -> None:
     """List finished stages, the least recently used first."""
     from benchkit.store.pins import describe_pins
 
-    store = _opened(cache)
+    store = _open_cache(cache)
     known = describe_pins(store.location)
     found = sorted(store.ls(), key=lambda artifact: (artifact.used, artifact.key))
     total = sum(artifact.size for artifact in found)
@@ -39,21 +39,21 @@ def ls(cache: options.Cache = None, as_json: options.AsJson = False) -> None:
         return
     if found:
         _print(found, {artifact.key: known.get(artifact.key, "") for artifact in found})
-    print(f"{len(found)} artifacts, {in_bytes(total)} in {store.location}")
+    print(f"{len(found)} artifacts, {format_size(total)} in {store.location}")
 
 
 @app.command("verify")
 def verify(
     discard: Annotated[
-        bool, typer.Option("--discard", help="Move damaged ones out of the way; the next run computes them again.")
+        bool, typer.Option("--discard", help="Remove damaged stages; a run that needs them computes them again.")
     ] = False,
     cache: options.Cache = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Read every file and name those that are damaged. Exit code 3: there are some."""
+    """Read every file and list damaged ones. Exit code 3: some are damaged."""
     from benchkit.store.pins import describe_pins
 
-    store = _opened(cache)
+    store = _open_cache(cache)
     known, number, damaged = describe_pins(store.location), 0, []
     for key, damage in store.verify():
         number += 1
@@ -77,26 +77,35 @@ def prune(
     keep_run: Annotated[
         list[str] | None,
         typer.Option(
-            "--keep-run", metavar="RUN|DIR", help="Spare what this run rests on; alone, all else goes. Repeatable."
+            "--keep-run",
+            metavar="RUN|DIR",
+            help="Keep the stages of this run. Without other options, delete all others. Repeatable.",
         ),
     ] = None,
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", metavar="30d", help="Delete what was not used for so long: m, h, d, w."),
+        typer.Option(
+            "--older-than", metavar="30d", help="Delete stages not used for this time: a number and m, h, d or w."
+        ),
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option("--max-size", metavar="10G", help="Delete the least recently used beyond: K, M, G, T.")
+        str | None,
+        typer.Option(
+            "--max-size",
+            metavar="10G",
+            help="Delete the least recently used stages until the rest fit: a number and K, M, G or T.",
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
     cache: options.Cache = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Delete finished stages. Rows and reports stay; what a later run lacks, it computes again.
+    """Delete finished stages. Rows and reports stay; a later run computes deleted stages again if it needs them.
 
-    Without an option only what is damaged or was left behind by a process that died goes.
+    Without options, only damaged stages and leftovers of killed processes are deleted.
     """
-    age, size = seconds_of(older_than), bytes_of(max_size)
-    artifacts = _opened(cache)
+    age, size = parse_age(older_than), parse_size(max_size)
+    artifacts = _open_cache(cache)
     keep = {key for name in keep_run or () for key in _keys(name, artifacts)} if keep_run else None
     gone = artifacts.prune(keep=keep, older_than=age, max_size=size, dry_run=dry_run)
     if as_json:
@@ -104,11 +113,12 @@ def prune(
         return
     verb = "would be deleted" if dry_run else "deleted"
     left = sum(artifact.size for artifact in artifacts.ls()) - (gone.size if dry_run else 0)
-    print(f"{len(gone.keys)} artifacts {verb} ({in_bytes(gone.size)}), {in_bytes(left)} left in {artifacts.location}")
+    sizes = f"({format_size(gone.size)}), {format_size(left)} left"
+    print(f"{len(gone.keys)} artifacts {verb} {sizes} in {artifacts.location}")
 
 
-def seconds_of(text: str | None) -> float | None:
-    """`30d`, `12h`, `90m` or `2w` in seconds; raises BenchkitError for anything else."""
+def parse_age(text: str | None) -> float | None:
+    """Return `30d`, `12h`, `90m` or `2w` in seconds; raise BenchkitError for anything else."""
     if text is None:
         return None
     found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([mhdw])", text.strip(), re.ASCII)
@@ -117,8 +127,8 @@ def seconds_of(text: str | None) -> float | None:
     return float(found[1]) * SECONDS[found[2]]
 
 
-def bytes_of(text: str | None) -> int | None:
-    """`10G`, `500M` or plain bytes; raises BenchkitError for anything else."""
+def parse_size(text: str | None) -> int | None:
+    """Return `10G`, `500M` or plain bytes as a number of bytes; raise BenchkitError for anything else."""
     if text is None:
         return None
     found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)([KMGT]?)B?", text.strip().upper(), re.ASCII)
@@ -127,34 +137,34 @@ def bytes_of(text: str | None) -> int | None:
     return int(float(found[1]) * BYTES[found[2]])
 
 
-def in_bytes(size: int) -> str:
-    """A size for people, in the units that --max-size takes."""
+def format_size(size: int) -> str:
+    """Return a size as text, in the units of --max-size."""
     for unit in reversed(BYTES):
         if size >= BYTES[unit] and unit:
             return f"{size / BYTES[unit]:.1f} {unit}B"
     return f"{size} B"
 
 
-def _opened(cache: str | None) -> ArtifactStore:
-    """The cache, which must be there: looking at it creates nothing."""
+def _open_cache(cache: str | None) -> ArtifactStore:
+    """Open an existing cache; raise BenchkitError if there is none, and create nothing."""
     from benchkit.store.opening import is_cache, open_store
 
     root = cache_root(cache)
     if not is_cache(root):
-        what = "is no cache" if isinstance(root, Path) and root.exists() else "does not exist"
+        what = "is not a cache" if isinstance(root, Path) and root.exists() else "does not exist"
         raise BenchkitError(f"the cache {root} {what}: name another by --cache, or run 'benchkit compare' first")
     return open_store(root)
 
 
 def _keys(name: str, artifacts: ArtifactStore) -> Sequence[str]:
-    """What a run rests on, by its id, the start of it, or its --out folder."""
+    """Return the keys of a run's stages; name: its id, the start of its id, or its --out folder."""
     from benchkit.store.mark import read_mark
     from benchkit.store.pins import list_pinned_runs, read_pins
 
     if Path(name).is_dir():
         mark = read_mark(Path(name))
         if mark is None:
-            raise BenchkitError(f"--keep-run '{name}': the folder shows no run (it has no run.json)")
+            raise BenchkitError(f"--keep-run '{name}': the folder has no run.json, so it shows no run")
         name = mark.run
         if mark.cache is not None and name not in list_pinned_runs(artifacts.location):
             raise BenchkitError(f"--keep-run: run {name} is not in {artifacts.location}: its --cache is {mark.cache}")
@@ -163,8 +173,8 @@ def _keys(name: str, artifacts: ArtifactStore) -> Sequence[str]:
 
 def _remedy(discarded: bool) -> str:
     if discarded:
-        return "the damaged ones are out of the way; a run that needs them computes them again"
-    return "a run that reads them finds the damage and computes them again; 'benchkit cache verify --discard' deletes"
+        return "damaged stages are removed; a run that needs them computes them again"
+    return "a run that reads damaged stages computes them again; 'benchkit cache verify --discard' removes them now"
 
 
 def _plain(artifact: Artifact, known: dict[str, str]) -> dict[str, object]:
@@ -187,5 +197,5 @@ def _print(found: Sequence[Artifact], known: dict[str, str]) -> None:
         table.add_column(header, justify="right" if header == "size" else "left", overflow="fold")
     for artifact in found:
         used = f"{datetime.fromtimestamp(artifact.used, UTC):%Y-%m-%d %H:%M}"
-        table.add_row(artifact.key[:12], Text(known[artifact.key]), in_bytes(artifact.size), used)
+        table.add_row(artifact.key[:12], Text(known[artifact.key]), format_size(artifact.size), used)
     console().print(table)

@@ -1,4 +1,4 @@
-"""What the commands share: plugin options, the registry with its warnings, consoles, JSON, the log."""
+"""What all commands share: loading plugins, printing lines and JSON, consoles, the cache's place, the log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchkit.runs.run import Places
     from benchkit.store.location import Location
 
-#: Columns of a table that goes into a file or a pipe, where no terminal says how wide it is.
+#: Width of a table in a file or a pipe, which have no width of their own.
 PIPE_WIDTH = 160
 
 #: Options whose name differs from the grid's field that they fill.
@@ -47,13 +47,16 @@ settings = Settings()
 
 
 def load_registry(files: Sequence[Path] | None, folders: Sequence[Path] | None, strict: bool = False) -> Registry:
-    """All plugins, a warning line on stderr for each that was left out; raises BenchkitError where `strict` says so."""
+    """Return all plugins; print a warning for each that was skipped.
+
+    Raises BenchkitError for a skipped plugin if `strict` is set.
+    """
     from benchkit.plugin.registry import Registry
 
-    with redirect_stdout(sys.stderr):  # what plugins print while they are imported is not the command's own
+    with redirect_stdout(sys.stderr):  # stdout is for results, not for what plugins print
         registry = Registry.load(folders or (), files or (), strict=strict)
     for broken in registry.broken:
-        tell(f"warning: plugin '{broken.name}' ({broken.origin}) was left out: {broken.reason}")
+        tell(f"warning: plugin '{broken.name}' ({broken.origin}) was skipped: {broken.reason}")
     settings.registry = registry
     return registry
 
@@ -75,36 +78,36 @@ def with_flags(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, and without anything else that a terminal would act upon."""
+    """Return the text on one line, with control characters as escapes."""
     joined = " ".join(part.strip() for part in text.splitlines() if part.strip())
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in joined)
 
 
 def as_flags(values: Mapping[str, Any]) -> str:
-    """Settings of a grid as they are given on the command line, to be pasted: `--set test.size=20 --set …`."""
+    """Return settings of a grid as options that a user can paste: `--set test.size=20 --set …`."""
     import json
     import shlex
 
     from benchkit.specs.grammar import print_value
 
-    def written(value: Any) -> str:
-        # A list or a mapping is YAML in --set, and so is JSON.
+    def format_value(value: Any) -> str:
+        # --set reads YAML, and JSON is YAML.
         return json.dumps(value) if isinstance(value, list | dict) else print_value(value)
 
-    return " ".join(f"--set {shlex.quote(f'{key}={written(value)}')}" for key, value in values.items())
+    return " ".join(f"--set {shlex.quote(f'{key}={format_value(value)}')}" for key, value in values.items())
 
 
 def print_json(value: Any) -> None:
-    """Plain data as indented JSON on stdout."""
-    import json  # here, as all that `benchkit --help` does without
+    """Print plain data as indented JSON on stdout."""
+    import json  # imported here, since `benchkit --help` does without
 
     print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console; into a pipe or a file it writes plain text, PIPE_WIDTH wide unless COLUMNS says otherwise.
+    """Return a rich console. Into a pipe or a file it writes plain text, COLUMNS or PIPE_WIDTH characters wide.
 
-    Variables such as FORCE_COLOR, which build servers set, change nothing there: a log has no control codes.
+    FORCE_COLOR and similar variables, which build servers set, are ignored there: a log has no control codes.
     """
     from rich.console import Console
 
@@ -117,7 +120,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def cache_root(given: str | None = None) -> Location:
-    """The cache of this invocation, a folder or a URL, remembered for the log."""
+    """Return the cache of this call, a folder or a URL, and remember it for the log."""
     from benchkit.store.location import get_default_cache, parse_location
 
     if given is not None:
@@ -126,7 +129,7 @@ def cache_root(given: str | None = None) -> Location:
 
 
 def places_named(run: str, cache: str | None, store: str | None) -> Places:
-    """Where a run lies: the --cache and --store given, or those that its --out folder names; see find_places."""
+    """Return where a run is kept: --cache and --store, or what its --out folder names; see find_places."""
     from benchkit.runs.finding import find_places
     from benchkit.store.location import parse_location
 
@@ -139,14 +142,14 @@ def places_named(run: str, cache: str | None, store: str | None) -> Places:
 
 
 def cache_folder(given: str | None = None) -> Path:
-    """Where on this machine the rows and the log of this invocation's cache lie."""
+    """Return the folder on this machine for the rows and the log of this call's cache."""
     from benchkit.store.location import get_local_folder
 
     return get_local_folder(cache_root(given))
 
 
 def log_file() -> Path:
-    """Where the log goes: beside the cache's contents, or the temporary folder where nothing can be written there."""
+    """Return the log's file: in the cache, or in the temporary folder if the cache cannot be written."""
     try:
         folder = cache_folder() / "logs"
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +163,7 @@ def log_file() -> Path:
 
 
 class LogFile(logging.Handler):
-    """Appends to `log_file()`; there is no such file before there is something to say."""
+    """Append records to `log_file()`; the file is made with the first record."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -171,22 +174,22 @@ class LogFile(logging.Handler):
             self.handleError(record)
 
 
-class Told(logging.Handler):
-    """Says on stderr what a log record marked `tell` says: damage found in the cache, above all.
+class NotesHandler(logging.Handler):
+    """Print log records that have the attribute `tell`, such as damage found in the cache, on stderr.
 
-    `tell` is True for a warning, "note" for what is only remarked on.
+    `tell` is True for a warning and "note" for a note.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
-        if found := getattr(record, "tell", False):
-            tell(f"{'note' if found == 'note' else 'warning'}: {record.getMessage()}")
+        if kind := getattr(record, "tell", False):
+            tell(f"{'note' if kind == 'note' else 'warning'}: {record.getMessage()}")
 
 
 @contextmanager
 def logging_to_file() -> Iterator[None]:
-    """Send every log, the libraries' too, and Python's warnings to the log file (with --debug to stderr as well)."""
-    handlers: list[logging.Handler] = [LogFile(), logging.StreamHandler() if debugging() else Told()]
+    """Send all logs, also those of libraries, and Python's warnings to the log file; with --debug also to stderr."""
+    handlers: list[logging.Handler] = [LogFile(), logging.StreamHandler() if debugging() else NotesHandler()]
     root = logging.getLogger()
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
@@ -201,5 +204,5 @@ def logging_to_file() -> Iterator[None]:
 
 
 def debugging() -> bool:
-    """Whether tracebacks are wanted: `benchkit --debug …` or BENCHKIT_DEBUG=1."""
+    """Return whether to show tracebacks: `benchkit --debug …` or BENCHKIT_DEBUG=1."""
     return settings.debug or os.environ.get("BENCHKIT_DEBUG", "0") not in ("", "0")

@@ -1,4 +1,4 @@
-"""`benchkit corrupt`: one image through one corruptor, to look at."""
+"""`benchkit corrupt`: corrupt one image by one corruptor."""
 
 from __future__ import annotations
 
@@ -23,27 +23,40 @@ if TYPE_CHECKING:
 
 
 def corrupt(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image; its sides divide by the model's factor.")],
-    mask: Annotated[Path, typer.Option(metavar="MASK", help="As large, 0 and 255; or colours on black.")],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="The image. The model's factor, such as 8, must divide its sides.")
+    ],
+    mask: Annotated[
+        Path, typer.Option(metavar="MASK", help="The mask, of the image's size: 0 and 255, or colours on black.")
+    ],
     corruptor: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The corruptor, such as gaussian:steps=20.")],
-    out: Annotated[Path, typer.Option(metavar="OUT.png", help="The corrupted image.")],
+    out: Annotated[Path, typer.Option(metavar="OUT.png", help="The file of the corrupted image.")],
     inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
     model: options.Checkpoint = "portraits",
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Seed of the noise, with the image's file name.")
+        int,
+        typer.Option(min=0, max=2**31 - 1, metavar="N", help="Seed of the noise, together with the image's file name."),
     ] = 0,
-    caption: Annotated[str | None, typer.Option(metavar="TEXT", help="What the image shows, in words.")] = None,
+    caption: Annotated[str | None, typer.Option(metavar="TEXT", help="The caption of the image.")] = None,
     reference: Annotated[
         Path | None,
-        typer.Option(metavar="IMAGE", help="Another image, as large: for corruptors that take something from one."),
+        typer.Option(metavar="IMAGE", help="The reference image, of the same size, for corruptors that need one."),
     ] = None,
     reference_caption: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What that one shows, in words.")
+        str | None, typer.Option(metavar="TEXT", help="The caption of the reference image.")
     ] = None,
     label: Annotated[
-        str, typer.Option(metavar="image|latent", help="The sheet's mask: as given, or the cells replaced.")
+        str,
+        typer.Option(
+            metavar="image|latent", help="The mask on the sheet: as given, or the latent pixels that it selects."
+        ),
     ] = "image",
-    sheet: Annotated[Path | None, typer.Option(metavar="SHEET.png", help="Before, mask, after in one row.")] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SHEET.png", help="Also write the image before, the mask and the image after, in one row."
+        ),
+    ] = None,
     force: options.Force = False,
     device: options.Device = "auto",
     plugin: options.PluginFiles = None,
@@ -52,40 +65,40 @@ def corrupt(
 ) -> None:
     """Corrupt one image inside a mask.
 
-    A corruptor that takes a caption or latents from another image is shown that of --reference.
-    The noise comes from the seed and the image's file name without its ending, as in a comparison from seed and id.
+    Some corruptors use the latents or the caption of a second image; give it with --reference. The noise depends on the
+    seed and on the image's file name without suffix, which is its id in a comparison.
     """
     from benchkit.cli.pictures import save_image, side_by_side
 
     if label not in ("image", "latent"):
         raise BenchkitError(f"--label '{label}': choose image or latent")
     if sheet is None:
-        refuse_unused({"label"}, "it says which mask the sheet shows; add --sheet SHEET.png")
-    before, marked = _inputs(image, mask)
+        refuse_unused({"label"}, "it chooses the mask of the sheet; add --sheet SHEET.png")
+    before, selected = _read_inputs(image, mask)
     _check_targets(image, mask, out, sheet, force)
     registry = load_registry(plugin, plugin_folder, strict)
     other = _reference(registry, corruptor, reference, reference_caption, before)
-    work = _Work(before, marked, image.stem, caption, seed, other)
-    after, replaced = work.done(registry, corruptor, inverter, (model, device))
+    work = _Work(before, selected, image.stem, caption, seed, other)
+    after, replaced = work.run(registry, corruptor, inverter, (model, device))
     save_image(out, after, "--out")
     if sheet is not None:
-        save_image(sheet, side_by_side(before, marked if label == "image" else replaced, after), "--sheet")
-    print(f"{out}: {corruptor} inside {100 * marked.mean():.1f} % of the image")
+        save_image(sheet, side_by_side(before, selected if label == "image" else replaced, after), "--sheet")
+    print(f"{out}: {corruptor} inside {100 * selected.mean():.1f} % of the image")
 
 
-def _inputs(image: Path, mask: Path) -> tuple[Image, NDArray[np.bool_]]:
+def _read_inputs(image: Path, mask: Path) -> tuple[Image, NDArray[np.bool_]]:
     from benchkit.cli.pictures import read_image, read_mask
 
-    before, marked = read_image(image), read_mask(mask)
-    size = (marked.shape[1], marked.shape[0])
+    before, selected = read_image(image), read_mask(mask)
+    size = (selected.shape[1], selected.shape[0])
     if size != before.size:
         raise BenchkitError(
             f"mask '{mask}' is {size[0]}x{size[1]} pixels, image '{image}' is {before.size[0]}x{before.size[1]}: "
-            "they must be of one size"
+            "they must have the same size"
         )
-    if not marked.any():
-        raise BenchkitError(f"mask '{mask}' is empty: paint white what is to be corrupted")
-    return before, marked
+    if not selected.any():
+        raise BenchkitError(f"mask '{mask}' is empty: paint the region to corrupt in white")
+    return before, selected
 
 
 def _reference(
@@ -101,26 +114,26 @@ def _reference(
     needing = next((spec for spec, one in made if isinstance(one, LatentCorruptor) and one.needs_reference()), None)
     if needing is None and (file is not None or caption is not None):
         option = "--reference" if file is not None else "--reference-caption"
-        raise BenchkitError(f"{option}: corruptor '{whole.short}' takes nothing from another image: leave it out")
+        raise BenchkitError(f"{option}: corruptor '{whole.short}' needs no reference image: leave it out")
     if needing is None:
         return None
     if file is None:
         without = "".join(f", or set {setting}" for setting in _without_reference(registry, needing))
         raise BenchkitError(
-            f"corruptor '{needing.short}' takes something from another image: give one with --reference IMAGE, and "
-            f"what it shows with --reference-caption TEXT{without}"
+            f"corruptor '{needing.short}' needs a reference image: give one with --reference IMAGE, and its "
+            f"caption with --reference-caption TEXT{without}"
         )
     other = read_image(file)
     if other.size != before.size:
         sizes = [f"{one.size[0]}x{one.size[1]}" for one in (other, before)]
         raise BenchkitError(
-            f"--reference '{file}' is {sizes[0]} pixels, the image {sizes[1]}: they must be of one size"
+            f"--reference '{file}' is {sizes[0]} pixels, the image {sizes[1]}: they must have the same size"
         )
     return other, caption
 
 
 def _without_reference(registry: Registry, spec: Spec) -> list[str]:
-    """Settings `KEY=VALUE`, by one choice of one parameter, with which the corruptor needs no reference."""
+    """Return settings `KEY=VALUE` of one parameter, with which the corruptor needs no reference image."""
     from contextlib import suppress
 
     from benchkit.api import LatentCorruptor
@@ -131,7 +144,7 @@ def _without_reference(registry: Registry, spec: Spec) -> list[str]:
     for field in parameters(registry.entry(spec.kind, spec.name).cls):
         for value in (None, *(field.metadata.get("choices") or ())):
             changed = Spec.of(spec.kind, spec.name, **{**spec.values, field.name: value})
-            with suppress(BenchkitError):  # no value of this parameter
+            with suppress(BenchkitError):  # not a value of this parameter
                 if not registry.make(changed, LatentCorruptor).needs_reference():  # type: ignore[type-abstract]
                     found.append(f"{field.name}={'null' if value is None else value}")
     return found
@@ -143,7 +156,7 @@ def _check_targets(image: Path, mask: Path, out: Path, sheet: Path | None, force
     read = {image.resolve(): "the image", mask.resolve(): "the mask"}
     for option, path in (("--out", out), ("--sheet", sheet)):
         if path is not None and path.resolve() in read:
-            raise BenchkitError(f"{option} '{path}' is {read[path.resolve()]} itself: name another file")
+            raise BenchkitError(f"{option} '{path}' would replace {read[path.resolve()]}: name another file")
     if sheet is not None and sheet.resolve() == out.resolve():
         raise BenchkitError(f"--out and --sheet are the same file '{out}': name two")
     check_target(out, "--out", force=force)
@@ -153,19 +166,19 @@ def _check_targets(image: Path, mask: Path, out: Path, sheet: Path | None, force
 
 @dataclass(frozen=True)
 class _Work:
-    """One image and all that belongs to it."""
+    """One image with its mask, caption, seed and reference image."""
 
     before: Image
-    marked: NDArray[np.bool_]
+    selected: NDArray[np.bool_]
     name: str
     caption: str | None
     seed: int
     reference: tuple[Image, str | None] | None
 
-    def done(
+    def run(
         self, registry: Registry, corruptor: str, inverter: str, checkpoint: tuple[str, str]
     ) -> tuple[Image, NDArray[np.bool_]]:
-        """The corrupted image, and the pixels of the latent cells that the mask selects."""
+        """Return the corrupted image, and a mask of the latent pixels that the mask selects, in image pixels."""
         import numpy as np
         from PIL import Image
 
@@ -177,17 +190,17 @@ class _Work:
 
         plugin = registry.make(Spec.parse("corruptor", corruptor), Corruptor)
         if isinstance(plugin, PixelCorruptor):
-            refuse_unused({"inverter"}, f"'{plugin.name}' works on pixels, without an inversion; leave it out")
+            refuse_unused({"inverter"}, f"'{plugin.name}' works on pixels and needs no inversion; leave it out")
         way = registry.make(Spec.parse("inverter", inverter), Inverter)  # type: ignore[type-abstract]
         backend = functional.load_backend(*checkpoint)
         functional.check_divisible("the image", self.before.size, backend.factor)
-        # A reference is a second image in which nothing is selected.
+        # The reference image is a second image with an empty mask.
         pictures, captions = [self.before], [self.caption]
         if self.reference is not None:
             pictures, captions = [self.before, self.reference[0]], [self.caption, self.reference[1]]
         images = functional.image_tensor(pictures, backend.factor)
         masks = functional.mask_tensor(
-            np.stack([self.marked, *(np.zeros_like(self.marked) for _ in pictures[1:])]), images
+            np.stack([self.selected, *(np.zeros_like(self.selected) for _ in pictures[1:])]), images
         )
         names = [self.name, "reference"][: len(pictures)]
         made = functional.corrupt(backend, images, masks, plugin, self.seed, way, captions, names, registry=registry)

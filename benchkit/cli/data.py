@@ -1,4 +1,4 @@
-"""`benchkit data`: which datasets there are, and a dataset as files."""
+"""`benchkit data`: list and show datasets, and write a dataset as files."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ if TYPE_CHECKING:
 
     from benchkit.api import Dataset
 
-app = App(help="Datasets.", rich_markup_mode=None)
-app.add_typer(prepare.app, name="prepare", short_help="Write a dataset's own files as one checked set.")
+app = App(help="List, show, export and prepare datasets.", rich_markup_mode=None)
+app.add_typer(prepare.app, name="prepare", short_help="Convert published data to a checked set.")
+app.command("list", short_help="List datasets, or describe one.")(data_list.list_)
+app.command("show", short_help="Draw images of a split on one sheet.")(data_show.show)
 
 
-app.command("list")(data_list.list_)
-app.command("show")(data_show.show)
-
-
-@app.command("export")
+@app.command("export", short_help="Write a split as image files.")
 def export(
     dataset: Annotated[str, typer.Argument(metavar="NAME[:k=v,…]", help="The dataset.")],
     split: Annotated[str, typer.Option(metavar="NAME", help="The split.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
-    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first so many samples.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="The dataset's images as they are, no autoencoder pass.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Write only the first N samples.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Write the images without the autoencoder pass.")] = False,
     model: options.Checkpoint = "portraits",
     device: options.Device = "auto",
     force: options.Force = False,
@@ -43,10 +41,10 @@ def export(
 ) -> None:
     """Write a split as images, masks, masks by kind, a manifest and a card.
 
-    Images of a dataset that no generator has decoded pass the checkpoint's autoencoder once, as in a comparison.
+    The images pass the checkpoint's autoencoder once, as in a comparison, unless a generator has decoded them before.
     """
     from benchkit.api import Dataset
-    from benchkit.cli.export import MANIFEST, ROOMS, Export
+    from benchkit.outputs.exports.dataset import MANIFEST, ROOMS, Export
     from benchkit.specs.spec import Spec
     from benchkit.system.output_files import check_folder, replace_folder
 
@@ -56,9 +54,9 @@ def export(
     source = registry.make(spec, Dataset)  # type: ignore[type-abstract]
     size = checked_size(dataset, source, split, count)
     if raw:
-        note_unused({"model", "device"}, "--raw passes no image through a checkpoint")
+        note_unused({"model", "device"}, "with --raw no image passes a checkpoint")
     if not source.autoencode:
-        note_unused({"raw", "model", "device"}, f"the images of '{dataset}' are taken as they are anyway")
+        note_unused({"raw", "model", "device"}, f"the images of '{dataset}' never pass the autoencoder")
     with replace_folder(out, force, MANIFEST, lambda: ROOMS) as folder:
         passed = _autoencoder(model, device) if source.autoencode and not raw else None
         writing = Export(source, dataset, split, size, folder, None if passed is None else passed[0])
@@ -71,7 +69,7 @@ def export(
 
 
 def checked_size(name: str, source: Dataset, split: str, count: int | None) -> int:
-    """How many samples are wanted; raises BenchkitError for an unknown split or more than it has."""
+    """Return the number of samples to use; raise BenchkitError for an unknown split, or if it has fewer."""
     sizes = source.splits()
     if split not in sizes:
         raise BenchkitError(f"dataset '{name}': {UnknownNameError('split', split, sizes)}")
@@ -81,7 +79,7 @@ def checked_size(name: str, source: Dataset, split: str, count: int | None) -> i
 
 
 def _autoencoder(model: str, device: str) -> tuple[str, Callable[[ndarray], ndarray]]:
-    """The checkpoint's identity, and (N, H, W, 3) uint8 -> the same after one pass."""
+    """Return the checkpoint's identity, and a function of images (N, H, W, 3) uint8: one autoencoder pass."""
     from benchkit.inference.functional import image_tensor, load_backend
     from benchkit.stages.images import to_tensor, to_uint8
 

@@ -1,4 +1,4 @@
-"""`benchkit data list`: which datasets there are, or what one of them holds, split by split."""
+"""`benchkit data list`: all datasets, or the contents of one, split by split."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from benchkit.readers.summary import SplitSummary
 
 SOME_IMAGES_FAILED = 3
-#: How many sizes and kinds a cell names, and how many faults a split.
+#: At most so many sizes and kinds are named in a cell, and so many faults of a split.
 _NAMED, _FAULTS = 3, 5
 
 Name = Annotated[
-    str | None, typer.Argument(metavar="[NAME[:k=v,…]]", help="One dataset, such as folder:root=shots; default: all.")
+    str | None,
+    typer.Argument(metavar="[NAME[:k=v,…]]", help="One dataset, such as folder:root=shots. Default: all datasets."),
 ]
-Pixels = Annotated[bool, typer.Option("--pixels", help="Of one dataset: decode every image, not 64 of each split.")]
+Pixels = Annotated[bool, typer.Option("--pixels", help="Decode every image of the dataset, not only 64 of each split.")]
 
 
 def list_(
@@ -33,15 +34,15 @@ def list_(
     plugin_folder: options.PluginFolders = None,
     strict: options.Strict = False,
 ) -> None:
-    """List every dataset and its splits; or, of one dataset, what was read and what was passed over.
+    """List all datasets and their splits, or describe one dataset: what it holds and which files it skips.
 
-    Exit code 3: some images of the dataset cannot be read; they are named.
+    Exit code 3: some images of the dataset cannot be read; the list names them.
     """
     registry = load_registry(plugin, plugin_folder, strict)
     if dataset is not None:
         _describe(registry, dataset, pixels, as_json)
     elif pixels:
-        raise BenchkitError("--pixels: name the dataset whose images are to be decoded")
+        raise BenchkitError("--pixels: also name the dataset to decode")
     else:
         _list_all(registry, as_json)
 
@@ -62,12 +63,12 @@ def _list_all(registry: Registry, as_json: bool) -> None:
 
 
 def _splits(dataset: Any) -> tuple[dict[str, int], str | None]:
-    """A dataset's splits, or why they cannot be listed (its default folder is not there, say)."""
+    """Return a dataset's splits, or why they cannot be listed (for example, its default folder is missing)."""
     try:
         return dict(dataset.splits()), None
     except BenchkitError as error:
         return {}, str(error)
-    except Exception as error:  # of a plugin that is anybody's; the others are listed
+    except Exception as error:  # a fault of one plugin must not hide the other datasets
         return {}, f"splits() raised {type(error).__name__}: {error}"
 
 
@@ -137,7 +138,7 @@ def _print_summaries(name: str, found: dict[str, SplitSummary], remarks: list[st
 
 def _row(split: str, one: SplitSummary) -> tuple[str, ...]:
     def count(known: int | None, looked: int) -> str:
-        """Of all images where that is known, else of those that were looked at."""
+        """Format a number of all images if it is known, else of those that were decoded."""
         return f"{known:,}" if known is not None else f"{looked:,} of {one.looked_at:,}"
 
     whole = one.looked_at == one.images
@@ -156,7 +157,7 @@ def _row(split: str, one: SplitSummary) -> tuple[str, ...]:
 
 
 def _named(counts: Any, others: str) -> str:
-    """The most frequent ones with their numbers; a single one without."""
+    """Return the most frequent names with their numbers; a single size without its number."""
     if len(counts) == 1 and others == "other sizes":
         return str(next(iter(counts)))
     shown = [f"{name} ({number:,})" for name, number in counts.most_common(_NAMED)]

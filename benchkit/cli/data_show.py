@@ -1,4 +1,4 @@
-"""`benchkit data show`: images of a dataset with their masks on one sheet, to be looked at."""
+"""`benchkit data show`: images of a dataset with their masks, on one sheet."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from benchkit.api import Sample
     from benchkit.report.pictures import Form, Picture, PictureSheet
 
-#: Pictures on a sheet where nobody says how many, and at most.
+#: Default and largest number of images on a sheet.
 COUNT, MOST = 16, 200
-#: Pictures in a row of a full sheet, and characters of a line under a picture.
+#: Images in a row of a full sheet, and characters of a line under an image.
 _ACROSS, _CHARACTERS = 6, 27
 
 
 def show(
     dataset: Annotated[str, typer.Argument(metavar="NAME[:k=v,…]", help="The dataset, such as folder:root=shots.")],
     split: Annotated[str, typer.Option(metavar="NAME", help="The split.")],
-    out: Annotated[Path, typer.Option(metavar="SHEET.png", help="The sheet; .svg and .pdf too.")],
+    out: Annotated[Path, typer.Option(metavar="SHEET.png", help="The file to write: .png, .svg or .pdf.")],
     count: Annotated[
-        int | None, typer.Option(min=1, max=MOST, metavar="N", help=f"The first so many images; default {COUNT}.")
+        int | None, typer.Option(min=1, max=MOST, metavar="N", help=f"Show the first N images. Default: {COUNT}.")
     ] = None,
     force: options.Force = False,
     plugin: options.PluginFiles = None,
     plugin_folder: options.PluginFolders = None,
     strict: options.Strict = False,
 ) -> None:
-    """Draw the first images of a split on one sheet, as the dataset gives them.
+    """Draw the first images of a split on one sheet, as the dataset returns them.
 
-    Masks are outlined, ignored pixels hatched; under each image are its id, its kinds of artifact and its caption.
+    Masks are outlined and ignored pixels are hatched. Under each image: its id, its kinds of artifact, its caption.
     """
     from benchkit.api import Dataset
     from benchkit.cli.data import checked_size
@@ -60,14 +60,14 @@ def show(
 
 
 def contact_sheet(title: str, samples: list[Sample]) -> PictureSheet:
-    """Samples in rows, with what their labels say under them."""
+    """Return the samples in rows, with their labels as text under each."""
     from benchkit.report.pictures import PictureSheet
 
     across = min(len(samples), max(4, min(_ACROSS, round(len(samples) ** 0.5))))
     pictures: list[Picture | None] = [_picture(sample) for sample in samples]
     pictures += [None] * (-len(samples) % across)
     rows = tuple(tuple(pictures[i : i + across]) for i in range(0, len(pictures), across))
-    foot = "Outlined: marked as artifact."
+    foot = "Outlined: annotated as artifact."
     if any(sample.ignored is not None for sample in samples):
         foot += " Hatched: ignored."
     return PictureSheet(title, ("",) * across, ("",) * len(rows), rows, foot)
@@ -80,7 +80,7 @@ def _picture(sample: Sample) -> Picture:
 
     label, kinds = "no mask", ""
     if sample.mask is not None:
-        label = f"{100 * np.mean(sample.mask):.1f} % marked" if np.any(sample.mask) else "no artifact"
+        label = f"{100 * np.mean(sample.mask):.1f} % annotated" if np.any(sample.mask) else "no artifact"
         kinds = ", ".join(kind for kind, mask in sample.kinds.items() if np.any(mask))
     lines = [middle_cut(sample.id), label, *_wrapped(kinds), *_wrapped(f"“{sample.caption}”" if sample.caption else "")]
     outlines = () if sample.mask is None else ((SELECTED, np.asarray(sample.mask)),)
@@ -88,7 +88,7 @@ def _picture(sample: Sample) -> Picture:
 
 
 def middle_cut(text: str) -> str:
-    """An id on a line that fits under a picture; both ends of a long one."""
+    """Return an id that fits on a line under an image: both ends of a long id."""
     from benchkit.report.text import one_line
 
     shown, half = one_line(text), _CHARACTERS // 2
@@ -96,7 +96,7 @@ def middle_cut(text: str) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Text on at most two lines that fit under a picture."""
+    """Return text on at most two lines that fit under an image."""
     import textwrap
 
     from benchkit.report.text import one_line

@@ -1,4 +1,4 @@
-"""`benchkit doctor`: what is installed here, what is missing, and how to get it."""
+"""`benchkit doctor`: what is installed, what is missing, and how to install it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ def doctor(
     plugin: options.PluginFiles = None,
     plugin_folder: options.PluginFolders = None,
 ) -> None:
-    """Look at the installation; exit code 1 if something that is needed is missing."""
+    """Check the installation: packages, devices, cache, plugins and checkpoints.
+
+    Exit code 1: something that benchkit needs is missing.
+    """
     registry = load_registry(plugin, plugin_folder)
-    facts, problems = examined(registry, cache_root(cache))
+    facts, problems = examine(registry, cache_root(cache))
     if as_json:
         print_json({**facts, "problems": problems})
     else:
@@ -38,8 +41,8 @@ def doctor(
         raise typer.Exit(1)
 
 
-def examined(registry: Registry, cache: Location) -> tuple[dict[str, Any], list[str]]:
-    """What there is, as plain data, and what is needed but missing: a line each, with its remedy."""
+def examine(registry: Registry, cache: Location) -> tuple[dict[str, Any], list[str]]:
+    """Return facts about the installation as plain data, and a line with a remedy for each problem."""
     from benchkit.plugin.registry import why_unavailable
 
     packages, problems = _packages()
@@ -66,7 +69,7 @@ def _state(unavailable: str | None) -> str:
 
 
 def _packages() -> tuple[dict[str, str | None], list[str]]:
-    """Installed versions of everything the distribution requires, and what is missing or of another version."""
+    """Return the installed versions of all required packages, and a line for each missing or wrong one."""
     from importlib.metadata import PackageNotFoundError, requires, version
 
     try:
@@ -94,13 +97,13 @@ def _packages() -> tuple[dict[str, str | None], list[str]]:
 def _satisfied(requirement: str, installed: str) -> bool:
     try:
         from packaging.requirements import Requirement
-    except ImportError:  # it comes with several of the packages looked for, so this may be the time it is missing
+    except ImportError:  # other required packages install it; it is missing if they are
         return True
     return Requirement(requirement).specifier.contains(installed, prereleases=True)
 
 
 def _devices() -> tuple[dict[str, Any], list[str]]:
-    """What torch can compute on; a problem if it cannot be imported."""
+    """Return the devices that torch can use; a problem if torch cannot be imported."""
     try:
         import torch
     except Exception as error:
@@ -112,14 +115,14 @@ def _devices() -> tuple[dict[str, Any], list[str]]:
             memory = torch.cuda.get_device_properties(i).total_memory / 2**30
             devices[f"cuda:{i}"] = f"{torch.cuda.get_device_name(i)}, {memory:.0f} GiB"
     else:
-        devices["cuda"] = "no device" if torch.version.cuda else f"torch {torch.__version__} is built without it"
+        devices["cuda"] = "no device" if torch.version.cuda else f"torch {torch.__version__} is built without CUDA"
     if torch.backends.mps.is_available():
         devices["mps"] = "yes"
     return devices, []
 
 
 def _cache(root: Location) -> tuple[dict[str, Any], list[str]]:
-    """The cache folder: its size, and whether it can be written and read by this version; nothing is created."""
+    """Return the cache's size and whether this version can read and write it; create nothing."""
     from benchkit.store.location import CacheUrl
     from benchkit.store.opening import is_cache, open_store
 
@@ -133,7 +136,7 @@ def _cache(root: Location) -> tuple[dict[str, Any], list[str]]:
     nearest = next((folder for folder in (root, *root.absolute().parents) if folder.exists()), root)
     facts["writable"] = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
     if not facts["writable"]:
-        return facts, [f"the cache {root} cannot be written: set BENCHKIT_CACHE to a folder of yours"]
+        return facts, [f"the cache {root} cannot be written: set BENCHKIT_CACHE to a folder that you can write"]
     try:
         store = open_store(root, create=False)
         sizes = [artifact.size for artifact in store.ls()]
@@ -143,7 +146,7 @@ def _cache(root: Location) -> tuple[dict[str, Any], list[str]]:
 
 
 def _assets(registry: Registry) -> tuple[dict[str, str], list[str]]:
-    """The checkpoints that ship with the package."""
+    """Return the checkpoints that ship with the package, and a problem for each missing one."""
     from benchkit.diffusion import checkpoint
 
     found: dict[str, str] = {}
@@ -171,7 +174,9 @@ def _print(facts: dict[str, Any], problems: list[str]) -> None:
     screen.print(table)
     for problem in problems:
         screen.print(Text(f"missing: {problem}"))
-    screen.print("something that is needed is missing" if problems else "all that is needed is there")
+    screen.print(
+        "something that benchkit needs is missing" if problems else "everything that benchkit needs is installed"
+    )
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -183,11 +188,11 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("packages", ", ".join(f"{name} {version or 'missing'}" for name, version in facts["packages"].items())),
         ("cores", f"{facts['cores']}, torch uses {facts['threads'] or '?'} threads"),
         ("devices", ", ".join(f"{name}: {value}" for name, value in facts["devices"].items())),
-        ("cache", f"{cache['folder']} ({words if cache['exists'] else f'not there yet, {words}'}{size})"),
+        ("cache", f"{cache['folder']} ({words if cache['exists'] else f'not made yet, {words}'}{size})"),
         ("checkpoints", ", ".join(f"{name} {state[:12]}" for name, state in facts["checkpoints"].items())),
     ]
     for name, state in facts["plugins"].items():
         lines += [("plugin", f"{name}: {state}")] if state != "ready" else []
     ready = [name for name, state in facts["plugins"].items() if state == "ready"]
     lines.append(("plugins", ", ".join(ready)))
-    return [*lines, *(("left out", text) for text in facts["broken_plugins"])]
+    return [*lines, *(("skipped", text) for text in facts["broken_plugins"])]

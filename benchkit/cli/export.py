@@ -1,177 +1,106 @@
-"""A dataset's split as files: images, masks, masks by kind, per-pixel attributes, a manifest, a card."""
+"""`benchkit export`: the training set of a run's row for other programs, or the detector trained on it."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from inspect import cleandoc
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-from PIL import Image
+import typer
 
-from benchkit.api import Dataset, Sample
-from benchkit.errors import BenchkitError
-from benchkit.outputs.exports.names import Names
-from benchkit.plugin.samples import read_samples
-from benchkit.report.text import one_line
-from benchkit.specs.spec import CHUNK
-from benchkit.system.output_files import explain_write_errors
+from benchkit.cli import options
+from benchkit.cli.common import load_registry, places_named
+from benchkit.cli.given import refuse_unused
+from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.system.output_files import check_folder, explain_write_errors, replace_folder
 
-#: Of the manifest's lines.
-SCHEMA = 1
-MANIFEST, CARD = "manifest.jsonl", "README.md"
-#: Folders of an export.
-ROOMS = ("images", "masks", "kinds", "attributes")
+if TYPE_CHECKING:
+    from benchkit.outputs.exports.write import Format
+    from benchkit.outputs.finished_run import FinishedRun
+    from benchkit.planning.planner import PlannedCell
 
-Autoencode = Callable[[np.ndarray], np.ndarray]
+DETECTOR = "detector"
+FORMATS = ("mmseg", "coco", "hf", "webdataset", "folder", DETECTOR)
 
 
-@dataclass
-class Export:
-    """One split on its way into a folder. passed: the checkpoint whose autoencoder the images pass, or None."""
+def export(
+    run: options.RunName,
+    row: Annotated[str, typer.Option("--row", metavar="ROW", help="The row of the board, such as human.")],
+    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="The layout of the files.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    split: Annotated[str, typer.Option(metavar="NAME", help="The name of the split in the files.")] = "train",
+    selector: options.SelectorOf = None,
+    detector: options.DetectorOf = None,
+    seed: options.SeedOf = None,
+    force: options.Force = False,
+    cache: options.Cache = None,
+    store: options.Store = None,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
+    strict: options.Strict = False,
+) -> None:
+    """Write the training set of one row of a run: images, masks, captions, and their origin.
 
-    source: Dataset
-    name: str
-    split: str
-    size: int
-    folder: Path
-    passed: str | None
-    _kinds: Counter[str] = field(default_factory=Counter)
-    _marked: list[float] = field(default_factory=list)
-    _unmarked: int = 0
-    #: Ids of the samples so far; file names of samples, and of kinds and attributes by room.
-    _seen: set[str] = field(default_factory=set)
-    _names: Names = field(default_factory=Names)
-    _rooms: dict[str, dict[str, str]] = field(default_factory=lambda: {"kinds": {}, "attributes": {}})
+    The images are those that the detector of the row was trained on. --format detector writes the trained detector
+    instead: its weights as safetensors, and a card.
+    """
+    from benchkit.inference.detector import CARD
+    from benchkit.outputs.exports.write import PROVENANCE
+    from benchkit.outputs.finished_run import FinishedRun, RowQuery
 
-    def run(self, autoencode: Autoencode | None) -> Iterator[str]:
-        """Write everything; yields each sample's id when its files are there."""
-        lines: list[str] = []
-        for start in range(0, self.size, CHUNK):
-            samples = read_samples(self.source, self.split, range(start, min(start + CHUNK, self.size)))
-            images = _passed([np.asarray(sample.image) for sample in samples], autoencode)
-            for sample, image in zip(samples, images, strict=True):
-                lines.append(json.dumps(self._line(sample, image), ensure_ascii=False, allow_nan=False))
-                yield sample.id
-        self._write(MANIFEST, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
-        self._write(CARD, self._card().encode("utf-8"))
-
-    def _write(self, name: str, data: bytes) -> None:
-        path = self.folder / name
-        with explain_write_errors(self.folder.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-
-    def _line(self, sample: Sample, image: np.ndarray) -> dict[str, Any]:
-        """Write one sample's files; its line of the manifest."""
-        if sample.id in self._seen:
-            raise BenchkitError(f"dataset '{self.name}' has two samples '{sample.id}' in split '{self.split}'")
-        self._seen.add(sample.id)
-        name = self._names.of(sample.id)
-        line: dict[str, Any] = {"schema": SCHEMA, "id": sample.id, "image": self._save("images", name, image)}
-        line["mask"] = None if sample.mask is None else self._save("masks", name, sample.mask)
-        if sample.ignored is not None and sample.ignored.any():
-            line["ignored"] = self._save("ignored", name, sample.ignored)
-        kinds = {kind: (self._room("kinds", kind), mask) for kind, mask in sample.kinds.items()}
-        line["kinds"] = {kind: self._save(room, name, mask) for kind, (room, mask) in kinds.items()}
-        line["caption"] = sample.caption
-        line["attributes"] = self._attributes(sample, name, image.shape[:2])
-        self._kinds.update(list(sample.kinds))
-        if sample.mask is None:
-            self._unmarked += 1
+    if form not in FORMATS:
+        raise UnknownNameError("format", form, FORMATS)
+    if form == DETECTOR:
+        refuse_unused({"split"}, f"--format {DETECTOR} writes no images; leave it out")
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,80}", split):
+        raise BenchkitError(f"--split '{split}': use letters, digits and _, such as train")
+    check_folder(out, force, CARD if form == DETECTOR else PROVENANCE)
+    opened = FinishedRun.open(run, places_named(run, cache, store), load_registry(plugin, plugin_folder, strict))
+    planned = opened.find_cell(RowQuery(row, selector, detector, seed))
+    detector = planned.cell.detector.short if planned.cell.detector else None
+    by = planned.cell.training.selector
+    chosen = f", selector {by.short}" if by else ""
+    whose = f"row '{opened.name(planned)}'{chosen}, seed {planned.cell.seed}, detector {detector}"
+    with explain_write_errors(out):
+        if form == DETECTOR:
+            _write_detector(opened, planned, out, force)
+            print(f"detector of {whose} in {out}")
         else:
-            counted = sample.mask if sample.ignored is None else sample.mask[~sample.ignored]
-            self._marked.append(float(np.mean(counted)) if counted.size else 0.0)
-        return line
-
-    def _room(self, room: str, name: str) -> str:
-        """The folder of a kind or of an attribute: its name as a file can have it."""
-        rooms = self._rooms[room]
-        if name not in rooms:
-            names = Names({taken.casefold() for taken in rooms.values()})
-            rooms[name] = names.of(name)
-        return f"{room}/{rooms[name]}"
-
-    def _attributes(self, sample: Sample, file: str, size: tuple[int, ...]) -> dict[str, Any]:
-        """Attributes as plain data; one that has a byte for every pixel goes into a file, and is named by its path."""
-        plain: dict[str, Any] = {}
-        for name, value in sample.attributes.items():
-            per_pixel = isinstance(value, np.ndarray) and value.shape == size and value.dtype in (np.uint8, np.bool_)
-            room = self._room("attributes", name) if per_pixel else ""
-            plain[name] = self._save(room, file, value, scale=False) if per_pixel else _plain(value)
-        return plain
-
-    def _save(self, room: str, name: str, pixels: np.ndarray, scale: bool = True) -> str:
-        """Write a picture and return its path from the manifest; bool becomes 0 and 255, or 0 and 1 unscaled."""
-        if pixels.dtype == bool:
-            pixels = pixels.astype(np.uint8) * (255 if scale else 1)
-        sink = io.BytesIO()
-        Image.fromarray(pixels).save(sink, format="PNG")
-        self._write(f"{room}/{name}.png", sink.getvalue())
-        return f"{room}/{name}.png"
-
-    def _card(self) -> str:
-        """The dataset card, Markdown; the same for the same export."""
-        from benchkit.runs.provenance import get_package_versions
-
-        passed = f"one pass through the autoencoder of checkpoint `{self.passed[:12]}`" if self.passed else "as read"
-        marked = len(self._marked)
-        share = f"{100 * sum(self._marked) / marked:.2f} % of their pixels" if marked else "none"
-        kinds = [f"| {_cell(kind)} | {number} |" for kind, number in sorted(self._kinds.items())]
-        table = ["", "## Samples by kind of artifact", "", "| kind | samples |", "|:--|--:|", *kinds] if kinds else []
-        return "\n".join(
-            [
-                f"# {self.name}, split `{self.split}`",
-                "",
-                cleandoc(self.source.__doc__ or ""),
-                "",
-                f"- samples: {self.size} (the first of {self.source.splits()[self.split]})",
-                f"- images: {passed}",
-                f"- with a mask: {marked}; marked: {share}; without any mark: {sum(not m for m in self._marked)}",
-                f"- without a mask (nobody looked): {self._unmarked}",
-                f"- dataset fingerprint: `{self.source.fingerprint()}`",
-                f"- written by: artifact-benchkit {get_package_versions()['artifact-benchkit']}",
-                "",
-                "## Files",
-                "",
-                f"`{MANIFEST}` has one JSON object a line: `schema`, `id`, `image`, `mask` (or null), `kinds` (kind to",
-                "mask), `caption`, `attributes`, and `ignored` (a mask) where any pixel counts in nothing. Paths are",
-                "relative to this folder. Masks are 0 and 255;",
-                "`attributes/NAME/` holds the attributes that have a value for every pixel. Files are named by id,",
-                "folders by kind; what is no letter, digit, `_` or `-` is the `%XX` of its UTF-8 bytes, as in a URL.",
-                *table,
-                "",
-            ]
-        )
+            count = _write_images(opened, planned, form, out, split, force)
+            print(f"{count} images of {whose} in {out}")
 
 
-def _cell(text: str) -> str:
-    """Text for a cell of a Markdown table."""
-    return one_line(text).replace("|", "\\|")
+def _write_detector(run: FinishedRun, planned: PlannedCell, out: Path, force: bool) -> None:
+    from benchkit.inference.detector import CARD, WEIGHTS
+    from benchkit.outputs.exports.detector import write_detector
+
+    with replace_folder(out, force, CARD, lambda: (WEIGHTS,)) as folder:
+        write_detector(run, planned, folder)
 
 
-def _passed(images: list[np.ndarray], autoencode: Autoencode | None) -> list[np.ndarray]:
-    """Images after their autoencoder pass; those of several sizes pass one by one."""
-    if autoencode is None:
-        return images
-    together = len({image.shape for image in images}) == 1
-    batches = [np.stack(images)] if together else [image[None] for image in images]
-    return [image for batch in batches for image in autoencode(batch)]
+def _write_images(run: FinishedRun, planned: PlannedCell, form: str, out: Path, split: str, force: bool) -> int:
+    """Write the training set in a format; return the number of images."""
+    from benchkit.outputs.exports.items import training_items
+    from benchkit.outputs.exports.provenance import provenance
+    from benchkit.outputs.exports.write import PROVENANCE, contents, write_export
+
+    with replace_folder(out, force, PROVENANCE, lambda: contents(out)) as folder:
+        facts = provenance(run, planned, form)
+        return write_export(training_items(run, planned), _format(form), folder, split, facts)
 
 
-def _plain(value: Any) -> Any:
-    """Plain data for JSON; raises BenchkitError for anything else."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise BenchkitError(f"an attribute of type {type(value).__name__} is no plain data: a manifest cannot hold it")
+def _format(name: str) -> Format:
+    from benchkit.outputs.exports.coco import CocoFormat
+    from benchkit.outputs.exports.folder import FolderFormat
+    from benchkit.outputs.exports.hf import HfFormat
+    from benchkit.outputs.exports.mmseg import MmsegFormat
+    from benchkit.outputs.exports.webdataset import WebDatasetFormat
+
+    formats: dict[str, type[Format]] = {
+        "mmseg": MmsegFormat,
+        "coco": CocoFormat,
+        "hf": HfFormat,
+        "webdataset": WebDatasetFormat,
+        "folder": FolderFormat,
+    }
+    return formats[name]()

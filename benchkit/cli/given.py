@@ -1,4 +1,4 @@
-"""What was given on the command line, so that no option is ignored: given twice, or not used by what was asked for."""
+"""Checks that no option is ignored silently: options given twice, and options that a call does not use."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _RUNNING: ContextVar[Any] = ContextVar("running", default=None)
 
 
 class Command(TyperCommand):
-    """A command that refuses an option of one value, or an on-off flag, that is given twice."""
+    """A command that refuses an option given twice, unless the option is repeatable."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; raises BenchkitError for an option given twice."""
         settings.command = self
         *_, order = self.make_parser(ctx).parse_args(args=list(args))
-        single = [one for one in order if not (getattr(one, "multiple", True) or one.nargs == -1)]
-        twice = dict.fromkeys(flag_of(one) for one in single if single.count(one) > 1)
+        single = [option for option in order if not (getattr(option, "multiple", True) or option.nargs == -1)]
+        twice = dict.fromkeys(flag_of(option) for option in single if single.count(option) > 1)
         if twice:
             raise BenchkitError(f"{', '.join(twice)}: given twice; give it once (see '{ctx.command_path} --help')")
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, known to the functions below while it runs."""
+        """Run the command; the functions below read its options meanwhile."""
         token = _RUNNING.set(ctx)
         try:
             return super().invoke(ctx)
@@ -38,7 +38,7 @@ class Command(TyperCommand):
 
 
 class App(typer.Typer):
-    """A group whose commands are of the class above."""
+    """A group of commands of the class `Command`."""
 
     def command(self, *names: Any, **given: Any) -> Callable[[Any], Any]:
         """Register a command."""
@@ -46,29 +46,29 @@ class App(typer.Typer):
 
 
 def given_flags(names: Collection[str]) -> list[str]:
-    """The flags among these parameters of the running command that its user wrote, in the command's order."""
+    """Return the flags of those parameters that the user wrote, in the command's order."""
     context = _RUNNING.get()
     if context is None:
         return []
     return [
-        flag_of(one)
-        for one in context.command.params
-        if one.name in names and str(getattr(context.get_parameter_source(one.name), "name", "")) == "COMMANDLINE"
+        flag_of(option)
+        for option in context.command.params
+        if option.name in names and str(getattr(context.get_parameter_source(option.name), "name", "")) == "COMMANDLINE"
     ]
 
 
 def refuse_unused(names: Collection[str], reason: str) -> None:
-    """Raise BenchkitError where an option was given that this command does not use; reason: why, and what to do."""
+    """Raise BenchkitError if the user gave one of these options; reason: why it is unused, and the remedy."""
     if flags := given_flags(names):
         raise BenchkitError(f"{', '.join(flags)}: not used here: {reason}")
 
 
 def note_unused(names: Collection[str], reason: str) -> None:
-    """Say on stderr that an option was given which changes nothing here."""
+    """Print a note if the user gave one of these options, which change nothing in this call."""
     if flags := given_flags(names):
         tell(f"note: {', '.join(flags)} changes nothing: {reason}")
 
 
 def flag_of(parameter: Any) -> str:
-    """`--flag` of a parameter, or the name of an argument."""
+    """Return the `--flag` of an option, or the name of an argument."""
     return str(max(parameter.opts, key=len)) if parameter.param_type_name == "option" else str(parameter.name)

@@ -1,4 +1,4 @@
-"""`benchkit leaderboard`: boards of finished runs, side by side, beside the paper's; no torch is needed for it."""
+"""`benchkit leaderboard`: boards of finished runs, side by side and beside the paper's rows. It loads no torch."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 _FORMATS = ("table", "markdown", "csv", "json", "latex")
 
-app = App(help="Boards of finished runs and the paper's rows.", rich_markup_mode=None)
+app = App(help="Show boards of finished runs, also beside the paper's rows.", rich_markup_mode=None)
 
 
 @app.command("show")
 def show(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="A run's id, an --out folder, or a .jsonl file.")],
-    form: Annotated[str, typer.Option("--format", metavar="|".join(_FORMATS))] = "table",
-    paper: Annotated[bool, typer.Option("--paper", help="Put the paper's reported rows beside them.")] = False,
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN…", help="A run's id or the start of an id, an --out folder, or a .jsonl file."),
+    ],
+    form: Annotated[str, typer.Option("--format", metavar="|".join(_FORMATS), help="How to print it.")] = "table",
+    paper: Annotated[bool, typer.Option("--paper", help="Also show the rows that the paper reports.")] = False,
     cache: options.Cache = None,
     store: options.Store = None,
 ) -> None:
-    """Show a board; several boards side by side, by method.
-
-    A run's id may be shortened to its unique beginning.
-    """
+    """Show the board of a run, or several boards side by side, with one line per method."""
     from benchkit.cli.sidebyside import SideBySide
     from benchkit.report import beside
     from benchkit.report.leaderboard import PaperLine
@@ -44,7 +44,7 @@ def show(
 
     if form not in _FORMATS:
         raise UnknownNameError("format", form, _FORMATS)
-    if all(os.path.exists(run) for run in runs):  # noqa: PTH110  # of a name that no file can have it says no
+    if all(os.path.exists(run) for run in runs):  # noqa: PTH110  # returns False for an impossible name, where Path raises
         note_unused({"cache", "store"}, "every RUN is a file or a folder")
     sources = [_source(run, cache, store) for run in runs]
     lines = [line for source in sources for line in source.lines]
@@ -59,7 +59,7 @@ def show(
 
 @app.command("list")
 def list_(cache: options.Cache = None, store: options.Store = None, as_json: options.AsJson = False) -> None:
-    """List the runs in the cache, or in another store, oldest first."""
+    """List the runs of the cache or of --store, the oldest first."""
     opened = opened_store(cache, store)
     runs = opened.runs() if opened else []
     rows = [
@@ -77,11 +77,11 @@ def list_(cache: options.Cache = None, store: options.Store = None, as_json: opt
     elif rows:
         _print_runs(rows)
     else:
-        print(f"no runs yet in {store or cache_root(cache)}: 'benchkit compare' makes one")
+        print(f"no runs in {store or cache_root(cache)}: 'benchkit compare' makes one")
 
 
 def opened_store(cache: str | None, store: str | None) -> ResultStore | None:
-    """The result store of --store, else the cache's own; None where the cache has none yet."""
+    """Return the result store of --store, else the cache's own, or None if the cache has none."""
     from benchkit.runs.run import RESULTS
     from benchkit.store.results import ResultStore
 
@@ -91,7 +91,7 @@ def opened_store(cache: str | None, store: str | None) -> ResultStore | None:
 
 @dataclass(frozen=True)
 class Source:
-    """What one RUN names: lines of the leaderboard, and the boards they make up."""
+    """The lines of the leaderboard that one RUN names, and their boards."""
 
     lines: Sequence[Line]
     boards: Sequence[Board]
@@ -102,7 +102,7 @@ def _source(name: str, cache: str | None, store: str | None) -> Source:
     from benchkit.report.load import BOARD_FILE, load_board
 
     path = Path(name)
-    if os.path.isfile(path / BOARD_FILE):  # noqa: PTH113  # of a name that no file can have it says no
+    if os.path.isfile(path / BOARD_FILE):  # noqa: PTH113  # returns False for an impossible name, where Path raises
         board = load_board(path)
     elif os.path.isfile(path) or path.suffix in (".json", ".jsonl"):  # noqa: PTH113
         lines = load_leaderboard([path])
@@ -113,14 +113,16 @@ def _source(name: str, cache: str | None, store: str | None) -> Source:
 
 
 def _stored(name: str, cache: str | None, store: str | None) -> Board:
-    """The board of a run in the store, made anew from its rows."""
+    """Return the board of a run in the store, made from its rows."""
     from benchkit.report.board import Board
     from benchkit.runs.finding import open_results
     from benchkit.runs.run import load_run_data
 
     if not os.path.exists(name) and opened_store(cache, store) is None:  # noqa: PTH110
         where = store or cache_root(cache)
-        raise BenchkitError(f"no run '{name}': there is no folder or file of that name, and no runs yet in {where}")
+        raise BenchkitError(
+            f"no run '{name}': there is no folder or file of that name, and there are no runs in {where}"
+        )
     opened = open_results(places_named(name, cache, store), name)
     run = opened.find_run(name)
     info = next(one for one in opened.runs() if one.id == run)
@@ -128,7 +130,7 @@ def _stored(name: str, cache: str | None, store: str | None) -> Board:
 
 
 def _boards(lines: Sequence[Line], where: str) -> list[Board]:
-    """The boards that lines of runs make up, a board a run; the paper's lines are none."""
+    """Return one board per run from lines of runs; lines of the paper make none."""
     from benchkit.report.board import Board
     from benchkit.report.leaderboard import RunLine
     from benchkit.report.older import SCHEMA
@@ -151,7 +153,7 @@ def _print_runs(rows: Sequence[dict[str, Any]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for header in ("run", "begun (UTC)", "status", "cells", "title"):
-        table.add_column(header, overflow="fold", no_wrap=header == "run")  # to be copied into the next command
+        table.add_column(header, overflow="fold", no_wrap=header == "run")  # so that it can be copied
     for row in rows:
         cells = ", ".join(f"{number} {state}" for state, number in sorted(row["cells"].items()))
         begun = row["created"][:16].replace("T", " ")

@@ -1,6 +1,7 @@
-"""The entry point: the commands put together, and every way they can end turned into a line and an exit code.
+"""The entry point: it finds the command, runs it, and turns every ending into one line and an exit code.
 
-0 done; 1 a fault of the suite's own; 2 bad input; 3 some cells failed; 130 interrupted; 141 the reader went away.
+0: done. 1: a fault of benchkit. 2: bad input. 3: some cells failed. 130: interrupted. 141: the reader of the output
+ended.
 """
 
 from __future__ import annotations
@@ -27,29 +28,30 @@ if TYPE_CHECKING:
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
-#: What `benchkit --help` says of every command; each is the function or the group of its name in a module of this room.
+#: Command -> its module in this package, and its line in `benchkit --help`. The module has a function of that name, or
+#: a group `app`.
 COMMANDS = {
-    "compare": ("compare", "Cross, train, score and rank."),
-    "ablate": ("ablate", "Vary one axis at a time."),
-    "tune": ("tune", "Search a corruptor's parameters."),
-    "figure": ("figure", "Draw Figures 4 to 8 of a run."),
-    "export": ("export_run", "A run's training set, or its detector."),
-    "detect": ("detect", "Heat maps and scores of images."),
+    "compare": ("compare", "Run a comparison: corrupt, train, score, rank."),
+    "ablate": ("ablate", "Vary one setting of a comparison at a time."),
+    "tune": ("tune", "Search the parameters of a corruptor."),
+    "figure": ("figure", "Draw the paper's Figures 4 to 8 from a run."),
+    "export": ("export", "Write the training set or the detector of a run."),
+    "detect": ("detect", "Find artifacts in any images."),
     "corrupt": ("corrupt", "Corrupt one image inside a mask."),
-    "doctor": ("doctor", "What is installed, what is missing."),
-    "plugins": ("plugins", "List plugins, show one."),
-    "data": ("data", "List datasets, export one."),
-    "leaderboard": ("leaderboard", "Show and list boards."),
-    "cache": ("cache", "List, check and prune finished stages."),
+    "doctor": ("doctor", "Check the installation."),
+    "plugins": ("plugins", "List, show, write, check and preview plugins."),
+    "data": ("data", "List, show, export and prepare datasets."),
+    "leaderboard": ("leaderboard", "Show the boards of finished runs."),
+    "cache": ("cache", "List, check and delete finished stages."),
 }
 
 
 class Commands(TyperGroup):
-    """The commands by name; a command's module is imported when the command is asked for, and for no other's help."""
+    """The commands by name. A command's module is imported only when this command is called."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # what a misspelt name is compared with
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # typer compares a misspelt name with these
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return list(COMMANDS)
@@ -70,14 +72,14 @@ class Commands(TyperGroup):
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(
     cls=Commands,
     name="benchkit",
-    help="Compare methods that make artifacts in clean images, by what detectors learn from them.",
+    help="Compare methods that create artifacts in clean images: train detectors on these images, and score them.",
     **PLAIN,
 )
 
@@ -101,9 +103,9 @@ def _root(
 
 
 def program() -> int:
-    """The console script: `main`, in a process that ends with it."""
-    # Imports make objects by the hundred thousand, and all of them stay: looking for cycles after every 700 takes a
-    # seventh of the time to start, and the interpreter's last look half a second.
+    """Run `main` as the console script, whose process ends with it."""
+    # Imports make some hundred thousand objects, and all of them stay. Collecting garbage after every 700 objects takes
+    # a seventh of the start-up time, and the last collection half a second.
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
     return main()
@@ -133,7 +135,7 @@ def _run(arguments: list[str]) -> int:
     except typer.Abort:
         return _interrupted()
     except SystemExit as stopped:
-        if isinstance(stopped.__context__, BrokenPipeError):  # typer and rich have met it first
+        if isinstance(stopped.__context__, BrokenPipeError):  # typer or rich caught it first
             return BROKEN_PIPE
         return stopped.code if isinstance(stopped.code, int) else 1
     except FaultsError as error:
@@ -157,32 +159,32 @@ def _refused(message: str, *lines: str) -> int:
 
 
 def _usage(error: Exception) -> str:
-    """What is wrong with the command line, and where its help is."""
+    """Return what is wrong with the command line, and where its help is."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "benchkit"
     return f"{error.format_message().rstrip('.')} (see '{path} --help')"  # type: ignore[attr-defined]
 
 
 def _fault(error: Exception) -> int:
-    """An exception that nobody foresaw: a bad input where a plugin of the user's raised it, else a fault of ours."""
+    """Report an unexpected exception: as bad input if a plugin of the user raised it, else as a fault of benchkit."""
     from benchkit.plugin.loading import place_of
 
     if author := _foreign_author(error):
         place = place_of(error, author.file) if author.file else None
         at = f" ({place})" if place else ""
         raised = f"{author.kind} '{author.name}' ({author.origin}) raised {type(error).__name__}: {error}{at}"
-        return _refused(f"{raised}; mend it or leave it out ('benchkit --debug' shows the traceback)")
+        return _refused(f"{raised}; correct the plugin or leave it out ('benchkit --debug' shows the traceback)")
     where = "the traceback is above"
     if debugging():
         traceback.print_exc()
     else:
         where = f"the traceback is in {_logged()}"
-    tell(f"error: {type(error).__name__}: {error} (not your mistake: {where})")
+    tell(f"error: {type(error).__name__}: {error} (a fault of benchkit: {where})")
     return 1
 
 
 def _foreign_author(error: Exception) -> Entry | None:
-    """The plugin that raised it, unless it ships with benchkit."""
+    """Return the plugin that raised the error, unless it ships with benchkit."""
     from benchkit.report.foreign import OWN
 
     author = settings.registry.author_of(error) if settings.registry else None
@@ -195,24 +197,24 @@ def _logged() -> str:
         with file.open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(traceback.format_exc())
     except (OSError, BenchkitError):
-        return "no file, for none can be written: run it again with 'benchkit --debug'"
+        return "no file, because none can be written: run it again with 'benchkit --debug'"
     return str(file)
 
 
 def _interrupted() -> int:
-    tell("interrupted; what is finished is kept: the same command goes on from there")
+    tell("interrupted; finished work is kept: run the same command to continue")
     return INTERRUPTED
 
 
 def _never_fail_to_print() -> None:
-    """A terminal that knows no Greek, or a file name that is no text, is no reason to fail."""
+    """Print characters that the terminal cannot show, and file names that are not text, as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:
-    """Whoever read our output has gone: keep the interpreter's own flush at exit quiet."""
+    """Send further output nowhere, since its reader has ended; else the interpreter's flush at exit would fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

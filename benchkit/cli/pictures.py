@@ -1,4 +1,4 @@
-"""Pictures in and out of files, with every way they can be unusable said in one line."""
+"""Images and masks in files: reading, checking where to write, writing, and one row of pictures."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _GAP = 4
 
 
 def read_image(path: Path) -> Image.Image:
-    """An image file as RGB, as a dataset reads it; raises BenchkitError when it cannot be read whole."""
+    """Read an image file as RGB, as datasets do; raise BenchkitError if it cannot be read."""
     return Image.fromarray(decode_image(path, f"image '{shortened(str(path), 300)}'"))
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """A mask file as (H, W) bool, as a dataset reads it; raises BenchkitError where its values leave a doubt."""
+    """Read a mask file as (H, W) bool, as datasets do; raise BenchkitError if its values are ambiguous."""
     return decode_mask(path, f"mask '{shortened(str(path), 300)}'")
 
 
 def check_target(path: Path, option: str, *, force: bool = False, image: bool = True) -> None:
-    """Raise BenchkitError unless a file may be written there (and its name is an image format's)."""
+    """Raise BenchkitError unless a file can be written there, with `image` unless its suffix is of an image format."""
     if image and path.suffix.lower() not in _writable_suffixes():
         raise BenchkitError(f"{option} '{path}': name an image file, such as {path.stem or 'image'}.png")
     try:
@@ -48,7 +48,7 @@ def _writable_suffixes() -> set[str]:
 
 
 def save_image(path: Path, picture: Image.Image, option: str) -> None:
-    """Write a picture whole or not at all; raises BenchkitError naming the option."""
+    """Write a picture completely or not at all; raise BenchkitError that names the option."""
     sink = io.BytesIO()
     lossless: dict[str, Any] = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg") else {}
     try:
@@ -60,7 +60,7 @@ def save_image(path: Path, picture: Image.Image, option: str) -> None:
 
 
 def side_by_side(before: Image.Image, mask: NDArray[np.bool_], after: Image.Image) -> Image.Image:
-    """Before, mask (white is selected) and after in one row, RGB."""
+    """Return the image before, the mask (white: selected) and the image after in one row, RGB."""
     panels = [before, Image.fromarray(mask.astype(np.uint8) * 255).convert("RGB"), after]
     width, height = before.size
     sheet = Image.new("RGB", (3 * width + 2 * _GAP, height), "white")

@@ -1,4 +1,4 @@
-"""`benchkit plugins`: what there is, and what its parameters are."""
+"""`benchkit plugins`: list all plugins, or show one with its parameters."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from benchkit.api import Plugin
     from benchkit.plugin.registry import Broken, Entry, Registry
 
-app = App(help="Corruptors, selectors, detectors, inverters and datasets.", rich_markup_mode=None)
-app.command("new", short_help="Write a new plugin's file, or a package.")(plugins_new.new)
+app = App(
+    help="List, show, write, check and preview plugins: corruptors, selectors, detectors, inverters, datasets.",
+    rich_markup_mode=None,
+)
+app.command("new", short_help="Write a new plugin, as a file or a package.")(plugins_new.new)
 app.command("check", short_help="Check that a plugin keeps its contract.")(plugins_check.check)
-app.command("preview", short_help="Show what a corruptor or selector does.")(plugins_preview.preview)
+app.command("preview", short_help="Draw what a corruptor or selector does.")(plugins_preview.preview)
 
 
 @app.command("list")
@@ -30,10 +33,10 @@ def list_(
     plugin_folder: options.PluginFolders = None,
     strict: options.Strict = False,
 ) -> None:
-    """List every plugin, and those that cannot be used, with the reason."""
+    """List all plugins, and the skipped ones with the reason."""
     registry = load_registry(plugin, plugin_folder, strict)
     if as_json:
-        plugins = [described(entry) for entry in registry.entries()]
+        plugins = [describe(entry) for entry in registry.entries()]
         print_json({"plugins": plugins, "broken": [_broken(broken) for broken in registry.broken]})
         return
     _print_list(registry)
@@ -43,7 +46,8 @@ def list_(
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin's name.")],
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Its kind, where several kinds have that name.")
+        str | None,
+        typer.Option(metavar="KIND", help="The plugin's kind; needed if plugins of several kinds have this name."),
     ] = None,
     as_json: options.AsJson = False,
     plugin: options.PluginFiles = None,
@@ -51,16 +55,16 @@ def show(
     strict: options.Strict = False,
 ) -> None:
     """Show one plugin: what it does, its parameters, where it comes from."""
-    entry = found(load_registry(plugin, plugin_folder, strict), name, kind)
-    facts = described(entry)
+    entry = find_plugin(load_registry(plugin, plugin_folder, strict), name, kind)
+    facts = describe(entry)
     if as_json:
         print_json(facts)
     else:
         _print_one(facts)
 
 
-def found(registry: Registry, name: str, kind: str | None) -> Entry:
-    """The one plugin of that name; raises BenchkitError if there is none, or several of different kinds."""
+def find_plugin(registry: Registry, name: str, kind: str | None) -> Entry:
+    """Return the plugin of this name; raise BenchkitError if there is none, or several of different kinds."""
     from benchkit.plugin.registry import KINDS
 
     if kind is not None and kind not in KINDS:
@@ -74,13 +78,13 @@ def found(registry: Registry, name: str, kind: str | None) -> Entry:
     if not matches:
         for broken in registry.broken:
             if name in (broken.name, broken.name.rpartition(".")[2].replace("_", "-")):
-                raise BenchkitError(f"plugin '{name}' ({broken.origin}) was left out: {broken.reason}")
+                raise BenchkitError(f"plugin '{name}' ({broken.origin}) was skipped: {broken.reason}")
         raise UnknownNameError("plugin", name, {entry.name for entry in registry.entries()})
     return matches[0]
 
 
-def described(entry: Entry) -> dict[str, Any]:
-    """A plugin as plain data."""
+def describe(entry: Entry) -> dict[str, Any]:
+    """Return a plugin as plain data."""
     from benchkit.plugin.registry import why_unavailable
 
     return {
@@ -96,7 +100,7 @@ def described(entry: Entry) -> dict[str, Any]:
 
 
 def parameters_of(cls: type[Plugin]) -> list[dict[str, Any]]:
-    """name, type, default, range and meaning of every parameter, as declared."""
+    """Return name, type, default, range and meaning of every parameter."""
     from typing import get_type_hints
 
     from benchkit.plugin.registry import parameters
@@ -107,7 +111,7 @@ def parameters_of(cls: type[Plugin]) -> list[dict[str, Any]]:
             "name": field.name,
             "type": getattr(hints[field.name], "__name__", str(hints[field.name])),
             "default": _scalar(field.default),
-            "range": allowed(field.metadata.get("bounds") or {}, field.metadata.get("choices")),
+            "range": format_range(field.metadata.get("bounds") or {}, field.metadata.get("choices")),
             "doc": field.metadata.get("doc", ""),
         }
         for field in parameters(cls)
@@ -118,8 +122,8 @@ def _scalar(value: Any) -> bool | int | float | str | None:
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
-def allowed(bounds: dict[str, float], choices: Any) -> str:
-    """Bounds and choices in words: `>= 0, < 1`, `a, b or c`, or nothing where all of the type is allowed."""
+def format_range(bounds: dict[str, float], choices: Any) -> str:
+    """Return bounds or choices as text: `>= 0, < 1`, `a, b or c`; empty if every value is allowed."""
     if choices:
         *first, last = map(str, choices)
         return f"{', '.join(first)} or {last}" if first else last
@@ -143,7 +147,7 @@ def _print_list(registry: Registry) -> None:
     for entry in registry.entries():
         if last not in (None, entry.kind):
             table.add_section()
-        names = ", ".join(f"{p['name']}={_word(p['default'])}" for p in parameters_of(entry.cls))
+        names = ", ".join(f"{p['name']}={print_value(p['default'])}" for p in parameters_of(entry.cls))
         first = inspect.cleandoc(entry.cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
         kind = "" if entry.kind == last else entry.kind
         table.add_row(*map(Text, (kind, entry.name, names, _origin(entry.origin, entry.version), first)))
@@ -151,7 +155,7 @@ def _print_list(registry: Registry) -> None:
     screen = console()
     screen.print(table)
     for broken in registry.broken:
-        screen.print(Text(f"left out: {broken.name} ({broken.origin}): {broken.reason}"))
+        screen.print(Text(f"skipped: {broken.name} ({broken.origin}): {broken.reason}"))
 
 
 def _print_one(facts: dict[str, Any]) -> None:
@@ -167,7 +171,7 @@ def _print_one(facts: dict[str, Any]) -> None:
         for header in ("parameter", "type", "default", "range", "meaning"):
             table.add_column(header, overflow="fold")
         for one in facts["parameters"]:
-            cells = (one["name"], one["type"], _word(one["default"]), one["range"] or "any", one["doc"])
+            cells = (one["name"], one["type"], print_value(one["default"]), one["range"] or "any", one["doc"])
             table.add_row(*map(Text, cells))
         screen.print(table)
     else:
@@ -180,8 +184,3 @@ def _print_one(facts: dict[str, Any]) -> None:
 
 def _origin(origin: str, version: str | None) -> str:
     return f"{origin} {version}" if version else origin
-
-
-def _word(value: Any) -> str:
-    """A default as it is written behind a plugin's name."""
-    return print_value(value)

@@ -1,4 +1,4 @@
-"""`benchkit plugins check`: a plugin put through the conformance kit."""
+"""`benchkit plugins check`: run the conformance kit on a plugin."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ def check(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="NAME[:k=v,…]|FILE[:k=v,…]|FOLDER|PACKAGE", help="A plugin, a .py file, or a package of them."
+            metavar="NAME[:k=v,…]|FILE[:k=v,…]|FOLDER|PACKAGE",
+            help="A plugin, a .py file, a folder of files, or a package.",
         ),
     ],
     pictures: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Pictures of what failed; default a new folder among temporary files."),
+        typer.Option(metavar="DIR", help="Where to draw failed checks. Default: a new temporary folder."),
     ] = None,
     device: options.Device = "cpu",
     as_json: options.AsJson = False,
     plugin: options.PluginFiles = None,
     plugin_folder: options.PluginFolders = None,
 ) -> None:
-    """Check that a plugin keeps its contract: what is demanded, what came, and pictures where they help.
+    """Check that a plugin keeps its contract. A failed check prints what it expected and what the plugin returned.
 
-    Exit code 0: every check passed; 3: some failed; 2: there is no such plugin, file or package.
+    Exit code 0: all checks passed. 3: some failed. 2: there is no such plugin, file or package.
     """
     from benchkit.inference.functional import resolve_device
     from benchkit.testing import reports_on
 
-    # Not made before there is a picture to put into it.
+    # Made only when there is a picture to draw.
     folder = pictures or Path(tempfile.gettempdir()) / f"benchkit-check-{os.getpid()}"
-    with redirect_stdout(sys.stderr):  # whatever a plugin prints, stdout stays the command's own
+    with redirect_stdout(sys.stderr):  # stdout is for results, not for what plugins print
         registry = load_registry(plugin, plugin_folder)
         reports = reports_on(target, registry, folder, resolve_device(device))
     if as_json:

@@ -1,4 +1,4 @@
-"""`benchkit plugins new`: a plugin's first file, or a package around it."""
+"""`benchkit plugins new`: write the first file of a plugin, or a package."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def new(
         str | None,
         typer.Option(
             metavar="latent|pixel|resampling",
-            help="What a corruptor works on: latents, pixels, or every step of the way back.",
+            help="Where a corruptor acts: on latents once, on pixels, or at every resampling step. Default: latent.",
         ),
     ] = None,
     package: Annotated[
-        bool, typer.Option("--package", help="An installable package: entry point, tests and README.")
+        bool, typer.Option("--package", help="Write an installable package with entry point, tests and README.")
     ] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.")] = Path(),
     plugin: options.PluginFiles = None,
     plugin_folder: options.PluginFolders = None,
 ) -> None:
-    """Write a plugin that runs as it is, with a comment at the one line to change. Nothing is overwritten."""
+    """Write a plugin that already runs. A comment shows the line to change. Existing files are never replaced."""
     from benchkit.scaffold import SPACES, new_plugin, write_plugin
 
     if space is not None and kind != "corruptor":
-        raise BenchkitError(f"--space is for corruptors: leave it out for a {kind}")
+        raise BenchkitError(f"--space is for corruptors only: leave it out for a {kind}")
     if space not in (None, *SPACES):
         raise BenchkitError(f"--space '{space}': choose {', '.join(SPACES)}")
     if out.exists() and not out.is_dir():
@@ -54,7 +54,7 @@ def new(
 
 
 def _next(kind: str, name: str, place: Path, package: bool) -> list[str]:
-    """What one does with it now."""
+    """Return the commands to run next."""
     path = shlex.quote(str(place))
     lines = ["", f"check it:   benchkit plugins check {path}"]
     if package:

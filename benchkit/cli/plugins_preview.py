@@ -1,4 +1,4 @@
-"""`benchkit plugins preview`: a contact sheet of what a plugin does, in under a minute."""
+"""`benchkit plugins preview`: draw what a plugin does to a few images."""
 
 from __future__ import annotations
 
@@ -31,32 +31,39 @@ def preview(
     ],
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=A|B|C", help="Values of a parameter, a column each; may be repeated."),
+        typer.Option("--set", metavar="KEY=A|B|C", help="Values of a parameter; one column per value; repeatable."),
     ] = None,
-    seeds: Annotated[str, typer.Option(metavar="0,1", help="Seeds of the noise, a column each.")] = "0",
-    images: Annotated[int, typer.Option(metavar="N", help="Images, a row each.")] = 4,
+    seeds: Annotated[str, typer.Option(metavar="0,1", help="Seeds of the noise; one column per seed.")] = "0",
+    images: Annotated[int, typer.Option(metavar="N", help="Number of images; one row per image.")] = 4,
     mask: Annotated[
         str,
-        typer.Option(metavar="box|SELECTOR", help="Where: a box in the middle, or a selector that needs no training."),
+        typer.Option(
+            metavar="box|SELECTOR", help="The region: a box in the middle, or a selector that needs no training."
+        ),
     ] = "box",
-    out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The sheet; default preview-NAME.png.")] = None,
-    dataset: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="Whose images.")] = "portraits",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="The file to write. Default: preview-NAME.png.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The dataset of the images.")] = "portraits",
     inverter: Annotated[str, typer.Option(metavar="NAME[:k=v,…]", help="The inverter.")] = "renoise",
     model: options.Checkpoint = "portraits",
     device: options.Device = "auto",
     force: options.Force = False,
-    kind: Annotated[str | None, typer.Option(metavar="KIND", help="Where several kinds have that name.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="The plugin's kind; needed if plugins of several kinds have this name."),
+    ] = None,
     plugin: options.PluginFiles = None,
     plugin_folder: options.PluginFolders = None,
 ) -> None:
-    """Show what a plugin does on a few images: one sheet, labelled, images against parameter values and seeds."""
+    """Draw what a plugin does to a few images: one row per image, one column per parameter value and seed."""
     from benchkit.cli.pictures import check_target, save_image
     from benchkit.inference import functional
-    from benchkit.outputs.plugin_preview import Wanted, columns
+    from benchkit.outputs.plugin_preview import PreviewRequest, make_columns
     from benchkit.testing.targets import split_target
 
     name, given = split_target(target)
-    entry, registry = _found(name, kind, plugin, plugin_folder)
+    entry, registry = _find(name, kind, plugin, plugin_folder)
     to = out or Path(f"preview-{entry.name}.png")
     check_target(to, "--out", force=force)
     given_seeds = parse_numbers("--seeds", seeds)
@@ -66,21 +73,21 @@ def preview(
     specs = _specs(entry, given, set_ or ())
     _note_unused_options(entry)
     resolved = functional.resolve_device(device)
-    wanted = Wanted(specs, numbers, images, mask, dataset, inverter, model, resolved)
-    save_image(to, sheet(columns(registry, wanted, tell)), "--out")
+    request = PreviewRequest(specs, numbers, images, mask, dataset, inverter, model, resolved)
+    save_image(to, sheet(make_columns(registry, request, tell)), "--out")
     print(f"{to}: {images} images, {len(specs)} values, {len(numbers)} seeds")
 
 
-def _found(
+def _find(
     target: str, kind: str | None, files: Sequence[Path] | None, folders: Sequence[Path] | None
 ) -> tuple[Entry, Registry]:
-    """The plugin a target names, and the registry that knows it; a broken file is said in one line."""
-    from benchkit.cli.plugins import found
+    """Return the plugin that a target names, and its registry; raise BenchkitError for a broken file."""
+    from benchkit.cli.plugins import find_plugin
 
     path = Path(target)
     if path.suffix != ".py":
         registry = load_registry(files, folders)
-        return found(registry, target, kind), registry
+        return find_plugin(registry, target, kind), registry
     if not path.is_file():
         raise BenchkitError(f"there is no plugin file '{target}'")
     registry = load_registry([*(files or ()), path], folders)
@@ -95,7 +102,7 @@ def _found(
 
 
 def _specs(entry: Entry, given: str, settings: Sequence[str]) -> tuple[Spec, ...]:
-    """The plugin with its parameters from TARGET, and with every value of --set."""
+    """Return the plugin's Specs: the parameters of TARGET with every value of --set."""
     from benchkit.specs.spec import Spec
 
     for text in settings:
@@ -106,17 +113,17 @@ def _specs(entry: Entry, given: str, settings: Sequence[str]) -> tuple[Spec, ...
 
 
 def _note_unused_options(entry: Entry) -> None:
-    """Say which options show nothing of this plugin."""
+    """Print a note on options that do not matter for this plugin."""
     from benchkit.api import PixelCorruptor
 
     if entry.kind == "selector":
-        note_unused({"mask", "inverter", "model"}, f"'{entry.name}' is a selector; nothing is corrupted")
+        note_unused({"mask", "inverter", "model"}, f"'{entry.name}' is a selector and corrupts nothing")
     if issubclass(entry.cls, PixelCorruptor):
-        note_unused({"inverter"}, f"'{entry.name}' works on pixels, without an inversion")
+        note_unused({"inverter"}, f"'{entry.name}' works on pixels and needs no inversion")
 
 
 def sheet(columns: Sequence[Column]) -> Image:
-    """The columns side by side, under their headings."""
+    """Return one image of all columns, each under its heading."""
     from PIL import Image, ImageDraw, ImageFont
 
     times = max(1, 128 // columns[0].images[0].shape[1])

@@ -1,4 +1,4 @@
-"""`benchkit data prepare`: a dataset's own files, checked once and written as one Parquet set."""
+"""`benchkit data prepare`: check published data once, and write them as one Parquet set."""
 
 from __future__ import annotations
 
@@ -22,65 +22,86 @@ if TYPE_CHECKING:
     from benchkit.inference.detector import TrainedDetector
     from benchkit.preparation.cleanest import Judge
 
-app = App(help="Prepare a dataset's own files, once.", rich_markup_mode=None)
+app = App(help="Convert published data to a checked set, once.", rich_markup_mode=None)
 
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="A new or empty folder; default $BENCHKIT_DATA/NAME, else the user's."),
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="A new or empty folder. Default: $BENCHKIT_DATA/NAME, else in the user's data folder.",
+    ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace a prepared set in DIR.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a prepared set in --out.")]
 Tokens = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME|DIR", help="Count the captions that this checkpoint's tokenizer cuts."),
+    typer.Option(
+        "--model", metavar="NAME|DIR", help="Count the captions that are too long for this checkpoint's tokenizer."
+    ),
 ]
 
-#: Images that are scored for each that is kept, unless the user says how many.
+#: Default number of scored images for each kept image.
 CANDIDATES = 4
 CleanestBy = Annotated[
     Path | None,
-    typer.Option("--cleanest-by", metavar="DETECTOR", help="Keep what this exported detector finds cleanest."),
+    typer.Option(
+        "--cleanest-by",
+        metavar="DETECTOR",
+        help="Draw more images and keep those in which this exported detector finds the least artifacts.",
+    ),
 ]
 CleanestOf = Annotated[
     int | None,
-    typer.Option("--cleanest-of", min=1, metavar="N", help="How many are drawn for it to see; default 4 × --count."),
+    typer.Option(
+        "--cleanest-of", min=1, metavar="N", help="Number of images to draw for --cleanest-by. Default: 4 × --count."
+    ),
 ]
 CleanestSize = Annotated[
     int,
-    typer.Option("--cleanest-size", min=8, max=4096, metavar="PIXELS", help="Sides of the squares that it sees."),
+    typer.Option(
+        "--cleanest-size",
+        min=8,
+        max=4096,
+        metavar="PIXELS",
+        help="Images are resized to squares of this side for --cleanest-by.",
+    ),
 ]
 
 
-@app.command("richhf-18k")
+@app.command("richhf-18k", short_help="Join RichHF-18k's labels with their images.")
 def richhf(
     records: Annotated[
         list[Path],
-        typer.Option(metavar="DIR|FILE", help="RichHF-18k's TFRecord files, or tables of them; may be repeated."),
+        typer.Option(metavar="DIR|FILE", help="RichHF-18k's TFRecord files, or tables made from them; repeatable."),
     ],
     images: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="DIR|FILE",
-            help="Where Pick-a-Pic's images are: folders, zip, tar, parquet and arrow files; may be repeated. Default: "
-            "in the tables of records.",
+            help="Pick-a-Pic's images: folders, zip, tar, parquet and arrow files; repeatable. Default: the tables of "
+            "--records.",
         ),
     ] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=COLUMN,…", help="What tables call image, id, caption, artifact_map, …; usual names are known."
+            metavar="KEY=COLUMN,…",
+            help="The columns of image, id, caption, artifact_map, … in tables; needed for unusual names.",
         ),
     ] = None,
     out: Out = None,
     rule: Annotated[
         str,
-        typer.Option(metavar="NAME[:k=v,…]", help="Which examples count: three-annotators, by-scores, by-levels, all."),
+        typer.Option(
+            metavar="NAME[:k=v,…]", help="Which examples to keep: three-annotators, by-scores, by-levels or all."
+        ),
     ] = "three-annotators",
     model: Tokens = None,
     force: Force = False,
 ) -> None:
-    """Join RichHF-18k's labels with the images they speak of.
+    """Join the labels of RichHF-18k with their images.
 
-    Images are found by their id: files named so, or rows of tables, such as Pick-a-Pic v1's parquet files.
+    Images are found by id: as files with this name, or as rows of tables such as Pick-a-Pic v1's parquet files.
     """
     from benchkit.preparation.richhf import KEYS, NAME, NOTICE, Preparation, summary
     from benchkit.preparation.richhf_rule import Rule
@@ -94,12 +115,13 @@ def richhf(
     tell(NOTICE)
 
 
-@app.command("dalle3-hq")
+@app.command("dalle3-hq", short_help="Draw images from DALL-E 3 shards.")
 def dalle3(
     shards: Annotated[
-        list[str], typer.Option(metavar="FOLDER|FILE|URL", help="Tar shards, here or where fsspec can open them.")
+        list[str],
+        typer.Option(metavar="FOLDER|FILE|URL", help="Tar shards, on this machine or at a URL that fsspec can open."),
     ],
-    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many images are drawn.")] = 10000,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="Number of images in the set.")] = 10000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the draw.")] = 0,
     cleanest_by: CleanestBy = None,
     cleanest_of: CleanestOf = None,
@@ -112,10 +134,10 @@ def dalle3(
     plugin_folder: options.PluginFolders = None,
     strict: options.Strict = False,
 ) -> None:
-    """Draw images at random from the shards of Dalle3 1 Million+ High Quality Captions.
+    """Draw random images from shards of Dalle3 1 Million+ High Quality Captions.
 
-    The draw depends on the seed and the images' names, not on the order of the shards; it is over the shards named.
-    With --cleanest-by a detector sees a larger draw, and the images in which it marks the least are kept.
+    The draw depends on the seed and on the images' names, not on the order of the shards. With --cleanest-by, a
+    detector scores a larger draw, and the images in which it finds the least artifacts are kept.
     """
     from benchkit.preparation.dalle3 import NAME, NOTICE, Draw, summary
 
@@ -128,7 +150,7 @@ def dalle3(
         judge = _judge(detector, candidates, cleanest_size)
     else:
         judging = {"cleanest_of", "cleanest_size", "device", "plugin", "plugin_folder", "strict"}
-        refuse_unused(judging, "name the detector that judges with --cleanest-by")
+        refuse_unused(judging, "also name a detector with --cleanest-by")
     length = _caption_length(model)
     with _writing(NAME, out, force) as (folder, screen):
         work = Draw(shards, count, seed, screen.note, judge)
@@ -138,14 +160,14 @@ def dalle3(
 
 
 def _candidates(count: int, given: int | None) -> int:
-    """How many images of the draw the detector sees: more than are kept."""
+    """Return how many images the detector scores: more than are kept."""
     if given is not None and given <= count:
-        raise BenchkitError(f"--cleanest-of {given}: give more than --count {count}, of which the cleanest are kept")
+        raise BenchkitError(f"--cleanest-of {given}: give more than --count {count}")
     return given or CANDIDATES * count
 
 
 def _judge(detector: TrainedDetector, candidates: int, size: int) -> Judge:
-    """The detector as what says which images are clean."""
+    """Return the judge that scores images by the detector."""
     from benchkit.preparation.cleanest import Judge
     from benchkit.training import loop as training
 
@@ -168,7 +190,7 @@ def _writing(name: str, out: Path | None, force: bool) -> Iterator[tuple[Path, P
 
 
 def _caption_length(model: str | None) -> Any:
-    """What counts a caption's tokens, and how many there may be; or None."""
+    """Return a function that counts a caption's tokens, and their limit; or None without a model."""
     if model is None:
         return None
     from benchkit.diffusion.tokens import caption_length
@@ -177,12 +199,12 @@ def _caption_length(model: str | None) -> Any:
 
 
 def _cut(captions: Sequence[str], length: Any, model: str | None) -> list[str]:
-    """A line that says how many captions are longer than the tokenizer takes."""
+    """Return a line with the number of captions that are too long for the tokenizer."""
     if length is None:
         return []
     count, limit = length
     cut = sum(count(caption) > limit for caption in captions)
-    return [f"captions: {cut:,} of {len(captions):,} are cut by the tokenizer of {model}, at {limit} tokens"]
+    return [f"captions: the tokenizer of {model} cuts {cut:,} of {len(captions):,}, after {limit} tokens"]
 
 
 def _finished(name: str, out: Path | None, manifest: dict[str, Any], lines: Sequence[str]) -> None:
@@ -192,6 +214,6 @@ def _finished(name: str, out: Path | None, manifest: dict[str, Any], lines: Sequ
     for line in lines:
         print(line)
     for reason, number in manifest["left_out"].items():
-        print(f"left out: {number:,} {reason} (listed in {LEFT_OUT})")
+        print(f"skipped: {number:,} {reason} (listed in {LEFT_OUT})")
     sizes = ", ".join(f"{split} {facts['rows']:,}" for split, facts in manifest["splits"].items())
     print(f"{name}: {sizes} in {where}")

@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar on a terminal, now and then a plain line elsewhere."""
+"""Progress of long work on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ EVERY = 5.0
 
 
 class Progress(Protocol):
-    """Hears how many pieces of work there are, what is being done, and that a piece is done."""
+    """Shows how many pieces of work there are, which one runs, and how many are done."""
 
     def start(self, total: int) -> None:
-        """There are `total` pieces."""
+        """Set the number of pieces."""
         ...
 
     def note(self, text: str) -> None:
-        """This is being done now; the first word is the kind of work."""
+        """Show what runs now; the first word of `text` is the kind of work."""
         ...
 
     def advance(self) -> None:
-        """One more piece is done."""
+        """Count one more finished piece."""
         ...
 
 
@@ -47,20 +47,20 @@ class Bar:
         self._task = bar.add_task("planning", total=None)
 
     def start(self, total: int) -> None:
-        """Show done/total from now on."""
+        """Show finished and total numbers from now on."""
         self._bar.update(self._task, total=total, completed=0)
 
     def note(self, text: str) -> None:
-        """Show what is being done."""
+        """Show what runs now."""
         self._bar.update(self._task, description=one_line(text))
 
     def advance(self) -> None:
-        """Move on by one."""
+        """Count one more finished piece."""
         self._bar.advance(self._task)
 
 
 class Lines:
-    """A line for every kind of work as it begins, and one every few seconds; see `Progress`."""
+    """A line when a kind of work begins, and one every few seconds; see `Progress`."""
 
     def __init__(self) -> None:
         self._began = self._last = time.monotonic()
@@ -72,7 +72,7 @@ class Lines:
         self._done, self._total = 0, total
 
     def note(self, text: str) -> None:
-        """Print the line if its kind is new or the last one is some time ago."""
+        """Print the line if its kind is new, or if the last line is EVERY seconds old."""
         kind, now = text.partition(" ")[0], time.monotonic()
         if kind in self._kinds and now - self._last < EVERY:
             return
@@ -83,20 +83,20 @@ class Lines:
         print(f"{place}{clock(now - self._began)} {one_line(text)}", file=sys.stderr)
 
     def advance(self) -> None:
-        """Count one more."""
+        """Count one more finished piece."""
         self._done += 1
 
 
 @contextmanager
 def shown() -> Iterator[Progress]:
-    """The progress that suits stderr; the bar is gone when the work is over."""
+    """Yield a progress for stderr: a bar, which disappears at the end, or lines."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield Lines()
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    # Text that comes from plugins is no markup.
+    # Text of plugins is not markup.
     columns = (
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
@@ -134,7 +134,7 @@ class _ReportingExecutor:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as m:ss or h:mm:ss."""
+    """Return seconds as m:ss or h:mm:ss."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""Several boards as one table: a line a method, a column a run; differences where the runs' settings are the same."""
+"""Several boards as one table: one line per method, one column per run; differences if the settings are equal."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from benchkit.report.settings import differing
 from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, numeric, one_line, percent, signed
 
-#: What makes lines of two boards the same row; of _WHERE_SEVERAL those of which one board has several.
+#: Lines of two boards are the same row if these columns are equal; those of _WHERE_SEVERAL only if a board has several.
 _KEY = ("detector", "selector", "role", "corruptor", "corruptor_params", "variant")
 _WHERE_SEVERAL = ("inverter", "source_name")
-#: Runs that differ in these alone have figures of the same thing.
+#: Runs that differ only in these settings can be compared.
 _HARMLESS = {"seeds"}
 
 
 @dataclass(frozen=True, eq=False)
 class SideBySide:
-    """Boards by row, selector and detector, matched by what they are."""
+    """Boards side by side; their rows are matched by their properties, not by their names."""
 
     boards: tuple[Board, ...]
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The lines of all boards, one after another, led by their run."""
+        """The lines of all boards in one frame, with a column `run`."""
         parts = [board.frame.assign(run=board.run) for board in self.boards]
         lines = pd.concat(parts, ignore_index=True)
         return lines[["run", *(name for name in lines if name != "run")]]
 
     @cached_property
     def differing(self) -> Mapping[str, tuple[str, ...]]:
-        """The settings in which the boards differ, see `benchkit.report.settings.differing`."""
+        """The settings in which the boards differ; see `benchkit.report.settings.differing`."""
         return differing(self.boards)
 
     @property
     def comparable(self) -> bool:
-        """Whether the boards' figures are of the same thing: whether their settings are the same."""
+        """Whether figures of the boards can be compared: whether all settings but the seeds are equal."""
         return not set(self.differing) - _HARMLESS
 
     def sheet(self) -> Sheet:
-        """Artifact IoU of every run in per cent, and what a run has more than the first, where that means something."""
+        """Return artifact IoU of every run in per cent, with the difference to the first run if they are comparable."""
         lines = self._lines()
         shown = {full: short for board in self.boards for full, short in board.shown.items()}
         detectors = short_names(pd.Series([key[0] for key in lines], dtype=object), shown)
@@ -57,7 +57,7 @@ class SideBySide:
         columns += [Column("detector", text=True, vital=3), *(c for n in self._names for c in self._columns(n))]
         groups: dict[str | None, list[tuple[Cell, ...]]] = {}
         for (detector, selector, *_), own in lines.items():
-            # A learned selector names its own detector, so selectors are told apart within one detector only.
+            # A learned selector names its own detector, so selectors are distinguished within one detector only.
             selectors = short_names(pd.Series([key[1] for key in lines if key[0] == detector], dtype=object), shown)
             name = next(iter(own.values()))["training_set"]
             names = (name, selectors.get(selector, MISSING), detectors.get(detector, MISSING))
@@ -70,7 +70,7 @@ class SideBySide:
         return Sheet(title, tuple(columns), titled, self._notes()).always("selector")
 
     def _lines(self) -> dict[tuple[Any, ...], dict[int, Mapping[Any, Any]]]:
-        """Every row of any board -> the board's place -> its line; rows without training last."""
+        """Return row -> number of the board -> its line; rows without training last."""
         frames = [board.frame for board in self.boards]
         several = [n for n in _WHERE_SEVERAL if any(frame[n].nunique() > 1 for frame in frames if n in frame)]
         names = [*_KEY, *several]
@@ -109,7 +109,7 @@ class SideBySide:
         return cells
 
     def _notes(self) -> tuple[str, ...]:
-        """What the runs are, and whether their figures may be compared."""
+        """Return notes: the runs, and whether their figures can be compared."""
         notes = []
         for name, board in zip(self._names, self.boards, strict=True):
             tests = ", ".join(dict.fromkeys(board.short(text) for text in board.frame["test_set"]))
@@ -117,26 +117,26 @@ class SideBySide:
         names: dict[str, list[str]] = {}
         for name, board in zip(self._names, self.boards, strict=True):
             names.setdefault(board.run, []).append(name)
-        notes += [f"{' and '.join(same)} are one run." for same in names.values() if len(same) > 1]
+        notes += [f"{' and '.join(same)} are the same run." for same in names.values() if len(same) > 1]
         if self.differing:
             parts = [f"{name} ({' | '.join(values)})" for name, values in self.differing.items()]
             notes.append(one_line(f"These runs differ in {'; '.join(parts)}."))
         if "test" in self.differing:
             notes.append("The runs have different test images: their figures cannot be compared.")
         elif not self.comparable:
-            notes.append("A difference between their figures may come from any of these: it says nothing of a method.")
+            notes.append("A difference between their figures may come from any of these settings, not from a method.")
         else:
             notes.append(
-                f"Artifact IoU in per cent; differences to {self._names[0]} in points, of the figures as they are "
-                "printed: whether they are beyond chance is not said."
+                f"Artifact IoU in per cent; differences to {self._names[0]} in points, of the printed "
+                "figures. They come without intervals: some may be chance."
             )
             if len(names) > 1:
                 notes.append(
-                    "A board tells how many seeds a run has, not which: the seeds alone may make a difference."
+                    "A board has the number of seeds, not the seeds: different seeds alone may cause a difference."
                 )
         return tuple(notes)
 
     def as_json(self) -> dict[str, Any]:
-        """The boards as plain data, in the given order, and where their settings differ."""
+        """Return the boards as plain data in the given order, and the settings in which they differ."""
         differing = {name: list(values) for name, values in self.differing.items()}
         return {"schema": SCHEMA, "differing": differing, "boards": [board.as_json() for board in self.boards]}

@@ -1,4 +1,4 @@
-"""A comparison that has run, opened again: its Grid, its Plan, and what the cache still holds of its work."""
+"""A finished comparison, opened again: its Grid, its Plan, and what the cache still holds of its work."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from benchkit.store.pins import read_plan
 from benchkit.store.results import CellInfo, RunInfo
 
 P = TypeVar("P", bound=Plugin)
-#: What a run's record says beside its Grid: what stands beside the paper's figures, remarks, what an ablation varied.
+#: Keys of a run's record beside those of its Grid.
 _BESIDE = ("paper", "shown", "remarks", "vary", "crossed")
-_STILL = "what needs no plugin still opens: the board, exports, and figures 4, 5, 7 and 8"
+_STILL = "the board, exports, and figures 4, 5, 7 and 8 need no plugin"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which of a run's rows; what is None is the run's first. row, selector, detector: by full text or bare name."""
+class RowQuery:
+    """Which row of a run; None means the run's first. row, selector, detector: a full text or a bare name."""
 
     row: str | None = None
     selector: str | None = None
@@ -48,8 +48,8 @@ class Wanted:
 class FinishedRun:
     """One run of `compare` or `ablate`, as it was computed.
 
-    grid: an ablation's base. states: cell key -> how the cell ended. sources: (kind, name) -> where the run had a
-    plugin from; None for a run of an early version, whose plan is made anew.
+    grid: for an ablation, its base. states: cell key -> how the cell ended. sources: (kind, name) -> origin of a
+    plugin; None for a run of an early version, whose plan is made again.
     """
 
     info: RunInfo
@@ -61,10 +61,10 @@ class FinishedRun:
 
     @classmethod
     def open(cls, name: str, places: Places, registry: Registry, device: str = "cpu") -> FinishedRun:
-        """The run meant by its id, the unique start of one, or its output folder; nothing is computed.
+        """Open a run by its id, the start of its id, or its output folder; compute nothing.
 
-        None of its plugins, datasets and checkpoints has to be there: its plan was kept beside its work. Raises
-        BenchkitError: no such run, or one of another version.
+        Its plugins, datasets and checkpoints need not be installed, since its plan was kept. Raises BenchkitError if
+        there is no such run, or if it is of another version.
         """
         results = open_results(places, name)
         run = results.find_run(name)
@@ -87,32 +87,32 @@ class FinishedRun:
         return self.info.id
 
     def model(self, planned: PlannedCell) -> Model:
-        """The checkpoint of a cell's images, which a variant may have replaced; the grid's where none passed any."""
+        """Return the checkpoint of a cell's images, which a variant may replace; the grid's if the cell has none."""
         if planned.model:
             return planned.model
         others = (getattr(stage, "model", None) for stage in self.plan.stages)
         return next((own for own in others if isinstance(own, Model)), None) or find_model(self.grid)
 
     def identity(self, spec: Spec) -> str:
-        """What the run's work depended on of a plugin beside its parameters; see Registry.identity."""
+        """Return the identity of a plugin in this run; see Registry.identity."""
         for stage in self.plan.stages:
             if spec in stage.specs and isinstance(own := getattr(stage, "identity", None), str):
                 return own
-        # No stage ran its code (an inverter at depth 0, a round trip): its source says as much.
+        # No stage ran its code (an inverter with 0 steps, a round trip): its source identifies it as well.
         before = (self.sources or {}).get((spec.kind, spec.name))
         return self.env.registry.identity(spec) if before is None else before.source
 
     def plugin(self, spec: Spec, base: type[P]) -> P:
-        """The live plugin of one of the run's Specs, where its code has to run once more.
+        """Return the live plugin of one of the run's Specs, to run its code again.
 
-        Raises BenchkitError where it is not there, or not as it was in the run.
+        Raises BenchkitError if it is missing, or has changed since the run.
         """
         registry, before = self.env.registry, (self.sources or {}).get((spec.kind, spec.name))
         had = f"the run had it from {before}" if before else "the run's record does not say where it had it from"
         what = f"run {self.id}: {spec.kind} '{spec.name}'"
         if not registry.has(spec.kind, spec.name):
             broken = registry.left_out(spec.name, spec.kind)
-            reason = f"was left out ({broken.origin}): {broken.reason}" if broken else "is not there"
+            reason = f"was skipped ({broken.origin}): {broken.reason}" if broken else "is missing"
             load = (
                 f"; load it with `plugin` {shlex.quote(before.file)}"
                 if before and before.is_file and before.file
@@ -127,7 +127,7 @@ class FinishedRun:
         return registry.make(spec, base)
 
     def check_model(self, model: Model) -> None:
-        """Raise BenchkitError unless the checkpoint is there, as it was in the run."""
+        """Raise BenchkitError if the checkpoint is missing, or has changed since the run."""
         found = checkpoint.find(model.location)
         if found.identity != model.identity:
             raise BenchkitError(
@@ -136,43 +136,44 @@ class FinishedRun:
             )
 
     def name(self, planned: PlannedCell) -> str:
-        """The printed name of a cell's row."""
+        """Return the printed name of a cell's row."""
         return self.plan.names[planned.key]
 
     def trained(self) -> tuple[PlannedCell, ...]:
-        """The cells that a network was trained for, in the board's order."""
+        """Return the cells that have a trained network, in the board's order."""
         return tuple(p for p in self.plan.cells if p.train)
 
     def corrupted(self) -> tuple[PlannedCell, ...]:
-        """Those whose training set is corrupted images and nothing else."""
+        """Return the trained cells whose training set consists of corrupted images only."""
         return tuple(p for p in self.trained() if p.cell.role == "corrupted")
 
     def is_done(self, planned: PlannedCell) -> bool:
-        """Whether this run finished the cell, and its work has the same keys today."""
+        """Return whether this run finished the cell, with the keys that its stages have today."""
         state = self.states.get(planned.key)
         return state is not None and state.state == "done"
 
-    def cell(self, wanted: Wanted, among: Sequence[PlannedCell] | None = None) -> PlannedCell:
-        """The first cell that answers to `wanted`, of `among` or of all trained ones.
+    def find_cell(self, query: RowQuery, among: Sequence[PlannedCell] | None = None) -> PlannedCell:
+        """Return the first cell that matches the query, of `among` or of all trained cells.
 
-        Raises BenchkitError naming the nearest row, selector, detector or the seeds there are, and for a cell that
-        failed or whose work has other keys today.
+        Raises BenchkitError, with the nearest name, if none matches, and for a cell that failed or whose stages have
+        other keys today.
         """
         left = list(self.trained() if among is None else among)
         if not left:
-            raise BenchkitError(f"run {self.id} has no row of that kind: {', '.join(self._reasons()) or 'none at all'}")
-        for kind, text in (("row", wanted.row), ("selector", wanted.selector), ("detector", wanted.detector)):
+            rows = ", ".join(dict.fromkeys(self.plan.names.values()))
+            raise BenchkitError(f"run {self.id} has no row of that kind: {rows or 'no row at all'}")
+        for kind, text in (("row", query.row), ("selector", query.selector), ("detector", query.detector)):
             if text is not None:
                 left = self._named(kind, text, left)
         seeds = {p.cell.seed for p in left}
-        if wanted.seed is not None and wanted.seed not in seeds:
-            raise BenchkitError(f"run {self.id} has no seed {wanted.seed}: it has {', '.join(map(str, sorted(seeds)))}")
-        found = next(p for p in left if wanted.seed in (None, p.cell.seed))
+        if query.seed is not None and query.seed not in seeds:
+            raise BenchkitError(f"run {self.id} has no seed {query.seed}: it has {', '.join(map(str, sorted(seeds)))}")
+        found = next(p for p in left if query.seed in (None, p.cell.seed))
         self._check(found)
         return found
 
     def require(self, stages: Iterable[Stage], row: str) -> None:
-        """Raise BenchkitError unless the cache holds what these stages left."""
+        """Raise BenchkitError unless the cache holds the results of these stages."""
         gone = [stage for stage in stages if not self.env.store.has(stage.key)]
         if gone:
             raise BenchkitError(
@@ -189,7 +190,7 @@ class FinishedRun:
         if state is None:
             changed = "; ".join(_changes(self.info, self.env.registry)) or "its checkpoint or the data it reads"
             raise BenchkitError(
-                f"run {self.id}: what row '{self.name(planned)}' rests on has changed since ({changed}): {self._remedy}"
+                f"run {self.id}: the work of row '{self.name(planned)}' has changed since ({changed}): {self._remedy}"
             )
         if state.state != "done":
             reason = f" ({state.reason})" if state.reason else ""
@@ -206,7 +207,7 @@ class FinishedRun:
             matches = {one for one in names if one is not None and same(one)}
             if len(matches) > 1:
                 several = " or ".join(sorted(one.shown for one in matches))
-                raise BenchkitError(f"run {self.id}: {kind} '{text}' may be {several}: name one")
+                raise BenchkitError(f"run {self.id}: {kind} '{text}' may mean {several}: choose one")
             if matches:
                 return [p for p, one in zip(cells, names, strict=True) if one in matches]
         skipped = [p.skip for p in self.plan.cells if p.skip and text in (self._names(kind, p) or ())]
@@ -216,19 +217,16 @@ class FinishedRun:
         raise BenchkitError(f"run {self.id}: {unknown}")
 
     def _names(self, kind: str, planned: PlannedCell) -> _Names | None:
-        """What a cell's row, selector or detector may be called; None where it has none."""
+        """Return the texts that name a cell's row, selector or detector; None if it has none."""
         if kind == "row":
             name = self.name(planned)
             return _Names(name, name, Labels.of(planned.cell).bare)
         spec = _spec(kind, planned)
         return None if spec is None else _Names(spec.short, str(spec), spec.name)
 
-    def _reasons(self) -> list[str]:
-        return list(dict.fromkeys(self.plan.names.values()))
-
 
 class _Names(NamedTuple):
-    """shown: as people are shown it. full: with every default. bare: without parameters."""
+    """Texts that name one thing. shown: as printed. full: with every default. bare: without parameters."""
 
     shown: str
     full: str
@@ -236,7 +234,7 @@ class _Names(NamedTuple):
 
 
 def train_of(planned: PlannedCell) -> Train:
-    """The training stage of a trained cell."""
+    """Return the training stage of a trained cell."""
     assert planned.train is not None
     return planned.train
 
@@ -248,7 +246,7 @@ def _spec(kind: str, planned: PlannedCell) -> Spec | None:
 
 
 def _means(text: str, spec: Spec) -> bool:
-    """Whether a text means a complete Spec: what it leaves out has its default there."""
+    """Return whether a text means a complete Spec: parameters missing in the text have their defaults."""
     try:
         given = Spec.parse(spec.kind, text)
     except BenchkitError:
@@ -264,19 +262,19 @@ def _again(info: RunInfo) -> str:
 
 
 def _changes(info: RunInfo, registry: Registry) -> Iterator[str]:
-    """Which of the plugins of a run, by its own record, are not there any more or not what they were."""
+    """Yield the plugins of a run's record that are missing now or have changed."""
     plugins: Mapping[str, Mapping[str, str]] = info.environment.get("plugins") or {}
     for key, facts in plugins.items():
         kind, _, name = key.partition(" ")
         then = f"{facts.get('origin')}, sha256 {str(facts.get('source'))[:12]} then"
         if not registry.has(kind, name):
-            yield f"{kind} '{name}' ({then}) is not there"
+            yield f"{kind} '{name}' ({then}) is missing"
         elif (entry := registry.entry(kind, name)).source_hash != facts.get("source"):
             yield f"{kind} '{name}' ({then}; {entry.origin}, sha256 {entry.source_hash[:12]} now)"
 
 
 def _grid(info: RunInfo) -> Grid:
-    """The Grid of a run's record, in which trainings stand with settings that no grid can name."""
+    """Return the Grid of a run's record, without training settings that no grid has."""
     config = {key: value for key, value in info.config.items() if key not in _BESIDE}
     for name in ("training", "selector_training"):
         budget = config.get(name)
@@ -287,13 +285,13 @@ def _grid(info: RunInfo) -> Grid:
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise BenchkitError(
-            f"run {info.id} is no comparison of this version ({where}: {error.errors()[0]['msg']}): name a run of "
+            f"run {info.id} is not a comparison of this version ({where}: {error.errors()[0]['msg']}): name a run of "
             "'benchkit compare' or 'benchkit ablate'"
         ) from None
 
 
 def _plan(info: RunInfo, grid: Grid, registry: Registry) -> Plan:
-    """The plan of a comparison, or of an ablation, whose record says what was varied."""
+    """Return the plan of a comparison, or of an ablation, whose record names what was varied."""
     vary = info.config.get("vary")
     if not vary:
         return make_plan(grid, registry)

@@ -1,4 +1,4 @@
-"""What a corruptor or selector does, seen at once: images against parameter values and seeds, on one sheet."""
+"""What a corruptor or selector does, on one sheet: images against parameter values and seeds."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
     from benchkit.diffusion.backend import DiffusionBackend
 
-#: The mask that needs no selector: a box of half the image's sides, in its middle.
+#: The mask without a selector: a box in the middle, with half of the image's sides.
 BOX = "box"
 KINDS = ("corruptor", "selector")
 SPLIT = "clean"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PreviewRequest:
     """What a sheet shows. specs: the plugin with each of its parameter values. mask: BOX or a selector's text.
 
-    images: how many, the first of the dataset's split `clean` (of its first split where it has none).
+    images: the number of images, from the dataset's split `clean`, or from its first split if it has no such split.
     """
 
     specs: tuple[Spec, ...]
@@ -62,22 +62,22 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Remembered(Inverter):
-    """An inverter that does each step of the same images once: columns of one sheet share the way down.
+class CachedInverter(Inverter):
+    """An inverter that computes each step once, so that the columns of one sheet share the inversion.
 
-    Only for one batch of images: a step is remembered by its timestep, and by its seed where the inverter draws noise.
+    It serves one batch of images: a step is cached by its timestep, and by its seed if the inverter draws noise.
     """
 
     inner: Inverter
-    name = "remembered"
+    name = "cached"
     seed: list[int] = field(default_factory=lambda: [0])
-    kept: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    cache: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     def step(self, at: InversionContext) -> Tensor:
         key = (at.t, self.seed[0] if self.inner.uses_noise() else 0)
-        if key not in self.kept:
-            self.kept[key] = self.inner.step(at)
-        return self.kept[key].clone()
+        if key not in self.cache:
+            self.cache[key] = self.inner.step(at)
+        return self.cache[key].clone()
 
     def uses_noise(self) -> bool:
         return self.inner.uses_noise()
@@ -86,54 +86,56 @@ class Remembered(Inverter):
         return self.inner.network_evaluations(t)
 
 
-def columns(registry: Registry, wanted: Wanted, progress: Callable[[str], None] = lambda _: None) -> list[Column]:
-    """The sheet's columns: the images, their masks, then every value with every seed.
+def make_columns(
+    registry: Registry, request: PreviewRequest, progress: Callable[[str], None] = lambda _: None
+) -> list[Column]:
+    """Return the sheet's columns: the images, their masks, then every value with every seed.
 
-    Raises BenchkitError for a plugin of a kind that has no picture, and for whatever else is a mistake in `wanted`.
+    Raises BenchkitError for a plugin of another kind, and for any other mistake in `request`.
     """
-    kind = wanted.specs[0].kind
+    kind = request.specs[0].kind
     if kind not in KINDS:
         article = "an" if kind[0] in "aeiou" else "a"
-        raise BenchkitError(f"{article} {kind} has no preview: only corruptors and selectors show in a picture")
-    if not 1 <= wanted.images <= CHUNK:
-        raise BenchkitError(f"`images` {wanted.images}: choose 1 to {CHUNK}")
-    for spec in wanted.specs:  # every mistake before any work
+        raise BenchkitError(f"{article} {kind} has no preview: only corruptors and selectors have one")
+    if not 1 <= request.images <= CHUNK:
+        raise BenchkitError(f"`images` {request.images}: choose 1 to {CHUNK}")
+    for spec in request.specs:  # find every mistake before any work
         registry.make(spec, Corruptor if kind == "corruptor" else cast("Any", RegionSelector))
-    samples = sheet_samples(registry, wanted)
+    samples = read_sheet_samples(registry, request)
     if kind == "selector":
-        return [Column("image", [s.image for s in samples]), *_selected(registry, wanted, samples)]
-    return _corrupted(registry, wanted, samples, progress)
+        return [Column("image", [s.image for s in samples]), *_selected(registry, request, samples)]
+    return _corrupted(registry, request, samples, progress)
 
 
-def sheet_samples(registry: Registry, wanted: Wanted) -> list[Sample]:
-    """The images of a sheet; raises BenchkitError where the dataset has too few, or of several sizes."""
-    dataset = registry.make(Spec.parse("dataset", wanted.dataset), Dataset)  # type: ignore[type-abstract]
+def read_sheet_samples(registry: Registry, request: PreviewRequest) -> list[Sample]:
+    """Read the images of a sheet; raise BenchkitError if there are too few, or if their sizes differ."""
+    dataset = registry.make(Spec.parse("dataset", request.dataset), Dataset)  # type: ignore[type-abstract]
     sizes = dataset.splits()
     split = SPLIT if SPLIT in sizes else next(iter(sizes))
-    if wanted.images > sizes[split]:
-        raise BenchkitError(f"split '{split}' of '{wanted.dataset}' has {sizes[split]} images: ask for fewer")
-    samples = read_samples(dataset, split, list(range(wanted.images)))
+    if request.images > sizes[split]:
+        raise BenchkitError(f"split '{split}' of '{request.dataset}' has {sizes[split]} images: ask for fewer")
+    samples = read_samples(dataset, split, list(range(request.images)))
     if len({s.image.shape for s in samples}) > 1:
-        raise BenchkitError(f"the images of '{wanted.dataset}' have several sizes: `images` 1 shows the first")
+        raise BenchkitError(f"the images of '{request.dataset}' have several sizes: set `images` to 1")
     return samples
 
 
 def _corrupted(
-    registry: Registry, wanted: Wanted, samples: list[Sample], progress: Callable[[str], None]
+    registry: Registry, request: PreviewRequest, samples: list[Sample], progress: Callable[[str], None]
 ) -> list[Column]:
-    masks = _masks(registry, wanted, samples)
-    backend = functional.load_backend(wanted.model, wanted.device)
-    inner = registry.make(Spec.parse("inverter", wanted.inverter), Inverter)  # type: ignore[type-abstract]
-    way, images = Remembered(inner), _tensor(samples)
+    masks = _masks(registry, request, samples)
+    backend = functional.load_backend(request.model, request.device)
+    inner = registry.make(Spec.parse("inverter", request.inverter), Inverter)  # type: ignore[type-abstract]
+    way, images = CachedInverter(inner), _tensor(samples)
     found = [Column("image", [s.image for s in samples])]
-    found.append(Column("mask", [shaded(s.image, m) for s, m in zip(samples, masks, strict=True)]))
-    for spec in wanted.specs:
+    found.append(Column("mask", [darken_outside(s.image, m) for s, m in zip(samples, masks, strict=True)]))
+    for spec in request.specs:
         plugin = registry.make(spec, Corruptor)
-        for seed in wanted.seeds:
+        for seed in request.seeds:
             progress(f"{spec} seed {seed}")
             way.seed[0] = seed
             made = _one(backend, images, masks, plugin, way, seed, samples, registry)
-            found.append(Column(_heading(spec, seed, wanted), list(_uint8(made))))
+            found.append(Column(_heading(spec, seed, request), list(_uint8(made))))
     return found
 
 
@@ -151,18 +153,18 @@ def _one(
     return functional.corrupt(backend, images, masks, plugin, seed, way, captions, ids, registry)
 
 
-def _masks(registry: Registry, wanted: Wanted, samples: list[Sample]) -> NDArray[np.bool_]:
-    """(N, H, W) bool of the box, or of a selector that needs no training."""
-    if wanted.mask == BOX:
+def _masks(registry: Registry, request: PreviewRequest, samples: list[Sample]) -> NDArray[np.bool_]:
+    """Return masks (N, H, W) bool: the box, or those of a selector that needs no training."""
+    if request.mask == BOX:
         height, width = samples[0].image.shape[:2]
         box = np.zeros((len(samples), height, width), bool)
         box[:, height // 4 : -(height // 4), width // 4 : -(width // 4)] = True
         return box
-    return select(registry, Spec.parse("selector", wanted.mask), samples, wanted.seeds[0])
+    return select(registry, Spec.parse("selector", request.mask), samples, request.seeds[0])
 
 
 def select(registry: Registry, spec: Spec, samples: list[Sample], seed: int) -> NDArray[np.bool_]:
-    """A selector's masks (N, H, W); raises BenchkitError for one that must be trained first."""
+    """Return a selector's masks (N, H, W) bool; raise BenchkitError for a selector that needs training."""
     import torch
 
     from benchkit.diffusion.noise import ImageNoise
@@ -170,8 +172,8 @@ def select(registry: Registry, spec: Spec, samples: list[Sample], seed: int) -> 
     plugin = registry.make(spec, RegionSelector)  # type: ignore[type-abstract]
     if plugin.detector() is not None:
         raise BenchkitError(
-            f"selector '{spec.name}' needs a trained detector, and a preview trains none: compare it, or choose "
-            f"another mask (`mask` {BOX})"
+            f"selector '{spec.name}' needs a trained detector, and a preview trains none: choose another "
+            f"mask, such as `mask` {BOX}, or run a comparison"
         )
     parts = tuple(torch.from_numpy(select(registry, part, samples, seed)) for part in registry.parts(spec))
     at = SelectionContext(_tensor(samples), samples, ImageNoise(seed, [s.id for s in samples]), parts=parts)
@@ -182,25 +184,25 @@ def select(registry: Registry, spec: Spec, samples: list[Sample], seed: int) -> 
     return cast("NDArray[np.bool_]", masks)
 
 
-def _selected(registry: Registry, wanted: Wanted, samples: list[Sample]) -> list[Column]:
+def _selected(registry: Registry, request: PreviewRequest, samples: list[Sample]) -> list[Column]:
     found = []
-    for spec in wanted.specs:
-        for seed in wanted.seeds:
+    for spec in request.specs:
+        for seed in request.seeds:
             masks = select(registry, spec, samples, seed)
-            shown = [shaded(s.image, mask) for s, mask in zip(samples, masks, strict=True)]
-            found.append(Column(_heading(spec, seed, wanted), shown))
+            shown = [darken_outside(s.image, mask) for s, mask in zip(samples, masks, strict=True)]
+            found.append(Column(_heading(spec, seed, request), shown))
     return found
 
 
-def _heading(spec: Spec, seed: int, wanted: Wanted) -> str:
-    """What tells this column from the others: the parameters that vary, and the seed."""
-    varying = [k for k in spec.values if len({str(s.values.get(k)) for s in wanted.specs}) > 1]
+def _heading(spec: Spec, seed: int, request: PreviewRequest) -> str:
+    """Return the parameters that vary between columns, and the seed."""
+    varying = [k for k in spec.values if len({str(s.values.get(k)) for s in request.specs}) > 1]
     lines = [f"{key}={print_value(value)}" for key, value in spec.params if key in varying] or [spec.name]
     return "\n".join([*lines, f"seed {seed}"])
 
 
-def shaded(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The image with what is not selected dark."""
+def darken_outside(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the image with everything outside the mask darkened."""
     shown = image.copy()
     shown[~mask] = shown[~mask] // 3
     return shown

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepSource:
-    """Some images of one chunk: the chunk's clean latents, which rows of it, and the images with their masks."""
+    """Some images of one chunk. latents: of the whole chunk. rows: places of the images in it. examples: with masks."""
 
     latents: Latents
     rows: tuple[int, ...]
@@ -32,11 +32,11 @@ class StepSource:
 
 
 def load_step_sources(run: FinishedRun, planned: PlannedCell, count: int) -> list[StepSource]:
-    """The first `count` images of a latent corruptor's set whose selection is not empty; `after` is left as before."""
-    pairs, found, left = train_of(planned).pairs, [], count
+    """Load the first `count` images of a latent corruptor's set with a non-empty selection; `after` equals `before`."""
+    pairs, sources, missing = train_of(planned).pairs, [], count
     assert isinstance(pairs, CorruptedPairs)
     for stage in pairs.chunks:
-        if not left:
+        if not missing:
             break
         assert isinstance(stage, Corrupt)
         latents, _ = origin(stage.start)
@@ -44,23 +44,22 @@ def load_step_sources(run: FinishedRun, planned: PlannedCell, count: int) -> lis
         run.require((latents, stage.region.select, source), run.name(planned))
         images, ids = run.env.arrays(source)["images"], run.env.meta(source)["ids"]
         masks = stage.region.select.masks(run.env)[stage.region.chunk * CHUNK :][: len(ids)]
-        rows = tuple(int(i) for i in np.flatnonzero(masks.any(axis=(1, 2)))[:left])
-        left -= len(rows)
+        rows = tuple(int(i) for i in np.flatnonzero(masks.any(axis=(1, 2)))[:missing])
+        missing -= len(rows)
         if rows:
             shown = tuple(Example(ids[i], images[i], images[i], masks[i]) for i in rows)
-            found.append(StepSource(latents, rows, shown))
-    if not found:
-        raise BenchkitError(f"run {run.id}, row '{run.name(planned)}': nothing was selected, so nothing can be shown")
-    return found
+            sources.append(StepSource(latents, rows, shown))
+    if not sources:
+        raise BenchkitError(f"run {run.id}, row '{run.name(planned)}': no image has a selected region to show")
+    return sources
 
 
 def corrupt_at_steps(
-    run: FinishedRun, planned: PlannedCell, sources: Sequence[StepSource], levels: Sequence[int]
+    run: FinishedRun, planned: PlannedCell, sources: Sequence[StepSource], steps: Sequence[int]
 ) -> Mapping[int, list[np.ndarray]]:
-    """Level -> the images corrupted after that many steps, (H, W, 3) uint8 each, in the order of `sources`.
+    """Return number of steps -> the images corrupted after so many steps, (H, W, 3) uint8, in the order of `sources`.
 
-    levels: ascending. Raises BenchkitError for a corruptor that needs reference images, which a few images cannot give
-    it.
+    steps: ascending. Raises BenchkitError for a corruptor that needs reference images: those come from the whole set.
     """
     from benchkit.diffusion.pipeline import corrupt_latents, invert_latents, latent_context
 
@@ -69,21 +68,21 @@ def corrupt_at_steps(
     plugin = run.plugin(training.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
     if plugin.needs_reference():
         raise BenchkitError(
-            f"'{training.corruptor.short}' draws reference images from its whole set: name another `row`"
+            f"'{training.corruptor.short}' draws reference images from its whole set: choose another `row`"
         )
-    made: dict[int, list[np.ndarray]] = {level: [] for level in levels}
+    made: dict[int, list[np.ndarray]] = {n: [] for n in steps}
     inverter = run.plugin(training.inverter, Inverter)  # type: ignore[type-abstract]
     for model in {source.latents.model for source in sources}:
         run.check_model(model)
     for source in sources:
         backend, batch = run.env.backend(source.latents.model), _batch(run, source, planned.cell.seed)
-        inverted = invert_latents(backend, inverter, batch.z_0, batch.captions, batch.rng, levels[-1])
-        for level in levels:
-            z_t = inverted[level - 1] if level else batch.z_0
-            at = latent_context(backend, batch, z_t.clone(), level)
-            corruptor: Any = replace(plugin, steps=level)
+        inverted = invert_latents(backend, inverter, batch.z_0, batch.captions, batch.rng, steps[-1])
+        for n in steps:
+            z_t = inverted[n - 1] if n else batch.z_0
+            at = latent_context(backend, batch, z_t.clone(), n)
+            corruptor: Any = replace(plugin, steps=n)
             (z_0,) = corrupt_latents(backend, [corruptor], at)
-            made[level].extend(to_uint8(backend.decode(z_0)))
+            made[n].extend(to_uint8(backend.decode(z_0)))
     return made
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchkit.outputs.finished_run import FinishedRun, Wanted
-from benchkit.outputs.paper_figures import Order, paper_figure
+from benchkit.outputs.finished_run import FinishedRun, RowQuery
+from benchkit.outputs.paper_figures import FigureRequest, draw_figure
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import Places
 from tests.helpers.small_comparison import PLUGINS, Run
@@ -90,7 +90,7 @@ def test_rows_of_an_ablation_are_drawn_exported_and_used_by_name(
         result = run("figure", number, out, *told, "--out", tmp_path / sheet, "--row", "gaussian:steps=1")
         assert result.code == 0, result.err
     opened = FinishedRun.open(str(out), Places(cache=cache), Registry.load(files=[PLUGINS]))
-    sheet = paper_figure(5, opened, Order(Wanted("gaussian:steps=1"), count=1))
+    sheet = draw_figure(5, opened, FigureRequest(RowQuery("gaussian:steps=1"), count=1))
     gaussian = [column for column in sheet.columns if column.startswith("gaussian")]
     # What was varied in the training has the base's images, which are shown once.
     assert gaussian[:2] == ["gaussian:steps=1", "gaussian:steps=1 [corruptor.steps=2]"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.cli.cache import bytes_of, in_bytes, seconds_of
+from benchkit.cli.cache import format_size, parse_age, parse_size
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ArtifactStore
 from tests.cli.test_compare_cli import with_plugin
@@ -53,7 +53,7 @@ def test_ls_names_every_stage(run: Run, warm: Path, cache: Path) -> None:
     kinds = {one["stage"].split()[0] for one in listed["artifacts"]}
     assert {"encode", "images", "train", "select", "invert", "corrupt", "evaluate", "confinement"} <= kinds
     printed = run("cache", "ls")
-    assert f"{STAGES} artifacts, {in_bytes(listed['size'])} in {cache}" in printed.out
+    assert f"{STAGES} artifacts, {format_size(listed['size'])} in {cache}" in printed.out
     assert "train dot on labelled" in printed.out
 
 
@@ -70,7 +70,7 @@ def test_verify_names_what_is_damaged_and_says_what_to_do(run: Run, warm: Path, 
     assert found.out.count("damaged: ") == 2
     assert f"damaged: {keys[3][:12]}  " in found.out and "does not match its checksum" in found.out
     assert f"damaged: {keys[5][:12]}  " in found.out and "foreign file 'stranger'" in found.out
-    assert "'benchkit cache verify --discard' deletes" in found.err
+    assert "'benchkit cache verify --discard' removes" in found.err
     told = json.loads(run("cache", "verify", "--discard", "--json").out)
     assert [one["key"] for one in told["damaged"]] == [keys[3], keys[5]]
     assert run("cache", "verify").code == 0
@@ -103,30 +103,30 @@ def test_cache_commands_create_nothing_and_refuse_in_one_line(run: Run, cache: P
     assert not cache.exists()
     cache.mkdir()
     refused = run("cache", "ls")
-    assert refused.code == 2 and f"the cache {cache} is no cache" in refused.err
+    assert refused.code == 2 and f"the cache {cache} is not a cache" in refused.err
     assert not any(cache.iterdir())
     assert run("cache", "prune", "--older-than", "soon").code == 2
 
 
 @pytest.mark.parametrize(("text", "value"), [("30d", 2_592_000), ("1.5h", 5400), ("90m", 5400), ("2w", 1_209_600)])
 def test_ages(text: str, value: float) -> None:
-    assert seconds_of(text) == value
+    assert parse_age(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1y", "1e3d", "٣d", "1 d x"])
 def test_what_is_no_age(text: str) -> None:
     with pytest.raises(BenchkitError, match="--older-than"):
-        seconds_of(text)
+        parse_age(text)
 
 
 def test_sizes() -> None:
-    assert [bytes_of(text) for text in ("0", "10G", "1.5k", "500MB", "2T")] == [
+    assert [parse_size(text) for text in ("0", "10G", "1.5k", "500MB", "2T")] == [
         *(0, 10 << 30, 1536, 500 << 20, 2 << 40),
     ]
     for text in ("", "G", "-1", "10 apples", "1P"):
         with pytest.raises(BenchkitError, match="--max-size"):
-            bytes_of(text)
-    assert [in_bytes(n) for n in (0, 1023, 1024, 10 << 30)] == ["0 B", "1023 B", "1.0 KB", "10.0 GB"]
+            parse_size(text)
+    assert [format_size(n) for n in (0, 1023, 1024, 10 << 30)] == ["0 B", "1023 B", "1.0 KB", "10.0 GB"]
 
 
 def damage_everything(cache: Path, seed: int) -> set[str]:

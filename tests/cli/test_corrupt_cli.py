@@ -165,7 +165,7 @@ def test_the_references_caption_is_the_other_one(
     assert run("corrupt", image, *common, *said, "--out", folder / "b.png").code == 0
     assert np.array_equal(np.asarray(Image.open(folder / "a.png")), np.asarray(Image.open(folder / "b.png")))
     unused = run("corrupt", image, *common, *said, "--reference", image, "--out", folder / "c.png")
-    assert unused.code == 2 and "takes nothing from another image" in unused.err
+    assert unused.code == 2 and "needs no reference image" in unused.err
 
 
 def test_a_result_that_cannot_be_written_leaves_no_part_of_it(

@@ -194,7 +194,7 @@ def test_images_that_cannot_be_read_are_listed(run: Run, shots: Path) -> None:
 
 def test_pixels_of_nothing_are_refused(run: Run) -> None:
     result = run("data", "list", "--pixels")
-    assert result.code == 2 and "--pixels: name the dataset" in result.err
+    assert result.code == 2 and "--pixels: also name the dataset" in result.err
 
 
 @pytest.mark.parametrize("form", ["png", "svg"])
@@ -224,7 +224,7 @@ def test_what_stands_under_a_picture_and_what_is_hatched() -> None:
     sheet = contact_sheet("three", samples)
     notes = [picture.note.split("\n") for row in sheet.rows for picture in row if picture]
     assert notes[:2] == [["pool/a", "no mask"], ["pool/b", "no artifact", "“a hand”"]]
-    assert notes[2][1:] == ["25.0 % marked", "hand"] and len(notes[2][0]) <= 27 and "…" in notes[2][0]
+    assert notes[2][1:] == ["25.0 % annotated", "hand"] and len(notes[2][0]) <= 27 and "…" in notes[2][0]
     assert sheet.foot == "Outlined: marked as artifact. Hatched: ignored."
     plain = contact_sheet("three", [*samples[:2], Sample(samples[2].id, image, marked, None, {"hand": marked})])
     assert draw_pictures(sheet, "png") != draw_pictures(plain, "png")

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchkit.cli.detect import overlay, quantised
+from benchkit.cli.detect import overlay, quantise
 from benchkit.errors import BenchkitError
 from benchkit.inference.detector import Scores, TrainedDetector, load_detector
 from benchkit.inference.tiling import starts, tiled
 from benchkit.outputs.exports.detector import write_detector
-from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
+from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 
@@ -25,7 +25,7 @@ from tests.helpers.small_comparison import PLUGINS, Finished, Run
 def saved(opened: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The detector of row `human` in a folder."""
     folder = tmp_path_factory.mktemp("detector")
-    write_detector(opened, opened.cell(Wanted("human")), folder)
+    write_detector(opened, opened.find_cell(RowQuery("human")), folder)
     return folder
 
 
@@ -59,7 +59,7 @@ def test_one_picture_alone_is_refused_with_the_right_form(saved: Path, opened: F
 def test_what_is_loaded_answers_as_what_was_scored(saved: Path, opened: FinishedRun) -> None:
     from benchkit.training import loop as training
 
-    planned = opened.cell(Wanted("human"))
+    planned = opened.find_cell(RowQuery("human"))
     assert planned.evaluate is not None
     images = opened.env.arrays(planned.evaluate.test[0])["images"]
     expected = training.predict(train_of(planned).network(opened.env), images)
@@ -151,9 +151,9 @@ def test_tiles_cover_a_side_and_overlap() -> None:
 
 def test_heat_maps_are_rounded_to_the_nearest_level() -> None:
     heat = np.array([[0.0, 0.5, 1.0, 1 / 255]], np.float32)
-    assert quantised(heat, 8).tolist() == [[0, 128, 255, 1]]
-    assert quantised(heat, 16).tolist() == [[0, 32768, 65535, 257]]
-    assert quantised(heat, 16).dtype == np.uint16
+    assert quantise(heat, 8).tolist() == [[0, 128, 255, 1]]
+    assert quantise(heat, 16).tolist() == [[0, 32768, 65535, 257]]
+    assert quantise(heat, 16).dtype == np.uint16
 
 
 def test_an_overlay_reddens_and_outlines() -> None:
@@ -178,7 +178,7 @@ def test_images_of_any_size_and_files_that_are_none(run: Run, saved: Path, opene
     result = run(*arguments, "--bits", 16)
     assert result.code == 3, result.err
     assert "broken.png" in result.err
-    assert "1 of 4 files could not be marked" in result.err
+    assert "1 of 4 files could not be processed" in result.err
     lines = {Path(line["image"]).name: line for line in csv.DictReader((out / "scores.csv").read_text().splitlines())}
     assert set(lines) == {"=1+1.png", "b.png", "c.png", "broken.png"}
     assert "broken.png" in lines["broken.png"]["error"]
@@ -259,7 +259,7 @@ def test_a_runs_own_detector_and_names_that_are_formulas(
     options = ["--cache", shown.cache, "--plugin", PLUGINS, "--out", "out"]
     named = run("detect", shown.out, "=cmd().png", *options)
     assert named.code == 2
-    assert "name whose with --row: human, pseudo" in named.err
+    assert "choose one with --row: human, pseudo" in named.err
     result = run("detect", shown.out, "=cmd().png", *options, "--row", "human")
     assert result.code == 0, result.err
     (line,) = csv.DictReader(Path("out/scores.csv").read_text().splitlines())
@@ -291,4 +291,4 @@ def test_an_image_that_the_network_refuses_costs_one_line(
     lines = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
     assert [bool(line["error"]) for line in lines] == [False, False, True]
     none = run("detect", saved, folder / "odd.png", "--out", tmp_path / "none", "--plugin", PLUGINS)
-    assert none.code == 2 and "none of the 1 files could be marked" in none.err and not (tmp_path / "none").exists()
+    assert none.code == 2 and "none of the 1 files could be processed" in none.err and not (tmp_path / "none").exists()

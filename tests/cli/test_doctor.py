@@ -27,7 +27,7 @@ def embedded(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_sound_installation(run: Run, cache: Path) -> None:
     result = run("doctor")
     assert result.code == 0, result.out + result.err
-    assert "all that is needed is there" in result.out
+    assert "everything that benchkit needs is installed" in result.out
     for text in ("torch", "cores", "cpu", str(cache), "corruptor gaussian"):
         assert text in result.out
     assert not cache.exists()

@@ -21,7 +21,7 @@ from benchkit.outputs.exports.coco import annotation, run_lengths
 from benchkit.outputs.exports.items import training_items
 from benchkit.outputs.exports.provenance import provenance
 from benchkit.outputs.exports.write import contents, write_export
-from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
+from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from benchkit.runs.run import find_model
 from benchkit.stages.pairs import Pairs
 from tests.helpers.small_comparison import ODD_TITLE, PLUGINS, Finished, Run
@@ -33,7 +33,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 def written(opened: FinishedRun, form: str, folder: Path, row: str = ROW) -> Pairs:
     """Export a row into a new folder; what it must hold."""
     folder.mkdir()
-    planned = opened.cell(Wanted(row))
+    planned = opened.find_cell(RowQuery(row))
     facts = provenance(opened, planned, form)
     pairs = train_of(planned).pairs.load(opened.env)
     count = write_export(training_items(opened, planned), _format(form), folder, "train", facts)
@@ -56,7 +56,7 @@ def test_the_folder_dataset_reads_what_was_written(opened: FinishedRun, tmp_path
 
     folder = tmp_path / "set"
     pairs = written(opened, form, folder)
-    captions = [item.caption for item in training_items(opened, opened.cell(Wanted(ROW)))]
+    captions = [item.caption for item in training_items(opened, opened.find_cell(RowQuery(ROW)))]
     side = pairs.images.shape[1]
     dataset = Folder(root=str(folder), size=side, order="name")
     assert dataset.splits() == {"train": len(pairs.images)}

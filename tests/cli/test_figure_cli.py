@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from benchkit.errors import BenchkitError
-from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
-from benchkit.outputs.paper_figures import Order, paper_figure, region_changes
+from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
+from benchkit.outputs.paper_figures import FigureRequest, draw_figure, region_changes
 from benchkit.planning.planner import PlannedCell
 from benchkit.report.pictures import SELECTED, Picture, PictureSheet, draw_pictures, heading
 from tests.helpers.small_comparison import ODD_TITLE, PLUGINS, Finished, Run
@@ -24,7 +24,7 @@ from tests.helpers.small_comparison import ODD_TITLE, PLUGINS, Finished, Run
 
 def corrupted(opened: FinishedRun, row: str) -> tuple[PlannedCell, np.ndarray, np.ndarray, np.ndarray]:
     """The cell of a row; its corrupted images and the masks they were corrupted in; the images before."""
-    cell = opened.cell(Wanted(row))
+    cell = opened.find_cell(RowQuery(row))
     chunks = train_of(cell).pairs.chunks  # type: ignore[union-attr]
     arrays = [opened.env.arrays(chunk) for chunk in chunks]
     select = chunks[0].region.select
@@ -37,7 +37,7 @@ def kept(masks: np.ndarray) -> np.ndarray:
 
 
 def test_before_and_after_shows_the_first_method_that_changes_anything(opened: FinishedRun) -> None:
-    sheet = paper_figure(4, opened, Order(count=17))
+    sheet = draw_figure(4, opened, FigureRequest(count=17))
     _, after, masks, before = corrupted(opened, "gaussian:steps=1")
     places = kept(masks)[:17]
     assert "gaussian:steps=1" in sheet.title
@@ -49,7 +49,7 @@ def test_before_and_after_shows_the_first_method_that_changes_anything(opened: F
 
 
 def test_methods_stand_side_by_side_on_the_same_images(opened: FinishedRun) -> None:
-    sheet = paper_figure(5, opened, Order(count=2))
+    sheet = draw_figure(5, opened, FigureRequest(count=2))
     assert sheet.columns == ("image", "none:steps=1", "gaussian:steps=1", "gaussian:steps=0", "pixel-blur")
     for x, row in enumerate(sheet.columns[1:], start=1):
         _, after, masks, before = corrupted(opened, row)
@@ -59,7 +59,7 @@ def test_methods_stand_side_by_side_on_the_same_images(opened: FinishedRun) -> N
 
 
 def test_a_number_of_steps_that_the_run_has_comes_out_the_same_when_made_anew(opened: FinishedRun) -> None:
-    sheet = paper_figure(6, opened, Order(count=2, steps=(0, 1, 3)))
+    sheet = draw_figure(6, opened, FigureRequest(count=2, steps=(0, 1, 3)))
     assert sheet.columns == ("image", "0 steps", "1 steps", "3 steps")
     for x, row in ((1, "gaussian:steps=0"), (2, "gaussian:steps=1")):
         _, after, masks, _ = corrupted(opened, row)
@@ -71,28 +71,28 @@ def test_a_number_of_steps_that_the_run_has_comes_out_the_same_when_made_anew(op
 
 
 def test_the_steps_of_the_paper_end_where_the_schedule_does(opened: FinishedRun) -> None:
-    assert paper_figure(6, opened, Order(count=1)).columns == ("image", "5 steps", "10 steps")
+    assert draw_figure(6, opened, FigureRequest(count=1)).columns == ("image", "5 steps", "10 steps")
     with pytest.raises(BenchkitError, match="0 to 10"):
-        paper_figure(6, opened, Order(steps=(5, 11)))
+        draw_figure(6, opened, FigureRequest(steps=(5, 11)))
     with pytest.raises(BenchkitError, match="is not inverted"):
-        paper_figure(6, opened, Order(Wanted("pixel-blur")))
+        draw_figure(6, opened, FigureRequest(RowQuery("pixel-blur")))
 
 
 def test_image_latent_beside_intermediate_latent(opened: FinishedRun) -> None:
-    sheet = paper_figure(7, opened, Order(count=1))
+    sheet = draw_figure(7, opened, FigureRequest(count=1))
     assert sheet.columns == ("image", "image latent", "intermediate latent, 1 steps")
     for x, row in ((1, "gaussian:steps=0"), (2, "gaussian:steps=1")):
         _, after, masks, _ = corrupted(opened, row)
         assert np.array_equal(sheet.rows[0][x].image, after[kept(masks)[0]])
     with pytest.raises(BenchkitError, match="steps=0"):
-        paper_figure(7, opened, Order(Wanted("none:steps=1")))
+        draw_figure(7, opened, FigureRequest(RowQuery("none:steps=1")))
 
 
 def test_failures_are_sorted_by_their_least_changed_region(opened: FinishedRun) -> None:
-    sheet = paper_figure(8, opened, Order(Wanted("none:steps=1"), count=3))
+    sheet = draw_figure(8, opened, FigureRequest(RowQuery("none:steps=1"), count=3))
     assert all(picture.note == "least change 0.0 %" for picture in sheet.rows[1]), "a round trip changes nothing"
     assert re.search(r"(\d+) of \1 regions \(100\.0 %\)", sheet.foot)
-    shown = [float(p.note.split()[2]) for p in paper_figure(8, opened, Order(count=18)).rows[1]]
+    shown = [float(p.note.split()[2]) for p in draw_figure(8, opened, FigureRequest(count=18)).rows[1]]
     assert shown == sorted(shown)
     assert shown[0] < shown[-1]
 
@@ -188,11 +188,11 @@ def test_pruned_artifacts_are_named_with_the_remedy(run: Run, shown: Finished, t
 
 
 def test_a_method_that_failed_is_left_out_and_named(opened: FinishedRun) -> None:
-    failed = opened.cell(Wanted("gaussian:steps=0"))
+    failed = opened.find_cell(RowQuery("gaussian:steps=0"))
     states = {**opened.states, failed.key: replace(opened.states[failed.key], state="failed", reason="no luck")}
     lame = replace(opened, states=states)
-    sheet = paper_figure(5, lame, Order(count=1))
+    sheet = draw_figure(5, lame, FigureRequest(count=1))
     assert "gaussian:steps=0" not in sheet.columns
     assert "Not finished: gaussian:steps=0." in sheet.foot
     with pytest.raises(BenchkitError, match=r"'gaussian:steps=0' is failed \(no luck\)"):
-        paper_figure(4, lame, Order(Wanted("gaussian:steps=0")))
+        draw_figure(4, lame, FigureRequest(RowQuery("gaussian:steps=0")))

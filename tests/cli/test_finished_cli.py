@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.outputs.finished_run import FinishedRun, Wanted, train_of
+from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import Places
 from benchkit.specs.spec import Corrupted
@@ -52,8 +52,8 @@ def test_a_missing_plugin_is_named_with_the_file_it_was_in(run: Run, out: Path, 
     asked = ("detect", out, image, "--row", "human", "--out", tmp_path / "found")
     result = run(*asked)
     assert result.code == 2 and result.err.count("\n") == 1
-    assert f"detector 'dot' is not there; the run had it from file '{PLUGINS}', sha256 {HASH}" in result.err
-    assert "still opens" in result.err and f"load it with --plugin {PLUGINS};" in result.err
+    assert f"detector 'dot' is missing; the run had it from file '{PLUGINS}', sha256 {HASH}" in result.err
+    assert "need no plugin" in result.err and f"load it with --plugin {PLUGINS};" in result.err
     assert not (tmp_path / "found").exists()
     assert run(*asked, "--plugin", PLUGINS).code == 0
     other = tmp_path / "other.py"
@@ -65,7 +65,7 @@ def test_a_missing_plugin_is_named_with_the_file_it_was_in(run: Run, out: Path, 
     broken = tmp_path / "broken.py"
     broken.write_text(PLUGINS.read_text() + "\nimport no_such_package\n")
     left = run(*asked, "--plugin", broken, "--force")
-    assert left.code == 2 and "detector 'dot' was left out" in left.err and "no_such_package" in left.err
+    assert left.code == 2 and "detector 'dot' was skipped" in left.err and "no_such_package" in left.err
 
 
 def test_a_forgotten_cache_is_found_or_named(run: Run, out: Path, shown: Finished, tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_a_password_is_not_written_and_not_tried(run: Run, out: Path, shown: Fin
 
 def test_rows_are_found_by_what_they_leave_out(shown: Finished) -> None:
     opened = FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry.load())
-    assert opened.cell(Wanted("human", detector="dot")).cell.role == "human"
-    assert train_of(opened.cell(Wanted("pseudo", selector="random-boxes"))).detector.name == "dot"
+    assert opened.find_cell(RowQuery("human", detector="dot")).cell.role == "human"
+    assert train_of(opened.find_cell(RowQuery("pseudo", selector="random-boxes"))).detector.name == "dot"
 
 
 def test_a_run_without_a_kept_plan_is_planned_again(run: Run, shown: Finished, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_run_without_a_kept_plan_is_planned_again(run: Run, shown: Finished, t
 def test_an_identity_that_no_stage_has_is_the_sources(shown: Finished) -> None:
     """At depth 0 no stage runs the inverter; the card of an export names it all the same."""
     opened = FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry())
-    shallow = opened.cell(Wanted("gaussian:steps=0")).cell.training
+    shallow = opened.find_cell(RowQuery("gaussian:steps=0")).cell.training
     assert isinstance(shallow, Corrupted)
     assert opened.identity(shallow.inverter) == Registry.load().identity(shallow.inverter)
     assert opened.identity(shallow.corruptor) == Registry.load().identity(shallow.corruptor)

@@ -55,7 +55,7 @@ def test_runs_are_listed(run: Run, store: str, cache: Path) -> None:
 def test_no_runs_yet(run: Run, cache: Path) -> None:
     result = run("leaderboard", "list")
     assert (result.code, result.err) == (0, "")
-    assert "no runs yet" in result.out
+    assert "no runs in" in result.out
     assert not cache.exists()
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from benchkit.cli import main as entry
 from benchkit.cli import plugins
-from benchkit.cli.common import Told, one_line
+from benchkit.cli.common import NotesHandler, one_line
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
 from tests.helpers.small_comparison import Run
@@ -121,7 +121,7 @@ def test_a_fault_is_one_line_with_its_traceback_in_the_log(
     result = run("plugins", "list")
     log = cache / "logs" / "benchkit.log"
     assert result.code == 1
-    assert result.err == f"benchkit: error: ZeroDivisionError: a b (not your mistake: the traceback is in {log})\n"
+    assert result.err == f"benchkit: error: ZeroDivisionError: a b (a fault of benchkit: the traceback is in {log})\n"
     assert "Traceback" in log.read_text()
 
 
@@ -158,7 +158,7 @@ def test_an_interruption_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyP
     ending(monkeypatch, KeyboardInterrupt())
     result = run("plugins", "list")
     assert result.code == 130
-    assert "the same command goes on" in result.err
+    assert "run the same command to continue" in result.err
     assert "Traceback" not in result.err
 
 
@@ -237,5 +237,5 @@ def test_what_a_library_warns_of_goes_into_the_log(run: Run, cache: Path, monkey
 def test_a_record_is_told_as_it_is_marked(mark: object, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     record = logging.LogRecord("benchkit", logging.WARNING, "", 0, "odd", None, None)
     record.tell = mark
-    Told().emit(record)
+    NotesHandler().emit(record)
     assert capsys.readouterr().err == line

@@ -53,11 +53,11 @@ def test_an_option_of_one_value_is_given_once(
         ),
         (
             ("data", "prepare", "dalle3-hq", "--shards", "x", "--cleanest-of", "9", "--device", "cpu"),
-            "--cleanest-of, --device: not used here: name the detector that judges with --cleanest-by",
+            "--cleanest-of, --device: not used here: also name a detector with --cleanest-by",
         ),
         (
             ("corrupt", "a.png", "--mask", "m.png", "--corruptor", "none", "--out", "o.png", "--label", "latent"),
-            "--label: not used here: it says which mask the sheet shows; add --sheet SHEET.png",
+            "--label: not used here: it chooses the mask of the sheet; add --sheet SHEET.png",
         ),
         (("figure", "4", "run", "--format", "png|pdf"), "--format 'png|pdf': formats are separated by commas: png,pdf"),
         (
@@ -112,7 +112,7 @@ def test_what_is_chosen_of_a_run_is_refused_for_a_detector(shown: Finished, run:
     result = run(*asked, "--row", "nonsense", "--seed", 9)
     assert result.code == 2
     assert "error: --row, --seed: not used here: " in result.err
-    assert "is a trained detector's folder" in result.err
+    assert "is the folder of one detector" in result.err
 
 
 def test_an_option_that_changes_nothing_is_said(run: Run, grid: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.cli.plugins import allowed
+from benchkit.cli.plugins import format_range
 from tests.helpers.small_comparison import PLUGINS, Run
 
 KINDS = ("corruptor", "selector", "detector", "inverter", "dataset")
@@ -41,8 +41,8 @@ def test_the_list_as_json(run: Run) -> None:
 def test_a_broken_plugin_is_listed_with_its_reason(run: Run, broken: Path) -> None:
     result = run("plugins", "list", "--plugin", broken)
     assert result.code == 0
-    assert "left out: half_done" in result.out
-    assert result.err.startswith(f"benchkit: warning: plugin 'half_done' ({broken}) was left out: ModuleNotFoundError")
+    assert "skipped: half_done" in result.out
+    assert result.err.startswith(f"benchkit: warning: plugin 'half_done' ({broken}) was skipped: ModuleNotFoundError")
     as_json = json.loads(run("plugins", "list", "--json", "--plugin", broken).out)
     assert [one["name"] for one in as_json["broken"]] == ["half_done"]
 
@@ -91,11 +91,11 @@ def test_unknown_names(run: Run, arguments: list[str], message: str) -> None:
 def test_showing_a_broken_plugin_says_why_it_is_left_out(run: Run, broken: Path) -> None:
     result = run("plugins", "show", "half-done", "--plugin", broken)
     assert result.code == 2
-    assert "was left out: ModuleNotFoundError" in result.err.splitlines()[-1]
+    assert "was skipped: ModuleNotFoundError" in result.err.splitlines()[-1]
 
 
 def test_ranges_in_words() -> None:
-    assert allowed({"ge": 0, "lt": 1}, None) == ">= 0, < 1"
-    assert allowed({}, ("a", "b", "c")) == "a, b or c"
-    assert allowed({}, ("a",)) == "a"
-    assert allowed({}, None) == ""
+    assert format_range({"ge": 0, "lt": 1}, None) == ">= 0, < 1"
+    assert format_range({}, ("a", "b", "c")) == "a, b or c"
+    assert format_range({}, ("a",)) == "a"
+    assert format_range({}, None) == ""

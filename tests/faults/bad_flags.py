@@ -202,10 +202,10 @@ CASES: dict[str, Bad] = {
         lambda w: corrupted("--corruptor", "none", "--out", w.file("d.png/words", "").parent)(w), "is a folder"
     ),
     "corrupt: onto the image": bad(
-        lambda w: corrupted("--corruptor", "none", "--out", w.folder / "a.png")(w), "is the image itself"
+        lambda w: corrupted("--corruptor", "none", "--out", w.folder / "a.png")(w), "would replace the image"
     ),
     "corrupt: sheet onto the mask": bad(
-        lambda w: corrupted("--corruptor", "none", "--sheet", w.folder / "m.png")(w), "is the mask itself"
+        lambda w: corrupted("--corruptor", "none", "--sheet", w.folder / "m.png")(w), "would replace the mask"
     ),
     "corrupt: sheet onto the result": bad(
         lambda w: corrupted("--corruptor", "none", "--sheet", w.folder / "o.png")(w), "are the same file"

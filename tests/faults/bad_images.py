@@ -80,7 +80,7 @@ CASES: dict[str, Bad] = {
     "a name with a null": bad(lambda w: corrupting(w, Path("a\0.png"), w.file("m.png", b"")), "IMAGE"),
     "a name without end": bad(lambda w: corrupting(w, Path("x" * 5000), w.file("m.png", b"")), "image"),
     "nothing but bad files to detect": bad(
-        lambda w: ("detect", "none", w.file("x/a.txt", "x").parent, "--out", w.out), "holds no image files"
+        lambda w: ("detect", "none", w.file("x/a.txt", "x").parent, "--out", w.out), "has no image files"
     ),
     "words as an image": bad(corrupted(b"just words"), "no PNG, JPEG, WebP, TIFF, BMP or PPM"),
     "a PNG cut in two": bad(corrupted(encoded(noise())[:999]), "cannot be decoded"),

@@ -1,4 +1,4 @@
-"""Plugin files that cannot be used: refused with --strict, and alone left out without it."""
+"""Plugin files that cannot be used: refused with --strict, and skipped without it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def compared_with(old: str, new: str) -> Arguments:
     )
 
 
-RAISED = ("mine.py) raised ValueError: no such luck", "mend it or leave it out")
+RAISED = ("mine.py) raised ValueError: no such luck", "correct the plugin or leave it out")
 
 
 def content(data: str | bytes) -> Arguments:

@@ -92,11 +92,11 @@ CASES: dict[str, Bad] = {
     ),
     "run: a config of another grid": bad(
         listed(sql("UPDATE runs SET config = '{}'"), "figure", 4, "2", "--plugin", PLUGINS, "--out", "never.png"),
-        "no comparison of this version",
+        "not a comparison of this version",
     ),
-    "cache: any folder": bad(lambda w: ("cache", "ls", "--cache", w.plain()), "data is no cache", "--cache"),
-    "cache: an empty folder": bad(lambda w: ("cache", "verify", "--cache", w.folder / "out"), "is no cache"),
-    "cache: a file that is pruned": bad(lambda w: ("cache", "prune", "--cache", w.file("c", "x")), "is no cache"),
+    "cache: any folder": bad(lambda w: ("cache", "ls", "--cache", w.plain()), "data is not a cache", "--cache"),
+    "cache: an empty folder": bad(lambda w: ("cache", "verify", "--cache", w.folder / "out"), "is not a cache"),
+    "cache: a file that is pruned": bad(lambda w: ("cache", "prune", "--cache", w.file("c", "x")), "is not a cache"),
     "cache: a file": bad(lambda w: (*compared()(w), "--cache", w.file("c", "x")), "cannot write to the cache"),
     "cache: a damaged note of a run": bad(
         pruned(lambda r: [p.write_text("{") for p in (r / "runs").iterdir()]), "does not list the run's stages"

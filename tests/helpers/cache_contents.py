@@ -18,7 +18,7 @@ def rows(cache: Path) -> list[tuple[Any, ...]]:
         states = raw.execute("SELECT cell_key, state, reason FROM cells ORDER BY cell_key").fetchall()
         runs = raw.execute("SELECT status FROM runs").fetchall()
     raw.close()
-    assert runs == [("done",)], "the same command goes on with the same run"
+    assert runs == [("done",)], "run the same command to continue with the same run"
     return [*found, *parts, *states]
 
 

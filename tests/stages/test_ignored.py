@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from benchkit import metrics as bm
 from benchkit.api import Dataset
-from benchkit.cli.export_run import _format
+from benchkit.cli.export import _format
 from benchkit.errors import BenchkitError
 from benchkit.outputs.exports.items import Item
 from benchkit.plugin.registry import Registry
