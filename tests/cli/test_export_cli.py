@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchkit.cli.export_run import _format
+from benchkit.cli.export import _format
 from benchkit.outputs.exports.coco import annotation, run_lengths
 from benchkit.outputs.exports.items import training_items
 from benchkit.outputs.exports.provenance import provenance
