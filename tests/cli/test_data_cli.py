@@ -225,7 +225,7 @@ def test_what_stands_under_a_picture_and_what_is_hatched() -> None:
     notes = [picture.note.split("\n") for row in sheet.rows for picture in row if picture]
     assert notes[:2] == [["pool/a", "no mask"], ["pool/b", "no artifact", "“a hand”"]]
     assert notes[2][1:] == ["25.0 % annotated", "hand"] and len(notes[2][0]) <= 27 and "…" in notes[2][0]
-    assert sheet.foot == "Outlined: marked as artifact. Hatched: ignored."
+    assert sheet.foot == "Outlined: annotated as artifact. Hatched: ignored."
     plain = contact_sheet("three", [*samples[:2], Sample(samples[2].id, image, marked, None, {"hand": marked})])
     assert draw_pictures(sheet, "png") != draw_pictures(plain, "png")
 
