@@ -40,3 +40,9 @@ class UnknownNameError(BenchkitError):
 
 class PluginError(BenchkitError):
     """A plugin failed or broke its contract while it ran. The message names the plugin and what it did."""
+
+
+def describe_error(error: Exception) -> str:
+    """Return the message of another library's exception, on one line."""
+    deep = isinstance(error, RecursionError)
+    return "nested too deep" if deep else shortened(" ".join(str(error).split()) or type(error).__name__, 120)

@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchkit.api import Detector
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.plugin.registry import Registry
-from benchkit.specs.spec import Spec, TrainingConfig
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.training.loop import train
 
 CHUNK, BATCH, SIDE = 16, 8, 512

@@ -19,8 +19,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from benchkit.config.grid import Budget, Grid, SetSize, SourceSet
-from benchkit.config.grid_parts import Names, OnDetector, PartialBudget
+from benchkit.config.grid import Grid, SetSize, SourceSet
+from benchkit.config.grid_parts import Names, OnDetector, SomeTraining, Sweep
+from benchkit.config.settings import fields_of
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_config import TrainingConfig
 
 TARGET = Path(__file__).parent / "keys.md"
 HEAD = """# Keys of a grid file
@@ -30,11 +33,11 @@ what `extends` takes over, is in [grids](grids.md); how names and values are wri
 replaces any of these keys: `--set training.iterations=100`.
 """
 #: Model -> the heading of its section, and what it is called in a type.
-SECTIONS: dict[type[BaseModel], tuple[str, str]] = {
+SECTIONS: dict[type, tuple[str, str]] = {
     Grid: ("A grid", "grid"),
     SetSize: ("A set", "set"),
     SourceSet: ("A source", "source"),
-    Budget: ("A training", "training"),
+    TrainingConfig: ("A training", "training"),
     OnDetector: ("Settings of one detector", "settings of one detector"),
 }
 WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", type(None): "null", Any: "value"}
@@ -51,15 +54,15 @@ def document() -> str:
     return "\n".join([HEAD, *(line for model in SECTIONS for line in section(model))]).rstrip() + "\n"
 
 
-def section(model: type[BaseModel]) -> Iterator[str]:
+def section(model: type) -> Iterator[str]:
     """The heading and the table of one model."""
     yield f"## {SECTIONS[model][0]}\n"
-    yield f"{(model.__doc__ or '').strip()}\n"
+    yield f"{(model.__doc__ or '').strip().splitlines()[0]}\n"
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
     if model is Grid:
         yield "| `extends` | text | – | A preset whose keys this file takes over. |"
-    for key, field in model.model_fields.items():
+    for key, field in fields_of(model).items():
         cells = (f"`{key}`", type_of(field), default_of(field), str(field.description))
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     yield ""
@@ -87,8 +90,8 @@ def words(hint: Any) -> str:
         return f"list of {words(inner[0])}" if len(inner) == 1 else f"list of {len(inner)}: {words(inner[0])}"
     if origin is dict:
         return f"mapping of {words(arguments[0])} to {words(arguments[1])}"
-    if hint is PartialBudget:
-        return f"some keys of a {words(Budget)}"
+    if hint is SomeTraining:
+        return f"some keys of a {words(TrainingConfig)}"
     if hint in SECTIONS:
         heading, name = SECTIONS[hint]
         return f"[{name}](#{heading.lower().replace(' ', '-')})"
@@ -117,7 +120,8 @@ def default_of(field: FieldInfo) -> str:
         return "needed"
     value = field.default
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    plain = list(plain) if isinstance(plain, tuple) else plain
+    plain = [str(one) if isinstance(one, Spec) else one for one in plain] if isinstance(plain, tuple) else plain
+    plain = str(plain) if isinstance(plain, Spec | Sweep) else plain
     text = yaml.safe_dump(plain, default_flow_style=True, width=1000, sort_keys=False, allow_unicode=True)
     return f"`{text.removesuffix('...' + chr(10)).strip()}`"
 

@@ -118,9 +118,9 @@ def _load(
 
 def _files(given: Sequence[Path]) -> Iterator[Path]:
     """Yield the given files, and the files of given folders that have an image's suffix, by name; each file once."""
+    from benchkit.errors import shortened
     from benchkit.readers.pictures import SUFFIXES
     from benchkit.readers.walk import files_below
-    from benchkit.specs.spec import shortened
 
     seen: set[Path] = set()
     for path in given:

@@ -62,7 +62,7 @@ def _print_text(grid: Grid, plan: Plan, preview: Preview, registry: Registry) ->
     from rich.table import Table
 
     from benchkit.planning.paper_protocol import all_differences
-    from benchkit.specs.spec import ROLES
+    from benchkit.specs.cell import ROLES
 
     table = Table(title=f"plan: {grid.title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for header in ("stage", "to run", "cached"):

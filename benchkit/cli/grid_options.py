@@ -88,19 +88,16 @@ class GridOptions:
 
 def _drop_mixed_rows(grid: Grid, registry: Registry | None) -> Grid:
     """Return the grid without rows `human+CORRUPTOR` of corruptors that it no longer compares; name each one."""
-    compared = {_complete(text, registry) for text in grid.corruptors}
-    mixed = tuple(text for text in grid.with_human if _complete(text, registry) in compared)
-    for text in grid.with_human:
-        if text not in mixed:
-            tell(f"row 'human+{text}' of '{grid.title}' is skipped: --corruptor does not name '{text}'")
+    compared = {_complete(spec, registry) for spec in grid.corruptors}
+    mixed = tuple(spec for spec in grid.with_human if _complete(spec, registry) in compared)
+    for spec in grid.with_human:
+        if spec not in mixed:
+            tell(f"row 'human+{spec}' of '{grid.title}' is skipped: --corruptor does not name '{spec}'")
     return grid if mixed == grid.with_human else grid.replaced(with_human=mixed)
 
 
-def _complete(text: str, registry: Registry | None) -> Spec:
+def _complete(spec: Spec, registry: Registry | None) -> Spec:
     """Return the corruptor's Spec with its defaults; unchanged if it is unknown, which planning reports later."""
-    from benchkit.specs.spec import Spec
-
-    spec = Spec.parse("corruptor", text)
     try:
         return spec if registry is None else registry.complete(spec)
     except BenchkitError:
@@ -110,9 +107,8 @@ def _complete(text: str, registry: Registry | None) -> Spec:
 def note_unused_inverter(grid: Grid, registry: Registry) -> None:
     """Print a note if --inverter was given and no corruptor of the grid works on inverted latents."""
     from benchkit.api import PixelCorruptor
-    from benchkit.specs.spec import Spec
 
-    names = [Spec.parse("corruptor", text).name for text in (*grid.corruptors, *grid.with_human)]
+    names = [spec.name for spec in (*grid.corruptors, *grid.with_human)]
     known = [registry.entry("corruptor", name).cls for name in names if registry.has("corruptor", name)]
     if len(known) == len(names) and all(issubclass(cls, PixelCorruptor) for cls in known):
         note_unused({"inverter"}, "no corruptor of this comparison works on latents")

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, shortened
 from benchkit.readers.mask_files import decode_mask
 from benchkit.readers.pictures import decode_image
-from benchkit.specs.spec import shortened
 from benchkit.system.files import write_atomic
 from benchkit.system.output_files import check_file
 

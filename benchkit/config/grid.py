@@ -18,31 +18,37 @@ from pydantic import (
 
 from benchkit.config.grid_parts import (
     Baselines,
-    Flag,
-    Number,
+    Corruptors,
+    Detectors,
+    DetectorTraining,
+    Inverters,
     OnDetector,
+    OneDataset,
+    OneDetector,
+    OneInverter,
     Seeds,
+    Selectors,
     StrictModel,
+    Sweep,
     TrivialRows,
-    Whole,
+    change_training,
     optional,
-    spec_text,
-    spec_texts,
-    sweep_text,
 )
-from benchkit.config.grid_parts import Budget as Budget
 from benchkit.config.grid_parts import SetSize as SetSize
 from benchkit.config.grid_parts import SourceSet as SourceSet
-from benchkit.config.origin import Origin, lines_of
+from benchkit.config.origin import UNREADABLE, Origin, lines_of
 from benchkit.config.settings import known_keys
-from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.specs.spec import UNREADABLE, Spec, TrainingConfig, keyed_fields, said, shortened
+from benchkit.errors import BenchkitError, UnknownNameError, describe_error, shortened
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_config import Flag, Number, Whole
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 #: The settings of trainings. A file that extends a preset may write a part of them; the rest stays the preset's.
 TRAININGS = ("training", "selector_training")
+#: pydantic's names for a key that a model, or a dataclass, does not have.
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 #: Two keys for one thing, of which a file has one.
 _ONE_OR_SEVERAL = (("source", "sources"), ("inverter", "inverters"))
 
@@ -55,8 +61,9 @@ class Grid(StrictModel):
 
     title: str = Field(description="Heads the board and the page.")
     note: str = Field("", description="Text below the board.")
-    dataset: spec_text("dataset") = Field(  # type: ignore[valid-type]
-        "portraits", description="Where labelled, test and, unless a source says otherwise, clean images come from."
+    dataset: OneDataset = Field(
+        Spec("dataset", "portraits"),
+        description="Where labelled, test and, unless a source says otherwise, clean images come from.",
     )
     model: str = Field(
         "portraits",
@@ -91,23 +98,24 @@ class Grid(StrictModel):
     trivial: TrivialRows = Field(
         ("all-negative", "all-positive", "mean-mask"), description="Rows of constant predictions, the board's floor."
     )
-    selectors: spec_texts("selector") = Field(  # type: ignore[valid-type]
-        ("learned",), description="What chooses the regions; every corrupted and every `pseudo` row has one."
+    selectors: Selectors = Field(
+        (Spec("selector", "learned"),),
+        description="What chooses the regions; every corrupted and every `pseudo` row has one.",
     )
-    corruptors: spec_texts("corruptor") = Field(  # type: ignore[valid-type]
+    corruptors: Corruptors = Field(
         (), description="The methods that are compared: a row each, trained on their images alone."
     )
-    with_human: spec_texts("corruptor") = Field(  # type: ignore[valid-type]
+    with_human: Corruptors = Field(
         (), description="Corruptors that also get a row `human+…`, trained on their images and the labelled ones."
     )
-    inverter: sweep_text("inverter") = Field(  # type: ignore[valid-type]
-        "renoise", description="How latents are inverted; of a sweep each has rows of its own."
+    inverter: OneInverter = Field(
+        Sweep("renoise", (Spec("inverter", "renoise"),)),
+        description="How latents are inverted; of a sweep each has rows of its own.",
     )
-    inverters: spec_texts("inverter") = optional(  # type: ignore[valid-type]
-        (), "Several inverters in the place of `inverter`; each has rows of its own."
-    )
-    detectors: spec_texts("detector") = Field(  # type: ignore[valid-type]
-        ("upernet-swin",), description="The networks that are trained; every row is trained with each."
+    inverters: Inverters = optional((), "Several inverters in the place of `inverter`; each has rows of its own.")
+    detectors: Detectors = Field(
+        (Spec("detector", "upernet-swin"),),
+        description="The networks that are trained; every row is trained with each.",
     )
     seeds: Seeds = Field(
         (0,), min_length=1, description="Seeds of the draw of labelled images, the noise, the training."
@@ -118,8 +126,10 @@ class Grid(StrictModel):
     paste_background: Flag = Field(
         False, description="Paste the original pixels back outside the mask; excludes `label: latent`."
     )
-    selector_training: Budget = Field(description="How the detector of a learned selector, and `human`, is trained.")
-    training: Budget = Field(description="How the detectors of all other rows are trained.")
+    selector_training: DetectorTraining = Field(
+        description="How the detector of a learned selector, and `human`, is trained."
+    )
+    training: DetectorTraining = Field(description="How the detectors of all other rows are trained.")
     paper_table: Whole | None = optional(None, "Which of the paper's tables is shown beside the board.", ge=1)
     paper_sizes: dict[str, Whole] = optional({}, "How many images the paper has, by split.")
     paper_data: dict[str, dict[str, bool | int | float | str]] = optional(
@@ -128,7 +138,7 @@ class Grid(StrictModel):
     on_dataset: dict[str, dict[str, Any]] = Field(
         {}, exclude=True, description="Name of a dataset: keys of a grid that are replaced where it is run on that one."
     )
-    on_detector: dict[spec_text("detector"), OnDetector] = optional(  # type: ignore[valid-type]
+    on_detector: dict[OneDetector, OnDetector] = optional(
         {},
         "Name of a detector, with parameters or without: training settings and seeds that its rows have in place of "
         "the grid's own.",
@@ -161,9 +171,9 @@ class Grid(StrictModel):
         for name, own in self.on_detector.items():
             for part in TRAININGS:
                 try:
-                    getattr(self, part).changed(getattr(own, part).written())
-                except ValidationError as error:
-                    raise ValueError(f"on_detector.{name}.{part}: {_message(error.errors()[0])}") from None
+                    change_training(getattr(self, part), getattr(own, part).written())
+                except ValueError as error:
+                    raise ValueError(f"on_detector.{name}.{part}: {error}") from None
         return self
 
     @property
@@ -180,12 +190,15 @@ class Grid(StrictModel):
     @property
     def every_inverter(self) -> tuple[Spec, ...]:
         """The inverters of the rows: `inverters`, or those that `inverter` names, one or a sweep's."""
-        texts = self.inverters or (self.inverter,)
-        return tuple(spec for text in texts for spec in Spec.parse_all("inverter", text))
+        return self.inverters or tuple(dict.fromkeys(self.inverter.specs))
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the grid as plain data, as a run records it; Specs are texts."""
+        return self.model_dump(mode="json")
 
     def replaced(self, **changes: Any) -> Grid:
-        """A copy with some fields replaced and checked again."""
-        kept = {**self.model_dump(mode="json"), "on_dataset": self.on_dataset}
+        """Return a copy with some fields replaced, and everything checked again."""
+        kept = {**self.as_data(), "on_dataset": self.on_dataset}
         made = _checked({**kept, **changes}, "the command line", {})
         made._origin = self._origin
         return made
@@ -220,7 +233,9 @@ def load_grid(name_or_file: str) -> Grid:
             grid._origin = origin
             return grid
     except (OSError, ValueError) as error:
-        raise BenchkitError(f"cannot read preset or file '{shortened(name_or_file, 300)}': {said(error)}") from None
+        raise BenchkitError(
+            f"cannot read preset or file '{shortened(name_or_file, 300)}': {describe_error(error)}"
+        ) from None
     if name_or_file not in presets():
         raise UnknownNameError("preset", name_or_file, presets())
     return parse_grid((resources.files("benchkit.config.presets") / f"{name_or_file}.yaml").read_text(), name_or_file)
@@ -236,7 +251,7 @@ def _parsed(text: str, where: str) -> tuple[Grid, Origin]:
         lines = dict(lines_of(yaml.compose(text, yaml.SafeLoader), where))
         data = yaml.safe_load(text)
     except UNREADABLE as error:
-        raise BenchkitError(f"{where}: not YAML that can be read: {said(error)}") from None
+        raise BenchkitError(f"{where}: not YAML that can be read: {describe_error(error)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -274,7 +289,7 @@ def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Gri
     grid, kept = None, dict(_LEAST)
     try:
         grid = Grid.model_validate(data)
-        kept = grid.model_dump(mode="json")
+        kept = grid.as_data()
     except ValidationError as error:
         mistakes += _mistakes(error, where, lines)
     replaced = data.get("on_dataset") if isinstance(data, Mapping) else None
@@ -310,7 +325,7 @@ def _mistakes(
         if one["type"] != "too_short"
         or not any(other["loc"][:-1] == one["loc"] for other in error.errors() if other["loc"])
     ]
-    if any(one["type"] == "extra_forbidden" for one in found):
+    if any(one["type"] in UNKNOWN for one in found):
         # A misspelt key makes a required one missing too; the misspelling is the mistake.
         found = [one for one in found if one["type"] != "missing"]
     for number, one in enumerate(found):
@@ -319,7 +334,7 @@ def _mistakes(
         place = "" if number and line is None else f"{where}, " if not number and line else where if not number else ""
         place += f"line {line}" if line else ""
         key = ".".join(map(str, (*at, *(part for part in location if part != "[key]"))))
-        if one["type"] == "extra_forbidden":
+        if one["type"] in UNKNOWN:
             known = known_keys(Grid, location[:-1]) + (["extends"] if not at and not location[1:] else [])
             wrong = f"{UnknownNameError('key', str(location[-1]), known)} (at '{key}')"
         else:
@@ -334,17 +349,3 @@ def _message(error: ErrorDetails) -> str:
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
         return f"{error['msg']}: write it in quotes, '{error['input']}'"
     return error["msg"].removeprefix("Value error, ")
-
-
-def described(grid: Grid) -> dict[str, Any]:
-    """The grid as plain data, with the training's full settings, for a run's record."""
-    data = grid.model_dump(mode="json")
-    return {
-        **data,
-        "training": _settings(grid.training.config()),
-        "selector_training": _settings(grid.selector_training.config()),
-    }
-
-
-def _settings(config: TrainingConfig) -> dict[str, Any]:
-    return {f.name: getattr(config, f.name) for f in keyed_fields(config)}

@@ -13,6 +13,8 @@ from benchkit.errors import BenchkitError
 from benchkit.specs.faults import placed
 from benchkit.specs.spec import Spec
 
+#: What PyYAML raises beside YAMLError: impossible dates, numbers or brackets without end, tags no value fits.
+UNREADABLE = (ValueError, RecursionError, AttributeError, LookupError, TypeError)
 #: Of a grid file: more entries, or deeper ones, are no grid.
 ENTRIES, DEPTH = 20_000, 50
 
@@ -32,9 +34,10 @@ class Origin:
     def place(self, key: str, value: Any) -> str:
         """`FILE, line N: ` of a key that has this value, or of the entry that means it; "" where the file says neither.
 
-        value: as the grid has it: a Spec's text, which the file may write otherwise or as one of a sweep, a set's
-        fields, a number.
+        value: as the grid has it: a Spec, which the file may write otherwise or as one of a sweep, a set's fields, a
+        number.
         """
+        value = str(value) if isinstance(value, Spec) else value
         said = self.data.get(key)
         entries = said if isinstance(said, list) else [said]
         at = next((i for i, entry in enumerate(entries) if _means(entry, value)), None)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from benchkit.config.grid import Budget, Grid
+from benchkit.config.grid import Grid
 from benchkit.config.grid_parts import LEAST
-from benchkit.config.settings import read_setting, setting_type
+from benchkit.config.settings import options_of, read_setting, setting_type
 from benchkit.errors import BenchkitError, shortened
-from benchkit.specs.parameters import types_of
 from benchkit.specs.spec import Spec
+from benchkit.specs.training_config import TrainingConfig
 
 _SETS = ("source", "oracle", "test", "validation")
 _BUDGETS = ("selector_training", "training")
@@ -42,7 +42,7 @@ def on_dataset(grid: Grid, text: str) -> Grid:
 
 def with_seeds(grid: Grid, seeds: Sequence[int]) -> Grid:
     """The grid with these seeds for every row: those of `on_detector` are dropped."""
-    own = grid.model_dump(mode="json").get("on_detector", {})
+    own = grid.as_data().get("on_detector", {})
     kept = {detector: {k: v for k, v in settings.items() if k != "seeds"} for detector, settings in own.items()}
     return grid.replaced(seeds=seeds, on_detector=kept)
 
@@ -52,7 +52,7 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
 
     Raises BenchkitError for another form, and for a key or value that a grid refuses.
     """
-    data = grid.model_dump(mode="json")
+    data = grid.as_data()
     earlier: list[list[str]] = []
     for text in texts:
         of_detector = _OF_DETECTOR.fullmatch(text)
@@ -75,7 +75,8 @@ def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
             read = read_setting(Grid, path, value)
         except BenchkitError as error:
             raise BenchkitError(f"`set` {shortened(text)}: {error}") from None
-        if isinstance(read, str) and str not in types_of(setting_type(Grid, path)) and re.search(r",\s*[\w.]+=", value):
+        is_text = str in options_of(setting_type(Grid, path))
+        if isinstance(read, str) and not is_text and re.search(r",\s*[\w.]+=", value):
             raise BenchkitError(f"`set` {shortened(text)}: give each setting by a `set` of its own")
         _put(data, path, read, text)
     try:
@@ -108,7 +109,7 @@ def scaled(grid: Grid, factor: float) -> Grid:
         raise BenchkitError(f"`scale` {factor:g}: give a factor above 0 and up to 1, such as 0.01")
     if factor == 1:
         return grid
-    data = grid.model_dump(mode="json")
+    data = grid.as_data()
     changes: dict[str, Any] = {name: _smaller(data[name], factor) for name in _SETS if data[name] is not None}
     changes["sources"] = [_smaller(one, factor) for one in data.get("sources", ())]
     changes["labelled"] = max(LEAST, round(grid.labelled * factor))
@@ -130,7 +131,7 @@ def remarks(grid: Grid) -> Iterator[str]:
         if source.size is not None and source.fraction != 1:
             yield f"fraction={source.fraction:g} of source '{source.title}' has no effect: it has a size"
     for name in _BUDGETS:
-        budget: Budget = getattr(grid, name)
+        budget: TrainingConfig = getattr(grid, name)
         if budget.schedule != "linear-warmup-poly" and budget.warmup:
             yield f"{name}.warmup={budget.warmup} has no effect: only 'schedule: linear-warmup-poly' has a warm-up"
         elif budget.warmup >= budget.iterations:

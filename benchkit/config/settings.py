@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
 
+from benchkit.config.grid_parts import Sweep
+from benchkit.config.origin import UNREADABLE
 from benchkit.errors import BenchkitError, shortened
 from benchkit.specs.grammar import quoted, read_value
 from benchkit.specs.parameters import as_declared, types_of
-from benchkit.specs.spec import UNREADABLE
+from benchkit.specs.spec import Spec
+
+
+def fields_of(hint: Any) -> Mapping[str, Any]:
+    """Return the fields of a grid's part by their keys; none for any other type."""
+    found: Mapping[str, Any] = getattr(hint, "__pydantic_fields__", {}) if isinstance(hint, type) else {}
+    return found
 
 
 def setting_type(model: type[BaseModel], path: Sequence[str]) -> Any:
@@ -29,13 +37,15 @@ def options_of(hint: Any) -> list[Any]:
     """Return what a type may be: the members of a union, without annotations."""
     if get_origin(hint) in (Union, UnionType):
         return [option for one in get_args(hint) for option in options_of(one)]
-    return options_of(get_args(hint)[0]) if get_origin(hint) is Annotated else [hint]
+    if get_origin(hint) is Annotated:
+        return options_of(get_args(hint)[0])
+    return [str if hint in (Spec, Sweep) else hint]  # a grid file contains their text
 
 
 def _inner(hint: Any, part: str) -> Any:
     """The type of what a key or a place in a list holds; None where there is no such thing."""
-    if isinstance(hint, type) and issubclass(hint, BaseModel):
-        return hint.model_fields[part].annotation if part in hint.model_fields else None
+    if fields := fields_of(hint):
+        return fields[part].annotation if part in fields else None
     arguments = get_args(hint)
     if get_origin(hint) is tuple and part.isdecimal():
         return arguments[0] if arguments[-1] is ... else dict(enumerate(arguments)).get(int(part))
@@ -45,7 +55,7 @@ def _inner(hint: Any, part: str) -> Any:
 def known_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
     """Return the keys that may stand at a path; none where no mapping of known keys stands there."""
     found = options_of(setting_type(model, list(map(str, path))))
-    return [key for one in found if isinstance(one, type) and issubclass(one, BaseModel) for key in one.model_fields]
+    return [key for one in found for key in fields_of(one)]
 
 
 def read_setting(model: type[BaseModel], path: Sequence[str], text: str) -> Any:
@@ -53,14 +63,15 @@ def read_setting(model: type[BaseModel], path: Sequence[str], text: str) -> Any:
 
     Raises BenchkitError for a text that is neither.
     """
-    hint = setting_type(model, path)
-    listed = any(get_origin(one) is tuple for one in options_of(hint))
-    if text.strip()[:1] in ("[", "{") and str not in types_of(hint):
+    options = options_of(setting_type(model, path))
+    types = set().union(*map(types_of, options))
+    listed = any(get_origin(one) is tuple for one in options)
+    if text.strip()[:1] in ("[", "{") and str not in types:
         try:
             return yaml.safe_load(text)
         except (yaml.YAMLError, *UNREADABLE):
             raise BenchkitError(f"'{shortened(text)}' is not a list or a mapping as YAML writes it") from None
-    if listed and not (text.strip() == "null" and type(None) in types_of(hint)):
+    if listed and not (text.strip() == "null" and type(None) in types):
         entries = text if ":" not in text else quoted(text)
         raise BenchkitError(f"'{shortened(text)}' is not a list: write {'.'.join(path)}=[{shortened(entries.strip())}]")
-    return as_declared(read_value(text), hint)
+    return as_declared(read_value(text), Union[*options])

@@ -18,8 +18,7 @@ from benchkit.diffusion import hub, single_file
 from benchkit.diffusion.families import config_folder
 from benchkit.diffusion.options import ModelOptions, parse_model
 from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, no_pipeline
-from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.specs.spec import said, shortened
+from benchkit.errors import BenchkitError, UnknownNameError, describe_error, shortened
 from benchkit.store.digests import compute_file_digest
 from benchkit.system.fetching import may_download
 from benchkit.system.paths import expand_path
@@ -307,7 +306,7 @@ def read_json(path: Path, folder: Path) -> dict[str, Any]:
     except PermissionError:
         raise BenchkitError(f"{path}: permission denied: make it readable") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise BenchkitError(f"{path} cannot be read as JSON ({said(error)}): download it again") from error
+        raise BenchkitError(f"{path} cannot be read as JSON ({describe_error(error)}): download it again") from error
     if not isinstance(content, dict):
         raise BenchkitError(f"{path} holds no JSON object: download it again")
     return content

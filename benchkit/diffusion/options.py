@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.specs.spec import Scalar, Spec
+from benchkit.specs.grammar import Scalar
+from benchkit.specs.spec import Spec
 from benchkit.system.paths import expand_path
 
 #: What may be written -> torch's name.

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.api import Detector
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, describe_error
 from benchkit.plugin.networks import build_network
 from benchkit.plugin.registry import Registry
-from benchkit.specs.spec import Spec, said
+from benchkit.specs.spec import Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,7 +129,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         card = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or f"not JSON ({said(error)})"
+        reason = getattr(error, "strerror", None) or f"not JSON ({describe_error(error)})"
         raise BenchkitError(
             f"no detector in '{folder}': {file.name}: {reason}; name a folder of an exported detector"
         ) from None

@@ -1,8 +1,8 @@
 """The Python API on tensors: load a checkpoint, invert, corrupt. Importing it loads no torch.
 
 Images are PIL images of one size, turned as their EXIF says, or a float tensor (N, 3, H, W) in [0, 1]; masks bool
-(N, H, W); captions strings or None. Images pass in chunks of benchkit.specs.spec.CHUNK: how many come at once changes
-last bits only, and drawn reference images.
+(N, H, W); captions strings or None. Images pass in chunks of benchkit.specs.training_sets.CHUNK: how many come at once
+changes last bits only, and drawn reference images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from benchkit.api import (
 )
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry, validated
-from benchkit.specs.spec import CHUNK, SEEDS, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK, SEEDS
 
 if TYPE_CHECKING:
     import numpy as np

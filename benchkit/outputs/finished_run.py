@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from benchkit.api import Plugin
-from benchkit.config.grid import Budget, Grid
+from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.planning.plan_file import PluginSource, plan_from_bytes
@@ -274,12 +274,8 @@ def _changes(info: RunInfo, registry: Registry) -> Iterator[str]:
 
 
 def _grid(info: RunInfo) -> Grid:
-    """Return the Grid of a run's record, without training settings that no grid has."""
+    """Return the Grid of a run\'s record."""
     config = {key: value for key, value in info.config.items() if key not in _BESIDE}
-    for name in ("training", "selector_training"):
-        budget = config.get(name)
-        if isinstance(budget, Mapping):
-            config[name] = {key: value for key, value in budget.items() if key in Budget.model_fields}
     try:
         return Grid.model_validate(config)
     except ValidationError as error:

@@ -16,7 +16,8 @@ from benchkit.planning.planner import PlannedCell
 from benchkit.report.data import Example
 from benchkit.report.pictures import SELECTED, UNCHANGED, Picture, PictureSheet
 from benchkit.runs.run import collect_examples
-from benchkit.specs.spec import CHUNK, Corrupted, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK, Corrupted
 from benchkit.stages.corrupt import AnyCorrupt, Corrupt, origin
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.store.encoding import parse_json

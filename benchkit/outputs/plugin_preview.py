@@ -23,7 +23,8 @@ from benchkit.inference import functional
 from benchkit.plugin.registry import Registry
 from benchkit.plugin.samples import read_samples
 from benchkit.specs.grammar import print_value
-from benchkit.specs.spec import CHUNK, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ from benchkit.api import Inverter, LatentCorruptor
 from benchkit.errors import BenchkitError
 from benchkit.outputs.finished_run import FinishedRun, train_of
 from benchkit.report.data import Example
-from benchkit.specs.spec import CHUNK, Corrupted
+from benchkit.specs.training_sets import CHUNK, Corrupted
 from benchkit.stages.corrupt import Corrupt, origin
 from benchkit.stages.images import Latents, to_uint8
 from benchkit.stages.pairs import CorruptedPairs

@@ -12,7 +12,9 @@ from benchkit.config.grid import Grid
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.image_sets import Sets
 from benchkit.plugin.registry import Registry
-from benchkit.specs.spec import Cell, Corrupted, ImageSet, Labelled, Mix, Pseudo, Role, Spec, TrainingSet, Trivial
+from benchkit.specs.cell import Cell, Role
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import Corrupted, ImageSet, Labelled, Mix, Pseudo, TrainingSet, Trivial
 
 
 def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
@@ -40,15 +42,15 @@ class _Plugins:
     def __init__(self, grid: Grid, registry: Registry) -> None:
         self.grid, self.registry = grid, registry
         self.repeated: dict[str, None] = {}
-        self.detectors = self._each_once("detector", "detectors", grid.detectors)
+        self.detectors = self._each_once("detectors", grid.detectors)
         self.inverters = self._inverters(grid)
-        self.corruptors = self._each_once("corruptor", "corruptors", grid.corruptors)
-        self.with_human = self._each_once("corruptor", "with_human", grid.with_human)
-        self._selectors = self._each_once("selector", "selectors", grid.selectors)
+        self.corruptors = self._each_once("corruptors", grid.corruptors)
+        self.with_human = self._each_once("with_human", grid.with_human)
+        self._selectors = self._each_once("selectors", grid.selectors)
 
     def _inverters(self, grid: Grid) -> tuple[Spec, ...]:
         key = "inverters" if grid.inverters else "inverter"
-        return self._each_once("inverter", key, tuple(map(str, grid.every_inverter)))
+        return self._each_once(key, grid.every_inverter)
 
     def selectors(self, detector: Spec) -> tuple[Spec, ...]:
         """The selectors of the rows of one detector; `same` becomes this very detector."""
@@ -70,18 +72,17 @@ class _Plugins:
             )
         return (None,)
 
-    def _each_once(self, kind: str, key: str, texts: tuple[str, ...]) -> tuple[Spec, ...]:
-        found: dict[Spec, str] = {}
-        for text in texts:
-            with self.grid.origin.told(key, text):
-                written = Spec.parse(kind, text)
+    def _each_once(self, key: str, specs: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        found: dict[Spec, Spec] = {}
+        for written in specs:
+            with self.grid.origin.told(key, written):
                 spec = self.registry.complete(written)
             if spec in found:
-                self._repeat(key, text, f"'{found[spec]}'")
+                self._repeat(key, str(written), f"'{found[spec]}'")
                 continue
-            if kind in ("corruptor", "inverter"):  # what was written names the row
+            if spec.kind in ("corruptor", "inverter"):  # what was written names the row
                 spec = replace(spec, defaults=spec.defaults.difference(written.values))
-            found[spec] = text
+            found[spec] = written
         return tuple(found)
 
     def _repeat(self, key: str, text: str, same: str) -> None:

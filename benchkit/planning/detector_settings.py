@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from benchkit.api import RegionSelector
-from benchkit.config.grid import Budget, Grid
-from benchkit.config.grid_parts import OnDetector
+from benchkit.config.grid import Grid
+from benchkit.config.grid_parts import OnDetector, change_training
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import placed
 from benchkit.specs.grammar import print_value
-from benchkit.specs.spec import Spec, TrainingConfig
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_config import TrainingConfig
 
 #: The two settings of trainings in a grid.
 Part = Literal["training", "selector_training"]
@@ -22,17 +21,16 @@ Part = Literal["training", "selector_training"]
 
 @dataclass(frozen=True)
 class _Entry:
-    """One entry of `on_detector`: its key as written, the complete values of the parameters that the key names."""
+    """One entry of `on_detector`: its key, and the complete values of the parameters that the key writes."""
 
-    key: str
-    name: str
+    key: Spec
     values: dict[str, str]
     settings: OnDetector
 
     def applies_to(self, detector: Spec) -> bool:
         """Whether a complete detector has the name and the parameter values of the key."""
         has = {key: print_value(value) for key, value in detector.params}
-        return self.name == detector.name and self.values.items() <= has.items()
+        return self.key.name == detector.name and self.values.items() <= has.items()
 
 
 class DetectorSettings:
@@ -47,30 +45,26 @@ class DetectorSettings:
         self.grid, self.registry = grid, registry
         entries = []
         for key, settings in grid.on_detector.items():
-            written = Spec.parse("detector", key)
             try:
-                complete = registry.complete(written).values
+                complete = registry.complete(key).values
             except BenchkitError as error:
-                raise placed(error, f"{grid.origin.place_of('on_detector', key)}on_detector: ") from None
-            values = {name: print_value(complete[name]) for name in written.values}
-            entries.append(_Entry(key, written.name, values, settings))
+                raise placed(error, f"{grid.origin.place_of('on_detector', str(key))}on_detector: ") from None
+            values = {name: print_value(complete[name]) for name in key.values}
+            entries.append(_Entry(key, values, settings))
         self._entries = sorted(entries, key=lambda entry: len(entry.values))
 
     def training(self, detector: Spec, part: Part = "training") -> TrainingConfig:
-        """Return how a complete detector is trained: in the rows with it, or as a selector and in `human` rows."""
-        return self.budget(detector, part).config()
+        """Return how a complete detector is trained; raises BenchkitError where its settings contradict each other.
 
-    def budget(self, detector: Spec, part: Part) -> Budget:
-        """Return the settings of a training as a grid writes them; raises BenchkitError where they contradict."""
+        part: `selector_training` is for `human` rows and for selectors.
+        """
         changes: dict[str, Any] = {}
         for entry in self._of(detector):
             changes |= getattr(entry.settings, part).written()
         try:
-            own: Budget = getattr(self.grid, part)
-            return own.changed(changes) if changes else own
-        except ValidationError as error:
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise BenchkitError(f"on_detector: {part} of detector '{detector.short}': {message}") from None
+            return change_training(getattr(self.grid, part), changes)
+        except ValueError as error:
+            raise BenchkitError(f"on_detector: {part} of detector '{detector.short}': {error}") from None
 
     def key(self, detector: Spec, part: Part, name: str) -> str:
         """Return the grid's key that decides one setting of a training: `on_detector.dot.training.lr`, say."""
@@ -84,10 +78,10 @@ class DetectorSettings:
 
     def unused(self) -> list[str]:
         """Return the keys of the entries that apply to no detector that the grid trains."""
-        detectors = [self.registry.complete(Spec.parse("detector", text)) for text in self.grid.detectors]
-        for text in self.grid.selectors:
-            detectors += trained_for(self.registry, self.registry.complete(Spec.parse("selector", text)))
-        return [entry.key for entry in self._entries if not any(map(entry.applies_to, detectors))]
+        detectors = [self.registry.complete(spec) for spec in self.grid.detectors]
+        for spec in self.grid.selectors:
+            detectors += trained_for(self.registry, self.registry.complete(spec))
+        return [str(entry.key) for entry in self._entries if not any(map(entry.applies_to, detectors))]
 
     def _of(self, detector: Spec) -> list[_Entry]:
         return [entry for entry in self._entries if entry.applies_to(detector)]

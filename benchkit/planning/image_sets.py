@@ -8,10 +8,11 @@ from typing import Any, cast
 from benchkit.api import Dataset
 from benchkit.config.grid import Grid, SetSize, SourceSet
 from benchkit.config.grid_parts import LEAST
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, shortened
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import Fault, FaultsError
-from benchkit.specs.spec import CHUNK, ImageSet, Labelled, Spec, shortened
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK, ImageSet, Labelled
 
 #: The split from which labelled images are drawn.
 POOL = "pool"
@@ -121,35 +122,30 @@ def remarks_of(grid: Grid, registry: Registry) -> list[str]:
         read[grid.dataset].add(sets.oracle_size(LEAST).split)
     for _, source in sets.grid_sources:
         read.setdefault(source.dataset or grid.dataset, set()).add(source.split)
-    found = [(sets.dataset(text), splits) for text, splits in read.items()]
+    found = [(sets.dataset(named), splits) for named, splits in read.items()]
     return [f"dataset '{spec.short}': {line}" for (spec, dataset), splits in found for line in dataset.remarks(splits)]
 
 
 class Sets:
-    """The images that a grid's sets name; each dataset is made once.
+    """The images that a grid's sets name."""
 
-    made: shared by the sets of several grids, so that they make each dataset once.
-    """
-
-    def __init__(self, grid: Grid, registry: Registry, made: dict[str, tuple[Spec, Dataset]] | None = None) -> None:
+    def __init__(self, grid: Grid, registry: Registry) -> None:
         self.grid, self.registry = grid, registry
-        self.made = {} if made is None else made
 
-    def dataset(self, text: str) -> tuple[Spec, Dataset]:
-        if text not in self.made:
-            with self.grid.origin.told("dataset", text):
-                spec = self.registry.complete(Spec.parse("dataset", text))
-                self.made[text] = spec, self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
-        return self.made[text]
+    def dataset(self, named: Spec) -> tuple[Spec, Dataset]:
+        """Return a dataset's complete Spec, and the dataset itself."""
+        with self.grid.origin.told("dataset", named):
+            spec = self.registry.complete(named)
+            return spec, self.registry.dataset(spec)
 
-    def splits(self, text: str) -> Mapping[str, int]:
-        """The splits of a dataset and their sizes."""
-        return splits_of(*self.dataset(text))
+    def splits(self, named: Spec) -> Mapping[str, int]:
+        """Return the splits of a dataset and their sizes."""
+        return splits_of(*self.dataset(named))
 
     def of(self, key: str, wanted: SetSize, labelled: Labelled | None = None) -> ImageSet:
         """The images of a set; key: the grid's key that names it, `sources.0` for the first of several."""
-        text = wanted.dataset if isinstance(wanted, SourceSet) and wanted.dataset else self.grid.dataset
-        spec, dataset = self.dataset(text)
+        other = wanted.dataset if isinstance(wanted, SourceSet) else None
+        spec, dataset = self.dataset(other or self.grid.dataset)
         with self.grid.origin.told(key.partition(".")[0], wanted.model_dump()):
             return image_set(spec, dataset, wanted, labelled.images.indices if labelled else (), key)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
-from benchkit.api import CompositeCorruptor, Corruptor, Dataset, Inverter, LatentCorruptor, RegionSelector
+from benchkit.api import CompositeCorruptor, Corruptor, Inverter, LatentCorruptor, RegionSelector
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.cells import cells_of, own_detector
@@ -16,19 +16,11 @@ from benchkit.planning.image_sets import image_set, labelled_of
 from benchkit.plugin.networks import frozen, trunk_of
 from benchkit.plugin.registry import Registry, why_unavailable
 from benchkit.report.names import cell_names
-from benchkit.specs.spec import (
-    Cell,
-    Corrupted,
-    ImageSet,
-    Labelled,
-    Mix,
-    Pseudo,
-    Spec,
-    TrainingConfig,
-    TrainingSet,
-    Trivial,
-    digest,
-)
+from benchkit.specs.cell import Cell
+from benchkit.specs.keys import digest
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_config import TrainingConfig
+from benchkit.specs.training_sets import Corrupted, ImageSet, Labelled, Mix, Pseudo, TrainingSet, Trivial
 from benchkit.stages.base import Costs, Model, Stage
 from benchkit.stages.confine import Confine
 from benchkit.stages.corrupt import AnyCorrupt, Choose, Corrupt, CorruptPixels, Region, RoundTrip
@@ -201,7 +193,7 @@ class Planner:
         wanted = self.grid.validation
         if wanted is None:
             return ()
-        return self.images(image_set(spec, self._dataset(spec), wanted, key="validation"))
+        return self.images(image_set(spec, self.registry.dataset(spec), wanted, key="validation"))
 
     def _unavailable(self, cell: Cell) -> str | None:
         specs = [*([cell.detector] if cell.detector else []), *cell.training.plugins()]
@@ -263,12 +255,8 @@ class Planner:
         return Images(self.source(chunk), self._decoded(chunk))
 
     @_once
-    def _dataset(self, spec: Spec) -> Dataset:
-        return self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
-
-    @_once
     def _fingerprint(self, spec: Spec) -> str:
-        return self._dataset(spec).fingerprint()
+        return self.registry.dataset(spec).fingerprint()
 
     @_once
     def _corruptor(self, spec: Spec) -> Corruptor:
@@ -291,7 +279,7 @@ class Planner:
         return Latents(self.source(chunk), self.model)
 
     def _decoded(self, chunk: ImageSet) -> Latents | None:
-        return self.latents(chunk) if self._dataset(chunk.dataset).autoencode else None
+        return self.latents(chunk) if self.registry.dataset(chunk.dataset).autoencode else None
 
     def select(self, part: Pseudo | Corrupted, cell: Cell) -> Select:
         """The selection of a set's regions, with the training that it, or a part of it, requires."""
@@ -313,7 +301,7 @@ class Planner:
 
     def _labelled(self, cell: Cell) -> tuple[Images, ...]:
         spec = cell.test.dataset
-        return self.images(labelled_of(spec, self._dataset(spec), self.grid.labelled, cell.seed))
+        return self.images(labelled_of(spec, self.registry.dataset(spec), self.grid.labelled, cell.seed))
 
     @_once
     def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:

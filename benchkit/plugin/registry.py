@@ -36,9 +36,10 @@ from benchkit.plugin.loading import (
     place_of,
     source_hash,
 )
+from benchkit.specs.keys import digest
 from benchkit.specs.parameters import parameters as parameters
 from benchkit.specs.parameters import validated as validated
-from benchkit.specs.spec import Spec, digest
+from benchkit.specs.spec import Spec
 from benchkit.system.paths import resolve_links
 
 #: The distribution that this package belongs to: its plugins are the built-in ones, whose names nobody can take.
@@ -106,6 +107,7 @@ class Registry:
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._entries: dict[tuple[str, str], Entry] = {}
+        self._datasets: dict[Spec, api.Dataset] = {}
         self.broken: list[Broken] = []
         #: The real paths of the files that were met: one that is named twice, or through a link, is loaded once.
         self._files: set[Path] = set()
@@ -268,6 +270,12 @@ class Registry:
         """The live plugin of a Spec; raises BenchkitError for an unknown or ill-typed parameter."""
         cls = self.entry(spec.kind, spec.name).cls
         return cast(P, cls(**validated(cls, spec)))
+
+    def dataset(self, spec: Spec) -> api.Dataset:
+        """Return the dataset of a complete Spec; it is opened once, however many ask for it."""
+        if spec not in self._datasets:
+            self._datasets[spec] = self.make(spec, api.Dataset)  # type: ignore[type-abstract]
+        return self._datasets[spec]
 
     def complete(self, spec: Spec) -> Spec:
         """The Spec with every default filled in, so that `x` and `x:k=default` are one; its parts are checked."""

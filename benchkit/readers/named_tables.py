@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.specs.spec import shortened
+from benchkit.errors import BenchkitError, UnknownNameError, shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.api import Dataset, ImageFacts, Sample, param
-from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.errors import BenchkitError, UnknownNameError, shortened
 from benchkit.readers.framing import Framing
 from benchkit.readers.mask_files import decode_mask
 from benchkit.readers.pictures import PIXEL_LIMIT, decode_image
 from benchkit.readers.prepared import MANIFEST, SCHEMA, arrow_schema, default_root, row_digest
-from benchkit.specs.spec import shortened
 from benchkit.system.paths import expand_path
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from benchkit.api import Dataset, ImageFacts, Sample
 from benchkit.errors import BenchkitError
 from benchkit.plugin.samples import read_samples
 from benchkit.readers.walk import suffix_of
-from benchkit.specs.spec import CHUNK
+from benchkit.specs.training_sets import CHUNK
 
 #: How many images of a split are decoded where nobody asks for all.
 LOOKED = 64

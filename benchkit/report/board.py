@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, describe_error
 from benchkit.metrics import PRIMARY, is_metric
 from benchkit.report.aggregate import aggregated
 from benchkit.report.compared import with_uncertainty
@@ -17,7 +17,7 @@ from benchkit.report.data import RunData
 from benchkit.report.foreign import foreign_plugins, named_by, shortened
 from benchkit.report.older import READABLE, READABLE_TEXT, SCHEMA, upgraded
 from benchkit.report.text import MISSING, bare, known, listed, short_reason
-from benchkit.specs.spec import ROLES, said
+from benchkit.specs.cell import ROLES
 from benchkit.statistics.bootstrap import LEVEL, REPLICATES
 from benchkit.store.schema import SETTINGS
 
@@ -32,7 +32,7 @@ class Board:
 
     group: trained, trivial or missing. rank, rank_low, rank_high: among the trained lines of the same test set and
     detector. training_set: the printed name; role, method, selector, corruptor, corruptor_params, inverter,
-    source_name, variant, detector, test_set: what the line is, see benchkit.specs.spec.Cell, None where there is none.
+    source_name, variant, detector, test_set: what the line is, see benchkit.specs.cell.Cell, None where there is none.
     state: done, partial (some seeds lack), failed, skipped or pending; reason: why. seeds: how many the figures are
     the mean of; planned_seeds; seed_variance: whether the intervals cover it. images: test images. Every metric as
     its mean over seeds in [0, 1] or its unit, and NAME_std, undefined where any seed's is (NAME_std also with one
@@ -228,7 +228,7 @@ def _checked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     try:
         typed = _typed(frame)
     except (ValueError, TypeError, OverflowError) as error:
-        raise BenchkitError(f"{where}: not a board: {said(error)}") from None
+        raise BenchkitError(f"{where}: not a board: {describe_error(error)}") from None
     measured = typed.loc[typed["group"] != MISSING_ROWS, "images"]
     if not np.isfinite(measured).all():
         raise BenchkitError(f"{where}: not a board: a row with figures does not say of how many 'images'")

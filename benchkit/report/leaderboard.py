@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, describe_error
 from benchkit.report.board import Board
 from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.older import READABLE, READABLE_TEXT, SCHEMA, upgraded
 from benchkit.report.text import bare
-from benchkit.specs.spec import Role, said
+from benchkit.specs.cell import Role
 
 PACKAGE = "benchkit_leaderboard"
 PAPER_FILE = "paper.jsonl"
@@ -194,7 +194,7 @@ def _parse(text: str, where: str) -> Line:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BenchkitError(f"{where}: not JSON: {said(error)}") from None
+        raise BenchkitError(f"{where}: not JSON: {describe_error(error)}") from None
     if not isinstance(data, dict) or "schema" not in data:
         raise BenchkitError(f'{where}: no leaderboard line: expected an object with "schema": {SCHEMA}')
     if type(data["schema"]) is not int or data["schema"] not in READABLE:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, describe_error
 from benchkit.report.board import Board
-from benchkit.specs.spec import said
 
 BOARD_FILE = "board.json"
 
@@ -26,5 +25,5 @@ def load_board(folder_or_file: Path | str) -> Board:
     except OSError as error:
         raise BenchkitError(f"cannot read '{path}': {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise BenchkitError(f"'{path}' is no board: not JSON ({said(error)})") from None
+        raise BenchkitError(f"'{path}' is no board: not JSON ({describe_error(error)})") from None
     return Board.from_json(data, str(path))

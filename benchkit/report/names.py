@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from benchkit.report.text import known
-from benchkit.specs.spec import Cell, Trivial
+from benchkit.specs.cell import Cell
+from benchkit.specs.training_sets import Trivial
 
 #: What a plugin may be called without being taken for one of these.
 RESERVED = ("human", "pseudo", "oracle", *Trivial.RULES)
@@ -17,7 +18,7 @@ RESERVED = ("human", "pseudo", "oracle", *Trivial.RULES)
 
 @dataclass(frozen=True)
 class Labels:
-    """What a row's name says. corruptor: the plugin's bare name; all others are as `benchkit.specs.spec.Cell` has
+    """What a row's name says. corruptor: the plugin's bare name; all others are as `benchkit.specs.cell.Cell` has
     them."""
 
     role: str

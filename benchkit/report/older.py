@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import Spec, Trivial
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import Trivial
 from benchkit.store.schema import SETTINGS
 
 #: Of a board's JSON, and of every row in it. Schema 1 had no fields for what a row is, only its printed name.

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from benchkit.report.text import known, listed
-from benchkit.specs.spec import TrainingConfig
+from benchkit.specs.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from benchkit.report.board import Board

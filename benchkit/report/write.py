@@ -14,7 +14,7 @@ from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.older import SCHEMA
 from benchkit.report.site.page import page
 from benchkit.report.tables import csv_text, json_text, parquet_bytes, render
-from benchkit.specs.spec import digest
+from benchkit.specs.keys import digest
 from benchkit.system.output_files import replace_files
 
 __all__ = ["FILES", "load_board", "write_report"]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchkit.api import Dataset
 from benchkit.diffusion.options import public_name
 from benchkit.executors.batch import StageResult
 from benchkit.executors.repair import read_repaired
@@ -20,7 +19,9 @@ from benchkit.metrics.registry import by_kind
 from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
 from benchkit.runs.provenance import count_threads
-from benchkit.specs.spec import Cell, ImageSet, Labelled, Spec
+from benchkit.specs.cell import Cell
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import ImageSet, Labelled
 from benchkit.stages.base import Env
 from benchkit.stages.evaluate import TrivialPredictor
 from benchkit.stages.pairs import AnyPairs, LabelledPairs, MixedPairs, PseudoPairs
@@ -113,7 +114,7 @@ def _provenance(cell: Cell, registry: Registry) -> str | None:
     specs = dict.fromkeys((cell.test.dataset, *(images.dataset for images in cell.training.image_sets())))
     lines = []
     for spec in specs:
-        facts = registry.make(spec, Dataset).provenance()  # type: ignore[type-abstract]
+        facts = registry.dataset(spec).provenance()
         lines += [f"{spec.name}: {', '.join(f'{key} {value}' for key, value in facts.items())}"] if facts else []
     return "; ".join(lines) or None
 

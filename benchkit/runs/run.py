@@ -34,7 +34,8 @@ from benchkit.report.names import named_rows
 from benchkit.runs.provenance import describe_environment
 from benchkit.runs.recorder import Recorder, list_plugins, make_cell_info, map_short_texts
 from benchkit.runs.run_folder import LOG, RunFolder
-from benchkit.specs.spec import CHUNK, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images

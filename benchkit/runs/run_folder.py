@@ -13,7 +13,7 @@ from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
 from benchkit.report.data import RunData
 from benchkit.report.load import load_board
-from benchkit.specs.spec import digest
+from benchkit.specs.keys import digest
 from benchkit.store.location import CacheUrl, Location
 from benchkit.store.mark import RUN_MARK, RunMark, read_mark, write_mark
 from benchkit.store.results import ResultStore

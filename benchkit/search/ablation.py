@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from benchkit.config.grid import Grid, described
+from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.planner import Plan, PlannedCell, Planner, Trajectories
 from benchkit.planning.preflight.check import check_grids
@@ -52,8 +52,7 @@ class Ablation:
     def config(self) -> dict[str, Any]:
         """The run's description: the base with what is varied."""
         vary = {axis.name: list(axis.values) for axis in self.axes}
-        grid = described(self.base)
-        return {**grid, "title": f"Ablation: {self.base.title}", "vary": vary, "crossed": self.crossed}
+        return {**self.base.as_data(), "title": f"Ablation: {self.base.title}", "vary": vary, "crossed": self.crossed}
 
 
 def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool = False) -> Ablation:
@@ -62,7 +61,7 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
     Raises BenchkitError for every mistake in the grid or its axes, before anything is computed.
     """
     if not axes:
-        raise BenchkitError("nothing is varied: give `vary` AXIS=VALUE,VALUE, such as `vary` corruptor.steps=5,10")
+        raise BenchkitError("nothing is varied: give `vary` AXIS=VALUE,VALUE, such as corruptor.steps=5,10")
     variants = expand(base, axes, registry, crossed)
     check_grids([(variant.place, variant.grid) for variant in variants], registry)
     warn_repeated(base, registry)

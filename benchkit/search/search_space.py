@@ -11,9 +11,9 @@ from typing import Any, get_type_hints
 from benchkit.api import LatentCorruptor
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.plugin.registry import Registry, parameters
-from benchkit.specs.grammar import print_value, read_value, split
+from benchkit.specs.grammar import Scalar, print_value, read_value, split
 from benchkit.specs.parameters import as_declared
-from benchkit.specs.spec import Scalar, Spec
+from benchkit.specs.spec import Spec
 
 #: A number that declares no upper or lower end is searched this many times below and above its default.
 WIDTH = 4.0

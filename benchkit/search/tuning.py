@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchkit.config.grid import Grid, described
+from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
@@ -29,7 +29,9 @@ from benchkit.plugin.registry import Registry
 from benchkit.runs.run import find_model, log_remarks
 from benchkit.search.search_space import Choices, Range, Space, rounded
 from benchkit.specs.faults import Collector, Fault, FaultsError
-from benchkit.specs.spec import Scalar, Spec, digest
+from benchkit.specs.grammar import Scalar
+from benchkit.specs.keys import digest
+from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env, Stage
 from benchkit.stages.images import Images, Latents
 from benchkit.store.artifacts import CacheUnwritable, parse_json
@@ -93,13 +95,11 @@ def tuning_grid(base: Grid, corruptor: Spec) -> Grid:
     """
     if unfit := list(_unfit_for_tuning(base)):
         raise FaultsError(unfit)
-    scored = base.model_dump(mode="json")["validation"]
-    return _rows_of(base, [corruptor]).replaced(test=scored, validation=None)
+    return _rows_of(base, [corruptor]).replaced(test=base.validation, validation=None)
 
 
 def _rows_of(base: Grid, corruptors: Sequence[Spec]) -> Grid:
-    texts = [str(spec) for spec in corruptors]
-    return base.replaced(corruptors=texts, with_human=[], baselines=[], trivial=[], oracle=None)
+    return base.replaced(corruptors=corruptors, with_human=[], baselines=[], trivial=[], oracle=None)
 
 
 def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
@@ -149,7 +149,7 @@ def budget(base: Grid, trials: int, registry: Registry) -> dict[str, int | None]
     """
     settings = DetectorSettings(base, registry)
     rows = len(base.selectors) * len(base.every_inverter)
-    detectors = [registry.complete(Spec.parse("detector", text)) for text in base.detectors]
+    detectors = list(map(registry.complete, base.detectors))
     trainings = [len(settings.seeds(one)) * rows for one in detectors]
     iterations = [settings.training(one).iterations for one in detectors]
     return {
@@ -361,7 +361,7 @@ def _plain(space: Space) -> dict[str, str]:
 
 def search_config(base: Grid, corruptor: Spec, registry: Registry) -> dict[str, Any]:
     """What decides a trial's figure beside its parameters: the trial's grid and the plugin's identity."""
-    return {**described(tuning_grid(base, corruptor)), "identity": registry.identity(registry.complete(corruptor))}
+    return {**tuning_grid(base, corruptor).as_data(), "identity": registry.identity(registry.complete(corruptor))}
 
 
 def as_json(searches: Sequence[Search], spent: Mapping[str, int | None], base: Grid, seed: int) -> dict[str, Any]:
@@ -370,7 +370,7 @@ def as_json(searches: Sequence[Search], spent: Mapping[str, int | None], base: G
     return {
         "schema": SCHEMA,
         "metric": PRIMARY,
-        "dataset": base.dataset,
+        "dataset": str(base.dataset),
         "validation": None if held is None else held.model_dump(mode="json"),
         "budget": dict(spent),
         "sampler": {"name": "TPE", "seed": seed},

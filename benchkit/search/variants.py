@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from pydantic import BaseModel
-
 from benchkit.config.grid import Grid
-from benchkit.config.settings import read_setting
+from benchkit.config.settings import fields_of, read_setting
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.plugin.registry import Registry, parameters
 from benchkit.specs.faults import Collector
@@ -62,12 +60,12 @@ class Axis:
         name = name.strip()
         values = split_values(rest)
         if not equals or not name or not all(values):
-            meant = "" if equals or not name else f"; say what is varied: AXIS={','.join(re.split(r'[|,]', name))}"
-            raise BenchkitError(f"`vary` '{text}': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10{meant}")
+            hint = "" if equals or not name else f"; name what is varied: AXIS={','.join(re.split(r'[|,]', name))}"
+            raise BenchkitError(f"`vary` '{text}': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10{hint}")
         single = _singles(name, values)
         if len(single) > len(values):
-            meant = shlex.quote(str(cls(name, tuple(single))))
-            raise BenchkitError(f"`vary` '{text}': values are separated by ',': write `vary` {meant}")
+            remedy = shlex.quote(str(cls(name, tuple(single))))
+            raise BenchkitError(f"`vary` '{text}': values are separated by ',': write {remedy}")
         for value in dict.fromkeys(value for value in values if values.count(value) > 1):
             _log.warning("`vary` %s: '%s' is given twice: it is run once", name, value, extra={"tell": True})
         return cls(name, tuple(dict.fromkeys(values)))
@@ -114,7 +112,7 @@ def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool =
     number = math.prod(map(len, pairs)) if crossed else sum(map(len, pairs))
     if number > VARIANTS:
         raise BenchkitError(
-            f"`vary`: {number} variants, the limit is {VARIANTS}: name fewer values, or leave `crossed`"
+            f"`vary`: {number} variants, the limit is {VARIANTS}: name fewer values, or leave `crossed` out"
         )
     chosen = product(*pairs) if crossed else ((pair,) for own in pairs for pair in own)
     faults, variants = Collector(), [Variant((), base)]
@@ -130,21 +128,21 @@ def _variant(base: Grid, settings: tuple[tuple[str, str], ...], registry: Regist
     plugins = [setting for setting in settings if setting[0].partition(".")[0] in FIELDS]
     # Whole plugins first, so that a parameter is set on the plugin that stands there then.
     for name, value in sorted(plugins, key=lambda setting: setting[0] not in FIELDS):
-        with _told([(name, value)]):
-            grid = grid.replaced(**_changed_plugins(grid, name, value, registry))
+        with _place([(name, value)]):
+            grid = grid.replaced(**_change_plugins(grid, name, value, registry))
     # All other settings at once: two of them may be allowed together, and one alone not.
     own = [setting for setting in settings if setting not in plugins]
     changes: dict[str, Any] = {}
     for name, value in own:
-        with _told([(name, value)]):
-            changes |= _changed_setting(grid, changes, name, value, registry)
-    with _told(own):
+        with _place([(name, value)]):
+            changes |= _change_setting(grid, changes, name, value, registry)
+    with _place(own):
         return Variant(settings, grid.replaced(**changes, trivial=()))
 
 
 @contextmanager
-def _told(settings: Sequence[tuple[str, str]]) -> Iterator[None]:
-    """A BenchkitError in here is led by the settings that make it."""
+def _place(settings: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """Put the settings that make it before the message of a BenchkitError."""
     try:
         yield
     except BenchkitError as error:
@@ -152,68 +150,54 @@ def _told(settings: Sequence[tuple[str, str]]) -> Iterator[None]:
         raise BenchkitError(f"`vary` {', '.join(f'{name}={value}' for name, value in settings)}: {text}") from None
 
 
-def _changed_plugins(grid: Grid, name: str, value: str, registry: Registry) -> dict[str, Any]:
-    """The grid's fields that a setting of plugins replaces."""
+def _change_plugins(grid: Grid, name: str, value: str, registry: Registry) -> dict[str, Any]:
+    """Return the grid's fields that an axis of plugins replaces."""
     kind, _, key = name.partition(".")
-    changed = _plugins(grid, kind, key, value, registry)
-    fields = [FIELDS[kind], "with_human"] if kind == "corruptor" else [FIELDS[kind]]
-    return {field: _texts_of(grid, field, changed) for field in fields}
+    specs = _specs(grid, kind)
+    if kind == "inverter" and len(specs) > 1:
+        raise BenchkitError("the base has several inverters: name one with `inverter`")
+    if not specs:
+        raise BenchkitError(f"applies to no row: the base has no {kind}; name one with `{kind}`")
+    if key:
+        changed = {one: one for one in specs}
+        having = [spec for spec in specs if key in _parameters(registry, spec)]
+        if not having:
+            raise _inapplicable(grid, kind, key, registry)
+        changed |= {one: Spec.of(kind, one.name, **{**one.values, key: read_value(value)}) for one in having}
+    elif len(specs) > 1:
+        listed = ", ".join(map(str, specs))
+        raise BenchkitError(f"the base has {len(specs)} of them ({listed}): name one with `{kind}`")
+    else:
+        changed = {specs[0]: Spec.parse(kind, value)}
+    complete = [registry.complete(spec) for spec in changed.values()]
+    same = next((i for i, spec in enumerate(complete) if spec in complete[:i]), None)
+    if same is not None:
+        first = list(changed)[complete.index(complete[same])]
+        raise BenchkitError(f"makes {kind}s '{first}' and '{list(changed)[same]}' one: leave one out with `{kind}`")
+    if kind == "inverter":
+        return {"inverter": changed[specs[0]], "inverters": []}
+    fields = [FIELDS[kind], *(["with_human"] if kind == "corruptor" else [])]
+    return {field: [changed[spec] for spec in getattr(grid, field)] for field in fields}
 
 
-def _changed_setting(
+def _change_setting(
     grid: Grid, changes: Mapping[str, Any], name: str, value: str, registry: Registry
 ) -> dict[str, Any]:
-    """The grid's field that a setting of its own replaces, on top of other changes."""
+    """Return the grid's field that an axis of its other settings replaces, on top of other changes."""
     kind, _, key = name.partition(".")
     if name not in _settings(grid):
         if kind in _MEASURE:
-            raise BenchkitError(f"'{kind}' says what is measured: variants of it have nothing to be paired with")
+            raise BenchkitError(f"'{kind}' defines what is measured: its variants could not be paired with the base")
         raise UnknownNameError("axis", name, axis_names(grid, registry))
     own = read_setting(Grid, name.split("."), value)
-    if not key:
-        return {kind: own}
-    return {kind: {**(changes.get(kind) or getattr(grid, kind).model_dump(mode="json")), key: own}}
+    return {kind: {**(changes.get(kind) or grid.as_data()[kind]), key: own} if key else own}
 
 
-def _texts_of(grid: Grid, field: str, changed: dict[str, str]) -> Any:
-    old = getattr(grid, field)
-    return changed[old] if isinstance(old, str) else [changed[text] for text in old]
-
-
-def _plugins(grid: Grid, kind: str, key: str, value: str, registry: Registry) -> dict[str, str]:
-    """Every text of a kind in the grid -> what the setting makes of it."""
-    if kind == "inverter" and (grid.inverters or len(grid.every_inverter) > 1):
-        raise BenchkitError("the base has several inverters: name one with `inverter`")
-    texts = _texts(grid, kind)
-    if not texts:
-        raise BenchkitError(f"applies to no row: the base has no {kind}; name one with `{kind}`")
-    if key:
-        having = [text for text in texts if key in _parameters(registry, Spec.parse(kind, text))]
-        if not having:
-            raise _inapplicable(grid, kind, key, registry)
-        made = {text: _with(kind, text, key, value) if text in having else text for text in texts}
-    elif len(texts) > 1:
-        raise BenchkitError(f"the base has {len(texts)} of them ({', '.join(texts)}): name one with `{kind}`")
-    else:
-        made = {texts[0]: str(Spec.parse(kind, value))}
-    complete = [registry.complete(Spec.parse(kind, text)) for text in made.values()]
-    same = next((i for i, spec in enumerate(complete) if spec in complete[:i]), None)
-    if same is not None:
-        first = list(made)[complete.index(complete[same])]
-        raise BenchkitError(f"makes {kind}s '{first}' and '{list(made)[same]}' one: leave one out with `{kind}`")
-    return made
-
-
-def _with(kind: str, text: str, key: str, value: str) -> str:
-    spec = Spec.parse(kind, text)
-    return str(Spec.of(kind, spec.name, **{**spec.values, key: read_value(value)}))
-
-
-def _texts(grid: Grid, kind: str) -> tuple[str, ...]:
-    """The plugins of a kind that the grid names."""
-    found = getattr(grid, FIELDS[kind])
-    texts = (found,) if isinstance(found, str) else tuple(found)
-    return tuple(dict.fromkeys((*texts, *(grid.with_human if kind == "corruptor" else ()))))
+def _specs(grid: Grid, kind: str) -> tuple[Spec, ...]:
+    """Return the plugins of a kind that the grid names."""
+    if kind == "inverter":
+        return grid.every_inverter
+    return tuple(dict.fromkeys((*getattr(grid, FIELDS[kind]), *(grid.with_human if kind == "corruptor" else ()))))
 
 
 def _parameters(registry: Registry, spec: Spec) -> set[str]:
@@ -221,43 +205,40 @@ def _parameters(registry: Registry, spec: Spec) -> set[str]:
 
 
 def _inapplicable(grid: Grid, kind: str, key: str, registry: Registry) -> BenchkitError:
-    """Why no plugin of the grid has a parameter: others have it, or nobody does."""
+    """Return why no plugin of the grid has a parameter: others have it, or none."""
     if any(key in {f.name for f in parameters(entry.cls)} for entry in registry.entries(kind)):
-        return BenchkitError(f"applies to no row: of {', '.join(_texts(grid, kind))} none has the parameter '{key}'")
+        names = ", ".join(map(str, _specs(grid, kind)))
+        return BenchkitError(f"applies to no row: of {names} none has the parameter '{key}'")
     return UnknownNameError("axis", f"{kind}.{key}", axis_names(grid, registry))
 
 
 def _settings(grid: Grid) -> list[str]:
-    """The grid's own settings that can be an axis: `labelled`, `source.size`, `training.iterations` ..."""
+    """Return the grid's own settings that can be an axis: `labelled`, `source.size`, `training.iterations` …."""
     found: list[str] = []
     for name in type(grid).model_fields:
         value = getattr(grid, name)
-        if name in _NO_AXES or name in FIELDS.values():
+        if name in _NO_AXES or name in FIELDS.values() or value is None:
             continue
-        if isinstance(value, BaseModel):
-            found += [f"{name}.{inner}" for inner in type(value).model_fields]
-        elif value is not None:
-            found.append(name)
+        inner = fields_of(type(value))
+        found += [f"{name}.{key}" for key in inner] if inner else [name]
     return found
 
 
 def axis_names(grid: Grid, registry: Registry) -> list[str]:
-    """Every axis that applies to the grid: plugins, their parameters, settings."""
-    names = [*FIELDS, *_settings(grid)]
-    for kind in FIELDS:
-        for text in _texts(grid, kind) if kind != "inverter" else map(str, grid.every_inverter):
-            names += [f"{kind}.{key}" for key in sorted(_parameters(registry, Spec.parse(kind, text)))]
-    return list(dict.fromkeys(names))
+    """Return every axis that applies to the grid: plugins, their parameters, settings."""
+    specs = [spec for kind in FIELDS for spec in _specs(grid, kind)]
+    own = [f"{spec.kind}.{key}" for spec in specs for key in sorted(_parameters(registry, spec))]
+    return list(dict.fromkeys([*FIELDS, *_settings(grid), *own]))
 
 
 def base_value(grid: Grid, axis: str, spec: Spec | None) -> str:
-    """What an axis stands at in the base, for a row that uses the complete Spec `spec` of the axis's kind."""
+    """Return the base's value of an axis, for a row that uses the complete Spec `spec` of the axis's kind."""
     kind, _, key = axis.partition(".")
     if kind in FIELDS:
         if spec is None:
             return "base"
         if not key:
-            return next((t for t in _texts(grid, kind) if Spec.parse(kind, t).name == spec.name), spec.name)
+            return next((str(one) for one in _specs(grid, kind) if one.name == spec.name), spec.name)
         return print_value(spec.values[key]) if key in spec.values else ""
     value = getattr(grid, kind)
     value = getattr(value, key) if key else value

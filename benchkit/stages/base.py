@@ -13,7 +13,8 @@ import numpy as np
 
 from benchkit.diffusion.options import parse_model
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import LATER, Spec, canonical, digest, keyed_fields
+from benchkit.specs.keys import LATER, canonical, digest, keyed_fields
+from benchkit.specs.spec import Spec
 from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from benchkit.api import (
     Reference,
     ResamplingCorruptor,
 )
-from benchkit.specs.spec import CHUNK, Label, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK, Label
 from benchkit.stages.base import Arrays, Costs, Env, Output, Stage, packed
 from benchkit.stages.images import Images, Latents, to_tensor, to_uint8
 from benchkit.stages.invert import Invert

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from benchkit.plugin.samples import HEATMAP
-from benchkit.specs.spec import LATER
+from benchkit.specs.keys import LATER
 from benchkit.stages.base import Arrays, Env, Output, Stage
 from benchkit.stages.features import Features
 from benchkit.stages.images import Images, check_ids, check_labelled, kind_masks

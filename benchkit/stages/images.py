@@ -10,7 +10,7 @@ import numpy as np
 
 from benchkit.api import BenchkitError, Dataset, Sample
 from benchkit.plugin.samples import HEATMAP, read_samples
-from benchkit.specs.spec import ImageSet
+from benchkit.specs.training_sets import ImageSet
 from benchkit.stages.base import UNKEYED, Env, Model, Output, Stage, packed
 
 if TYPE_CHECKING:

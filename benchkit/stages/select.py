@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchkit.api import BenchkitError, RegionSelector, SelectionContext
-from benchkit.specs.spec import CHUNK, LATER, Spec
+from benchkit.specs.keys import LATER
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Output, Stage, packed
 from benchkit.stages.images import Images, check_ids, to_tensor, to_uint8
 

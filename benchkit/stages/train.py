@@ -13,7 +13,9 @@ import numpy as np
 
 from benchkit.api import BenchkitError, Detector, FrozenDetector
 from benchkit.plugin.networks import build_network
-from benchkit.specs.spec import LATER, Spec, TrainingConfig
+from benchkit.specs.keys import LATER
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.stages.features import Features, maps_by_image
 from benchkit.stages.images import Images

@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import Role
+from benchkit.specs.cell import Role
 from benchkit.store.encoding import json_to_text, parse_json
 
 #: Version of the tables: a store of another version is refused.
@@ -156,7 +156,7 @@ class BlobRecord(Base):
 class CellInfo:
     """A cell of the result store: its key, the labels a board shows, its state.
 
-    role, method, source_name, variant: see benchkit.specs.spec.Cell. selector, inverter, detector: complete Specs as
+    role, method, source_name, variant: see benchkit.specs.cell.Cell. selector, inverter, detector: complete Specs as
     text. settings: what else decides the row's figures, SETTINGS. state `pending` does not
     replace a state that the store knows. reason: why it was skipped or failed. seconds: what computing it took.
     """

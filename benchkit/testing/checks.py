@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchkit.api import Plugin
 from benchkit.plugin.loading import place_of
 from benchkit.plugin.registry import Registry, validated
-from benchkit.specs.spec import Scalar, Spec
+from benchkit.specs.grammar import Scalar
+from benchkit.specs.spec import Spec
 
 if TYPE_CHECKING:
     from benchkit.testing.pictures import Panels

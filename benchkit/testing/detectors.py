@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.plugin.networks import build_network
-from benchkit.specs.spec import TrainingConfig
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.testing.checks import Subject, Unmet, check
 from benchkit.testing.worlds import generators_restored, masks, pictures
 

@@ -9,7 +9,7 @@ from typing import Any
 from benchkit.api import CompositeCorruptor, Corruptor, Dataset, Detector, Inverter, Plugin, RegionSelector
 from benchkit.errors import UnknownNameError
 from benchkit.plugin.registry import KINDS
-from benchkit.specs.spec import Scalar
+from benchkit.specs.grammar import Scalar
 from benchkit.testing.checks import Check, Report, Subject, examine
 
 

@@ -18,8 +18,9 @@ from typing import Any
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.plugin.loading import GROUP, HOOKS, classes_of, hooks_of, import_file, module_file, modules_of
 from benchkit.plugin.registry import Entry, Registry
+from benchkit.specs.grammar import Scalar
 from benchkit.specs.parameters import validated
-from benchkit.specs.spec import Scalar, Spec
+from benchkit.specs.spec import Spec
 from benchkit.testing.checks import Finding, Report, Subject, Unmet, check, said
 from benchkit.testing.general import form, is_plugin_class, parameters
 from benchkit.testing.kit import report_on_subject

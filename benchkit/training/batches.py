@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import TrainingConfig
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.training import augmentation
 from benchkit.training.augmentation import IGNORED
 from benchkit.training.ddp import Team

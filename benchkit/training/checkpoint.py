@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import TrainingConfig, keyed_fields
+from benchkit.specs.keys import keyed_fields
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.training.averaging import WeightAverage
 from benchkit.training.batches import Batches
 from benchkit.training.weights import load_state, pack, read_tensors, unpack, write_tensors

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import TrainingConfig
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.training.augmentation import IGNORED
 from benchkit.training.batches import indices_at
 from benchkit.training.ddp import Team

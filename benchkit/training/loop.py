@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import TrainingConfig
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.system.memory import explain_out_of_memory
 from benchkit.training.averaging import WeightAverage
 from benchkit.training.batches import Batches, ImageBatches, batch_at, check_data, crop_window, to_input

@@ -20,7 +20,7 @@ from torch import distributed, multiprocessing, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import TrainingConfig
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.training import loop as training
 from benchkit.training.ddp import synchronised
 from benchkit.training.weights import load_network, save_network

@@ -12,7 +12,7 @@ import pytest
 from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import Places
-from benchkit.specs.spec import Corrupted
+from benchkit.specs.training_sets import Corrupted
 from benchkit.store.mark import RunMark, read_mark, write_mark
 from tests.helpers.small_comparison import PLUGINS, Finished, Run
 

@@ -21,7 +21,7 @@ from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_grids
 from benchkit.plugin.registry import Entry, Registry
 from benchkit.report.names import cell_names
-from benchkit.specs.spec import CHUNK, Corrupted, Labelled, Pseudo, Spec
+from benchkit.specs.training_sets import CHUNK, Corrupted, Labelled, Pseudo
 from benchkit.stages.base import Costs, Model
 from benchkit.stages.invert import Invert
 from benchkit.stages.train import Train
@@ -172,9 +172,7 @@ def test_one_source_is_the_same_work_however_it_is_written(registry: Registry) -
 
 
 def test_what_a_grid_does_not_say_stays_out_of_its_record() -> None:
-    from benchkit.config.grid import described
-
-    said = described(load_grid("quick"))
+    said = load_grid("quick").as_data()
     assert said["source"] == {"split": "clean", "size": 48}
     assert not {"sources", "paper_table", "on_dataset", "scale", "paper_sizes", "paper_data"} & set(said)
 
@@ -262,7 +260,7 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
     assert differences(grid) == ()
     assert recorded(grid, registry)["paper"] == {"table": 2, "sources": {"dalle3-hq": "HPS"}, "differs": []}
     (tmp_path / "n").write_text("480")
-    urls = [Spec.parse("detector", text).values["pretrained"] for text in grid.detectors]
+    urls = [spec.values["pretrained"] for spec in grid.detectors]
     files = [tmp_path / str(url).rpartition("/")[2] for url in urls]
     for file in files:
         file.touch()
@@ -295,7 +293,7 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
         ("model=portraits", "model: portraits, not stable-diffusion-v1-5/stable-diffusion-v1-5"),
         ("selectors=[random-boxes]", "selectors: random-boxes, not learned"),
         ("test.size=9", "test: size 9"),
-        ("corruptors=['blur:sigma=0.5']", "corruptor blur:sigma=0.5: parameters that the preset has not"),
+        ("corruptors=['blur:sigma=0.5']", "corruptor blur:sigma=0.5: parameters that the preset does not have"),
         ("dataset=portraits", "dataset: portraits, not richhf-18k"),
     ],
 )

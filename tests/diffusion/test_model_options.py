@@ -11,7 +11,8 @@ from benchkit.diffusion import checkpoint
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.options import ModelOptions, parse_model, public_name
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import ImageSet, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import ImageSet
 from benchkit.stages.base import Model
 from benchkit.stages.images import Latents, Source
 from benchkit.system.memory import is_out_of_memory, suggest_savings

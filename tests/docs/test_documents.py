@@ -18,8 +18,9 @@ import yaml
 from PIL import Image
 
 from benchkit.cli.main import app, main
-from benchkit.config.grid import Budget
+from benchkit.config.settings import fields_of
 from benchkit.plugin.registry import Registry
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.testing import reports_on
 
 ROOT = Path(__file__).parents[2]
@@ -165,7 +166,7 @@ def test_a_wrong_command_does_not_parse() -> None:
 
 def test_the_recipe_shown_is_a_training() -> None:
     ((_, text),) = blocks(ROOT / "docs" / "detectors.md", "yaml")
-    config = Budget(**yaml.safe_load(text)["training"]).config()
+    config = TrainingConfig(**yaml.safe_load(text)["training"])
     assert (config.crop, config.resize, config.photometric) == (512, (0.5, 2.0), True)
 
 
@@ -177,22 +178,22 @@ def test_a_generated_page_is_up_to_date(script: str) -> None:
 
 def test_every_key_of_a_grid_is_described() -> None:
     from benchkit.config.grid import Grid, SetSize, SourceSet
+    from benchkit.config.grid_parts import OnDetector
 
     text = (ROOT / "docs" / "keys.md").read_text()
-    for model in (Grid, SetSize, SourceSet, Budget):
-        for key, field in model.model_fields.items():
+    for model in (Grid, SetSize, SourceSet, OnDetector, TrainingConfig):
+        for key, field in fields_of(model).items():
             assert field.description and field.description.endswith("."), key
             assert f"| `{key}` |" in text
 
 
 def test_the_grid_file_of_the_names_page_is_one() -> None:
     from benchkit.config.grid import parse_grid
-    from benchkit.specs.spec import Spec
 
     ((_, text),) = blocks(ROOT / "docs" / "names.md", "yaml")
     grid = parse_grid(text, "names.md")
-    assert Spec.parse("dataset", grid.dataset).values == {"root": "name, two", "size": 64}
-    assert grid.corruptors == ("gaussian:steps=10", "blur:sigma=0.02", "blur:sigma=0.1")
+    assert grid.dataset.values == {"root": "name, two", "size": 64}
+    assert tuple(map(str, grid.corruptors)) == ("gaussian:steps=10", "blur:sigma=0.02", "blur:sigma=0.1")
 
 
 def test_the_gallery_shows_every_corruptor_and_selector() -> None:

@@ -13,7 +13,7 @@ from benchkit.planning.dry_run import preview
 from benchkit.planning.image_sets import rest_of_pool
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import find_model, make_plan
-from benchkit.specs.spec import CHUNK
+from benchkit.specs.training_sets import CHUNK
 from benchkit.store.artifacts import ArtifactStore
 from tests.docs.test_documents import commands, parsed
 

@@ -184,7 +184,7 @@ def test_the_checkpoint_of_a_training(tmp_path: Path, damage: Damage) -> None:
     import torch
     from torch import nn
 
-    from benchkit.specs.spec import TrainingConfig
+    from benchkit.specs.training_config import TrainingConfig
     from benchkit.training.loop import UnusableCheckpoint, train
 
     rng = np.random.default_rng(0)

@@ -42,7 +42,8 @@ from benchkit.report.tables import FORMATS, render
 from benchkit.search.search_space import parse_space, space_of
 from benchkit.search.variants import Axis, expand
 from benchkit.specs.grammar import split_parts
-from benchkit.specs.spec import Spec, digest
+from benchkit.specs.keys import digest
+from benchkit.specs.spec import Spec
 from benchkit.store.schema import SETTINGS as COLUMNS
 from benchkit_plugins.datasets.folder.dataset import Folder
 from benchkit_plugins.datasets.folder.regions import draw_region

@@ -96,7 +96,8 @@ def training_stage(cache: Path, plugins: str, stop: int | None) -> Callable[[], 
     def work() -> int:
         from benchkit.executors.inline import Inline
         from benchkit.plugin.registry import Registry
-        from benchkit.specs.spec import Spec, TrainingConfig
+        from benchkit.specs.spec import Spec
+        from benchkit.specs.training_config import TrainingConfig
         from benchkit.stages.base import Env
         from benchkit.stages.train import Train
 

@@ -20,7 +20,8 @@ from benchkit.api import PixelContext, PixelCorruptor
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.errors import BenchkitError
 from benchkit.inference import functional
-from benchkit.specs.spec import CHUNK, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK
 
 STEPS = 10
 

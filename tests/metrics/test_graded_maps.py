@@ -12,7 +12,8 @@ import pytest
 
 from benchkit.api import Dataset, Sample
 from benchkit.metrics import heatmap_measures
-from benchkit.specs.spec import ImageSet, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import ImageSet
 from benchkit.stages.base import Env, Stage
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
 from benchkit.stages.images import Images, Source

@@ -10,6 +10,7 @@ import pytest
 
 from benchkit.cli.grid_options import GridOptions
 from benchkit.config.grid import Grid, load_grid, parse_grid
+from benchkit.config.grid_parts import change_training
 from benchkit.config.overrides import scaled, with_settings
 from benchkit.errors import BenchkitError
 from benchkit.planning.detector_settings import DetectorSettings
@@ -67,14 +68,14 @@ def test_every_row_of_the_detector_has_its_own_training_and_seeds(registry: Regi
     cells = [one for one in plan(grid(), registry).cells if one.train]
     found = {(one.cell.detector.name, one.cell.role, one.train.config) for one in cells}
     settings = grid()
-    own = settings.training.changed({"lr": 1e-3, "crop": None}).config()
-    own_selection = settings.selector_training.changed({"iterations": 10, "warmup": 2}).config()
+    own = change_training(settings.training, {"lr": 1e-3, "crop": None})
+    own_selection = change_training(settings.selector_training, {"iterations": 10, "warmup": 2})
     trained = ("pseudo", "oracle", "corrupted")
     assert found == {
         ("dot", "human", own_selection),
-        ("upernet-swin", "human", settings.selector_training.config()),
+        ("upernet-swin", "human", settings.selector_training),
         *(("dot", role, own) for role in trained),
-        *(("upernet-swin", role, settings.training.config()) for role in trained),
+        *(("upernet-swin", role, settings.training) for role in trained),
     }
     assert Counter((one.cell.detector.name, one.cell.seed) for one in cells) == {
         ("dot", 0): 4,
@@ -155,10 +156,10 @@ def test_a_crop_and_a_batch_are_checked_for_each_detector(registry: Registry) ->
 
 
 def test_it_is_recorded_as_it_was_written_and_read_again() -> None:
-    written = grid().model_dump(mode="json")
+    written = grid().as_data()
     assert written["on_detector"]["dot"]["training"] == {"lr": 0.001, "crop": None}
-    assert Grid.model_validate(written).model_dump(mode="json") == written
-    assert "on_detector" not in grid(on_detector={}).model_dump(mode="json")
+    assert Grid.model_validate(written).as_data() == written
+    assert "on_detector" not in grid(on_detector={}).as_data()
 
 
 def test_set_replaces_one_setting_of_one_detector(registry: Registry) -> None:
@@ -175,7 +176,7 @@ def test_set_replaces_one_setting_of_one_detector(registry: Registry) -> None:
 
 def test_scale_makes_every_training_shorter() -> None:
     smaller = scaled(grid(), 0.5)
-    own = smaller.model_dump(mode="json")["on_detector"]["dot"]
+    own = smaller.as_data()["on_detector"]["dot"]
     assert own["selector_training"] == {"iterations": 5, "warmup": 1}
     assert own["training"] == {"lr": 0.001, "crop": None}
     assert own["seeds"] == [0, 7]
@@ -184,14 +185,14 @@ def test_scale_makes_every_training_shorter() -> None:
 def test_seeds_of_the_command_line_hold_for_every_row(registry: Registry) -> None:
     changed = GridOptions(seeds="3,4").choose(grid())
     assert {one.cell.seed for one in plan(changed, registry).cells} == {3, 4}
-    assert changed.on_detector["dot"].training.lr == 1e-3
+    assert changed.on_detector[Spec("detector", "dot")].training.lr == 1e-3
 
 
 def test_an_axis_leaves_the_settings_that_a_detector_has_of_its_own(registry: Registry) -> None:
     base = grid(detectors=["dot"], selectors=["random-boxes"], model="portraits")
     changed = make_ablation(base, [Axis.parse("training.batch=2")], registry)
     assert {cell.train.config.batch for own in changed.pairs for _, cell in own if cell.cell.role != "human"} == {2}
-    with pytest.raises(BenchkitError, match=r"--vary training.lr=0.1: applies to no row"):
+    with pytest.raises(BenchkitError, match=r"`vary` training.lr=0.1: applies to no row"):
         make_ablation(base, [Axis.parse("training.lr=0.1")], registry)
     with pytest.raises(BenchkitError, match="changes the seeds of rows"):
         make_ablation(base, [Axis.parse(f"detector=({SWIN})")], registry)

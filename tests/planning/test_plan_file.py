@@ -61,7 +61,7 @@ def changed(data: bytes, change: Any) -> bytes:
         ),
         (lambda read: read.update(schema=99), "schema 99, this version reads 1"),
         (lambda read: read["stages"][0]["body"].update({"is": "os:system"}), "'os:system' is no part of a plan"),
-        (lambda read: read["stages"][0]["body"].update({"is": "benchkit.specs.spec:digest"}), "is no part of a plan"),
+        (lambda read: read["stages"][0]["body"].update({"is": "benchkit.specs.keys:digest"}), "is no part of a plan"),
         (lambda read: read["stages"][0]["body"].update({"is": "benchkit.stages.none:A"}), "ModuleNotFoundError"),
         (lambda read: read["stages"][0]["body"]["fields"].pop("source"), "TypeError"),
         (lambda read: read["cells"].append(3), "something else than cells"),

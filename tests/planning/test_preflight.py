@@ -18,7 +18,8 @@ from benchkit.planning.preflight.remarks import unlike_checkpoint
 from benchkit.plugin.registry import Entry, Registry
 from benchkit.runs.run import add_remarks
 from benchkit.specs.faults import Collector, Fault, FaultsError
-from benchkit.specs.spec import ImageSet, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import ImageSet
 
 SIZES = {"pool": 40, "clean": 30, "test": 20, "validation": 10, "wild": 8}
 #: Split -> index -> what differs there from a good image.

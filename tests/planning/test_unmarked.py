@@ -9,7 +9,8 @@ import pytest
 
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
-from benchkit.specs.spec import ImageSet, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import ImageSet
 from benchkit.stages.base import Env, packed
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
 from benchkit.stages.images import Images, Source

@@ -12,7 +12,8 @@ import pytest
 from benchkit.api import Corruptor, LatentCorruptor
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
-from benchkit.specs.spec import Spec, digest
+from benchkit.specs.keys import digest
+from benchkit.specs.spec import Spec
 
 PLUGIN = '''
 """A test plugin."""

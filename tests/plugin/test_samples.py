@@ -14,7 +14,8 @@ from PIL import Image
 
 from benchkit.api import BenchkitError, Dataset, Sample
 from benchkit.plugin.samples import read_samples
-from benchkit.specs.spec import ImageSet, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import ImageSet
 from benchkit.stages.base import Env
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
 from benchkit.stages.images import Images, Source

@@ -13,7 +13,7 @@ import pytest
 from benchkit.metrics import Measured, coverage, measure, summarise
 from benchkit.report.data import Example, RunData
 from benchkit.report.names import named_rows
-from benchkit.specs.spec import Trivial
+from benchkit.specs.training_sets import Trivial
 from benchkit.store.results import ROW_COLUMNS
 
 SIDE = 16

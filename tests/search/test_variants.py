@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,7 +69,7 @@ def test_each_kind_of_axis_sets_its_own_field() -> None:
         "selector=random-boxes": {"selectors": ["random-boxes"]},
         "labelled=50": {"labelled": 50},
         "paste_background=true": {"paste_background": True},
-        "training.lr=1e-3": {"training": {**BASE.training.model_dump(), "lr": 1e-3}},
+        "training.lr=1e-3": {"training": {**asdict(BASE.training), "lr": 1e-3}},
     }.items():
         assert grids(text)[1] == BASE.replaced(**changes, **only), text
 
@@ -75,8 +77,8 @@ def test_each_kind_of_axis_sets_its_own_field() -> None:
 def test_a_parameter_is_set_only_where_a_plugin_has_it_and_human_rows_follow() -> None:
     base = BASE.replaced(corruptors=["gaussian:steps=2", "blur:steps=2"], with_human=["blur:steps=2"])
     made = grids("corruptor.sigma=0.1", base=base)[1]
-    assert made.corruptors == ("gaussian:steps=2", "blur:sigma=0.1,steps=2")
-    assert made.with_human == ("blur:sigma=0.1,steps=2",)
+    assert tuple(map(str, made.corruptors)) == ("gaussian:steps=2", "blur:sigma=0.1,steps=2")
+    assert tuple(map(str, made.with_human)) == ("blur:sigma=0.1,steps=2",)
 
 
 def test_a_value_that_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -86,7 +88,7 @@ def test_a_value_that_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -
 
 def test_crossed_sets_a_parameter_on_the_plugin_that_replaced_the_base() -> None:
     made = grids("corruptor.steps=5", "corruptor=blur,rotation", crossed=True)[1:]
-    assert [grid.corruptors for grid in made] == [("blur:steps=5",), ("rotation:steps=5",)]
+    assert [str(*grid.corruptors) for grid in made] == ["blur:steps=5", "rotation:steps=5"]
 
 
 @pytest.mark.parametrize(
@@ -99,8 +101,8 @@ def test_crossed_sets_a_parameter_on_the_plugin_that_replaced_the_base() -> None
         ("selector.tau=1.5", "`vary` selector.tau=1.5: "),
         ("source.sise=3", "did you mean 'source.size'"),
         ("inverter=renoize", "did you mean 'renoise'"),
-        ("test.size=3", "nothing to be paired with"),
-        ("dataset=other", "nothing to be paired with"),
+        ("test.size=3", "defines what is measured"),
+        ("dataset=other", "defines what is measured"),
         ("corruptor.steps", "write AXIS=VALUE,VALUE"),
         ("corruptor.steps=1,,2", "write AXIS=VALUE,VALUE"),
         ("=1", "write AXIS=VALUE,VALUE"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
+from dataclasses import asdict
 
 import pytest
 import yaml
@@ -26,8 +27,9 @@ from benchkit.specs.grammar import (
     split_parts,
     split_values,
 )
+from benchkit.specs.keys import digest
 from benchkit.specs.parameters import as_declared
-from benchkit.specs.spec import Spec, digest
+from benchkit.specs.spec import Spec
 
 REGISTRY = Registry.load()
 QUICK = load_grid("quick")
@@ -205,8 +207,8 @@ def test_every_way_in_gives_a_parameter_the_same_text(text: str) -> None:
     grid = QUICK.replaced(dataset=written)
     by_file = parse_grid(yaml.safe_dump({"extends": "quick", "dataset": written}), "file")
     by_set = with_settings(QUICK, [f"dataset={written}"])
-    assert grid.dataset == by_file.dataset == by_set.dataset == str(by_flag)
-    found = REGISTRY.complete(Spec.parse("dataset", by_set.dataset))
+    assert grid.dataset == by_file.dataset == by_set.dataset == by_flag
+    found = REGISTRY.complete(by_set.dataset)
     assert found.values["root"] == text
     assert read_value(Axis.parse(f"corruptor.path={quoted(text)},x").values[0]) == text
 
@@ -227,7 +229,7 @@ def test_settings_of_text_take_any_text() -> None:
     assert with_settings(base, ["seeds=[1, 2]", "training.lr=1e-3", "training.flip=false", "source.size=null"]) == (
         base.replaced(
             seeds=[1, 2],
-            training={**base.training.model_dump(), "lr": 0.001, "flip": False},
+            training={**asdict(base.training), "lr": 0.001, "flip": False},
             source={**base.source.model_dump(), "size": None},
         )
     )

@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 import pytest
 from pydantic import ValidationError
 
-from benchkit.config.grid import Budget, described, load_grid
-from benchkit.specs.spec import TrainingConfig, canonical, digest
+from benchkit.config.grid import load_grid
+from benchkit.specs.keys import canonical, digest
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.stages.base import _keyed
 
 #: digest(TrainingConfig(iterations=400)) before `resize` and `photometric` existed.
@@ -29,13 +30,11 @@ def test_augmentations_make_another_key() -> None:
     assert canonical(replace(config, resize=(1.0, 1.5)))["resize"] == [1.0, 1.5]
 
 
-def test_a_budget_hands_them_on() -> None:
-    budget = Budget(iterations=1, resize=(0.5, 2.0), photometric=True)
-    assert budget.config() == TrainingConfig(iterations=1, resize=(0.5, 2.0), photometric=True)
-    for wrong in ((2.0, 0.5), (0.0, 1.0)):
-        with pytest.raises(ValidationError, match="resize must be two factors"):
-            Budget(iterations=1, resize=wrong)
+@pytest.mark.parametrize("wrong", [(2.0, 0.5), (0.0, 1.0)])
+def test_factors_of_resizing_are_checked(wrong: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="resize must be two factors"):
+        TrainingConfig(iterations=1, resize=wrong)
 
 
 def test_a_runs_description_is_what_it_was() -> None:
-    assert "photometric" not in described(load_grid("portraits"))["training"]
+    assert "photometric" not in load_grid("portraits").as_data()["training"]

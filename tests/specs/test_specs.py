@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import CHUNK, ImageSet, Labelled, Spec, digest
+from benchkit.specs.keys import digest
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK, ImageSet, Labelled
 from benchkit.stages.base import Model
 from benchkit.stages.images import Latents, Source
 

@@ -22,7 +22,8 @@ from benchkit.executors.inline import Inline
 from benchkit.planning.planner import Plan, Planner
 from benchkit.plugin.registry import Registry
 from benchkit.specs.grammar import split_parts
-from benchkit.specs.spec import CHUNK, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Costs, Env, Model
 from benchkit.stages.corrupt import Choose, Corrupt, CorruptPixels, RoundTrip
 from benchkit.stages.images import Latents

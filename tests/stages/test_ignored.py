@@ -19,7 +19,8 @@ from benchkit.cli.export import _format
 from benchkit.errors import BenchkitError
 from benchkit.outputs.exports.items import Item
 from benchkit.plugin.registry import Registry
-from benchkit.specs.spec import Spec, TrainingConfig
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.stages.evaluate import _mean_mask
 from benchkit.stages.pairs import Pairs, labels_of
 from benchkit.stages.train import Train

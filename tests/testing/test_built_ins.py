@@ -14,7 +14,7 @@ from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Entry, Registry
 from benchkit.readers.prepared import Row, Writer, new_set
 from benchkit.scaffold import new_plugin
-from benchkit.specs.spec import Scalar
+from benchkit.specs.grammar import Scalar
 from benchkit.testing import Check, Subject, checks, report_on, reports_on
 
 REGISTRY = Registry.load()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.spec import TrainingConfig
+from benchkit.specs.training_config import TrainingConfig
 from benchkit.stages.base import each_device
 from benchkit.stages.pairs import Pairs
 from benchkit.training import loop as training

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from benchkit.errors import BenchkitError
@@ -318,7 +319,7 @@ def test_unfit_data_and_settings_are_named(data: tuple[np.ndarray, np.ndarray]) 
         with pytest.raises(BenchkitError, match=message):
             train(tiny(), bad_images, bad_masks, config, 0)
     for change in ({"batch": 0}, {"lr": 0.0}, {"schedule": "cosine"}, {"positive_crop": 2.0}, {"crop": None}):
-        with pytest.raises(BenchkitError, match=next(iter(change)).removesuffix("s")):
+        with pytest.raises(ValidationError, match=next(iter(change)).removesuffix("s")):
             replace(CONFIG, **change)
     with pytest.raises(BenchkitError, match="logits"):
         train(nn.Conv2d(3, 2, 3), images, masks, CONFIG, 0)

@@ -10,7 +10,7 @@ from benchkit.outputs.finished_run import FinishedRun, train_of
 from benchkit.planning.planner import PlannedCell
 from benchkit.report.text import one_line
 from benchkit.runs.provenance import get_package_versions
-from benchkit.specs.spec import Corrupted, Labelled, Pseudo
+from benchkit.specs.training_sets import Corrupted, Labelled, Pseudo
 
 #: Of provenance.json.
 SCHEMA = 1

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from benchkit.api import BenchkitError, Corruptor, Dataset, Detector, LatentCorruptor
+from benchkit.api import BenchkitError, Corruptor, Detector, LatentCorruptor
 from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.options import parse_model
@@ -58,7 +58,7 @@ def _check_rows(grid: Grid, faults: Collector, may_be_empty: bool) -> None:
 
     may_be_empty: a search's grid has no rows where none of its trials can be made, which is a fault of its own.
     """
-    selected = [*grid.corruptors, *grid.with_human, *(name for name in grid.baselines if name == "pseudo")]
+    selected = [*map(str, grid.corruptors + grid.with_human), *(name for name in grid.baselines if name == "pseudo")]
     trained = [*selected, *(name for name in grid.baselines if name != "pseudo")]
     if not (trained or grid.trivial or may_be_empty):
         faults.add(Fault("the comparison has no rows: corruptors, with_human, baselines and trivial are all empty"))
@@ -74,7 +74,6 @@ class _Checks:
     registry: Registry
     progress: Progress = lambda _: None
     test: bool = True
-    made: dict[str, tuple[Spec, Dataset]] = field(default_factory=dict)
     checkpoints: dict[str, checkpoint.Checkpoint] = field(default_factory=dict)
     faults: Collector = field(default_factory=Collector)
 
@@ -105,25 +104,24 @@ class _Checks:
         """The plugins and sets of a grid."""
         detectors = tuple(self._complete(grid, "detectors", grid.detectors, faults))
         selectors = tuple(self._complete(grid, "selectors", grid.selectors, faults))
-        texts = {"corruptors": grid.corruptors, "with_human": grid.with_human}
-        corruptors = [spec for key, some in texts.items() for spec in self._complete(grid, key, some, faults)]
-        key = "inverters" if grid.inverters else "inverter"
-        list(self._complete(grid, key, [str(spec) for spec in grid.every_inverter], faults))
+        named = {"corruptors": grid.corruptors, "with_human": grid.with_human}
+        corruptors = [spec for key, some in named.items() for spec in self._complete(grid, key, some, faults)]
+        list(self._complete(grid, "inverters" if grid.inverters else "inverter", grid.every_inverter, faults))
         settings = DetectorSettings(grid.replaced(on_detector={}), self.registry)
         with faults.collecting():
             settings = DetectorSettings(grid, self.registry)
         self._check_detectors(settings, detectors, selectors, faults)
         _check_rows(grid, faults, may_be_empty=not self.test)
         plugins = Chosen(grid, settings, detectors, selectors, tuple(dict.fromkeys(corruptors)))
-        chosen = chosen_sets(plugins, Sets(grid, self.registry, self.made), faults, self.test)
+        chosen = chosen_sets(plugins, Sets(grid, self.registry), faults, self.test)
         self._check_stepss(chosen, faults)
         return chosen
 
-    def _complete(self, grid: Grid, key: str, texts: Sequence[str], faults: Collector) -> Iterator[Spec]:
+    def _complete(self, grid: Grid, key: str, named: Sequence[Spec], faults: Collector) -> Iterator[Spec]:
         """The complete Specs of the plugins that can be used; rows of those that cannot run here are skipped."""
-        for text in texts:
-            with faults.collecting(), grid.origin.told(key, text):
-                spec = self.registry.complete(Spec.parse(KINDS[key], text))
+        for one in named:
+            with faults.collecting(), grid.origin.told(key, one):
+                spec = self.registry.complete(one)
                 every = (self.registry.entry(one.kind, one.name) for one in self.registry.with_parts(spec))
                 if not any(entry.cls.unavailable() for entry in every):
                     yield spec
@@ -140,7 +138,7 @@ class _Checks:
         for part, spec in ((part, spec) for part, specs in used.items() for spec in specs):
             least = self.registry.make(spec, Detector).smallest_batch  # type: ignore[type-abstract]
             with faults.collecting():
-                if (batch := settings.budget(spec, part).batch) < least:
+                if (batch := settings.training(spec, part).batch) < least:
                     key = settings.key(spec, part, "batch")
                     message = f"{key} is {batch}: detector '{spec.short}' trains on batches of {least} or more"
                     faults.add(Fault(message, settings={key: least}))
@@ -180,18 +178,8 @@ class _Checks:
         with suppress(BenchkitError):  # settings of a detector that contradict each other, which has been said
             needs = list(needs_of(chosen, self.registry))
         for need in needs:
-            autoencoded = self.registry.make(need.images.dataset, Dataset).autoencode  # type: ignore[type-abstract]
+            autoencoded = self.registry.dataset(need.images.dataset).autoencode
             with faults.collecting():
                 faults.add(*faults_of_set(replace(need, encoded=need.encoded or autoencoded), facts, factor))
         with suppress(BenchkitError):  # it has been said of the set by itself
             faults.add(*faults_between_sets(chosen, facts))
-
-
-KINDS = {
-    "detectors": "detector",
-    "selectors": "selector",
-    "corruptors": "corruptor",
-    "with_human": "corruptor",
-    "inverter": "inverter",
-    "inverters": "inverter",
-}

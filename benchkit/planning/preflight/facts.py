@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample
+from benchkit.api import BenchkitError, ImageFacts, Sample
 from benchkit.plugin.registry import Registry
 from benchkit.plugin.samples import read_samples
-from benchkit.specs.spec import ImageSet, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import ImageSet
 
 #: Images are asked about in pieces of this many, so that progress can be shown.
 PIECE = 500
@@ -27,7 +28,6 @@ class Facts:
     progress: Callable[[str], None] = lambda _: None
     _known: dict[tuple[Spec, str], dict[int, ImageFacts]] = field(default_factory=dict)
     _samples: dict[tuple[Spec, str, int], Sample | ImageFacts] = field(default_factory=dict)
-    _datasets: dict[Spec, Dataset] = field(default_factory=dict)
 
     def of(self, images: ImageSet) -> list[ImageFacts]:
         """What is known of each image; of a dataset that knows nothing, the first image is read."""
@@ -73,15 +73,10 @@ class Facts:
 
     def _read(self, images: ImageSet, indices: Sequence[int]) -> list[Sample]:
         name = f"dataset '{images.dataset.short}'"
-        return read_samples(self._dataset(images.dataset), images.split, indices, name=name)
-
-    def _dataset(self, spec: Spec) -> Dataset:
-        if spec not in self._datasets:
-            self._datasets[spec] = self.registry.make(spec, Dataset)  # type: ignore[type-abstract]
-        return self._datasets[spec]
+        return read_samples(self.registry.dataset(images.dataset), images.split, indices, name=name)
 
     def _inspected(self, images: ImageSet, indices: Sequence[int]) -> Sequence[ImageFacts]:
-        found = list(self._dataset(images.dataset).inspect(images.split, indices))
+        found = list(self.registry.dataset(images.dataset).inspect(images.split, indices))
         if len(found) != len(indices) or not all(isinstance(one, ImageFacts) for one in found):
             raise BenchkitError(
                 f"dataset '{images.dataset.short}': inspect() must return one ImageFacts for each of {len(indices)} "

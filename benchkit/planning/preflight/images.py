@@ -10,7 +10,7 @@ from benchkit.errors import BenchkitError
 from benchkit.planning.preflight.facts import Facts
 from benchkit.planning.preflight.needs import Chosen, Need
 from benchkit.specs.faults import NAMED, Fault, name_some
-from benchkit.specs.spec import ImageSet
+from benchkit.specs.training_sets import ImageSet
 
 MARK_THEM = "mark them (an empty mask says that nothing is there), or name a split that is marked"
 #: Smaller crops are no setting of a grid.

@@ -9,7 +9,8 @@ from benchkit.api import Plugin, RegionSelector
 from benchkit.config.grid import Grid
 from benchkit.planning.detector_settings import DetectorSettings, Part, trained_for
 from benchkit.plugin.registry import Registry
-from benchkit.specs.spec import ImageSet, Spec
+from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import ImageSet
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
 
 def _crops(settings: DetectorSettings, part: Part, detectors: Sequence[Spec]) -> tuple[tuple[str, int], ...]:
     """The key of every training of these detectors, and the side of its crops."""
-    keys = {settings.key(one, part, "crop").removesuffix(".crop"): settings.budget(one, part).crop for one in detectors}
+    keys = {
+        settings.key(one, part, "crop").removesuffix(".crop"): settings.training(one, part).crop for one in detectors
+    }
     return tuple((key, crop) for key, crop in keys.items() if crop is not None)
 
 

@@ -13,7 +13,7 @@ from benchkit.errors import BenchkitError
 from benchkit.planning.image_sets import Sets
 from benchkit.planning.preflight.facts import Facts
 from benchkit.plugin.registry import Registry
-from benchkit.specs.spec import ImageSet
+from benchkit.specs.training_sets import ImageSet
 
 #: Images whose side is this many times the checkpoint's, or this part of it, are remarked on.
 FAR = 2

@@ -10,7 +10,7 @@ from benchkit.errors import BenchkitError
 from benchkit.planning.image_sets import POOL, Sets
 from benchkit.planning.preflight.needs import Chosen
 from benchkit.specs.faults import Collector, Fault, faults_of
-from benchkit.specs.spec import ImageSet, Labelled, Spec
+from benchkit.specs.training_sets import ImageSet, Labelled
 
 
 def chosen_sets(plugins: Chosen, sets: Sets, faults: Collector, with_test: bool = True) -> Chosen:
@@ -71,6 +71,6 @@ def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
 
 def _with_other_datasets(fault: Fault, grid: Grid) -> Fault:
     """The fault with the datasets on which the grid needs no such images."""
-    others = [name for name in grid.on_dataset if name != Spec.parse("dataset", grid.dataset).name]
+    others = [name for name in grid.on_dataset if name != grid.dataset.name]
     instead = "".join(f"; `dataset` {name} runs it on other images" for name in others)
     return replace(fault, message=f"{fault.message}{instead}")

@@ -1,0 +1,43 @@
+"""Keys: the digest of a frozen description, equal on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields, is_dataclass
+from typing import Any
+
+#: Metadata of a field that a class was given after results were kept under keys made of it: where it has its default,
+#: it stays out of the key, so that what was computed before is found.
+LATER: Mapping[str, Any] = {"later": True}
+
+#: Metadata of a field that is shown to people, and is no part of what a description means.
+SHOWN: Mapping[str, Any] = {"shown": True}
+
+
+def canonical(value: Any) -> Any:
+    """Plain JSON data for a frozen description: dataclasses by class name and fields, in declared order."""
+    if is_dataclass(value) and not isinstance(value, type):
+        body = {f.name: canonical(getattr(value, f.name)) for f in keyed_fields(value)}
+        return {"is": type(value).__name__, **body}
+    if isinstance(value, tuple | list):
+        return [canonical(item) for item in value]
+    if isinstance(value, dict):
+        return {str(k): canonical(v) for k, v in value.items()}
+    return value
+
+
+def keyed_fields(value: Any) -> Iterator[Field[Any]]:
+    """The fields of a frozen description that count in its key: no SHOWN ones, and of LATER those without default."""
+    for one in fields(value):
+        if one.metadata.get("shown"):
+            continue
+        if not one.metadata.get("later") or getattr(value, one.name) != one.default:
+            yield one
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of the canonical JSON of `value`; equal descriptions have equal digests, on any machine."""
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
