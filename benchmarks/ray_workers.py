@@ -19,7 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded, here and in the w
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers stand back for everybody else: 15 by default
 
 from benchkit.config.grid import load_grid
-from benchkit.config.overrides import with_settings
+from benchkit.config.overrides import apply_settings
 from benchkit.executors.batch import StageResult
 from benchkit.executors.choose import parse_executor
 from benchkit.plugin.registry import Registry
@@ -34,7 +34,7 @@ CORRUPTORS = ("none:steps=10", "gaussian:steps=10", "rotation:steps=10", "blur:s
 def stages(sources: int, registry: Registry) -> tuple[Stage, ...]:
     """What confinement rests on, the corrupted images above all: how trainings are shared out is not measured."""
     grid = load_grid("quick").replaced(selectors=["random-boxes"], corruptors=list(CORRUPTORS), baselines=[])
-    grid = with_settings(grid, [f"source.size={sources}"])
+    grid = apply_settings(grid, [f"source.size={sources}"])
     whole = make_plan(grid, registry).stages
     wanted = [stage for stage in whole if isinstance(stage, Confine)]
     for stage in wanted:

@@ -61,7 +61,7 @@ def _print_text(grid: Grid, plan: Plan, preview: Preview, registry: Registry) ->
     from rich import box
     from rich.table import Table
 
-    from benchkit.planning.paper_protocol import all_differences
+    from benchkit.planning.paper_protocol import find_all_differences
     from benchkit.specs.cell import ROLES
 
     table = Table(title=f"plan: {grid.title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -77,7 +77,7 @@ def _print_text(grid: Grid, plan: Plan, preview: Preview, registry: Registry) ->
     lines = [
         f"network evaluations: {pending:,} to run of {total:,} (images)",
         f"training iterations: {preview.train_iterations:,} to run",
-        *(f"not the paper's protocol: {text}" for text in all_differences(grid, registry)),
+        *(f"not the paper's protocol: {text}" for text in find_all_differences(grid, registry)),
         f"cells: {len(planned)}",
     ]
     for role in ROLES:

@@ -55,33 +55,33 @@ class GridOptions:
         `human+CORRUPTOR` stay only for corruptors that are still compared. With a registry, `x` and `x:key=default`
         are the same corruptor. `--seeds` holds for every row, also of detectors with seeds of their own.
         """
-        from benchkit.config.overrides import on_dataset, with_seeds
+        from benchkit.config.overrides import apply_seeds, change_dataset
 
         for field, texts in self.lists.items():
             options.check_single_plugins(field, texts)
         if self.dataset is not None:
-            grid = on_dataset(grid, self.dataset)
+            grid = change_dataset(grid, self.dataset)
         changes: dict[str, Any] = dict(self.lists)
         if len(self.inverters or ()) == 1:  # one inverter, or a sweep
             changes |= {"inverter": changes["inverters"][0], "inverters": []}
         if self.model is not None:
             changes["model"] = self.model
         if self.seeds is not None:
-            grid = with_seeds(grid, options.parse_numbers("--seeds", self.seeds))
+            grid = apply_seeds(grid, options.parse_numbers("--seeds", self.seeds))
         changed = grid.replaced(**changes) if changes else grid
         return _drop_mixed_rows(changed, registry) if "corruptors" in changes else changed
 
     def _adapt(self, grid: Grid) -> Grid:
         """Return the grid with `--set`, then `--scale`, applied; print remarks about the result."""
-        from benchkit.config.overrides import remarks, scaled, with_settings
+        from benchkit.config.overrides import apply_settings, find_idle_settings, scale_grid
 
-        grid = with_settings(grid, self.settings) if self.settings else grid
+        grid = apply_settings(grid, self.settings) if self.settings else grid
         if self.scale is not None:
-            smaller = scaled(grid, self.scale)
+            smaller = scale_grid(grid, self.scale)
             if smaller.replaced(scale=grid.scale, title=grid.title) == grid:
                 tell(f"note: --scale {self.scale:g} changes nothing: no number of images or iterations gets smaller")
             grid = smaller
-        for remark in remarks(grid):
+        for remark in find_idle_settings(grid):
             tell(f"note: {remark}")
         return grid
 

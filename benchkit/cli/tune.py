@@ -141,8 +141,8 @@ def _make_tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) ->
 
 def _make_spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) -> dict[Spec, Space]:
     """Return the search space of each corruptor; find every mistake before anything is computed or written."""
-    from benchkit.search.search_space import check_keys, corners, parse_space, space_of
-    from benchkit.search.tuning import check_search, tuning_plan
+    from benchkit.search.search_space import check_keys, corners, make_space, parse_space
+    from benchkit.search.tuning import check_search, make_trial_plan
     from benchkit.specs.faults import Collector
     from benchkit.specs.spec import Spec
 
@@ -159,13 +159,13 @@ def _make_spaces(texts: list[str], given: list[str], base: Grid, registry: Regis
     faults = Collector()
     for spec in specs:
         with faults.collecting():
-            spaces[spec] = space_of(spec, asked, registry, base.num_inference_steps)
+            spaces[spec] = make_space(spec, asked, registry, base.num_inference_steps)
     ends = [corner for spec, space in spaces.items() for corner in corners(spec, space)]
     with progress.shown() as screen, faults.collecting():
         check_search(base, ends, registry, screen.note)
     faults.check()
     for corner in ends:
-        tuning_plan(base, corner, registry)
+        make_trial_plan(base, corner, registry)
     return spaces
 
 
@@ -181,7 +181,7 @@ def _search(
     """Search each corruptor and return the searches; write the trials to --out as they end."""
     from benchkit.executors.choose import keep_workers
     from benchkit.inference.functional import resolve_device
-    from benchkit.search.tuning import Scorer, as_json, budget, search_config, write_trials
+    from benchkit.search.tuning import Scorer, as_json, budget, describe_search, write_trials
     from benchkit.stages.base import Env
     from benchkit.system.output_files import check_writable
 
@@ -198,7 +198,7 @@ def _search(
         env = Env(registry, store, chosen_device, screen.note)
         scorer = Scorer(base, registry, env, stack.enter_context(keep_workers(executor, env)))
         for spec, space in spaces.items():  # open every study before the first search, which may take hours
-            tuner.study(spec, space, search_config(base, spec, registry))
+            tuner.study(spec, space, describe_search(base, spec, registry))
         for spec, space in spaces.items():
 
             def scored(tried: Spec) -> float:
@@ -207,7 +207,7 @@ def _search(
                 finally:
                     screen.advance()
 
-            searches.append(tuner.search(spec, space, scored, search_config(base, spec, registry)))
+            searches.append(tuner.search(spec, space, scored, describe_search(base, spec, registry)))
             if places.out is not None:
                 spent = budget(base, tuner.trials, registry)
                 write_trials(searches, as_json(searches, spent, base, tuner.seed), places.out)

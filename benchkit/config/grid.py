@@ -209,12 +209,12 @@ class Grid(StrictModel):
         return self._origin
 
 
-def presets() -> dict[str, str]:
+def list_presets() -> dict[str, str]:
     """Preset name -> its title."""
-    return {name: body.get("title", "") for name, body in preset_data().items()}
+    return {name: body.get("title", "") for name, body in read_presets().items()}
 
 
-def preset_data() -> dict[str, dict[str, Any]]:
+def read_presets() -> dict[str, dict[str, Any]]:
     """Preset name -> what its file says, in the names' order."""
     folder = resources.files("benchkit.config.presets")
     found = {p.name[:-5]: yaml.safe_load(p.read_text()) for p in folder.iterdir() if p.name.endswith(".yaml")}
@@ -236,8 +236,8 @@ def load_grid(name_or_file: str) -> Grid:
         raise BenchkitError(
             f"cannot read preset or file '{shortened(name_or_file, 300)}': {describe_error(error)}"
         ) from None
-    if name_or_file not in presets():
-        raise UnknownNameError("preset", name_or_file, presets())
+    if name_or_file not in list_presets():
+        raise UnknownNameError("preset", name_or_file, list_presets())
     return parse_grid((resources.files("benchkit.config.presets") / f"{name_or_file}.yaml").read_text(), name_or_file)
 
 
@@ -271,7 +271,7 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
     own = dict(data)
     if "extends" not in own:
         return own
-    preset, known = own.pop("extends"), preset_data()
+    preset, known = own.pop("extends"), read_presets()
     if not isinstance(preset, str) or preset not in known:
         raise BenchkitError(f"{where}, line {lines['extends',]}: {UnknownNameError('preset', str(preset), known)}")
     base = _extended(known[preset], preset, {})

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from benchkit.errors import BenchkitError
-from benchkit.specs.faults import placed
+from benchkit.specs.faults import add_place
 from benchkit.specs.spec import Spec
 
 #: What PyYAML raises beside YAMLError: impossible dates, numbers or brackets without end, tags no value fits.
@@ -21,10 +21,10 @@ ENTRIES, DEPTH = 20_000, 50
 
 @dataclass(frozen=True)
 class Origin:
-    """The grid file that a grid was read from, if it was one.
+    """The grid file that a grid was read from; empty if there is none.
 
-    lines: of every key and list entry by its path. data: what the file itself says, without what it extends. No part
-    of what a grid is: grids that say the same are equal wherever they were written.
+    lines: of every key and list entry by its path. data: the content of the file itself, without what it extends.
+    Origins do not count when grids are compared.
     """
 
     where: str = field(default="", compare=False)
@@ -32,46 +32,39 @@ class Origin:
     data: Mapping[Any, Any] = field(default_factory=dict, compare=False)
 
     def place(self, key: str, value: Any) -> str:
-        """`FILE, line N: ` of a key that has this value, or of the entry that means it; "" where the file says neither.
+        """Return `FILE, line N: ` of the entry of a key that has this value; "" if the file does not contain it.
 
-        value: as the grid has it: a Spec, which the file may write otherwise or as one of a sweep, a set's fields, a
-        number.
+        value: as the grid has it, a Spec or a set's fields; the file may write it otherwise, or as one of a sweep.
         """
         value = str(value) if isinstance(value, Spec) else value
-        said = self.data.get(key)
-        entries = said if isinstance(said, list) else [said]
-        at = next((i for i, entry in enumerate(entries) if _means(entry, value)), None)
-        found = (key, at) if isinstance(said, list) else (key,)
-        known = at is not None and found in self.lines
-        return f"{self.where}, line {self.lines[found]}: " if known else ""
+        written = self.data.get(key)
+        if not isinstance(written, list):
+            return self.place_of(key) if _has_value(written, value) else ""
+        at = next((i for i, entry in enumerate(written) if _has_value(entry, value)), None)
+        return "" if at is None else self.place_of(key, at)
 
     def place_of(self, *path: Any) -> str:
-        """Return `FILE, line N: ` of a key in other keys; "" where the file does not write it."""
+        """Return `FILE, line N: ` of a path of keys; "" if the file does not contain it."""
         return f"{self.where}, line {self.lines[path]}: " if path in self.lines else ""
 
     @contextmanager
-    def told(self, key: str, value: Any) -> Iterator[None]:
-        """A BenchkitError in here is led by the place where the file says this; a flag may have replaced it."""
+    def placing(self, key: str, value: Any) -> Iterator[None]:
+        """Put the place of a value before the message of a BenchkitError; an option may have replaced the value."""
         try:
             yield
         except BenchkitError as error:
-            place = self.place(key, value)
-            if not place:
-                raise
-            raise placed(error, place) from None
+            raise add_place(error, self.place(key, value)) from None
 
 
-def _means(entry: Any, value: Any) -> bool:
-    """Whether an entry of a file is where a value of the grid comes from."""
+def _has_value(entry: Any, value: Any) -> bool:
+    """Whether an entry of a file gives a value of the grid."""
     if isinstance(entry, Mapping) and isinstance(value, Mapping):
-        return all(name in value and _means(said, value[name]) for name, said in entry.items())
-    return bool(entry == value) or (isinstance(value, str) and value in _texts(entry))
+        return all(name in value and _has_value(inner, value[name]) for name, inner in entry.items())
+    return bool(entry == value) or (isinstance(entry, str) and isinstance(value, str) and value in _texts(entry))
 
 
-def _texts(text: Any) -> set[str]:
-    """What an entry of a file stands for, as a grid writes it."""
-    if not isinstance(text, str):
-        return set()
+def _texts(text: str) -> set[str]:
+    """Return the texts of all Specs that an entry names."""
     try:
         return {text.strip(), *map(str, Spec.parse_all("", text))}
     except BenchkitError:
@@ -79,9 +72,9 @@ def _texts(text: Any) -> set[str]:
 
 
 def lines_of(root: yaml.Node | None, where: str) -> Iterator[tuple[tuple[Any, ...], int]]:
-    """The line of every key and list entry, by its path; an alias is walked wherever it stands.
+    """Yield the line of every key and list entry with its path; aliases are followed wherever they are used.
 
-    Raises BenchkitError for a key that stands twice in a mapping, and for aliases that make too much of a short text.
+    Raises BenchkitError for a key that a mapping has twice, and for aliases that make a short text too large.
     """
     left: list[tuple[yaml.Node | None, tuple[Any, ...]]] = [(root, ())]
     seen = 0
@@ -99,7 +92,7 @@ def lines_of(root: yaml.Node | None, where: str) -> Iterator[tuple[tuple[Any, ..
 
 
 def _entries(node: yaml.Node | None, where: str) -> Iterator[tuple[Any, yaml.Node, int]]:
-    """What is directly in a node: key or place, node, line."""
+    """Yield what a node contains directly: key or position, node, line."""
     if isinstance(node, yaml.SequenceNode):
         yield from ((i, value, value.start_mark.line + 1) for i, value in enumerate(node.value))
     if not isinstance(node, yaml.MappingNode):
@@ -110,6 +103,6 @@ def _entries(node: yaml.Node | None, where: str) -> Iterator[tuple[Any, yaml.Nod
         if not isinstance(key, yaml.ScalarNode):
             raise BenchkitError(f"{where}, line {line}: not YAML that can be read: a key is a list or a mapping")
         if key.value in keys and key.value != "<<":
-            raise BenchkitError(f"{where}, line {line}: key '{key.value}' stands here twice: keep one")
+            raise BenchkitError(f"{where}, line {line}: key '{key.value}' is here twice: keep one")
         keys.add(key.value)
         yield key.value, value, line

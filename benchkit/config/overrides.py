@@ -24,7 +24,7 @@ _OF_DETECTOR = re.compile(
 _FROM = "the command line: "
 
 
-def on_dataset(grid: Grid, text: str) -> Grid:
+def change_dataset(grid: Grid, text: str) -> Grid:
     """The grid on another dataset, with what its `on_dataset` replaces there: sources, checkpoint, detectors ...
 
     Raises BenchkitError for a text that is no dataset, or a wrong key or value in that replacement.
@@ -40,14 +40,14 @@ def on_dataset(grid: Grid, text: str) -> Grid:
         raise BenchkitError(where + str(error).removeprefix(_FROM)) from None
 
 
-def with_seeds(grid: Grid, seeds: Sequence[int]) -> Grid:
+def apply_seeds(grid: Grid, seeds: Sequence[int]) -> Grid:
     """The grid with these seeds for every row: those of `on_detector` are dropped."""
     own = grid.as_data().get("on_detector", {})
     kept = {detector: {k: v for k, v in settings.items() if k != "seeds"} for detector, settings in own.items()}
     return grid.replaced(seeds=seeds, on_detector=kept)
 
 
-def with_settings(grid: Grid, texts: Iterable[str]) -> Grid:
+def apply_settings(grid: Grid, texts: Iterable[str]) -> Grid:
     """The grid with settings replaced: `KEY=VALUE`, a key inside another after a dot, a place in a list by number.
 
     Raises BenchkitError for another form, and for a key or value that a grid refuses.
@@ -100,7 +100,7 @@ def _put(data: dict[str, Any], path: list[str], value: Any, text: str) -> None:
         inner = inner[index]
 
 
-def scaled(grid: Grid, factor: float) -> Grid:
+def scale_grid(grid: Grid, factor: float) -> Grid:
     """The grid with every number of images and of iterations multiplied by `factor`, in (0, 1].
 
     No set gets smaller than LEAST images, no training shorter than one iteration; seeds, batch, depths and rows stay.
@@ -123,7 +123,7 @@ def scaled(grid: Grid, factor: float) -> Grid:
     return grid.replaced(**changes, scale=scale, title=f"{_unscaled_title(grid)} (scaled by {scale:g})")
 
 
-def remarks(grid: Grid) -> Iterator[str]:
+def find_idle_settings(grid: Grid) -> Iterator[str]:
     """Settings of a grid that have no effect, or not the one that they are meant for: a sentence each."""
     if grid.oracle is not None and "oracle" not in grid.baselines:
         yield "oracle has no effect: 'baselines' has no row 'oracle'"

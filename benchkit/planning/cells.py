@@ -17,7 +17,7 @@ from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import Corrupted, ImageSet, Labelled, Mix, Pseudo, TrainingSet, Trivial
 
 
-def cells_of(grid: Grid, registry: Registry) -> Iterator[Cell]:
+def make_cells(grid: Grid, registry: Registry) -> Iterator[Cell]:
     """The cells of a grid in board order, every Spec complete with its defaults, equal rows once."""
     sets = Sets(grid, registry)
     test = sets.of("test", grid.test)
@@ -56,7 +56,7 @@ class _Plugins:
         """The selectors of the rows of one detector; `same` becomes this very detector."""
         found: dict[Spec, str] = {}
         for named in self._selectors:
-            own = own_detector(self.registry, named, detector)
+            own = fill_in_detector(self.registry, named, detector)
             if own in found:
                 self._repeat("selectors", named.short, f"'{found[own]}' for the detector '{detector.short}'")
             found.setdefault(own, named.short)
@@ -75,7 +75,7 @@ class _Plugins:
     def _each_once(self, key: str, specs: tuple[Spec, ...]) -> tuple[Spec, ...]:
         found: dict[Spec, Spec] = {}
         for written in specs:
-            with self.grid.origin.told(key, written):
+            with self.grid.origin.placing(key, written):
                 spec = self.registry.complete(written)
             if spec in found:
                 self._repeat(key, str(written), f"'{found[spec]}'")
@@ -137,7 +137,7 @@ def _rows(
                     yield _Row("mixed", Mix((labelled, corrupted)), corruptor.short, inverter, name)
 
 
-def own_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:
+def fill_in_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:
     """The selector with `same` replaced by the row's own detector."""
     plugin = registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
     if plugin.detector() != "same":

@@ -10,7 +10,7 @@ from benchkit.config.grid import Grid
 from benchkit.config.grid_parts import OnDetector, change_training
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
-from benchkit.specs.faults import placed
+from benchkit.specs.faults import add_place
 from benchkit.specs.grammar import print_value
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import TrainingConfig
@@ -48,7 +48,7 @@ class DetectorSettings:
             try:
                 complete = registry.complete(key).values
             except BenchkitError as error:
-                raise placed(error, f"{grid.origin.place_of('on_detector', str(key))}on_detector: ") from None
+                raise add_place(error, f"{grid.origin.place_of('on_detector', str(key))}on_detector: ") from None
             values = {name: print_value(complete[name]) for name in key.values}
             entries.append(_Entry(key, values, settings))
         self._entries = sorted(entries, key=lambda entry: len(entry.values))
@@ -80,14 +80,14 @@ class DetectorSettings:
         """Return the keys of the entries that apply to no detector that the grid trains."""
         detectors = [self.registry.complete(spec) for spec in self.grid.detectors]
         for spec in self.grid.selectors:
-            detectors += trained_for(self.registry, self.registry.complete(spec))
+            detectors += list_trained_for(self.registry, self.registry.complete(spec))
         return [str(entry.key) for entry in self._entries if not any(map(entry.applies_to, detectors))]
 
     def _of(self, detector: Spec) -> list[_Entry]:
         return [entry for entry in self._entries if entry.applies_to(detector)]
 
 
-def trained_for(registry: Registry, selector: Spec) -> list[Spec]:
+def list_trained_for(registry: Registry, selector: Spec) -> list[Spec]:
     """Return the detectors that a complete selector or its parts name to be trained for them; not the row's own."""
     parts = (registry.make(part, RegionSelector) for part in registry.with_parts(selector))  # type: ignore[type-abstract]
     names = (part.detector() for part in parts)

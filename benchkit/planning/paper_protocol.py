@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchkit.config.grid import TRAININGS, Grid, SourceSet, load_grid, preset_data
-from benchkit.config.overrides import scaled
+from benchkit.config.grid import TRAININGS, Grid, SourceSet, load_grid, read_presets
+from benchkit.config.overrides import scale_grid
 from benchkit.config.settings import fields_of
 from benchkit.plugin.registry import Registry
 from benchkit.specs.grammar import plain_text
@@ -29,22 +29,22 @@ def recorded(grid: Grid, registry: Registry) -> dict[str, Any]:
     if grid.paper_table is None:
         return data
     sources = {source.title: source.paper for source in grid.every_source if source.paper is not None}
-    differs = all_differences(grid, registry)
+    differs = find_all_differences(grid, registry)
     return {**data, "paper": {"table": grid.paper_table, "sources": sources, "differs": differs}}
 
 
 def preset_of(grid: Grid) -> Grid | None:
     """Return the preset that states the grid's paper table; presets that extend it do not."""
     table = grid.paper_table
-    for name, body in preset_data().items() if table is not None else ():
+    for name, body in read_presets().items() if table is not None else ():
         if body.get("paper_table") == table and "extends" not in body:
             return load_grid(name)
     return None
 
 
-def all_differences(grid: Grid, registry: Registry) -> list[str]:
+def find_all_differences(grid: Grid, registry: Registry) -> list[str]:
     """Return `differences`, and those that only the datasets know: their sizes, and how they were prepared."""
-    return [*differences(grid), *other_sizes(grid, registry), *other_data(grid, registry)]
+    return [*differences(grid), *find_other_sizes(grid, registry), *find_other_data(grid, registry)]
 
 
 def differences(grid: Grid) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def differences(grid: Grid) -> tuple[str, ...]:
     preset = preset_of(grid)
     if preset is None:
         return ()
-    preset = scaled(preset, grid.scale)
+    preset = scale_grid(preset, grid.scale)
     found = [] if grid.scale == 1 else [f"scaled: sizes and iterations are multiplied by {grid.scale:g}"]
     found += _other_specs("dataset", [grid.dataset], [preset.dataset])
     found += _other_sources(grid.every_source, preset.every_source)
@@ -75,7 +75,7 @@ def differences(grid: Grid) -> tuple[str, ...]:
     return tuple(found)
 
 
-def other_data(grid: Grid, registry: Registry) -> tuple[str, ...]:
+def find_other_data(grid: Grid, registry: Registry) -> tuple[str, ...]:
     """Return a sentence for each dataset that was prepared by another rule, draw or filter than the preset states."""
     preset = preset_of(grid)
     found = []
@@ -97,7 +97,7 @@ def other_data(grid: Grid, registry: Registry) -> tuple[str, ...]:
     return tuple(found)
 
 
-def other_sizes(grid: Grid, registry: Registry) -> tuple[str, ...]:
+def find_other_sizes(grid: Grid, registry: Registry) -> tuple[str, ...]:
     """Return a sentence for each split with another number of images than in the paper; none for other datasets."""
     preset = preset_of(grid)
     if preset is None or grid.dataset.name != preset.dataset.name:

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from benchkit.api import CompositeCorruptor, Corruptor, Inverter, LatentCorruptor, RegionSelector
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
-from benchkit.planning.cells import cells_of, own_detector
+from benchkit.planning.cells import fill_in_detector, make_cells
 from benchkit.planning.detector_settings import DetectorSettings
-from benchkit.planning.image_sets import image_set, labelled_of
+from benchkit.planning.image_sets import choose_images, draw_labelled
 from benchkit.plugin.networks import frozen, trunk_of
 from benchkit.plugin.registry import Registry, why_unavailable
 from benchkit.report.names import cell_names
@@ -142,7 +142,7 @@ class Planner:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The grid's cells; raises BenchkitError for names, parameters and splits that do not exist."""
-        return tuple(cells_of(self.grid, self.registry))
+        return tuple(make_cells(self.grid, self.registry))
 
     @cached_property
     def settings(self) -> DetectorSettings:
@@ -193,7 +193,7 @@ class Planner:
         wanted = self.grid.validation
         if wanted is None:
             return ()
-        return self.images(image_set(spec, self.registry.dataset(spec), wanted, key="validation"))
+        return self.images(choose_images(spec, self.registry.dataset(spec), wanted, key="validation"))
 
     def _unavailable(self, cell: Cell) -> str | None:
         specs = [*([cell.detector] if cell.detector else []), *cell.training.plugins()]
@@ -287,7 +287,7 @@ class Planner:
 
     def _select(self, images: tuple[Images, ...], selector: Spec, cell: Cell) -> Select:
         assert cell.detector is not None
-        selector = own_detector(self.registry, selector, cell.detector)
+        selector = fill_in_detector(self.registry, selector, cell.detector)
         plugin = self.registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
         wanted, train = plugin.detector(), None
         if wanted is not None:
@@ -301,7 +301,7 @@ class Planner:
 
     def _labelled(self, cell: Cell) -> tuple[Images, ...]:
         spec = cell.test.dataset
-        return self.images(labelled_of(spec, self.registry.dataset(spec), self.grid.labelled, cell.seed))
+        return self.images(draw_labelled(spec, self.registry.dataset(spec), self.grid.labelled, cell.seed))
 
     @_once
     def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:

@@ -20,12 +20,12 @@ from benchkit.executors.inline import Inline
 from benchkit.executors.repair import read_repaired
 from benchkit.planning.cells import repeated
 from benchkit.planning.detector_settings import DetectorSettings
-from benchkit.planning.image_sets import remarks_of
+from benchkit.planning.image_sets import read_remarks
 from benchkit.planning.paper_protocol import recorded
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_grids, check_images
-from benchkit.planning.preflight.remarks import unlike_checkpoint
+from benchkit.planning.preflight.remarks import find_unlike_checkpoint
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
@@ -143,7 +143,7 @@ def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions)
 
 def add_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> dict[str, Any]:
     """Return a run's description with the remarks that its board shows about images and checkpoint."""
-    remarks = unlike_checkpoint(grid, registry)
+    remarks = find_unlike_checkpoint(grid, registry)
     return {**config, **({"remarks": list(remarks)} if remarks else {})}
 
 
@@ -178,10 +178,10 @@ def log_remarks(grids: Sequence[Grid], registry: Registry) -> None:
 
 
 def _remarks(grid: Grid, registry: Registry) -> Iterator[str]:
-    yield from remarks_of(grid, registry)
+    yield from read_remarks(grid, registry)
     if unused := DetectorSettings(grid, registry).unused():
         yield f"on_detector has no effect for {' and '.join(unused)}: no row trains such a detector"
-    yield from unlike_checkpoint(grid, registry)
+    yield from find_unlike_checkpoint(grid, registry)
 
 
 def execute(

@@ -23,8 +23,8 @@ from benchkit.runs.run import (
     load_run_data,
     warn_repeated,
 )
-from benchkit.search.variants import Axis, Variant, base_value, expand
-from benchkit.specs.faults import placed
+from benchkit.search.variants import Axis, Variant, expand, format_base_value
+from benchkit.specs.faults import add_place
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Model
 
@@ -98,7 +98,7 @@ def _told(variant: Variant, plan: Callable[[], Any]) -> Any:
     try:
         return plan()
     except BenchkitError as error:
-        raise placed(error, variant.place) from None
+        raise add_place(error, variant.place) from None
 
 
 def _check_it_matters(axis: Axis, variants: Sequence[Variant], pairs: Sequence[Any]) -> None:
@@ -142,7 +142,7 @@ def _points_of(ablation: Ablation, axis: str) -> Iterator[Point]:
         if not values:
             continue  # nothing that this axis varies is in this row
         first = next(cell for cell, _ in ablation.pairs[0] if _line(cell, names) == line)
-        held = "base" if axis == CROSSED else base_value(ablation.base, axis, _spec(first, axis))
+        held = "base" if axis == CROSSED else format_base_value(ablation.base, axis, _spec(first, axis))
         where: dict[str, Any] = {
             "axis": axis,
             "training_set": line.name,

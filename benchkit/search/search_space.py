@@ -61,7 +61,7 @@ def parse_space(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def space_of(spec: Spec, given: Mapping[str, str], registry: Registry, steps: int) -> dict[str, Range | Choices]:
+def make_space(spec: Spec, given: Mapping[str, str], registry: Registry, steps: int) -> dict[str, Range | Choices]:
     """What is searched of a corruptor: what is `given`, else every parameter whose declaration says where to look.
 
     What the Spec itself sets is fixed. steps: the schedule's length, the deepest a corruptor may stand. Raises

@@ -88,7 +88,7 @@ class Search:
 REPLACED = ("corruptors", "with_human", "baselines", "trivial", "test", "oracle")
 
 
-def tuning_grid(base: Grid, corruptor: Spec) -> Grid:
+def make_trial_grid(base: Grid, corruptor: Spec) -> Grid:
     """The grid of one trial: the corruptor's rows alone, scored on the validation split; the test split is not in it.
 
     Raises FaultsError for a base without validation data, or whose validation or training images are test images.
@@ -128,9 +128,9 @@ def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, pro
     log_remarks([base], registry)
 
 
-def tuning_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
+def make_trial_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
     """The plan of one trial; raises BenchkitError where a stage of it would read the test split."""
-    grid = tuning_grid(base, corruptor)
+    grid = make_trial_grid(base, corruptor)
     whole = Planner(grid, registry, find_model(grid)).plan()
     # How far a corruption strays tells a search nothing, and would cost a round trip at every depth.
     plan = Plan(tuple(replace(cell, confine=None) for cell in whole.cells))
@@ -173,7 +173,7 @@ class Scorer:
 
     def __call__(self, spec: Spec) -> float:
         """Run what the trial lacks; finished stages are never computed again."""
-        plan = tuning_plan(self.base, spec, self.registry)
+        plan = make_trial_plan(self.base, spec, self.registry)
         ended: list[StageResult] = []
 
         def note(done: StageResult) -> None:
@@ -359,9 +359,9 @@ def _plain(space: Space) -> dict[str, str]:
     return {key: str(part) for key, part in space.items()}
 
 
-def search_config(base: Grid, corruptor: Spec, registry: Registry) -> dict[str, Any]:
+def describe_search(base: Grid, corruptor: Spec, registry: Registry) -> dict[str, Any]:
     """What decides a trial's figure beside its parameters: the trial's grid and the plugin's identity."""
-    return {**tuning_grid(base, corruptor).as_data(), "identity": registry.identity(registry.complete(corruptor))}
+    return {**make_trial_grid(base, corruptor).as_data(), "identity": registry.identity(registry.complete(corruptor))}
 
 
 def as_json(searches: Sequence[Search], spent: Mapping[str, int | None], base: Grid, seed: int) -> dict[str, Any]:

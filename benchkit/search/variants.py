@@ -65,7 +65,7 @@ class Axis:
         single = _singles(name, values)
         if len(single) > len(values):
             remedy = shlex.quote(str(cls(name, tuple(single))))
-            raise BenchkitError(f"`vary` '{text}': values are separated by ',': write {remedy}")
+            raise BenchkitError(f"`vary` '{text}': values are separated by ',': write `vary` {remedy}")
         for value in dict.fromkeys(value for value in values if values.count(value) > 1):
             _log.warning("`vary` %s: '%s' is given twice: it is run once", name, value, extra={"tell": True})
         return cls(name, tuple(dict.fromkeys(values)))
@@ -188,7 +188,7 @@ def _change_setting(
     if name not in _settings(grid):
         if kind in _MEASURE:
             raise BenchkitError(f"'{kind}' defines what is measured: its variants could not be paired with the base")
-        raise UnknownNameError("axis", name, axis_names(grid, registry))
+        raise UnknownNameError("axis", name, list_axes(grid, registry))
     own = read_setting(Grid, name.split("."), value)
     return {kind: {**(changes.get(kind) or grid.as_data()[kind]), key: own} if key else own}
 
@@ -209,7 +209,7 @@ def _inapplicable(grid: Grid, kind: str, key: str, registry: Registry) -> Benchk
     if any(key in {f.name for f in parameters(entry.cls)} for entry in registry.entries(kind)):
         names = ", ".join(map(str, _specs(grid, kind)))
         return BenchkitError(f"applies to no row: of {names} none has the parameter '{key}'")
-    return UnknownNameError("axis", f"{kind}.{key}", axis_names(grid, registry))
+    return UnknownNameError("axis", f"{kind}.{key}", list_axes(grid, registry))
 
 
 def _settings(grid: Grid) -> list[str]:
@@ -224,14 +224,14 @@ def _settings(grid: Grid) -> list[str]:
     return found
 
 
-def axis_names(grid: Grid, registry: Registry) -> list[str]:
+def list_axes(grid: Grid, registry: Registry) -> list[str]:
     """Return every axis that applies to the grid: plugins, their parameters, settings."""
     specs = [spec for kind in FIELDS for spec in _specs(grid, kind)]
     own = [f"{spec.kind}.{key}" for spec in specs for key in sorted(_parameters(registry, spec))]
     return list(dict.fromkeys([*FIELDS, *_settings(grid), *own]))
 
 
-def base_value(grid: Grid, axis: str, spec: Spec | None) -> str:
+def format_base_value(grid: Grid, axis: str, spec: Spec | None) -> str:
     """Return the base's value of an axis, for a row that uses the complete Spec `spec` of the axis's kind."""
     kind, _, key = axis.partition(".")
     if kind in FIELDS:

@@ -1,4 +1,4 @@
-"""Faults that are found before work: collected one by one, raised together as one error."""
+"""Faults found before work starts: collected one by one, raised together as one error."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong.
+    """One mistake.
 
-    message: what is wrong, with the file or the key. remedy: what to do, in the imperative, where the message does not
-    say it. settings: of the grid, by key, with which the fault is gone.
+    message: what is wrong, with the file or the key. remedy: what to do, in the imperative, unless the message says
+    it. settings: values of the grid's keys that remove the fault.
     """
 
     message: str
@@ -34,7 +34,7 @@ class Fault:
 
 
 class FaultsError(BenchkitError):
-    """All faults that were found, as one error: a line for one, else a headed list with a line each."""
+    """All faults as one error: one line for one fault, otherwise a list with a line each."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -45,12 +45,12 @@ class FaultsError(BenchkitError):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of all faults together; what replaces a whole (`validation`) stands for its keys too."""
+        """The settings of all faults; one for a whole set (`validation`) replaces those for its keys."""
         every = {key: value for fault in self.faults for key, value in fault.settings.items()}
         return {key: value for key, value in every.items() if key.rpartition(".")[0] not in every}
 
     def lines(self, written: Callable[[Settings], str]) -> list[str]:
-        """The message, line by line; written: how settings are written, as flags for example."""
+        """Return the lines of the message; written: how settings are printed, for example as options."""
         fitting = f"with this data: {written(self.settings)}" if self.settings else ""
         if len(self.faults) == 1:
             return [f"{self.faults[0]}; {fitting}" if fitting else str(self.faults[0])]
@@ -65,16 +65,16 @@ def _listed(settings: Settings) -> str:
 
 
 class Collector:
-    """Collects faults, each message once, in the order in which they are found."""
+    """Collects faults in order, each message once."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self._messages: set[str] = set()
 
     def add(self, *faults: Fault, place: str = "") -> None:
-        """Keep faults that are not there yet.
+        """Keep new faults.
 
-        place: the setting that makes those that are new; it leads their messages, and no other setting mends them.
+        place: the setting that causes them; it is put before their messages, and no other setting removes them.
         """
         for fault in faults:
             if fault.message not in self._messages:
@@ -83,31 +83,33 @@ class Collector:
 
     @contextmanager
     def collecting(self, place: str = "") -> Iterator[None]:
-        """Keep the faults of a BenchkitError that is raised inside, and go on; place: leads each message."""
+        """Keep the faults of a BenchkitError raised inside, and go on; place: put before each message."""
         try:
             yield
         except BenchkitError as error:
-            self.add(*faults_of(error), place=place)
+            self.add(*list_faults(error), place=place)
 
     def check(self) -> None:
-        """Raise FaultsError where there are faults."""
+        """Raise FaultsError if there are faults."""
         if self.faults:
             raise FaultsError(self.faults)
 
 
-def faults_of(error: BenchkitError) -> tuple[Fault, ...]:
-    """What an error says, as faults: one for an error that holds no others."""
+def list_faults(error: BenchkitError) -> tuple[Fault, ...]:
+    """Return the faults of an error: itself as one fault if it contains no others."""
     return error.faults if isinstance(error, FaultsError) else (Fault(str(error)),)
 
 
-def placed(error: BenchkitError, place: str) -> BenchkitError:
-    """The same error with a place, `FILE, line N: `, before each of its messages."""
+def add_place(error: BenchkitError, place: str) -> BenchkitError:
+    """Return the error with a place, `FILE, line N: `, before each of its messages."""
+    if not place:
+        return error
     if isinstance(error, FaultsError):
         return FaultsError([replace(fault, message=f"{place}{fault.message}") for fault in error.faults])
     return BenchkitError(f"{place}{error}")
 
 
-def name_some(names: Sequence[str]) -> str:
-    """The first few names in quotes, and how many more there are."""
+def quote_some(names: Sequence[str]) -> str:
+    """Return the first few names in quotes, and the number of the others."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(f"'{name}'" for name in names[:NAMED]) + more

@@ -12,7 +12,7 @@ from benchkit.cli.common import with_flags
 from benchkit.cli.grid_options import GridOptions
 from benchkit.cli.main import main
 from benchkit.config.grid import load_grid
-from benchkit.config.overrides import remarks, with_settings
+from benchkit.config.overrides import apply_settings, find_idle_settings
 from benchkit.errors import BenchkitError
 from benchkit.search.variants import Axis
 from tests.helpers.small_comparison import PLUGINS, Finished, Run
@@ -67,7 +67,7 @@ def test_an_option_of_one_value_is_given_once(
         (("compare", "quick", "--dataset", "a|b"), "dataset 'a|b' is several: write each by itself, a and b"),
         (
             ("ablate", "quick", "--vary", "ddim|sdedit"),
-            "--vary 'ddim|sdedit': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10; say what is varied: AXIS=",
+            "--vary 'ddim|sdedit': write AXIS=VALUE,VALUE, such as corruptor.steps=5,10; name what is varied: AXIS=",
         ),
         (
             ("tune", "gaussian", "quick", "--space", "a|b"),
@@ -136,7 +136,7 @@ def test_more_images_than_there_are_is_said(run: Run, shown: Finished, tmp_path:
 
 def test_settings_of_a_training_without_effect_are_remarked_on() -> None:
     def said(*settings: str) -> list[str]:
-        return list(remarks(with_settings(QUICK, settings)))
+        return list(find_idle_settings(apply_settings(QUICK, settings)))
 
     assert said() == []
     assert said("training.iterations=5") == [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.config.grid import load_grid, parse_grid, presets
+from benchkit.config.grid import list_presets, load_grid, parse_grid
 from benchkit.errors import BenchkitError
 
 GOOD = """
@@ -29,7 +29,7 @@ def test_reads_and_fills_defaults() -> None:
     assert tuple(map(str, grid.corruptors)) == ("x:steps=1",)
 
 
-@pytest.mark.parametrize("name", sorted(presets()))
+@pytest.mark.parametrize("name", sorted(list_presets()))
 def test_presets_are_valid(name: str) -> None:
     assert load_grid(name).title
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from benchkit.api import BenchkitError, Dataset, Sample, param
-from benchkit.config.grid import Grid, load_grid, parse_grid, presets
-from benchkit.config.overrides import on_dataset, scaled, with_settings
-from benchkit.planning.cells import cells_of
-from benchkit.planning.image_sets import rest_of_pool
+from benchkit.config.grid import Grid, list_presets, load_grid, parse_grid
+from benchkit.config.overrides import apply_settings, change_dataset, scale_grid
+from benchkit.planning.cells import make_cells
+from benchkit.planning.image_sets import order_rest_of_pool
 from benchkit.planning.paper_protocol import differences, recorded
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_grids
@@ -90,7 +90,7 @@ def entry(cls: type[Dataset]) -> Entry:
 def table(name: str, *settings: str) -> Grid:
     """A table of the paper, its detectors without the weights that would have to be downloaded."""
     own = [] if any(text.startswith("detectors=") for text in settings) else [NO_WEIGHTS]
-    return with_settings(load_grid(name), [*own, *settings])
+    return apply_settings(load_grid(name), [*own, *settings])
 
 
 def plan(grid: Grid, registry: Registry) -> Plan:
@@ -107,7 +107,7 @@ def rows(made: Plan) -> list[str]:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_rest_of_the_pool_is_all_but_the_labelled_images(seed: int) -> None:
     labelled = Marked().labelled(100, seed)
-    rest = rest_of_pool(7801, labelled)
+    rest = order_rest_of_pool(7801, labelled)
     assert len(rest) == 7701
     assert sorted([*rest, *labelled]) == list(range(7801))
 
@@ -115,7 +115,7 @@ def test_the_rest_of_the_pool_is_all_but_the_labelled_images(seed: int) -> None:
 def test_seeds_share_the_chunks_of_the_rest_that_none_of_them_labels() -> None:
     chunks = []
     for seed in (0, 1):
-        rest = rest_of_pool(7801, Marked().labelled(100, seed))
+        rest = order_rest_of_pool(7801, Marked().labelled(100, seed))
         chunks.append({tuple(rest[i : i + CHUNK]) for i in range(0, len(rest), CHUNK)})
     labelled = {*Marked().labelled(100, 0), *Marked().labelled(100, 1)}
     untouched = [i for i in range(0, 7801 - CHUNK, CHUNK) if labelled.isdisjoint(range(i, i + CHUNK))]
@@ -126,7 +126,7 @@ def test_seeds_share_the_chunks_of_the_rest_that_none_of_them_labels() -> None:
 def test_rows_of_several_sources_are_told_apart_and_hold_their_images(registry: Registry) -> None:
     sizes: dict[str, set[int]] = {}
     splits: dict[str, str] = {}
-    cells = list(cells_of(table("table1", "seeds=[0,1]"), registry))
+    cells = list(make_cells(table("table1", "seeds=[0,1]"), registry))
     for cell, row in zip(cells, cell_names(cells), strict=True):
         training = cell.training
         if isinstance(training, Pseudo | Corrupted):
@@ -229,7 +229,7 @@ INVERTED = {"table1": (2, 10), "table2": (1, 20), "table3": (2, 20), "table4": (
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Registry) -> None:
     grid = table(name)
-    made = plan(scaled(with_settings(grid, ["seeds=[0]", "trivial=[]"]), 0.1), registry)
+    made = plan(scale_grid(apply_settings(grid, ["seeds=[0]", "trivial=[]"]), 0.1), registry)
     assert rows(made) == PAPER_ROWS[name]
     for detector in ("upernet-convnext", "upernet-swin"):
         cells = [p for p in made.cells if p.cell.detector and p.cell.detector.name == detector]
@@ -264,7 +264,7 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
     files = [tmp_path / str(url).rpartition("/")[2] for url in urls]
     for file in files:
         file.touch()
-    elsewhere = with_settings(
+    elsewhere = apply_settings(
         grid,
         [
             f"dataset=richhf-18k:root={tmp_path}",
@@ -275,8 +275,8 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
     assert differences(elsewhere) == ()
     assert recorded(elsewhere, registry)["paper"]["differs"] == ["split test: 480 images, 500 in the paper"]
     swapped = f"detectors=['upernet-convnext:size=tiny,pretrained={files[1]}']"
-    assert differences(with_settings(grid, [swapped]))[0].startswith("detectors: ")
-    assert differences(with_settings(grid, ["dataset=richhf-18k:size=256"]))[0].startswith("dataset: ")
+    assert differences(apply_settings(grid, [swapped]))[0].startswith("detectors: ")
+    assert differences(apply_settings(grid, ["dataset=richhf-18k:size=256"]))[0].startswith("dataset: ")
 
 
 @pytest.mark.parametrize(
@@ -298,19 +298,19 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
     ],
 )
 def test_every_change_of_the_protocol_is_told(setting: str, told: str) -> None:
-    assert differences(with_settings(load_grid("table2"), [setting])) == (told,)
+    assert differences(apply_settings(load_grid("table2"), [setting])) == (told,)
 
 
 def test_which_rows_there_are_is_no_difference() -> None:
-    assert differences(with_settings(load_grid("table2"), ["corruptors=['blur:steps=5']", "baselines=[]"])) == ()
+    assert differences(apply_settings(load_grid("table2"), ["corruptors=['blur:steps=5']", "baselines=[]"])) == ()
     assert differences(load_grid("table2-equal-depth")) == ()
 
 
 def test_missing_images_are_told_with_what_runs_without_them(registry: Registry, tmp_path: Path) -> None:
     with forbid_downloads():
-        check_grids([("", with_settings(load_grid("table1"), ["model=portraits"]))], registry)
+        check_grids([("", apply_settings(load_grid("table1"), ["model=portraits"]))], registry)
     with pytest.raises(BenchkitError, match=r"no split 'tset'.*; `dataset` portraits runs it on other images"):
-        check_grids([("", with_settings(load_grid("table1"), ["test.split=tset"]))], registry)
+        check_grids([("", apply_settings(load_grid("table1"), ["test.split=tset"]))], registry)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -327,9 +327,9 @@ def test_what_a_run_of_a_table_records_is_read_back_as_its_grid(name: str, regis
 # --- other data, settings, scale --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(presets()))
+@pytest.mark.parametrize("name", sorted(list_presets()))
 def test_every_preset_plans_on_portraits_at_a_small_scale(name: str, registry: Registry) -> None:
-    grid = scaled(on_dataset(load_grid(name), "portraits"), 0.01)
+    grid = scale_grid(change_dataset(load_grid(name), "portraits"), 0.01)
     made = plan(grid, registry)
     assert all(planned.skip is None for planned in made.cells)
     assert all(planned.cell.test.dataset.name == "portraits" for planned in made.cells)
@@ -344,21 +344,21 @@ def test_every_preset_plans_on_portraits_at_a_small_scale(name: str, registry: R
 
 def test_scale_multiplies_sizes_and_iterations_and_has_floors() -> None:
     whole = load_grid("portraits")
-    tenth, least = scaled(whole, 0.1), scaled(whole, 1e-6)
+    tenth, least = scale_grid(whole, 0.1), scale_grid(whole, 1e-6)
     assert (tenth.source.size, tenth.test.size, tenth.labelled, tenth.validation.size) == (24, 50, 10, 10)
     assert (tenth.training.iterations, tenth.training.warmup, tenth.training.lr) == (60, 5, 1e-3)
     assert (least.source.size, least.oracle.size, least.labelled, least.training.iterations) == (2, 2, 2, 1)
     assert tenth.seeds == whole.seeds and tenth.corruptors == whole.corruptors
-    twice = scaled(scaled(whole, 0.1), 0.5)
+    twice = scale_grid(scale_grid(whole, 0.1), 0.5)
     assert twice.title == f"{whole.title} (scaled by 0.05)" and twice.source.size == 12
-    assert scaled(whole, 1) == whole
+    assert scale_grid(whole, 1) == whole
     for wrong in (0, -1, 1.5, float("nan")):
         with pytest.raises(BenchkitError, match="`scale`"):
-            scaled(whole, wrong)
+            scale_grid(whole, wrong)
 
 
 def test_a_share_of_a_set_without_a_size(registry: Registry) -> None:
-    cells = list(cells_of(scaled(table("table1", "seeds=[0]"), 0.1), registry))
+    cells = list(make_cells(scale_grid(table("table1", "seeds=[0]"), 0.1), registry))
     pairs = zip(cells, cell_names(cells), strict=True)
     sizes = {row: len(c.training.images.indices) for c, row in pairs if isinstance(c.training, Pseudo)}
     assert sizes == {"pseudo [HPS]": 1000, "pseudo [RichHF-rest]": round(0.1 * (7801 - 10))}
@@ -379,12 +379,12 @@ def test_a_share_of_a_set_without_a_size(registry: Registry) -> None:
 )
 def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
     with pytest.raises(BenchkitError) as caught:
-        with_settings(load_grid("table1"), [setting])
+        apply_settings(load_grid("table1"), [setting])
     assert message in str(caught.value) and "`set`" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_settings_reach_into_lists_and_empty_places() -> None:
-    grid = with_settings(load_grid("table1"), ["sources.0.size=7", "oracle.split=wild", "training.lr=1e-3"])
+    grid = apply_settings(load_grid("table1"), ["sources.0.size=7", "oracle.split=wild", "training.lr=1e-3"])
     assert grid.sources[0].size == 7 and grid.oracle is not None and grid.oracle.split == "wild"
     assert grid.training.lr == 1e-3
 
@@ -438,7 +438,7 @@ def test_the_rule_that_the_tables_state_is_the_one_that_prepares_by_default() ->
         assert load_grid(name).paper_data["richhf-18k"] == {"rule": str(Rule.parse(default))}
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", list_presets())
 def test_title_and_note_count_nothing_and_name_no_data(name: str) -> None:
     """What a run really had stands in its line of settings: a preset's own words stay true whatever is replaced."""
     grid = load_grid(name)

@@ -225,7 +225,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_the_ablations_and_searches_shown_are_accepted() -> None:
     from benchkit.cli.grid_options import GridOptions
     from benchkit.config.grid import load_grid
-    from benchkit.search.search_space import parse_space, space_of
+    from benchkit.search.search_space import make_space, parse_space
     from benchkit.search.variants import Axis, expand
     from benchkit.specs.spec import Spec
 
@@ -240,4 +240,4 @@ def test_the_ablations_and_searches_shown_are_accepted() -> None:
         if words[1] == "tune":
             for text in (words[2], *given.get("--corruptor", [])):
                 space = parse_space(given.get("--space", []))
-                assert space_of(Spec.parse("corruptor", text), space, REGISTRY, 50)
+                assert make_space(Spec.parse("corruptor", text), space, REGISTRY, 50)

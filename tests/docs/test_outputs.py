@@ -10,7 +10,7 @@ import pytest
 
 from benchkit.config.grid import Grid
 from benchkit.planning.dry_run import preview
-from benchkit.planning.image_sets import rest_of_pool
+from benchkit.planning.image_sets import order_rest_of_pool
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import find_model, make_plan
 from benchkit.specs.training_sets import CHUNK
@@ -75,7 +75,7 @@ def test_two_sources_add_up() -> None:
     """Inversion and round trips of RichHF's rest, 20 + 10 an image or 40 + 50, are done once a distinct chunk."""
     chunks = set()
     for seed in (0, 1, 2):
-        rest = rest_of_pool(7801, sorted(np.random.default_rng(seed).choice(7801, 100, replace=False).tolist()))
+        rest = order_rest_of_pool(7801, sorted(np.random.default_rng(seed).choice(7801, 100, replace=False).tolist()))
         chunks |= {tuple(rest[start : start + CHUNK]) for start in range(0, len(rest), CHUNK)}
     sent = sum(len(chunk) for chunk in chunks)
     assert f"{sent:,} images are" in REPRODUCE

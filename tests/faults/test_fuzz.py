@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from benchkit.cli.leaderboard import _boards
 from benchkit.config.grid import Grid, load_grid, parse_grid
-from benchkit.config.overrides import with_settings
+from benchkit.config.overrides import apply_settings
 from benchkit.diffusion.options import parse_model
 from benchkit.errors import BenchkitError
 from benchkit.inference.detector import read_card
@@ -39,7 +39,7 @@ from benchkit.readers.tfrecord import examples, parse_example
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import parse_lines
 from benchkit.report.tables import FORMATS, render
-from benchkit.search.search_space import parse_space, space_of
+from benchkit.search.search_space import make_space, parse_space
 from benchkit.search.variants import Axis, expand
 from benchkit.specs.grammar import split_parts
 from benchkit.specs.keys import digest
@@ -139,7 +139,7 @@ SETTINGS = st.one_of(
 @example("training=null")
 @given(SETTINGS)
 def test_set_and_vary(text: str) -> None:
-    allowed(lambda: with_settings(GRID, [text]))
+    allowed(lambda: apply_settings(GRID, [text]))
     allowed(lambda: expand(GRID, [Axis.parse(text)], REGISTRY))
 
 
@@ -156,8 +156,8 @@ def test_set_and_vary(text: str) -> None:
 def test_space(text: str) -> None:
     given_space = allowed(lambda: parse_space([text]))
     if given_space:
-        allowed(lambda: space_of(Spec.of("corruptor", "gaussian"), given_space, REGISTRY, 50))
-        allowed(lambda: space_of(Spec.of("corruptor", "blur"), given_space, REGISTRY, 50))
+        allowed(lambda: make_space(Spec.of("corruptor", "gaussian"), given_space, REGISTRY, 50))
+        allowed(lambda: make_space(Spec.of("corruptor", "blur"), given_space, REGISTRY, 50))
 
 
 PLAIN = st.recursive(

@@ -11,7 +11,7 @@ import pytest
 from benchkit.cli.grid_options import GridOptions
 from benchkit.config.grid import Grid, load_grid, parse_grid
 from benchkit.config.grid_parts import change_training
-from benchkit.config.overrides import scaled, with_settings
+from benchkit.config.overrides import apply_settings, scale_grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.paper_protocol import differences
@@ -164,18 +164,18 @@ def test_it_is_recorded_as_it_was_written_and_read_again() -> None:
 
 def test_set_replaces_one_setting_of_one_detector(registry: Registry) -> None:
     settings = ["on_detector.dot.training.iterations=5", "training.lr=0.25", f"on_detector.{SWIN}.seeds=[1, 2]"]
-    changed = with_settings(grid(), settings)
+    changed = apply_settings(grid(), settings)
     found = DetectorSettings(changed, registry)
     own = found.training(detector(registry, "dot"))
     assert (own.iterations, own.lr) == (5, 1e-3)
     assert found.training(detector(registry, SWIN)).lr == 0.25
     assert found.seeds(detector(registry, SWIN)) == (1, 2)
     with pytest.raises(BenchkitError, match="unknown key 'lrr': did you mean 'lr'"):
-        with_settings(grid(), ["on_detector.dot.training.lrr=1"])
+        apply_settings(grid(), ["on_detector.dot.training.lrr=1"])
 
 
 def test_scale_makes_every_training_shorter() -> None:
-    smaller = scaled(grid(), 0.5)
+    smaller = scale_grid(grid(), 0.5)
     own = smaller.as_data()["on_detector"]["dot"]
     assert own["selector_training"] == {"iterations": 5, "warmup": 1}
     assert own["training"] == {"lr": 0.001, "crop": None}

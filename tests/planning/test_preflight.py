@@ -14,7 +14,7 @@ from benchkit.api import BenchkitError, Dataset, Detector, ImageFacts, RegionSel
 from benchkit.config.grid import Grid, load_grid, parse_grid
 from benchkit.planning.preflight.check import check_grids, check_images
 from benchkit.planning.preflight.facts import Facts
-from benchkit.planning.preflight.remarks import unlike_checkpoint
+from benchkit.planning.preflight.remarks import find_unlike_checkpoint
 from benchkit.plugin.registry import Entry, Registry
 from benchkit.runs.run import add_remarks
 from benchkit.specs.faults import Collector, Fault, FaultsError
@@ -164,9 +164,9 @@ def test_every_set_that_is_short_is_named_at_once_with_settings_that_fit(registr
         "oracle.split": "wild",
         "oracle.size": 8,
     }
-    from benchkit.config.overrides import with_settings
+    from benchkit.config.overrides import apply_settings
 
-    check_images([("", with_settings(short, [f"{key}={value}" for key, value in fitting.items()]))], registry)
+    check_images([("", apply_settings(short, [f"{key}={value}" for key, value in fitting.items()]))], registry)
 
 
 def test_a_pool_that_gives_labelled_images_and_sources_is_shared_out(registry: Registry) -> None:
@@ -441,14 +441,14 @@ def test_one_fault_is_a_line_and_several_are_a_list() -> None:
 
 
 def test_images_unlike_those_that_the_checkpoint_draws_are_remarked_on(registry: Registry, tmp_path: Path) -> None:
-    (content,) = unlike_checkpoint(grid(), registry)
+    (content,) = find_unlike_checkpoint(grid(), registry)
     assert content.startswith(
         "checkpoint 'portraits' was trained on painted people of 128x128 pixels, and the images of"
     )
     assert "'world' (32x32 pixels) are different" in content
     own = {"dataset": "portraits", "source": {"split": "clean", "size": 2}}
-    assert unlike_checkpoint(grid(**own), registry) == ()
-    assert unlike_checkpoint(grid(corruptors=[]), registry) == ()
+    assert find_unlike_checkpoint(grid(**own), registry) == ()
+    assert find_unlike_checkpoint(grid(corruptors=[]), registry) == ()
 
 
 @pytest.mark.parametrize(
@@ -459,7 +459,7 @@ def test_sizes_far_from_the_checkpoints_are_remarked_on(
 ) -> None:
     monkeypatch.setattr("benchkit.planning.preflight.remarks._card", lambda found: {})
     World.odd = {"clean": {0: {"size": (side, side)}}}
-    found = unlike_checkpoint(grid(), registry)
+    found = find_unlike_checkpoint(grid(), registry)
     assert bool(found) is told
     if told:
         assert "was trained on images of 128x128 pixels" in found[0] and f"{side}x{side}" in found[0]

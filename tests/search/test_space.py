@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchkit.api import PixelCorruptor, param
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Entry, Registry
-from benchkit.search.search_space import Choices, Range, check_keys, parse_space, rounded, space_of
+from benchkit.search.search_space import Choices, Range, check_keys, make_space, parse_space, rounded
 from benchkit.specs.spec import Spec
 
 DEPTH = 50
@@ -45,7 +45,7 @@ def registry() -> Registry:
 
 
 def space(registry: Registry, text: str, *given: str) -> dict[str, Range | Choices]:
-    return space_of(Spec.parse("corruptor", text), parse_space(given), registry, DEPTH)
+    return make_space(Spec.parse("corruptor", text), parse_space(given), registry, DEPTH)
 
 
 def test_the_declaration_says_where_to_look(registry: Registry) -> None:

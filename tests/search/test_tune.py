@@ -21,7 +21,7 @@ from benchkit.search.tuning import (
     as_json,
     budget,
     check_search,
-    tuning_plan,
+    make_trial_plan,
     write_trials,
 )
 from benchkit.specs.faults import FaultsError
@@ -181,7 +181,7 @@ def test_no_test_image_is_planned_or_read(
         return read(self, split, indices)
 
     monkeypatch.setattr(dataset, "read", watched)
-    plan = tuning_plan(small, Spec.parse("corruptor", "gaussian:steps=3"), registry)
+    plan = make_trial_plan(small, Spec.parse("corruptor", "gaussian:steps=3"), registry)
     planned = {s.source.split for s in plan.stages if isinstance(s, Images | Latents)}
     assert planned == {"clean", "wild"}
     scorer = Scorer(small, registry, Env(registry, ArtifactStore(tmp_path / "cache")))
@@ -199,7 +199,7 @@ def test_splits_that_are_the_test_split_are_refused(small: Grid, registry: Regis
         ({"test": {"split": "pool", "size": 2}, "selectors": ["learned"]}, "reads the test split 'pool'"),
     ):
         with pytest.raises(BenchkitError, match=said):
-            tuning_plan(small.replaced(**changes), spec, registry)
+            make_trial_plan(small.replaced(**changes), spec, registry)
 
 
 def test_all_faults_of_a_search_are_known_before_its_first_trial(

@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchkit.config.grid import load_grid, parse_grid
-from benchkit.config.overrides import with_settings
+from benchkit.config.overrides import apply_settings
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
-from benchkit.search.search_space import Choices, parse_space, space_of
+from benchkit.search.search_space import Choices, make_space, parse_space
 from benchkit.search.variants import Axis
 from benchkit.specs.grammar import (
     plain_text,
@@ -206,7 +206,7 @@ def test_every_way_in_gives_a_parameter_the_same_text(text: str) -> None:
     by_flag = Spec.parse("dataset", written)
     grid = QUICK.replaced(dataset=written)
     by_file = parse_grid(yaml.safe_dump({"extends": "quick", "dataset": written}), "file")
-    by_set = with_settings(QUICK, [f"dataset={written}"])
+    by_set = apply_settings(QUICK, [f"dataset={written}"])
     assert grid.dataset == by_file.dataset == by_set.dataset == by_flag
     found = REGISTRY.complete(by_set.dataset)
     assert found.values["root"] == text
@@ -216,7 +216,7 @@ def test_every_way_in_gives_a_parameter_the_same_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["a..b", "../x", "a|b", "a,b", "null", "1"])
 def test_a_space_of_texts(text: str) -> None:
     spec = Spec.parse("corruptor", "prompt-swap")
-    space = space_of(spec, parse_space([f"caption={quoted(text)}|reference"]), REGISTRY, 50)
+    space = make_space(spec, parse_space([f"caption={quoted(text)}|reference"]), REGISTRY, 50)
     assert space == {"caption": Choices((text, "reference"))}
     assert str(space["caption"]) == f"{print_value(text)}|reference"
 
@@ -224,9 +224,9 @@ def test_a_space_of_texts(text: str) -> None:
 def test_settings_of_text_take_any_text() -> None:
     base = load_grid("quick")
     for text in ("2024", "true", "null", "2020-01-01", "a # b", "[x]", "1e3", "no"):
-        assert with_settings(base, [f"title={text}"]).title == text
-    assert with_settings(base, ["title=' x '"]).title == " x "
-    assert with_settings(base, ["seeds=[1, 2]", "training.lr=1e-3", "training.flip=false", "source.size=null"]) == (
+        assert apply_settings(base, [f"title={text}"]).title == text
+    assert apply_settings(base, ["title=' x '"]).title == " x "
+    assert apply_settings(base, ["seeds=[1, 2]", "training.lr=1e-3", "training.flip=false", "source.size=null"]) == (
         base.replaced(
             seeds=[1, 2],
             training={**asdict(base.training), "lr": 0.001, "flip": False},
@@ -237,9 +237,9 @@ def test_settings_of_text_take_any_text() -> None:
 
 def test_a_list_in_a_setting_is_written_in_brackets() -> None:
     with pytest.raises(BenchkitError, match=r"^`set` seeds=0,1: '0,1' is not a list: write seeds=\[0,1\]$"):
-        with_settings(load_grid("quick"), ["seeds=0,1"])
+        apply_settings(load_grid("quick"), ["seeds=0,1"])
     with pytest.raises(BenchkitError, match=r"write corruptors=\['gaussian:steps=5'\]$"):
-        with_settings(load_grid("quick"), ["corruptors=gaussian:steps=5"])
+        apply_settings(load_grid("quick"), ["corruptors=gaussian:steps=5"])
 
 
 def test_equal_numbers_of_different_types_are_different_parameters() -> None:

@@ -15,14 +15,14 @@ from benchkit.api import BenchkitError, Corruptor, Detector, LatentCorruptor
 from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.options import parse_model
-from benchkit.planning.detector_settings import DetectorSettings, Part, trained_for
+from benchkit.planning.detector_settings import DetectorSettings, Part, list_trained_for
 from benchkit.planning.image_sets import Sets
 from benchkit.planning.planner import check_steps
 from benchkit.planning.preflight.facts import Facts
-from benchkit.planning.preflight.images import faults_between_sets, faults_of_set
-from benchkit.planning.preflight.needs import Chosen, needs_of
+from benchkit.planning.preflight.images import check_between_sets, check_set
+from benchkit.planning.preflight.needs import Chosen, list_needs
 from benchkit.planning.preflight.remarks import latent_factor
-from benchkit.planning.preflight.sets import chosen_sets
+from benchkit.planning.preflight.sets import choose_sets
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import Collector, Fault
 from benchkit.specs.spec import Spec
@@ -113,14 +113,14 @@ class _Checks:
         self._check_detectors(settings, detectors, selectors, faults)
         _check_rows(grid, faults, may_be_empty=not self.test)
         plugins = Chosen(grid, settings, detectors, selectors, tuple(dict.fromkeys(corruptors)))
-        chosen = chosen_sets(plugins, Sets(grid, self.registry), faults, self.test)
+        chosen = choose_sets(plugins, Sets(grid, self.registry), faults, self.test)
         self._check_stepss(chosen, faults)
         return chosen
 
     def _complete(self, grid: Grid, key: str, named: Sequence[Spec], faults: Collector) -> Iterator[Spec]:
         """The complete Specs of the plugins that can be used; rows of those that cannot run here are skipped."""
         for one in named:
-            with faults.collecting(), grid.origin.told(key, one):
+            with faults.collecting(), grid.origin.placing(key, one):
                 spec = self.registry.complete(one)
                 every = (self.registry.entry(one.kind, one.name) for one in self.registry.with_parts(spec))
                 if not any(entry.cls.unavailable() for entry in every):
@@ -133,7 +133,7 @@ class _Checks:
         learned = []
         for selector in selectors:
             with faults.collecting(f"selector '{selector.short}': "):
-                learned += trained_for(self.registry, selector)
+                learned += list_trained_for(self.registry, selector)
         used: dict[Part, Sequence[Spec]] = {"training": detectors, "selector_training": (*detectors, *learned)}
         for part, spec in ((part, spec) for part, specs in used.items() for spec in specs):
             least = self.registry.make(spec, Detector).smallest_batch  # type: ignore[type-abstract]
@@ -158,7 +158,7 @@ class _Checks:
                     check_steps(spec, corruptor, chosen.grid.num_inference_steps, images)
 
     def _check_checkpoint(self, grid: Grid, faults: Collector) -> None:
-        with faults.collecting(), grid.origin.told("model", grid.model):
+        with faults.collecting(), grid.origin.placing("model", grid.model):
             if grid.model not in self.checkpoints:
                 self.checkpoints[grid.model] = checkpoint.find(grid.model)
         if grid.model not in self.checkpoints:
@@ -176,10 +176,10 @@ class _Checks:
             factor = latent_factor(self.checkpoints[chosen.grid.model])
         needs = []
         with suppress(BenchkitError):  # settings of a detector that contradict each other, which has been said
-            needs = list(needs_of(chosen, self.registry))
+            needs = list(list_needs(chosen, self.registry))
         for need in needs:
             autoencoded = self.registry.dataset(need.images.dataset).autoencode
             with faults.collecting():
-                faults.add(*faults_of_set(replace(need, encoded=need.encoded or autoencoded), facts, factor))
+                faults.add(*check_set(replace(need, encoded=need.encoded or autoencoded), facts, factor))
         with suppress(BenchkitError):  # it has been said of the set by itself
-            faults.add(*faults_between_sets(chosen, facts))
+            faults.add(*check_between_sets(chosen, facts))

@@ -9,7 +9,7 @@ from benchkit.api import ImageFacts, Plugin, Sample
 from benchkit.errors import BenchkitError
 from benchkit.planning.preflight.facts import Facts
 from benchkit.planning.preflight.needs import Chosen, Need
-from benchkit.specs.faults import NAMED, Fault, name_some
+from benchkit.specs.faults import NAMED, Fault, quote_some
 from benchkit.specs.training_sets import ImageSet
 
 MARK_THEM = "mark them (an empty mask says that nothing is there), or name a split that is marked"
@@ -17,7 +17,7 @@ MARK_THEM = "mark them (an empty mask says that nothing is there), or name a spl
 SMALLEST_CROP = 32
 
 
-def faults_of_set(need: Need, facts: Facts, factor: int | None) -> Iterator[Fault]:
+def check_set(need: Need, facts: Facts, factor: int | None) -> Iterator[Fault]:
     """What is wrong with one set. factor: pixels along a side of a latent cell, where the checkpoint is known."""
     known = facts.of(need.images)
     yield from _unreadable(need, known)
@@ -29,7 +29,7 @@ def faults_of_set(need: Need, facts: Facts, factor: int | None) -> Iterator[Faul
         yield from _without_positives(need, facts)
 
 
-def faults_between_sets(chosen: Chosen, facts: Facts) -> Iterator[Fault]:
+def check_between_sets(chosen: Chosen, facts: Facts) -> Iterator[Fault]:
     """What is wrong where sets of different sizes would be put together."""
     if not chosen.labelled:
         return
@@ -71,11 +71,12 @@ def _unmarked(need: Need, known: Sequence[ImageFacts]) -> Iterator[Fault]:
         return
     if any(fact.labelled is None and not fact.fault for fact in known):
         yield Fault(
-            f"{need.key}: {_set(need.images)} has images without a mask, {name_some(names[:1])} is the first", MARK_THEM
+            f"{need.key}: {_set(need.images)} has images without a mask, {quote_some(names[:1])} is the first",
+            MARK_THEM,
         )
         return
     count = f"{len(names)} of {len(known)} images of {_set(need.images)} have no mask"
-    yield Fault(f"{need.key}: {count}: {name_some(names)}", MARK_THEM)
+    yield Fault(f"{need.key}: {count}: {quote_some(names)}", MARK_THEM)
 
 
 def _sizes(need: Need, known: Sequence[ImageFacts], factor: int | None) -> Iterator[Fault]:
@@ -86,7 +87,7 @@ def _sizes(need: Need, known: Sequence[ImageFacts], factor: int | None) -> Itera
     if others:
         odd = [_name(fact, i, need) for i, fact in enumerate(known) if fact.size not in (usual, None)]
         listed = ", ".join(f"{number} of {_text(size)}" for size, number in counts.most_common(NAMED))
-        message = f"{need.key}: the images of {_set(need.images)} have several sizes ({listed}): {name_some(odd)}"
+        message = f"{need.key}: the images of {_set(need.images)} have several sizes ({listed}): {quote_some(odd)}"
         yield Fault(message, "bring all to one size")
         return
     if not min(usual):
@@ -113,7 +114,7 @@ def _lacking(need: Need, known: Sequence[ImageFacts], facts: Facts) -> Iterator[
         if what in ("mask", "caption"):
             has = [fact.labelled if what == "mask" else fact.captioned for fact in known]
             names = [_name(known[i], i, need) for i, value in enumerate(has) if value is False]
-            lacking = name_some(names)
+            lacking = quote_some(names)
         else:
             sample = facts.first(need.images)
             names = [sample.id] if sample is not None and what not in sample.attributes else []

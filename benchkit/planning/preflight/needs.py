@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchkit.api import Plugin, RegionSelector
 from benchkit.config.grid import Grid
-from benchkit.planning.detector_settings import DetectorSettings, Part, trained_for
+from benchkit.planning.detector_settings import DetectorSettings, Part, list_trained_for
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import ImageSet
@@ -48,7 +48,7 @@ class Need:
     of_samples: tuple[tuple[str, Plugin, str], ...] = ()
 
 
-def needs_of(chosen: Chosen, registry: Registry) -> Iterator[Need]:
+def list_needs(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     """What a grid needs of each of its sets."""
     grid = chosen.grid
     crop = _crops(chosen.settings, "training", chosen.detectors)
@@ -75,7 +75,7 @@ def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     plugins = [registry.make(spec, RegionSelector) for spec in every]  # type: ignore[type-abstract]
     learned = [plugin for plugin in plugins if plugin.detector() is not None]
     own = "human" in grid.baselines or any(plugin.detector() == "same" for plugin in learned)
-    trained = [detector for spec in chosen.selectors for detector in trained_for(registry, spec)]
+    trained = [detector for spec in chosen.selectors for detector in list_trained_for(registry, spec)]
     trained += chosen.detectors if own else ()
     crops = _crops(chosen.settings, "selector_training", trained)
     crops += _crops(chosen.settings, "training", chosen.detectors) if grid.with_human else ()

@@ -25,7 +25,7 @@ def latent_factor(found: Checkpoint) -> int:
     return int(2 ** max(0, len(widths) - 1))
 
 
-def unlike_checkpoint(grid: Grid, registry: Registry) -> tuple[str, ...]:
+def find_unlike_checkpoint(grid: Grid, registry: Registry) -> tuple[str, ...]:
     """A sentence for every source whose images are unlike those that the checkpoint draws; one image a source is asked
     about. Nothing where no image is corrupted, and nothing that is wrong with a set: that is a fault.
     """

@@ -9,11 +9,11 @@ from benchkit.config.grid_parts import LEAST
 from benchkit.errors import BenchkitError
 from benchkit.planning.image_sets import POOL, Sets
 from benchkit.planning.preflight.needs import Chosen
-from benchkit.specs.faults import Collector, Fault, faults_of
+from benchkit.specs.faults import Collector, Fault, list_faults
 from benchkit.specs.training_sets import ImageSet, Labelled
 
 
-def chosen_sets(plugins: Chosen, sets: Sets, faults: Collector, with_test: bool = True) -> Chosen:
+def choose_sets(plugins: Chosen, sets: Sets, faults: Collector, with_test: bool = True) -> Chosen:
     """The plugins of a grid with its sets; what lacks goes to `faults`, and of a short set what is there is taken."""
     grid, own = plugins.grid, Collector()
     with own.collecting():
@@ -42,7 +42,7 @@ def _there(sets: Sets, key: str, wanted: SetSize, faults: Collector, beside: Lab
     try:
         return sets.of(key, wanted, beside)
     except BenchkitError as error:
-        found = faults_of(error)
+        found = list_faults(error)
     faults.add(*found)
     size = next((fault.settings[f"{key}.size"] for fault in found if f"{key}.size" in fault.settings), None)
     return None if size is None else sets.of(key, wanted.model_copy(update={"size": size}), beside)
@@ -53,7 +53,7 @@ def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
     try:
         return [sets.labelled(seed).images for seed in sets.grid.every_seed]
     except BenchkitError as error:
-        found = list(faults_of(error))
+        found = list(list_faults(error))
     short = next((fault for fault in found if "labelled" in fault.settings), None)
     count = 0
     if short is not None:

@@ -105,15 +105,15 @@ def test_a_missing_split_has_a_remedy_and_a_shared_one_is_remarked_on(tmp_path: 
 
 def test_a_grid_is_told_of_the_splits_that_it_reads(made: dict[str, Path]) -> None:
     from benchkit.config.grid import load_grid
-    from benchkit.planning.image_sets import remarks_of
+    from benchkit.planning.image_sets import read_remarks
 
     registry = Registry.load(files=[Path(sys.modules[Folder.__module__].__file__ or "")])
     place = f"folder:root={made['plain']},validation=test,wild=test"
     grid = load_grid("quick").replaced(dataset=place)
-    (line,) = remarks_of(grid, registry)
+    (line,) = read_remarks(grid, registry)
     assert f"dataset '{place}': validation and test are the same images" in line
-    assert remarks_of(grid.replaced(validation=None), registry) == []
-    (line,) = remarks_of(grid.replaced(validation=None, baselines=("human", "oracle")), registry)
+    assert read_remarks(grid.replaced(validation=None), registry) == []
+    (line,) = read_remarks(grid.replaced(validation=None, baselines=("human", "oracle")), registry)
     assert line.endswith("wild are the same images, the folder's 'test': the oracle is trained on the test images")
 
 
