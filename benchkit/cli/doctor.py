@@ -151,7 +151,7 @@ def _assets(registry: Registry) -> tuple[dict[str, str], list[str]]:
 
     found: dict[str, str] = {}
     problems = []
-    for name in sorted({"portraits", *checkpoint.embedded_names()}):
+    for name in sorted({"portraits", *checkpoint.list_embedded()}):
         try:
             found[name] = checkpoint.find(name).identity
         except BenchkitError as error:

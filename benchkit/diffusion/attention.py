@@ -1,4 +1,4 @@
-"""Self-attention of a denoiser replaced inside a mask, for the length of one prediction."""
+"""Replace the self-attention of a denoiser inside a mask, during one prediction."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def attending(unet: Any, attend: Attend, mask: Tensor) -> Iterator[None]:
-    """Within it, tokens of the selected cells attend as `attend` says, in every self-attention layer.
+def replace_attention(unet: Any, attend: Attend, mask: Tensor) -> Iterator[None]:
+    """Within the context, let `attend` compute self-attention inside the mask, in every layer.
 
-    mask: (N, 1, h, w) bool, the latent cells; a token of a coarser layer is selected if any of its cells is. All
-    other tokens get what the network's own processor gives, bit for bit. Raises BenchkitError for a network without
+    mask: (N, 1, h, w) bool, latent pixels; a token of a coarser layer is inside if any of its latent pixels is. All
+    other tokens get the output of the network's own processor, to the bit. Raises BenchkitError for a network without
     self-attention.
     """
     # diffusers' transformer blocks call their self-attention attn1.
@@ -41,7 +41,7 @@ def attending(unet: Any, attend: Attend, mask: Tensor) -> Iterator[None]:
 
 
 class _Inside:
-    """A processor that asks `attend` for the tokens inside the mask, and the layer's own for the others."""
+    """A processor that uses `attend` for the tokens inside the mask, and the layer's own processor for the others."""
 
     def __init__(self, own: Any, attend: Attend, mask: Tensor) -> None:
         self.own, self.attend, self.mask = own, attend, mask
@@ -50,24 +50,24 @@ class _Inside:
         self, layer: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, *args: Any, **kwargs: Any
     ) -> Tensor:
         usual = self.own(layer, hidden_states, encoder_hidden_states, *args, **kwargs)
-        if encoder_hidden_states is not None:  # a cross-attention that stands in the place of self-attention
+        if encoder_hidden_states is not None:  # a cross-attention in place of self-attention
             return usual
         count, tokens, _ = hidden_states.shape
-        rows, columns = grid_of(tokens, *self.mask.shape[-2:])
+        rows, columns = find_token_grid(tokens, *self.mask.shape[-2:])
         query, key, value = (
             to(hidden_states).view(count, tokens, layer.heads, -1).transpose(1, 2)
             for to in (layer.to_q, layer.to_k, layer.to_v)
         )
         attended = self.attend(query, key, value, (rows, columns))
         if attended.shape != value.shape:
-            raise ValueError(f"attention of shape {tuple(attended.shape)}, {tuple(value.shape)} was wanted")
+            raise ValueError(f"attention of shape {tuple(attended.shape)}, expected {tuple(value.shape)}")
         joined = attended.transpose(1, 2).reshape(count, tokens, -1)
         inside = F.adaptive_max_pool2d(self.mask.float(), (rows, columns)).flatten(2).transpose(1, 2) > 0
         return torch.where(inside.to(usual.device), layer.to_out[0](joined), usual)
 
 
-def grid_of(tokens: int, height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of a layer's tokens: the latent's, halved (rounded up) until the product fits."""
+def find_token_grid(tokens: int, height: int, width: int) -> tuple[int, int]:
+    """Return rows and columns of a layer's tokens: those of the latent, halved (rounded up) until they fit."""
     rows, columns = height, width
     while rows * columns > tokens and rows * columns > 1:
         rows, columns = math.ceil(rows / 2), math.ceil(columns / 2)

@@ -1,6 +1,6 @@
-"""From the name of a checkpoint to files that are known to hold one; no network is loaded here.
+"""Find the files of a checkpoint by its name, and check them; no network is loaded here.
 
-Everything that can be wrong with them is said here, in one line that names it, before diffusers sees it.
+Faults are reported in one line that names the file, before diffusers reads it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.diffusion import hub, single_file
-from benchkit.diffusion.families import config_folder
+from benchkit.diffusion.families import write_config_folder
 from benchkit.diffusion.options import ModelOptions, parse_model
-from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, no_pipeline
+from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, explain_no_pipeline
 from benchkit.errors import BenchkitError, UnknownNameError, describe_error, shortened
 from benchkit.store.digests import compute_file_digest
 from benchkit.system.fetching import may_download
 from benchkit.system.paths import expand_path
 
 _PARTS = ("unet", "vae", "text_encoder")
-#: The pipelines that can be used, and the parts of each that hold weights.
+#: The supported pipelines, and the parts of each that have weights.
 PIPELINES = {"StableDiffusionPipeline": _PARTS, "StableDiffusionXLPipeline": (*_PARTS, "text_encoder_2")}
 EMBEDDED = Path(__file__).parent.parent / "assets" / "checkpoints"
 #: The stem that diffusers and transformers give a part's weight files.
@@ -34,18 +34,18 @@ WEIGHTS = {
     "text_encoder": "model",
     "text_encoder_2": "model",
 }
-#: The infixes of weight files that are looked for, part by part and in this order: none, or that of a precision.
+#: Infixes of weight files, in the order in which they are tried for each part: none, or that of a precision.
 VARIANTS = (None, "fp16", "bf16", "fp32")
-#: A longer name is no folder's and no repository's.
+#: Largest length of the name of a folder or repository.
 LONGEST = 250
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a checkpoint's configs, tokenizers and weights are.
+    """The files of a checkpoint: configs, tokenizers and weights.
 
-    folder: in diffusers' layout. variants: part -> the infix of its weight files, such as fp16, or None. file: all
-    weights in one file; the folder then has configs and tokenizers alone. revision: the commit of a repository.
+    folder: in diffusers' layout. variants: part -> infix of its weight files, such as fp16, or None. file: one
+    file with all weights; the folder then has only configs and tokenizers. revision: the commit of a repository.
     """
 
     folder: Path
@@ -56,59 +56,59 @@ class Checkpoint:
 
     @property
     def place(self) -> Path:
-        """What a message calls the checkpoint."""
+        """The path of the checkpoint in messages."""
         return self.file or self.folder
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that hold weights."""
+        """The parts that have weights."""
         return PIPELINES[self.pipeline]
 
     @property
     def is_xl(self) -> bool:
-        """Whether it has SDXL's two text encoders, and is told sizes."""
+        """Whether it has SDXL's two text encoders and conditions on sizes."""
         return "text_encoder_2" in self.parts
 
     @property
     def identity(self) -> str:
-        """sha256 over the configs, tokenizer and weights that are used: the same wherever they lie.
+        """sha256 of the used configs, tokenizers and weights, independent of their place.
 
-        The place a config says it was loaded from (`_name_or_path`) is left out.
+        `_name_or_path` in a config, the place from which it was loaded, is skipped.
         """
         digest = hashlib.sha256()
         for path in self._files():
-            digest.update(f"{path.relative_to(self.folder).as_posix()}\n{_file_digest(path)}\n".encode())
+            digest.update(f"{path.relative_to(self.folder).as_posix()}\n{_digest_file(path)}\n".encode())
         if self.file is not None:
             digest.update(f"{compute_file_digest(self.file)}\n".encode())
         return digest.hexdigest()
 
     def scheduler_config(self) -> dict[str, Any]:
-        """The scheduler's config as the checkpoint states it: pipelines rewrite theirs while they load."""
+        """Return the scheduler's config of the checkpoint; a loaded pipeline changes it."""
         return read_json(self.folder / "scheduler" / "scheduler_config.json", self.folder)
 
     def _files(self) -> list[Path]:
         found = [self.folder / "model_index.json", self.folder / "scheduler" / "scheduler_config.json"]
-        for name in tokenizers(self.pipeline):
+        for name in list_tokenizers(self.pipeline):
             found += [path for path in (self.folder / name).glob("*") if path.suffix in (".json", ".txt")]
         for part in self.parts:
             found.append(self.folder / part / "config.json")
-            found += weight_files(self.folder, part, self.variants[part]) if part in self.variants else []
+            found += list_weight_files(self.folder, part, self.variants[part]) if part in self.variants else []
         return sorted(found)
 
 
-def embedded_names() -> list[str]:
-    """The checkpoints that ship with benchkit."""
+def list_embedded() -> list[str]:
+    """Return the names of the checkpoints that ship with benchkit."""
     return sorted(index.parent.name for index in EMBEDDED.glob("*/model_index.json"))
 
 
-def tokenizers(pipeline: str) -> list[str]:
-    """The folders of a pipeline's tokenizers, one a text encoder."""
+def list_tokenizers(pipeline: str) -> list[str]:
+    """Return the folders of a pipeline's tokenizers, one per text encoder."""
     return [part.replace("text_encoder", "tokenizer") for part in PIPELINES[pipeline] if "text_encoder" in part]
 
 
 @contextmanager
 def _refusing_unreadable() -> Iterator[None]:
-    """Raise BenchkitError for a file or folder of a checkpoint that may not be read."""
+    """Raise BenchkitError for a file or folder of a checkpoint without read permission."""
     try:
         yield
     except PermissionError as error:
@@ -117,17 +117,16 @@ def _refusing_unreadable() -> Iterator[None]:
 
 @_refusing_unreadable()
 def find(name_or_path: str | Path) -> Checkpoint:
-    """The checkpoint called so: an embedded one's name, a folder, a safetensors file, or a Hugging Face repository.
+    """Find a checkpoint: an embedded one by name, a folder, a safetensors file, or a Hugging Face repository.
 
-    A repository is `OWNER/NAME` or `OWNER/NAME@REVISION`, and downloaded if need be. Of the options behind the name
-    (`benchkit.diffusion.options`) those count here that say what a single file leaves out. While a dry run plans, of
-    a repository the configs alone are downloaded. Raises BenchkitError naming the place and the remedy when it is no
-    usable Stable Diffusion checkpoint.
+    A repository is `OWNER/NAME` or `OWNER/NAME@REVISION`, and is downloaded if necessary; a dry run downloads only its
+    configs. Of the options after the name (`benchkit.diffusion.options`), only those for single files are used here.
+    Raises BenchkitError that names place and remedy if it is not a usable Stable Diffusion checkpoint.
     """
     name, options = parse_model(name_or_path)
     file = expand_path(name)
     if os.path.isfile(file):  # noqa: PTH113  # pathlib's raises for a name that is too long
-        return _of_file(file, options)
+        return _find_in_file(file, options)
     if options.config or options.prediction:
         option = "config" if options.config else "prediction"
         raise BenchkitError(
@@ -135,14 +134,14 @@ def find(name_or_path: str | Path) -> Checkpoint:
             "a folder has its own configs"
         )
     folder, revision = _locate(name)
-    planned = not may_download() and is_elsewhere(name)
+    planned = not may_download() and is_remote(name)
     pipeline = _check_configs(folder, planned)
     variants = {}
     for part in PIPELINES[pipeline]:
-        variant = _variant(folder, part)
-        files = weight_files(folder, part, variant)
-        if not files and not planned:  # a repository that is not here yet is planned with its configs
-            raise _no_weights(folder, part)
+        variant = _find_variant(folder, part)
+        files = list_weight_files(folder, part, variant)
+        if not files and not planned:  # a repository that is not downloaded yet is planned with its configs
+            raise _explain_no_weights(folder, part)
         for path in files:
             single_file.read_header(
                 path, f"{folder} is half-downloaded: {path.relative_to(folder)}", "download it again"
@@ -151,10 +150,10 @@ def find(name_or_path: str | Path) -> Checkpoint:
     return Checkpoint(folder, pipeline, variants, revision=revision)
 
 
-def pinned(name_or_path: str, found: Checkpoint) -> str:
-    """The text of a checkpoint with the commit that was found in the place of a branch or a tag.
+def pin_revision(name_or_path: str, found: Checkpoint) -> str:
+    """Return the text of a checkpoint with the commit that was found in place of a branch or a tag.
 
-    So what was planned is what is loaded, also by a worker, and when the branch has moved meanwhile.
+    So every worker loads what was planned, even if the branch has moved meanwhile.
     """
     if found.revision is None:
         return name_or_path
@@ -162,7 +161,7 @@ def pinned(name_or_path: str, found: Checkpoint) -> str:
     return f"{name.partition('@')[0]}@{found.revision}{name_or_path[len(name) :]}"
 
 
-def _of_file(path: Path, options: ModelOptions) -> Checkpoint:
+def _find_in_file(path: Path, options: ModelOptions) -> Checkpoint:
     single_file.check_suffix(path)
     shapes, remarks = single_file.read_header(path, str(path), "get it again")
     if options.config:
@@ -170,7 +169,7 @@ def _of_file(path: Path, options: ModelOptions) -> Checkpoint:
             raise BenchkitError(f"{path}: give config= or prediction=: the config's scheduler says what is predicted")
         folder, _ = _locate(options.config, configs_alone=True)
     else:
-        folder = config_folder(*single_file.family_of(path, shapes, remarks, options.prediction))
+        folder = write_config_folder(*single_file.detect_family(path, shapes, remarks, options.prediction))
     pipeline = _check_configs(folder)
     configs = {part: read_json(folder / part / "config.json", folder) for part in PIPELINES[pipeline]}
     single_file.check_sizes(path, shapes, configs, folder)
@@ -178,19 +177,19 @@ def _of_file(path: Path, options: ModelOptions) -> Checkpoint:
 
 
 def _check_configs(folder: Path, planned: bool = False) -> str:
-    """The pipeline of a folder; raises BenchkitError where its configs or tokenizers cannot be used.
+    """Return the pipeline of a folder; raise BenchkitError if its configs or tokenizers cannot be used.
 
-    planned: the tokenizers need not be here yet.
+    planned: the tokenizers need not exist yet.
     """
     pipeline = check_pipeline(read_json(folder / "model_index.json", folder), folder)
     parts = PIPELINES[pipeline]
     for part in parts:
         if not (folder / part / "config.json").is_file():
             raise BenchkitError(f"{folder} is incomplete: {part}/config.json is missing; copy or download it again")
-    for part in () if planned else tokenizers(pipeline):
-        # transformers makes an empty tokenizer of an empty folder, without a word.
+    for part in () if planned else list_tokenizers(pipeline):
+        # transformers silently makes an empty tokenizer of an empty folder.
         if not _has_vocabulary(folder / part):
-            raise BenchkitError(f"{folder} is incomplete: {part}/ holds no vocabulary; copy or download it again")
+            raise BenchkitError(f"{folder} is incomplete: {part}/ has no vocabulary; copy or download it again")
     check_scheduler(read_json(folder / "scheduler" / "scheduler_config.json", folder), folder)
     check_networks({part: read_json(folder / part / "config.json", folder) for part in parts}, folder)
     return pipeline
@@ -200,15 +199,15 @@ def _has_vocabulary(folder: Path) -> bool:
     return any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json"))
 
 
-def _variant(folder: Path, part: str) -> str | None:
-    """The first infix under which a part has weights; None where it has none."""
-    return next((variant for variant in VARIANTS if weight_files(folder, part, variant)), None)
+def _find_variant(folder: Path, part: str) -> str | None:
+    """Return the first infix with which a part has weights, or None."""
+    return next((variant for variant in VARIANTS if list_weight_files(folder, part, variant)), None)
 
 
-def _no_weights(folder: Path, part: str) -> BenchkitError:
-    there = sorted(path.name for path in (folder / part).glob(f"{WEIGHTS[part]}*") if path.is_file())
-    pickled = any(name.endswith(single_file.PICKLES) for name in there)
-    found = f" (there: {shortened(', '.join(there))})" if there else ""
+def _explain_no_weights(folder: Path, part: str) -> BenchkitError:
+    files = sorted(path.name for path in (folder / part).glob(f"{WEIGHTS[part]}*") if path.is_file())
+    pickled = any(name.endswith(single_file.PICKLES) for name in files)
+    found = f" (only {shortened(', '.join(files))})" if files else ""
     more = ", which is a pickle and never read" if pickled else ""
     return BenchkitError(
         f"{folder} has no safetensors weights in {part}/{found}{more}: download them, or convert them with diffusers: "
@@ -216,30 +215,30 @@ def _no_weights(folder: Path, part: str) -> BenchkitError:
     )
 
 
-def is_elsewhere(name: str | Path) -> bool:
-    """Whether a checkpoint's name is that of a repository rather than of something here."""
-    return str(name) not in embedded_names() and not expand_path(name).exists()
+def is_remote(name: str | Path) -> bool:
+    """Return whether a checkpoint's name is that of a repository, not of a local checkpoint."""
+    return str(name) not in list_embedded() and not expand_path(name).exists()
 
 
 def _locate(name_or_path: str | Path, configs_alone: bool = False) -> tuple[Path, str | None]:
-    """The folder that a name means, and the commit of a repository; configs_alone: no weights are wanted."""
+    """Return the folder of a name, and the commit of a repository; configs_alone: without weights."""
     name = str(name_or_path)
     if not name.strip():
         raise BenchkitError("the model has no name: name an embedded checkpoint, a folder, a file or a repository")
-    if name in embedded_names():
+    if name in list_embedded():
         return EMBEDDED / name, None
     folder = expand_path(name)
     if not os.path.exists(folder) and len(name) > LONGEST:  # noqa: PTH110
         raise BenchkitError(f"no checkpoint folder '{shortened(name)}': check the path")
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():
-            raise no_pipeline(folder)
+            raise explain_no_pipeline(folder)
         return folder, None
     if folder.exists():
         raise BenchkitError(f"{folder} is a file: name the folder of a checkpoint in diffusers' layout")
     if "://" in name:
         raise BenchkitError(
-            f"'{shortened(name)}' is an address: name the repository, OWNER/NAME[@REVISION], or what lies here"
+            f"'{shortened(name)}' is an address: name the repository, OWNER/NAME[@REVISION], or a local folder or file"
         )
     _check_no_revision(name)
     if repository := hub.parse_repository(name):
@@ -247,28 +246,28 @@ def _locate(name_or_path: str | Path, configs_alone: bool = False) -> tuple[Path
         return found.folder, found.commit or repository.revision
     if "/" in name or "\\" in name:
         raise BenchkitError(f"no checkpoint folder {folder}: check the path")
-    raise UnknownNameError("checkpoint", name, embedded_names())
+    raise UnknownNameError("checkpoint", name, list_embedded())
 
 
 def _check_no_revision(name: str) -> None:
-    """Raise BenchkitError for a revision of what has none: a folder here, or an embedded checkpoint."""
+    """Raise BenchkitError for a revision of a folder or of an embedded checkpoint, which have none."""
     before, at, revision = name.rpartition("@")
-    if at and (before in embedded_names() or (before and expand_path(before).exists())):
+    if at and (before in list_embedded() or (before and expand_path(before).exists())):
         raise BenchkitError(
-            f"no checkpoint folder '{name}': '{before}' is here, and only a repository has revisions: leave out "
+            f"no checkpoint folder '{name}': '{before}' is local, and only a repository has revisions: remove "
             f"'@{revision}'"
         )
 
 
 def _download(repository: hub.Repository, configs_alone: bool) -> hub.Snapshot:
-    # What decides whether it can be used comes first: it is small, and the weights are gigabytes.
+    # The configs come first: they are small and decide whether the checkpoint can be used.
     wanted = ["model_index.json", "scheduler/*.json", *(f"{part}/config.json" for part in WEIGHTS)]
     found = hub.fetch(repository, wanted)
     if not (found.folder / "model_index.json").is_file():
         raise BenchkitError(f"repository '{repository}' is no diffusers checkpoint: it has no model_index.json")
     pipeline = check_pipeline(read_json(found.folder / "model_index.json", found.folder), found.folder)
     same = hub.Repository(repository.id, found.commit or repository.revision)
-    wanted += [f"{name}/*" for name in tokenizers(pipeline)]
+    wanted += [f"{name}/*" for name in list_tokenizers(pipeline)]
     if configs_alone:
         return hub.fetch(same, wanted)
     for variant in VARIANTS if may_download() else ():
@@ -280,24 +279,24 @@ def _download(repository: hub.Repository, configs_alone: bool) -> hub.Snapshot:
 
 
 def _is_complete(folder: Path, pipeline: str) -> bool:
-    """Whether every part of a snapshot has weights and every tokenizer its words."""
+    """Return whether all parts of a snapshot have weights and all tokenizers a vocabulary."""
     try:
-        weights = all(weight_files(folder, part, _variant(folder, part)) for part in PIPELINES[pipeline])
-    except BenchkitError:  # some shards are not here yet
+        weights = all(list_weight_files(folder, part, _find_variant(folder, part)) for part in PIPELINES[pipeline])
+    except BenchkitError:  # some shards are not downloaded yet
         return False
-    return weights and all(_has_vocabulary(folder / name) for name in tokenizers(pipeline))
+    return weights and all(_has_vocabulary(folder / name) for name in list_tokenizers(pipeline))
 
 
 def _weight_patterns(part: str, variant: str | None) -> list[str]:
-    """By name, because repositories also keep other precisions and formats of the same weights."""
+    """Return patterns of weight files; repositories also have other precisions and formats of the same weights."""
     stem, infix = f"{part}/{WEIGHTS[part]}", f".{variant}" if variant else ""
-    # Shards have their infix before or behind their number, as the library's age will have it.
+    # Depending on the version of the library, shards have the infix before or after their number.
     shards = {f"{stem}{infix}-?????-*.safetensors", f"{stem}-*-of-?????{infix}.*"}
     return [f"{stem}{infix}.safetensors", f"{stem}.safetensors.index{infix}.json", *sorted(shards)]
 
 
 def read_json(path: Path, folder: Path) -> dict[str, Any]:
-    """A JSON object of the checkpoint in `folder`; raises BenchkitError when it is missing or damaged."""
+    """Read a JSON object of the checkpoint in `folder`; raise BenchkitError if it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -308,14 +307,14 @@ def read_json(path: Path, folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BenchkitError(f"{path} cannot be read as JSON ({describe_error(error)}): download it again") from error
     if not isinstance(content, dict):
-        raise BenchkitError(f"{path} holds no JSON object: download it again")
+        raise BenchkitError(f"{path} is not a JSON object: download it again")
     return content
 
 
-def weight_files(folder: Path, part: str, variant: str | None) -> list[Path]:
-    """The safetensors files of one part, in one piece or in shards (with their index), or none.
+def list_weight_files(folder: Path, part: str, variant: str | None) -> list[Path]:
+    """Return the safetensors files of one part: one file, shards (by their index), or none.
 
-    Raises BenchkitError when the index names a shard that is not there.
+    Raises BenchkitError if the index names a missing shard.
     """
     infix = f".{variant}" if variant else ""
     whole = folder / part / f"{WEIGHTS[part]}{infix}.safetensors"
@@ -337,7 +336,7 @@ def weight_files(folder: Path, part: str, variant: str | None) -> list[Path]:
     return shards
 
 
-def _file_digest(path: Path) -> str:
+def _digest_file(path: Path) -> str:
     if path.suffix == ".json":
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What is demanded of a plugin's work and of the tensor that it returns."""
+"""Call plugins, and check the tensors that they return."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 def call(plugin: Plugin, work: Callable[[], Tensor], like: Tensor, where: Tensor | None = None) -> Tensor:
     """Run a plugin's work and return its result, a tensor of the shape, dtype and device of `like`.
 
-    where: bool, broadcastable to `like`: the only cells that will be read, and so the only ones that must be finite.
-    Raises PluginError naming the plugin when it fails, draws from a global generator (whatever ran before would
-    change its result) or returns something else.
+    where: bool, broadcastable to `like`: only these values are read, so only these must be finite. Raises PluginError
+    that names the plugin if it fails, draws from a global generator, or returns anything else.
     """
     who = f"{plugin.kind} '{plugin.name}'"
     before = _generators()
     try:
         result = work()
     except (BenchkitError, MemoryError, torch.OutOfMemoryError):
-        # Running out of memory is the machine's doing: an executor may try again with less at once.
+        # If memory runs out, an executor may try again with less work at a time.
         raise
     except (Exception, SystemExit) as error:
         file = getattr(sys.modules.get(type(plugin).__module__), "__file__", None)
@@ -46,37 +45,37 @@ def call(plugin: Plugin, work: Callable[[], Tensor], like: Tensor, where: Tensor
     for aspect in ("shape", "dtype", "device"):
         got, wanted = getattr(result, aspect), getattr(like, aspect)
         if got != wanted:
-            raise PluginError(f"{who} returned {aspect} {_plain(got)} where {_plain(wanted)} was wanted")
+            raise PluginError(f"{who} returned {aspect} {_format_value(got)}, expected {_format_value(wanted)}")
     read = result if where is None else torch.where(where, result, torch.zeros_like(result))
     if not bool(torch.isfinite(read).all()):
         raise PluginError(f"{who} returned values that are not finite")
     return result
 
 
-def check_unchanged(plugin: Plugin, shown: object, given: object, fields: Sequence[str]) -> None:
-    """Raise PluginError where a plugin has written to a tensor of the copy that it was shown."""
+def check_unchanged(plugin: Plugin, copy: object, original: object, fields: Sequence[str]) -> None:
+    """Raise PluginError if a plugin has written to a tensor of the copy that it received."""
     for field in fields:
-        if not torch.equal(getattr(shown, field), getattr(given, field)):
+        if not torch.equal(getattr(copy, field), getattr(original, field)):
             raise PluginError(f"{plugin.kind} '{plugin.name}' changed its input {field} in place: work on a copy")
 
 
 def check_repeats(plugin: Plugin, work: Callable[[], Tensor]) -> None:
-    """Raise PluginError where a plugin's work, done twice on equal inputs, comes to two results.
+    """Raise PluginError if a plugin's work, done twice on equal inputs, gives two results.
 
-    A generator of the plugin's own, which no seed reaches, shows in nothing else. Results of one seed may differ by
-    what another order of sums makes on an accelerator.
+    This finds a plugin that draws from a generator of its own. Small differences are allowed, because an accelerator
+    may change the order of sums.
     """
     first, second = work(), work()
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
         by = float((first - second).abs().max())
         raise PluginError(
-            f"{plugin.kind} '{plugin.name}' came to two results for the same images and seed, up to {by:.3g} apart: "
+            f"{plugin.kind} '{plugin.name}' gave two results for the same images and seed, up to {by:.3g} apart: "
             "draw from at.rng alone"
         )
 
 
-def chosen(plugin: CompositeCorruptor, rng: Noise, count: int) -> list[int]:
-    """The part that a composite corruptor chooses for each of `count` images; raises PluginError for no such part."""
+def choose_parts(plugin: CompositeCorruptor, rng: Noise, count: int) -> list[int]:
+    """Return the part that a composite corruptor chooses for each of `count` images; raise PluginError for others."""
     rows = call(plugin, lambda: plugin.choose(rng), like=torch.zeros(count, dtype=torch.int64))
     if count and not 0 <= int(rows.min()) <= int(rows.max()) < len(plugin.parts()):
         raise PluginError(f"corruptor '{plugin.name}' chose parts that it does not have")
@@ -84,7 +83,7 @@ def chosen(plugin: CompositeCorruptor, rng: Noise, count: int) -> list[int]:
 
 
 def _generators() -> dict[str, object]:
-    """Where the global generators stand, those of the processor."""
+    """Return the states of the global generators of the CPU."""
     name, keys, *rest = np.random.get_state()
     return {
         "random": random.getstate(),
@@ -93,5 +92,5 @@ def _generators() -> dict[str, object]:
     }
 
 
-def _plain(value: object) -> str:
+def _format_value(value: object) -> str:
     return str(tuple(value)) if isinstance(value, torch.Size) else str(value)

@@ -1,4 +1,4 @@
-"""What a batch of captions tells the denoiser."""
+"""The text condition of the denoiser for a batch of captions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """Embedded captions, a row each, from `DiffusionBackend.embed`.
+    """Embedded captions, one row each, from `DiffusionBackend.embed`.
 
-    text: (N, tokens, width) float32, of every text encoder side by side. pooled: (N, width) float32, one vector a
-    caption, where the denoiser takes one (SDXL); else None. The size that SDXL is told is not kept here: it is that of
-    the latents.
+    text: (N, tokens, width) float32, the outputs of all text encoders, concatenated. pooled: (N, width) float32, one
+    vector per caption if the denoiser takes one (SDXL), else None.
     """
 
     text: Tensor
@@ -26,7 +25,7 @@ class Condition:
         return len(self.text)
 
     def __getitem__(self, rows: slice | Sequence[int]) -> Condition:
-        """The rows of a slice or of a list of positions."""
+        """Return the rows of a slice or of a list of positions."""
         return Condition(self.text[rows], None if self.pooled is None else self.pooled[rows])
 
     def split(self, size: int) -> list[Condition]:

@@ -1,4 +1,4 @@
-"""The configs and the tokenizer of SD 1.x, 2.x and XL, for checkpoints that are one file and state neither.
+"""Configs and tokenizer of SD 1.x, 2.x and XL, for checkpoints in one file, which contain neither.
 
 The vocabulary of CLIP's tokenizer is read from the installed mmsegmentation, on which benchkit depends anyway.
 """
@@ -53,7 +53,7 @@ def _text(hidden: int, layers: int, heads: int, activation: str, projection: int
 
 
 def _unet(text: int, side: int, crossed: str, heads: int | list[int], **more: Any) -> Config:
-    """crossed: a letter for each level from the outermost: `x` with attention to the text, `-` without."""
+    """Return a denoiser's config; crossed: a letter per resolution, `x` with attention to the text, `-` without."""
     down = ["CrossAttnDownBlock2D" if letter == "x" else "DownBlock2D" for letter in crossed]
     up = ["CrossAttnUpBlock2D" if letter == "x" else "UpBlock2D" for letter in reversed(crossed)]
     return {
@@ -114,7 +114,7 @@ FAMILIES: Mapping[str, Mapping[str, Config]] = {
 }
 #: Width of the text that the denoiser takes -> family.
 BY_WIDTH = {parts["unet"]["cross_attention_dim"]: family for family, parts in FAMILIES.items()}
-#: Who pads captions with `!`, the token of number 0, and not with the end token.
+#: Tokenizers that pad captions with `!` (token 0) instead of the end token.
 _PADDED_WITH_0 = (("sd-2", "tokenizer"), ("sdxl", "tokenizer_2"))
 _CLASSES = {
     "unet": ["diffusers", "UNet2DConditionModel"],
@@ -124,10 +124,10 @@ _CLASSES = {
 }
 
 
-def config_folder(family: str, prediction: str) -> Path:
-    """A folder in the cache with a family's configs and tokenizers, and no weights; prediction: one of PREDICTIONS.
+def write_config_folder(family: str, prediction: str) -> Path:
+    """Write a folder with a family's configs and tokenizers into the cache; prediction: one of PREDICTIONS.
 
-    Raises BenchkitError where it cannot be written, and for an mmsegmentation without CLIP's vocabulary.
+    Raises BenchkitError if it cannot be written, and for an mmsegmentation without CLIP's vocabulary.
     """
     folder = get_local_folder(get_default_cache()) / "configs" / f"{family}-{prediction}"
     for name, data in _files(family, prediction).items():
@@ -146,7 +146,7 @@ def config_folder(family: str, prediction: str) -> Path:
 
 @lru_cache(maxsize=4)
 def _files(family: str, prediction: str) -> Mapping[str, bytes]:
-    """Name -> content of every file of a config folder."""
+    """Return name -> content of all files of a config folder."""
     parts = FAMILIES[family]
     tokenizers = [part.replace("text_encoder", "tokenizer") for part in parts if "text_encoder" in part]
     index: dict[str, Any] = {
@@ -171,7 +171,7 @@ def _files(family: str, prediction: str) -> Mapping[str, bytes]:
 
 
 def _scheduler(prediction: str) -> Config:
-    """What all three families were trained with; spacing and offset as their published configs have them."""
+    """Return the scheduler of all three families, with the spacing and offset of their published configs."""
     return {
         "_class_name": "DDIMScheduler",
         "num_train_timesteps": 1000,
@@ -203,13 +203,13 @@ def _json(content: Config) -> bytes:
 
 
 def _vocabulary() -> tuple[bytes, bytes]:
-    """vocab.json and merges.txt of CLIP's tokenizer."""
+    """Return vocab.json and merges.txt of CLIP's tokenizer."""
     spec = find_spec("mmseg")
     places = [Path(place) / VOCABULARY for place in (spec.submodule_search_locations or ())] if spec else []
     packed = next((path.read_bytes() for path in places if path.is_file()), b"")
     if hashlib.sha256(packed).hexdigest() != VOCABULARY_SHA256:
         raise BenchkitError(
-            "the installed mmsegmentation does not hold CLIP's vocabulary, which a checkpoint in one file needs: write "
+            "the installed mmsegmentation does not have CLIP's vocabulary, which a checkpoint in one file needs: write "
             "FILE.safetensors:config=FOLDER, with a checkpoint folder of the same family"
         )
     merges = gzip.decompress(packed).decode().split("\n")[1 : MERGES + 1]
@@ -220,9 +220,9 @@ def _vocabulary() -> tuple[bytes, bytes]:
 
 
 def _byte_letters() -> list[str]:
-    """The letters that stand for the 256 bytes in a byte-level vocabulary, in its order.
+    """Return the letters of the 256 bytes in a byte-level vocabulary, in its order.
 
-    Printable bytes of Latin-1 stand for themselves and come first; the others are counted up from 256.
+    Printable bytes of Latin-1 come first, as themselves; the others are numbered from 256.
     """
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = len(set(range(256)) - set(printable))

@@ -1,4 +1,4 @@
-"""Checkpoints from the Hugging Face hub or from its cache on this machine: `OWNER/NAME`, `OWNER/NAME@REVISION`."""
+"""Download checkpoints `OWNER/NAME[@REVISION]` from the Hugging Face hub, or find them in its cache."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Repository:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The files of one commit, as far as they are here. commit: None where the folder does not tell."""
+    """The downloaded files of one commit. commit: None if the folder's name does not contain it."""
 
     folder: Path
     commit: str | None
 
 
 def parse_repository(name: str) -> Repository | None:
-    """The repository that a name means, or None for a name that no repository can have."""
+    """Parse a repository's name; return None for a name that no repository can have."""
     match = _REPO_ID.fullmatch(name)
     return Repository(match["id"], match["revision"]) if match else None
 
 
 def fetch(repository: Repository, patterns: Sequence[str]) -> Snapshot:
-    """Download the files that match, or find them in the hub's cache; raises BenchkitError where neither is possible.
+    """Download matching files, or find them in the hub's cache; raise BenchkitError if neither is possible.
 
     HF_HUB_OFFLINE, HF_HOME and HF_TOKEN work as the hub's own tools document them.
     """

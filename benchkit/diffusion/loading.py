@@ -1,4 +1,4 @@
-"""A checkpoint's networks and scheduler, as diffusers loads them. The only file that imports diffusers."""
+"""Load the networks and the scheduler of a checkpoint by diffusers. Only this file imports diffusers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from benchkit.errors import BenchkitError
 
 
 def load_pipeline(source: checkpoint.Checkpoint, dtype: torch.dtype) -> Any:
-    """A checkpoint's networks, all its weights read, and its tokenizers; raises what diffusers and torch raise."""
+    """Return a pipeline with a checkpoint's networks and tokenizers; errors of diffusers and torch pass through."""
     import diffusers
 
     given = _networks_of_file(source, dtype) if source.file else _networks(source, dtype)
-    # What would watch over, look at or mark images is never loaded.
+    # Safety checkers, image encoders and watermarks are never loaded.
     given |= {"feature_extractor": None, "image_encoder": None}
     given |= {"add_watermarker": False} if source.is_xl else {"safety_checker": None, "requires_safety_checker": False}
     return getattr(diffusers, source.pipeline).from_pretrained(source.folder, local_files_only=True, **given)
 
 
 def _networks(source: checkpoint.Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
-    """Every network of a folder, each from the variant of its weights that is there."""
+    """Return all networks of a folder, each from the existing variant of its weights."""
     import diffusers
 
     found = {part: _text_encoder(source, part, dtype) for part in source.parts if part in _encoders()}
@@ -44,7 +44,7 @@ def _networks(source: checkpoint.Checkpoint, dtype: torch.dtype) -> dict[str, An
 
 
 def _networks_of_file(source: checkpoint.Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
-    """Every network of a checkpoint in one file, converted as diffusers converts them."""
+    """Return all networks of a checkpoint in one file, converted by diffusers."""
     import diffusers
     from diffusers.loaders import single_file_utils
     from safetensors.torch import load_file
@@ -75,11 +75,11 @@ def _networks_of_file(source: checkpoint.Checkpoint, dtype: torch.dtype) -> dict
 
 
 def _check_all_used(weights: dict[str, Tensor], unet: Any) -> None:
-    """diffusers leaves out what a config does not name, without a word: another network than the file's."""
-    there = sum(weights[name].numel() for name in weights if name.startswith(UNET))
+    """Raise ValueError if the network has not all weights of the file; diffusers drops others silently."""
+    stored = sum(weights[name].numel() for name in weights if name.startswith(UNET))
     used = sum(parameter.numel() for parameter in unet.parameters())
-    if there != used:
-        raise ValueError(f"its denoiser has {there} numbers, that of its configs {used}")
+    if stored != used:
+        raise ValueError(f"its denoiser has {stored} weights, that of its configs {used}")
 
 
 def _encoders() -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _precision(source: checkpoint.Checkpoint, part: str, dtype: torch.dtype) -> 
 
 
 def _text_encoder(source: checkpoint.Checkpoint, part: str, dtype: torch.dtype) -> Any:
-    # By itself, because only so transformers tells of missing weights; a pipeline would draw them at random.
+    # Loaded separately, because a pipeline draws missing weights at random instead of reporting them.
     network, report = _encoders()[part].from_pretrained(
         source.folder / part,
         variant=source.variants[part],
@@ -107,9 +107,9 @@ def _text_encoder(source: checkpoint.Checkpoint, part: str, dtype: torch.dtype) 
 
 
 def _wants_float32(source: checkpoint.Checkpoint) -> bool:
-    """Whether the autoencoder stays in float32: SDXL's overflows in half precision, unless its config denies it.
+    """Return whether the autoencoder stays in float32.
 
-    Those of SD 1.x and 2.x do not overflow, and their configs do not speak of it.
+    SDXL's overflows in half precision, unless its config says otherwise. Those of SD 1.x and 2.x do not overflow.
     """
     config = checkpoint.read_json(source.folder / "vae" / "config.json", source.folder)
     return source.is_xl and bool(config.get("force_upcast", True))
@@ -117,7 +117,7 @@ def _wants_float32(source: checkpoint.Checkpoint) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Neither progress bars nor remarks about parts that are not used here; errors are raised all the same."""
+    """Suppress progress bars and warnings about unused parts; errors are still raised."""
     from diffusers.utils import logging as diffusers_log
     from transformers.utils import logging as transformers_log
 
@@ -135,11 +135,11 @@ def quiet() -> Iterator[None]:
                 log.enable_progress_bar()
 
 
-def ddim_config(source: checkpoint.Checkpoint) -> dict[str, Any]:
-    """The checkpoint's scheduler as a complete DDIM config.
+def read_ddim_config(source: checkpoint.Checkpoint) -> dict[str, Any]:
+    """Return the checkpoint's scheduler as a complete DDIM config.
 
-    Read from the file, not from the loaded pipeline: that one has silently set steps_offset to 1 and clip_sample to
-    false. A scheduler class that has no clipping has none here either, although DDIM's own default is to clip.
+    It is read from the file, because a loaded pipeline silently changes steps_offset to 1 and clip_sample to false. For
+    a scheduler class without clipping, the config has none, although DDIM's default is to clip.
     """
     import diffusers
 
@@ -148,7 +148,7 @@ def ddim_config(source: checkpoint.Checkpoint) -> dict[str, Any]:
     scheduler = getattr(diffusers, name, None)
     if scheduler is None or not hasattr(scheduler, "from_config"):
         raise BenchkitError(f"{source.folder}: scheduler '{name}' is unknown to diffusers {diffusers.__version__}")
-    # Asked of the class, because a scheduler's config also keeps the keys it was given and does not know.
+    # The class is inspected, because a config also keeps unknown keys.
     if "beta_schedule" not in inspect.signature(scheduler.__init__).parameters:
         raise BenchkitError(f"{source.folder}: scheduler '{name}' has no beta schedule, so no DDIM steps to invert")
     own = scheduler.from_config(config).config

@@ -1,4 +1,4 @@
-"""How a checkpoint is computed with, written behind its name: `NAME:dtype=float16,vae=tiled,offload=true`."""
+"""Options of a checkpoint, written after its name: `NAME:dtype=float16,vae=tiled,offload=true`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit.specs.grammar import Scalar
 from benchkit.specs.spec import Spec
 from benchkit.system.paths import expand_path
 
-#: What may be written -> torch's name.
+#: Accepted name -> torch's name.
 DTYPES = {
     **{name: name for name in ("float32", "float16", "bfloat16")},
     "fp32": "float32",
@@ -26,11 +26,12 @@ _OPTIONS = re.compile(r":(?=\s*\w+\s*=)")
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """dtype: of the networks. vae: the images of a batch at once, one by one, or one by one in overlapping tiles.
+    """Options of a checkpoint.
 
-    offload: keep in the GPU's memory only the network that is at work. It changes no result; the others do.
-    config, prediction: of a checkpoint in one file, which holds neither: a folder or repository with its configs and
-    tokenizers, or what its denoiser predicts. Both are part of a checkpoint's identity.
+    dtype: of the networks. vae: processes a batch whole, image by image, or image by image in overlapping tiles.
+    offload: keep only the network in use in the GPU's memory; this changes no result. config, prediction: for a
+    checkpoint in one file: a folder or repository with its configs and tokenizers, or what its denoiser predicts. Both
+    are part of a checkpoint's identity.
     """
 
     dtype: str = "float32"
@@ -51,10 +52,10 @@ class ModelOptions:
 
 
 def parse_model(text: str | Path) -> tuple[str, ModelOptions]:
-    """The name, folder or repository id in a model's text, and its options.
+    """Return the name, folder or repository id in a model's text, and its options.
 
-    A folder or file that exists under the whole text is meant by it, and so is the longest one that options follow.
-    Raises BenchkitError for unknown options and values.
+    If a folder or file of the whole text exists, there are no options; otherwise the longest existing path is the
+    name. Raises BenchkitError for unknown options and values.
     """
     plain = str(text)
     name, options = _split(plain)
@@ -76,14 +77,14 @@ def parse_model(text: str | Path) -> tuple[str, ModelOptions]:
 
 
 def public_name(text: str) -> str:
-    """A model's name for records: without its options, and without the folders of this machine."""
+    """Return a model's name for records, without its options and without local folders."""
     name, _ = _split(text)
     return Path(name).name if os.path.exists(expand_path(name)) or Path(name).is_absolute() else name  # noqa: PTH110
 
 
 def _split(text: str) -> tuple[str, str]:
-    """The name and the options behind it, "" where there are none."""
-    # Not pathlib's exists: it raises for a text that is too long for a file's name.
+    """Return the name and the options after it, or ""."""
+    # pathlib's exists would raise an error for a text that is too long for a file name.
     if os.path.exists(expand_path(text)):  # noqa: PTH110
         return text, ""
     places = [match.start() for match in _OPTIONS.finditer(text) if match.start()]

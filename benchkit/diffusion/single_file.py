@@ -1,4 +1,4 @@
-"""A whole checkpoint in one safetensors file: which family it is of, told by its header; no tensor is read here."""
+"""Detect the family of a checkpoint in one safetensors file by its header; no tensor is read here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit.diffusion.refusals import USABLE
 from benchkit.errors import BenchkitError
 
 Config = Mapping[str, Any]
-#: Name of a tensor -> its shape; a file's remarks on itself are the second of a pair.
+#: Name of a tensor -> its shape.
 Shapes = Mapping[str, tuple[int, ...]]
 
 SUFFIX = ".safetensors"
@@ -28,27 +28,27 @@ _TEXTS = (
     "conditioner.embedders.1.model.positional_embedding",
 )
 _REFINER = "conditioner.embedders.0.model.positional_embedding"
-#: What tensors are called in files that are no whole Stable Diffusion checkpoint -> what such a file is.
+#: Word in the names of tensors -> kind of a file that is not a whole Stable Diffusion checkpoint.
 _OTHERS = {
     "lora_": "a LoRA: fuse it into a checkpoint (fuse_lora, save_pretrained)",
     ".lora.": "a LoRA: fuse it into a checkpoint (fuse_lora, save_pretrained)",
     ".lora_A.": "a LoRA: fuse it into a checkpoint (fuse_lora, save_pretrained)",
-    "control_model.": "a ControlNet, whose denoiser wants a control image at every step",
-    "double_blocks.": "a flow-matching model (Flux), which none of the inverters is written for",
-    "joint_blocks.": "a flow-matching model (SD 3), which none of the inverters is written for",
+    "control_model.": "a ControlNet, whose denoiser needs a control image at every step",
+    "double_blocks.": "a flow-matching model (Flux), which no inverter supports",
+    "joint_blocks.": "a flow-matching model (SD 3), which no inverter supports",
     "edm_mean": "an EDM model, which has no DDIM steps to invert",
 }
-#: How a file states in its header what its denoiser predicts.
+#: Values in a file's header for what its denoiser predicts.
 _STATED = {"epsilon": "epsilon", "eps": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
-#: Tensors that mark an XL file as one of v-prediction, and as one whose last level carries no signal.
+#: Tensors in XL files with v-prediction, and with zero signal at the last timestep.
 _V_MARK, _ZERO_MARK = "v_pred", "ztsnr"
 
 
 def read_header(path: Path, where: str, remedy: str) -> tuple[Shapes, Mapping[str, str]]:
-    """The shapes of a safetensors file's tensors, and what it says of itself.
+    """Return the shapes of a safetensors file's tensors, and the metadata in its header.
 
-    The file states its own length: 8 bytes, a JSON header of that many bytes, then the tensors. Raises BenchkitError,
-    from `where` on, for a file that is cut short or damaged.
+    The file has 8 bytes with the length of a JSON header, the header, then the tensors. Raises BenchkitError that
+    begins with `where` for a truncated or damaged file.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -69,12 +69,12 @@ def read_header(path: Path, where: str, remedy: str) -> tuple[Shapes, Mapping[st
 
 
 def check_suffix(path: Path) -> None:
-    """Raise BenchkitError for a file that is no safetensors file; of a pickle with the lines that convert it."""
+    """Raise BenchkitError unless this is a safetensors file; for a pickle with the lines that convert it."""
     suffix = path.suffix.lower()
     if suffix in PICKLES:
         raise BenchkitError(
-            f"{path} is a pickle, which can run any code while it is read, so benchkit reads none; if you trust it, "
-            f"{conversion(path)}"
+            f"{path} is a pickle, which can run any code while it is read, so benchkit does not read it; "
+            f"if you trust it, {format_conversion(path)}"
         )
     if suffix != SUFFIX:
         raise BenchkitError(
@@ -82,8 +82,8 @@ def check_suffix(path: Path) -> None:
         )
 
 
-def conversion(path: Path, config: str = "") -> str:
-    """The two lines of Python that make a folder of a file."""
+def format_conversion(path: Path, config: str = "") -> str:
+    """Return the two lines of Python that convert a file to a folder."""
     more = f", config={config!r}" if config else ""
     made = repr(str(path.with_suffix("")))
     return (
@@ -93,19 +93,19 @@ def conversion(path: Path, config: str = "") -> str:
     )
 
 
-def family_of(path: Path, shapes: Shapes, remarks: Mapping[str, str], prediction: str) -> tuple[str, str]:
-    """The family that a file is of, and what its denoiser predicts; prediction: as the user says, or "".
+def detect_family(path: Path, shapes: Shapes, remarks: Mapping[str, str], prediction: str) -> tuple[str, str]:
+    """Return the family of a file, and what its denoiser predicts; prediction: the user's option, or "".
 
-    Raises BenchkitError for a file that is no whole text-to-image checkpoint of SD 1.x, 2.x or XL, and for one that
-    does not say what its denoiser predicts where its family has both.
+    Raises BenchkitError for a file that is not a whole text-to-image checkpoint of SD 1.x, 2.x or XL, and for a file
+    that does not state what its denoiser predicts if its family has both types.
     """
     _check_whole(path, shapes)
     family = BY_WIDTH.get(_text_width(shapes))
     if family is None or shapes[_CONV_IN][0] != 320:
         raise BenchkitError(
-            f"{path} has not the sizes of SD 1.x, 2.x or XL (its denoiser begins with {shapes[_CONV_IN][0]} channels, "
-            f"and takes text of width {_text_width(shapes)}), and a single file does not hold its configs: write "
-            f"{path}:config=FOLDER, a checkpoint folder of the same sizes, or {conversion(path, 'FOLDER')}"
+            f"{path} does not have the sizes of SD 1.x, 2.x or XL (its denoiser begins with {shapes[_CONV_IN][0]} "
+            f"channels and takes text of width {_text_width(shapes)}), and a single file does not contain its configs: "
+            f"write {path}:config=FOLDER, a checkpoint folder of the same sizes, or {format_conversion(path, 'FOLDER')}"
         )
     if _ZERO_MARK in shapes and not prediction:
         raise BenchkitError(
@@ -131,14 +131,14 @@ def _check_whole(path: Path, shapes: Shapes) -> None:
         one = any(name.startswith(parts) for name in shapes)
         what = "one network of a checkpoint: name the checkpoint's folder" if one else f"no checkpoint; {USABLE}"
         raise BenchkitError(f"{path} is {what}")
-    taken = shapes[_CONV_IN][1]
-    if taken != 4:
+    channels = shapes[_CONV_IN][1]
+    if channels != 4:
         raise BenchkitError(
-            f"{path}: its denoiser takes {taken} channels where its latents have 4 (an inpainting or editing model?); "
-            f"{USABLE}"
+            f"{path}: its denoiser takes {channels} channels where its latents have 4 (an inpainting or editing "
+            f"model?); {USABLE}"
         )
     if _REFINER in shapes:
-        raise BenchkitError(f"{path} is SDXL's refiner, which only knows the last noise levels: use the base model")
+        raise BenchkitError(f"{path} is SDXL's refiner, trained for the last timesteps only: use the base model")
     missing = [] if _VAE_IN in shapes else ["autoencoder"]
     missing += [] if any(name in shapes for name in _TEXTS) else ["text encoder"]
     if missing:
@@ -146,14 +146,14 @@ def _check_whole(path: Path, shapes: Shapes) -> None:
 
 
 def _text_width(shapes: Shapes) -> int:
-    """Width of the text that the denoiser takes, 0 for a file without such a denoiser."""
+    """Return the width of the denoiser's text input, 0 for a file without such a denoiser."""
     ending = "attn2.to_k.weight"
     widths = (shape[-1] for name, shape in shapes.items() if name.startswith(UNET) and name.endswith(ending) and shape)
     return next(widths, 0)
 
 
 def check_sizes(path: Path, shapes: Shapes, configs: Mapping[str, Config], folder: Path) -> None:
-    """Raise BenchkitError where a file's parts are of other sizes than the configs in `folder` say."""
+    """Raise BenchkitError if a file's parts have other sizes than the configs in `folder`."""
     _check_whole(path, shapes)
     width = configs["unet"].get("cross_attention_dim")
     texts = [shapes[name][-1] for name in _TEXTS if name in shapes]
@@ -164,7 +164,7 @@ def check_sizes(path: Path, shapes: Shapes, configs: Mapping[str, Config], folde
         "width of the denoiser's text": (_text_width(shapes), width[0] if isinstance(width, list) else width),
         "width of its text encoders": (texts, encoders),
     }
-    wrong = [f"{what} {here}, not {said}" for what, (here, said) in pairs.items() if here != said]
+    wrong = [f"{what} {stored}, not {stated}" for what, (stored, stated) in pairs.items() if stored != stated]
     if wrong:
         raise BenchkitError(f"{path} does not fit the configs in {folder}: {'; '.join(wrong)}")
 

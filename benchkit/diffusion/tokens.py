@@ -1,4 +1,4 @@
-"""How long a caption is to a checkpoint's text encoder; loads its tokenizer and no network."""
+"""Count the tokens of captions with a checkpoint's tokenizer, without loading a network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchkit.errors import BenchkitError
 
 
 def caption_length(name_or_path: str | Path) -> tuple[Callable[[str], int], int]:
-    """A function from a caption to its number of tokens (start and end included), and the number that is not cut.
+    """Return a function from a caption to its number of tokens (with start and end), and the limit of that number.
 
     Raises BenchkitError as `checkpoint.find` does, and for a tokenizer that cannot be loaded.
     """

@@ -256,13 +256,13 @@ def _corrupted(
     """What a corruptor of any kind makes of each chunk."""
     import torch
 
-    from benchkit.diffusion.checks import chosen
+    from benchkit.diffusion.checks import choose_parts
     from benchkit.diffusion.pipeline import corrupt_pixels
 
     if isinstance(plugin, CompositeCorruptor):
         parts = [_plugin("corruptor", text, Corruptor, registry) for text in plugin.parts()]
         made = [_corrupted(backend, part, inverter, chunks, registry) for part in parts]
-        rows = [enumerate(chosen(plugin, chunk.rng, len(chunk.images))) for chunk in chunks]
+        rows = [enumerate(choose_parts(plugin, chunk.rng, len(chunk.images))) for chunk in chunks]
         return [torch.stack([made[part][i][row] for row, part in of]) for i, of in enumerate(rows)]
     if not isinstance(plugin, LatentCorruptor):
         pixels = cast(PixelCorruptor, plugin)

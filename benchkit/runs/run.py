@@ -113,7 +113,7 @@ class Outcome:
 def find_model(grid: Grid) -> Model:
     """Find and identify the grid's checkpoint; raise BenchkitError if it cannot be used."""
     found = checkpoint.find(grid.model)
-    return Model.of(checkpoint.pinned(grid.model, found), found.identity, grid.num_inference_steps)
+    return Model.of(checkpoint.pin_revision(grid.model, found), found.identity, grid.num_inference_steps)
 
 
 def make_plan(grid: Grid, registry: Registry) -> Plan:

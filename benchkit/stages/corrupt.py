@@ -214,12 +214,12 @@ class Choose(Stage):
         return first.region
 
     def run(self, env: Env) -> Output:
-        from benchkit.diffusion.checks import chosen
+        from benchkit.diffusion.checks import choose_parts
         from benchkit.diffusion.noise import ImageNoise
 
         ids = env.meta(self.latents)["ids"]
         plugin = env.registry.make(self.corruptor, CompositeCorruptor)  # type: ignore[type-abstract]
-        rows = list(enumerate(chosen(plugin, ImageNoise(self.seed, ids), len(ids))))
+        rows = list(enumerate(choose_parts(plugin, ImageNoise(self.seed, ids), len(ids))))
         made = [env.arrays(part) for part in self.parts]
         return packed({name: np.stack([made[part][name][row] for row, part in rows]) for name in made[0]})
 

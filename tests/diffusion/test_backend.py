@@ -266,7 +266,7 @@ def test_names_resolve_to_embedded_checkpoints_folders_and_repositories(
     import huggingface_hub
 
     monkeypatch.setattr(checkpoint, "EMBEDDED", tiny_checkpoint.parent)
-    assert checkpoint.embedded_names() == ["tiny"]
+    assert checkpoint.list_embedded() == ["tiny"]
     assert checkpoint.find("tiny").folder == tiny_checkpoint
     with pytest.raises(BenchkitError, match="did you mean 'tiny'"):
         DiffusionBackend.load("tinny")

@@ -278,7 +278,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "refiner as base": (lambda f: edit(f / "model_index.json", requires_aesthetics_score=True), "SDXL's refiner"),
     "refiner's sizes": (
         lambda f: edit(f / "unet/config.json", projection_class_embeddings_input_dim=50),
-        "of width 50, of which 58 are there",
+        "of width 50, not 58",
     ),
     "inpainting": (
         lambda f: edit(f / "model_index.json", _class_name="StableDiffusionXLInpaintPipeline"),
@@ -301,10 +301,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: edit(f / "model_index.json", text_encoder=["transformers", "T5EncoderModel"]),
         "T5EncoderModel as its text_encoder",
     ),
-    "no second tokenizer": (lambda f: shutil.rmtree(f / "tokenizer_2"), "tokenizer_2/ holds no vocabulary"),
+    "no second tokenizer": (lambda f: shutil.rmtree(f / "tokenizer_2"), "tokenizer_2/ has no vocabulary"),
     "sd 1 under its name": (
         lambda f: edit(f / "unet/config.json", addition_embed_type=None),
-        "another architecture than model_index.json says",
+        "its architecture is not the one in model_index.json",
     ),
     "truncated": (
         lambda f: (f / "text_encoder_2/model.safetensors").write_bytes(

@@ -101,7 +101,7 @@ def test_a_revision_that_is_nowhere_is_named(hub: Path) -> None:
 
 def test_a_folder_has_no_revisions(copy: Path) -> None:
     for name in (f"{copy}@main", "portraits@main"):
-        with pytest.raises(BenchkitError, match=r"only a repository has revisions: leave out '@main'"):
+        with pytest.raises(BenchkitError, match=r"only a repository has revisions: remove '@main'"):
             checkpoint.find(name)
     named = copy.rename(copy.parent / "tiny@v1")
     assert checkpoint.find(named).folder == named
@@ -191,6 +191,6 @@ def test_whole_files_win_over_half_precision_copies(copy: Path) -> None:
 def test_weights_that_are_pickles_alone_are_named(copy: Path) -> None:
     path = copy / "unet/diffusion_pytorch_model.safetensors"
     path.rename(path.with_suffix(".bin"))
-    words = r"no safetensors weights in unet/ \(there: diffusion_pytorch_model.bin\), which is a pickle.*convert them"
+    words = r"no safetensors weights in unet/ \(only diffusion_pytorch_model.bin\), which is a pickle.*convert them"
     with pytest.raises(BenchkitError, match=words):
         checkpoint.find(copy)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from benchkit.diffusion import checkpoint, families
 from benchkit.diffusion.backend import DiffusionBackend
-from benchkit.diffusion.families import FAMILIES, config_folder
+from benchkit.diffusion.families import FAMILIES, write_config_folder
 from benchkit.diffusion.tokens import caption_length
 from benchkit.errors import BenchkitError
 from tests.diffusion.ldm_names import save_as_one_file
@@ -95,7 +95,7 @@ def test_the_configs_are_of_the_published_networks(family: str) -> None:
     import diffusers
     import transformers
 
-    folder = config_folder(family, "epsilon")
+    folder = write_config_folder(family, "epsilon")
     for part, expected in MILLIONS[family].items():
         config = json.loads((folder / part / "config.json").read_text())
         with torch.device("meta"):
@@ -109,7 +109,7 @@ def test_the_configs_are_of_the_published_networks(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_config_folder_is_a_checkpoint_without_weights(family: str) -> None:
-    folder = config_folder(family, "epsilon")
+    folder = write_config_folder(family, "epsilon")
     with pytest.raises(BenchkitError, match="no safetensors weights in unet/"):
         checkpoint.find(folder)
 
@@ -118,18 +118,18 @@ def test_the_tokenizer_is_clips(cache: Path) -> None:
     """Token numbers as they are published with CLIP."""
     from transformers import CLIPTokenizer
 
-    tokenizer = CLIPTokenizer.from_pretrained(config_folder("sdxl", "epsilon") / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(write_config_folder("sdxl", "epsilon") / "tokenizer")
     assert tokenizer("a photo of a cat")["input_ids"] == [49406, 320, 1125, 539, 320, 2368, 49407]
     assert (len(tokenizer), tokenizer.model_max_length, tokenizer.pad_token_id) == (49408, 77, 49407)
-    assert CLIPTokenizer.from_pretrained(config_folder("sdxl", "epsilon") / "tokenizer_2").pad_token_id == 0
+    assert CLIPTokenizer.from_pretrained(write_config_folder("sdxl", "epsilon") / "tokenizer_2").pad_token_id == 0
 
 
 def test_a_damaged_config_folder_is_mended() -> None:
-    folder = config_folder("sd-1", "epsilon")
+    folder = write_config_folder("sd-1", "epsilon")
     before = (folder / "tokenizer/vocab.json").read_bytes()
     (folder / "tokenizer/vocab.json").write_bytes(b"{}")
     (folder / "unet/config.json").unlink()
-    assert (config_folder("sd-1", "epsilon") / "tokenizer/vocab.json").read_bytes() == before
+    assert (write_config_folder("sd-1", "epsilon") / "tokenizer/vocab.json").read_bytes() == before
     assert (folder / "unet/config.json").is_file()
 
 

@@ -250,13 +250,13 @@ def test_attention_is_restored_after_a_failure_and_the_method_is_named(backend: 
 
 
 def test_tokens_of_odd_latents_are_halved_rounding_up() -> None:
-    from benchkit.diffusion.attention import grid_of
+    from benchkit.diffusion.attention import find_token_grid
 
-    assert grid_of(63, 7, 9) == (7, 9)
-    assert grid_of(20, 7, 9) == (4, 5)
-    assert grid_of(1, 1, 1) == (1, 1)
+    assert find_token_grid(63, 7, 9) == (7, 9)
+    assert find_token_grid(20, 7, 9) == (4, 5)
+    assert find_token_grid(1, 1, 1) == (1, 1)
     with pytest.raises(BenchkitError, match="19 attention tokens"):
-        grid_of(19, 7, 9)
+        find_token_grid(19, 7, 9)
 
 
 def test_strength_goes_beyond_the_perturbed_prediction(backend: DiffusionBackend) -> None:

@@ -82,7 +82,7 @@ class _Checks:
         chosen = [(place, self._of_each(place, self._chosen, grid)) for place, grid in grids]
         for place, grid in grids:
             # What lies elsewhere is not asked for where something is wrong here.
-            if not (self.faults.faults and checkpoint.is_elsewhere(parse_model(grid.model)[0])):
+            if not (self.faults.faults and checkpoint.is_remote(parse_model(grid.model)[0])):
                 self._of_each(place, self._check_checkpoint, grid)
         for place, one in chosen:
             with forbid_downloads(bool(self.faults.faults)):
