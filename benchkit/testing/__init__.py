@@ -1,4 +1,4 @@
-"""The conformance kit: what a plugin must keep, as named checks that run anywhere, in anybody's tests.
+"""The conformance kit: the contract of each kind of plugin as named checks, for any test suite.
 
     from benchkit.testing import assert_conforms
 
@@ -8,7 +8,7 @@
 Importing this package loads no torch; running a check does.
 """
 
-from benchkit.testing.checks import Check, Finding, NotApplicable, Report, Subject, Unmet
+from benchkit.testing.checks import Check, Finding, NotApplicable, Report, Subject, Violation
 from benchkit.testing.kit import (
     assert_conforms,
     check_corruptor,
@@ -27,7 +27,7 @@ __all__ = [
     "NotApplicable",
     "Report",
     "Subject",
-    "Unmet",
+    "Violation",
     "assert_conforms",
     "check_corruptor",
     "check_dataset",

@@ -1,4 +1,4 @@
-"""What is demanded of every plugin, whatever its kind: name, docstring, parameters, Spec."""
+"""Checks of plugins of every kind: name, docstring, parameters, Spec."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from benchkit.plugin.loading import HOOKS
 from benchkit.plugin.registry import check_form, check_name, validated
 from benchkit.plugin.registry import parameters as declared
 from benchkit.specs.spec import Spec
-from benchkit.testing.checks import Subject, Unmet, check
+from benchkit.testing.checks import Subject, Violation, check
 
 SCALARS = (bool, int, float, str, type(None))
 
 
-@check("name", "its name is lower-case words joined by '-', and no other plugin's of its kind")
+@check("name", "its name is lower-case words joined by '-', and no other plugin of its kind has it")
 def name(subject: Subject) -> str:
     check_name(subject.cls)
     for entry in subject.registry.entries(subject.kind):
         if entry.name == subject.name and not _one_source(entry.cls, subject.cls):
-            raise Unmet(f"a name that no other {subject.kind} has", f"'{subject.name}', which is {entry.origin}'s")
+            raise Violation(f"a name that no other {subject.kind} has", f"'{subject.name}', which {entry.origin} has")
     return subject.name
 
 
 def _one_source(first: type, second: type) -> bool:
-    """Whether two classes are one, perhaps imported twice: by name from its package, and as a file."""
+    """Return whether two classes are one that was imported twice: from its package, and as a file."""
     return first is second or (_file(first) is not None and _file(first) == _file(second))
 
 
@@ -40,12 +40,12 @@ def _file(cls: type) -> Path | None:
         return None
 
 
-@check("docstring", "a docstring says what it does")
+@check("docstring", "it has a docstring")
 def docstring(subject: Subject) -> str:
     text = inspect.cleandoc(subject.cls.__dict__.get("__doc__") or "")
-    # A dataclass without a docstring is given its signature for one.
+    # A dataclass without a docstring gets its signature as docstring.
     if not text or text.startswith(f"{subject.cls.__name__}("):
-        raise Unmet(f"a docstring of class {subject.cls.__name__} that says what it does", "none")
+        raise Violation(f"a docstring of class {subject.cls.__name__} that says what it does", "none")
     return text.partition("\n")[0]
 
 
@@ -55,7 +55,7 @@ def form(subject: Subject) -> None:
     try:
         check_form(subject.cls, base)
     except BenchkitError as error:
-        raise Unmet("a frozen dataclass with every method of its kind", str(error)) from None
+        raise Violation("a frozen dataclass with every method of its kind", str(error)) from None
 
 
 @check("parameters", "every parameter has a type: bool, int, float or str")
@@ -64,12 +64,12 @@ def parameters(subject: Subject) -> str:
         key for key, value in vars(subject.cls).items() if _looks_like_a_parameter(subject.cls, key, value)
     )
     if untyped:
-        came = f"{', '.join(untyped)} without one, and so a constant that nobody can set"
-        raise Unmet("a type for every parameter, such as 'strength: float = 0.5'", came)
+        actual = f"{', '.join(untyped)} without a type, which makes it a constant"
+        raise Violation("a type for every parameter, such as 'strength: float = 0.5'", actual)
     hints = get_type_hints(subject.cls)
     for field in declared(subject.cls):
         if not _is_scalar(hints[field.name]):
-            raise Unmet(f"bool, int, float, str or a choice of them as the type of '{field.name}'", str(field.type))
+            raise Violation(f"bool, int, float, str or a choice of them as the type of '{field.name}'", str(field.type))
     return ", ".join(f"{field.name}: {_plain(hints[field.name])}" for field in declared(subject.cls)) or "none"
 
 
@@ -93,18 +93,18 @@ def _plain(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint)
 
 
-@check("defaults", "every default lies within its parameter's range", gate=True)
+@check("defaults", "every default is in its parameter's range", gate=True)
 def defaults(subject: Subject) -> str:
     own: dict[str, Any] = {field.name: field.default for field in declared(subject.cls)}
     try:
         validated(subject.cls, Spec.of(subject.kind, subject.name, **own))
     except BenchkitError as error:
-        raise Unmet("defaults within the parameters' own types, ranges and choices", str(error)) from None
+        raise Violation("defaults of the declared types, ranges and choices", str(error)) from None
     made = subject.plugin
     return ", ".join(f"{field.name}={getattr(made, field.name)}" for field in declared(subject.cls)) or "no parameters"
 
 
-@check("spec", "its Spec, written as text and read again, makes an equal plugin")
+@check("spec", "its Spec as text can be parsed, and makes an equal plugin")
 def spec(subject: Subject) -> str:
     made = subject.plugin
     own = Spec.of(subject.kind, subject.name, **{f.name: getattr(made, f.name) for f in declared(subject.cls)})
@@ -113,9 +113,9 @@ def spec(subject: Subject) -> str:
         again = Spec.parse(subject.kind, text)
         equal = subject.cls(**validated(subject.cls, again)) == made and hash(again) == hash(own)
     except BenchkitError as error:
-        raise Unmet(f"'{text}' to be read again as it was written", str(error)) from None
+        raise Violation(f"'{text}' to be parsed to the same Spec", str(error)) from None
     if again != own or not equal:
-        raise Unmet(f"'{text}' to be read again as it was written", f"'{again}'")
+        raise Violation(f"'{text}' to be parsed to the same Spec", f"'{again}'")
     return text
 
 
@@ -123,13 +123,13 @@ def spec(subject: Subject) -> str:
 def available(subject: Subject) -> None:
     reason = subject.cls.unavailable()
     if reason is not None:
-        raise Unmet("a plugin that can run here", f"unavailable() says: {reason}")
+        raise Violation("a plugin that can run here", f"unavailable() says: {reason}")
     if not isinstance(subject.plugin.depends_on(), str):
-        raise Unmet("depends_on() to return a str", repr(subject.plugin.depends_on()))
+        raise Violation("depends_on() to return a str", repr(subject.plugin.depends_on()))
 
 
 def is_plugin_class(value: Any) -> bool:
-    """Whether this is a class of plugins at all; its form is checked later."""
+    """Return whether this is a plugin class; `form` checks the rest."""
     return inspect.isclass(value) and issubclass(value, Plugin) and hasattr(value, "kind")
 
 

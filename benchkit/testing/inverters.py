@@ -1,4 +1,4 @@
-"""What is demanded of inverters, on noise predictions that are known in closed form."""
+"""Checks of inverters, with noise predictions in closed form."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from benchkit.diffusion.inversion import compute_trajectory
 from benchkit.diffusion.resample import resample
-from benchkit.testing.checks import Subject, Unmet, check, said
-from benchkit.testing.corruptors import ends
+from benchkit.testing.checks import Subject, Violation, check, format_error
+from benchkit.testing.corruptors import list_ends
 from benchkit.testing.pictures import Panels
 from benchkit.testing.worlds import (
     CountedNoise,
@@ -25,16 +25,16 @@ from benchkit.testing.worlds import (
     smooth,
 )
 
-LEVELS = 6
+STEPS = 6
 #: Standard deviation of the latents for which the Gaussian prediction is exact.
 SPREAD = 0.6
 
 
 @dataclass
 class Predictor:
-    """The noise in z at timestep t, in closed form, counting the images it is asked for.
+    """The noise in z at timestep t, in closed form; it counts its evaluations by timestep.
 
-    Exact for z_0 ~ N(0, SPREAD^2); `bend` adds what is not linear, so that images need not converge alike.
+    Exact for z_0 ~ N(0, SPREAD^2). `bend` adds a non-linear term, so that images may converge differently.
     """
 
     bend: float = 0.0
@@ -52,19 +52,19 @@ class Predictor:
 
 
 def clean(count: int = 4, device: str = "cpu") -> Tensor:
-    """Latents (N, 4, 8, 8), each image larger in scale than the one before."""
+    """Return latents (N, 4, 8, 8); each image has a larger scale than the one before."""
     scale = torch.arange(1, count + 1).view(-1, 1, 1, 1) * SPREAD / 2
     return (scale * (2 * smooth(count, 4, 8, 8, "inverted") - 1)).to(device)
 
 
-def inverted(
+def invert(
     subject: Subject,
     rows: Sequence[int] = (0, 1, 2, 3),
     predict: Callable[[Tensor, int], Tensor] | None = None,
     seed: int = 0,
-    levels: int = LEVELS,
+    levels: int = STEPS,
 ) -> list[Tensor]:
-    """The trajectory of made-up latents, by core's own loop."""
+    """Return the trajectory of synthetic latents, computed by benchkit's loop."""
     z_0 = clean(max(rows) + 1, subject.device)[list(rows)]
     noise = CountedNoise(seed, [f"image-{i}" for i in rows])
     return compute_trajectory(subject.plugin, predict or Predictor(0.2), schedule(), z_0, noise, None, levels)
@@ -75,13 +75,13 @@ def panels(first: Tensor, second: Tensor, image: int = 0) -> Panels:
     return Panels(first[image], changed[image], second[image])
 
 
-@check("runs", "step() gives finite latents of the shape, dtype and device it was given", gate=True)
+@check("runs", "step() returns finite latents with the shape, dtype and device of its input", gate=True)
 def runs(subject: Subject) -> str:
-    levels = inverted(subject)
-    return f"{len(levels)} levels of {tuple(levels[-1].shape)}"
+    levels = invert(subject)
+    return f"{len(levels)} steps of {tuple(levels[-1].shape)}"
 
 
-@check("inputs", "what it is shown is not written to")
+@check("inputs", "inputs are not changed in place")
 def inputs(subject: Subject) -> None:
     from benchkit.api import InversionContext
 
@@ -95,91 +95,91 @@ def inputs(subject: Subject) -> None:
     subject.plugin.step(at)
     for name in ("z_s", "z_0"):
         if not torch.equal(getattr(at, name), z_0):
-            raise Unmet("inputs that are left as they were", f"at.{name} changed: work on a copy")
+            raise Violation("unchanged inputs", f"at.{name} changed: work on a copy")
 
 
-@check("deterministic", "the same seed gives the same trajectory, whatever the global generators stand at")
+@check("deterministic", "the same seed gives the same trajectory, whatever the state of global generators")
 def deterministic(subject: Subject) -> None:
     with generators_restored():
         results = []
         for seed in (1, 1, 2):
             seed_globals(seed)
-            results.append(inverted(subject)[-1])
-    whys = ("two equal calls differ", "the latents follow a global generator")
-    for other, why in zip(results[1:], whys, strict=True):
+            results.append(invert(subject)[-1])
+    reasons = ("two equal calls differ", "the latents depend on a global generator")
+    for other, reason in zip(results[1:], reasons, strict=True):
         if not same(results[0], other):
-            came = f"{why}, by up to {furthest(results[0], other):.3g}: draw from at.rng alone"
-            raise Unmet("equal latents for one seed", came, panels(results[0], other))
+            actual = f"{reason}, by up to {furthest(results[0], other):.3g}: draw from at.rng only"
+            raise Violation("equal latents for one seed", actual, panels(results[0], other))
 
 
-@check("seeds", "another seed gives another trajectory exactly where uses_noise() says so")
+@check("seeds", "another seed gives another trajectory if and only if uses_noise() is true")
 def seeds(subject: Subject) -> str:
-    first, second = inverted(subject)[-1], inverted(subject, seed=1)[-1]
+    first, second = invert(subject)[-1], invert(subject, seed=1)[-1]
     differs, says = not same(first, second), bool(subject.plugin.uses_noise())
     if differs != says:
-        came = f"trajectories that {'differ' if differs else 'are equal'}, and uses_noise() = {says}"
-        raise Unmet("trajectories that differ between seeds if and only if uses_noise()", came)
+        actual = f"trajectories that {'differ' if differs else 'are equal'}, and uses_noise() = {says}"
+        raise Violation("trajectories that differ between seeds if and only if uses_noise()", actual)
     return "draws noise" if says else "draws none"
 
 
 @check("neighbours", "an image's latents do not depend on its neighbours in the batch")
 def neighbours(subject: Subject) -> None:
-    together = inverted(subject)[-1]
+    together = invert(subject)[-1]
     for i in range(len(together)):
-        alone = inverted(subject, rows=(i,))[-1]
+        alone = invert(subject, rows=(i,))[-1]
         if not close(alone, together[i : i + 1], 1e-6):
-            came = f"image {i} differs by up to {furthest(alone, together[i : i + 1]):.3g} when it is alone"
-            raise Unmet("the same latents alone and in a batch of four", came, panels(together[i : i + 1], alone))
+            actual = f"image {i} differs by up to {furthest(alone, together[i : i + 1]):.3g} when it is alone"
+            raise Violation("the same latents alone and in a batch of four", actual, panels(together[i : i + 1], alone))
 
 
-@check("network_evaluations", "network_evaluations(t) is no less than what a step really costs an image")
+@check("network_evaluations", "network_evaluations(t) is not smaller than the evaluations that a step uses per image")
 def network_evaluations(subject: Subject) -> str:
     predict = Predictor(0.2)
-    inverted(subject, rows=(3,), predict=predict)
+    invert(subject, rows=(3,), predict=predict)
     levels = schedule()
-    stated = {levels.t(k): subject.plugin.network_evaluations(levels.t(k)) for k in range(1, LEVELS + 1)}
+    stated = {levels.t(k): subject.plugin.network_evaluations(levels.t(k)) for k in range(1, STEPS + 1)}
     for t, number in stated.items():
         if not isinstance(number, int) or number < 0:
-            raise Unmet("a whole number of network evaluations", f"network_evaluations({t}) = {number!r}")
-    # What it asks at other timesteps is asked in some step too; the sums must fit.
+            raise Violation("a whole number of network evaluations", f"network_evaluations({t}) = {number!r}")
+    # Evaluations at other timesteps belong to some step as well, so the sums are compared.
     spent = sum(predict.images.values())
     over = next((t for t in stated if predict.images.get(t, 0) > stated[t]), None)
     if over is not None:
-        raise Unmet(
-            f"at most network_evaluations({over}) = {stated[over]} an image",
+        raise Violation(
+            f"at most network_evaluations({over}) = {stated[over]} per image",
             f"{predict.images[over]} at timestep {over}",
         )
     if spent > sum(stated.values()):
-        raise Unmet(f"at most {sum(stated.values())} an image in {LEVELS} steps", str(spent))
-    return f"{spent} spent of {sum(stated.values())} stated, in {LEVELS} steps"
+        raise Violation(f"at most {sum(stated.values())} per image in {STEPS} steps", str(spent))
+    return f"{spent} used of {sum(stated.values())} declared, in {STEPS} steps"
 
 
-@check("sizes", "planes that are not square work, and a batch of one")
+@check("sizes", "non-square latents and a batch of one work")
 def sizes(subject: Subject) -> None:
     levels, noise = schedule(), CountedNoise(0, ["image-0"])
     z_0 = torch.zeros(1, 4, 8, 24, device=subject.device)
     compute_trajectory(subject.plugin, Predictor(), levels, z_0, noise, None, 1)
 
 
-@check("ranges", "it runs at the ends of its parameters' ranges and with each of their choices")
+@check("ranges", "it runs at both ends of each parameter's range, and with each choice")
 def ranges(subject: Subject) -> str:
-    tried = ends(subject)
+    tried = list_ends(subject)
     for name, value in tried:
         other = Subject(subject.cls, {**subject.params, name: value}, device=subject.device, registry=subject.registry)
         try:
-            inverted(other, levels=1)
+            invert(other, levels=1)
         except Exception as error:
-            raise Unmet(f"finite latents with {name}={value}", said(error, subject.file)) from error
-    return ", ".join(f"{name}={value}" for name, value in tried) or "none is declared"
+            raise Violation(f"finite latents with {name}={value}", format_error(error, subject.file)) from error
+    return ", ".join(f"{name}={value}" for name, value in tried) or "no range or choice is declared"
 
 
-@check("closed form", "how well it returns, where the noise is known exactly", informs=True)
+@check("closed form", "inversion and resampling error with exactly known noise", informs=True)
 def closed_form(subject: Subject) -> str:
     predict, z_0 = Predictor(), clean(device=subject.device)
-    reached = inverted(subject, predict=predict, levels=10)[-1]
+    reached = invert(subject, predict=predict, levels=10)[-1]
     back = resample(predict, schedule(), reached, 10)
     error = float((back - z_0).square().mean().sqrt() / z_0.square().mean().sqrt())
-    return f"inverted and resampled ten steps, it is back within {100 * error:.2g} % of the latents' own size"
+    return f"after 10 steps and resampling, the error is {100 * error:.2g} % of the latents' root mean square"
 
 
 CHECKS = (runs, inputs, deterministic, seeds, neighbours, network_evaluations, sizes, ranges, closed_form)

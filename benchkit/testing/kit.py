@@ -1,4 +1,4 @@
-"""The kit as one calls it: the checks of a kind, a report on a class, an assertion for a test."""
+"""Functions of the kit: the checks of a kind, a report on a class, an assertion for a test."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from benchkit.testing.checks import Check, Report, Subject, examine
 
 
 def checks(of: str | type[Plugin]) -> tuple[Check, ...]:
-    """Every check of plugins of a kind, or of one class, in the order in which they are run.
+    """Return all checks of a kind of plugins, or of one class, in the order in which they run.
 
-    Raises UnknownNameError for no kind. Each is called with a plugin class, and each has a name:
+    Raises UnknownNameError for an unknown kind. A check is called with a plugin class, and its text is its name:
     `@pytest.mark.parametrize("check", checks("corruptor"), ids=str)`.
     """
     kind = of if isinstance(of, str) else of.kind
@@ -25,7 +25,7 @@ def checks(of: str | type[Plugin]) -> tuple[Check, ...]:
     from benchkit.testing import general
 
     composite = not isinstance(of, str) and issubclass(of, CompositeCorruptor)
-    # Imported when they are wanted, because they load torch.
+    # Imported here, because these modules load torch.
     own: tuple[Check, ...] = import_module(f"benchkit.testing.{'composite' if composite else kind}s").CHECKS
     return (*general.CHECKS, *own)
 
@@ -43,7 +43,7 @@ def report_on_subject(subject: Subject) -> Report:
 def assert_conforms(cls: type[Plugin], *, pictures: Path | None = None, **params: Scalar) -> None:
     """Raise AssertionError, with the whole report, unless the class passes every check of its kind.
 
-    pictures: a folder for pictures of what failed. params: the plugin's parameters, its defaults where absent.
+    pictures: a folder for pictures of what failed. params: the plugin's parameters; missing ones have their defaults.
     """
     report = report_on(cls, pictures=pictures, params=params)
     if not report.ok:
@@ -51,25 +51,25 @@ def assert_conforms(cls: type[Plugin], *, pictures: Path | None = None, **params
 
 
 def check_corruptor(cls: type[Corruptor], **options: Any) -> Report:
-    """The report on a corruptor; options are the fields of benchkit.testing.Subject."""
+    """Return the report on a corruptor; options are the fields of benchkit.testing.Subject."""
     return report_on(cls, **options)
 
 
 def check_selector(cls: type[RegionSelector], **options: Any) -> Report:
-    """The report on a region selector."""
+    """Return the report on a region selector."""
     return report_on(cls, **options)
 
 
 def check_detector(cls: type[Detector], **options: Any) -> Report:
-    """The report on a detector."""
+    """Return the report on a detector."""
     return report_on(cls, **options)
 
 
 def check_inverter(cls: type[Inverter], **options: Any) -> Report:
-    """The report on an inverter."""
+    """Return the report on an inverter."""
     return report_on(cls, **options)
 
 
 def check_dataset(cls: type[Dataset], **options: Any) -> Report:
-    """The report on a dataset."""
+    """Return the report on a dataset."""
     return report_on(cls, **options)

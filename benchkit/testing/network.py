@@ -1,4 +1,4 @@
-"""A denoiser in closed form, for corruptors that act while resampling: it minds its captions and attends to itself."""
+"""A denoiser in closed form, for corruptors that act while resampling. It uses captions and self-attention."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def embed(captions: Sequence[str | None]) -> Tensor:
-    """Conditions (N, 1, 1), a number for each caption."""
+    """Return conditions (N, 1, 1): one number per caption."""
     digests = [hashlib.sha256((caption or "").encode()).digest() for caption in captions]
     return torch.tensor([int.from_bytes(d[:4], "big") / 2**31 - 1 for d in digests]).view(-1, 1, 1)
 
 
 def predict(z: Tensor, t: int, condition: Tensor, attend: Attend | None = None, mask: Tensor | None = None) -> Tensor:
-    """eps of (N, C, h, w): a fraction of z, a little of what it attends to, and of its caption."""
+    """Return eps (N, C, h, w): a fraction of z, plus a part of its self-attention and of its caption."""
     tokens = z.flatten(2).transpose(1, 2)[:, None]
     attended = torch.softmax(tokens @ tokens.transpose(-1, -2) / math.sqrt(z.shape[1]), -1) @ tokens
     if attend is not None and mask is not None:
@@ -36,17 +36,17 @@ def predict(z: Tensor, t: int, condition: Tensor, attend: Attend | None = None, 
 
 
 def level_of(corruptor: LatentCorruptor) -> int:
-    """The level that made-up latents stand at for it: its own, or the schedule's last."""
+    """Return the noise level of synthetic latents for this corruptor: its own, or the schedule's last."""
     return min(corruptor.steps, schedule().steps)
 
 
 def corrupted(corruptor: LatentCorruptor, scene: Scene, noise: CountedNoise | None = None) -> Tensor:
-    """z_0 after the corruptor's own way back, by core's loop."""
+    """Return z_0 after corruption and the corruptor's own resampling, by benchkit's loop."""
     at = scene.context(noise)
     return corrupt_and_resample(predict, embed, schedule(), corruptor, at)
 
 
 def returned(corruptor: LatentCorruptor, scene: Scene) -> Tensor:
-    """z_0 after the plain way back: what a corruptor that changes nothing gives."""
+    """Return z_0 after plain resampling, as without corruption."""
     condition = embed(scene.captions)
     return resample(lambda z, t: predict(z, t, condition), schedule(), scene.start.clone(), level_of(corruptor))

@@ -40,7 +40,7 @@ def write_panels(path: Path, panels: Panels) -> Path:
 
 
 def _limits(plane: Tensor) -> tuple[float, float]:
-    """What is shown black and white; both panels share it, or a change of brightness would not show."""
+    """Return the values drawn black and white. Both panels share them, so that a change of brightness is visible."""
     values = plane.detach().float().cpu()
     low, high = float(values.min()), float(values.max())
     return (low, high) if high > low else (low, low + 1)

@@ -1,4 +1,4 @@
-"""What is demanded of region selectors."""
+"""Checks of region selectors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from benchkit.api import BenchkitError, Sample, SelectionContext
 from benchkit.specs.spec import Spec
-from benchkit.testing.checks import Subject, Unmet, check, said
-from benchkit.testing.corruptors import ends
+from benchkit.testing.checks import Subject, Violation, check, format_error
+from benchkit.testing.corruptors import list_ends
 from benchkit.testing.pictures import Panels
 from benchkit.testing.worlds import (
     CAPTIONS,
@@ -24,14 +24,14 @@ from benchkit.testing.worlds import (
 )
 
 SAME = "same"
-#: What the stripes of a made-up part map are called.
+#: Names of the stripes of a synthetic part map.
 PARTS = ("background", "hair", "face", "eyes_mouth", "hand", "clothes", "sign", "text")
 
 
-def shown(
+def make_context(
     subject: Subject, rows: Sequence[int] = (0, 1, 2, 3), seed: int = 0, size: tuple[int, int] = (64, 64)
 ) -> SelectionContext:
-    """A batch of made-up images with marks, part maps and, where the selector asked for a detector, its scores."""
+    """Return a batch of synthetic images with masks, part maps and, for a learned selector, a detector's scores."""
     chosen = list(rows)
     count = max(chosen) + 1
     images, marked = pictures(count, *size)[chosen], masks(count, *size)[chosen]
@@ -47,24 +47,24 @@ def shown(
 
 
 def _part(subject: Subject, text: str, rows: Sequence[int], seed: int, size: tuple[int, int]) -> Tensor:
-    """What one of a composite selector's parts selects of the same images."""
+    """Return what one part of a composite selector selects in the same images."""
     spec = Spec.parse("selector", text)
     part = Subject(subject.registry.entry("selector", spec.name).cls, spec.values, registry=subject.registry)
-    selected: Tensor = part.plugin.select(shown(part, rows, seed, size))
+    selected: Tensor = part.plugin.select(make_context(part, rows, seed, size))
     return selected
 
 
 def _sample(name: str, image: Tensor, mask: Tensor, caption: str | None) -> Sample:
     pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    marks = mask.numpy()
-    # Stripes stand for a part map.
-    stripes = np.arange(marks.shape[1], dtype=np.uint8) // 8 % len(PARTS)
-    parts = {"parts": np.broadcast_to(stripes, marks.shape).copy(), "part_names": PARTS}
-    return Sample(name, pixels, marks, caption, {"made-up": marks}, parts)
+    annotated = mask.numpy()
+    # The part map is stripes.
+    stripes = np.arange(annotated.shape[1], dtype=np.uint8) // 8 % len(PARTS)
+    parts = {"parts": np.broadcast_to(stripes, annotated.shape).copy(), "part_names": PARTS}
+    return Sample(name, pixels, annotated, caption, {"made-up": annotated}, parts)
 
 
 def brightness(images: Tensor) -> Tensor:
-    """What stands for a trained detector: how bright every pixel is, (N, H, W) in [0, 1]."""
+    """Return the brightness of every pixel, (N, H, W) in [0, 1], in place of a trained detector."""
     return images.mean(dim=1)
 
 
@@ -82,116 +82,116 @@ def detector(subject: Subject) -> str:
         try:
             subject.registry.complete(Spec.parse("detector", wanted))
         except BenchkitError as error:
-            raise Unmet("the Spec of a detector, `same` or None", f"{wanted!r}: {error}") from None
+            raise Violation("the Spec of a detector, `same` or None", f"{wanted!r}: {error}") from None
     threshold = subject.plugin.threshold()
     if threshold is not None and not (isinstance(threshold, float) and 0 < threshold < 1):
-        raise Unmet("a threshold in (0, 1), or None", repr(threshold))
+        raise Violation("a threshold in (0, 1), or None", repr(threshold))
     return f"{wanted}, threshold {'by prevalence' if threshold is None else threshold}"
 
 
 @check("runs", "select() returns a tensor for a batch of four images", gate=True)
 def runs(subject: Subject) -> None:
-    result = subject.plugin.select(shown(subject))
+    result = subject.plugin.select(make_context(subject))
     if not isinstance(result, Tensor):
-        raise Unmet("a tensor", type(result).__name__)
+        raise Violation("a tensor", type(result).__name__)
 
 
 @check("shape", "masks are (N, H, W), one for each image", gate=True)
 def shape(subject: Subject) -> str:
-    at = shown(subject)
+    at = make_context(subject)
     result, wanted = subject.plugin.select(at), (4, *at.images.shape[2:])
     if tuple(result.shape) != wanted:
-        raise Unmet(f"shape {wanted}", str(tuple(result.shape)))
+        raise Violation(f"shape {wanted}", str(tuple(result.shape)))
     return str(wanted)
 
 
 @check("dtype", "masks are bool", gate=True)
 def dtype(subject: Subject) -> None:
-    result = subject.plugin.select(shown(subject))
+    result = subject.plugin.select(make_context(subject))
     if result.dtype != torch.bool:
-        raise Unmet("torch.bool", str(result.dtype))
+        raise Violation("torch.bool", str(result.dtype))
 
 
-@check("inputs", "what it is shown is not written to")
+@check("inputs", "inputs are not changed in place")
 def inputs(subject: Subject) -> None:
-    at, before = shown(subject), shown(subject)
+    at, before = make_context(subject), make_context(subject)
     subject.plugin.select(at)
     if not torch.equal(at.images, before.images):
-        raise Unmet("inputs that are left as they were", "at.images changed: work on a copy")
+        raise Violation("unchanged inputs", "at.images changed: work on a copy")
     for own, old in zip(at.samples, before.samples, strict=True):
         for field in ("image", "mask"):
             if not np.array_equal(getattr(own, field), getattr(old, field)):
-                raise Unmet(
-                    "inputs that are left as they were", f"{field} of sample '{own.id}' changed: work on a copy"
-                )
+                raise Violation("unchanged inputs", f"{field} of sample '{own.id}' changed: work on a copy")
 
 
-@check("deterministic", "the same seed gives the same masks, whatever the global generators stand at")
+@check("deterministic", "the same seed gives the same masks, whatever the state of global generators")
 def deterministic(subject: Subject) -> None:
     with generators_restored():
         results = []
         for seed in (1, 1, 2):
             seed_globals(seed)
-            results.append(subject.plugin.select(shown(subject)))
-    for other, why in ((results[1], "two equal calls differ"), (results[2], "the masks follow a global generator")):
+            results.append(subject.plugin.select(make_context(subject)))
+    for other, why in ((results[1], "two equal calls differ"), (results[2], "the masks depend on a global generator")):
         if not torch.equal(results[0], other):
             image = int((results[0] != other).flatten(1).any(1).int().argmax())
-            raise Unmet(
-                "equal masks for one seed", f"{why}: draw from at.rng alone", panels(shown(subject), other, image)
+            raise Violation(
+                "equal masks for one seed", f"{why}: draw from at.rng only", panels(make_context(subject), other, image)
             )
 
 
-@check("seeds", "noise comes from at.rng: where it is asked, another seed gives other masks")
+@check("seeds", "noise comes from at.rng, and another seed gives other masks if at.rng is used")
 def seeds(subject: Subject) -> str:
-    at, other = shown(subject), shown(subject, seed=1)
+    at, other = make_context(subject), make_context(subject, seed=1)
     first, second = subject.plugin.select(at), subject.plugin.select(other)
     noise: Any = at.rng
     if subject.plugin.parts():
         return "draws what its parts draw"
     if noise.asked and torch.equal(first, second):
-        raise Unmet("other masks for another seed, since at.rng is asked", "the same masks for seeds 0 and 1")
+        raise Violation("other masks for another seed, since at.rng is used", "the same masks for seeds 0 and 1")
     return "draws noise" if noise.asked else "draws none"
 
 
 @check("neighbours", "an image's mask does not depend on its neighbours in the batch")
 def neighbours(subject: Subject) -> None:
-    together = subject.plugin.select(shown(subject))
+    together = subject.plugin.select(make_context(subject))
     for i in range(len(together)):
-        at = shown(subject, rows=(i,))
+        at = make_context(subject, rows=(i,))
         alone = subject.plugin.select(at)
         if not torch.equal(alone[0], together[i]):
             count = int((alone[0] != together[i]).sum())
-            came = f"{count} pixels of image {i} differ when it is alone"
-            raise Unmet("the same mask alone and in a batch of four", came, panels(at, alone))
+            actual = f"{count} pixels of image {i} differ when it is alone"
+            raise Violation("the same mask alone and in a batch of four", actual, panels(at, alone))
 
 
-@check("sizes", "images that are not square work")
+@check("sizes", "non-square images work")
 def sizes(subject: Subject) -> None:
     for size in ((48, 80), (80, 48)):
-        result = subject.plugin.select(shown(subject, rows=(0, 1), size=size))
+        result = subject.plugin.select(make_context(subject, rows=(0, 1), size=size))
         if tuple(result.shape) != (2, *size) or result.dtype != torch.bool:
-            raise Unmet(f"{(2, *size)} bool for images of {size[0]}x{size[1]}", f"{tuple(result.shape)} {result.dtype}")
+            raise Violation(
+                f"{(2, *size)} bool for images of {size[0]}x{size[1]}", f"{tuple(result.shape)} {result.dtype}"
+            )
 
 
-@check("ranges", "it runs at the ends of its parameters' ranges and with each of their choices")
+@check("ranges", "it runs at both ends of each parameter's range, and with each choice")
 def ranges(subject: Subject) -> str:
-    tried = ends(subject)
+    tried = list_ends(subject)
     for name, value in tried:
         other = Subject(subject.cls, {**subject.params, name: value}, registry=subject.registry)
         try:
-            result = other.plugin.select(shown(other))
+            result = other.plugin.select(make_context(other))
         except Exception as error:
-            raise Unmet(f"masks with {name}={value}", said(error, subject.file)) from error
+            raise Violation(f"masks with {name}={value}", format_error(error, subject.file)) from error
         if tuple(result.shape) != (4, 64, 64) or result.dtype != torch.bool:
-            raise Unmet(f"(4, 64, 64) bool with {name}={value}", f"{tuple(result.shape)} {result.dtype}")
-    return ", ".join(f"{name}={value}" for name, value in tried) or "none is declared"
+            raise Violation(f"(4, 64, 64) bool with {name}={value}", f"{tuple(result.shape)} {result.dtype}")
+    return ", ".join(f"{name}={value}" for name, value in tried) or "no range or choice is declared"
 
 
-@check("area", "how much of the made-up images it selects", informs=True)
+@check("area", "fraction of synthetic images that it selects", informs=True)
 def area(subject: Subject) -> str:
-    result = subject.plugin.select(shown(subject)).float()
+    result = subject.plugin.select(make_context(subject)).float()
     empty = int((result.flatten(1).amax(1) == 0).sum())
-    return f"{100 * float(result.mean()):.1f} % of the made-up images, {empty} of {len(result)} masks empty"
+    return f"{100 * float(result.mean()):.1f} % of the synthetic images, {empty} of {len(result)} masks empty"
 
 
 CHECKS = (detector, runs, shape, dtype, inputs, deterministic, seeds, neighbours, sizes, ranges, area)

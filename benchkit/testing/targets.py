@@ -1,4 +1,4 @@
-"""What `plugins check` is pointed at: a plugin's name, a file, a folder or a package, and the plugins in it."""
+"""The targets of `plugins check`: a plugin's name, a file, a folder or a package, and the plugins in it."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from benchkit.plugin.registry import Entry, Registry
 from benchkit.specs.grammar import Scalar
 from benchkit.specs.parameters import validated
 from benchkit.specs.spec import Spec
-from benchkit.testing.checks import Finding, Report, Subject, Unmet, check, said
+from benchkit.testing.checks import Finding, Report, Subject, Violation, check, format_error
 from benchkit.testing.general import form, is_plugin_class, parameters
 from benchkit.testing.kit import report_on_subject
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under which all plugins of one call are checked; see benchkit.testing.Subject."""
+    """What all checks of one call share; see benchkit.testing.Subject."""
 
     registry: Registry
     pictures: Path | None = None
     device: str = "cpu"
 
 
-@check("imports", "it is imported without an error")
+@check("imports", "it can be imported")
 def imports(_: Subject) -> None:
-    """Run by `_of_module`, which must import before there is a plugin."""
+    """Name the check; `_of_module` runs it before there is a plugin."""
 
 
-@check("hooks", "every hook is one that benchkit has, and returns plugin classes of its kind")
+@check("hooks", "every hook is known to benchkit, and returns plugin classes of its kind")
 def hooks(_: Subject) -> None:
-    """Run by `_of_module`, like `imports`."""
+    """Name the check; `_of_module` runs it."""
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -58,7 +58,7 @@ def reports_on(
 
     A file of one plugin may be followed by its parameters, `FILE.py:key=value`.
     A folder is of plugin files, or of a package whose pyproject.toml names entry points of the group `benchkit`. A
-    file that cannot be imported is reported as failed. Raises BenchkitError where there is nothing of that name.
+    file that cannot be imported is reported as failed. Raises BenchkitError if there is nothing of that name.
     """
     conditions = Conditions(registry or Registry.load(), pictures, device)
     name, given = split_target(target)
@@ -79,7 +79,7 @@ def _of_name(target: str, conditions: Conditions) -> list[Report]:
         return [_of_entry(entry, target, conditions) for entry in entries]
     for broken in registry.broken:
         if name in (broken.name, broken.name.rpartition(".")[2].replace("_", "-")):
-            return [_failed(broken.name, broken.origin, imports.failed(Unmet(imports.demand, broken.reason)))]
+            return [_failed(broken.name, broken.origin, imports.fail(Violation(imports.requirement, broken.reason)))]
     points = [p for p in entry_points(group=GROUP) if p.dist and _plain(p.dist.name) == _plain(name)]
     if points:
         return [report for point in points for report in _of_point(point.module, str(name), conditions)]
@@ -95,9 +95,7 @@ def _plain(distribution: str) -> str:
 
 def _of_entry(entry: Entry, target: str, conditions: Conditions) -> Report:
     params = Spec.parse(entry.kind, target).values
-    conditions.registry.make(
-        Spec.of(entry.kind, entry.name, **params), entry.cls
-    )  # a mistake in the target is the user's
+    conditions.registry.make(Spec.of(entry.kind, entry.name, **params), entry.cls)  # raises for a mistake in the target
     origin = f"{entry.origin} {entry.version}" if entry.version else entry.origin
     return report_on_subject(Subject(entry.cls, params, origin, *_rest(conditions)))
 
@@ -120,7 +118,7 @@ def _of_reports(conditions: Conditions) -> tuple[Registry, Path | None, str]:
 
 
 def _of_project(folder: Path, conditions: Conditions) -> list[Report]:
-    """The plugins of a package that need not be installed: those of the modules its entry points name."""
+    """Check the plugins of a package, installed or not: those of the modules in its entry points."""
     file = folder / "pyproject.toml"
     try:
         project = tomllib.loads(file.read_text()).get("project", {})
@@ -173,14 +171,14 @@ def _of_module(
         return [_failed(name, origin or "file", _at_import(error, module_file(name) or Path(name)))]
     try:
         classes = _classes(module, is_file=origin is None)
-    except Unmet as unmet:
-        return [_failed(name, origin or "file", hooks.failed(unmet))]
+    except Violation as violation:
+        return [_failed(name, origin or "file", hooks.fail(violation))]
     params = _params(classes, name, given) if given else {}
     return [report_on_subject(Subject(cls, params, origin or name, *_rest(conditions))) for cls in classes]
 
 
 def _params(classes: Sequence[Any], name: str, given: str) -> dict[str, Scalar]:
-    """The parameters given behind a file's name; raises BenchkitError for a mistake in them, which is the user's."""
+    """Return the parameters behind a file's name; raise BenchkitError for a mistake in them."""
     if len(classes) != 1:
         names = ", ".join(str(cls.name) for cls in classes)
         raise BenchkitError(f"'{name}' has {len(classes)} plugins ({names}): parameters are for one; leave them out")
@@ -189,15 +187,15 @@ def _params(classes: Sequence[Any], name: str, given: str) -> dict[str, Scalar]:
 
 
 def _at_import(error: BaseException, file: Path) -> Finding:
-    # dataclasses says so while the class is made; the mistake is the parameter's.
+    # dataclasses raises this while the class is made; the fault is in the parameter.
     if isinstance(error, TypeError) and "no type annotation" in str(error):
-        return parameters.failed(Unmet("a type for every parameter, such as 'strength: float = 0.5'", str(error)))
+        return parameters.fail(Violation("a type for every parameter, such as 'strength: float = 0.5'", str(error)))
     if isinstance(error, TypeError) and "non-frozen dataclass" in str(error):
-        return form.failed(Unmet("@dataclass(frozen=True) on every plugin class", str(error)))
+        return form.fail(Violation("@dataclass(frozen=True) on every plugin class", str(error)))
     if isinstance(error, ModuleNotFoundError):
         remedy = "install it, or import it inside the method and name it in unavailable()"
-        return imports.failed(Unmet(imports.demand, f"{said(error, file)}: {remedy}"))
-    return imports.failed(Unmet(imports.demand, said(error, file)))
+        return imports.fail(Violation(imports.requirement, f"{format_error(error, file)}: {remedy}"))
+    return imports.fail(Violation(imports.requirement, format_error(error, file)))
 
 
 def _failed(name: str, origin: str, finding: Finding) -> Report:
@@ -207,21 +205,21 @@ def _failed(name: str, origin: str, finding: Finding) -> Report:
 def _classes(module: ModuleType, is_file: bool) -> Sequence[type]:
     """Return the plugin classes of a module's hooks, or those that a plugin file without hooks defines.
 
-    Raises Unmet where a hook is not as it should be, or where there is no plugin.
+    Raises Violation for a wrong hook, and if there is no plugin.
     """
     try:
         found = hooks_of(module)
     except UnknownNameError as error:
-        raise Unmet("hooks that benchkit has", str(error)) from None
+        raise Violation("hooks that benchkit knows", str(error)) from None
     unmarked = [name for name in dir(module) if name.startswith("benchkit_") and name not in found]
     unmarked = [name for name in unmarked if callable(getattr(module, name))]
     if unmarked:
-        raise Unmet("@hookimpl on every hook", f"{', '.join(unmarked)} without it")
+        raise Violation("@hookimpl on every hook", f"{', '.join(unmarked)} without it")
     if not found and is_file and (own := [cls for cls, _ in classes_of(module)]):
         return own
     if not found:
         wanted = f"a hook that returns its plugins ({', '.join(HOOKS)})"
-        raise Unmet(f"a plugin class, or {wanted}" if is_file else wanted, "none")
+        raise Violation(f"a plugin class, or {wanted}" if is_file else wanted, "none")
     classes: list[type] = []
     for hook in found:
         classes += _returned(module, hook)
@@ -234,10 +232,10 @@ def _returned(module: ModuleType, hook: str) -> list[type]:
     try:
         returned = list(getattr(module, hook)())
     except (Exception, SystemExit) as error:
-        raise Unmet(wanted, said(error, Path(module.__file__ or ""))) from None
+        raise Violation(wanted, format_error(error, Path(module.__file__ or ""))) from None
     for cls in returned:
         if not is_plugin_class(cls) or not issubclass(cls, base):
-            raise Unmet(wanted, f"{cls!r} in it")
+            raise Violation(wanted, f"{cls!r} in it")
     if not returned:
-        raise Unmet(wanted, "an empty list")
+        raise Violation(wanted, "an empty list")
     return returned

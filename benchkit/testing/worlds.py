@@ -1,4 +1,4 @@
-"""What plugins under test are shown: made-up images, masks and noise, small and always the same."""
+"""Inputs of plugins under test: small synthetic images, masks and noise, always the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchkit.api import LatentContext, PixelContext, Reference
 from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.schedule import Schedule
 
-#: Stable Diffusion 1.x's noise levels, fifty steps: what made-up latents stand at.
+#: The schedule of Stable Diffusion 1.x, with 50 steps.
 SCHEDULE = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -34,17 +34,17 @@ CAPTIONS = ("a face with two eyes", None, "a hand", "")
 
 
 def schedule() -> Schedule:
-    """The schedule that made-up latents stand in."""
+    """Return the noise schedule of the synthetic latents."""
     return Schedule.from_scheduler(SCHEDULE, 50)
 
 
 class CountedNoise:
-    """The images' noise, counting how often it is asked, and at which steps for what."""
+    """The images' noise; it counts its calls, and notes the steps of each kind of draw."""
 
     def __init__(self, seed: int, ids: Sequence[str]) -> None:
         self._noise = ImageNoise(seed, ids)
         self.asked = 0
-        #: The current step, where a test sets it, and the steps at which each draw was asked for.
+        #: The current step, if a test sets it, and kind of draw -> the steps at which it was drawn.
         self.step = 0
         self.steps: dict[str, set[int]] = {}
 
@@ -66,12 +66,12 @@ class CountedNoise:
 
 @dataclass(frozen=True)
 class Scene:
-    """A batch that a corruptor can be shown, in its own space.
+    """A batch for a corruptor, in its own space.
 
-    start: what is corrupted, z_t (N, C, h, w) or images (N, 3, H, W). clean: z_0, or the images again. mask:
+    start: the input, z_t (N, C, h, w) or images (N, 3, H, W). clean: z_0, or the images again. mask:
     (N, 1, h, w) bool at the same resolution. alpha_bar: None for pixels. other: clean latents of each image's
-    reference, for corruptors that need one. everywhere: whether what is outside the mask is read as well, since the
-    corruptor acts while resampling.
+    reference, for corruptors that need one. everywhere: whether benchkit uses the result outside the mask too, for
+    corruptors that act while resampling.
     """
 
     start: Tensor
@@ -85,7 +85,7 @@ class Scene:
     seed: int = 0
 
     def rows(self, *index: int) -> Scene:
-        """The same batch of fewer images, or in another order."""
+        """Return the batch with fewer images, or in another order."""
         chosen = list(index)
         return replace(
             self,
@@ -98,7 +98,7 @@ class Scene:
         )
 
     def context(self, noise: CountedNoise | None = None) -> Any:
-        """The context a corruptor is given; its tensors are copies."""
+        """Return the context of a corruptor; its tensors are copies."""
         rng = noise or CountedNoise(self.seed, self.ids)
         start, mask = self.start.clone(), self.mask.clone()
         if self.alpha_bar is None:
@@ -109,7 +109,7 @@ class Scene:
 
 
 def latent_scene(level: int, height: int = 16, width: int = 16, count: int = 4, device: str = "cpu") -> Scene:
-    """Latents of 4 channels at a level of the schedule; at level 0 they are the clean ones."""
+    """Return latents of 4 channels at a level of the schedule; level 0 is clean."""
     levels = schedule().alpha_bar
     alpha_bar = levels[min(level, len(levels) - 1)]
     clean = smooth(count, 4, height, width, "clean") * 2 - 1
@@ -120,7 +120,7 @@ def latent_scene(level: int, height: int = 16, width: int = 16, count: int = 4, 
 
 
 def pixel_scene(height: int = 64, width: int = 64, count: int = 4, device: str = "cpu") -> Scene:
-    """Images of smooth colours with some grain."""
+    """Return a batch of images with smooth colours and some grain."""
     images = pictures(count, height, width)
     return _scene(images, images, masks(count, height, width), None, device)
 
@@ -133,24 +133,24 @@ def _scene(start: Tensor, clean: Tensor, mask: Tensor, alpha_bar: float | None, 
 
 
 def pictures(count: int, height: int, width: int) -> Tensor:
-    """Images (N, 3, H, W) float32 in [0, 1], no two alike."""
+    """Return images (N, 3, H, W) float32 in [0, 1], all different."""
     grain = 0.02 * draws(count, 3, height, width, "grain")
     return (0.1 + 0.8 * smooth(count, 3, height, width, "picture") + grain).clamp(0, 1)
 
 
 def smooth(count: int, channels: int, height: int, width: int, stream: str) -> Tensor:
-    """Slowly varying planes in [0, 1], from coarse noise."""
+    """Return slowly varying planes in [0, 1], interpolated from coarse noise."""
     coarse = torch.sigmoid(draws(count, channels, 5, 5, stream))
     return functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)
 
 
 def draws(count: int, channels: int, height: int, width: int, stream: str) -> Tensor:
-    """Standard normal draws that never change."""
+    """Return standard normal draws that never change."""
     return ImageNoise(0, [f"made-up-{i}" for i in range(count)]).normal((channels, height, width), stream)
 
 
 def masks(count: int, height: int, width: int) -> Tensor:
-    """(N, H, W) bool: a box, two boxes apart, a single cell, a slanted region, and these again."""
+    """Return masks (N, H, W) bool: a box, two separate boxes, a single pixel, a slanted region, and so on again."""
     found = torch.zeros(count, height, width, dtype=torch.bool)
     rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
     for i in range(count):
@@ -168,7 +168,7 @@ def masks(count: int, height: int, width: int) -> Tensor:
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
-    """Leave the global generators of random, numpy and torch as they were found."""
+    """Restore the global generators of random, numpy and torch at the end."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():
@@ -186,15 +186,15 @@ def seed_globals(seed: int) -> None:
 
 
 def same(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors are equal bit for bit, where not-a-number equals itself."""
+    """Return whether two tensors are equal bit for bit; NaN equals itself."""
     return bool(torch.allclose(first.float(), second.float(), rtol=0, atol=0, equal_nan=True))
 
 
 def close(first: Tensor, second: Tensor, tolerance: float = 1e-5) -> bool:
-    """Whether two tensors are equal but for what another order of sums does to the last bits."""
+    """Return whether two tensors are equal up to the rounding of another order of sums."""
     return bool(torch.allclose(first.float(), second.float(), rtol=1e-4, atol=tolerance, equal_nan=True))
 
 
 def furthest(first: Tensor, second: Tensor) -> float:
-    """The largest absolute difference."""
+    """Return the largest absolute difference."""
     return float((first.float() - second.float()).abs().nan_to_num(nan=float("inf")).max())

@@ -1,4 +1,4 @@
-"""Deliberately broken plugins: each is named by the check made for it, with what was expected and what came."""
+"""Deliberately broken plugins: each is named by the check made for it, with what was expected and what actual."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_broken_corruptor_is_named_by_the_right_check(
     failed = {finding.check.name: finding for finding in found.failures}
     assert check in failed, found.text()
     assert set(failed) <= {check} | ALSO.get(mistake, set()), found.text()
-    assert failed[check].expected and failed[check].came
+    assert failed[check].expected and failed[check].actual
     assert "FAIL" in found.text() and "expected:" in found.text()
 
 
@@ -84,25 +84,25 @@ def test_an_assertion_carries_the_report(tmp_path: Path) -> None:
 def test_a_corruptor_that_changes_nothing_passes_with_a_remark(tmp_path: Path) -> None:
     found = report(tmp_path, changed(SOUND, "at.z_t + self.fraction * at.noise()", "at.z_t"))
     (inside,) = (finding for finding in found.findings if finding.check.name == "inside")
-    assert (inside.state, inside.detail) == ("passed", "changes nothing: a control?")
+    assert (inside.state, inside.detail) == ("passed", "changes nothing; this is right for a control only")
 
 
 def failure(found: Report, check: str) -> str:
     """What came of one failed check."""
     (only,) = (one for one in found.failures if one.check.name == check)
-    return only.came
+    return only.actual
 
 
 def test_what_raises_is_named_with_its_line(tmp_path: Path) -> None:
     result = "return at.z_t + self.fraction * at.noise()"
     broken = changed(SOUND, result, "value = at.z_t\n        return value.no_such_thing()")
     number = broken.splitlines().index("        return value.no_such_thing()") + 1
-    came = failure(report(tmp_path, broken), "runs")
-    assert came.startswith("AttributeError: ")
-    assert came.endswith(f"(mine.py:{number}: return value.no_such_thing())")
+    actual = failure(report(tmp_path, broken), "runs")
+    assert actual.startswith("AttributeError: ")
+    assert actual.endswith(f"(mine.py:{number}: return value.no_such_thing())")
     at_an_end = changed(SOUND, result, "return at.z_t if self.fraction < 1 else at.z_t.no_such_thing()")
     (ranges,) = (f for f in report(tmp_path, at_an_end).failures if f.check.name == "ranges")
-    assert ranges.expected == "a result with fraction=1.0" and "(mine.py:" in ranges.came
+    assert ranges.expected == "a result with fraction=1.0" and "(mine.py:" in ranges.actual
     last = len(SOUND.splitlines()) + 1
     for line, said in (("1 / 0", "ZeroDivisionError: division by zero"), ("raise SystemExit(0)", "SystemExit: 0")):
         assert failure(report(tmp_path, f"{SOUND}{line}\n"), "imports") == f"{said} (mine.py:{last}: {line})"
@@ -112,9 +112,11 @@ def test_what_raises_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_too_many_forwards_are_counted(tmp_path: Path) -> None:
     old, new, check = BROKEN_OTHERS["resampling"]["predicts oftener than it says"]
-    came = failure(report(tmp_path, changed(SOUND_OTHERS["resampling"], old, new)), check)
+    actual = failure(report(tmp_path, changed(SOUND_OTHERS["resampling"], old, new)), check)
     assert (
-        "2 times in the step from step" in came and "where network_evaluations() is 1" in came and "(mine.py:" in came
+        "2 times in the step from step" in actual
+        and "where network_evaluations() is 1" in actual
+        and "(mine.py:" in actual
     )
 
 
@@ -131,7 +133,7 @@ def test_ranges_that_were_tried_are_told(tmp_path: Path) -> None:
         ("at.noise('mine')", "no draw is the same at two steps"),
         ("at.rng.uniform((4, 1, 1)).to(eps)", "no draw is the same at two steps"),
         ("at.start.rng.normal((1, 1, 1), stream=f'{at.step}').to(eps)", "no draw is the same at two steps"),
-        ("at.start.noise()", "is the same at 3 steps: for new noise at every step, draw with at.noise()"),
+        ("at.start.noise()", "is the same at 3 steps: for new noise at every step, use at.noise()"),
         ("at.start.rng.uniform((1, 1, 1), 'a').to(eps)", "uniform((1, 1, 1), stream='a') is the same at 3 steps"),
     ],
 )

@@ -88,7 +88,7 @@ def test_every_variant_of_a_built_in_conforms(name: str, params: dict[str, Scala
 def test_checks_parametrise_a_test(check: Check) -> None:
     entry = REGISTRY.entries("inverter")[0]
     check(entry.cls, registry=REGISTRY)
-    assert check.demand and check.on(Subject(entry.cls, registry=REGISTRY)).state in ("passed", "noted")
+    assert check.requirement and check.run(Subject(entry.cls, registry=REGISTRY)).state in ("passed", "noted")
 
 
 def test_a_file_is_checked_with_the_parameters_behind_it(tmp_path: Path) -> None:
