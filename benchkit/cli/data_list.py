@@ -13,7 +13,7 @@ from benchkit.errors import BenchkitError
 if TYPE_CHECKING:
     from benchkit.api import Dataset
     from benchkit.plugin.registry import Registry
-    from benchkit.readers.summary import SplitSummary
+    from benchkit.readers.dataset_summary import SplitSummary
 
 SOME_IMAGES_FAILED = 3
 #: At most so many sizes and kinds are named in a cell, and so many faults of a split.
@@ -83,12 +83,12 @@ def _print_all(listed: list[dict[str, Any]]) -> None:
 
 def _describe(registry: Registry, name: str, pixels: bool, as_json: bool) -> None:
     from benchkit.api import Dataset
-    from benchkit.readers.summary import mostly_marked, passed_by_suffix
+    from benchkit.readers.dataset_summary import count_skipped_files, remark_on_masks
     from benchkit.specs.spec import Spec
 
     source = registry.make(Spec.parse("dataset", name), Dataset)  # type: ignore[type-abstract]
     found = _summaries(source, pixels)
-    passed, remarks = passed_by_suffix(source.passed_over()), [*source.remarks(found), *mostly_marked(found)]
+    passed, remarks = count_skipped_files(source.passed_over()), [*source.remarks(found), *remark_on_masks(found)]
     if as_json:
         splits = {split: one.as_json() for split, one in found.items()}
         print_json({"dataset": name, "splits": splits, "passed_over": list(map(vars, passed)), "remarks": remarks})
@@ -101,12 +101,12 @@ def _describe(registry: Registry, name: str, pixels: bool, as_json: bool) -> Non
 
 
 def _summaries(source: Dataset, pixels: bool) -> dict[str, SplitSummary]:
-    from benchkit.readers.summary import summarise, work
+    from benchkit.readers.dataset_summary import count_ticks, summarise
 
     sizes = source.splits()
     found = {}
     with progress.shown() as screen:
-        screen.start(sum(work(size, pixels) for size in sizes.values()))
+        screen.start(sum(count_ticks(size, pixels) for size in sizes.values()))
 
         def tick(count: int) -> None:
             for _ in range(count):

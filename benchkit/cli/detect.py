@@ -119,14 +119,14 @@ def _load(
 def _files(given: Sequence[Path]) -> Iterator[Path]:
     """Yield the given files, and the files of given folders that have an image's suffix, by name; each file once."""
     from benchkit.errors import shortened
-    from benchkit.readers.pictures import SUFFIXES
-    from benchkit.readers.walk import files_below
+    from benchkit.readers.images import SUFFIXES
+    from benchkit.readers.walk import list_files
 
     seen: set[Path] = set()
     for path in given:
         if not os.path.exists(path):  # noqa: PTH110  # returns False for an impossible name, where Path raises
             raise BenchkitError(f"there is no file or folder '{shortened(str(path))}'")
-        files = files_below(path, SUFFIXES) if path.is_dir() else [path]
+        files = list_files(path, SUFFIXES) if path.is_dir() else [path]
         if not files:
             raise BenchkitError(f"folder '{path}' has no image files")
         yield from (file for file in files if file not in seen)

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from benchkit.errors import BenchkitError, shortened
-from benchkit.readers.mask_files import decode_mask
-from benchkit.readers.pictures import decode_image
+from benchkit.readers.images import decode_image
+from benchkit.readers.masks import decode_mask
 from benchkit.system.files import write_atomic
 from benchkit.system.output_files import check_file
 

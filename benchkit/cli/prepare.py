@@ -105,7 +105,7 @@ def richhf(
     """
     from benchkit.preparation.richhf import KEYS, NAME, NOTICE, Preparation, summary
     from benchkit.preparation.richhf_rule import Rule
-    from benchkit.readers.named_tables import Columns
+    from benchkit.readers.tables import Columns
 
     chosen, names, length = Rule.parse(rule), Columns.parse(columns or (), KEYS), _caption_length(model)
     with _writing(NAME, out, force) as (folder, screen):
@@ -183,9 +183,9 @@ def _judge(detector: TrainedDetector, candidates: int, size: int) -> Judge:
 
 @contextmanager
 def _writing(name: str, out: Path | None, force: bool) -> Iterator[tuple[Path, Progress]]:
-    from benchkit.readers.prepared import default_root, new_set
+    from benchkit.readers.prepared import get_default_folder, replace_set
 
-    with new_set(out or default_root(name), force) as folder, progress.shown() as screen:
+    with replace_set(out or get_default_folder(name), force) as folder, progress.shown() as screen:
         yield folder, screen
 
 
@@ -208,9 +208,9 @@ def _cut(captions: Sequence[str], length: Any, model: str | None) -> list[str]:
 
 
 def _finished(name: str, out: Path | None, manifest: dict[str, Any], lines: Sequence[str]) -> None:
-    from benchkit.readers.prepared import LEFT_OUT, default_root
+    from benchkit.readers.prepared import LEFT_OUT, get_default_folder
 
-    where = out or default_root(name)
+    where = out or get_default_folder(name)
     for line in lines:
         print(line)
     for reason, number in manifest["left_out"].items():

@@ -180,9 +180,9 @@ def _pixels(image: Any) -> np.ndarray:
     import numpy as np
     from PIL import Image
 
-    from benchkit.readers.pictures import rgb_pixels
+    from benchkit.readers.images import to_rgb
 
-    pixels = rgb_pixels(image, "an image") if isinstance(image, Image.Image) else np.asarray(image)
+    pixels = to_rgb(image, "an image") if isinstance(image, Image.Image) else np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
         raise BenchkitError(f"an image is a PIL image or (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}")
     return pixels

@@ -212,7 +212,7 @@ def _from_pil(images: Any) -> Tensor:
     import numpy as np
     from PIL import Image
 
-    from benchkit.readers.pictures import rgb_pixels
+    from benchkit.readers.images import to_rgb
     from benchkit.stages.images import to_tensor
 
     if not isinstance(images, list | tuple) or not all(isinstance(image, Image.Image) for image in images):
@@ -220,7 +220,7 @@ def _from_pil(images: Any) -> Tensor:
         raise BenchkitError(f"images are a list of PIL images or a float tensor (N, 3, H, W), not this {kind}")
     if not images:
         raise BenchkitError("no images were given")
-    arrays = [rgb_pixels(image, f"image {number}") for number, image in enumerate(images)]
+    arrays = [to_rgb(image, f"image {number}") for number, image in enumerate(images)]
     sizes = sorted({(array.shape[1], array.shape[0]) for array in arrays})
     if len(sizes) > 1:
         raise BenchkitError(f"images of several sizes ({sizes[0]} and {sizes[1]}): resize them to one")

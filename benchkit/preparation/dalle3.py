@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
 from benchkit.preparation import cleanest
-from benchkit.readers.pictures import decode_image
-from benchkit.readers.prepared import Left, Row, Writer
-from benchkit.readers.shards import Pair, Reading, Shard, find_shards, pairs_of
+from benchkit.readers.images import decode_image
+from benchkit.readers.prepared import Row, SkippedImage, Writer
+from benchkit.readers.tar_shards import Pair, Shard, ShardReader, find_shards, list_pairs
 
 #: The dataset that the set is for, and what is said about sharing it.
 NAME = "dalle3-hq"
@@ -45,7 +45,7 @@ class Draw:
     seed: int
     tell: Callable[[str], None]
     judge: cleanest.Judge | None = None
-    left: list[Left] = field(default_factory=list)
+    left: list[SkippedImage] = field(default_factory=list)
     facts: Counter[str] = field(default_factory=Counter)
     captions: list[str] = field(default_factory=list)
 
@@ -58,7 +58,7 @@ class Draw:
             raise BenchkitError(
                 f"{flag} {wanted}: the shards hold {len(drawn)} images: ask for fewer, or name more shards"
             )
-        with Writer(folder) as writer, Reading(shards) as reading:
+        with Writer(folder) as writer, ShardReader(shards) as reading:
             about, pairs = self._about(shards, len(drawn)), drawn
             if self.judge is not None:
                 pairs, about["cleanest"] = self._cleanest(self.judge, reading, drawn, folder)
@@ -75,7 +75,7 @@ class Draw:
             return writer.finish(NAME, about, self.left)
 
     def _cleanest(
-        self, judge: cleanest.Judge, reading: Reading, drawn: Sequence[Pair], folder: Path
+        self, judge: cleanest.Judge, reading: ShardReader, drawn: Sequence[Pair], folder: Path
     ) -> tuple[list[Pair], dict[str, Any]]:
         """Of the first candidates that can be read the cleanest, in the order of the draw; and how that was decided."""
         by_name = {pair.name: pair for pair in drawn}
@@ -88,12 +88,12 @@ class Draw:
         for one in scored:
             if one.name not in names:
                 told = f"{one.fraction:.6g} of its area marked"
-                self.left.append(Left(SPLIT, one.name, "not among the cleanest", told))
+                self.left.append(SkippedImage(SPLIT, one.name, "not among the cleanest", told))
         cleanest.write_scores(folder, scored, names)
         return [by_name[one.name] for one in kept], cleanest.facts(judge, scored, kept)
 
     def _squares(
-        self, judge: cleanest.Judge, reading: Reading, pairs: Sequence[Pair]
+        self, judge: cleanest.Judge, reading: ShardReader, pairs: Sequence[Pair]
     ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         """What the detector is shown of every image that can be decoded and framed, in order."""
         for pair in pairs:
@@ -101,16 +101,16 @@ class Draw:
             try:
                 square = None if image is None else judge.framing.image(image)
             except BenchkitError as error:
-                self.left.append(Left(SPLIT, pair.name, "image cannot be framed", str(error)))
+                self.left.append(SkippedImage(SPLIT, pair.name, "image cannot be framed", str(error)))
                 continue
             if square is not None:
                 yield pair.name, square
 
-    def _decoded(self, reading: Reading, pair: Pair, data: bytes) -> NDArray[np.uint8] | None:
+    def _decoded(self, reading: ShardReader, pair: Pair, data: bytes) -> NDArray[np.uint8] | None:
         try:
             return decode_image(data, f"{reading.url(pair.shard)}: {pair.name}")
         except BenchkitError as error:
-            self.left.append(Left(SPLIT, pair.name, "image does not decode", str(error)))
+            self.left.append(SkippedImage(SPLIT, pair.name, "image does not decode", str(error)))
             return None
 
     def _about(self, shards: Sequence[Shard], size: int) -> dict[str, Any]:
@@ -123,13 +123,13 @@ class Draw:
         for number, shard in enumerate(shards):
             self.tell(f"look through {shard.path.rpartition('/')[2]}")
             left: list[tuple[str, str]] = []
-            for pair in pairs_of(number, shard, left):
+            for pair in list_pairs(number, shard, left):
                 if found.setdefault(pair.name, pair) is not pair:
-                    self.left.append(Left(SPLIT, pair.name, "name twice", f"again in {shard.url}"))
-            self.left += [Left(SPLIT, "", reason, name) for reason, name in left]
+                    self.left.append(SkippedImage(SPLIT, pair.name, "name twice", f"again in {shard.url}"))
+            self.left += [SkippedImage(SPLIT, "", reason, name) for reason, name in left]
         return list(found.values())
 
-    def _add(self, writer: Writer, reading: Reading, pair: Pair) -> None:
+    def _add(self, writer: Writer, reading: ShardReader, pair: Pair) -> None:
         data = reading.read(pair.shard, pair.image)
         image = self._decoded(reading, pair, data)
         if image is None:

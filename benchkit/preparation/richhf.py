@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
 from benchkit.preparation.richhf_rule import PAPER, Rule, beside_paper
-from benchkit.readers import named_tables
-from benchkit.readers.named_pictures import Shelf, collect
-from benchkit.readers.named_tables import IDS, Columns, Table, bytes_of
-from benchkit.readers.pictures import decode_image
-from benchkit.readers.prepared import Left, Row, Writer
-from benchkit.readers.tfrecord import Features, examples
-from benchkit.readers.walk import files_below
+from benchkit.readers import tables
+from benchkit.readers.images import decode_image
+from benchkit.readers.images_by_id import ImageStore, collect_images
+from benchkit.readers.prepared import Row, SkippedImage, Writer
+from benchkit.readers.tables import IDS, Columns, Table, get_bytes
+from benchkit.readers.tfrecord import Features, read_examples
+from benchkit.readers.walk import list_files
 
 #: The dataset that the set is for, and what is said about sharing it.
 NAME = "richhf-18k"
@@ -38,7 +38,7 @@ SCORES = ("aesthetics_score", "artifact_score", "misalignment_score", "overall_s
 #: What the records hold, as tables of them have it for columns.
 MAPS, WORDING = ("artifact_map", "misalignment_map"), "prompt_misalignment_label"
 #: What `columns` may name.
-KEYS = (*named_tables.KEYS, *MAPS, *SCORES, WORDING)
+KEYS = (*tables.KEYS, *MAPS, *SCORES, WORDING)
 MAP_SIDE = 512
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -58,7 +58,7 @@ class Annotation:
     artifact_map: bytes
     misalignment_map: bytes | None
     attributes: Mapping[str, Any]
-    notes: tuple[Left, ...] = ()
+    notes: tuple[SkippedImage, ...] = ()
 
 
 class Unusable(Exception):
@@ -98,7 +98,7 @@ def record_files(given: Sequence[Path]) -> dict[str, list[Path]]:
 def _records_in(folder: Path) -> list[Path]:
     """A folder's TFRecord files, which often have their number behind the suffix; else the tables below it."""
     packed = sorted(one for one in folder.glob("*.tfrecord*") if one.is_file())
-    return packed or files_below(folder, named_tables.SUFFIXES)
+    return packed or list_files(folder, tables.SUFFIXES)
 
 
 def table_examples(path: Path, columns: Columns) -> Iterator[Features]:
@@ -106,7 +106,7 @@ def table_examples(path: Path, columns: Columns) -> Iterator[Features]:
 
     Raises BenchkitError for a table without artifact maps or names of images, and one that cannot be read.
     """
-    with named_tables.reading(f"`records`: {path}"):
+    with tables.explain_table_errors(f"`records`: {path}"):
         table = Table(path)
         found = {key: columns.given.get(key, key) for key in (*MAPS, *SCORES, WORDING)}
         names = [columns.given["id"]] if "id" in columns.given else IDS
@@ -136,7 +136,7 @@ def _feature(value: Any) -> list[Any]:
         return [value.encode()]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return [float(value)]
-    data = bytes_of(value)
+    data = get_bytes(value)
     return [] if data is None else [data]
 
 
@@ -153,7 +153,7 @@ class Preparation:
     rule: Rule
     tell: Tell
     columns: Columns = field(default_factory=Columns)
-    left: list[Left] = field(default_factory=list)
+    left: list[SkippedImage] = field(default_factory=list)
     read: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
     captions: list[str] = field(default_factory=list)
@@ -175,8 +175,8 @@ class Preparation:
         scratch = folder / ".images"
         try:
             with Writer(folder) as writer, scratch.open("w+b") as images:
-                shelf = Shelf(images)
-                collect(sources, found.keys(), shelf, self.tell, self.columns)
+                shelf = ImageStore(images)
+                collect_images(sources, found.keys(), shelf, self.tell, self.columns)
                 self.tell(f"write {len(shelf)} images")
                 for one in found.values():
                     self._write(writer, one, shelf)
@@ -187,14 +187,16 @@ class Preparation:
     def _tables(self, files_of: Mapping[str, Sequence[Path]]) -> list[Path]:
         """The records themselves, where all of them are tables, which may hold the images."""
         files = [file for files in files_of.values() for file in files]
-        if any(file.suffix.lower() not in named_tables.SUFFIXES for file in files):
+        if any(file.suffix.lower() not in tables.SUFFIXES for file in files):
             raise BenchkitError("`images` is missing: TFRecord files hold no images: name where Pick-a-Pic's are")
         return files
 
     def _annotations(self, split: str, file: Path) -> Iterator[Annotation]:
         """What the rule leaves of one file; all else is noted."""
-        is_table = file.suffix.lower() in named_tables.SUFFIXES
-        for count, features in enumerate(table_examples(file, self.columns) if is_table else examples(file), start=1):
+        is_table = file.suffix.lower() in tables.SUFFIXES
+        for count, features in enumerate(
+            table_examples(file, self.columns) if is_table else read_examples(file), start=1
+        ):
             self.read[split] += 1
             where = f"{file.name}: record {count}"
             name = ""
@@ -207,7 +209,7 @@ class Preparation:
                 self._seen[name] = where
                 yield made
             except Unusable as why:
-                self.left.append(Left(SPLITS[split], name, why.reason, f"{where}: {why.detail}"))
+                self.left.append(SkippedImage(SPLITS[split], name, why.reason, f"{where}: {why.detail}"))
 
     def _annotation(self, name: str, split: str, features: Features) -> Annotation:
         artifacts = grey_map(features, "artifact_map")
@@ -216,7 +218,7 @@ class Preparation:
             misaligned = grey_map(features, "misalignment_map")
             maps.append(misaligned)
         except Unusable as why:  # no label depends on it
-            notes.append(Left(SPLITS[split], name, "misalignment map left out, its image kept", why.detail))
+            notes.append(SkippedImage(SPLITS[split], name, "misalignment map left out, its image kept", why.detail))
         scores = {score: number(features, score) for score in SCORES}
         self.odd_scores.update({oddity for oddity in map(odd, scores.values()) if oddity})
         objection = self.rule.objection({s: v for s, v in scores.items() if v is not None}, maps)
@@ -238,15 +240,15 @@ class Preparation:
             notes=tuple(notes),
         )
 
-    def _write(self, writer: Writer, one: Annotation, shelf: Shelf) -> None:
+    def _write(self, writer: Writer, one: Annotation, shelf: ImageStore) -> None:
         if one.id not in shelf:
-            self.left.append(Left(one.split, one.id, "no image"))
+            self.left.append(SkippedImage(one.split, one.id, "no image"))
             return
         picture = shelf.get(one.id)
         try:
             height, width = decode_image(picture.data, picture.origin).shape[:2]
         except BenchkitError as error:
-            self.left.append(Left(one.split, one.id, "image does not decode", str(error)))
+            self.left.append(SkippedImage(one.split, one.id, "image does not decode", str(error)))
             return
         if picture.caption is not None:
             self.captions.append(picture.caption)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.readers.votes import majority
+from benchkit.readers.votes import compute_majority
 from benchkit.specs.spec import Spec
 
 #: Rule -> what it looks at.
@@ -83,7 +83,7 @@ class Rule:
     def label(self, levels: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Pixels that enough annotators marked, bool; levels: any shape, the nearest vote count each."""
         votes = np.rint(levels.astype(np.float64) * self.annotators / 255).astype(np.int64)
-        return majority(votes, self.annotators, self.needed)
+        return compute_majority(votes, self.annotators, self.needed)
 
     def objection(self, scores: Mapping[str, float], maps: list[NDArray[np.uint8]]) -> str | None:
         """Why the example cannot have had so many annotators, or None."""

@@ -1,7 +1,7 @@
-"""A prepared set: one folder with a Parquet file a split, a list of what was left out, and a manifest; and its writer.
+"""Write a prepared set: one folder with a Parquet file per split, a list of skipped images, and a manifest.
 
-Every row carries a sha256 of all its other columns, so that a changed row is found when it is read, without reading
-the rest. The manifest has the sha256 of every file, what was counted, and how the set was made.
+`prepared_dataset` reads it. Every row has a sha256 of all its other columns, so that a changed row is found without
+reading the rest. The manifest has the sha256 of every file, what was counted, and how the set was made.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-#: Of the columns and of the manifest.
+#: Version of the columns and of the manifest.
 SCHEMA = 1
 MANIFEST, LEFT_OUT = "manifest.json", "left-out.csv"
-#: Rows of a row group: what has to be read for one sample.
+#: Rows of a row group, which is read for one sample.
 GROUP = 8
 BINARY = ("image", "mask", "artifact_map", "misalignment_map")
 DATA_VARIABLE = "BENCHKIT_DATA"
@@ -38,7 +38,7 @@ DATA_VARIABLE = "BENCHKIT_DATA"
 class Row:
     """One sample of a prepared set.
 
-    image: an encoded picture of height x width. mask: PNG, 0 and 255, or None where nobody looked. artifact_map,
+    image: an encoded image of height x width. mask: PNG, 0 and 255, or None if not annotated. artifact_map,
     misalignment_map: 8-bit grey PNG, or None. Mask and maps show the whole image, at a resolution of their own.
     attributes: plain JSON data.
     """
@@ -54,13 +54,13 @@ class Row:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Any]:
-        """The row as its columns hold it, without the digest."""
+        """Return column -> value, without the digest."""
         plain = {name: getattr(self, name) for name in ("id", *BINARY, "height", "width", "caption")}
         return plain | {"attributes": json.dumps(dict(self.attributes), sort_keys=True, ensure_ascii=False)}
 
 
-def row_digest(columns: Mapping[str, Any]) -> str:
-    """sha256 over every column of a row but the digest itself."""
+def compute_row_digest(columns: Mapping[str, Any]) -> str:
+    """Return the sha256 over every column of a row except the digest."""
     total = hashlib.sha256()
     for name in sorted(set(columns) - {"sha256"}):
         value = columns[name]
@@ -69,8 +69,8 @@ def row_digest(columns: Mapping[str, Any]) -> str:
     return total.hexdigest()
 
 
-def arrow_schema() -> pa.Schema:
-    """The columns of every split's file."""
+def make_arrow_schema() -> pa.Schema:
+    """Return the columns of every split's file."""
     import pyarrow as pa
 
     text, number = pa.string(), pa.int32()
@@ -78,16 +78,16 @@ def arrow_schema() -> pa.Schema:
     return pa.schema({**types, "caption": text, "attributes": text, "sha256": text})
 
 
-def default_root(name: str) -> Path:
-    """Where a prepared set lies if nobody says otherwise: `$BENCHKIT_DATA/NAME`, else the user's data folder."""
+def get_default_folder(name: str) -> Path:
+    """Return the default folder of a prepared set: `$BENCHKIT_DATA/NAME`, else in the user's data folder."""
     from platformdirs import user_data_dir
 
     return expand_path(os.environ.get(DATA_VARIABLE) or user_data_dir("benchkit")) / name
 
 
 @dataclass(frozen=True)
-class Left:
-    """One thing that is not in the set. reason: one of a few, counted; detail: of this one."""
+class SkippedImage:
+    """An image that is not in the set. reason: one of a few, which are counted; detail: of this image."""
 
     split: str
     id: str
@@ -112,13 +112,13 @@ class Writer:
         self._close()
 
     def add(self, split: str, row: Row) -> None:
-        """Append a row; raises ValueError for an id that the set already has, in any split."""
+        """Append a row; raise ValueError for an id that the set already has, in any split."""
         if row.id in self._ids:
             raise ValueError(f"id '{row.id}' twice")
         self._ids.add(row.id)
         columns = row.columns()
         waiting = self._waiting.setdefault(split, [])
-        waiting.append(columns | {"sha256": row_digest(columns)})
+        waiting.append(columns | {"sha256": compute_row_digest(columns)})
         self.counts[split] += 1
         if len(waiting) == GROUP:
             self._flush(split)
@@ -128,31 +128,31 @@ class Writer:
         import pyarrow.parquet as pq
 
         if split not in self._files:
-            # Pictures are compressed already; dictionaries and statistics of them would double the file.
+            # Images are compressed already; dictionaries and statistics of them would double the file.
             self._files[split] = pq.ParquetWriter(
-                self._folder / f"{split}.parquet", arrow_schema(), compression="none", use_dictionary=False,
+                self._folder / f"{split}.parquet", make_arrow_schema(), compression="none", use_dictionary=False,
                 write_statistics=False,
             )  # fmt: skip
         rows = self._waiting.pop(split, [])
         if rows:
-            self._files[split].write_table(pa.Table.from_pylist(rows, schema=arrow_schema()), row_group_size=GROUP)
+            self._files[split].write_table(pa.Table.from_pylist(rows, schema=make_arrow_schema()), row_group_size=GROUP)
 
     def _close(self) -> None:
         for file in self._files.values():
             file.close()
 
-    def finish(self, dataset: str, facts: Mapping[str, Any], left: Iterable[Left]) -> dict[str, Any]:
-        """Write what is left, read every file back, and write the manifest last; returns it.
+    def finish(self, dataset: str, facts: Mapping[str, Any], skipped: Iterable[SkippedImage]) -> dict[str, Any]:
+        """Write the remaining rows, read every file back, write the manifest and return it.
 
-        Raises BenchkitError where nothing was added, or a file does not read back as it was written.
+        Raises BenchkitError if no row was added, or a file does not read back as it was written.
         """
         for split in list(self._waiting):
             self._flush(split)
         self._close()
         if not self._files:
-            raise BenchkitError(f"no image of {dataset} is left: nothing is written")
-        reasons = self._list(left)
-        files = {split: self._verified(split) for split in sorted(self._files)}
+            raise BenchkitError(f"every image of {dataset} was skipped: nothing is written")
+        reasons = self._write_skipped(skipped)
+        files = {split: self._verify(split) for split in sorted(self._files)}
         manifest = {
             "schema": SCHEMA,
             "dataset": dataset,
@@ -164,25 +164,25 @@ class Writer:
         (self._folder / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
         return manifest
 
-    def _list(self, left: Iterable[Left]) -> Counter[str]:
+    def _write_skipped(self, skipped: Iterable[SkippedImage]) -> Counter[str]:
         reasons: Counter[str] = Counter()
         with (self._folder / LEFT_OUT).open("w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(("split", "id", "reason", "detail"))
-            for one in left:
+            for one in skipped:
                 lines.writerow((one.split, one.id, one.reason, one.detail))
                 reasons[one.reason] += 1
         return reasons
 
-    def _verified(self, split: str) -> dict[str, Any]:
-        """What the manifest says of one file, after every row was read back."""
+    def _verify(self, split: str) -> dict[str, Any]:
+        """Read back every row of one file and return its entry for the manifest."""
         import pyarrow.parquet as pq
 
         path = self._folder / f"{split}.parquet"
         count = 0
         for batch in pq.ParquetFile(path).iter_batches(batch_size=GROUP):
             for row in batch.to_pylist():
-                if row_digest(row) != row["sha256"]:
+                if compute_row_digest(row) != row["sha256"]:
                     raise BenchkitError(f"{path.name}: row {count} does not read back: check the disk of `out`")
                 count += 1
         if count != self.counts[split]:
@@ -193,11 +193,11 @@ class Writer:
 
 
 @contextmanager
-def new_set(out: Path, force: bool = False) -> Iterator[Path]:
-    """Lend an empty folder; what is in it appears in `out` when all went well, else nothing changes.
+def replace_set(out: Path, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder to fill; move its contents to `out` at the end. After an error nothing changes.
 
-    Raises BenchkitError where `out` is a file, holds anything (with `force`: anything but a prepared set, which is
-    replaced; other files beside it stay), or cannot be written.
+    Raises BenchkitError if `out` is a file, is not empty, or cannot be written. With `force` a prepared set in it is
+    replaced, and other files beside it stay.
     """
 
     def earlier() -> list[str]:

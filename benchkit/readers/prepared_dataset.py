@@ -1,4 +1,4 @@
-"""Read a prepared set (see benchkit.readers.prepared) as a dataset: frame images, masks and maps alike."""
+"""Read a prepared set (see `prepared`) as a dataset: `PreparedDataset`, the base class of such plugins."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 from benchkit.api import Dataset, ImageFacts, Sample, param
 from benchkit.errors import BenchkitError, UnknownNameError, shortened
 from benchkit.readers.framing import Framing
-from benchkit.readers.mask_files import decode_mask
-from benchkit.readers.pictures import PIXEL_LIMIT, decode_image
-from benchkit.readers.prepared import MANIFEST, SCHEMA, arrow_schema, default_root, row_digest
+from benchkit.readers.images import PIXEL_LIMIT, decode_image
+from benchkit.readers.masks import decode_mask
+from benchkit.readers.prepared import MANIFEST, SCHEMA, compute_row_digest, get_default_folder, make_arrow_schema
 from benchkit.system.paths import expand_path
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-#: Raised when the same row gives another sample than before.
+#: Increase it when the same row gives another sample than before.
 VERSION = 1
 _SPLIT = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _explain_errors(path: Path) -> Iterator[None]:
     import pyarrow as pa
 
     try:
@@ -43,11 +43,11 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 class PreparedSet:
-    """The files of one set; make one with `opened`, which keeps them."""
+    """The files of one set; `open_set` makes and caches it."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
-        manifest = _manifest(folder, name)
+        manifest = _read_manifest(folder, name)
         self.provenance = _provenance(manifest)
         self.rows: dict[str, int] = {split: int(facts["rows"]) for split, facts in manifest["splits"].items()}
         for split, facts in manifest["splits"].items():
@@ -62,14 +62,14 @@ class PreparedSet:
 
     @cached_property
     def index(self) -> dict[str, dict[str, list[Any]]]:
-        """Split -> height, width and digest of every row."""
+        """Split -> columns height, width and sha256 of all rows."""
         import pyarrow.parquet as pq
 
         found = {}
         for split in self.rows:
-            with _reading(self.path(split)):
+            with _explain_errors(self.path(split)):
                 file = pq.ParquetFile(self.path(split))
-                if not file.schema_arrow.equals(arrow_schema()):
+                if not file.schema_arrow.equals(make_arrow_schema()):
                     raise BenchkitError(f"{self.path(split)} has other columns than a prepared set: prepare it again")
                 found[split] = file.read(columns=["height", "width", "sha256"]).to_pydict()
             self._check(split, found[split])
@@ -77,12 +77,12 @@ class PreparedSet:
 
     @cached_property
     def texts(self) -> dict[str, list[tuple[str, bool]]]:
-        """Split -> of every row its id, and whether it has a caption."""
+        """Split -> (id, whether it has a caption) of every row."""
         import pyarrow.parquet as pq
 
         found = {}
         for split in self.rows:
-            with _reading(self.path(split)):
+            with _explain_errors(self.path(split)):
                 columns = pq.read_table(self.path(split), columns=["id", "caption"]).to_pydict()
             found[split] = [
                 (name or "", bool(text)) for name, text in zip(columns["id"], columns["caption"], strict=True)
@@ -108,26 +108,26 @@ class PreparedSet:
         return total.hexdigest()
 
     def read(self, split: str, rows: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """The columns of these rows; raises BenchkitError for one that is not as it was written."""
+        """Return row -> columns; raise BenchkitError for a row that was changed."""
         import pyarrow.parquet as pq
 
         path = self.path(split)
         found: dict[int, dict[str, Any]] = {}
-        with _reading(path):
+        with _explain_errors(path):
             file = pq.ParquetFile(path)
-            for group, first, wanted in _grouped(file, rows):
+            for group, first, wanted in _group_rows(file, rows):
                 table = file.read_row_group(group).take([row - first for row in wanted])
                 found |= dict(zip(wanted, table.to_pylist(), strict=True))
         for row, columns in found.items():
-            if row_digest(columns) != columns["sha256"]:
+            if compute_row_digest(columns) != columns["sha256"]:
                 raise BenchkitError(f"{path}: row {row} ('{columns['id']}') was changed: prepare the set again")
-            if None in (columns["id"], columns["image"]) or _object(columns["attributes"]) is None:
+            if None in (columns["id"], columns["image"]) or _parse_object(columns["attributes"]) is None:
                 raise BenchkitError(f"{path}: row {row} has no id, image or attributes: prepare the set again")
         return found
 
 
-def _object(text: str | None) -> dict[str, Any] | None:
-    """A JSON object, or None."""
+def _parse_object(text: str | None) -> dict[str, Any] | None:
+    """Return a JSON object, or None for other text."""
     try:
         content = json.loads(text or "")
     except (ValueError, RecursionError):
@@ -135,8 +135,8 @@ def _object(text: str | None) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _grouped(file: pq.ParquetFile, rows: Sequence[int]) -> Iterator[tuple[int, int, list[int]]]:
-    """The row groups that hold these rows, each with its first row and what is wanted of it."""
+def _group_rows(file: pq.ParquetFile, rows: Sequence[int]) -> Iterator[tuple[int, int, list[int]]]:
+    """Yield the row groups of these rows: (number, its first row, the wanted rows)."""
     first = 0
     for group in range(file.metadata.num_row_groups):
         end = first + file.metadata.row_group(group).num_rows
@@ -146,7 +146,7 @@ def _grouped(file: pq.ParquetFile, rows: Sequence[int]) -> Iterator[tuple[int, i
         first = end
 
 
-def _manifest(folder: Path, name: str) -> dict[str, Any]:
+def _read_manifest(folder: Path, name: str) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -154,21 +154,22 @@ def _manifest(folder: Path, name: str) -> dict[str, Any]:
         complete = bool(splits) and all(map(_is_split, splits, splits.values()))
     except FileNotFoundError:
         raise BenchkitError(
-            f"{folder} holds no prepared set: make one with `benchkit data prepare {name}`, or name its folder (root=)"
+            f"{folder} contains no prepared set: make one with `benchkit data prepare {name}`, or name its folder by "
+            "root="
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         dataset = schema = None
         complete = False
     if isinstance(dataset, str) and dataset != name:
         raise BenchkitError(
-            f"{folder} holds the dataset '{shortened(dataset)}', not '{name}': name another folder (root=)"
+            f"{folder} contains the dataset '{shortened(dataset)}', not '{name}': name another folder (root=)"
         )
     if not complete or schema != SCHEMA:
         raise BenchkitError(f"{path} is no manifest of this version: prepare the set again")
     return dict(content)
 
 
-#: What a manifest tells of how its set was made: its sections and, of each, the facts that decide samples.
+#: Sections of a manifest that describe how its set was made, with the facts that decide samples.
 _MADE: Mapping[str, tuple[str, ...]] = {
     "rule": ("text", "threshold"),
     "draw": ("seed", "count", "of"),
@@ -177,38 +178,38 @@ _MADE: Mapping[str, tuple[str, ...]] = {
 
 
 def _provenance(manifest: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
-    """The rule, draw and filter of a prepared set as plain values: `rule`, `rule threshold`, `draw seed`, ..."""
+    """Return rule, draw and filter of a prepared set as plain values: `rule`, `rule threshold`, `draw seed`, ..."""
     found: dict[str, str | int | float | bool | None] = {}
     for section, keys in _MADE.items():
-        told = manifest.get(section)
-        told = told if isinstance(told, dict) else {}
+        facts = manifest.get(section)
+        facts = facts if isinstance(facts, dict) else {}
         for key in keys:
-            if isinstance(told.get(key), str | int | float | bool):
-                found[section if key == "text" else f"{section} {key}"] = told[key]
+            if isinstance(facts.get(key), str | int | float | bool):
+                found[section if key == "text" else f"{section} {key}"] = facts[key]
     return found
 
 
 def _is_split(name: str, facts: Any) -> bool:
-    """Whether a manifest may say this of a split: a name that is a plain file's, and whole numbers."""
+    """Return whether a manifest's entry of a split is valid: a plain file name, and whole numbers."""
     numbers = [facts["rows"], facts["bytes"]]
     counted = all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers)
     return counted and _SPLIT.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=8)
-def _kept(folder: Path, name: str, _changed: int) -> PreparedSet:
+def _open_set(folder: Path, name: str, _changed: int) -> PreparedSet:
     return PreparedSet(folder, name)
 
 
-def opened(folder: Path, name: str) -> PreparedSet:
-    """The set in a folder, opened once for as long as its manifest does not change."""
+def open_set(folder: Path, name: str) -> PreparedSet:
+    """Return the set in a folder, opened once as long as its manifest does not change."""
     path = folder / MANIFEST
-    return _kept(folder, name, path.stat().st_mtime_ns if path.is_file() else 0)
+    return _open_set(folder, name, path.stat().st_mtime_ns if path.is_file() else 0)
 
 
 @dataclass(frozen=True)
 class PreparedDataset(Dataset):
-    """A dataset whose files `benchkit data prepare` wrote."""
+    """A dataset of files that `benchkit data prepare` wrote."""
 
     #: Whether every image has a mask, or none.
     marked: ClassVar[bool] = False
@@ -228,9 +229,9 @@ class PreparedDataset(Dataset):
         wrong = [i for i in indices if not 0 <= i < ends[-1]]
         if wrong:
             raise BenchkitError(
-                f"split '{split}' of dataset '{self.name}' has {ends[-1]} images: there is no {wrong[0]}"
+                f"split '{split}' of dataset '{self.name}' has {ends[-1]} images: image {wrong[0]} does not exist"
             )
-        places = _places(ends, indices)
+        places = _find_rows(ends, indices)
         rows = self._set().read(split, places)
         found = []
         for index, row in zip(indices, places, strict=True):
@@ -240,7 +241,7 @@ class PreparedDataset(Dataset):
 
     def inspect(self, split: str, indices: Sequence[int]) -> list[ImageFacts]:
         ends, texts, found = self._ends(split), self._set().texts[split], []
-        for index, row in zip(indices, _places(ends, indices), strict=True):
+        for index, row in zip(indices, _find_rows(ends, indices), strict=True):
             first = int(ends[row - 1]) if row else 0
             name, captioned = texts[row]
             name = _window_name(name, index - first, int(ends[row]) - first)
@@ -267,10 +268,10 @@ class PreparedDataset(Dataset):
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
     def _set(self) -> PreparedSet:
-        return opened(expand_path(self.root) if self.root else default_root(self.name), self.name)
+        return open_set(expand_path(self.root) if self.root else get_default_folder(self.name), self.name)
 
     def _ends(self, split: str) -> NDArray[np.int64]:
-        """How many images all rows up to each one become."""
+        """Return, for each row, how many images it and all rows before give."""
         files = self._set()
         if split not in files.rows:
             raise BenchkitError(f"dataset '{self.name}': {UnknownNameError('split', split, files.rows)}")
@@ -283,22 +284,22 @@ class PreparedDataset(Dataset):
         where = f"{self.name} '{row['id']}'"
         image = decode_image(row["image"], where)
         if image.shape[:2] != (row["height"], row["width"]):
-            said, is_ = f"{row['width']}x{row['height']}", f"{image.shape[1]}x{image.shape[0]}"
-            raise BenchkitError(f"{where}: an image of {is_} where the set says {said}: prepare the set again")
-        attributes = _object(row["attributes"]) or {}
+            expected, actual = f"{row['width']}x{row['height']}", f"{image.shape[1]}x{image.shape[0]}"
+            raise BenchkitError(f"{where}: an image of {actual} where the set says {expected}: prepare the set again")
+        attributes = _parse_object(row["attributes"]) or {}
         for column, name in (("artifact_map", "heatmap"), ("misalignment_map", "misalignment_map")):
             if row[column] is not None:
                 grey = decode_image(row[column], f"{where}, {column}")[..., 0]
-                attributes[name] = framing.map(stretched(grey, image.shape[:2]), window)
+                attributes[name] = framing.map(resize_nearest(grey, image.shape[:2]), window)
         mask = None
         if row["mask"] is not None:
-            mask = framing.mask(stretched(decode_mask(row["mask"], f"{where}, mask"), image.shape[:2]), window)
+            mask = framing.mask(resize_nearest(decode_mask(row["mask"], f"{where}, mask"), image.shape[:2]), window)
         name = _window_name(row["id"], window, windows)
         return Sample(name, framing.image(image, window), mask, row["caption"], attributes=attributes)
 
 
-def _places(ends: NDArray[np.int64], indices: Sequence[int]) -> list[int]:
-    """The rows that images are windows of."""
+def _find_rows(ends: NDArray[np.int64], indices: Sequence[int]) -> list[int]:
+    """Return the rows that images are windows of."""
     return [int(row) for row in np.searchsorted(ends, np.asarray(indices, np.int64), side="right")]
 
 
@@ -306,7 +307,7 @@ def _window_name(name: str, window: int, windows: int) -> str:
     return name if windows == 1 else f"{name}-{window:03d}"
 
 
-def stretched(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """A map of the whole image at the image's own resolution (H, W), each pixel its nearest."""
+def resize_nearest(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a map resized to the image's resolution (H, W) by nearest neighbour."""
     rows, columns = ((np.arange(n) * 2 + 1) * have // (2 * n) for n, have in zip(shape, array.shape, strict=True))
     return np.ascontiguousarray(array[rows[:, None], columns[None, :]])

@@ -1,7 +1,7 @@
-"""TFRecord files without TensorFlow: framed records with their checksums, and the tf.train.Example inside.
+"""Read TFRecord files without TensorFlow: `read_examples` for tf.train.Example, `read_records` for other payloads.
 
 A record is its length (8 bytes, little-endian), a masked CRC-32C of those 8 bytes, the payload, and a masked CRC-32C
-of the payload. Both sums are checked.
+of the payload. Both checksums are checked.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ AGAIN = "the file is damaged, get it again"
 Features = dict[str, list[bytes] | list[float] | list[int]]
 
 
-def masked_crc32c(data: bytes) -> int:
-    """CRC-32C of the data, rotated right by 15 bits and with a constant added, as the format stores it."""
+def compute_masked_crc32c(data: bytes) -> int:
+    """Return the CRC-32C of the data, rotated right by 15 bits and with a constant added, as the format stores it."""
     from google_crc32c import value
 
     crc = int(value(data))
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-def records(path: Path) -> Iterator[bytes]:
-    """The payloads of one file, one at a time.
+def read_records(path: Path) -> Iterator[bytes]:
+    """Yield the payloads of one file.
 
-    Raises BenchkitError naming the file and the record (the first is 1) where one is truncated, too long, or fails a
-    checksum; and for a file that is missing, compressed, or a Git LFS pointer.
+    Raises BenchkitError, naming the file and the record (the first is 1), for a record that is truncated, too long, or
+    fails a checksum, and for a file that is missing, compressed, or a Git LFS pointer.
     """
     try:
         with path.open("rb") as file:
             _check_kind(path, file)
             number = 0
-            while (payload := _record(file, f"{path}: record {number + 1}")) is not None:
+            while (payload := _read_record(file, f"{path}: record {number + 1}")) is not None:
                 number += 1
                 yield payload
     except OSError as error:
@@ -53,7 +53,7 @@ def records(path: Path) -> Iterator[bytes]:
 
 
 def _check_kind(path: Path, file: BinaryIO) -> None:
-    """Two things that people have where they think they have a TFRecord file."""
+    """Raise BenchkitError for two kinds of files that are often mistaken for TFRecord files."""
     start = file.read(len(_GIT_LFS))
     file.seek(0)
     if start == _GIT_LFS:
@@ -62,40 +62,40 @@ def _check_kind(path: Path, file: BinaryIO) -> None:
         raise BenchkitError(f"{path}: compressed with gzip: unpack it first")
 
 
-def _record(file: BinaryIO, where: str) -> bytes | None:
-    """The next payload, or None at the end of the file."""
+def _read_record(file: BinaryIO, where: str) -> bytes | None:
+    """Return the next payload, or None at the end of the file."""
     head = file.read(_HEAD.size)
     if not head:
         return None
     if len(head) < _HEAD.size:
         raise BenchkitError(f"{where}: truncated after {len(head)} of {_HEAD.size} bytes of its head: {AGAIN}")
     length, length_sum = _HEAD.unpack(head)
-    if masked_crc32c(head[:8]) != length_sum:
+    if compute_masked_crc32c(head[:8]) != length_sum:
         raise BenchkitError(f"{where}: its length has a wrong CRC-32C: {AGAIN}, or it is no TFRecord file")
     if length > RECORD_LIMIT:
-        raise BenchkitError(f"{where}: claims {length} bytes, the limit is {RECORD_LIMIT}: {AGAIN}")
+        raise BenchkitError(f"{where}: has a length of {length} bytes, the limit is {RECORD_LIMIT}: {AGAIN}")
     payload = file.read(length)
     tail = file.read(_SUM.size)
     if len(payload) < length or len(tail) < _SUM.size:
         found = len(payload) + len(tail)
         raise BenchkitError(f"{where}: truncated after {found} of {length + _SUM.size} bytes: {AGAIN}")
-    if masked_crc32c(payload) != _SUM.unpack(tail)[0]:
+    if compute_masked_crc32c(payload) != _SUM.unpack(tail)[0]:
         raise BenchkitError(f"{where}: its payload has a wrong CRC-32C: {AGAIN}")
     return payload
 
 
-def examples(path: Path) -> Iterator[Features]:
-    """The features of every tf.train.Example in a file, one record at a time.
+def read_examples(path: Path) -> Iterator[Features]:
+    """Yield the features of every tf.train.Example in a file.
 
-    A feature without any value is an empty list. Raises BenchkitError as `records` does, and for a payload that is no
+    A feature without values is an empty list. Raises BenchkitError as `read_records`, and for a payload that is no
     tf.train.Example.
     """
-    for number, payload in enumerate(records(path), start=1):
+    for number, payload in enumerate(read_records(path), start=1):
         yield parse_example(payload, f"{path}: record {number}")
 
 
 def parse_example(payload: bytes, where: str) -> Features:
-    """The features of one serialised tf.train.Example; for other bytes a BenchkitError that begins with `where`."""
+    """Return the features of one serialised tf.train.Example; raise BenchkitError, naming `where`, for other bytes."""
     from google.protobuf.message import DecodeError
 
     example = _example_class()()
@@ -112,7 +112,7 @@ def parse_example(payload: bytes, where: str) -> Features:
 
 @cache
 def _example_class() -> Any:
-    """The message class of tf.train.Example, in a pool of its own, so that TensorFlow may be imported beside it."""
+    """Return the message class of tf.train.Example, in a pool of its own: TensorFlow may be imported too."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     field = descriptor_pb2.FieldDescriptorProto

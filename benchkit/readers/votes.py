@@ -1,4 +1,4 @@
-"""From annotators' votes to a label: the one rule that every voted dataset uses."""
+"""Turn annotators' votes into a mask by majority."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def majority(votes: NDArray[Any], annotators: int = 3, needed: int = 2) -> NDArray[np.bool_]:
-    """Pixels that at least `needed` of `annotators` marked.
+def compute_majority(votes: NDArray[Any], annotators: int = 3, needed: int = 2) -> NDArray[np.bool_]:
+    """Return the pixels that at least `needed` of `annotators` marked: bool, the shape of `votes`.
 
-    votes: integers 0 .. annotators, any shape. Raises ValueError for other votes or an impossible `needed`.
+    votes: integers 0 .. annotators, how many marked each pixel, any shape. Raises ValueError for other votes or an
+    impossible `needed`.
     """
     if not 1 <= needed <= annotators:
         raise ValueError(f"needed must lie in 1 .. {annotators}, not {needed}")

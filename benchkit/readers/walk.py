@@ -1,4 +1,4 @@
-"""The files below a folder, links to folders followed, and what was passed over on the way."""
+"""List the files below a folder: `list_files`; `walk` also returns folders, skipped files and faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from benchkit.errors import BenchkitError
 from benchkit.system.paths import expand_path as expand_path
 
-#: Names, lower case, of what operating systems and file servers leave in folders.
+#: Names, lower case, of files that operating systems and file servers leave in folders.
 SYSTEM = frozenset(
     ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
 )
@@ -21,11 +21,11 @@ LISTED = 5
 
 @dataclass(frozen=True)
 class Walk:
-    """What lies below a folder, by path relative to it with `/`.
+    """The contents of a folder, by path relative to it with `/`.
 
     files: sorted. folders: folder -> its identity (device, inode) and the time of its last change in ns; the folder
-    itself is ``. linked: those of them that a link leads to, or that lie in one. passed: path -> why it was passed
-    over. faults: what could not be read, one line each.
+    itself is ``. linked: folders that are links, or inside of one. passed: path -> why it was skipped. faults: what
+    could not be read, one line each.
     """
 
     root: Path
@@ -44,12 +44,12 @@ class _Walking:
     linked: set[str] = field(default_factory=set)
     passed: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
-    #: Folders to be read, and links that are read after all of them, so that the path without a link is the one kept.
+    #: Folders to be read. Links are read after all of them, so that the path without a link is kept.
     left: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
-    #: Identities of `root` and of every folder above it: a link to one of them leads round in a circle.
+    #: Identities of `root` and of every folder above it: a link to one of them is a circle.
     above: frozenset[tuple[int, int]] = frozenset()
-    #: Folders that were read, by where they begin: two splits may be links to one folder, a split holds it once.
+    #: Folders that were read, by split: two splits may be links to one folder, one split contains it once.
     seen: set[tuple[str, tuple[int, int]]] = field(default_factory=set)
 
     def run(self) -> None:
@@ -65,7 +65,7 @@ class _Walking:
     def _enter(self, relative: str, link: bool) -> None:
         found = os.stat(f"{self.root}/{relative}")  # noqa: PTH116
         key = "/".join(relative.split("/")[:2]), _identity(found)
-        if key in self.seen or (link and key[1] in self.above) or (link and self._around(relative, key[1])):
+        if key in self.seen or (link and key[1] in self.above) or (link and self._is_circle(relative, key[1])):
             self.passed[relative] = CIRCLE
             return
         self.seen.add(key)
@@ -74,8 +74,8 @@ class _Walking:
             self.linked.add(relative)
         self._read(relative)
 
-    def _around(self, relative: str, identity: tuple[int, int]) -> bool:
-        """Whether a link leads to a folder that it lies in."""
+    def _is_circle(self, relative: str, identity: tuple[int, int]) -> bool:
+        """Return whether a link leads to a folder that contains it."""
         while relative:
             relative = relative.rpartition("/")[0]
             if relative in self.folders and self.folders[relative][0] == identity:
@@ -94,29 +94,29 @@ class _Walking:
             try:
                 self._sort(entry, f"{relative}/{entry.name}".lstrip("/"))
             except OSError as error:  # a link to itself, or into a folder that may not be read
-                self.faults.append(f"{_shown(entry.path)}: {error.strerror or error}: fix or remove it")
+                self.faults.append(f"{_escape(entry.path)}: {error.strerror or error}: fix or remove it")
 
     def _sort(self, entry: os.DirEntry[str], relative: str) -> None:
         if entry.name.startswith(".") or entry.name.casefold() in SYSTEM:
             self.passed[relative] = HIDDEN if entry.name.startswith(".") else LEFTOVER
         elif not _is_text(entry.name):
-            self.faults.append(f"{_shown(entry.path)}: a name that is not UTF-8: rename it")
+            self.faults.append(f"{_escape(entry.path)}: a name that is not UTF-8: rename it")
         elif entry.is_dir():
             (self.links if entry.is_symlink() else self.left).append(relative)
         elif entry.is_file():
             self.files.append(relative)
         elif entry.is_symlink():
-            target = _shown(os.readlink(entry.path))  # noqa: PTH115
+            target = _escape(os.readlink(entry.path))  # noqa: PTH115
             self.faults.append(f"{entry.path}: a link to '{target}', which cannot be followed: fix or remove it")
         else:
             self.faults.append(f"{entry.path}: neither a file nor a folder: remove it")
 
 
 def walk(root: Path) -> Walk:
-    """Everything below a folder; links are followed, but not round in a circle, and to no folder twice.
+    """Return the contents of a folder. Links are followed, except in a circle and to the same folder again.
 
-    Two folders of a folder, or of those in it, may be links to the same place. Names that begin with a dot and what
-    operating systems leave behind are passed over. Raises OSError where `root` itself is not there.
+    Folders at the top may be links to the same place. Names that begin with a dot and files of the operating system
+    are skipped. Raises OSError if `root` does not exist.
     """
     walking = _Walking(os.fspath(root).rstrip("/") or "/")
     walking.run()
@@ -130,8 +130,8 @@ def walk(root: Path) -> Walk:
     )
 
 
-def files_below(root: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The files below a folder that have one of these suffixes (lower case), sorted by name.
+def list_files(root: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files below a folder that have one of these suffixes (lower case), sorted by name.
 
     Raises BenchkitError for links that cannot be followed and folders that cannot be read.
     """
@@ -139,17 +139,17 @@ def files_below(root: Path, suffixes: Sequence[str]) -> list[Path]:
         found = walk(root)
     except OSError as error:
         raise BenchkitError(f"{root}: {error.strerror or error}") from None
-    refuse(found.faults)
-    return [root / file for file in found.files if suffix_of(file) in suffixes]
+    raise_faults(found.faults)
+    return [root / file for file in found.files if get_suffix(file) in suffixes]
 
 
-def suffix_of(name: str) -> str:
-    """A file's suffix, lower case, with its dot; nothing where it has none."""
+def get_suffix(name: str) -> str:
+    """Return a file's suffix, lower case, with its dot; empty if it has none."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122
 
 
-def refuse(faults: Sequence[str]) -> None:
-    """Raise BenchkitError where there are faults: the first few, and how many more there are."""
+def raise_faults(faults: Sequence[str]) -> None:
+    """Raise BenchkitError if there are faults: the first few, and how many more there are."""
     if faults:
         more = f"; and {len(faults) - LISTED} more such" if len(faults) > LISTED else ""
         raise BenchkitError("; ".join(faults[:LISTED]) + more)
@@ -167,6 +167,6 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _shown(name: str) -> str:
-    """A name that may not be text, as text."""
+def _escape(name: str) -> str:
+    """Return a name that may not be valid text as text."""
     return name.encode("utf-8", "backslashreplace").decode()

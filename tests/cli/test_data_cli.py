@@ -172,7 +172,7 @@ def test_what_a_dataset_holds_is_told_on_one_screen(run: Run, shots: Path) -> No
     lines = [line.split() for line in result.out.splitlines()]
     assert ["pool", "3", "2", "1", "1", "25.0", "%", "–", "1", "24x16", "–"] in lines
     assert ["test", "3", "0", "3", "–", "–", "–", "0", "24x16", "–"] in lines
-    assert "passed over: 1 .heic file, such as 'test/2.heic': the suffix is not supported" in result.out
+    assert "skipped: 1 .heic file, such as 'test/2.heic': the suffix is not supported" in result.out
     assert "validation and test are the same images, the folder's 'test'" in result.out
     told = json.loads(run("data", "list", place, "--json").out)
     assert told["dataset"] == place and len(told["remarks"]) == 1

@@ -123,13 +123,13 @@ def rewritten(change: Callable[[dict[str, Any]], object]) -> Arguments:
         import pyarrow as pa
         from pyarrow import parquet as pq
 
-        from benchkit.readers.prepared import arrow_schema, row_digest
+        from benchkit.readers.prepared import compute_row_digest, make_arrow_schema
 
         (row,) = pq.read_table(root / "pool.parquet").to_pylist()
         change(row)
-        row = {**row, "sha256": row_digest(row)} if "sha256" in row else row
+        row = {**row, "sha256": compute_row_digest(row)} if "sha256" in row else row
         pq.write_table(
-            pa.Table.from_pylist([row], schema=arrow_schema() if "sha256" in row else None), root / "pool.parquet"
+            pa.Table.from_pylist([row], schema=make_arrow_schema() if "sha256" in row else None), root / "pool.parquet"
         )
         size = (root / "pool.parquet").stat().st_size
         edited(root / "manifest.json", lambda m: m["splits"]["pool"].update(bytes=size))
@@ -199,7 +199,9 @@ CASES: dict[str, Bad] = {
         prepared(framed(record()), parquet(image_0_uid=[[1]], jpg_0=[b"x"], image_1_uid=[[2]], jpg_1=[b"y"])),
         "nothing is written",
     ),
-    "set: no manifest": bad(a_set(lambda r: (r / "manifest.json").unlink()), "holds no prepared set", "data prepare"),
+    "set: no manifest": bad(
+        a_set(lambda r: (r / "manifest.json").unlink()), "contains no prepared set", "data prepare"
+    ),
     "set: manifest no JSON": bad(a_set(lambda r: (r / "manifest.json").write_text("{")), "manifest.json", "again"),
     "set: manifest nested too deep": bad(
         a_set(lambda r: (r / "manifest.json").write_text(deep())), "manifest.json", "prepare the set again"

@@ -30,12 +30,12 @@ from benchkit.plugin.registry import Registry
 from benchkit.preparation.dalle3 import parsed, words
 from benchkit.preparation.richhf import Preparation
 from benchkit.preparation.richhf_rule import Rule
-from benchkit.readers.headers import checked_header, picture_shape
-from benchkit.readers.mask_files import MaskRule, decode_label, decode_mask
-from benchkit.readers.pictures import decode_image
+from benchkit.readers.image_headers import read_checked_header, read_shape
+from benchkit.readers.images import decode_image
+from benchkit.readers.masks import MaskRule, decode_label, decode_mask
 from benchkit.readers.prepared_dataset import PreparedSet
-from benchkit.readers.shards import find_shards, pairs_of
-from benchkit.readers.tfrecord import examples, parse_example
+from benchkit.readers.tar_shards import find_shards, list_pairs
+from benchkit.readers.tfrecord import parse_example, read_examples
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import parse_lines
 from benchkit.report.tables import FORMATS, render
@@ -332,7 +332,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(st.one_of(st.binary(max_size=60), mutated(framed(PAYLOAD)), mutated(PAYLOAD).map(framed)))
 def test_tfrecords(folder: Path, data: bytes) -> None:
     file = sheltered(folder, "train.tfrecord", data)
-    allowed(lambda: list(examples(file)))
+    allowed(lambda: list(read_examples(file)))
     allowed(lambda: parse_example(data, "record"))
 
 
@@ -397,7 +397,7 @@ def test_tar_shards(folder: Path, data: bytes) -> None:
 
     def read() -> None:
         for shard in find_shards([str(file)]):
-            list(pairs_of(0, shard, []))
+            list(list_pairs(0, shard, []))
 
     allowed(read)
 
@@ -422,7 +422,7 @@ def test_tar_heads(folder: Path, name: str, pax: dict[str, str]) -> None:
         info.pax_headers = pax
         archive.addfile(info)
     file = sheltered(folder, "a.tar", sink.getvalue())
-    allowed(lambda: [list(pairs_of(0, shard, [])) for shard in find_shards([str(file)])])
+    allowed(lambda: [list(list_pairs(0, shard, [])) for shard in find_shards([str(file)])])
 
 
 MANIFEST = {
@@ -473,7 +473,7 @@ PICTURES = [bad_world.encoded(IMAGE, form) for form in ("PNG", "JPEG", "WEBP", "
 def test_pictures(folder: Path, data: bytes) -> None:
     from benchkit.cli.pictures import read_image, read_mask
 
-    for decode in (decode_image, decode_mask, picture_shape, checked_header):
+    for decode in (decode_image, decode_mask, read_shape, read_checked_header):
         allowed(lambda decode=decode: decode(data, "a.png"))
     for rule in (MaskRule(), MaskRule(ignore=0, background=1), MaskRule(ignore=255)):
         allowed(lambda rule=rule: decode_label(data, "a.png", rule))

@@ -11,8 +11,8 @@ from PIL import Image
 
 from benchkit.errors import BenchkitError
 from benchkit.readers import prepared_dataset
-from benchkit.readers.prepared import GROUP, Left, Row, Writer, new_set
-from benchkit.readers.prepared_dataset import stretched
+from benchkit.readers.prepared import GROUP, Row, SkippedImage, Writer, replace_set
+from benchkit.readers.prepared_dataset import resize_nearest
 from benchkit_plugins.datasets.dalle3 import Dalle3HQ
 
 
@@ -24,12 +24,12 @@ def row(i: int, height: int = 16, width: int = 16) -> Row:
 
 
 def a_set(root: Path, count: int = 2 * GROUP + 3, wide: int | None = None, changed: int | None = None) -> Path:
-    with new_set(root) as folder, Writer(folder) as writer:
+    with replace_set(root) as folder, Writer(folder) as writer:
         for i in range(count):
             writer.add("clean", row(i, width=40 if i == wide else 16))
         if changed is not None:
             writer.add("pool", row(changed))
-        writer.finish("dalle3-hq", {}, [Left("clean", "x", "gone")])
+        writer.finish("dalle3-hq", {}, [SkippedImage("clean", "x", "gone")])
     return root
 
 
@@ -65,17 +65,20 @@ def test_nothing_labelled_can_be_drawn_where_there_is_no_pool(tmp_path: Path) ->
 
 
 def test_a_set_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), new_set(tmp_path / "deep" / "set") as folder:
+    with pytest.raises(ZeroDivisionError), replace_set(tmp_path / "deep" / "set") as folder:
         (folder / "half").write_text("written")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(BenchkitError, match="no image of dalle3-hq is left"), new_set(tmp_path / "x") as folder:
+    with (
+        pytest.raises(BenchkitError, match="every image of dalle3-hq was skipped"),
+        replace_set(tmp_path / "x") as folder,
+    ):
         Writer(folder).finish("dalle3-hq", {}, [])
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(BenchkitError, match="is a file"), new_set(tmp_path / "file"):
+    with pytest.raises(BenchkitError, match="is a file"), replace_set(tmp_path / "file"):
         pass
-    with pytest.raises(BenchkitError, match="cannot write to"), new_set(tmp_path / "file" / "set"):
+    with pytest.raises(BenchkitError, match="cannot write to"), replace_set(tmp_path / "file" / "set"):
         pass
 
 
@@ -88,9 +91,9 @@ def test_an_id_stands_once(tmp_path: Path) -> None:
 
 def test_a_map_is_stretched_over_its_image() -> None:
     small = np.arange(6).reshape(2, 3)
-    assert np.array_equal(stretched(small, (4, 6)), small.repeat(2, axis=0).repeat(2, axis=1))
-    assert np.array_equal(stretched(stretched(small, (6, 9)), (2, 3)), small)
-    assert np.array_equal(stretched(small, (2, 3)), small)
+    assert np.array_equal(resize_nearest(small, (4, 6)), small.repeat(2, axis=0).repeat(2, axis=1))
+    assert np.array_equal(resize_nearest(resize_nearest(small, (6, 9)), (2, 3)), small)
+    assert np.array_equal(resize_nearest(small, (2, 3)), small)
 
 
 def test_inspecting_says_what_reading_gives_without_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

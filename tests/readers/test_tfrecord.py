@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchkit.errors import BenchkitError
-from benchkit.readers.tfrecord import RECORD_LIMIT, examples, masked_crc32c, parse_example, records
+from benchkit.readers.tfrecord import RECORD_LIMIT, compute_masked_crc32c, parse_example, read_examples, read_records
 from recipes.tfrecord_writer import crc32c, example, framed, masked, write
 
 FEATURES = {"name": [b"train/a-1.png", b""], "score": [0.25, -1.5], "count": [3, -1, 2**62], "none": []}
@@ -25,25 +25,25 @@ def test_the_checksum_has_its_published_check_value() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=200))
 def test_two_implementations_of_the_masked_checksum_agree(data: bytes) -> None:
-    assert struct.pack("<I", masked_crc32c(data)) == masked(data)
+    assert struct.pack("<I", compute_masked_crc32c(data)) == masked(data)
 
 
 def test_a_record_whose_bytes_are_known() -> None:
     """TensorFlow writes the record b"" as 8 zeros, their sum, and the sum of nothing: the mask's constant itself."""
-    assert framed(b"")[12:] == struct.pack("<I", 0xA282EAD8) == struct.pack("<I", masked_crc32c(b""))
+    assert framed(b"")[12:] == struct.pack("<I", 0xA282EAD8) == struct.pack("<I", compute_masked_crc32c(b""))
 
 
 def test_records_come_one_by_one_in_order(tmp_path: Path) -> None:
     payloads = [b"one", b"", bytes(range(256)) * 40]
     file = write(tmp_path / "a.tfrecord", payloads)
-    assert list(records(file)) == payloads
-    assert list(records(write(tmp_path / "empty.tfrecord", []))) == []
+    assert list(read_records(file)) == payloads
+    assert list(read_records(write(tmp_path / "empty.tfrecord", []))) == []
 
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_examples_hold_bytes_floats_and_integers(tmp_path: Path, packed: bool) -> None:
     file = write(tmp_path / "a.tfrecord", [example(FEATURES, packed), example({})])
-    assert list(examples(file)) == [FEATURES, {}]
+    assert list(read_examples(file)) == [FEATURES, {}]
 
 
 @settings(max_examples=40, deadline=None)
@@ -87,21 +87,21 @@ def test_a_damaged_record_is_named(tmp_path: Path, change: dict[int, int], keep:
     file = damaged(tmp_path / "bad.tfrecord", change, keep)
     found = []
     with pytest.raises(BenchkitError) as error:
-        found.extend(records(file))
+        found.extend(read_records(file))
     assert str(error.value).startswith(f"{file}: {says}")
     assert len(str(error.value).splitlines()) == 1
 
 
 def test_the_records_before_a_damaged_one_are_read(tmp_path: Path) -> None:
-    reading = records(damaged(tmp_path / "bad.tfrecord", {-1: 1}))
+    reading = read_records(damaged(tmp_path / "bad.tfrecord", {-1: 1}))
     assert [next(reading), next(reading)] == [b"abc", b"defgh"]
 
 
 def test_an_absurd_length_is_refused_before_it_is_read(tmp_path: Path) -> None:
     length = struct.pack("<Q", RECORD_LIMIT + 1)
     (tmp_path / "big.tfrecord").write_bytes(length + masked(length) + b"x")
-    with pytest.raises(BenchkitError, match=r"record 1: claims \d+ bytes"):
-        list(records(tmp_path / "big.tfrecord"))
+    with pytest.raises(BenchkitError, match=r"record 1: has a length of \d+ bytes"):
+        list(read_records(tmp_path / "big.tfrecord"))
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_an_absurd_length_is_refused_before_it_is_read(tmp_path: Path) -> None:
 def test_what_people_have_instead_is_told_apart(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "a.tfrecord").write_bytes(content)
     with pytest.raises(BenchkitError, match=says):
-        list(records(tmp_path / "a.tfrecord"))
+        list(read_records(tmp_path / "a.tfrecord"))
 
 
 def test_missing_files_and_other_messages(tmp_path: Path) -> None:
     with pytest.raises(BenchkitError, match=r"none\.tfrecord: cannot be read"):
-        list(records(tmp_path / "none.tfrecord"))
+        list(read_records(tmp_path / "none.tfrecord"))
     with pytest.raises(BenchkitError, match=r"record 2: holds no tf\.train\.Example"):
-        list(examples(write(tmp_path / "b.tfrecord", [example({}), b"\x0a\xff\xff"])))
+        list(read_examples(write(tmp_path / "b.tfrecord", [example({}), b"\x0a\xff\xff"])))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchkit.api import BenchkitError
-from benchkit.readers.walk import CIRCLE, files_below, walk
+from benchkit.readers.walk import CIRCLE, list_files, walk
 from benchkit_plugins.datasets.folder.dataset import Folder
 from tests.plugins.datasets.folder_makers import write
 
@@ -41,7 +41,7 @@ def test_a_linked_folder_is_part_of_its_split(root: Path, outside: Path) -> None
     (root / "pool" / "d.png").symlink_to(outside / "b.png")
     assert ids(root, "pool") == {"pool/a", "pool/d", "pool/batch/b", "pool/batch/deep/c"}
     assert ids(root, "test") == {"test/b", "test/deep/c"}
-    assert files_below(root / "pool", (".png",))[0] == root / "pool" / "a.png"
+    assert list_files(root / "pool", (".png",))[0] == root / "pool" / "a.png"
 
 
 def test_masks_may_be_linked_too(root: Path, outside: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_broken_link_is_named(root: Path, tmp_path: Path) -> None:
     for part in ("1.png: a link to 'gone.png', which cannot be followed: fix or remove it", "pool/batch: a", "loop: "):
         assert part in str(found.value)
     with pytest.raises(BenchkitError, match="which cannot be followed"):
-        files_below(root, (".png",))
+        list_files(root, (".png",))
 
 
 def test_what_is_no_file_is_not_opened(root: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_name_that_is_no_text_is_named(root: Path) -> None:
 
 def test_every_command_that_takes_a_folder_follows_links(root: Path, outside: Path) -> None:
     from benchkit.cli.detect import _files as files_to_detect
-    from benchkit.readers.named_pictures import _files as files_to_prepare
+    from benchkit.readers.images_by_id import _list_source as files_to_prepare
 
     (root / "pool" / "batch").symlink_to(outside)
     (root / "pool" / "back").symlink_to(root)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Entry, Registry
-from benchkit.readers.prepared import Row, Writer, new_set
+from benchkit.readers.prepared import Row, Writer, replace_set
 from benchkit.scaffold import new_plugin
 from benchkit.specs.grammar import Scalar
 from benchkit.testing import Check, Subject, checks, report_on, reports_on
@@ -54,7 +54,7 @@ def prepared_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(pixels).save(picture, format="PNG")
     Image.fromarray((pixels[..., 0] > 200).astype(np.uint8) * np.uint8(255)).save(mask, format="PNG")
     for name, splits in {"richhf-18k": ("pool", "test"), "dalle3-hq": ("clean",)}.items():
-        with new_set(root / name) as folder, Writer(folder) as writer:
+        with replace_set(root / name) as folder, Writer(folder) as writer:
             for split in splits:
                 label = None if split == "clean" else mask.getvalue()
                 for number in range(4):

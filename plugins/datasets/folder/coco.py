@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchkit.api import BenchkitError
-from benchkit.readers.headers import Turned
-from benchkit.readers.walk import refuse
+from benchkit.readers.image_headers import Turned
+from benchkit.readers.walk import raise_faults
 from benchkit_plugins.datasets.folder.coco_annotations import Annotation, CocoAnnotations
 from benchkit_plugins.datasets.folder.coco_file import CocoFile, read_coco
 from benchkit_plugins.datasets.folder.records import FileListing, Record, list_subfolders, stamp
@@ -60,7 +60,7 @@ def list_coco(root: Path, rule: CocoRule, turned: Turned) -> FileListing:
                 parsed.setdefault(split, []).append(read_coco(stamp(file)))
             except BenchkitError as error:
                 faults.append(str(error))
-    refuse(faults)
+    raise_faults(faults)
     everything = [file for found in parsed.values() for file in found]
     wanted = _parse_categories(rule.categories, [name for file in everything for name in file.categories])
     records = {split: tuple(_records(root, split, found, rule, turned, wanted)) for split, found in parsed.items()}

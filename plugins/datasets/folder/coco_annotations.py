@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.api import BenchkitError
-from benchkit.readers.headers import Header, Turned, oriented, turn_of
+from benchkit.readers.image_headers import Header, Turned, find_orientation, orient_mask
 from benchkit_plugins.datasets.folder.regions import check_region, draw_region
 
 #: Number of faults of one image that a message names.
@@ -86,8 +86,8 @@ class CocoAnnotations:
             else:
                 kinds[annotation.category] = found | kinds.get(annotation.category, np.zeros(shape, bool))
         crowd &= ~np.logical_or.reduce([np.zeros(shape, bool), *kinds.values()])
-        upright = {kind: oriented(found, orientation) for kind, found in kinds.items()}
-        return upright, oriented(crowd, orientation) if crowd.any() else None
+        upright = {kind: orient_mask(found, orientation) for kind, found in kinds.items()}
+        return upright, orient_mask(crowd, orientation) if crowd.any() else None
 
     def check(self, header: Header, where: str) -> None:
         """Raise the errors of `draw`, all faults of the annotations at once."""
@@ -112,7 +112,7 @@ class CocoAnnotations:
                 f"{where}: the COCO file states {_size(self.size)}, the picture has {_size(upright)}{turned}: give the "
                 "picture that was annotated, or scale its annotations and state the picture's own size"
             )
-        turn = turn_of(header, self.size, self.turned, "annotation", where) if self.annotations else 1
+        turn = find_orientation(header, self.size, self.turned, "annotation", where) if self.annotations else 1
         return (upright if turn == 1 else stored), turn
 
 

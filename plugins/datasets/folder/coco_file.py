@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from benchkit.api import BenchkitError
-from benchkit.readers.walk import refuse
+from benchkit.readers.walk import raise_faults
 from benchkit_plugins.datasets.folder.coco_annotations import Annotation
 from benchkit_plugins.datasets.folder.records import Stamped, read_text_file
 
@@ -72,7 +72,7 @@ class _Parsing:
         self._each("images", ("id", "file_name"), self._image)
         self._each("categories", ("id", "name"), self._category)
         self._each("annotations", ("image_id",), self._annotation)
-        refuse(self.faults)
+        raise_faults(self.faults)
         # A file with captions only, or without the list, annotates no regions; an empty list means empty masks.
         empty = "annotations" in self.data and not self.data["annotations"]
         annotates = bool(self.found) or empty or ("annotations" in self.data and bool(self.categories))

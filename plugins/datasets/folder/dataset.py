@@ -16,7 +16,7 @@ from typing import Any, Literal
 from benchkit import readers
 from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample, hookimpl, param
 from benchkit.readers.framing import Framing
-from benchkit.readers.mask_files import MaskRule
+from benchkit.readers.masks import MaskRule
 from benchkit.readers.walk import expand_path
 from benchkit_plugins.datasets.folder.hub import SCHEME, download
 from benchkit_plugins.datasets.folder.layouts import list_folder, passed_over
@@ -297,7 +297,7 @@ def _sha256(file: Stamped) -> str:
 def _hash_source() -> str:
     """Return the sha256 of the code that reads samples: another way to read the same files is another dataset."""
     here = Path(__file__).parent
-    shared = ("pictures", "headers", "mask_files", "framing", "walk")
+    shared = ("images", "image_headers", "masks", "framing", "walk")
     read_by = Path(str(readers.__file__)).parent
     files = [*sorted(here.glob("*.py")), *(read_by / f"{name}.py" for name in shared)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

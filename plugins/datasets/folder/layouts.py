@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from benchkit.api import BenchkitError
-from benchkit.readers.pictures import SUFFIXES
-from benchkit.readers.walk import Walk, suffix_of, walk
+from benchkit.readers.images import SUFFIXES
+from benchkit.readers.walk import Walk, get_suffix, walk
 from benchkit_plugins.datasets.folder.coco import find_coco_files, list_coco
 from benchkit_plugins.datasets.folder.metadata import find_mask_tables, list_by_metadata
 from benchkit_plugins.datasets.folder.plain import list_plain
@@ -53,7 +53,7 @@ def passed_over(root: Path, listing: Listing) -> dict[str, str]:
 
 
 def _explain(file: str) -> str:
-    suffix = suffix_of(file)
+    suffix = get_suffix(file)
     if suffix in SUFFIXES:
         return "a picture that is not part of the layout"
     if suffix == ".txt":

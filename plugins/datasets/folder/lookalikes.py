@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchkit.api import BenchkitError
-from benchkit.readers.pictures import decode_image
+from benchkit.readers.images import decode_image
 from benchkit_plugins.datasets.folder.records import Stamped, stamp
 
 #: Modes of pictures that have one channel, as label maps do.
@@ -153,7 +153,7 @@ def _colours(file: Stamped) -> tuple[int, ...]:
 def _mode(file: Stamped) -> str:
     from PIL import Image
 
-    from benchkit.readers.pictures import FORMATS
+    from benchkit.readers.images import FORMATS
 
     try:
         with Image.open(file.path, formats=FORMATS) as picture:

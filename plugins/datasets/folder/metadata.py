@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchkit.readers.pictures import SUFFIXES
-from benchkit.readers.walk import Walk, refuse, suffix_of
+from benchkit.readers.images import SUFFIXES
+from benchkit.readers.walk import Walk, get_suffix, raise_faults
 from benchkit_plugins.datasets.folder.captions import CAPTION_KEYS, FILE_KEY, read_table
 from benchkit_plugins.datasets.folder.places import Place, find_places
 from benchkit_plugins.datasets.folder.plain import list_plain
@@ -39,7 +39,7 @@ class _Row:
         """Return the path of the mask, or None; without the suffix, a column must contain the name of a picture."""
         if columns.mask != Columns().mask:
             return self.file(f"{columns.mask}{ENDING}", columns.mask)
-        bare = (file for name in MASKS if (file := self.file(name)) and suffix_of(file) in SUFFIXES)
+        bare = (file for name in MASKS if (file := self.file(name)) and get_suffix(file) in SUFFIXES)
         return self.file(*(f"{name}{ENDING}" for name in MASKS)) or next(bare, None)
 
 
@@ -65,7 +65,7 @@ def list_by_metadata(walked: Walk, columns: Columns) -> FileListing:
     folders = {_folder(named) for named in listing.named}
     beside = [file for file in walked.files if _folder(file) in folders]
     listing.check_named(beside)
-    refuse([*walked.faults, *listing.faults])
+    raise_faults([*walked.faults, *listing.faults])
     plain = list_plain(replace(walked, files=tuple(sorted({*walked.files}.difference(beside)))))
     records = {split: tuple(found[name] for name in sorted(found)) for split, found in listing.records.items()}
     others = (*(walked.root / table for table in tables), *plain.others)
@@ -112,7 +112,7 @@ class _Listing:
         """Return whether a file can be read and is named for the first time; else add a fault."""
         if file not in self._there:
             self.faults.append(f"{where} names '{file}', which does not exist: correct or remove the line")
-        elif suffix_of(file) not in SUFFIXES:
+        elif get_suffix(file) not in SUFFIXES:
             self.faults.append(f"{where} names '{file}', which is not read: save it as PNG")
         elif file in self.named:
             self.faults.append(
@@ -128,12 +128,12 @@ class _Listing:
         place = self._places.get(folder)
         parts = tuple(folder.split("/")) if folder and (place is None or place.masks) else place.parts if place else ()
         split, *inside = parts or (ONLY,)
-        return split, "/".join((*inside, last[: len(last) - len(suffix_of(last))]))
+        return split, "/".join((*inside, last[: len(last) - len(get_suffix(last))]))
 
     def check_named(self, files: Sequence[str]) -> None:
         """Add a fault for each picture that no line names: it may be an image or a mask."""
         for file in files:
-            if file not in self.named and suffix_of(file) in SUFFIXES:
+            if file not in self.named and get_suffix(file) in SUFFIXES:
                 place = f"{self.walked.root / file}"
                 self.faults.append(f"{place}: named in no line of {' or '.join(TABLES)}: add a line, or move the file")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchkit.readers.pictures import SUFFIXES
-from benchkit.readers.walk import Walk, suffix_of
+from benchkit.readers.images import SUFFIXES
+from benchkit.readers.walk import Walk, get_suffix
 from benchkit_plugins.datasets.folder.roles import (
     fold_name,
     has_plural_mask_word,
@@ -42,7 +42,7 @@ def find_places(walked: Walk) -> Places:
     for folder in walked.folders:
         if folder:
             below[folder.rpartition("/")[0]].append(folder.rpartition("/")[2])
-    holding = {file.rpartition("/")[0] for file in walked.files if suffix_of(file) in SUFFIXES}
+    holding = {file.rpartition("/")[0] for file in walked.files if get_suffix(file) in SUFFIXES}
     found = {"": Place(False, ())}
     images = [name for name in below[""] if is_image_folder(name)]
     pair = bool(images) and any(map(is_mask_folder, below[""]))

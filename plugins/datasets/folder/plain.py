@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchkit.api import BenchkitError
-from benchkit.readers.pictures import SUFFIXES
-from benchkit.readers.walk import Walk, refuse, suffix_of
+from benchkit.readers.images import SUFFIXES
+from benchkit.readers.walk import Walk, get_suffix, raise_faults
 from benchkit_plugins.datasets.folder.captions import read_captions
 from benchkit_plugins.datasets.folder.lookalikes import find_label_maps
 from benchkit_plugins.datasets.folder.places import Place, find_places
@@ -165,7 +165,7 @@ def list_plain(walked: Walk, *, paired: bool = False) -> FileListing:
     faults = [*walked.faults, *(fault for split in splits.values() for fault in split.faults)]
     if any(split.faults for split in splits.values()):
         faults = _add_remedy(faults)
-    refuse(faults or find_label_maps(root, images))
+    raise_faults(faults or find_label_maps(root, images))
     records, others = {}, []
     for name in images:
         records[name], tables = _records(splits[name], places.by_folder)
@@ -191,7 +191,7 @@ def _sort_files(walked: Walk, places: Mapping[str, Place]) -> dict[str, _Split]:
         place = places.get(folder)
         if place is None or folder in twice:
             continue
-        suffix = suffix_of(last)
+        suffix = get_suffix(last)
         split, *inside = place.parts or (ONLY,)
         if place.masks:
             split = named.get(fold_name(split), split)

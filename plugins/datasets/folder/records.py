@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.api import BenchkitError
-from benchkit.readers.headers import (
+from benchkit.readers.image_headers import (
     Header,
-    checked_header,
-    checked_picture,
-    oriented,
-    picture_header,
-    picture_shape,
-    turn_of,
+    find_orientation,
+    orient_mask,
+    read_checked_header,
+    read_checked_image_header,
+    read_header,
+    read_shape,
 )
-from benchkit.readers.mask_files import MaskRule, decode_label
-from benchkit.readers.pictures import decode_image
-from benchkit.readers.walk import refuse
+from benchkit.readers.images import decode_image
+from benchkit.readers.masks import MaskRule, decode_label
+from benchkit.readers.walk import raise_faults
 
 #: Number of masks per inspection that are decoded to check their values; more while they have few pixels together.
 #: Usually all masks of a set are of one kind.
@@ -108,7 +108,7 @@ class Record:
         image, caption = decode_image(self.image, where), self.text()
         if self.mask is None:
             return Loaded(self.name, image, None, caption)
-        header = picture_header(self.image, where)
+        header = read_header(self.image, where)
         if isinstance(self.mask, Path):
             mask, ignored = read_mask(self.mask, str(self.mask), header, rule)
             return Loaded(self.name, image, mask, caption, ignored=ignored)
@@ -138,7 +138,7 @@ class Record:
     def _check(self, rule: MaskRule, sample: Sampling) -> bool | None:
         """Raise the errors of `load`; return False if the mask is known to be empty."""
         where = str(self.image)
-        header = checked_picture(self.image, where)
+        header = read_checked_image_header(self.image, where)
         if isinstance(self.mask, Path):
             return check_mask(self.mask, str(self.mask), header, rule, sample)
         if self.mask is None:
@@ -224,7 +224,7 @@ class FileListing:
                 found.append(_shape(stamp(record.image)))
             except BenchkitError as error:
                 faults.append(str(error))
-        refuse(faults)
+        raise_faults(faults)
         return found
 
     def known_sizes(self, split: str) -> Sequence[tuple[int, int]]:
@@ -269,7 +269,7 @@ def stamp(path: Path) -> Stamped:
 
 @lru_cache(maxsize=1 << 18)
 def _shape(file: Stamped) -> tuple[int, int]:
-    return picture_shape(file.path, str(file.path))
+    return read_shape(file.path, str(file.path))
 
 
 def check_size(mask: tuple[int, ...], image: tuple[int, ...], where: str) -> None:
@@ -283,11 +283,11 @@ def read_mask(
     data: Path | bytes, where: str, picture: Header, rule: MaskRule
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
     """Return the mask of an upright picture and its ignored pixels; raise BenchkitError if the mask does not fit."""
-    turn = _turn(picture_header(data, where), picture, rule, where)
+    turn = _turn(read_header(data, where), picture, rule, where)
     mask, ignored = decode_label(data, where, rule)
-    mask = oriented(mask, turn)
+    mask = orient_mask(mask, turn)
     check_size(mask.shape, picture.shape, where)
-    return mask, None if ignored is None else oriented(ignored, turn)
+    return mask, None if ignored is None else orient_mask(ignored, turn)
 
 
 def check_mask(data: Path | bytes, where: str, picture: Header, rule: MaskRule, sample: Sampling) -> bool | None:
@@ -295,7 +295,7 @@ def check_mask(data: Path | bytes, where: str, picture: Header, rule: MaskRule, 
 
     Returns False for a decoded mask that is empty, else None, because framing may cut off its pixels.
     """
-    header = checked_header(data, where)
+    header = read_checked_header(data, where)
     turn = _turn(header, picture, rule, where)
     check_size(Header(header.shape, turn).shape, picture.shape, where)
     if sample.wants(header.shape) and not decode_label(data, where, rule)[0].any():
@@ -305,7 +305,7 @@ def check_mask(data: Path | bytes, where: str, picture: Header, rule: MaskRule, 
 
 def _turn(mask: Header, picture: Header, rule: MaskRule, where: str) -> int:
     """Return the orientation that turns a mask upright which has no EXIF orientation itself."""
-    return 1 if mask.orientation != 1 else turn_of(picture, mask.shape, rule.turned, "mask", where)
+    return 1 if mask.orientation != 1 else find_orientation(picture, mask.shape, rule.turned, "mask", where)
 
 
 def read_text_file(path: Path) -> str:

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from benchkit.readers.pictures import SUFFIXES
-from benchkit.readers.walk import suffix_of
+from benchkit.readers.images import SUFFIXES
+from benchkit.readers.walk import get_suffix
 
 _MASK = r"(?:masks?|labels?|gts?|segs?|segmentations?|annotations?|annots?|annos?|ground[ _-]?truths?)"
 #: For folders only: short for annotations, and the names of Pascal VOC and Cityscapes.
@@ -83,7 +83,7 @@ def list_image_names(name: str) -> list[str]:
     found = [name]
     while (base := mask_base(found[-1])) is not None:
         found.append(base)
-    suffix = suffix_of(found[-1])
+    suffix = get_suffix(found[-1])
     if suffix in SUFFIXES:
         found.append(found[-1][: -len(suffix)])
     return found

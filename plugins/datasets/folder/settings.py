@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from benchkit.api import BenchkitError
-from benchkit.readers.mask_files import MaskRule
+from benchkit.readers.masks import MaskRule
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.api import BenchkitError
-from benchkit.readers.headers import checked_picture, picture_header, picture_shape
-from benchkit.readers.mask_files import MaskRule
-from benchkit.readers.pictures import decode_image
-from benchkit.readers.walk import refuse
+from benchkit.readers.image_headers import read_checked_image_header, read_header, read_shape
+from benchkit.readers.images import decode_image
+from benchkit.readers.masks import MaskRule
+from benchkit.readers.walk import raise_faults
 from benchkit_plugins.datasets.folder.records import (
     ONLY,
     Facts,
@@ -76,7 +76,7 @@ class TableListing:
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
         self._held(split)
         found = [shape for part in self.parts[split] for shape in _read_shapes(stamp(part), self.columns.image)]
-        refuse([shape for shape in found if isinstance(shape, str)])
+        raise_faults([shape for shape in found if isinstance(shape, str)])
         return [shape for shape in found if not isinstance(shape, str)]
 
     def known_sizes(self, split: str) -> Sequence[tuple[int, int]]:
@@ -122,14 +122,14 @@ class TableListing:
         image, label = decode_image(content, where), read_cell(row.get(self.columns.mask), at)
         mask, ignored = None, None
         if label is not None:
-            mask, ignored = read_mask(label, at, picture_header(content, where), self.masks)
+            mask, ignored = read_mask(label, at, read_header(content, where), self.masks)
         return Loaded(_name(index), image, mask, self._caption(row, where), ignored=ignored)
 
     def _facts(self, split: str, index: int, row: dict[str, Any], sample: Sampling) -> Facts:
         where, at = self._places(split, index)
         fault, caption, positive, labelled = None, None, None, row.get(self.columns.mask) is not None
         try:
-            header = checked_picture(self._image(row, where), where)
+            header = read_checked_image_header(self._image(row, where), where)
             mask = read_cell(row.get(self.columns.mask), at)
             labelled = mask is not None
             if mask is not None:
@@ -206,7 +206,7 @@ def list_tables(root: Path, settings: Settings) -> TableListing:
     for split, files in parts.items():
         if len({file.parent for file in files}) > 1:
             raise BenchkitError(f"{files[-1]}: split '{split}' is in {files[0].parent} too: name one folder as root")
-    refuse([fault for files in parts.values() for fault in _find_missing_shards(files)])
+    raise_faults([fault for files in parts.values() for fault in _find_missing_shards(files)])
     if not parts:
         raise BenchkitError(f"{root}: has no Parquet files, and no dataset of save_to_disk: name another root")
     return TableListing({split: tuple(files) for split, files in sorted(parts.items())}, columns, masks)
@@ -269,7 +269,7 @@ def _read_shapes(part: Stamped, column: str) -> tuple[tuple[int, int] | str, ...
     for row, values in read_rows(part, [column], range(sum(group_sizes(part)))):
         where = f"{part.path}: row {row}"
         try:
-            found.append(picture_shape(read_cell(values[column], where) or b"", where))
+            found.append(read_shape(read_cell(values[column], where) or b"", where))
         except BenchkitError as error:
             found.append(str(error))
     return tuple(found)

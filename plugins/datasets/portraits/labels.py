@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.readers.votes import majority
+from benchkit.readers.votes import compute_majority
 from benchkit_plugins.datasets.portraits.annotators import ANNOTATORS, annotate
 from benchkit_plugins.datasets.portraits.artifact import Artifact, discs_mask
 from benchkit_plugins.datasets.portraits.draw import render
@@ -95,4 +95,4 @@ def labelled(split: str, index: int, kept: tuple[Marked, ...]) -> Labelled:
         generator(split, index, "votes"),
         (SIZE, SIZE),
     )
-    return Labelled(split, index, image, kept, votes, majority(votes, ANNOTATORS))
+    return Labelled(split, index, image, kept, votes, compute_majority(votes, ANNOTATORS))

@@ -87,7 +87,7 @@ def test_annotations_lie_where_width_and_height_say(orientation: int, tmp_path: 
     exif[0x0112] = orientation
     file = tmp_path / "mask.png"
     Image.fromarray(stored).save(file, exif=exif)
-    from benchkit.readers.mask_files import decode_mask
+    from benchkit.readers.masks import decode_mask
 
     marks = {"segmentation": REGION}
     frames = {"upright": (upright, in_upright), "stored": (SHAPE, decode_mask(file, "m"))}
@@ -98,7 +98,7 @@ def test_annotations_lie_where_width_and_height_say(orientation: int, tmp_path: 
         if upright != SHAPE or orientation == 1:
             assert np.array_equal(read(root).mask[part], wanted)
         else:
-            refused(root, "sizes do not tell whether .* set turned=upright or turned=stored, or save the")
+            refused(root, "sizes do not show whether .* set turned=upright or turned=stored, or save the")
         assert np.array_equal(read(root, turned=name).mask[part], wanted)
     if orientation > 1:
         refused(

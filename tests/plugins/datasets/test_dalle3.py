@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchkit.cli.main import main
 from benchkit.preparation.dalle3 import rank
-from benchkit.readers import shards as shards_module
+from benchkit.readers import tar_shards as shards_module
 from benchkit_plugins.datasets.dalle3 import Dalle3HQ
 
 

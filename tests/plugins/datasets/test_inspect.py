@@ -14,8 +14,8 @@ from pyarrow import parquet
 
 from benchkit.api import BenchkitError
 from benchkit.readers.framing import Framing
-from benchkit.readers.headers import oriented
-from benchkit.readers.pictures import decode_image
+from benchkit.readers.image_headers import orient_mask
+from benchkit.readers.images import decode_image
 from benchkit_plugins.datasets.folder import records
 from benchkit_plugins.datasets.folder.dataset import Folder
 from benchkit_plugins.datasets.folder.records import DECODED
@@ -121,7 +121,7 @@ def test_a_mask_lies_on_its_turned_photograph_where_sizes_say(orientation: int, 
     told = upright_shape != (20, 32)
     for turned, drawn, wanted in (
         ("upright", on_upright, on_upright),
-        ("stored", on_stored, oriented(on_stored, orientation)),
+        ("stored", on_stored, orient_mask(on_stored, orientation)),
     ):
         root = tmp_path / turned
         root.mkdir()
@@ -137,13 +137,13 @@ def test_a_mask_lies_on_its_turned_photograph_where_sizes_say(orientation: int, 
             if choice == "auto" and not told:
                 assert facts.fault is not None and "set turned=upright or turned=stored, or save" in facts.fault
                 with pytest.raises(
-                    BenchkitError, match="EXIF turns the picture, and sizes do not tell whether the mask"
+                    BenchkitError, match="EXIF turns the image, and the sizes do not show whether the mask"
                 ):
                     dataset.read("pool", [0])
                 continue
             assert facts.fault is None
             assert np.array_equal(dataset.read("pool", [0])[0].mask, Framing(32, "pad").mask(wanted))
-    with pytest.raises(BenchkitError, match="a mask of 32x20 for an image of 20x32" if told else "sizes do not tell"):
+    with pytest.raises(BenchkitError, match="a mask of 32x20 for an image of 20x32" if told else "sizes do not show"):
         Folder(str(tmp_path / "stored"), size=32, turned="upright" if told else "auto").read("pool", [0])
 
 

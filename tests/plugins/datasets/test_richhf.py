@@ -258,7 +258,7 @@ def test_an_output_that_is_something_else_stays(
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "mine.txt").write_text("mine")
     for more in ((), ("--force",)):
-        assert "set' holds other things than" in prepare(records, folder_of_images, *more)[2]
+        assert "set' contains other files than" in prepare(records, folder_of_images, *more)[2]
     assert (tmp_path / "set" / "mine.txt").read_text() == "mine"
     (tmp_path / "set" / "mine.txt").unlink()
     assert prepare(records, folder_of_images)[0] == 0

@@ -68,7 +68,9 @@ def test_masks_in_a_table_may_have_an_ignored_value(tmp_path: Path) -> None:
     (sample,) = Folder(str(tmp_path), size=32, fit="pad", ignore=255).read("pool", [0])
     assert sample.ignored is not None and np.array_equal(sample.ignored[6:26], labels == 255)
     assert np.array_equal(sample.mask[6:26], mark(0))
-    with pytest.raises(BenchkitError, match=r"row 0 of 'pool', column 'mask': .*set ignore=255 if these pixels count"):
+    with pytest.raises(
+        BenchkitError, match=r"row 0 of 'pool', column 'mask': .*set ignore=255 to exclude these pixels"
+    ):
         rows_of(tmp_path).read("pool", [0])
 
 

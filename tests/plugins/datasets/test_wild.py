@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchkit.readers.votes import majority
+from benchkit.readers.votes import compute_majority
 from benchkit_plugins.datasets.portraits.annotators import annotate, miss_probability, paint_over
 from benchkit_plugins.datasets.portraits.artifact import Artifact, discs_mask
 from benchkit_plugins.datasets.portraits.draw import render
@@ -128,15 +128,15 @@ def test_marked_region_holds_the_change_and_drops_specks() -> None:
 
 def test_majority_by_hand() -> None:
     votes = np.array([[0, 1], [2, 3]], np.uint8)
-    assert majority(votes).tolist() == [[False, False], [True, True]]
-    assert majority(votes, needed=3).tolist() == [[False, False], [False, True]]
-    assert majority(votes, needed=1).tolist() == [[False, True], [True, True]]
+    assert compute_majority(votes).tolist() == [[False, False], [True, True]]
+    assert compute_majority(votes, needed=3).tolist() == [[False, False], [False, True]]
+    assert compute_majority(votes, needed=1).tolist() == [[False, True], [True, True]]
 
 
 @pytest.mark.parametrize(("votes", "needed"), [([4], 2), ([-1], 2), ([0.5], 2), ([1], 0), ([1], 4)])
 def test_majority_refuses_what_is_no_vote(votes: list[float], needed: int) -> None:
     with pytest.raises(ValueError):
-        majority(np.array(votes), needed=needed)
+        compute_majority(np.array(votes), needed=needed)
 
 
 @settings(max_examples=20, deadline=None)
@@ -181,7 +181,7 @@ def test_labels_are_deterministic_and_independent_of_the_batch() -> None:
     assert clean.artifacts == () and not clean.votes.any() and not clean.label.any()
     assert np.array_equal(clean.image, render(scene_at("test", 5)).image)
     for item in batch:
-        assert item.votes.max() <= 3 and np.array_equal(item.label, majority(item.votes))
+        assert item.votes.max() <= 3 and np.array_equal(item.label, compute_majority(item.votes))
         assert all(marked.mask.any() for marked in item.artifacts)
 
 

@@ -1,4 +1,4 @@
-"""What a dataset holds, split by split, as its user wants to see it before trusting it."""
+"""Summarise a dataset, split by split: images, masks, captions, sizes and faults (`benchkit data list`)."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import numpy as np
 from benchkit.api import Dataset, ImageFacts, Sample
 from benchkit.errors import BenchkitError
 from benchkit.plugin.samples import read_samples
-from benchkit.readers.walk import suffix_of
+from benchkit.readers.walk import get_suffix
 from benchkit.specs.training_sets import CHUNK
 
-#: How many images of a split are decoded where nobody asks for all.
+#: How many images of a split are decoded by default.
 LOOKED = 64
-#: Images that are inspected between two ticks.
+#: Images that are inspected at once.
 _STEP = 256
 
 
 @dataclass
 class SplitSummary:
-    """One split. None is what is not known without decoding more than was asked for.
+    """The summary of one split. None means unknown without decoding more images.
 
     marked, unmarked: images with and without a mask. captioned: images with a caption. sizes: `WIDTHxHEIGHT` of the
     files (of the samples where the dataset does not say) -> images. faults: why images cannot be read, a line each.
-    Of the `looked_at` images that were decoded, looked_marked have a mask and looked_captioned a caption; the mask of
-    no_artifact marks nothing. area: mean fraction of the pixels that is marked, of images with a mask, in [0, 1].
-    ignored: mean fraction of the pixels that counts in nothing, in [0, 1]. kinds: kind of artifact -> images.
+    Of the `looked_at` images that were decoded, looked_marked have a mask and looked_captioned a caption; no_artifact
+    have an empty mask. area: mean annotated fraction of the pixels, of images with a mask, in [0, 1]. ignored: mean
+    ignored fraction of the pixels, in [0, 1]. kinds: kind of artifact -> images.
     """
 
     images: int
@@ -47,14 +47,15 @@ class SplitSummary:
     kinds: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, with the names above."""
+        """Return plain data, with the names above."""
         return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
 
 
 def summarise(dataset: Dataset, split: str, *, pixels: bool, tick: Callable[[int], None]) -> SplitSummary:
     """Inspect every image of a split and decode the first LOOKED, or with `pixels` all.
 
-    tick: hears how many more images are done, once inspected and once decoded (see `work`).
+    tick: called with the number of further images that were inspected, and again for those that were decoded (see
+    `count_ticks`).
     """
     found = SplitSummary(dataset.splits()[split])
     facts: list[ImageFacts] = []
@@ -76,16 +77,16 @@ def summarise(dataset: Dataset, split: str, *, pixels: bool, tick: Callable[[int
     return found
 
 
-def mostly_marked(found: Mapping[str, SplitSummary]) -> list[str]:
-    """A remark where masks mark more than half of the pixels on average: they are often inverted."""
+def remark_on_masks(found: Mapping[str, SplitSummary]) -> list[str]:
+    """Return a remark if masks cover more than half of the pixels on average: they may be inverted."""
     shares = [f"{split} {one.area:.0%}" for split, one in found.items() if one.area is not None and one.area > 0.5]
     remark = "most pixels are marked; if the masks are inverted, set background to the value around the artifacts"
     return [f"{', '.join(shares)}: {remark}"] if shares else []
 
 
 @dataclass(frozen=True)
-class Passed:
-    """Files of one suffix (lower case, with its dot; nothing for folders and hidden files) that were passed over."""
+class SkippedFiles:
+    """Skipped files of one suffix (lower case, with its dot; empty for folders and hidden files)."""
 
     suffix: str
     why: str
@@ -94,21 +95,21 @@ class Passed:
 
     def __str__(self) -> str:
         kind = f"{self.suffix} " * bool(self.suffix) + ("file" if self.count == 1 else "files")
-        return f"passed over: {self.count:,} {kind}, such as '{self.example}': {self.why}"
+        return f"skipped: {self.count:,} {kind}, such as '{self.example}': {self.why}"
 
 
-def passed_by_suffix(passed: Mapping[str, str]) -> list[Passed]:
-    """What a dataset passed over, the most frequent first; passed: path -> why."""
+def count_skipped_files(passed: Mapping[str, str]) -> list[SkippedFiles]:
+    """Group the skipped files of a dataset by suffix and reason, the most frequent first; passed: path -> reason."""
     kinds: dict[tuple[str, str], list[str]] = {}
     for path, why in passed.items():
         hidden = path.rpartition("/")[2].startswith(".")
-        kinds.setdefault(("" if hidden else suffix_of(path), why), []).append(path)
-    found = [Passed(suffix, why, len(paths), min(paths)) for (suffix, why), paths in kinds.items()]
+        kinds.setdefault(("" if hidden else get_suffix(path), why), []).append(path)
+    found = [SkippedFiles(suffix, why, len(paths), min(paths)) for (suffix, why), paths in kinds.items()]
     return sorted(found, key=lambda one: (-one.count, one.suffix, one.why))
 
 
-def work(images: int, pixels: bool) -> int:
-    """How many ticks `summarise` makes for a split."""
+def count_ticks(images: int, pixels: bool) -> int:
+    """Return the sum of the numbers that `summarise` passes to `tick` for a split."""
     return images + _looked(images, pixels)
 
 
@@ -117,7 +118,7 @@ def _looked(images: int, pixels: bool) -> int:
 
 
 def _count(found: SplitSummary, facts: Sequence[ImageFacts], looked: Sequence[tuple[bool, bool]]) -> None:
-    """Masks and captions, of what inspection knows, else of the images that were decoded if they are all."""
+    """Count masks and captions from the inspection, or from the decoded images if they are all."""
     labelled: list[bool | None] = [fact.labelled for fact in facts]
     captioned: list[bool | None] = [fact.captioned for fact in facts]
     if len(looked) == found.images:
@@ -131,7 +132,7 @@ def _count(found: SplitSummary, facts: Sequence[ImageFacts], looked: Sequence[tu
 
 @dataclass
 class _Looked:
-    """Decoded images on their way into a summary. samples: whether each has a mask, and a caption."""
+    """Collects decoded images for a summary. samples: whether each has a mask, and a caption."""
 
     dataset: Dataset
     split: str
@@ -142,7 +143,7 @@ class _Looked:
     _ignored: list[float] = field(default_factory=list)
 
     def at(self, indices: Sequence[int]) -> None:
-        """Decode images; of some that fail together, each by itself."""
+        """Decode images together, or one by one if that fails."""
         try:
             samples = read_samples(self.dataset, self.split, indices)
         except BenchkitError as error:
@@ -164,7 +165,7 @@ class _Looked:
             self._areas.append(float(np.mean(sample.mask)))
 
     def finish(self) -> None:
-        """Write the means."""
+        """Write counts and means to the summary."""
         self.found.looked_at = len(self.samples)
         self.found.looked_marked = sum(marked for marked, _ in self.samples)
         self.found.looked_captioned = sum(captioned for _, captioned in self.samples)

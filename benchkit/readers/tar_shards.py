@@ -1,7 +1,7 @@
-"""Tar shards of image and JSON pairs, local or at any URL that fsspec opens: looked through once, read in memory only.
+"""Read tar shards of image and JSON pairs, local or at any URL that fsspec opens: `find_shards`, then `list_pairs`.
 
-Nothing is ever extracted. A shard with a name that leaves its folder, a link, a device or an archive inside is refused
-as a whole: nobody packs images so.
+Nothing is extracted to disk. A shard is refused as a whole if it contains a name that leaves its folder, a link, a
+device or an archive: no dataset of images needs them.
 """
 
 from __future__ import annotations
@@ -14,28 +14,16 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from benchkit.errors import BenchkitError
-from benchkit.readers.pictures import SUFFIXES
+from benchkit.readers.images import SUFFIXES
 
 #: Larger members are not read, bytes.
 IMAGE_LIMIT, JSON_LIMIT = 64 * 2**20, 2**20
-#: What tarfile reads at once: a member's head, or a name too long for one. A bomb claims more.
+#: The most that tarfile may read at once: a member's header, or a long name. A malicious file claims more.
 HEAD_LIMIT = 2**20
-#: What stands beside images in a shard and is no image; anything else that is not read is named.
+#: Suffixes of other files that are common in shards; any further suffix is reported.
 COMPANIONS = (
-    ".json",
-    ".txt",
-    ".cls",
-    ".npy",
-    ".npz",
-    ".csv",
-    ".tsv",
-    ".md",
-    ".yaml",
-    ".yml",
-    ".xml",
-    ".html",
-    ".log",
-    "",
+    *(".json", ".txt", ".cls", ".npy", ".npz", ".csv", ".tsv", ".md"),
+    *(".yaml", ".yml", ".xml", ".html", ".log", ""),
 )
 #: Why a second file of one stem and kind is not read.
 REPEATED = "another file of the same name"
@@ -45,7 +33,7 @@ ARCHIVES = (".tar", ".zip", *COMPRESSED, ".7z", ".rar")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where a file lies inside a shard."""
+    """The position of a file in a shard, in bytes."""
 
     offset: int
     size: int
@@ -73,18 +61,18 @@ class Shard:
 
     @property
     def where(self) -> str:
-        """What a message begins with."""
+        """The beginning of messages: option and URL."""
         return f"{self.option} '{self.url}'"
 
     def open(self) -> BinaryIO:
-        """The shard as a file that can seek."""
-        with reaching(self.where):
+        """Open the shard as a seekable file."""
+        with explain_read_errors(self.where):
             return self.system.open(self.path, "rb")
 
 
 @contextmanager
-def reaching(where: str) -> Iterator[None]:
-    """Whatever a file system raises, as one line that begins with `where`: the option and the URL."""
+def explain_read_errors(where: str) -> Iterator[None]:
+    """Raise any error of a file system as BenchkitError of one line, beginning with `where`: option and URL."""
     try:
         yield
     except BenchkitError:
@@ -99,15 +87,15 @@ def reaching(where: str) -> Iterator[None]:
 
 
 def find_shards(given: Sequence[str], option: str = "`shards`") -> list[Shard]:
-    """The tar files named: files, folders and patterns, as paths or URLs; each once, in order of their names.
+    """Return the tar files named by files, folders and patterns, as paths or URLs; each once, sorted by name.
 
-    Raises BenchkitError for what is not there, holds no tar file, or has a protocol that cannot be opened.
+    Raises BenchkitError for a name that does not exist, contains no tar file, or has an unknown protocol.
     """
     from fsspec.core import url_to_fs
 
     found: dict[str, Shard] = {}
     for url in given:
-        with reaching(f"{option} '{url}'"):
+        with explain_read_errors(f"{option} '{url}'"):
             system, path = url_to_fs(url)
             if "*" in path:
                 paths = sorted(system.glob(path))
@@ -120,39 +108,39 @@ def find_shards(given: Sequence[str], option: str = "`shards`") -> list[Shard]:
                 paths = [path]
                 system.info(path)
         if not paths:
-            raise BenchkitError(f"{option} '{url}' holds no *.tar file")
+            raise BenchkitError(f"{option} '{url}' contains no *.tar file")
         for one in paths:
             name = str(one) if len(paths) > 1 or one != path else url
             found.setdefault(str(one), Shard(name, str(one), system, option))
     return [found[path] for path in sorted(found)]
 
 
-def pairs_of(number: int, shard: Shard, left: list[tuple[str, str]]) -> Iterator[Pair]:
-    """The images of one shard, after all of its heads were read and found harmless.
+def list_pairs(number: int, shard: Shard, skipped: list[tuple[str, str]]) -> Iterator[Pair]:
+    """Yield the images of one shard, after all its headers were read and checked.
 
-    number: the shard's, for Pair. left: where (reason, name) of members go that are not read. Raises BenchkitError for
-    a shard that is refused, truncated, or no plain tar file.
+    number: the shard's, for Pair. skipped: gets (reason, name) of members that are not read. Raises BenchkitError for a
+    shard that is refused, truncated, or no plain tar file.
     """
     rooms: dict[str, dict[str, Member]] = {"image": {}, ".json": {}, ".txt": {}}
     if (packed := PurePosixPath(shard.path).suffix.lower()) in COMPRESSED:
         raise BenchkitError(f"{shard.where} is compressed ({packed}): unpack it to a plain tar file first")
     with shard.open() as file:
         for member in _members(shard.where, file):
-            stem, suffix = _named(shard.where, member)
+            stem, suffix = _split_name(shard.where, member)
             kind, where = "image" if suffix in SUFFIXES else suffix, f"{shard.url}: {member.name}"
             if kind not in rooms:
                 if suffix not in COMPANIONS:
-                    left.append(("a suffix that is not read", where))
+                    skipped.append(("a suffix that is not read", where))
             elif member.size > (IMAGE_LIMIT if kind == "image" else JSON_LIMIT):
-                left.append(("too large" if kind == "image" else "record too large, not read", where))
+                skipped.append(("too large" if kind == "image" else "record too large, not read", where))
             elif rooms[kind].setdefault(stem, Member(member.offset_data, member.size)).offset != member.offset_data:
-                left.append((REPEATED, where))
+                skipped.append((REPEATED, where))
     for stem, image in rooms["image"].items():
         yield Pair(number, stem, image, rooms[".json"].get(stem), rooms[".txt"].get(stem))
 
 
-class _Heads:
-    """A shard from which only heads are read: what a head claims to be longer is refused before it is read."""
+class _HeaderFile:
+    """A shard from which only headers are read; a header that claims to be longer is refused before it is read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -165,9 +153,9 @@ class _Heads:
 
 
 def _members(where: str, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    """Every file of a tar, by its head alone."""
+    """Yield every file of a tar, from its header."""
     try:
-        with tarfile.open(fileobj=cast(BinaryIO, _Heads(file)), mode="r:") as tar:
+        with tarfile.open(fileobj=cast(BinaryIO, _HeaderFile(file)), mode="r:") as tar:
             for member in tar:
                 if member.isdir():
                     continue
@@ -175,7 +163,7 @@ def _members(where: str, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
                     raise BenchkitError(f"{where}: '{member.name}' is a link or a device: not read at all")
                 yield member
             end = tar.offset
-        # tarfile takes a damaged head for the end; the end is a block of zeros, or nothing.
+        # tarfile takes a damaged header for the end. The real end is a block of zeros, or nothing.
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
             raise BenchkitError(f"{where} is damaged at byte {end}: get it again")
@@ -186,8 +174,8 @@ def _members(where: str, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
         raise BenchkitError(f"{where} cannot be read: {' '.join(str(error).split())[:160]}") from None
 
 
-def _named(where: str, member: tarfile.TarInfo) -> tuple[str, str]:
-    """A member's path without its suffix, and the suffix, lower case; raises BenchkitError for a dangerous name."""
+def _split_name(where: str, member: tarfile.TarInfo) -> tuple[str, str]:
+    """Return a member's path without suffix, and the suffix in lower case; raise BenchkitError for a dangerous name."""
     path = PurePosixPath(member.name)
     if not path.name or member.size < 0:
         raise BenchkitError(f"{where}: a file without a name or a size: get it again")
@@ -199,30 +187,30 @@ def _named(where: str, member: tarfile.TarInfo) -> tuple[str, str]:
     return str(path.with_suffix("")), suffix
 
 
-class Reading:
-    """Members of many shards; each shard is opened once. A context manager."""
+class ShardReader:
+    """Reads members of many shards; each shard is opened once. A context manager."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._shards = shards
         self._open: dict[int, BinaryIO] = {}
         self._stack = ExitStack()
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> ShardReader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def url(self, shard: int) -> str:
-        """Where a shard lies."""
+        """Return the URL of a shard."""
         return self._shards[shard].url
 
     def read(self, shard: int, member: Member) -> bytes:
-        """The bytes of a member."""
+        """Return the bytes of a member; raise BenchkitError if the shard is shorter than before."""
         where = self._shards[shard].where
         if shard not in self._open:
             self._open[shard] = self._stack.enter_context(self._shards[shard].open())
-        with reaching(where):
+        with explain_read_errors(where):
             self._open[shard].seek(member.offset)
             data = self._open[shard].read(member.size)
         if len(data) != member.size:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample
-from benchkit.readers.summary import LOOKED, SplitSummary, mostly_marked, passed_by_suffix, summarise, work
+from benchkit.readers.dataset_summary import (
+    LOOKED,
+    SplitSummary,
+    count_skipped_files,
+    count_ticks,
+    remark_on_masks,
+    summarise,
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def test_a_split_that_is_decoded_whole() -> None:
     assert (found.images, found.marked, found.unmarked, found.captioned, found.looked_at) == (10, 8, 2, 1, 10)
     assert found.no_artifact == 2 and found.kinds == {"hand": 6} and found.sizes == {"10x8": 10}
     assert found.area == np.mean([0.25] * 6 + [0] * 2) and np.isclose(found.ignored, 0.3 * 0.5)
-    assert sum(ticks) == work(10, pixels=False) == 20
+    assert sum(ticks) == count_ticks(10, pixels=False) == 20
 
 
 def test_a_large_split_is_decoded_in_part_unless_all_is_asked_for() -> None:
@@ -88,17 +95,17 @@ def test_what_is_passed_over_is_counted_by_suffix_and_reason() -> None:
         "pool/up": "a link to a folder that is read already",
         "notes.txt": "a text beside no image of its name",
     }
-    assert list(map(str, passed_by_suffix(passed))) == [
-        "passed over: 2 files, such as 'pool/.hidden.png': hidden",
-        "passed over: 2 .heic files, such as 'pool/1.heic': the suffix is not supported",
-        "passed over: 1 file, such as 'pool/up': a link to a folder that is read already",
-        "passed over: 1 .txt file, such as 'notes.txt': a text beside no image of its name",
+    assert list(map(str, count_skipped_files(passed))) == [
+        "skipped: 2 files, such as 'pool/.hidden.png': hidden",
+        "skipped: 2 .heic files, such as 'pool/1.heic': the suffix is not supported",
+        "skipped: 1 file, such as 'pool/up': a link to a folder that is read already",
+        "skipped: 1 .txt file, such as 'notes.txt': a text beside no image of its name",
     ]
 
 
 def test_masks_that_mark_most_pixels_are_remarked_on() -> None:
     areas = {"pool": 0.854, "test": 0.5, "clean": None}
     found = {split: SplitSummary(1, area=area) for split, area in areas.items()}
-    (line,) = mostly_marked(found)
+    (line,) = remark_on_masks(found)
     assert line.startswith("pool 85%: most pixels are marked; if the masks are inverted, set background")
-    assert mostly_marked({"test": found["test"], "clean": found["clean"]}) == []
+    assert remark_on_masks({"test": found["test"], "clean": found["clean"]}) == []

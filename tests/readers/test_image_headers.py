@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from benchkit.errors import BenchkitError
-from benchkit.readers.headers import checked_header, oriented, picture_header
-from benchkit.readers.pictures import decode_image
+from benchkit.readers.image_headers import orient_mask, read_checked_header, read_header
+from benchkit.readers.images import decode_image
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 FORMS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
@@ -55,14 +55,14 @@ def test_a_header_costs_no_pixels(form: str, undecoded: list[str], tmp_path: Pat
     file = tmp_path / "a"
     file.write_bytes(encoded(form))
     for data in (file, file.read_bytes()):
-        header = picture_header(data, "a")
+        header = read_header(data, "a")
         assert (header.stored, header.shape, header.orientation, header.cut) == ((60, 90), (60, 90), 1, False)
     assert not undecoded
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_the_orientation_is_read(form: str) -> None:
-    header = picture_header(encoded(form, exif=exif(6)), "a")
+    header = read_header(encoded(form, exif=exif(6)), "a")
     assert (header.stored, header.shape, header.orientation) == ((60, 90), (90, 60), 6)
 
 
@@ -73,10 +73,10 @@ def test_an_orientation_behind_the_pixels_of_a_png_is_seen() -> None:
         png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b'<x tiff:Orientation="8"/>'),
     ):
         data = plain[:-12] + chunk + plain[-12:]
-        assert picture_header(data, "a").orientation == 8
+        assert read_header(data, "a").orientation == 8
         assert decode_image(data, "a").shape == (90, 60, 3)
     text = png_chunk(b"tEXt", b"parameters\0a hand, 20 steps")
-    assert picture_header(plain[:-12] + text + plain[-12:], "a").orientation == 1
+    assert read_header(plain[:-12] + text + plain[-12:], "a").orientation == 1
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -84,16 +84,16 @@ def test_a_file_that_lacks_its_end_is_found(form: str, undecoded: list[str]) -> 
     data = encoded(form)
     for keep in (len(data) - 400, len(data) * 3 // 4):
         with pytest.raises(BenchkitError, match=r"^a: cannot be decoded"):
-            checked_header(data[:keep], "a")
+            read_checked_header(data[:keep], "a")
     assert undecoded or form == "WEBP", "only of a WebP does the header fail"
     undecoded.clear()
-    checked_header(data, "a")
+    read_checked_header(data, "a")
     assert not undecoded
 
 
 def test_a_picture_that_only_seems_cut_is_read() -> None:
     data = encoded("JPEG") + bytes(1 << 17)  # what some cameras append
-    assert picture_header(data, "a").cut and checked_header(data, "a").shape == (60, 90)
+    assert read_header(data, "a").cut and read_checked_header(data, "a").shape == (60, 90)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -101,4 +101,4 @@ def test_masks_turn_as_their_pictures_do(orientation: int) -> None:
     mask = PHOTO[..., 0] > 127
     stored = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).save(stored, "PNG", exif=exif(orientation))
-    assert np.array_equal(oriented(mask, orientation), decode_image(stored.getvalue(), "a")[..., 0] > 127)
+    assert np.array_equal(orient_mask(mask, orientation), decode_image(stored.getvalue(), "a")[..., 0] > 127)

@@ -1,4 +1,7 @@
-"""Pictures by name, out of folders, zip and tar files, Parquet and Arrow tables; those that are wanted, kept aside."""
+"""Collect the images of given ids from folders, zip and tar files, Parquet and Arrow tables: `collect_images`.
+
+Use it when labels and images are published apart.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from benchkit.errors import BenchkitError
-from benchkit.readers import named_tables, shards
-from benchkit.readers.named_tables import Columns, Pair, Table, bytes_of, picture_columns
-from benchkit.readers.pictures import SUFFIXES
-from benchkit.readers.walk import files_below
+from benchkit.readers import tables, tar_shards
+from benchkit.readers.images import SUFFIXES
+from benchkit.readers.tables import Columns, Pair, Table, find_image_columns, get_bytes
+from benchkit.readers.walk import list_files
 
-#: The largest file that is taken for a picture, bytes.
+#: The largest image file, bytes.
 PICTURE_LIMIT = 64 * 2**20
-#: Longer ones are no captions.
+#: The longest caption, bytes.
 CAPTION_LIMIT = 2**16
-#: Files that hold several pictures.
-MANY = (".zip", ".tar", *named_tables.SUFFIXES)
+#: Files that contain several images.
+MANY = (".zip", ".tar", *tables.SUFFIXES)
 KINDS = "a folder, or a zip, tar, parquet or arrow file"
-#: What the packers raise on damaged, encrypted or unknown streams; MemoryError: a size that nobody has.
+#: Errors of the archive libraries for damaged, encrypted or unknown streams; MemoryError for an absurd size.
 _DAMAGED = (
     *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError, MemoryError, OverflowError, struct.error),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
@@ -36,8 +39,8 @@ Tick = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An encoded picture, its caption if there is one, and where it was found."""
+class NamedImage:
+    """An encoded image, its caption if there is one, and its origin."""
 
     name: str
     data: bytes
@@ -54,13 +57,13 @@ class _Place:
     origin: str
 
 
-class Shelf:
-    """Pictures that were found, in one scratch file; each name once."""
+class ImageStore:
+    """Stores images in one scratch file, each name once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._places: dict[str, _Place] = {}
-        #: How often a picture came again with the same bytes.
+        #: How often an image was added again with the same bytes.
         self.repeated = 0
 
     def __contains__(self, name: str) -> bool:
@@ -69,9 +72,8 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._places)
 
-    def put(self, picture: Picture) -> None:
-        """Keep a picture, or the caption of one that is kept without; raises BenchkitError where the name stands for
-        other bytes already."""
+    def put(self, picture: NamedImage) -> None:
+        """Add an image, or the caption that a stored one lacks; raise BenchkitError if the name has other bytes."""
         digest = hashlib.sha256(picture.data).hexdigest()
         before = self._places.get(picture.name)
         if before is None:
@@ -88,47 +90,47 @@ class Shelf:
                 "leave one of them out"
             )
 
-    def get(self, name: str) -> Picture:
-        """The picture of this name; raises KeyError."""
+    def get(self, name: str) -> NamedImage:
+        """Return the image of this name; raise KeyError."""
         place = self._places[name]
         self._file.seek(place.offset)
-        return Picture(name, self._file.read(place.length), place.caption, place.origin)
+        return NamedImage(name, self._file.read(place.length), place.caption, place.origin)
 
 
-def collect(
-    sources: Sequence[Path], wanted: Collection[str], shelf: Shelf, tick: Tick, columns: Columns | None = None
+def collect_images(
+    sources: Sequence[Path], wanted: Collection[str], store: ImageStore, tick: Tick, columns: Columns | None = None
 ) -> None:
-    """Put the wanted pictures of all sources on the shelf.
+    """Add the images with the ids `wanted` of all sources to a store.
 
-    A source is a folder (searched to the bottom, links followed: pictures named by their stem, and files of several),
-    or a zip, tar, parquet or arrow file. columns: what tables call ids, pictures and captions. tick hears of each file
-    that holds several. Raises BenchkitError for a source that cannot be read, and for a table without pictures, but
-    in a folder that holds others.
+    sources: folders (searched at any depth, links followed; an image's id is the stem of its file) or zip, tar, parquet
+    or arrow files. columns: the tables' names of ids, images and captions. tick: called with each file of several
+    images. Raises BenchkitError for a source that cannot be read, and for a table without images unless its folder has
+    others.
     """
     for source in sources:
-        files = _files(source)
+        files = _list_source(source)
         without: list[Path] = []
         for path in files:
             if path.suffix.lower() in MANY:
                 tick(f"search {path.name}")
-            for picture in _pictures(path, wanted, columns or Columns(), without):
-                shelf.put(picture)
+            for picture in _read_file(path, wanted, columns or Columns(), without):
+                store.put(picture)
         if len(without) == len(files):
-            raise _without_pictures(without[0])
+            raise _explain_no_images(without[0])
         for path in without:
-            tick(f"passed over {path.name}: it has no column of pictures")
+            tick(f"skipped {path.name}: it has no column of images")
 
 
-def _without_pictures(path: Path) -> BenchkitError:
-    with named_tables.reading(f"`images`: {path}"):
+def _explain_no_images(path: Path) -> BenchkitError:
+    with tables.explain_table_errors(f"`images`: {path}"):
         names = Table(path).names
     return BenchkitError(
-        f"`images`: {path} has no columns of pictures and their ids that are known, it has {', '.join(names)}: name "
+        f"`images`: {path} has no known columns of images and ids, it has {', '.join(names)}: name "
         "them with `columns` image=NAME,id=NAME"
     )
 
 
-def _files(source: Path) -> list[Path]:
+def _list_source(source: Path) -> list[Path]:
     if not source.exists():
         raise BenchkitError(f"`images` '{source}' does not exist: name {KINDS}")
     kinds = (*MANY, *SUFFIXES)
@@ -136,35 +138,35 @@ def _files(source: Path) -> list[Path]:
         if source.suffix.lower() not in kinds:
             raise BenchkitError(f"`images` '{source}': name {KINDS}")
         return [source]
-    found = files_below(source, kinds)
+    found = list_files(source, kinds)
     if not found:
-        raise BenchkitError(f"`images` '{source}' holds no picture and no zip, tar, parquet or arrow file")
+        raise BenchkitError(f"`images` '{source}' contains no image and no zip, tar, parquet or arrow file")
     return found
 
 
-def _pictures(path: Path, wanted: Collection[str], columns: Columns, without: list[Path]) -> Iterator[Picture]:
-    """The wanted pictures of one file. without: where a table goes that has none at all."""
+def _read_file(path: Path, wanted: Collection[str], columns: Columns, without: list[Path]) -> Iterator[NamedImage]:
+    """Yield the wanted images of one file. without: gets a table without images."""
     suffix = path.suffix.lower()
     if suffix == ".zip":
-        yield from _of_zip(path, wanted)
+        yield from _read_zip(path, wanted)
     elif suffix == ".tar":
-        yield from _of_tar(path, wanted)
-    elif suffix in named_tables.SUFFIXES:
-        with named_tables.reading(f"`images`: {path}"):
+        yield from _read_tar(path, wanted)
+    elif suffix in tables.SUFFIXES:
+        with tables.explain_table_errors(f"`images`: {path}"):
             table = Table(path)
-            pairs = picture_columns(table, columns)
+            pairs = find_image_columns(table, columns)
             if not pairs:
                 without.append(path)
             for pair in pairs:
-                yield from _of_table(table, pair, wanted)
+                yield from _read_table(table, pair, wanted)
     elif path.stem in wanted:
-        with _reading(path):
+        with _explain_errors(path):
             data = path.read_bytes() if path.stat().st_size <= PICTURE_LIMIT else b""
-        yield Picture(path.stem, data, _caption_beside(path), str(path))
+        yield NamedImage(path.stem, data, _read_caption_file(path), str(path))
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _explain_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError:
@@ -174,24 +176,24 @@ def _reading(path: Path) -> Iterator[None]:
         raise BenchkitError(f"`images`: {path} cannot be read ({reason}): get it again") from None
 
 
-def _caption_beside(path: Path) -> str | None:
-    """The text file of the same stem, which some copies of the images have."""
+def _read_caption_file(path: Path) -> str | None:
+    """Return the text of the file of the same stem, if there is one."""
     for text in (path.with_suffix(".txt"), path.with_suffix(".TXT")):
         if text.is_file() and text.stat().st_size <= CAPTION_LIMIT:
-            with _reading(text):
-                return _caption(text.read_bytes())
+            with _explain_errors(text):
+                return _clean_caption(text.read_bytes())
     return None
 
 
-def _caption(data: bytes | str | None) -> str | None:
-    # Editors on Windows put a mark before the first letter, which is none of the caption's.
+def _clean_caption(data: bytes | str | None) -> str | None:
+    # Editors on Windows put a byte order mark before the first letter.
     text = data.decode("utf-8-sig", "replace") if isinstance(data, bytes) else data
     return (text or "").strip() or None
 
 
-def _of_zip(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
-    """Members are read in memory, by the stem of their names alone, and no further than they may be long."""
-    with _reading(path), zipfile.ZipFile(path) as archive:
+def _read_zip(path: Path, wanted: Collection[str]) -> Iterator[NamedImage]:
+    """Yield the wanted images of a zip file. Members are read in memory, up to their limit; paths are not used."""
+    with _explain_errors(path), zipfile.ZipFile(path) as archive:
         names = [one for one in archive.infolist() if one.filename.lower().endswith(".txt")]
         texts = {one.filename[: -len(".txt")]: one for one in names}
         for member in archive.infolist():
@@ -205,46 +207,46 @@ def _of_zip(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
                 with archive.open(text) as file:
                     caption = file.read(CAPTION_LIMIT)
             origin = f"{path}:{member.filename}"
-            yield Picture(name.stem, data if len(data) <= PICTURE_LIMIT else b"", _caption(caption), origin)
+            yield NamedImage(name.stem, data if len(data) <= PICTURE_LIMIT else b"", _clean_caption(caption), origin)
 
 
-def _of_tar(path: Path, wanted: Collection[str]) -> Iterator[Picture]:
-    """As shards are read: heads first, in memory only, and nothing from an archive with links or odd names."""
-    (shard,) = shards.find_shards([str(path)], "`images`")
-    left: list[tuple[str, str]] = []
-    with shards.Reading([shard]) as archive:
-        for pair in shards.pairs_of(0, shard, left):
+def _read_tar(path: Path, wanted: Collection[str]) -> Iterator[NamedImage]:
+    """Yield the wanted images of a tar file, read as a shard: an archive with links or dangerous names is refused."""
+    (shard,) = tar_shards.find_shards([str(path)], "`images`")
+    skipped: list[tuple[str, str]] = []
+    with tar_shards.ShardReader([shard]) as archive:
+        for pair in tar_shards.list_pairs(0, shard, skipped):
             name = PurePosixPath(pair.name).name
-            # The list is whole at the first pair: all heads are read before it.
-            for reason, where in left:
+            # The list is complete at the first pair: all headers are read before.
+            for reason, where in skipped:
                 member = PurePosixPath(where.removeprefix(f"{shard.url}: "))
-                if reason == shards.REPEATED and member.stem in wanted and member.suffix.lower() in SUFFIXES:
+                if reason == tar_shards.REPEATED and member.stem in wanted and member.suffix.lower() in SUFFIXES:
                     raise BenchkitError(
                         f"`images`: {where}: another picture there has this name too: leave one of them out"
                     )
-            left.clear()
+            skipped.clear()
             if name in wanted:
                 small = pair.text is not None and pair.text.size <= CAPTION_LIMIT
                 caption = archive.read(0, pair.text) if pair.text and small else None
-                yield Picture(name, archive.read(0, pair.image), _caption(caption), f"{path}:{pair.name}")
+                yield NamedImage(name, archive.read(0, pair.image), _clean_caption(caption), f"{path}:{pair.name}")
 
 
-def _of_table(table: Table, pair: Pair, wanted: Collection[str]) -> Iterator[Picture]:
-    """Only the groups of rows that hold a wanted id are read, and of those only the columns that are needed."""
+def _read_table(table: Table, pair: Pair, wanted: Collection[str]) -> Iterator[NamedImage]:
+    """Yield the wanted images of a table; read only groups of rows with a wanted id, and only the needed columns."""
     keys = list(pair.ids) or [pair.image]
     for group in table.groups(pair.ids):
-        if any(_name(row, pair, wanted) for row in group.rows(keys)):
+        if any(_find_id(row, pair, wanted) for row in group.rows(keys)):
             read = [*keys, pair.image, *([pair.caption] if pair.caption else [])]
             for row in group.rows(list(dict.fromkeys(read))):
-                name, data = _name(row, pair, wanted), bytes_of(row[pair.image])
+                name, data = _find_id(row, pair, wanted), get_bytes(row[pair.image])
                 if name and data is not None:
                     caption = row[pair.caption] if pair.caption else None
                     data = data if len(data) <= PICTURE_LIMIT else b""
-                    yield Picture(name, data, _caption(caption), f"{table.path}:{pair.image}")
+                    yield NamedImage(name, data, _clean_caption(caption), f"{table.path}:{pair.image}")
 
 
-def _name(row: dict[str, Any], pair: Pair, wanted: Collection[str]) -> str | None:
-    """The wanted id that a row is of: in one of its columns, as it stands or as a path's stem."""
+def _find_id(row: dict[str, Any], pair: Pair, wanted: Collection[str]) -> str | None:
+    """Return the wanted id of a row: a value of its id columns, or the stem of a path there."""
     values = [row[key] for key in pair.ids]
     if not values and isinstance(row[pair.image], dict):
         values = [row[pair.image].get("path")]

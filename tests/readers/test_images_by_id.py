@@ -21,8 +21,8 @@ from PIL import Image
 
 from benchkit.cli.main import main
 from benchkit.errors import BenchkitError
-from benchkit.readers.named_pictures import Shelf, collect
-from benchkit.readers.named_tables import Columns
+from benchkit.readers.images_by_id import ImageStore, collect_images
+from benchkit.readers.tables import Columns
 from benchkit_plugins.datasets.richhf import RichHF
 from recipes.tfrecord_writer import example, write
 
@@ -75,8 +75,8 @@ Found = dict[str, tuple[bytes, str | None]]
 def found(tmp_path: Path) -> Callable[..., Found]:
     def run(*sources: Path, columns: str = "", wanted: tuple[str, ...] = WANTED) -> Found:
         with (tmp_path / ".scratch").open("w+b") as file:
-            shelf = Shelf(file)
-            collect(sources, wanted, shelf, lambda _: None, Columns.parse([columns] if columns else []))
+            shelf = ImageStore(file)
+            collect_images(sources, wanted, shelf, lambda _: None, Columns.parse([columns] if columns else []))
             return {n: (shelf.get(n).data, shelf.get(n).caption) for n in wanted if n in shelf}
 
     return run
@@ -158,7 +158,7 @@ def test_a_table_without_pictures_is_passed_over_beside_others(found: Callable[.
     labels = parquet(folder / "labels.parquet", pa.table({"uid": list(WANTED), "score": [1, 2, 3]}))
     parquet(folder / "pictures.parquet", pa.table({**USUAL["Hugging Face's image"], "caption": CAPTIONS}))
     assert found(folder) == ALL
-    with pytest.raises(BenchkitError, match=r"labels\.parquet has no columns of pictures and their ids"):
+    with pytest.raises(BenchkitError, match=r"labels\.parquet has no known columns of images and ids"):
         found(labels)
 
 

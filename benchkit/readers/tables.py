@@ -1,4 +1,7 @@
-"""Tables of pictures or records, Parquet or Arrow (`save_to_disk`), and which of their columns hold what."""
+"""Read Parquet and Arrow tables (also of `save_to_disk`) of images or records: `Table`; find their columns.
+
+Call it inside `explain_table_errors`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIXES = (".parquet", ".arrow")
-#: What `columns` names for pictures. A table of records has columns of other names besides.
+#: Keys of `columns` for images. A table of records has further keys.
 KEYS = ("image", "id", "caption")
 #: Pick-a-Pic's columns: the image's id beside its bytes.
 PAIRS = (("image_0_uid", "jpg_0"), ("image_1_uid", "jpg_1"))
@@ -34,15 +37,15 @@ IDS_LIMIT = 2**30
 
 @dataclass(frozen=True)
 class Columns:
-    """What a user calls the columns of their tables: key -> column; other columns are looked for by usual names."""
+    """The user's names of columns: key -> column. Other columns are found by common names."""
 
     given: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, texts: Sequence[str], known: Sequence[str] = KEYS) -> Columns:
-        """Read `image=jpg_0,id=uid`, also in several texts; raises BenchkitError for other keys and no key=value.
+        """Parse `image=jpg_0,id=uid`, also in several texts; raise BenchkitError for unknown keys and other forms.
 
-        A column's name may have commas, but none with an equals sign behind it.
+        A column's name may contain commas that are not followed by an equals sign.
         """
         found: dict[str, str] = {}
         for item in (item for text in texts for item in re.split(r",(?=[^,=]*=)", text)):
@@ -58,7 +61,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Pair:
-    """Columns that belong together: those that may name a picture, its bytes, and its caption or None."""
+    """Columns of one image: those that may contain its id, its bytes, and its caption or None."""
 
     ids: tuple[str, ...]
     image: str
@@ -66,13 +69,13 @@ class Pair:
 
 
 class Group:
-    """Some rows of a table, of which columns can be read by themselves."""
+    """Some rows of a table. Columns can be read separately."""
 
     def __init__(self, source: Any, number: int | None = None) -> None:
         self._source, self._number = source, number
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """The rows, with these columns alone; BATCH of them are held at once."""
+        """Yield the rows with these columns only; BATCH rows are in memory at once."""
         if self._number is not None:
             batches = self._source.iter_batches(BATCH, row_groups=[self._number], columns=list(columns))
         else:
@@ -83,7 +86,7 @@ class Group:
 
 
 class Table:
-    """One file. Raises what pyarrow raises; see `reading`."""
+    """One file. It raises pyarrow's errors; see `explain_table_errors`."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -105,7 +108,7 @@ class Table:
         return list(self.schema.names)
 
     def groups(self, ids: Collection[str]) -> Iterator[Group]:
-        """All rows in pieces; raises BenchkitError for ids that claim gigabytes, in a file of some kilobytes."""
+        """Yield all rows in groups; raise BenchkitError for ids that claim more than IDS_LIMIT bytes."""
         if self._parquet is None:
             numbers = getattr(self._arrow, "num_record_batches", None)
             batches = self._arrow if numbers is None else (self._arrow.get_batch(i) for i in range(numbers))
@@ -121,26 +124,30 @@ class Table:
                 )
             yield Group(self._parquet, number)
 
-    def is_text(self, column: str) -> bool:
-        """Whether a column of this name is there and holds text."""
+    def _get_type(self, column: str) -> pa.DataType:
         import pyarrow as pa
 
         index = self.schema.get_field_index(column)
-        kind = self.schema.field(index).type if index >= 0 else pa.null()
+        return self.schema.field(index).type if index >= 0 else pa.null()
+
+    def is_text(self, column: str) -> bool:
+        """Return whether there is a column of this name with text."""
+        import pyarrow as pa
+
+        kind = self._get_type(column)
         return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
     def is_bytes(self, column: str) -> bool:
-        """Whether a column holds encoded files: bytes, or Hugging Face's image with bytes inside."""
+        """Return whether a column contains encoded files: bytes, or Hugging Face's image with bytes."""
         import pyarrow as pa
 
-        index = self.schema.get_field_index(column)
-        kind = self.schema.field(index).type if index >= 0 else pa.null()
+        kind = self._get_type(column)
         if pa.types.is_struct(kind):
             return kind.get_field_index("bytes") >= 0
         return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
     def check_column(self, key: str, column: str) -> str:
-        """The column; raises BenchkitError where a table lacks what the user named."""
+        """Return the column; raise BenchkitError if the table does not have it."""
         if column not in self.names:
             raise BenchkitError(
                 f"`columns` {key}={column}: {self.path} has no column '{column}': it has {', '.join(self.names)}"
@@ -149,8 +156,8 @@ class Table:
 
 
 @contextmanager
-def reading(where: str) -> Iterator[None]:
-    """Whatever pyarrow raises, as one line."""
+def explain_table_errors(where: str) -> Iterator[None]:
+    """Raise any error of pyarrow as BenchkitError of one line."""
     import pyarrow as pa
 
     try:
@@ -160,10 +167,10 @@ def reading(where: str) -> Iterator[None]:
         raise BenchkitError(f"{where} cannot be read ({reason}): get it again") from None
 
 
-def picture_columns(table: Table, columns: Columns) -> list[Pair]:
-    """The columns of a table's pictures: those that the user names, else Pick-a-Pic's, else usual ones; or none.
+def find_image_columns(table: Table, columns: Columns) -> list[Pair]:
+    """Return the columns of a table's images: those that the user names, else Pick-a-Pic's, else common ones, or none.
 
-    Raises BenchkitError for a named column that is not there.
+    Raises BenchkitError for a named column that does not exist.
     """
     given = {key: table.check_column(key, columns.given[key]) for key in KEYS if key in columns.given}
     captions = (given.get("caption"),) if "caption" in given else CAPTIONS
@@ -182,8 +189,8 @@ def _has_path(table: Table, image: str) -> bool:
     return bool(pa.types.is_struct(kind) and kind.get_field_index("path") >= 0)
 
 
-def bytes_of(value: Any) -> bytes | None:
-    """The encoded file in a cell: bytes, or those of Hugging Face's image."""
+def get_bytes(value: Any) -> bytes | None:
+    """Return the encoded file in a cell: bytes, or those of Hugging Face's image; None for other values."""
     if isinstance(value, dict):
         value = value.get("bytes")
     return value if isinstance(value, bytes) else None

@@ -1,4 +1,7 @@
-"""Picture files to arrays: any image to RGB. headers.py reads sizes alone, mask_files.py masks."""
+"""Read an image file as an RGB array: `decode_image`.
+
+See `image_headers` to read only the size, and `masks` for mask files.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-#: Suffixes of the files that are read as pictures, lower case.
+#: Suffixes of image files, lower case.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pbm", ".pgm", ".ppm", ".pnm")
-#: More pixels than this are not decoded: a file of some kilobytes can claim gigabytes.
+#: Images of more pixels are not decoded: a file of some kilobytes can claim gigabytes.
 PIXEL_LIMIT = 100_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 
@@ -32,19 +35,21 @@ def decode_image(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) ->
     palette and grey become RGB, colour profiles are ignored. Raises BenchkitError, beginning with `where`, for a file
     that is missing, truncated, no such picture, 32-bit, or of more than `limit` pixels.
     """
-    with reading(where, limit), opened(data, where, limit) as picture:
+    with explain_image_errors(where, limit), open_image(data, where, limit) as picture:
         return _rgb(picture, where)
 
 
 @contextmanager
-def reading(where: str, limit: int = PIXEL_LIMIT) -> Iterator[None]:
-    """Raise whatever Pillow raises on damaged bytes (nearly anything) as a BenchkitError: one line, led by `where`."""
+def explain_image_errors(where: str, limit: int = PIXEL_LIMIT) -> Iterator[None]:
+    """Raise any error that Pillow raises on damaged files as a BenchkitError of one line, beginning with `where`."""
     from PIL import UnidentifiedImageError
     from PIL.Image import DecompressionBombError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of many pixels (the limit here is ours) and of odd tags
+            warnings.simplefilter(
+                "ignore"
+            )  # Pillow warns of many pixels, for which there is a limit here, and of unusual tags
             yield
     except BenchkitError:
         raise
@@ -64,8 +69,8 @@ def reading(where: str, limit: int = PIXEL_LIMIT) -> Iterator[None]:
         raise BenchkitError(f"{where}: cannot be decoded ({reason[:120]}): replace the file") from None
 
 
-def opened(data: bytes | Path, where: str, limit: int) -> ImageFile:
-    """Open a picture: its size is checked, its pixels are not yet read. Call it under `reading`."""
+def open_image(data: bytes | Path, where: str, limit: int) -> ImageFile:
+    """Open an image and check its size; pixels are not read yet. Call it inside `explain_image_errors`."""
     from PIL import Image
 
     if (len(data) if isinstance(data, bytes) else data.stat().st_size) == 0:
@@ -78,8 +83,8 @@ def opened(data: bytes | Path, where: str, limit: int) -> ImageFile:
     return picture
 
 
-def turned(picture: Image) -> Image:
-    """Turn a picture as its EXIF orientation says, and keep its `format`, which Pillow's own function forgets."""
+def apply_orientation(picture: Image) -> Image:
+    """Return the image turned upright by its EXIF orientation; keep `format`, which Pillow's function drops."""
     from PIL import ImageOps
 
     found = ImageOps.exif_transpose(picture)
@@ -87,31 +92,27 @@ def turned(picture: Image) -> Image:
     return found
 
 
-def rgb_pixels(picture: Image, where: str) -> NDArray[np.uint8]:
-    """Return an open picture of any mode as (H, W, 3) uint8, exactly as `decode_image` of its file.
+def to_rgb(picture: Image, where: str) -> NDArray[np.uint8]:
+    """Return an open image of any mode as (H, W, 3) uint8, exactly as `decode_image` of its file.
 
     Raises BenchkitError, beginning with `where`, for pixels that cannot be decoded, and for 32-bit values.
     """
-    with reading(where):
+    with explain_image_errors(where):
         return _rgb(picture, where)
 
 
 def check_mode(picture: Image, where: str) -> None:
-    """Raise BenchkitError for a picture of 32-bit values; its pixels need not be decoded."""
-    deep = picture.mode == "I" and picture.format == "PPM"  # Pillow's mode for its 16 bits
-    if picture.mode in ("I", "F") and not deep:
+    """Raise BenchkitError for an image of 32-bit values; pixels are not decoded."""
+    if picture.mode == "F" or (picture.mode == "I" and picture.format != "PPM"):  # I is the mode of a 16-bit PPM
         raise BenchkitError(f"{where}: 32-bit values have no known range: save the picture with 8 or 16 bits a channel")
 
 
 def _rgb(picture: Image, where: str) -> NDArray[np.uint8]:
     from PIL import Image
 
-    picture = turned(picture)
-    if picture.mode == "I" and picture.format == "PPM":  # Pillow's mode for its 16 bits
-        grey = (np.asarray(picture) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+    picture = apply_orientation(picture)
     check_mode(picture, where)
-    if picture.mode.startswith("I;16"):
+    if picture.mode == "I" or picture.mode.startswith("I;16"):  # 16 bits
         grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if picture.has_transparency_data:

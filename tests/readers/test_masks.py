@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchkit.errors import BenchkitError
-from benchkit.readers.mask_files import MaskRule, decode_label, decode_mask
+from benchkit.readers.masks import MaskRule, decode_label, decode_mask
 
 #: A bar of ten rows over 40 rows; the row below it is the border that label maps ignore.
 BAR = np.zeros((40, 30), bool)
@@ -73,10 +73,10 @@ def test_a_palette_whose_colours_tell_no_background_is_refused_until_it_is_named
     assert np.array_equal(decode_label(grey_wall, "m", MaskRule(background=0))[0], BAR)
     assert np.array_equal(decode_label(grey_wall, "m", MaskRule(background=1))[0], ~BAR)
     white_page = palette(BAR, [255, 255, 255, 255, 0, 0])
-    refused(white_page, "index 0 is white, .*do not tell the background")
+    refused(white_page, "index 0 is white, .*do not show the background")
     refused(palette(BAR, [9, 9, 9, 0, 0, 0, 255, 0, 0]), "index 0 is #090909")
-    refused(palette(BAR, [0] * 765), "index 0 is black, .*do not tell the background")
-    with pytest.raises(BenchkitError, match="do not tell the background: save masks as PNG"):
+    refused(palette(BAR, [0] * 765), "index 0 is black, .*do not show the background")
+    with pytest.raises(BenchkitError, match="do not show the background: save masks as PNG"):
         decode_mask(grey_wall, "m")  # where there is no setting, none is named
 
 
@@ -88,7 +88,7 @@ def test_the_index_255_beside_labels_may_mean_ignored(last: tuple[int, int, int]
         if last == (255, 255, 255) and indices.max() == 255 and 1 not in indices:
             assert np.array_equal(decode_mask(data, "m"), BORDER), "black and white: an ordinary mask"
         else:
-            refused(data, "255 being `ignore` in most label maps: set ignore=255 if .*, background=0 if they are")
+            refused(data, "where 255 means `ignore` in most label maps: set ignore=255 to .*, background=0 if they are")
         assert np.array_equal(decode_label(data, "m", MaskRule(background=0))[0], indices > 0)
         assert np.array_equal(decode_label(data, "m", MaskRule(ignore=255))[0], indices == 1)
 
@@ -115,7 +115,7 @@ def test_the_ignored_value_counts_as_neither(kind: str, ignore: int) -> None:
     mask, ignored = decode_label(data, "m.png", MaskRule(ignore))
     assert np.array_equal(mask, BAR) and ignored is not None and np.array_equal(ignored, BORDER)
     if (kind, ignore) != ("P", 128):  # there it is a label like any
-        refused(data, rf"set ignore={ignore} if these pixels count in nothing, (or set )?background=0 if ")
+        refused(data, rf"set ignore={ignore} to exclude these pixels, (or set )?background=0 if ")
 
 
 def test_the_ignored_grey_of_a_colour_mask() -> None:
@@ -160,7 +160,7 @@ def test_lossy_files_hold_no_labels() -> None:
     data = encoded(BAR * np.uint8(255), "JPEG", quality=95)
     assert np.array_equal(decode_mask(data, "m"), BAR)
     for rule in (MaskRule(ignore=255), MaskRule(background=0)):
-        refused(data, r"a lossy mask \(JPEG\), whose values cannot be told apart as labels", rule)
+        refused(data, r"a lossy mask \(JPEG\), whose values cannot be separated into labels", rule)
 
 
 def test_a_colour_mask_of_16_bits_does_not_lose_its_lower_eight() -> None:

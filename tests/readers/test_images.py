@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from benchkit.errors import BenchkitError
-from benchkit.readers.headers import picture_shape
-from benchkit.readers.mask_files import decode_mask
-from benchkit.readers.pictures import decode_image
+from benchkit.readers.image_headers import read_shape
+from benchkit.readers.images import decode_image
+from benchkit.readers.masks import decode_mask
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -46,7 +46,7 @@ def test_lossless_formats_keep_every_pixel(form: str, options: dict[str, Any], t
     assert found.dtype == np.uint8 and np.array_equal(found, PHOTO)
     (tmp_path / "a").write_bytes(data)
     assert np.array_equal(decode_image(tmp_path / "a", "a"), PHOTO)
-    assert picture_shape(data, "a") == (6, 9)
+    assert read_shape(data, "a") == (6, 9)
 
 
 def test_a_jpeg_is_read_as_opencv_reads_it() -> None:
@@ -107,7 +107,7 @@ def test_orientation_is_applied_to_images_masks_and_shapes(orientation: int) -> 
     exif[0x0112] = orientation
     data = encoded(PHOTO, exif=exif)
     assert np.array_equal(decode_image(data, "a"), shown)
-    assert picture_shape(data, "a") == shown.shape[:2]
+    assert read_shape(data, "a") == shown.shape[:2]
     mask = (PHOTO[..., 0] > 127).astype(np.uint8)
     assert np.array_equal(decode_mask(encoded(mask, exif=exif), "a"), shown[..., 0] > 127)
 
@@ -140,7 +140,7 @@ def test_a_truncated_file_is_named(form: str) -> None:
     ],
 )
 def test_what_cannot_be_read_says_why(data: bytes | Path, reason: str) -> None:
-    for decode in (decode_image, picture_shape) if reason != "32-bit" else (decode_image,):
+    for decode in (decode_image, read_shape) if reason != "32-bit" else (decode_image,):
         with pytest.raises(BenchkitError, match=f"^here: [^\n]*{reason}[^\n]*$"):
             decode(data, "here")
 

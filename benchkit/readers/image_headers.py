@@ -1,4 +1,7 @@
-"""What a picture file says of itself before its pixels: size, EXIF orientation, and whether its end is missing."""
+"""Read an image file's header without its pixels: size, EXIF orientation, and whether the file is truncated.
+
+Use `read_shape` for the size of an image, and `read_checked_header` to find damaged files early.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
-from benchkit.readers.pictures import PIXEL_LIMIT, check_mode, opened, reading
+from benchkit.readers.images import PIXEL_LIMIT, check_mode, explain_image_errors, open_image
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-#: On what labels of a picture lie that EXIF turns: on the upright picture, on its pixels as they are stored; by sizes.
+#: What the label of an image with an EXIF orientation is aligned to: the upright image, or its stored pixels; `auto`
+#: decides by the sizes.
 Turned = Literal["auto", "upright", "stored"]
 #: EXIF orientations that exchange width and height.
 QUARTER_TURNS = (5, 6, 7, 8)
-#: Keys of PNG's text chunks in which an orientation can stand.
+#: Keys of PNG's text chunks that can contain an orientation.
 _TURNING_TEXTS = (b"XML:com.adobe.xmp", b"Raw profile type exif")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-#: How far from its end a JPEG's end mark is looked for, bytes: some cameras append data.
+#: Number of bytes at the end of a JPEG in which its end marker is searched: some cameras append data.
 _TAIL = 1 << 16
 #: Tags of a TIFF: its height and width; where its strips or tiles begin, and their lengths.
 _TIFF_SIZE = (257, 256)
@@ -34,7 +38,7 @@ _TIFF_PARTS = ((273, 279), (324, 325))
 class Header:
     """stored: (height, width) of the pixels as they are stored. orientation: EXIF's, 1 (upright) to 8.
 
-    cut: the file seems to end too early; only decoding it tells.
+    cut: the file seems truncated; only decoding it proves that.
     """
 
     stored: tuple[int, int]
@@ -43,60 +47,60 @@ class Header:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width) of the upright picture."""
+        """(height, width) of the upright image."""
         height, width = self.stored
         return (width, height) if self.orientation in QUARTER_TURNS else (height, width)
 
 
-def picture_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
-    """Read a picture's header, no pixels; raises BenchkitError as `decode_image` does where that cannot be read."""
-    with reading(where, limit), opened(data, where, limit) as picture:
+def read_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
+    """Read an image's header, without pixels; raise BenchkitError as `decode_image` if it cannot be read."""
+    with explain_image_errors(where, limit), open_image(data, where, limit) as picture:
         stream = cast(BinaryIO, picture.fp)
         place, length = stream.tell(), stream.seek(0, os.SEEK_END)
-        png = _walk_png(stream, length) if picture.format == "PNG" else None
+        png = _scan_png(stream, length) if picture.format == "PNG" else None
         cut = png.cut if png is not None else _is_cut(picture, stream, length)
         stream.seek(place)
         stored = (picture.height, picture.width)
-        if picture.format == "TIFF":  # whose size Pillow has turned already
+        if picture.format == "TIFF":  # Pillow has already swapped its size
             stored = (picture.tag_v2[_TIFF_SIZE[0]], picture.tag_v2[_TIFF_SIZE[1]])  # type: ignore[attr-defined]
         if png is not None and not png.may_turn:
             return Header(stored, 1, cut)
         return Header(stored, _orientation(picture), cut)
 
 
-def checked_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
-    """Read a picture's header; where the file seems cut, its pixels too, and raise BenchkitError if they are."""
-    header = picture_header(data, where, limit=limit)
+def read_checked_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
+    """Read an image's header; if the file seems truncated, decode it and raise BenchkitError if it is."""
+    header = read_header(data, where, limit=limit)
     if header.cut:
-        with reading(where, limit), opened(data, where, limit) as picture:
+        with explain_image_errors(where, limit), open_image(data, where, limit) as picture:
             picture.load()
     return header
 
 
-def checked_picture(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
-    """As `checked_header`, of an image that is no mask; raises BenchkitError for 32-bit values too."""
-    with reading(where, limit), opened(data, where, limit) as picture:
+def read_checked_image_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
+    """Read as `read_checked_header`, an image that is no mask; raise BenchkitError for 32-bit values too."""
+    with explain_image_errors(where, limit), open_image(data, where, limit) as picture:
         check_mode(picture, where)
-    return checked_header(data, where, limit=limit)
+    return read_checked_header(data, where, limit=limit)
 
 
-def picture_shape(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> tuple[int, int]:
-    """(height, width) that `decode_image` would give, from the file's header alone; raises BenchkitError as it does."""
-    return picture_header(data, where, limit=limit).shape
+def read_shape(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> tuple[int, int]:
+    """Return the (height, width) of `decode_image`, from the header alone; raise BenchkitError as it does."""
+    return read_header(data, where, limit=limit).shape
 
 
-def oriented(array: NDArray[np.bool_], orientation: int) -> NDArray[np.bool_]:
-    """Turn a mask (H, W) of the stored pixels as EXIF's orientation turns its picture."""
+def orient_mask(array: NDArray[np.bool_], orientation: int) -> NDArray[np.bool_]:
+    """Return a mask (H, W) of the stored pixels, turned upright by the EXIF orientation."""
     rows, columns = array[::-1], array[:, ::-1]
     turns = {2: columns, 3: rows[:, ::-1], 4: rows, 5: array.T, 6: rows.T, 7: rows[:, ::-1].T, 8: columns.T}
     return np.ascontiguousarray(turns.get(orientation, array))
 
 
-def turn_of(header: Header, size: tuple[int, int] | None, turned: Turned, what: str, where: str) -> int:
-    """The orientation that brings a label upright whose picture EXIF turns: 1 if it lies on the upright picture.
+def find_orientation(header: Header, size: tuple[int, int] | None, turned: Turned, what: str, where: str) -> int:
+    """Return the orientation that turns a label of an image upright: 1 if it is aligned to the upright image.
 
-    size: (height, width) of what the label was drawn on, None where it is not known; turned: see Turned. Raises
-    BenchkitError, naming `where` and `what` the label is, where nothing tells on which it lies.
+    size: (height, width) that the label was drawn for, None if unknown. turned: see Turned. Raises BenchkitError,
+    naming `where` and `what` the label is, if the alignment cannot be decided.
     """
     if header.orientation == 1 or turned == "upright":
         return 1
@@ -104,8 +108,8 @@ def turn_of(header: Header, size: tuple[int, int] | None, turned: Turned, what: 
         return header.orientation
     if size is None or header.shape == header.stored:
         raise BenchkitError(
-            f"{where}: EXIF turns the picture, and sizes do not tell whether the {what} lies on it as shown or as "
-            "stored: set turned=upright or turned=stored, or save the picture upright"
+            f"{where}: EXIF turns the image, and the sizes do not show whether the {what} is aligned to the upright or "
+            "the stored image: set turned=upright or turned=stored, or save the picture upright"
         )
     return header.orientation if size == header.stored else 1
 
@@ -123,10 +127,10 @@ class _Chunks:
     cut: bool
 
 
-def _walk_png(stream: BinaryIO, length: int) -> _Chunks:
-    """Whether some chunk of a PNG may hold an orientation, and whether the last is missing.
+def _scan_png(stream: BinaryIO, length: int) -> _Chunks:
+    """Return whether some chunk of a PNG may contain an orientation, and whether the last chunk is missing.
 
-    Pillow decodes all pixels to see chunks behind them; this reads eight bytes a chunk.
+    Pillow decodes all pixels to reach the chunks behind them; this reads eight bytes of each chunk.
     """
     may_turn, place = False, 8
     while True:
@@ -156,7 +160,7 @@ def _is_cut(picture: ImageFile, stream: BinaryIO, length: int) -> bool:
 
 
 def _uncompressed_end(picture: ImageFile) -> int:
-    """Where the pixels of a BMP or PPM end, if they are stored plainly; else 0."""
+    """Return the offset of the end of a BMP's or PPM's pixels if they are uncompressed, else 0."""
     (codec, _, offset, args), *_ = picture.tile
     stride = args[1] if isinstance(args, tuple) and isinstance(args[1], int) else 0
     bits = {"1": 1, "L": 8, "RGB": 24}.get(picture.mode, 0)
