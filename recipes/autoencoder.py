@@ -52,7 +52,7 @@ def crops(images: np.ndarray, rng: np.random.Generator, batch: int, side: int = 
 
 
 def loss_of(model: AutoencoderKL, x: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:
-    """L1 + squares + L1 of the image gradients + L1 of each cell's mean colour + KL; and the squares, to log.
+    """L1 + squares + L1 of the image gradients + L1 of each 8x8 block's mean colour + KL; and the squares, to log.
 
     Without the cells' colours one axis of colour (green to magenta) stayed unlearned for thousands of iterations:
     edges are nearly all in the brightness, and an image without that axis is cheap to paint.

@@ -1,4 +1,4 @@
-"""The card of the embedded checkpoint: gates from figures, and README.md from a template."""
+"""Write the card of the embedded checkpoint: gates from figures, and README.md from a template."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ GATES = (
 
 
 def at(figures: Any, path: tuple[str, ...]) -> float | None:
-    """The figure at a path, None where it has not been measured."""
+    """Return the figure at a path, or None if it was not measured."""
     for key in path:
         if not isinstance(figures, dict) or key not in figures:
             return None
@@ -150,7 +150,7 @@ def at(figures: Any, path: tuple[str, ...]) -> float | None:
 
 
 def gates(figures: Card) -> list[Card]:
-    """Every gate with what was measured and whether it holds (None: not measured)."""
+    """Return every gate with its measured value and whether it holds (None: not measured)."""
     found = []
     for name, wanted, path, comparison, limit, form in GATES:
         value = at(figures, path)
@@ -167,14 +167,14 @@ def gates(figures: Card) -> list[Card]:
 
 
 def write(folder: Path, card: Card) -> None:
-    """card.json and README.md of a checkpoint folder."""
+    """Write card.json and README.md of a checkpoint folder."""
     card = {**card, "gates": gates(card["figures"])}
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     (folder / "README.md").write_text(page(card))
 
 
 def read(folder: Path, identity: str) -> Card:
-    """The card so far, or an empty one if it speaks of other weights."""
+    """Read the existing card; return an empty one if it belongs to other weights."""
     path = folder / "card.json"
     card: Card = json.loads(path.read_text()) if path.exists() else {}
     return card if card.get("identity") == identity else {"identity": identity, "figures": {}}
@@ -217,12 +217,12 @@ SIGN_KEYS = ("signs_found", "letter_accuracy", "sign_accuracy")
 
 
 def rows(lines: Any) -> str:
-    """Markdown table rows."""
+    """Return the rows of a Markdown table."""
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) or "| not measured |"
 
 
-def percent(share: float | None) -> str:
-    return "?" if share is None else f"{100 * share:.1f}"
+def percent(fraction: float | None) -> str:
+    return "?" if fraction is None else f"{100 * fraction:.1f}"
 
 
 def trip(name: str, found: Card) -> list[Any]:
@@ -231,20 +231,20 @@ def trip(name: str, found: Card) -> list[Any]:
         name,
         found["images"],
         found["evaluations_an_image_to_20"],
-        *(f"{level['loss_db']} dB" for level in (ten, twenty)),
-        *(f"{level['psnr_to_autoencoded_db']} dB" for level in (ten, twenty)),
+        *(f"{steps['loss_db']} dB" for steps in (ten, twenty)),
+        *(f"{steps['psnr_to_autoencoded_db']} dB" for steps in (ten, twenty)),
     ]
 
 
 def autoencoder(auto: Card) -> str:
     if not auto:
         return "\nNot measured."
-    shares = {f"{key}_percent": percent(auto[key]) for key in auto if key.startswith("letter_")}
-    return AUTOENCODER.format(**auto, **shares)
+    letters = {f"{key}_percent": percent(auto[key]) for key in auto if key.startswith("letter_")}
+    return AUTOENCODER.format(**auto, **letters)
 
 
 def training(facts: Card) -> str:
-    """How the two networks came about, as list items."""
+    """Return how the two networks were trained, as list items."""
     if "denoiser" not in facts:
         return "- **This checkpoint is not finished:** at least its denoiser has not been trained."
     auto, denoiser, rounded = facts["autoencoder"], facts["denoiser"], facts["float16"]
@@ -261,7 +261,7 @@ def training(facts: Card) -> str:
 
 
 def sittings(facts: Card) -> str:
-    """Iterations of every sitting and its peak learning rate."""
+    """Return the iterations of every training session and its peak learning rate."""
     lines = [f"{s['iteration']:,} iterations at {s.get('lr') or s.get('arg_lr') or 1.5e-3}" for s in every(facts)]
     return ", then ".join(lines)
 
@@ -271,5 +271,5 @@ def hours(facts: Card) -> float:
 
 
 def every(facts: Card) -> list[Card]:
-    """All sittings of a network, oldest first."""
+    """Return all training sessions of a network, oldest first."""
     return [*facts.get("earlier", []), facts]

@@ -1,4 +1,4 @@
-"""The trained autoencoder, and the latents of the scenes that the denoiser learns from."""
+"""Load the trained autoencoder, and encode the scenes on which the denoiser is trained."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from benchkit_plugins.datasets.portraits.splits import scene_at
 
 
 def averaged(path: Path) -> dict[str, Tensor]:
-    """The averaged weights of a training state that `state.save` wrote."""
+    """Read the averaged weights of a training state that `state.save` wrote."""
     prefix = "average."
     return {k[len(prefix) :]: v for k, v in load_file(path).items() if k.startswith(prefix)}
 
 
 def trained_autoencoder(state: Path) -> AutoencoderKL:
-    """The autoencoder with its averaged weights, frozen, its latent channels brought to mean 0 and deviation 1."""
+    """Return the frozen autoencoder with averaged weights, its latent channels normalised to mean 0 and deviation 1."""
     model = network()
     model.load_state_dict(averaged(state / "autoencoder.safetensors"))
     model.eval().requires_grad_(False)
@@ -34,7 +34,7 @@ def trained_autoencoder(state: Path) -> AutoencoderKL:
 
 
 def channel_statistics(state: Path, model: AutoencoderKL, count: int = 512) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (C,) of every latent channel over the first scenes of `train`; kept in STATE/channels.json."""
+    """Return mean and deviation (C,) of each latent channel over the first scenes of `train` (STATE/channels.json)."""
     notes = state / "channels.json"
     iteration = facts_of(state / "autoencoder.safetensors")["iteration"]
     facts = json.loads(notes.read_text()) if notes.exists() else {}

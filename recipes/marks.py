@@ -1,4 +1,4 @@
-"""Decide which artifacts of `portraits` survive the embedded autoencoder, and write the shipped marks.
+"""Compute which artifacts of `portraits` are visible after the embedded autoencoder, and write the shipped marks.
 
 python recipes/marks.py [--split test ...]
 """
@@ -13,8 +13,8 @@ import torch
 
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.stages.images import to_tensor, to_uint8
-from benchkit_plugins.datasets.portraits.labels import Labelled, labels_at
-from benchkit_plugins.datasets.portraits.marks import MARKED_SPLITS, marks_file, to_bytes
+from benchkit_plugins.datasets.portraits.labels import Labelled, label_images
+from benchkit_plugins.datasets.portraits.marks import ANNOTATED_SPLITS, marks_file, to_bytes
 from benchkit_plugins.datasets.portraits.splits import SPLITS
 
 ASSETS = Path(__file__).parents[1] / "benchkit" / "assets" / "portraits"
@@ -22,9 +22,9 @@ BATCH = 16
 
 
 def main() -> None:
-    """Write one file a split."""
+    """Write one file per split."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--split", action="append", choices=MARKED_SPLITS)
+    parser.add_argument("--split", action="append", choices=ANNOTATED_SPLITS)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -35,16 +35,16 @@ def main() -> None:
         return np.concatenate([to_uint8(backend.autoencode(to_tensor(part))) for part in parts])
 
     ASSETS.mkdir(parents=True, exist_ok=True)
-    for split in args.split or MARKED_SPLITS:
+    for split in args.split or ANNOTATED_SPLITS:
         size = SPLITS[split]
         assert size is not None
         found: list[Labelled] = []
         for start in range(0, size, BATCH):
-            found += labels_at(split, range(start, min(start + BATCH, size)), autoencode)
+            found += label_images(split, range(start, min(start + BATCH, size)), autoencode)
         (ASSETS / marks_file(split)).write_bytes(to_bytes(found))
         area = np.mean([item.label.mean() for item in found if item.artifacts])
         kept = sum(len(item.artifacts) for item in found)
-        print(f"{split}: {size} images, {kept} visible artifacts, {100 * area:.2f} % of the pixels of marked images")
+        print(f"{split}: {size} images, {kept} visible artifacts, {100 * area:.2f} % of the pixels of annotated images")
 
 
 if __name__ == "__main__":

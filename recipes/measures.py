@@ -1,4 +1,4 @@
-"""What the gates of the embedded checkpoint are measured with; every function returns figures that the card prints."""
+"""Measure the gates of the embedded checkpoint; every function returns figures for its card."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from benchkit_plugins.inverters.renoise import ReNoise
 Figures = dict[str, Any]
 SPLIT = "heldout"
 CHUNK = 16
-LEVELS = (10, 20)
+STEPS = (10, 20)
 BINS = tuple(range(0, 1000, 100))
 
 
 def heldout(state: Path, count: int) -> np.ndarray:
-    """The first `count` clean held-out scenes, uint8 (count, 128, 128, 3); rendered once."""
+    """Return the first `count` clean held-out scenes, uint8 (count, 128, 128, 3); rendered once."""
     size = SPLITS[SPLIT]
     assert size is not None
     return np.array(rendered(state, SPLIT, size)[:count])
 
 
 def chunks(count: int) -> Iterator[range]:
-    """Indices in fixed chunks."""
+    """Yield indices in fixed chunks."""
     return (range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
 
 
 def psnr(images: Tensor, reference: Tensor) -> list[float]:
-    """Decibels of each image (N, 3, H, W) in [0, 1], peak 1."""
+    """Return the PSNR of each image (N, 3, H, W) in [0, 1], in dB."""
     error: list[float] = (images.double() - reference.double()).pow(2).flatten(1).mean(1).clamp(min=1e-12).tolist()
     return [-10 * float(np.log10(e)) for e in error]
 
@@ -56,7 +56,7 @@ def mean(values: list[float], digits: int = 2) -> float:
 
 
 def marred(index: int) -> np.ndarray:
-    """A held-out scene with one to three artifacts, drawn for this purpose alone."""
+    """Return a held-out scene with one to three artifacts, drawn only for this measurement."""
     scene = scene_at(SPLIT, index)
     return render(apply(scene, sample_artifacts(scene, generator(SPLIT, index, "gate artifacts")))).image
 
@@ -96,7 +96,7 @@ def autoencoder(backend: DiffusionBackend, reader: Reader, images: np.ndarray) -
 
 
 def noise_prediction(backend: DiffusionBackend, alphas: Tensor, images: np.ndarray) -> Figures:
-    """Mean squared error of eps, one draw an image in each hundred timesteps, with the scenes' captions.
+    """Mean squared error of eps, one draw per image in each hundred timesteps, with the scenes' captions.
 
     A quarter of the images also without. alphas: the checkpoint's cumulative alphas, (1000,).
     """
@@ -129,20 +129,20 @@ def noise_prediction(backend: DiffusionBackend, alphas: Tensor, images: np.ndarr
 
 
 def bound(backend: DiffusionBackend, captions: list[str]) -> Callable[[Tensor, int], Tensor]:
-    """eps(z, t) under these captions."""
+    """Return eps(z, t) under these captions."""
     condition = backend.embed(captions)
     return lambda z, t: backend.predict(z, t, condition)
 
 
 def round_trip(backend: DiffusionBackend, inverter: Inverter, images: np.ndarray) -> tuple[Figures, Tensor]:
-    """Invert, resample, decode from levels 10 and 20; and the first chunk's images that came back from level 10.
+    """Invert by 10 and 20 steps, resample and decode; also return the first chunk's images after 10 steps.
 
     loss_db: what the round trip loses against the autoencoder alone, both measured against the original image.
     psnr_to_autoencoded_db: round trip against autoencoded image.
     """
     direct: list[float] = []
-    back: dict[int, list[float]] = {level: [] for level in LEVELS}
-    near: dict[int, list[float]] = {level: [] for level in LEVELS}
+    back: dict[int, list[float]] = {steps: [] for steps in STEPS}
+    near: dict[int, list[float]] = {steps: [] for steps in STEPS}
     shown = torch.empty(0)
     inverted = 0
     for part in chunks(len(images)):
@@ -152,28 +152,28 @@ def round_trip(backend: DiffusionBackend, inverter: Inverter, images: np.ndarray
         predict = bound(backend, [caption(scene_at(SPLIT, i)) for i in part])
         rng = ImageNoise(0, [f"{SPLIT}/{i}" for i in part])
         before = backend.network_evaluations
-        path = compute_trajectory(inverter, predict, backend.schedule, z_0, rng, None, max(LEVELS))
+        path = compute_trajectory(inverter, predict, backend.schedule, z_0, rng, None, max(STEPS))
         inverted += backend.network_evaluations - before
         direct += psnr(plain, original)
-        for level in LEVELS:
-            returned = backend.decode(resample(predict, backend.schedule, path[level - 1], level))
-            back[level] += psnr(returned, original)
-            near[level] += psnr(returned, plain)
-            if level == LEVELS[0] and part.start == 0:
+        for steps in STEPS:
+            returned = backend.decode(resample(predict, backend.schedule, path[steps - 1], steps))
+            back[steps] += psnr(returned, original)
+            near[steps] += psnr(returned, plain)
+            if steps == STEPS[0] and part.start == 0:
                 shown = returned
     figures: Figures = {"images": len(images), "evaluations_an_image_to_20": round(inverted / len(images), 1)}
-    for level in LEVELS:
-        figures[f"steps_{level}"] = {
-            "loss_db": round(float(np.mean(direct) - np.mean(back[level])), 3),
-            "psnr_db": mean(back[level]),
-            "psnr_to_autoencoded_db": mean(near[level]),
-            "psnr_to_autoencoded_db_lowest": round(min(near[level]), 2),
+    for steps in STEPS:
+        figures[f"steps_{steps}"] = {
+            "loss_db": round(float(np.mean(direct) - np.mean(back[steps])), 3),
+            "psnr_db": mean(back[steps]),
+            "psnr_to_autoencoded_db": mean(near[steps]),
+            "psnr_to_autoencoded_db_lowest": round(min(near[steps]), 2),
         }
     return figures, shown
 
 
 def inverters() -> dict[str, Inverter]:
-    """Those that the card reports, as configured by default."""
+    """Return the inverters of the card, with their defaults."""
     return {"ddim": Ddim(), "renoise": ReNoise(), "fixed-point": FixedPoint()}
 
 

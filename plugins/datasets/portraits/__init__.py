@@ -1,1 +1,1 @@
-"""The embedded world: painted people with hands, faces and signs, and their artifacts."""
+"""The procedural dataset `portraits`: people with hands, faces and signs, and their artifacts."""

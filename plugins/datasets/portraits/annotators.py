@@ -1,4 +1,4 @@
-"""Three simulated annotators: each overlooks faults, and paints too much, too little and beside the mark."""
+"""Three simulated annotators: each misses artifacts, and paints too much, too little or beside them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ ANNOTATORS = 3
 
 
 def miss_probability(severity: float) -> float:
-    """Chance that one annotator overlooks an artifact: 0.45 at severity 0, 0.04 at severity 1."""
+    """Return the probability that an annotator misses an artifact: 0.45 at severity 0, 0.04 at severity 1."""
     return 0.04 + 0.41 * (1 - severity) ** 1.5
 
 
 def annotate(
     masks: Sequence[NDArray[np.bool_]], severities: Sequence[float], rng: np.random.Generator, shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Votes per pixel, uint8 0 .. 3 of `shape`, from one exact mask and severity (0 .. 1) per artifact."""
+    """Return votes per pixel, uint8 0 .. 3 of `shape`, from one exact mask and severity (0 .. 1) per artifact."""
     votes = np.zeros(shape, np.uint8)
     for _ in range(ANNOTATORS):
         painted = np.zeros(shape, np.bool_)
-        # Some annotators paint generously, some tightly; pixels.
+        # How far an annotator paints beyond the artifact, in pixels.
         habit = float(rng.normal(0.5, 0.8))
         for mask, severity in zip(masks, severities, strict=True):
             overlooked = bool(rng.random() < miss_probability(severity))
@@ -36,7 +36,7 @@ def annotate(
 
 
 def paint_over(mask: NDArray[np.bool_], habit: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """The mask as a hand paints it: outline moved by smooth noise and `habit` pixels, all slightly displaced."""
+    """Return a painted mask: its outline is moved by smooth noise and `habit` pixels, and the whole is displaced."""
     height, width = mask.shape
     wobble = rng.normal(0, 1.1, (9, 9)).astype(np.float32)
     shift = rng.normal(0, 0.9, 2)

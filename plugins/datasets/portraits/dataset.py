@@ -1,4 +1,4 @@
-"""`portraits`: the embedded benchmark world as a dataset; no download, exact truth."""
+"""`portraits`: the embedded procedural dataset, without download and with exact labels."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ import numpy as np
 from benchkit.api import BenchkitError, Dataset, ImageFacts, Sample, hookimpl
 from benchkit_plugins.datasets.portraits.records import SIZE
 
-#: Splits offered to comparisons; the checkpoint's own training stream is not one.
+#: Splits of a comparison; the stream on which the checkpoint is trained is not one.
 SIZES = {"pool": 500, "validation": 100, "test": 500, "wild": 2000, "clean": 2000, "parts": 2000}
 
 
 @dataclass(frozen=True)
 class Portraits(Dataset):
-    """Procedural 128x128 people with hands and signs; wild artifacts are edits of the scene, marked by three
-    simulated annotators (label: at least two of three). `clean` has no artifacts, `wild` has them, a fifth of `test`
-    has none."""
+    """Procedural images of people with hands and signs, 128x128 pixels, with wild artifacts and exact labels.
+
+    Artifacts are edits of the scene. Three simulated annotators annotate them; a pixel is an artifact if at least two
+    of three annotated it. `clean` has no artifacts; of the other splits, a fifth of the images has none.
+    """
 
     name = "portraits"
     autoencode = True
@@ -36,14 +38,16 @@ class Portraits(Dataset):
             raise BenchkitError(f"dataset 'portraits' has no split '{split}': it has {', '.join(SIZES)}")
         wrong = [i for i in indices if not 0 <= i < size]
         if wrong:
-            raise BenchkitError(f"split '{split}' of dataset 'portraits' has {size} images: there is no {wrong[0]}")
+            raise BenchkitError(
+                f"split '{split}' of dataset 'portraits' has {size} images: there is no number {wrong[0]}"
+            )
         return [_sample(split, index) for index in indices]
 
     def inspect(self, split: str, indices: Sequence[int]) -> list[ImageFacts]:
-        from benchkit_plugins.datasets.portraits.marks import MARKED_SPLITS
+        from benchkit_plugins.datasets.portraits.marks import ANNOTATED_SPLITS
 
-        size, marked = (SIZE, SIZE), split in MARKED_SPLITS
-        return [ImageFacts(_name(split, index), size, marked, captioned=True) for index in indices]
+        labelled = split in ANNOTATED_SPLITS
+        return [ImageFacts(_name(split, index), (SIZE, SIZE), labelled, captioned=True) for index in indices]
 
     def labelled(self, count: int, seed: int) -> list[int]:
         from benchkit_plugins.datasets.portraits.splits import labelled_indices
@@ -63,30 +67,29 @@ def _name(split: str, index: int) -> str:
 def _sample(split: str, index: int) -> Sample:
     from benchkit_plugins.datasets.portraits.caption import caption
     from benchkit_plugins.datasets.portraits.draw import render
-    from benchkit_plugins.datasets.portraits.marks import MARKED_SPLITS, read_marked
+    from benchkit_plugins.datasets.portraits.marks import ANNOTATED_SPLITS, read_annotated
     from benchkit_plugins.datasets.portraits.records import PARTS
     from benchkit_plugins.datasets.portraits.splits import scene_at
 
     scene = scene_at(split, index)
     name = _name(split, index)
-    if split not in MARKED_SPLITS:
+    if split not in ANNOTATED_SPLITS:
         rendering = render(scene)
         parts = {"parts": rendering.parts, "part_names": PARTS}
         return Sample(name, rendering.image, None, caption(scene), attributes=parts)
-    found = read_marked(split, index)
+    image = read_annotated(split, index)
     kinds: dict[str, np.ndarray] = {}
-    for mark in found.artifacts:
-        kind = mark.artifact.kind
-        kinds[kind] = kinds[kind] | mark.mask if kind in kinds else mark.mask
-    severities = [[mark.artifact.kind, mark.artifact.severity] for mark in found.artifacts]
-    return Sample(
-        name, found.image, found.label, caption(scene), kinds, {"artifacts": severities, "votes": found.votes}
-    )
+    for visible in image.artifacts:
+        kind = visible.artifact.kind
+        kinds[kind] = kinds[kind] | visible.mask if kind in kinds else visible.mask
+    severities = [[visible.artifact.kind, visible.artifact.severity] for visible in image.artifacts]
+    attributes = {"artifacts": severities, "votes": image.votes}
+    return Sample(name, image.image, image.label, caption(scene), kinds, attributes)
 
 
 @cache
 def _fingerprint() -> str:
-    """sha256 over the world's source and its shipped marks: what decides every pixel and label."""
+    """Return the sha256 of the source code and the shipped marks, which determine every pixel and label."""
     total = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         total.update(file.read_bytes())

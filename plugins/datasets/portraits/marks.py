@@ -1,6 +1,6 @@
-"""The shipped record of which artifacts of the embedded world are visible, and where: frozen with the world's version.
+"""The shipped marks: which artifacts of `portraits` are visible, and where; frozen with the dataset's version.
 
-Deciding it needs the embedded autoencoder, a few passes an image; so it was decided once, and is read here.
+They were computed once with the embedded autoencoder (`recipes/marks.py`) and are read here.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from importlib import resources
 import numpy as np
 
 from benchkit.api import BenchkitError
-from benchkit_plugins.datasets.portraits.labels import Labelled, Marked, labelled
+from benchkit_plugins.datasets.portraits.labels import Labelled, VisibleArtifact, label_image
 from benchkit_plugins.datasets.portraits.records import SIZE
 from benchkit_plugins.datasets.portraits.wild import artifacts_at
 
-MARKED_SPLITS = ("pool", "validation", "test", "wild")
+ANNOTATED_SPLITS = ("pool", "validation", "test", "wild")
 FOLDER = "portraits"
 
 
 def marks_file(split: str) -> str:
-    """The asset that holds a split's marks."""
+    """Return the name of the asset with a split's marks."""
     return f"marks-{split}.npz"
 
 
 def to_bytes(found: Sequence[Labelled]) -> bytes:
-    """The marks of a whole split as one compressed file of plain arrays."""
+    """Return the marks of a whole split as one compressed file of plain arrays."""
     images, ordinals, masks = [], [], []
     for item in found:
         planned = artifacts_at(item.split, item.index)
@@ -43,9 +43,9 @@ def to_bytes(found: Sequence[Labelled]) -> bytes:
     return file.getvalue()
 
 
-@lru_cache(maxsize=len(MARKED_SPLITS))
-def shipped(split: str) -> Mapping[int, tuple[tuple[int, bytes], ...]]:
-    """Image index -> (which planned artifact, its packed mask), of the visible ones."""
+@lru_cache(maxsize=len(ANNOTATED_SPLITS))
+def load_marks(split: str) -> Mapping[int, tuple[tuple[int, bytes], ...]]:
+    """Return image index -> (number of the planned artifact, packed mask) of the visible artifacts."""
     asset = resources.files("benchkit.assets") / FOLDER / marks_file(split)
     if not asset.is_file():
         raise BenchkitError(f"dataset 'portraits' lacks assets/{FOLDER}/{marks_file(split)}: reinstall benchkit")
@@ -56,14 +56,14 @@ def shipped(split: str) -> Mapping[int, tuple[tuple[int, bytes], ...]]:
     return {image: tuple(marks) for image, marks in found.items()}
 
 
-def read_marked(split: str, index: int) -> Labelled:
-    """One image with its visible artifacts, votes and label; raises BenchkitError where the marks are not there."""
+def read_annotated(split: str, index: int) -> Labelled:
+    """Return one image with its visible artifacts, votes and label; raise BenchkitError if the marks are missing."""
     planned = artifacts_at(split, index)
-    marks = shipped(split).get(index, ()) if planned else ()
-    kept = tuple(Marked(planned[ordinal], unpacked(mask)) for ordinal, mask in marks)
-    return labelled(split, index, kept)
+    marks = load_marks(split).get(index, ()) if planned else ()
+    kept = tuple(VisibleArtifact(planned[ordinal], unpack_mask(mask)) for ordinal, mask in marks)
+    return label_image(split, index, kept)
 
 
-def unpacked(mask: bytes) -> np.ndarray:
-    """A packed mask as bool (128, 128)."""
+def unpack_mask(mask: bytes) -> np.ndarray:
+    """Return a packed mask as bool (128, 128)."""
     return np.unpackbits(np.frombuffer(mask, np.uint8)).reshape(SIZE, SIZE).astype(bool)

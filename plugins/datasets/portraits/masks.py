@@ -1,4 +1,4 @@
-"""From two pictures to the mask an annotator would paint."""
+"""Compute the mask of the visible difference of two images, as an annotator would paint it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _HOLE = 60  # pixels
 
 
 def colour_distance(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float32]:
-    """Perceived difference (H, W) of two RGB images in 0 .. 255: CIE Lab, about 2.3 is just noticeable."""
+    """Return the perceived difference (H, W) of two RGB images in 0 .. 255 (CIE Lab; about 2.3 is just noticeable)."""
     labs = [cv2.cvtColor(np.asarray(image, np.float32) / 255, cv2.COLOR_RGB2Lab) for image in (first, second)]
-    # A little blur: single pixels that an autoencoder renders differently are not seen.
+    # A slight blur, because people do not see differences of single pixels.
     delta = cv2.GaussianBlur(labs[0] - labs[1], (0, 0), 0.8)
     distance: NDArray[np.float32] = np.sqrt((delta**2).sum(axis=2))
     return distance
 
 
-def marked_region(
+def find_changed_region(
     clean: NDArray[Any],
     edited: NDArray[Any],
     threshold: float = 7.0,
@@ -31,11 +31,11 @@ def marked_region(
     smallest: int = 14,
     within: Mask | None = None,
 ) -> Mask:
-    """Pixels that differ visibly, joined and widened as by a brush, without specks.
+    """Return the pixels that differ visibly, closed and dilated as by a brush, without small components.
 
     Both images (H, W, 3), uint8 or float in 0 .. 255, have passed the same autoencoder. `threshold` is a Lab distance,
-    `close` and `grow` are radii in pixels, components with fewer than `smallest` visibly changed pixels go,
-    `within` limits the region. All False where nothing is visible; ValueError if the shapes differ.
+    `close` and `grow` are radii in pixels, components with fewer than `smallest` visibly changed pixels
+    are removed, `within` limits the region. All False if nothing is visible; ValueError if the shapes differ.
     """
     if clean.shape != edited.shape:
         raise ValueError(f"images differ in shape: {clean.shape} and {edited.shape}")
@@ -51,7 +51,7 @@ def marked_region(
 
 
 def _filled(mask: NDArray[Any]) -> Mask:
-    """The mask without small holes: nobody paints around them."""
+    """Return the mask without small holes, around which nobody paints."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats((mask == 0).astype(np.uint8), connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] < _HOLE
     return np.asarray((mask > 0) | small[labels], np.bool_)

@@ -16,8 +16,8 @@ from benchkit.readers.votes import compute_majority
 from benchkit_plugins.datasets.portraits.annotators import annotate, miss_probability, paint_over
 from benchkit_plugins.datasets.portraits.artifact import Artifact, discs_mask
 from benchkit_plugins.datasets.portraits.draw import render
-from benchkit_plugins.datasets.portraits.labels import artifact_mask, labels_at
-from benchkit_plugins.datasets.portraits.masks import colour_distance, marked_region
+from benchkit_plugins.datasets.portraits.labels import artifact_mask, label_images
+from benchkit_plugins.datasets.portraits.masks import colour_distance, find_changed_region
 from benchkit_plugins.datasets.portraits.records import Scene
 from benchkit_plugins.datasets.portraits.splits import generator, scene_at
 from benchkit_plugins.datasets.portraits.wild import KINDS, MARRED_SPLITS, apply, artifacts_at, place, sample_artifact
@@ -105,11 +105,11 @@ def test_one_fifth_is_clean_where_there_are_artifacts_and_all_elsewhere() -> Non
 
 def test_what_does_not_differ_is_not_marked() -> None:
     image = render(scene_at("train", 0)).image
-    assert not marked_region(image, image).any()
+    assert not find_changed_region(image, image).any()
     faint = np.clip(image.astype(int) + 2, 0, 255).astype(np.uint8)
-    assert not marked_region(image, faint).any()
+    assert not find_changed_region(image, faint).any()
     with pytest.raises(ValueError):
-        marked_region(image, image[:64])
+        find_changed_region(image, image[:64])
 
 
 def test_marked_region_holds_the_change_and_drops_specks() -> None:
@@ -117,13 +117,13 @@ def test_marked_region_holds_the_change_and_drops_specks() -> None:
     edited = grey.copy()
     edited[20:30, 20:40] = 220
     edited[50, 50] = 160
-    mask = marked_region(grey, edited, grow=2)
+    mask = find_changed_region(grey, edited, grow=2)
     assert mask[20:30, 20:40].all()
     assert not mask[44:56, 44:56].any()
     assert mask.sum() < 16 * 26
     within = np.zeros((64, 64), np.bool_)
     within[:, :30] = True
-    assert not marked_region(grey, edited, within=within)[:, 34:].any()
+    assert not find_changed_region(grey, edited, within=within)[:, 34:].any()
 
 
 def test_majority_by_hand() -> None:
@@ -172,9 +172,9 @@ def test_labels_are_deterministic_and_independent_of_the_batch() -> None:
         calls.append(len(images))
         return blur(images)
 
-    batch = labels_at("test", [3, 5, 6, 7], counted)
+    batch = label_images("test", [3, 5, 6, 7], counted)
     assert len(calls) == 1
-    alone = labels_at("test", [6], blur)[0]
+    alone = label_images("test", [6], blur)[0]
     assert alone.image.tobytes() == batch[2].image.tobytes()
     assert np.array_equal(alone.votes, batch[2].votes) and np.array_equal(alone.label, batch[2].label)
     clean = batch[1]
@@ -186,15 +186,15 @@ def test_labels_are_deterministic_and_independent_of_the_batch() -> None:
 
 
 def test_what_the_autoencoder_hides_is_left_out() -> None:
-    item = labels_at("test", [6], lambda images: np.full_like(images, 128))[0]
+    item = label_images("test", [6], lambda images: np.full_like(images, 128))[0]
     assert artifacts_at("test", 6) and item.artifacts == ()
     assert np.array_equal(item.image, render(scene_at("test", 6)).image)
     with pytest.raises(ValueError):
-        labels_at("test", [6], lambda images: images[:, ::2])
+        label_images("test", [6], lambda images: images[:, ::2])
 
 
 def test_artifacts_cover_a_few_percent() -> None:
-    items = [item for item in labels_at("pool", range(1, 29), blur) if item.artifacts]
+    items = [item for item in label_images("pool", range(1, 29), blur) if item.artifacts]
     cover = np.mean([np.any([marked.mask for marked in item.artifacts], axis=0).mean() for item in items])
     assert 0.02 < cover < 0.07
     assert generator("pool", 1).random() != generator("pool", 1, "artifacts").random()
