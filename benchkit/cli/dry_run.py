@@ -39,6 +39,7 @@ def preview_json(grid: Grid, plan: Plan, preview: Preview) -> dict[str, Any]:
         "stages": {"pending": dict(preview.pending), "cached": dict(preview.cached)},
         "network_evaluations": {"total": preview.network_evaluations, "pending": preview.pending_network_evaluations},
         "train_iterations": preview.train_iterations,
+        "features_size": preview.features_size,
         "cells": [_cell_json(planned, plan.names[planned.key]) for planned in preview.cells],
     }
 
@@ -61,6 +62,7 @@ def _print_text(grid: Grid, plan: Plan, preview: Preview, registry: Registry) ->
     from rich import box
     from rich.table import Table
 
+    from benchkit.cli.cache import format_size
     from benchkit.planning.paper_protocol import find_all_differences
     from benchkit.specs.cell import ROLES
 
@@ -77,6 +79,7 @@ def _print_text(grid: Grid, plan: Plan, preview: Preview, registry: Registry) ->
     lines = [
         f"network evaluations: {pending:,} to run of {total:,} (images)",
         f"training iterations: {preview.train_iterations:,} to run",
+        *([f"features: {format_size(preview.features_size)} to write into the cache"] if preview.features_size else []),
         *(f"not the paper's protocol: {text}" for text in find_all_differences(grid, registry)),
         f"cells: {len(planned)}",
     ]

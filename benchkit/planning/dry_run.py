@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from benchkit.planning.frozen import features_size
 from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Costs, Model
@@ -15,7 +16,10 @@ from benchkit.store.artifacts import ArtifactStore
 
 @dataclass(frozen=True)
 class Preview:
-    """What a plan would do: pending and cached stages by kind, cells with their skips, network evaluations."""
+    """What a plan would do: pending and cached stages by kind, cells with their skips, network evaluations.
+
+    features_size: bytes of the pending features of frozen detectors.
+    """
 
     pending: Mapping[str, int]
     cached: Mapping[str, int]
@@ -23,6 +27,7 @@ class Preview:
     network_evaluations: int
     pending_network_evaluations: int
     train_iterations: int
+    features_size: int = 0
 
 
 def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) -> Preview:
@@ -39,4 +44,5 @@ def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) 
         network_evaluations=plan.network_evaluations(costs),
         pending_network_evaluations=sum(s.network_evaluations(costs) for s in pending),
         train_iterations=sum(s.config.iterations for s in pending if isinstance(s, Train)),
+        features_size=features_size(pending, registry),
     )

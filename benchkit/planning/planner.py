@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
-from benchkit.api import CompositeCorruptor, Corruptor, Inverter, LatentCorruptor, RegionSelector
+from benchkit.api import CompositeCorruptor, Corruptor, FrozenDetector, Inverter, LatentCorruptor, RegionSelector
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.cells import fill_in_detector, make_cells
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.image_sets import choose_images, draw_labelled
-from benchkit.plugin.networks import frozen, trunk_of
+from benchkit.plugin.networks import frozen, maps_of, trunk_of
 from benchkit.plugin.registry import Registry, why_unavailable
 from benchkit.report.names import cell_names
 from benchkit.specs.cell import Cell
@@ -233,7 +233,10 @@ class Planner:
 
     @_once
     def _trunk(self, detector: Spec) -> Spec | None:
-        return trunk_of(self.registry, detector)
+        trunk = trunk_of(self.registry, detector)
+        if trunk is not None:
+            maps_of(self.registry.make(trunk, FrozenDetector))  # type: ignore[type-abstract]  # refuses one without
+        return trunk
 
     def _pairs(self, training: TrainingSet, cell: Cell) -> AnyPairs:
         if isinstance(training, Labelled):

@@ -20,6 +20,7 @@ from benchkit.executors.inline import Inline
 from benchkit.executors.repair import read_repaired
 from benchkit.planning.cells import repeated
 from benchkit.planning.detector_settings import DetectorSettings
+from benchkit.planning.frozen import check_room, features_size, unused_settings
 from benchkit.planning.image_sets import read_remarks
 from benchkit.planning.paper_protocol import recorded
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
@@ -38,6 +39,7 @@ from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import AnyCorrupt
+from benchkit.stages.features import Features
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, get_default_cache
@@ -163,12 +165,16 @@ def check_pending(
 ) -> None:
     """Raise FaultsError for faulty images of grids, unless every row of their plan is finished.
 
-    Also log the remarks on datasets and checkpoint.
+    Raise BenchkitError where the features of frozen detectors do not fit onto the cache's disk. Also log the remarks on
+    datasets and checkpoint.
     """
     log_remarks([grid for _, grid in grids], registry)
     store = open_store(places.cache, create=False)
     if not all(store.has(stage.key) for planned in plan.cells for stage in planned.stages):
         check_images(grids, registry, progress)
+        pending = [stage for stage in plan.stages if isinstance(stage, Features) and not store.has(stage.key)]
+        if pending:
+            check_room(features_size(pending, registry), get_local_folder(places.cache))
 
 
 def log_remarks(grids: Sequence[Grid], registry: Registry) -> None:
@@ -181,6 +187,7 @@ def _remarks(grid: Grid, registry: Registry) -> Iterator[str]:
     yield from read_remarks(grid, registry)
     if unused := DetectorSettings(grid, registry).unused():
         yield f"on_detector has no effect for {' and '.join(unused)}: no row trains such a detector"
+    yield from unused_settings(grid, registry)
     yield from find_unlike_checkpoint(grid, registry)
 
 

@@ -10,8 +10,8 @@ from benchkit.api import BenchkitError, FrozenDetector
 from benchkit.plugin.networks import maps_of
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env, Output, Stage
-from benchkit.stages.corrupt import AnyCorrupt
-from benchkit.stages.images import Images
+from benchkit.stages.corrupt import AnyCorrupt, Corrupt, origin
+from benchkit.stages.images import Images, Source
 from benchkit.store.artifacts import arrays_to_bytes
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ class Features(Stage):
     images: Images | AnyCorrupt
     trunk: Spec
     identity: str
+
+    @property
+    def source(self) -> Source:
+        """Return which samples the images were made from."""
+        if isinstance(self.images, Images):
+            return self.images.source
+        latents = origin(self.images.start)[0] if isinstance(self.images, Corrupt) else self.images.latents
+        return latents.source
 
     def run(self, env: Env) -> Output:
         import torch

@@ -248,9 +248,9 @@ def _curve(history: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
 def head_config(config: TrainingConfig, plugin: FrozenDetector) -> TrainingConfig:
     """Return the training of a head: without what features cannot follow, and with outputs that start at the prior.
 
-    A head that its plugin fits has no iterations.
+    A head that its plugin fits uses none of the settings.
     """
     if plugin.fits_itself:
-        return TrainingConfig(iterations=0, flip=False)
+        return TrainingConfig(iterations=1, flip=False)
     off: dict[str, Any] = {"crop": None, "positive_crop": 0.0, "flip": False, "resize": None, "photometric": False}
     return replace(config, **off, prior_bias=True)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchkit.plugin.networks import build_network
+from benchkit.api import FrozenDetector
+from benchkit.plugin.networks import build_network, build_trunk, maps_of
 from benchkit.specs.training_config import TrainingConfig
-from benchkit.testing.checks import Subject, Violation, check
+from benchkit.testing.checks import NotApplicable, Subject, Violation, check
 from benchkit.testing.worlds import generators_restored, masks, pictures
 
 SIDE = 64
@@ -150,4 +151,24 @@ def neighbours(subject: Subject) -> None:
             raise Violation("the same probabilities alone and in a batch of four", actual)
 
 
-CHECKS = (builds, logits, inputs, optimiser, trains, reproducible, neighbours)
+@check("trunk", "a frozen trunk gives the maps that maps() declares, and the same ones twice")
+def trunk(subject: Subject) -> str:
+    if not isinstance(subject.plugin, FrozenDetector):
+        raise NotApplicable("it is trained whole")
+    if subject.plugin.trunk():
+        raise NotApplicable("it uses another detector's trunk")
+    declared = [(channels, SIDE // stride) for channels, stride in maps_of(subject.plugin)]
+    network, shown = build_trunk(subject.plugin).to(subject.device), pictures(2, SIDE, SIDE).to(subject.device)
+    with torch.inference_mode():
+        maps, again = network(shown), network(shown)
+    came = [(one.shape[1], one.shape[2]) for one in maps]
+    if came != declared:
+        raise Violation(f"maps of (channels, rows) {declared} for images of {SIDE}x{SIDE}", str(came))
+    if not all(torch.equal(one, other) for one, other in zip(maps, again, strict=True)):
+        raise Violation(
+            "equal maps when images are shown twice", "maps that differ: switch off dropout in evaluation mode"
+        )
+    return f"{sum(channels for channels, _ in declared)} channels"
+
+
+CHECKS = (builds, trunk, logits, inputs, optimiser, trains, reproducible, neighbours)

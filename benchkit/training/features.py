@@ -39,7 +39,8 @@ def trunk_maps(trunk: nn.Module, images: Tensor, name: str = "the trunk") -> lis
     if not isinstance(maps, list | tuple) or not maps or not all(_is_map(one, len(images)) for one in maps):
         raise BenchkitError(f"{name} must return a list of feature maps (N, C, h, w), one for each of its scales")
     size = (padded.shape[2] // STRIDE, padded.shape[3] // STRIDE)
-    stored = [(_resized(one, size) if one.shape[2] > size[0] else one).half() for one in maps]
+    # In one memory layout, as they are read back: kernels of another layout give other bits.
+    stored = [(_resized(one, size) if one.shape[2] > size[0] else one).half().contiguous() for one in maps]
     if not all(bool(torch.isfinite(one).all()) for one in stored):
         raise BenchkitError(f"{name} returns values that are not finite, or too large for float16 (65,504): scale them")
     return stored

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from benchkit.errors import BenchkitError
 from benchkit.training.augmentation import IGNORED
+from benchkit.training.averaging import set_prior
 from benchkit.training.loop import (
+    Measure,
     TrainingConfig,
     adamw,
     batch_at,
@@ -294,7 +296,7 @@ def test_running_out_of_memory_says_what_would_need_less(
     monkeypatch.setattr(network, "forward", exhausted)
     side = f"{images.shape[2]}x{images.shape[1]}"
     for config, says in (
-        (TrainingConfig(iterations=1, batch=8), f"8 images of {side} at once .*--device cuda:0,1.*training.batch=4"),
+        (TrainingConfig(iterations=1, batch=8), f"8 images of {side} at once .*device. cuda:0,1.*training.batch=4"),
         (TrainingConfig(iterations=1, batch=1), f"one image of {side} .*use smaller images"),
         (TrainingConfig(iterations=1, batch=2, crop=8), "2 images of 8x8 at once"),
     ):
@@ -423,3 +425,92 @@ def test_ignored_pixels_count_in_no_loss() -> None:
         (kept,) = losses(output[:, :, :3], np.ascontiguousarray(labels[:, :3]), config, 2)
         torch.testing.assert_close(masked, kept)
         assert weight(hidden, config) == pytest.approx(weight(labels[:, :3], config))
+
+
+def test_one_cycle_is_torchs(data: tuple[np.ndarray, np.ndarray]) -> None:
+    for iterations in (10, 37, 500):
+        config = TrainingConfig(iterations=iterations, lr=0.1, schedule="one-cycle")
+        optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.1, total_steps=iterations, cycle_momentum=False)
+        expected = []
+        for _ in range(iterations):
+            expected.append(schedule.get_last_lr()[0])
+            optimiser.step()
+            schedule.step() if len(expected) < iterations else None
+        assert [0.1 * config.lr_factor(i) for i in range(iterations)] == pytest.approx(expected)
+
+
+def test_averaged_weights_are_the_moving_average_of_the_trained_ones(data: tuple[np.ndarray, np.ndarray]) -> None:
+    config = TrainingConfig(iterations=12, batch=3, lr=1e-2)
+    states: list[dict[str, Tensor]] = []
+    plain, averaged = tiny(), tiny()
+    start = {name: value.clone() for name, value in plain.state_dict().items()}
+    follow = lambda *_: states.append({k: v.clone() for k, v in plain.state_dict().items()})  # noqa: E731
+    train(plain, *data, config, 0, progress=follow)
+    train(averaged, *data, replace(config, ema_decay=0.8), 0)
+    for name, value in averaged.state_dict().items():
+        expected = start[name]
+        for done, state in enumerate(states, 1):
+            decay = min(0.8, (1 + done) / (10 + done)) if expected.is_floating_point() else 0
+            expected = decay * expected + (1 - decay) * state[name]
+        assert torch.allclose(value.double(), expected.double(), atol=1e-6), name
+
+
+def test_averaged_weights_survive_an_interruption(data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    config = TrainingConfig(iterations=9, batch=3, lr=1e-2, ema_decay=0.9, checkpoint_every=2)
+    whole, resumed = tiny(), tiny()
+    train(whole, *data, config, 0)
+
+    def stop(done: int, *_: object) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), *data, config, 0, checkpoint=tmp_path / "c", progress=stop)
+    train(resumed, *data, config, 0, checkpoint=tmp_path / "c")
+    again = tiny()
+    train(again, *data, config, 0, checkpoint=tmp_path / "c")  # finished: nothing is trained
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]) and torch.equal(value, again.state_dict()[name])
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_a_measured_training_ends_as_one_that_is_not(data: tuple[np.ndarray, np.ndarray], ema_decay: float) -> None:
+    config = TrainingConfig(iterations=11, batch=3, lr=1e-2, ema_decay=ema_decay)
+    seen: list[Tensor] = []
+
+    def figures(network: nn.Module) -> dict[str, float]:
+        assert not network.training
+        torch.rand(3)  # draws of its own must change nothing
+        seen.append(network.state_dict()["main.weight"].clone())
+        return {"figure": float(len(seen))}
+
+    measured, plain = tiny(), tiny()
+    history = train(measured, *data, config, 0, measure=Measure(figures, 4))
+    train(plain, *data, config, 0)
+    assert [(i, one["figure"]) for i, one in enumerate(history, 1) if "figure" in one] == [
+        (3, 1),
+        (6, 2),
+        (9, 3),
+        (11, 4),
+    ]
+    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in measured.state_dict().items())
+    assert torch.equal(seen[-1], measured.main.weight), "the last point is of the weights that are scored"
+
+
+def test_points_are_no_more_than_iterations() -> None:
+    measure = Measure(lambda _: {}, 6)
+    assert [done for done in range(1, 4) if measure.is_due(done, 3)] == [1, 2, 3]
+    assert sum(measure.is_due(done, 1000) for done in range(1, 1001)) == 6
+
+
+def test_outputs_start_at_the_class_prior() -> None:
+    network = tiny()
+    assert set_prior(network, 0.05) == 2
+    nn.init.zeros_(network.main.weight)
+    network.eval()
+    assert torch.allclose(network(torch.rand(1, 3, 8, 8)).softmax(1)[:, 1], torch.tensor(0.05))
+    set_prior(network, 0.05, (1.0, 4.0))
+    weighted = 0.05 * 4 / (0.05 * 4 + 0.95)
+    assert torch.allclose(network(torch.rand(1, 3, 8, 8)).softmax(1)[:, 1], torch.tensor(weighted))
+    assert set_prior(nn.Conv2d(3, 2, 1, bias=False), 0.05) == 0
