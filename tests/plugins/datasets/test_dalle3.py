@@ -151,7 +151,7 @@ def test_another_image_takes_the_place_of_one_that_does_not_decode(prepare: Prep
     code, out, err = prepare(file, "--count", 3)
     assert code == 0, err
     assert ids(tmp_path / "set") == [names[0], names[2], names[3]]
-    assert "left out: 1 image does not decode" in out
+    assert "skipped: 1 image does not decode" in out
     with (tmp_path / "set" / "left-out.csv").open() as listed:
         assert [one["id"] for one in csv.DictReader(listed)] == [names[1]]
     for count, says in ((6, "only 5 of 6 images can be read"), (7, "the shards hold 6 images")):
@@ -165,8 +165,8 @@ def test_pictures_that_are_not_taken_are_listed(prepare: Prepare, tmp_path: Path
     code, out, err = prepare(tar(tmp_path / "a.tar", files), "--count", 2)
     assert code == 0, err
     assert "2 of 2 images of 1 shards" in out and "captions: 1 of 2" in out
-    assert "left out: 1 another file of the same name" in out
-    assert "left out: 2 a suffix that is not read" in out
+    assert "skipped: 1 another file of the same name" in out
+    assert "skipped: 2 a suffix that is not read" in out
     with (tmp_path / "set" / "left-out.csv").open() as listed:
         names = [one["detail"].rpartition(": ")[2] for one in csv.DictReader(listed)]
     assert names == ["a.png", "b.gif", "d.avif"]
@@ -176,7 +176,7 @@ def test_absurd_sizes_are_left_out(prepare: Prepare, tmp_path: Path, monkeypatch
     monkeypatch.setattr(shards_module, "IMAGE_LIMIT", 4000)
     files = {"small.png": encoded(0), "large.png": encoded(1) + bytes(4000)}
     code, out, _ = prepare(tar(tmp_path / "a.tar", files), "--count", 1)
-    assert code == 0 and "left out: 1 too large" in out and ids(tmp_path / "set") == ["small"]
+    assert code == 0 and "skipped: 1 too large" in out and ids(tmp_path / "set") == ["small"]
 
 
 def test_captions_that_a_tokenizer_cuts_are_counted(prepare: Prepare, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_captions_that_a_tokenizer_cuts_are_counted(prepare: Prepare, tmp_path: 
         files |= {f"img{i}.png": encoded(i), f"img{i}.json": told(i, short_caption=word * words)}
     code, out, err = prepare(tar(tmp_path / "a.tar", files), "--count", 4, "--model", "portraits")
     assert code == 0, err
-    assert f"captions: 2 of 4 are cut by the tokenizer of portraits, at {limit} tokens" in out
+    assert f"captions: the tokenizer of portraits cuts 2 of 4, after {limit} tokens" in out
 
 
 BRIGHT = '''

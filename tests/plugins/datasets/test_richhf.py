@@ -120,7 +120,7 @@ def test_a_set_is_written_and_read_back(
     assert "5 of 6 train (the paper: 7,801), 1 of 1 test (the paper: 500): other examples than the paper's" in out
     assert "from level 128 of 255: 2 of 3 annotators" in out
     assert "images: 7 of 7 found, 0 missing" in out
-    assert "left out: 2 by the rule" in out
+    assert "skipped: 2 by the rule" in out
     assert "states no licence" in err
     dataset = RichHF(root=str(tmp_path / "set"), size=64)
     assert dict(dataset.splits()) == {"pool": 5, "test": 1, "validation": 1}
@@ -197,7 +197,7 @@ def test_images_come_out_of_a_zip_and_of_pick_a_pic(prepare: Prepare, records: P
     pick_a_pic(places / "b.parquet", rows)
     code, out, err = prepare(records, places)
     assert code == 0, err
-    assert "images: 3 of 7 found, 4 missing" in out and "left out: 4 no image" in out
+    assert "images: 3 of 7 found, 4 missing" in out and "skipped: 4 no image" in out
     dataset = RichHF(root=str(tmp_path / "set"), size=64)
     assert [(s.id, s.caption) for s in dataset.read("pool", [0, 1])] == [("t0", None), ("t1", "one")]
     assert dataset.read("test", [0])[0].caption == "two"
