@@ -52,7 +52,7 @@ def print_counts(outcome: Outcome) -> None:
 
 def exit_with_failures(outcome: Outcome, registry: TolerantRegistry) -> None:
     """Print each failure once, and the skipped plugins; raise typer.Exit with code 3 if there are any."""
-    for name, broken in registry.stood_in.items():
+    for name, broken in registry.placeholders.items():
         tell(f"failed: {name} was skipped ({broken.origin}): {broken.reason}")
     for reason in dict.fromkeys(outcome.failures):
         tell(f"failed: {reason}")
@@ -62,5 +62,5 @@ def exit_with_failures(outcome: Outcome, registry: TolerantRegistry) -> None:
         tell(f"some cells failed; tracebacks are in {outcome.log or log_file()}")
     if outcome.earlier:
         tell("cells that failed earlier were not retried; add --retry-failed to retry them")
-    if outcome.failures or outcome.earlier or registry.stood_in:
+    if outcome.failures or outcome.earlier or registry.placeholders:
         raise typer.Exit(SOME_CELLS_FAILED)

@@ -94,7 +94,7 @@ def _find(
     entries = [e for e in registry.from_file(path) if kind in (None, e.kind)]
     if len(entries) == 1:
         return entries[0], registry
-    broken, argument = registry.left_out(path.stem), shlex.quote(target)
+    broken, argument = registry.find_skipped(path.stem), shlex.quote(target)
     if broken is not None and not entries:
         raise BenchkitError(f"'{target}' cannot be used: {broken.reason} (see: benchkit plugins check {argument})")
     names = ", ".join(e.name for e in entries) or "none"

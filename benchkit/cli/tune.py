@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry
     from benchkit.runs.run import Places
     from benchkit.search.search_space import Space
-    from benchkit.search.tuning import Search, Tuner
+    from benchkit.search.trials import Search
+    from benchkit.search.tuning import Tuner
     from benchkit.specs.spec import Spec
 
 Spaces = Annotated[
@@ -181,7 +182,8 @@ def _search(
     """Search each corruptor and return the searches; write the trials to --out as they end."""
     from benchkit.executors.choose import keep_workers
     from benchkit.inference.functional import resolve_device
-    from benchkit.search.tuning import Scorer, as_json, budget, describe_search, write_trials
+    from benchkit.search.trials import as_json, write_trials
+    from benchkit.search.tuning import Scorer, budget, describe_search
     from benchkit.stages.base import Env
     from benchkit.system.output_files import check_writable
 
@@ -193,7 +195,7 @@ def _search(
     searches: list[Search] = []
     with ExitStack() as stack:
         screen = stack.enter_context(progress.shown())
-        tuner.told = screen.note
+        tuner.report = screen.note
         screen.start(tuner.trials * len(spaces))
         env = Env(registry, store, chosen_device, screen.note)
         scorer = Scorer(base, registry, env, stack.enter_context(keep_workers(executor, env)))
@@ -222,7 +224,7 @@ def _print(
     spent: dict[str, int | None],
     as_plain: bool,
 ) -> None:
-    from benchkit.search.tuning import as_json
+    from benchkit.search.trials import as_json
 
     if as_plain:
         plain: dict[str, Any] = as_json(searches, spent, base, tuner.seed)

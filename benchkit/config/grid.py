@@ -1,4 +1,4 @@
-"""What a comparison is: the grid read from YAML and flags, checked key by key."""
+"""The grid: a comparison as YAML and options describe it, checked key by key."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Grid(StrictModel):
 
     @property
     def every_source(self) -> tuple[SourceSet, ...]:
-        """The sources of the rows: `sources`, or the one `source`."""
+        """The sources of the rows: `sources`, or `source` alone."""
         return self.sources or (self.source,)
 
     @property
@@ -189,7 +189,7 @@ class Grid(StrictModel):
 
     @property
     def every_inverter(self) -> tuple[Spec, ...]:
-        """The inverters of the rows: `inverters`, or those that `inverter` names, one or a sweep's."""
+        """The inverters of the rows: `inverters`, or those of the text `inverter`, which may be a sweep."""
         return self.inverters or tuple(dict.fromkeys(self.inverter.specs))
 
     def as_data(self) -> dict[str, Any]:
@@ -205,24 +205,24 @@ class Grid(StrictModel):
 
     @property
     def origin(self) -> Origin:
-        """Where its values were written."""
+        """The file and lines in which its values were written."""
         return self._origin
 
 
 def list_presets() -> dict[str, str]:
-    """Preset name -> its title."""
+    """Return the title of every preset by its name."""
     return {name: body.get("title", "") for name, body in read_presets().items()}
 
 
 def read_presets() -> dict[str, dict[str, Any]]:
-    """Preset name -> what its file says, in the names' order."""
+    """Return the content of every preset's file by its name, in the names' order."""
     folder = resources.files("benchkit.config.presets")
     found = {p.name[:-5]: yaml.safe_load(p.read_text()) for p in folder.iterdir() if p.name.endswith(".yaml")}
     return dict(sorted(found.items()))
 
 
 def load_grid(name_or_file: str) -> Grid:
-    """The grid of a preset's name or of a YAML file.
+    """Return the grid of a preset's name or of a YAML file.
 
     Raises BenchkitError: no such preset or file, unreadable YAML, or a wrong key or value, named with its line.
     """
@@ -267,7 +267,7 @@ def _parsed(text: str, where: str) -> tuple[Grid, Origin]:
 
 
 def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...], int]) -> dict[Any, Any]:
-    """The data, on top of those of the preset that `extends` names."""
+    """Return the data merged into those of the preset that `extends` names."""
     own = dict(data)
     if "extends" not in own:
         return own
@@ -284,7 +284,7 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
 
 
 def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Grid:
-    """The grid of plain data; raises BenchkitError for every mistake in it, with its line where there is one."""
+    """Return the grid of plain data; raises BenchkitError with every mistake in it, and its line if known."""
     mistakes: list[str] = []
     grid, kept = None, dict(_LEAST)
     try:
@@ -309,7 +309,7 @@ def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Gri
 
 
 def _excluded_by(changes: Mapping[str, Any]) -> tuple[str, ...]:
-    """The keys for one thing, or several of it, that others replace: `sources` where there is a `source`, say."""
+    """Return the keys that others replace, such as `sources` if `source` is written."""
     both = (order for pair in _ONE_OR_SEVERAL for order in (pair, pair[::-1]))
     return tuple(other for one, other in both if one in changes)
 
@@ -317,7 +317,7 @@ def _excluded_by(changes: Mapping[str, Any]) -> tuple[str, ...]:
 def _mistakes(
     error: ValidationError, where: str, lines: Mapping[tuple[Any, ...], int], at: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """Every mistake in a line: its place, its key below `at`, what is wrong with it."""
+    """Yield every mistake as one line: its place, its key below `at`, and what is wrong."""
     # A list whose only entry is wrong is said to be too short as well.
     found = [
         one
@@ -343,7 +343,7 @@ def _mistakes(
 
 
 def _message(error: ErrorDetails) -> str:
-    """What is wrong with a value, in YAML's words: there are no tuples in a grid file."""
+    """Return what is wrong with a value, in YAML's words: a grid file has no tuples."""
     if error["type"] == "tuple_type":
         return "Input should be a list"
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):

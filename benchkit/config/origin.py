@@ -1,4 +1,4 @@
-"""Where a grid's values were written: the file and its lines, for mistakes that only planning can find."""
+"""File and line of a grid's values, for mistakes that only planning can find."""
 
 from __future__ import annotations
 

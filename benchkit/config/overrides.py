@@ -1,4 +1,4 @@
-"""A grid on other data, with settings replaced, or scaled down: what the command line makes of a preset."""
+"""Changes of a grid by options: another dataset, replaced settings, other seeds, a smaller scale."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FROM = "the command line: "
 
 
 def change_dataset(grid: Grid, text: str) -> Grid:
-    """The grid on another dataset, with what its `on_dataset` replaces there: sources, checkpoint, detectors ...
+    """Return the grid on another dataset, with the settings that its `on_dataset` replaces there.
 
     Raises BenchkitError for a text that is no dataset, or a wrong key or value in that replacement.
     """
@@ -41,14 +41,14 @@ def change_dataset(grid: Grid, text: str) -> Grid:
 
 
 def apply_seeds(grid: Grid, seeds: Sequence[int]) -> Grid:
-    """The grid with these seeds for every row: those of `on_detector` are dropped."""
+    """Return the grid with these seeds for every row; seeds of `on_detector` are dropped."""
     own = grid.as_data().get("on_detector", {})
     kept = {detector: {k: v for k, v in settings.items() if k != "seeds"} for detector, settings in own.items()}
     return grid.replaced(seeds=seeds, on_detector=kept)
 
 
 def apply_settings(grid: Grid, texts: Iterable[str]) -> Grid:
-    """The grid with settings replaced: `KEY=VALUE`, a key inside another after a dot, a place in a list by number.
+    """Return the grid with settings replaced: `KEY=VALUE`; inner keys follow a dot, positions in lists are numbers.
 
     Raises BenchkitError for another form, and for a key or value that a grid refuses.
     """
@@ -101,9 +101,9 @@ def _put(data: dict[str, Any], path: list[str], value: Any, text: str) -> None:
 
 
 def scale_grid(grid: Grid, factor: float) -> Grid:
-    """The grid with every number of images and of iterations multiplied by `factor`, in (0, 1].
+    """Return the grid with every number of images and iterations multiplied by `factor`, in (0, 1].
 
-    No set gets smaller than LEAST images, no training shorter than one iteration; seeds, batch, depths and rows stay.
+    At least LEAST images of a set and one iteration remain. Seeds, batch, steps and rows do not change.
     """
     if not 0 < factor <= 1:
         raise BenchkitError(f"`scale` {factor:g}: give a factor above 0 and up to 1, such as 0.01")
@@ -124,7 +124,7 @@ def scale_grid(grid: Grid, factor: float) -> Grid:
 
 
 def find_idle_settings(grid: Grid) -> Iterator[str]:
-    """Settings of a grid that have no effect, or not the one that they are meant for: a sentence each."""
+    """Yield a sentence for each setting of a grid that has no effect, or not the intended one."""
     if grid.oracle is not None and "oracle" not in grid.baselines:
         yield "oracle has no effect: 'baselines' has no row 'oracle'"
     for source in grid.every_source:
@@ -151,7 +151,7 @@ def _smaller(images: Mapping[str, Any], factor: float) -> dict[str, Any]:
 
 
 def _shorter(training: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """The settings of a training with fewer iterations, as far as they are written."""
+    """Return the settings of a training with iterations and warm-up, if written, multiplied by `factor`."""
     changes: dict[str, Any] = dict(training)
     if "iterations" in training:
         changes["iterations"] = max(1, round(training["iterations"] * factor))

@@ -1,4 +1,4 @@
-"""The settings of a grid by their paths, `training.lr` say: what type one has, and its value from a text."""
+"""Settings of a grid by their paths, such as `training.lr`: their types, and their values from text."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def options_of(hint: Any) -> list[Any]:
 
 
 def _inner(hint: Any, part: str) -> Any:
-    """The type of what a key or a place in a list holds; None where there is no such thing."""
+    """Return the type of a key's value or a list's entry; None if there is no such key or position."""
     if fields := fields_of(hint):
         return fields[part].annotation if part in fields else None
     arguments = get_args(hint)

@@ -111,7 +111,7 @@ class FinishedRun:
         had = f"the run had it from {before}" if before else "the run's record does not say where it had it from"
         what = f"run {self.id}: {spec.kind} '{spec.name}'"
         if not registry.has(spec.kind, spec.name):
-            broken = registry.left_out(spec.name, spec.kind)
+            broken = registry.find_skipped(spec.name, spec.kind)
             reason = f"was skipped ({broken.origin}): {broken.reason}" if broken else "is missing"
             load = (
                 f"; load it with `plugin` {shlex.quote(before.file)}"

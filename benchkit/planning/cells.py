@@ -1,4 +1,4 @@
-"""Grid -> the cells of a comparison in board order: which images, which rows, by what name."""
+"""The cells of a comparison in the order of the board: images, rows, names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchkit.specs.training_sets import Corrupted, ImageSet, Labelled, Mix, Pse
 
 
 def make_cells(grid: Grid, registry: Registry) -> Iterator[Cell]:
-    """The cells of a grid in board order, every Spec complete with its defaults, equal rows once."""
+    """Yield the cells of a grid in the order of the board; Specs are complete with defaults, equal rows are one."""
     sets = Sets(grid, registry)
     test = sets.of("test", grid.test)
     plugins = _Plugins(grid, registry)
@@ -34,9 +34,9 @@ def make_cells(grid: Grid, registry: Registry) -> Iterator[Cell]:
 
 
 class _Plugins:
-    """The complete Specs that a grid names, equal ones once.
+    """The complete Specs of a grid, equal ones once.
 
-    repeated: a sentence for each that was left out because an earlier one is the same.
+    repeated: a sentence for each Spec that was skipped because an earlier one is the same.
     """
 
     def __init__(self, grid: Grid, registry: Registry) -> None:
@@ -53,7 +53,7 @@ class _Plugins:
         return self._each_once(key, grid.every_inverter)
 
     def selectors(self, detector: Spec) -> tuple[Spec, ...]:
-        """The selectors of the rows of one detector; `same` becomes this very detector."""
+        """Return the selectors of the rows of one detector; `same` becomes this detector."""
         found: dict[Spec, str] = {}
         for named in self._selectors:
             own = fill_in_detector(self.registry, named, detector)
@@ -63,7 +63,7 @@ class _Plugins:
         return tuple(found)
 
     def inverters_of(self, corruptor: Spec) -> tuple[Spec | None, ...]:
-        """The inverters of a corruptor's rows: all of the grid's, or None where it needs none."""
+        """Return the inverters of a corruptor's rows: all of the grid's, or None if it needs none."""
         if needs_inversion(self.registry, corruptor):
             return self.inverters
         if len(self.inverters) > 1:
@@ -90,7 +90,7 @@ class _Plugins:
 
 
 def repeated(grid: Grid, registry: Registry) -> tuple[str, ...]:
-    """Return a sentence for everything that a grid asks for twice, and that is therefore run once."""
+    """Return a sentence for each row that a grid names twice; it is run once."""
     plugins = _Plugins(grid, registry)
     for detector in plugins.detectors:
         plugins.selectors(detector)
@@ -138,7 +138,7 @@ def _rows(
 
 
 def fill_in_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:
-    """The selector with `same` replaced by the row's own detector."""
+    """Return the selector with `same` replaced by the row's own detector."""
     plugin = registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
     if plugin.detector() != "same":
         return selector

@@ -31,7 +31,7 @@ class Preview:
 
 
 def preview(plan: Plan, registry: Registry, model: Model, store: ArtifactStore) -> Preview:
-    """Look at a plan without running it."""
+    """Return what a plan would do, without running it."""
     from benchkit.diffusion.backend import timesteps_of
 
     costs = Costs(registry, timesteps_of(model.location, model.steps))

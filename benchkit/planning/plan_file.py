@@ -1,5 +1,4 @@
-"""A plan as bytes and back, so that a finished run opens as it was computed: without its plugins, its data or its
-checkpoint, and after they changed."""
+"""A plan as bytes, by which a finished run opens without its plugins, data or checkpoint, or after they changed."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ _ROOMS = ("benchkit.specs.", "benchkit.planning.planner", "benchkit.stages.")
 
 @dataclass(frozen=True)
 class PluginSource:
-    """Where a run had a plugin from. file: its path then; source: sha256 of it and of the helpers beside it."""
+    """The source of a run's plugin. file: its path at that time; source: sha256 of it and of helper files beside it."""
 
     kind: str
     name: str
@@ -34,7 +33,7 @@ class PluginSource:
 
     @classmethod
     def of(cls, entry: Entry) -> PluginSource:
-        """The source of a usable plugin."""
+        """Return the source of a usable plugin."""
         file = None if entry.file is None else str(entry.file)
         return cls(entry.kind, entry.name, entry.origin, entry.version, file, entry.source_hash)
 
@@ -127,7 +126,7 @@ def _decoded(value: Any, stages: list[Stage]) -> Any:
 
 
 def _class(name: str) -> Any:
-    """The frozen description of that name; raises ValueError for a name of anything else."""
+    """Return the class of a frozen description by its name; raises ValueError for any other name."""
     module, _, cls = name.partition(":")
     found = getattr(import_module(module), cls) if module.startswith(_ROOMS) else None
     if not (isinstance(found, type) and is_dataclass(found) and found.__dataclass_params__.frozen):  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Grid -> Plan: the cells of a comparison and the stages they need, each once."""
+"""From a grid to a plan: the cells of a comparison and their stages, each once."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _visit(stage: Stage, seen: dict[str, Stage]) -> None:
 
 
 def _once(method: Callable[..., R]) -> Callable[..., R]:
-    """Remember what a planner's method returns: a stage is built once, and its key computed once."""
+    """Cache a planner's method: a stage is built once, and its key computed once."""
 
     @wraps(method)
     def remembered(self: Planner, *given: Any) -> R:
@@ -141,7 +141,7 @@ class Planner:
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """The grid's cells; raises BenchkitError for names, parameters and splits that do not exist."""
+        """The grid's cells; raises BenchkitError for unknown names, parameters and splits."""
         return tuple(make_cells(self.grid, self.registry))
 
     @cached_property
@@ -150,7 +150,7 @@ class Planner:
         return DetectorSettings(self.grid, self.registry)
 
     def plan(self) -> Plan:
-        """All cells, with the reason where one is skipped.
+        """Return the plan of all cells; a skipped one has its reason.
 
         Raises BenchkitError for whatever in the grid is a mistake: unknown names, parameters, splits, steps.
         """
@@ -158,7 +158,7 @@ class Planner:
         return Plan(tuple(self._planned(cell) for cell in self.cells))
 
     def note_steps(self) -> None:
-        """Enter the steps that this grid needs into `trajectories`; raises BenchkitError as `plan` does."""
+        """Add the steps that this grid needs to `trajectories`; raises BenchkitError as `plan` does."""
         for cell in self.cells:
             for part in cell.training.corrupted():
                 self._note_depth(part, part.corruptor, cell.seed)
@@ -205,7 +205,7 @@ class Planner:
         return None
 
     def train(self, cell: Cell) -> Train:
-        """The training stage of a cell; `human` is trained as the learned selector is, and so is the same work."""
+        """Return the training stage of a cell; a row `human` and its learned selector share one."""
         assert cell.detector is not None
         pairs = self._pairs(cell.training, cell)
         config = self.settings.training(cell.detector, "selector_training" if cell.role == "human" else "training")
@@ -250,7 +250,7 @@ class Planner:
 
     @_once
     def images(self, images: ImageSet) -> tuple[Images, ...]:
-        """The Images stages of a set, one a chunk."""
+        """Return the Images stages of a set, one per chunk."""
         return tuple(self._images(chunk) for chunk in images.chunks())
 
     @_once
@@ -285,7 +285,7 @@ class Planner:
         return self.latents(chunk) if self.registry.dataset(chunk.dataset).autoencode else None
 
     def select(self, part: Pseudo | Corrupted, cell: Cell) -> Select:
-        """The selection of a set's regions, with the training that it, or a part of it, requires."""
+        """Return the stage that selects a set's regions, with the training that the selector requires."""
         return self._select(self.images(part.images), part.selector, cell)
 
     def _select(self, images: tuple[Images, ...], selector: Spec, cell: Cell) -> Select:
@@ -308,7 +308,7 @@ class Planner:
 
     @_once
     def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:
-        """The corruption stages of a set, one a chunk."""
+        """Return the corruption stages of a set, one per chunk."""
         select, stages = self.select(part, cell), []
         for i, chunk in enumerate(part.images.chunks()):
             paste = self._images(chunk) if part.paste_background else None
@@ -329,7 +329,7 @@ class Planner:
         return Corrupt(start, region, spec, identity, seed, tuple(self.latents(c) for c in everyone))
 
     def start(self, chunk: ImageSet, inverter: Spec, steps: int, seed: int) -> Invert | Latents:
-        """z_t after `steps` steps, continued from fewer steps that the grid needs too; z_0 after 0 steps."""
+        """Return the stage of z_t after `steps` steps, continued from a shorter inversion of the grid; z_0 for 0."""
         return self._start(chunk, inverter, steps, self._inversion_seed(inverter, seed))
 
     @_once
@@ -360,7 +360,7 @@ class Planner:
         return Confine(self.corrupt(part, cell), references, self.select(part, cell))
 
     def _reference(self, part: Corrupted, spec: Spec, chunk: ImageSet, seed: int) -> RoundTrip | Choose:
-        """The round trip after a corruptor's steps; of a composite one, after the steps of each image's part."""
+        """Return the round trip of a corruptor's steps; for a composite, of the steps of each image's part."""
         references = tuple(self._reference(part, inner, chunk, seed) for inner in self._parts(spec))
         if references and any(reference != references[0] for reference in references):
             return Choose(references, self.latents(chunk), spec, self._identity(spec), seed)

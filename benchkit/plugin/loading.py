@@ -77,7 +77,7 @@ def import_file(path: Path) -> ModuleType:
 
 
 def modules_of(module: ModuleType) -> Iterator[str]:
-    """The module itself, or of a package every module in it; names with a leading underscore are no plugins."""
+    """Yield a module's name, or for a package every module in it; names with a leading underscore are skipped."""
     yield module.__name__
     paths: Sequence[str] = getattr(module, "__path__", ())
     for info in pkgutil.iter_modules(paths, module.__name__ + "."):
@@ -91,7 +91,7 @@ def modules_of(module: ModuleType) -> Iterator[str]:
 
 
 def module_file(module: str | EntryPoint) -> Path | None:
-    """The file of a module, or of an entry point's, that could not be imported; None where there is none."""
+    """Return the file of a module or entry point that could not be imported; None if there is none."""
     try:
         spec = importlib.util.find_spec(module if isinstance(module, str) else module.module)
     except Exception:
@@ -100,7 +100,7 @@ def module_file(module: str | EntryPoint) -> Path | None:
 
 
 def source_hash(path: Path, has_helpers: bool) -> str:
-    """sha256 of the plugin's file; with private helpers (`_*.py`) beside it, of their and its sha256 together."""
+    """Return the sha256 of a plugin's file; with private helpers (`_*.py`) beside it, of all their sha256 together."""
     helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py") if has_helpers else []
     if not helpers:  # what `sha256sum FILE` prints: messages and boards show it
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -111,7 +111,7 @@ def source_hash(path: Path, has_helpers: bool) -> str:
 
 
 def place_of(error: BaseException, file: Path) -> str | None:
-    """Where in `file` an exception came from, or the one that it was raised of: `NAME.py:LINE: CODE`.
+    """Return where in `file` an exception, or its cause, was raised: `NAME.py:LINE: CODE`.
 
     None where no line of the file is in the traceback.
     """

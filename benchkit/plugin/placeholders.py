@@ -1,4 +1,4 @@
-"""Stand-ins for plugins that were left out: whatever asks for one is skipped with the reason, and all else runs."""
+"""Placeholders for skipped plugins: cells that use one are skipped with the reason, all others run."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ _BASES = {base.kind: base for base in HOOKS.values() if base is not api.Dataset}
 
 
 class TolerantRegistry(Registry):
-    """The plugins of another registry, with a stand-in wherever one is asked for that was left out.
+    """The plugins of another registry, and placeholders for those that were skipped.
 
-    A stand-in is unavailable, for the reason why the plugin was left out, and takes any parameter. stood_in: those that
-    were asked for, "KIND 'NAME'" -> the plugin that was left out. A name that nobody gave is an error as ever.
+    A placeholder is unavailable, for the reason why the plugin was skipped, and accepts any parameter. An unknown name
+    is an error as usual. placeholders: the skipped plugin of every placeholder in use, by "KIND 'NAME'".
     """
 
     def __init__(self, registry: Registry) -> None:
         super().__init__()
         self.__dict__.update(vars(registry))
-        self.stood_in: dict[str, Broken] = {}
+        self.placeholders: dict[str, Broken] = {}
 
     def entry(self, kind: str, name: str) -> Entry:
-        """The plugin of that name, or its stand-in; raises UnknownNameError with the nearest name."""
-        broken = None if self.has(kind, name) else self.left_out(name)
+        """Return the plugin of a name, or its placeholder; raises UnknownNameError with the nearest name."""
+        broken = None if self.has(kind, name) else self.find_skipped(name)
         if broken is None or kind not in _BASES:
             return super().entry(kind, name)
-        self.stood_in[f"{kind} '{name}'"] = broken
-        cls = _stand_in(_BASES[kind], name, f"left out ({broken.origin}): {broken.reason}")
+        self.placeholders[f"{kind} '{name}'"] = broken
+        cls = _make_placeholder(_BASES[kind], name, f"skipped ({broken.origin}): {broken.reason}")
         return Entry(kind, name, cls, broken.origin, None, broken.source_hash)
 
     def make(self, spec: Spec, base: type[P]) -> P:
-        """The live plugin of a Spec, or its stand-in; raises BenchkitError for a wrong parameter of a usable one."""
-        if self._stands_in(spec):
+        """Return the live plugin of a Spec, or its placeholder; raises BenchkitError for a wrong parameter."""
+        if self._is_placeholder(spec):
             return cast(P, self.entry(spec.kind, spec.name).cls())
         return super().make(spec, base)
 
     def complete(self, spec: Spec) -> Spec:
-        """The Spec with every default filled in; that of a stand-in as it is."""
-        return spec if self._stands_in(spec) else super().complete(spec)
+        """Return the Spec with every default filled in; that of a placeholder unchanged."""
+        return spec if self._is_placeholder(spec) else super().complete(spec)
 
-    def _stands_in(self, spec: Spec) -> bool:
-        return issubclass(self.entry(spec.kind, spec.name).cls, _StandIn)
-
-
-class _StandIn:
-    """What tells a stand-in from a plugin."""
+    def _is_placeholder(self, spec: Spec) -> bool:
+        return issubclass(self.entry(spec.kind, spec.name).cls, _Placeholder)
 
 
-def _stand_in(base: type[api.Plugin], name: str, reason: str) -> type[api.Plugin]:
-    """A plugin class of this kind that cannot run; what planning asks of every plugin it answers."""
+class _Placeholder:
+    """Marks placeholders."""
+
+
+def _make_placeholder(base: type[api.Plugin], name: str, reason: str) -> type[api.Plugin]:
+    """Return a plugin class of this kind that cannot run, but answers the questions of planning."""
 
     def refuse(self: Any, *given: Any, **named: Any) -> Any:
         raise BenchkitError(f"{base.kind} '{name}': {reason}")
@@ -67,4 +67,4 @@ def _stand_in(base: type[api.Plugin], name: str, reason: str) -> type[api.Plugin
         body["detector"] = lambda self: None
     if issubclass(base, api.Inverter):
         body["uses_noise"] = lambda self: False
-    return dataclass(frozen=True)(type("LeftOut", (_StandIn, base), body))
+    return dataclass(frozen=True)(type("Skipped", (_Placeholder, base), body))

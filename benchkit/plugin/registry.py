@@ -1,7 +1,7 @@
 """Discovery of plugins: entry points of the group `benchkit`, plugin folders, single files.
 
 Built-ins come through the same entry points as anybody's package. A plugin that cannot be used is reported by name and
-reason and left out; nothing in the working directory is imported unless it was named.
+reason and skipped. Nothing in the working directory is imported unless it was named.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Broken:
-    """A plugin that was left out, and why, in one line.
+    """A plugin that was skipped, and the reason in one line.
 
     kind: None where it is not known. provides: the names that its source seems to give plugins.
     """
@@ -101,7 +101,7 @@ class _Found:
 
 
 class Registry:
-    """The plugins in use; look them up by Spec."""
+    """The plugins in use, found by their Specs."""
 
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(GROUP)
@@ -116,7 +116,7 @@ class Registry:
 
     @classmethod
     def load(cls, folders: Iterable[Path] = (), files: Iterable[Path] = (), *, strict: bool = False) -> Registry:
-        """All plugins of the installed packages, of `folders` and of `files`; $BENCHKIT_PLUGINS names more of both.
+        """Return all plugins of installed packages, of `folders`, of `files`, and of $BENCHKIT_PLUGINS.
 
         Raises BenchkitError for a folder or file that does not exist; with `strict` also for a broken plugin.
         """
@@ -139,7 +139,7 @@ class Registry:
             module = importlib.import_module(point.module)
             names = list(modules_of(module))
         except (Exception, SystemExit) as error:
-            self._leave_out(point.name, origin, error, module_file(point))
+            self._skip(point.name, origin, error, module_file(point))
             return
         for name in names:
             try:
@@ -147,17 +147,17 @@ class Registry:
                 if not self._is_known(found.__file__):
                     self._register(_Found(found, origin, version))
             except (Exception, SystemExit) as error:
-                self._leave_out(name, origin, error, module_file(name))
+                self._skip(name, origin, error, module_file(name))
 
     def _add_file(self, path: Path) -> None:
         try:
             if not self._is_known(path):
                 self._register(_Found(import_file(path), str(path), None))
         except (Exception, SystemExit) as error:
-            self._leave_out(path.stem, str(path), error, path)
+            self._skip(path.stem, str(path), error, path)
 
     def _is_known(self, file: Path | str | None) -> bool:
-        """Whether a file was met before, under whatever path; notes it."""
+        """Whether a file was loaded before, whatever path leads to it; remembers it."""
         if file is None:
             return False
         path = resolve_links(file)
@@ -165,19 +165,19 @@ class Registry:
         self._files.add(path)
         return known
 
-    def _leave_out(self, name: str, origin: str, error: BaseException, source: Path | None) -> None:
+    def _skip(self, name: str, origin: str, error: BaseException, source: Path | None) -> None:
         text = " ".join(str(error).split()) or "no message"
         place = place_of(error, source) if source is not None else None
         at = f" ({place})" if place and not isinstance(error, SyntaxError) else ""
         reason = text if isinstance(error, BenchkitError) else f"{type(error).__name__}: {text}{at}"
         code = b""
-        with suppress(OSError):  # a file that cannot be read is left out for that reason
+        with suppress(OSError):  # a file that cannot be read is skipped for that reason
             code = source.read_bytes() if source is not None and source.is_file() else b""
         provides = tuple(_PLUGIN_NAME.findall(code.decode("utf-8", "replace")))
         self.broken.append(Broken(name, origin, reason[:500], provides, hashlib.sha256(code).hexdigest()))
 
     def _register(self, found: _Found) -> None:
-        """Add the plugins that a module's hooks return; of a plugin file without hooks, the classes that it defines."""
+        """Add the plugins that a module's hooks return; without hooks, the classes that a plugin file defines."""
         hooks = hooks_of(found.module)
         self._manager.register(found.module)
         if not hooks and found.version is None:
@@ -191,7 +191,7 @@ class Registry:
                 self._add_class(plugin, base, found)
             except Exception as error:
                 name = getattr(plugin, "name", None)
-                self._leave_out(str(name or _called(plugin)), found.origin, error, None)
+                self._skip(str(name or _called(plugin)), found.origin, error, None)
                 self.broken[-1] = replace(self.broken[-1], kind=base.kind)
 
     def _call(self, hook: str, module: ModuleType) -> list[Any]:
@@ -221,17 +221,17 @@ class Registry:
         self._entries[base.kind, cls.name] = entry
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """The usable plugins, sorted by kind and name."""
+        """Return the usable plugins, sorted by kind and name."""
         chosen = [e for e in self._entries.values() if kind in (None, e.kind)]
         return sorted(chosen, key=lambda e: (KINDS.index(e.kind), e.name))
 
     def entry(self, kind: str, name: str) -> Entry:
-        """The plugin of that name; raises UnknownNameError with the nearest name, or why it was left out."""
+        """Return the plugin of a name; raises UnknownNameError with the nearest name, or why it was skipped."""
         if self.has(kind, name):
             return self._entries[kind, name]
-        broken = self.left_out(name, kind)
+        broken = self.find_skipped(name, kind)
         if broken:
-            raise BenchkitError(f"{kind} '{name}' ({broken.origin}) was left out: {broken.reason}")
+            raise BenchkitError(f"{kind} '{name}' ({broken.origin}) was skipped: {broken.reason}")
         known = (n for k, n in self._entries if k == kind)
         raise UnknownNameError(kind, name, known, "a plugin of your own: load the .py file that it is in")
 
@@ -240,11 +240,11 @@ class Registry:
         return (kind, name) in self._entries
 
     def from_file(self, path: Path) -> list[Entry]:
-        """The usable plugins of one file, under whatever path it was named."""
+        """Return the usable plugins of one file, whatever path leads to it."""
         return [entry for entry in self.entries() if entry.file == resolve_links(path)]
 
-    def left_out(self, name: str, kind: str | None = None) -> Broken | None:
-        """What was left out under that name: a plugin, its file or its module, or a file in which it is named so.
+    def find_skipped(self, name: str, kind: str | None = None) -> Broken | None:
+        """Return what was skipped under a name: a plugin, its file or module, or a file that gives a plugin this name.
 
         kind: where it is given, no plugin that is known to be of another kind.
         """
@@ -256,7 +256,7 @@ class Registry:
         return None
 
     def author_of(self, error: BaseException) -> Entry | None:
-        """The plugin through whose code an exception came, the innermost one; None where no plugin's code is in it."""
+        """Return the innermost plugin whose code is in an exception's traceback; None if there is none."""
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
         for i, frame in enumerate(frames):
             here = [e for e in self._entries.values() if e.cls.__module__ == frame.f_globals.get("__name__")]
@@ -267,7 +267,7 @@ class Registry:
         return None
 
     def make(self, spec: Spec, base: type[P]) -> P:
-        """The live plugin of a Spec; raises BenchkitError for an unknown or ill-typed parameter."""
+        """Return the live plugin of a Spec; raises BenchkitError for an unknown or ill-typed parameter."""
         cls = self.entry(spec.kind, spec.name).cls
         return cast(P, cls(**validated(cls, spec)))
 
@@ -278,7 +278,7 @@ class Registry:
         return self._datasets[spec]
 
     def complete(self, spec: Spec) -> Spec:
-        """The Spec with every default filled in, so that `x` and `x:k=default` are one; its parts are checked."""
+        """Return the Spec with all defaults, so that `x` and `x:k=default` are equal; its parts are checked."""
         cls = self.entry(spec.kind, spec.name).cls
         plugin = cls(**validated(cls, spec))
         self.parts(spec)
@@ -296,18 +296,18 @@ class Registry:
         return replace(spec, defaults=default_parameters(self.entry(spec.kind, spec.name).cls, spec)).short
 
     def parts(self, spec: Spec) -> tuple[Spec, ...]:
-        """The complete Specs of the plugins that a composite one names; none for an ordinary one."""
+        """Return the complete Specs of a composite's parts; none for other plugins."""
         texts = self.make(spec, api.Plugin).parts()
         return tuple(self.complete(Spec.parse(spec.kind, text)) for text in texts)
 
     def with_parts(self, spec: Spec) -> Iterator[Spec]:
-        """The Spec itself, its parts, theirs, and so on."""
+        """Yield the Spec itself, its parts, their parts, and so on."""
         yield spec
         for part in self.parts(spec):
             yield from self.with_parts(part)
 
     def identity(self, spec: Spec) -> str:
-        """What a plugin's work depends on beside its parameters: its source, what it says it reads, and its parts."""
+        """Return what a plugin's results depend on beside its parameters: its source, the files it reads, its parts."""
         entry = self.entry(spec.kind, spec.name)
         beside = self.make(spec, api.Plugin).depends_on()
         parts = [[part, self.identity(part)] for part in self.parts(spec)]
@@ -320,18 +320,18 @@ def _is_copy(source: str, known: Entry) -> bool:
 
 
 def _called(plugin: Any) -> str:
-    """The name of a class; of what is no class, what it looks like."""
+    """Return the name of a class, or the text of any other object."""
     return plugin.__name__ if inspect.isclass(plugin) else repr(plugin)
 
 
 def _rank(point: EntryPoint) -> tuple[bool, str, str, str]:
-    """Sorts entry points: built-in ones first, then by distribution and name, so that a name's first owner is fixed."""
+    """Return the sort key of an entry point: built-in ones first, then by distribution and name, in a fixed order."""
     owner = re.sub(r"[-_.]+", "-", _owner(point)).lower() or "~"
     return owner != DISTRIBUTION, owner, point.name, point.value
 
 
 def _owner(point: EntryPoint) -> str:
-    """The distribution of an entry point, or nothing where its metadata are damaged."""
+    """Return the distribution of an entry point; nothing if its metadata are damaged."""
     return str(point.dist.metadata["Name"] or "") if point.dist else ""
 
 
@@ -353,7 +353,7 @@ def _files_of(folders: Sequence[Path], files: Sequence[Path]) -> Iterator[Path]:
 
 
 def why_unavailable(cls: type[api.Plugin]) -> str | None:
-    """Why a plugin cannot run here, or None; an `unavailable` that raises is such a reason."""
+    """Return why a plugin cannot run here, or None; an `unavailable` that raises is such a reason."""
     try:
         return cls.unavailable()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Samples are checked where they enter the suite: a dataset may be anybody's plugin.
+"""Checks of samples where a dataset plugin returns them.
 
 What `benchkit.api.Sample` promises is demanded here in the same words by every command that reads samples and by
 `benchkit plugins check`.
@@ -22,7 +22,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One way in which a sample is not what it must be. remedy: what the plugin's author can do, or nothing."""
+    """One fault of a sample. remedy: what the plugin's author can do, or nothing."""
 
     expected: str
     came: str
@@ -62,7 +62,7 @@ def read_samples(
 
 
 def _faults(split: str, indices: Sequence[int], samples: Sequence[Any]) -> list[str]:
-    """Each fault once, with the first sample that has it and how many others do."""
+    """Return each fault once, with the first sample that has it and the number of others."""
     places: dict[str, list[str]] = {}
     for index, sample in zip(indices, samples, strict=True):
         for fault in sample_faults(sample):
@@ -73,7 +73,7 @@ def _faults(split: str, indices: Sequence[int], samples: Sequence[Any]) -> list[
 
 
 def sample_faults(sample: Any) -> Iterator[Mismatch]:
-    """Everything that is wrong with one sample by itself."""
+    """Yield everything that is wrong with one sample."""
     if not isinstance(sample, Sample):
         yield Mismatch("benchkit.api.Sample", type(sample).__name__)
         return
@@ -139,7 +139,7 @@ def attribute_faults(sample: Sample) -> Iterator[Mismatch]:
 
 
 def described(value: Any) -> str:
-    """An array by its shape and type, anything else by its class."""
+    """Return an array's shape and type, or the class of anything else."""
     return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 

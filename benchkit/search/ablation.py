@@ -1,4 +1,4 @@
-"""An ablation: the base and its variants as one plan, run once, and what each setting changes."""
+"""Ablations: the base and its variants as one plan, and the differences that each setting makes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from benchkit.stages.base import Model
 
 @dataclass(frozen=True)
 class Ablation:
-    """A planned ablation. pairs: for every variant after the base its cells, each beside the base's own."""
+    """A planned ablation. pairs: of every variant after the base, pairs of the base's cell and its own."""
 
     axes: tuple[Axis, ...]
     crossed: bool
@@ -45,18 +45,18 @@ class Ablation:
 
     @property
     def grids(self) -> list[tuple[str, Grid]]:
-        """The grids of all variants, each with what leads a message about it."""
+        """The grids of all variants, each with the text before messages about it."""
         return [(variant.place, variant.grid) for variant in self.variants]
 
     @property
     def config(self) -> dict[str, Any]:
-        """The run's description: the base with what is varied."""
+        """The run's description: the base, and the axes."""
         vary = {axis.name: list(axis.values) for axis in self.axes}
         return {**self.base.as_data(), "title": f"Ablation: {self.base.title}", "vary": vary, "crossed": self.crossed}
 
 
 def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool = False) -> Ablation:
-    """Plan the base and its variants as one: a stage that several need is there once, a trajectory is cut once.
+    """Plan the base and its variants together: shared stages are planned once, a trajectory is divided once.
 
     Raises BenchkitError for every mistake in the grid or its axes, before anything is computed.
     """
@@ -72,8 +72,8 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
         named = variant.grid.model, variant.grid.num_inference_steps
         model = models[named] = models.get(named) or find_model(variant.grid)
         planners.append(Planner(variant.grid, registry, model, trajectories.setdefault(model, {})))
-        _told(variant, planners[-1].note_steps)
-    plans = [_told(variant, planner.plan).cells for variant, planner in zip(variants, planners, strict=True)]
+        _with_place(variant, planners[-1].note_steps)
+    plans = [_with_place(variant, planner.plan).cells for variant, planner in zip(variants, planners, strict=True)]
     learned = [cell for cell in plans[0] if cell.cell.role != "trivial"]
     for variant, own in zip(variants[1:], plans[1:], strict=True):
         if {cell.cell.seed for cell in own} != {cell.cell.seed for cell in learned}:
@@ -93,7 +93,7 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
     return Ablation(tuple(axes), crossed, variants, pairs, Plan(tuple(together.values())))
 
 
-def _told(variant: Variant, plan: Callable[[], Any]) -> Any:
+def _with_place(variant: Variant, plan: Callable[[], Any]) -> Any:
     """What `plan` returns; a mistake is told with the variant that makes it."""
     try:
         return plan()
@@ -102,7 +102,7 @@ def _told(variant: Variant, plan: Callable[[], Any]) -> Any:
 
 
 def _check_it_matters(axis: Axis, variants: Sequence[Variant], pairs: Sequence[Any]) -> None:
-    """Refuse an axis whose every value leaves every row as it is."""
+    """Raise BenchkitError for an axis that changes no row."""
     for variant, own in zip(variants[1:], pairs, strict=True):
         if axis.name in dict(variant.settings) and any(of_base.key != cell.key for of_base, cell in own):
             return
@@ -110,7 +110,7 @@ def _check_it_matters(axis: Axis, variants: Sequence[Variant], pairs: Sequence[A
 
 
 def points(ablation: Ablation) -> list[Point]:
-    """The lines of the board: for every axis and every row that it changes, the base's value and each other one.
+    """Return the lines of the board: for every axis and every row that it changes, the base's value and the others.
 
     A crossed ablation has one axis, named `crossed`.
     """
@@ -119,7 +119,7 @@ def points(ablation: Ablation) -> list[Point]:
 
 
 class Line(NamedTuple):
-    """A row of the base, whatever its seed."""
+    """A row of the base, over all seeds."""
 
     name: str
     selector: Spec | None
@@ -155,7 +155,7 @@ def _points_of(ablation: Ablation, axis: str) -> Iterator[Point]:
 
 
 def _lines(pairs: Sequence[tuple[PlannedCell, PlannedCell]], names: Mapping[str, str]) -> dict[Line, dict[int, str]]:
-    """The base's line of each pair -> seed -> the key of the cell that stands there."""
+    """Return, by the base's line and the seed, the key of the variant's cell."""
     found: dict[Line, dict[int, str]] = {}
     for of_base, cell in pairs:
         found.setdefault(_line(of_base, names), {})[cell.cell.seed] = cell.key
@@ -167,7 +167,7 @@ def _line(planned: PlannedCell, names: Mapping[str, str]) -> Line:
 
 
 def _spec(planned: PlannedCell, axis: str) -> Spec | None:
-    """The plugin of an axis's kind that a cell uses."""
+    """Return a cell's plugin of an axis's kind."""
     training = planned.cell.training
     specs = {"selector": training.selector, "corruptor": training.corruptor, "inverter": training.inverter}
     return {**specs, "detector": planned.cell.detector}.get(axis.partition(".")[0])
@@ -179,7 +179,7 @@ def _text(spec: Spec | None) -> str | None:
 
 @dataclass(frozen=True)
 class AblationOutcome:
-    """What an ablation came to: the run of all its cells, and the board of differences."""
+    """The result of an ablation: the run of all its cells, and the board of differences."""
 
     outcome: Outcome
     board: AblationBoard
@@ -191,7 +191,7 @@ class AblationOutcome:
 
 
 def run_ablation(ablation: Ablation, registry: Registry, places: Places, options: RunOptions) -> AblationOutcome:
-    """Run what an ablation lacks as one run, and write its report with its board of differences into `places.out`."""
+    """Run the stages that an ablation lacks, and write its report with the board of differences into `places.out`."""
     made: list[AblationBoard] = []
 
     def compared(data: RunData) -> AblationBoard:

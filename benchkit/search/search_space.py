@@ -62,10 +62,10 @@ def parse_space(texts: Sequence[str]) -> dict[str, str]:
 
 
 def make_space(spec: Spec, given: Mapping[str, str], registry: Registry, steps: int) -> dict[str, Range | Choices]:
-    """What is searched of a corruptor: what is `given`, else every parameter whose declaration says where to look.
+    """Return the space of a corruptor: the `given` one, otherwise every parameter with a declared range or choices.
 
-    What the Spec itself sets is fixed. steps: the schedule's length, the deepest a corruptor may stand. Raises
-    BenchkitError for ends and choices that the parameter refuses, or where nothing is left to search.
+    Parameters that the Spec sets are fixed. steps: the schedule's length, the largest `steps` of a corruptor. Raises
+    BenchkitError for ends and choices that the parameter refuses, or if there is nothing to search.
     """
     cls = registry.entry(spec.kind, spec.name).cls
     registry.complete(spec)
@@ -120,7 +120,7 @@ def _completed(spec: Spec, key: str, value: Scalar, registry: Registry) -> Scala
 
 
 def _remedy(key: str, text: str) -> str:
-    """The form that was probably meant, where another separator was used."""
+    """Return the probably intended form, if another separator was used."""
     if found := re.fullmatch(r"\s*([0-9.]+)\s*(?:-|:|\.\.\.)\s*([0-9.]+)\s*", text):
         return f"; a range is written `space` {key}={found[1]}..{found[2]}"
     choices = split(text, ",")
@@ -129,7 +129,7 @@ def _remedy(key: str, text: str) -> str:
 
 
 def _declared(field: Field[Any], hint: Any, steps: int | None) -> Range | Choices | None:
-    """Where a parameter's declaration says to look; None where it says too little (free text, say)."""
+    """Return the range or choices of a parameter's declaration; None if it declares neither, such as free text."""
     choices = field.metadata.get("choices")
     if choices:
         return Choices(tuple(choices)) if len(choices) > 1 else None
@@ -153,7 +153,7 @@ def _declared(field: Field[Any], hint: Any, steps: int | None) -> Range | Choice
 
 
 def _ends(field: Field[Any], whole: bool) -> tuple[float | None, float | None]:
-    """The declared ends; an open one is moved inwards, by 1 or a thousandth of what lies between."""
+    """Return the declared ends; an open end is moved inwards, by 1 or by a thousandth of the range."""
     bounds = field.metadata.get("bounds", {})
     low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
     inwards = 1.0 if whole else (high - low) / 1000 if low is not None and high is not None else 0.0
@@ -165,7 +165,7 @@ def _ends(field: Field[Any], whole: bool) -> tuple[float | None, float | None]:
 
 
 def rounded(value: Scalar, part: Range | Choices) -> Scalar:
-    """A proposed value as a Spec writes it: whole, or with DIGITS digits and inside its range."""
+    """Return a proposed value as a Spec contains it: whole, or with DIGITS digits and inside its range."""
     if isinstance(part, Choices) or isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if part.whole:
@@ -174,7 +174,7 @@ def rounded(value: Scalar, part: Range | Choices) -> Scalar:
 
 
 def corners(spec: Spec, space: Space) -> tuple[Spec, Spec]:
-    """The Specs at the lower and at the upper ends of a space, first and last choices included."""
+    """Return the Specs at the lower and the upper ends of a space; of choices, the first and the last."""
     lows = {key: part.values[0] if isinstance(part, Choices) else part.low for key, part in space.items()}
     highs = {key: part.values[-1] if isinstance(part, Choices) else part.high for key, part in space.items()}
     ends = ({key: rounded(value, space[key]) for key, value in end.items()} for end in (lows, highs))

@@ -1,6 +1,6 @@
-"""A search for a corruptor's parameters on validation data: the same stated budget for every method.
+"""Searches for a corruptor's parameters on validation data, with the same budget for every method.
 
-The test split is neither planned nor read here: a trial's grid is scored on the validation split in its place.
+The test split is neither planned nor read: a trial is scored on the validation split instead.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Executor, StageResult
@@ -28,6 +26,7 @@ from benchkit.planning.preflight.check import check_images
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import find_model, log_remarks
 from benchkit.search.search_space import Choices, Range, Space, rounded
+from benchkit.search.trials import Search, Trial, describe_space
 from benchkit.specs.faults import Collector, Fault, FaultsError
 from benchkit.specs.grammar import Scalar
 from benchkit.specs.keys import digest
@@ -35,53 +34,23 @@ from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env, Stage
 from benchkit.stages.images import Images, Latents
 from benchkit.store.artifacts import CacheUnwritable, parse_json
-from benchkit.system.files import write_atomic
 
 if TYPE_CHECKING:
     import optuna
 
 STORAGE = "trials.sqlite"
-FILES = ("trials.csv", "trials.json")
-SCHEMA = 1
 
 
 class TrialFailedError(Exception):
-    """A trial without a figure; the message says why."""
+    """A trial has no figure; the message gives the reason."""
 
 
 class CannotExecute(BenchkitError):
-    """Nothing can be run at all, such as where no worker process starts; no fault of the trial's."""
+    """Nothing can be run, for example because no worker process starts; the trial is not the cause."""
 
 
 #: A complete Spec's score, higher is better; raises TrialFailedError or BenchkitError where there is none.
 Objective = Callable[[Spec], float]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One trial: the Spec that was scored, its figure or why there is none, and the seconds it took."""
-
-    number: int
-    spec: Spec
-    value: float | None
-    reason: str | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Search:
-    """A finished search of one corruptor: its trials in order, and how many of them were there before."""
-
-    corruptor: Spec
-    space: Space
-    trials: tuple[Trial, ...]
-    resumed: int = 0
-
-    @property
-    def best(self) -> Trial | None:
-        """The first of the trials with the highest figure; None where every trial failed."""
-        done = [trial for trial in self.trials if trial.value is not None]
-        return max(done, key=lambda trial: trial.value or 0.0, default=None)
 
 
 #: What a trial's grid has in the place of the base's.
@@ -89,7 +58,7 @@ REPLACED = ("corruptors", "with_human", "baselines", "trivial", "test", "oracle"
 
 
 def make_trial_grid(base: Grid, corruptor: Spec) -> Grid:
-    """The grid of one trial: the corruptor's rows alone, scored on the validation split; the test split is not in it.
+    """Return the grid of one trial: only the corruptor's rows, scored on the validation split, without the test split.
 
     Raises FaultsError for a base without validation data, or whose validation or training images are test images.
     """
@@ -103,7 +72,7 @@ def _rows_of(base: Grid, corruptors: Sequence[Spec]) -> Grid:
 
 
 def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
-    """Why a grid's sets cannot serve a search."""
+    """Yield the reasons why a grid's sets cannot be used in a search."""
     if base.validation is None:
         yield Fault("tuning needs validation data", "add 'validation: {split: …, size: …}' to the grid")
     if base.sources:
@@ -116,7 +85,7 @@ def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
 
 
 def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, progress: Callable[[str], None]) -> None:
-    """Raise FaultsError with every fault of these trials that can be known before; no test image is read."""
+    """Raise FaultsError with every fault of these trials that can be known before work; no test image is read."""
     found = Collector()
     found.add(*_unfit_for_tuning(base))
     with found.collecting():
@@ -129,7 +98,7 @@ def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, pro
 
 
 def make_trial_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
-    """The plan of one trial; raises BenchkitError where a stage of it would read the test split."""
+    """Return the plan of one trial; raises BenchkitError if one of its stages would read the test split."""
     grid = make_trial_grid(base, corruptor)
     whole = Planner(grid, registry, find_model(grid)).plan()
     # How far a corruption strays tells a search nothing, and would cost a round trip at every depth.
@@ -143,9 +112,9 @@ def make_trial_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
 
 
 def budget(base: Grid, trials: int, registry: Registry) -> dict[str, int | None]:
-    """What every method may spend: trials, and of each the trainings, their iterations and the source images.
+    """Return the budget of every method: trials, trainings per trial, their iterations, and source images.
 
-    training_iterations: of one training; None where the detectors have different numbers.
+    training_iterations: of one training; None if the detectors have different numbers.
     """
     settings = DetectorSettings(base, registry)
     rows = len(base.selectors) * len(base.every_inverter)
@@ -163,7 +132,7 @@ def budget(base: Grid, trials: int, registry: Registry) -> dict[str, int | None]
 
 @dataclass
 class Scorer:
-    """The objective of a real search: mean pooled artifact IoU on validation images, over rows and seeds."""
+    """The objective of a search: mean pooled artifact IoU on validation images, over detectors, rows and seeds."""
 
     base: Grid
     registry: Registry
@@ -172,7 +141,7 @@ class Scorer:
     report: Callable[[StageResult], None] = lambda _: None
 
     def __call__(self, spec: Spec) -> float:
-        """Run what the trial lacks; finished stages are never computed again."""
+        """Run the trial's missing stages and return its figure."""
         plan = make_trial_plan(self.base, spec, self.registry)
         ended: list[StageResult] = []
 
@@ -205,21 +174,21 @@ class Scorer:
 
 @dataclass
 class Tuner:
-    """Searches of one or more corruptors, kept in `out` where one is named, and so resumable.
+    """Runs searches of one or more corruptors. With `out`, trials are kept there and a search can be resumed.
 
-    trials: of every corruptor, failed ones included. seed: of the sampler; trial n draws from (seed, n) and the trials
-    before it alone, so that a resumed search goes on as if it had never stopped. retry_failed: first score once more,
-    in its own place, each trial that failed before.
+    trials: of every corruptor, failed ones included. seed: of the sampler; trial n depends only on (seed, n) and the
+    trials before it, so a resumed search gives the same trials. retry_failed: first score each failed trial again, in
+    its own place. report: called with a line for each trial.
     """
 
     trials: int
     seed: int = 0
     out: Path | None = None
     retry_failed: bool = False
-    told: Callable[[str], None] = field(default=lambda _: None)
+    report: Callable[[str], None] = field(default=lambda _: None)
 
     def search(self, corruptor: Spec, space: Space, objective: Objective, config: Mapping[str, Any]) -> Search:
-        """Run the trials that are still lacking; config: what a resumed search must have in common with the first.
+        """Run the missing trials; config: must be equal when a search is resumed.
 
         Raises BenchkitError where `out` holds another search of this corruptor.
         """
@@ -235,10 +204,10 @@ class Tuner:
         return Search(corruptor, space, made, min(len(finished), self.trials))
 
     def study(self, corruptor: Spec, space: Space, config: Mapping[str, Any]) -> optuna.Study:
-        """The search as it was kept so far; raises BenchkitError where `out` holds another one of this corruptor."""
+        """Return the kept search; raises BenchkitError if `out` contains another search of this corruptor."""
         import optuna
 
-        key = digest({**config, "space": _plain(space), "seed": self.seed})
+        key = digest({**config, "space": describe_space(space), "seed": self.seed})
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = None if self.out is None else f"sqlite:///{(self.out / STORAGE).resolve()}"
         try:
@@ -257,7 +226,7 @@ class Tuner:
         return study
 
     def _one(self, study: optuna.Study, number: int, corruptor: Spec, space: Space, objective: Objective) -> None:
-        """Ask for one trial, score it, and keep what came of it."""
+        """Ask for one trial, score it, and keep the result."""
         import numpy as np
         import optuna
 
@@ -281,7 +250,7 @@ class Tuner:
         space: Space,
         objective: Objective,
     ) -> None:
-        """Score a trial that failed once more; what comes of it stands in its place, and an interruption leaves it."""
+        """Score a failed trial again; the result replaces it, unless the attempt is interrupted."""
         import optuna
 
         value, attributes = self._scored(number, _spec(corruptor, space, found.params), objective)
@@ -297,8 +266,8 @@ class Tuner:
         )
 
     def _scored(self, number: int, spec: Spec, objective: Objective) -> tuple[float | None, dict[str, Any]]:
-        """A trial's figure, and what else is kept of it: the seconds it took, and why there is no figure."""
-        self.told(f"trial {number + 1} of {self.trials}: {spec}")
+        """Return a trial's figure and its other facts: seconds, and the reason if there is no figure."""
+        self.report(f"trial {number + 1} of {self.trials}: {spec}")
         began, reason, value = time.monotonic(), None, math.nan
         try:
             value = objective(spec)
@@ -318,7 +287,7 @@ _INSTEAD_OF = "instead_of"
 
 
 def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that have ended by themselves, in order, the last try of each; what was cut off is not among them."""
+    """Return the trials that ended, in order, the last try of each; interrupted ones are not among them."""
     ended = [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE" or "reason" in t.user_attrs]
     firsts = [trial for trial in ended if _INSTEAD_OF not in trial.user_attrs]
     later = {trial.user_attrs[_INSTEAD_OF]: trial for trial in ended if _INSTEAD_OF in trial.user_attrs}
@@ -326,7 +295,7 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def _requeue(study: optuna.Study) -> None:
-    """Ask first for what an interrupted search was at, unless that is waiting already."""
+    """Queue the trials that an interruption cut off, unless they wait already."""
     import optuna
 
     for cut in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
@@ -355,60 +324,6 @@ def _trial(number: int, corruptor: Spec, space: Space, found: optuna.trial.Froze
     return Trial(number, spec, value, found.user_attrs.get("reason"), float(found.user_attrs.get("seconds", 0.0)))
 
 
-def _plain(space: Space) -> dict[str, str]:
-    return {key: str(part) for key, part in space.items()}
-
-
 def describe_search(base: Grid, corruptor: Spec, registry: Registry) -> dict[str, Any]:
-    """What decides a trial's figure beside its parameters: the trial's grid and the plugin's identity."""
+    """Return what determines a trial's figure beside its parameters: the trial's grid and the plugin's identity."""
     return {**make_trial_grid(base, corruptor).as_data(), "identity": registry.identity(registry.complete(corruptor))}
-
-
-def as_json(searches: Sequence[Search], spent: Mapping[str, int | None], base: Grid, seed: int) -> dict[str, Any]:
-    """The searches as plain data: the budget that each had, where it was scored, the best Spec, every trial."""
-    held = base.validation
-    return {
-        "schema": SCHEMA,
-        "metric": PRIMARY,
-        "dataset": str(base.dataset),
-        "validation": None if held is None else held.model_dump(mode="json"),
-        "budget": dict(spent),
-        "sampler": {"name": "TPE", "seed": seed},
-        "searches": [
-            {
-                "corruptor": str(search.corruptor),
-                "space": _plain(search.space),
-                "best": None if search.best is None else str(search.best.spec),
-                PRIMARY: None if search.best is None else search.best.value,
-                "resumed": search.resumed,
-                "trials": list(_records(search)),
-            }
-            for search in searches
-        ],
-    }
-
-
-def _records(search: Search) -> Iterator[dict[str, Any]]:
-    for trial in search.trials:
-        yield {
-            "trial": trial.number,
-            "spec": str(trial.spec),
-            "state": "failed" if trial.value is None else "done",
-            PRIMARY: trial.value,
-            "reason": trial.reason,
-            "seconds": round(trial.seconds, 3),
-            **{key: trial.spec.values[key] for key in search.space},
-        }
-
-
-def write_trials(searches: Sequence[Search], plain: Mapping[str, Any], out: Path) -> None:
-    """Write FILES: every trial of every search as CSV, and all that `as_json` gave."""
-    from benchkit.report.tables import csv_text, json_text
-
-    lines = [{"corruptor": str(search.corruptor), **line} for search in searches for line in _records(search)]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    try:
-        write_atomic(out / "trials.csv", csv_text(pd.DataFrame(lines, columns=names)).encode("utf-8", "replace"))
-        write_atomic(out / "trials.json", json_text(dict(plain)).encode("utf-8", "replace"))
-    except OSError as error:
-        raise BenchkitError(f"cannot write the trials to `out` '{out}': {error.strerror or error}") from None

@@ -45,7 +45,7 @@ _MEASURE = ("dataset", "test", "validation", "seeds")
 
 @dataclass(frozen=True)
 class Axis:
-    """What is varied, `corruptor.steps` say, and its values as they were written."""
+    """A setting that is varied, such as `corruptor.steps`, and its values as written."""
 
     name: str
     values: tuple[str, ...]
@@ -75,7 +75,7 @@ class Axis:
 
 
 def _singles(axis: str, values: Sequence[str]) -> list[str]:
-    """The values, those with alternatives as several: `5|10`, or of plugins `a:x=1|2`."""
+    """Return the values; alternatives, `5|10` or `a:x=1|2`, as several."""
     if axis in FIELDS:
         return [str(spec) for value in values for spec in Spec.parse_all(axis, value)]
     return [part.strip() for value in values for part in split(value, "|")]
@@ -90,17 +90,17 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """The settings as a row's name shows them: `corruptor.steps=5, inverter=ddim`."""
+        """The settings as in a row's name: `corruptor.steps=5, inverter=ddim`."""
         return ", ".join(f"{name}={value}" for name, value in self.settings)
 
     @property
     def place(self) -> str:
-        """What leads a message about it; nothing for the base."""
+        """The text before messages about it; empty for the base."""
         return f"`vary` {self.label}: " if self.settings else ""
 
 
 def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool = False) -> tuple[Variant, ...]:
-    """The base, then a variant for every value of every axis, or for every combination of them.
+    """Return the base, then a variant for every value of every axis, or for every combination of them.
 
     Trivial predictions learn nothing and stay the base's alone. Raises BenchkitError for an axis that does not exist,
     applies to no row or is given twice, for a value that a parameter refuses, and where two rows become one.

@@ -15,7 +15,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True)
 class Cell:
-    """One square of the grid: a training set, the detector trained on it, a seed, the images it is scored on.
+    """One trained and scored combination: training set, detector, seed, test images.
 
     role: what the row is. detector: None in trivial rows. method: the corruptor as its user wrote it, or the rule of a
     trivial row. inverter: None where the row needs none. source_name: the grid's name for the images that are corrupted

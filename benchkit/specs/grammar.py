@@ -116,7 +116,7 @@ def value_end(text: str, start: int, separators: str) -> int:
 
 
 def _quoted_end(text: str, start: int) -> int | None:
-    """Where the quotes end with which a value begins; None where it begins with none."""
+    """Return the end of the quotes with which a value begins; None if it begins with none."""
     at = _skip_blanks(text, start)
     if text[at : at + 1] not in QUOTES:
         return None
@@ -134,7 +134,7 @@ def _skip_blanks(text: str, at: int) -> int:
 
 
 def _quote_end(text: str, start: int) -> int | None:
-    """The place after the quote that closes the one at `start`; None where there is none. A doubled one closes none."""
+    """Return the position after the quote that closes the one at `start`, or None; doubled quotes are text."""
     mark, at = text[start], start + 1
     while (at := text.find(mark, at)) >= 0:
         if text[at + 1 : at + 2] != mark:
@@ -144,7 +144,7 @@ def _quote_end(text: str, start: int) -> int | None:
 
 
 def _bracket_end(text: str, start: int) -> int | None:
-    """The place after the bracket that closes the one at `start`; None where there is none.
+    """Return the position after the bracket that closes the one at `start`; None if there is none.
 
     Inside of brackets stands a name with parameters: quotes count where a value begins, after `=` or `|`.
     """
@@ -188,7 +188,7 @@ def bracketed_pieces(text: str) -> list[str]:
 
 
 def split_parts(text: str) -> tuple[str, ...]:
-    """The Specs in one parameter, joined by `+`; one that holds a `,` or a `+` itself stands in brackets.
+    """Return the Specs in one parameter, joined by `+`; one that contains `,` or `+` is in brackets.
 
     `a+(b:x=1,y=2)` is `a` and `b:x=1,y=2`. Raises BenchkitError for an empty part.
     """
@@ -232,7 +232,7 @@ def read_items(text: str) -> list[tuple[str, list[str]]]:
 
 
 def _no_item(text: str, start: int, items: list[tuple[str, list[str]]]) -> str:
-    """What is wrong with the text from `start` on; it may belong to the value before it, which has no quotes then."""
+    """Return what is wrong with the text from `start`; it may belong to the value before it, if that has no quotes."""
     item = text[start : value_end(text, start, ",")].strip()
     message = f"'{shortened(item)}' is not key=value"
     if not items or any(value.strip()[0] in QUOTES for value in items[-1][1]):

@@ -17,7 +17,7 @@ SHOWN: Mapping[str, Any] = {"shown": True}
 
 
 def canonical(value: Any) -> Any:
-    """Plain JSON data for a frozen description: dataclasses by class name and fields, in declared order."""
+    """Return plain JSON data of a frozen description: dataclasses as class name and fields, in declared order."""
     if is_dataclass(value) and not isinstance(value, type):
         body = {f.name: canonical(getattr(value, f.name)) for f in keyed_fields(value)}
         return {"is": type(value).__name__, **body}
@@ -29,7 +29,7 @@ def canonical(value: Any) -> Any:
 
 
 def keyed_fields(value: Any) -> Iterator[Field[Any]]:
-    """The fields of a frozen description that count in its key: no SHOWN ones, and of LATER those without default."""
+    """Yield the fields of a frozen description that its key contains: no SHOWN ones, no LATER ones at their default."""
     for one in fields(value):
         if one.metadata.get("shown"):
             continue
@@ -38,6 +38,6 @@ def keyed_fields(value: Any) -> Iterator[Field[Any]]:
 
 
 def digest(value: Any) -> str:
-    """sha256 (hex) of the canonical JSON of `value`; equal descriptions have equal digests, on any machine."""
+    """Return the sha256 (hex) of the canonical JSON of `value`, which is the same on every machine."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

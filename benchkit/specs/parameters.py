@@ -29,12 +29,12 @@ _WANTED = {bool: "true or false", int: "a whole number", float: "a number", str:
 
 
 def parameters(cls: type[Plugin]) -> tuple[Field[Any], ...]:
-    """The parameters of a plugin class: its dataclass fields."""
+    """Return the parameters of a plugin class: its dataclass fields."""
     return fields(cls)  # type: ignore[arg-type]
 
 
 def validated(cls: type[Plugin], spec: Spec) -> dict[str, Any]:
-    """The Spec's parameters checked against the class's fields, their types, ranges and choices.
+    """Return the Spec's parameters, checked against the types, ranges and choices of the class's fields.
 
     An unquoted value is what the parameter's type says: `2024`, `no` and `null` are text for a parameter of type `str`.
     """
@@ -77,7 +77,7 @@ def as_declared(value: Scalar, hint: Any) -> Scalar:
 
 
 def types_of(hint: Any) -> set[Any]:
-    """The types that a declaration allows: of a Literal those of its values."""
+    """Return the types that a declaration allows; of a Literal, those of its values."""
     origin = get_origin(hint)
     if origin is Literal:
         return set(map(type, get_args(hint)))
@@ -95,7 +95,7 @@ def _hints(cls: type[Plugin]) -> dict[str, Any]:
 
 
 def _checked(cls: type[Plugin], field: Field[Any], hint: Any, value: Any) -> Any:
-    """The value, an int as a float where one is declared; raises BenchkitError naming plugin, parameter and range."""
+    """Return the value, an int as a float if declared so; raises BenchkitError with plugin and range."""
     choices = field.metadata.get("choices")
     if choices and not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in choices):
         raise BenchkitError(f"{_where(cls, field, value)}: choose from {', '.join(map(str, choices))}")
@@ -121,7 +121,7 @@ def _where(cls: type[Plugin], field: Field[Any], value: Any) -> str:
 
 
 def _wanted(hint: Any, bounds: dict[str, float], value: Any) -> str:
-    """What may stand there, in words: `it must be a whole number, at least 0, at most 50`."""
+    """Return the allowed values in words: `it must be a whole number, at least 0, at most 50`."""
     if get_origin(hint) is Literal:
         return f"choose from {', '.join(map(print_value, get_args(hint)))}"
     types = " or ".join(_WANTED.get(one, str(one)) for one in sorted(types_of(hint), key=str))

@@ -20,7 +20,7 @@ class Spec:
     """Name and parameters of one plugin; parameters sorted by name, so equal Specs compare and hash equal.
 
     defaults: names of the parameters that have the plugin's default, as far as `Registry.complete` has said so. They
-    are left out of `short`, and are no part of the Spec's identity.
+    are skipped in `short`, and do not count in comparisons.
     """
 
     kind: str
@@ -30,7 +30,7 @@ class Spec:
 
     @classmethod
     def of(cls, kind: str, name: str, /, **params: Scalar) -> Spec:
-        """A Spec from keyword parameters, which may have any names (`kind` and `name` too)."""
+        """Return a Spec from keyword parameters, which may have any names (`kind` and `name` too)."""
         return cls(kind, name, tuple(sorted(params.items())))
 
     @classmethod
@@ -86,7 +86,7 @@ class Spec:
 
     @classmethod
     def _multiplied_out(cls, kind: str, text: str) -> list[str]:
-        """The alternatives that one parameter's text stands for, those of the Specs in its brackets multiplied out."""
+        """Return the alternatives of one parameter's text, with every combination of the Specs in its brackets."""
 
         def meant(piece: str) -> list[str]:
             specs = cls.parse_all(kind, unbracketed(piece)) if piece[:1] == "(" and "|" in piece else ()
@@ -102,7 +102,7 @@ class Spec:
 
     @property
     def _identity(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-        """What two Specs are compared by: 1, 1.0 and true are equal in Python, and three parameters here."""
+        """Kind, name and printed parameters: 1, 1.0 and true are equal in Python, but three parameters here."""
         return self.kind, self.name, tuple((key, print_value(value)) for key, value in self.params)
 
     @property
@@ -112,7 +112,7 @@ class Spec:
 
     @property
     def short(self) -> str:
-        """The text for people: without the parameters that are known to have their default."""
+        """The text for people: without parameters that are known to have their default."""
         return str(Spec(self.kind, self.name, tuple((k, v) for k, v in self.params if k not in self.defaults)))
 
     def __str__(self) -> str:

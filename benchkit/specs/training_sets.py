@@ -17,20 +17,20 @@ Label = Literal["image", "latent"]
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Which images: a dataset's split and the indices into it."""
+    """Images of a dataset: a split and indices into it."""
 
     dataset: Spec
     split: str
     indices: tuple[int, ...]
 
     def chunks(self) -> tuple[ImageSet, ...]:
-        """The same images in pieces of CHUNK, in order."""
+        """Return the same images in pieces of CHUNK, in order."""
         starts = range(0, len(self.indices), CHUNK)
         return tuple(ImageSet(self.dataset, self.split, self.indices[i : i + CHUNK]) for i in starts)
 
 
 class _Whole:
-    """What can be asked of every training set alike: it answers for its parts, `parts`, whose union it is."""
+    """Methods of every training set. A set is the union of its `parts`."""
 
     parts: Any  # a property or a field: tuple[Labelled | Pseudo | Corrupted, ...]
 

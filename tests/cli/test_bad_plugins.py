@@ -169,4 +169,4 @@ def test_left_out_selectors_detectors_and_inverters_take_their_own_rows(
     assert {row["state"] for row in rows} == {"skipped", "done"}
     assert options[8:10] == ["--plugin", str(tmp_path / "inverter.py")]
     alone = run("compare", grid, "--plugin", PLUGINS, *options[8:10], "--inverter", "my-inverter", "--dry-run")
-    assert alone.code == 0 and "inverter 'my-inverter': left out" in " ".join(alone.out.split()), alone.out
+    assert alone.code == 0 and "inverter 'my-inverter': skipped" in " ".join(alone.out.split()), alone.out

@@ -253,7 +253,7 @@ def test_sweeps_on_the_command_line_are_those_of_a_file() -> None:
 def test_a_reason_of_several_failures_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = SimpleNamespace(failures=("corrupt a: no", "corrupt a: no", "train b: no"), earlier=(), log=Path("log"))
     with pytest.raises(typer.Exit):
-        exit_with_failures(outcome, SimpleNamespace(stood_in={}))  # type: ignore[arg-type]
+        exit_with_failures(outcome, SimpleNamespace(placeholders={}))  # type: ignore[arg-type]
     said = capsys.readouterr().err
     assert (said.count("corrupt a: no"), said.count("train b: no")) == (1, 1)
 

@@ -238,7 +238,7 @@ def test_of_two_packages_the_first_by_name_has_the_plugin(site: Path) -> None:
     assert registry.entry("corruptor", "mine").origin == "package First_Package"
     (broken,) = registry.broken
     assert "(package First_Package)" in broken.reason and "package second-package's" in broken.reason
-    assert registry.left_out("mine", "selector") is None and registry.left_out("mine", "corruptor") == broken
+    assert registry.find_skipped("mine", "selector") is None and registry.find_skipped("mine", "corruptor") == broken
 
 
 @pytest.mark.parametrize("points", ["mine = not a module!", "mine = gone_package:what.else", "mine ="])

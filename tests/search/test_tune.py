@@ -14,16 +14,8 @@ from benchkit.config.grid import Grid, parse_grid
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
 from benchkit.search.search_space import Choices, Range
-from benchkit.search.tuning import (
-    CannotExecute,
-    Scorer,
-    Tuner,
-    as_json,
-    budget,
-    check_search,
-    make_trial_plan,
-    write_trials,
-)
+from benchkit.search.trials import as_json, write_trials
+from benchkit.search.tuning import CannotExecute, Scorer, Tuner, budget, check_search, make_trial_plan
 from benchkit.specs.faults import FaultsError
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env

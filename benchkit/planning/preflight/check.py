@@ -69,7 +69,7 @@ def _check_rows(grid: Grid, faults: Collector, may_be_empty: bool) -> None:
 
 @dataclass
 class _Checks:
-    """The checks of several grids, which share what they find out about datasets and checkpoints."""
+    """The checks of several grids; checkpoints are read once for all of them."""
 
     registry: Registry
     progress: Progress = lambda _: None
@@ -78,7 +78,7 @@ class _Checks:
     faults: Collector = field(default_factory=Collector)
 
     def run(self, grids: Sequence[Named], images: bool) -> None:
-        """Collect every grid's faults, and raise them; images: look at the images even where all else is right."""
+        """Collect every grid's faults and raise them; images: check images even if there is no other fault."""
         chosen = [(place, self._of_each(place, self._chosen, grid)) for place, grid in grids]
         for place, grid in grids:
             # What lies elsewhere is not asked for where something is wrong here.
@@ -94,14 +94,14 @@ class _Checks:
         self.faults.check()
 
     def _of_each(self, place: str, check: Callable[..., T], *given: object) -> T:
-        """What `check` returns of one grid; its faults are led by the grid's place, unless another has them too."""
+        """Return the result of `check` for one grid; the grid's place is put before faults that no other grid has."""
         own = Collector()
         found = check(*given, own)
         self.faults.add(*own.faults, place=place)
         return found
 
     def _chosen(self, grid: Grid, faults: Collector) -> Chosen:
-        """The plugins and sets of a grid."""
+        """Return the plugins and sets of a grid."""
         detectors = tuple(self._complete(grid, "detectors", grid.detectors, faults))
         selectors = tuple(self._complete(grid, "selectors", grid.selectors, faults))
         named = {"corruptors": grid.corruptors, "with_human": grid.with_human}
@@ -118,7 +118,7 @@ class _Checks:
         return chosen
 
     def _complete(self, grid: Grid, key: str, named: Sequence[Spec], faults: Collector) -> Iterator[Spec]:
-        """The complete Specs of the plugins that can be used; rows of those that cannot run here are skipped."""
+        """Yield the complete Specs of usable plugins; rows of plugins that cannot run here are skipped."""
         for one in named:
             with faults.collecting(), grid.origin.placing(key, one):
                 spec = self.registry.complete(one)

@@ -1,4 +1,4 @@
-"""What is known of a dataset's images before any work: what the dataset says of them, else what the first one shows."""
+"""Facts about a dataset's images before any work: from the dataset, otherwise from its first image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEARCH = 20.0
 
 @dataclass
 class Facts:
-    """The facts of images, each asked for once. progress: told what is being looked at."""
+    """The facts of images, each read once. progress: called with a message while many are read."""
 
     registry: Registry
     progress: Callable[[str], None] = lambda _: None
@@ -30,7 +30,7 @@ class Facts:
     _samples: dict[tuple[Spec, str, int], Sample | ImageFacts] = field(default_factory=dict)
 
     def of(self, images: ImageSet) -> list[ImageFacts]:
-        """What is known of each image; of a dataset that knows nothing, the first image is read."""
+        """Return the facts of each image; if the dataset knows none, the first image is read."""
         known = self._known.setdefault((images.dataset, images.split), {})
         new = [index for index in images.indices if index not in known]
         for start in range(0, len(new), PIECE):
@@ -45,7 +45,7 @@ class Facts:
         return [known[index] for index in images.indices]
 
     def first(self, images: ImageSet) -> Sample | None:
-        """The set's first sample, or None where it cannot be read."""
+        """Return the set's first sample, or None if it cannot be read."""
         found = self._read_first(images)
         return found if isinstance(found, Sample) else None
 
@@ -93,7 +93,7 @@ class Facts:
         return ImageFacts(found.id, (int(height), int(width)), marked, None, found.caption is not None)
 
     def _read_first(self, images: ImageSet) -> Sample | ImageFacts:
-        """The first sample, or why it cannot be read."""
+        """Return the first sample, or the reason why it cannot be read."""
         key = (images.dataset, images.split, images.indices[0])
         if key not in self._samples:
             try:
@@ -110,7 +110,7 @@ def _says_nothing(facts: ImageFacts) -> bool:
 
 
 def _growing(indices: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Pieces of 1, 1, 2, 4, 8, 16, 16 … indices: most often the first few images tell."""
+    """Yield pieces of 1, 1, 2, 4, 8, 16, 16 … indices: the first few images usually suffice."""
     start, size = 0, 1
     while start < len(indices):
         yield indices[start : start + size]

@@ -1,4 +1,4 @@
-"""What is wrong with sets of images, by what is known of them before they are read."""
+"""Faults of sets of images, from the facts that are known before they are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALLEST_CROP = 32
 
 
 def check_set(need: Need, facts: Facts, factor: int | None) -> Iterator[Fault]:
-    """What is wrong with one set. factor: pixels along a side of a latent cell, where the checkpoint is known."""
+    """Yield the faults of one set. factor: pixels along a side of a latent pixel, if the checkpoint is known."""
     known = facts.of(need.images)
     yield from _unreadable(need, known)
     if need.mask:
@@ -30,7 +30,7 @@ def check_set(need: Need, facts: Facts, factor: int | None) -> Iterator[Fault]:
 
 
 def check_between_sets(chosen: Chosen, facts: Facts) -> Iterator[Fault]:
-    """What is wrong where sets of different sizes would be put together."""
+    """Yield the faults of sets of different sizes that would be used together."""
     if not chosen.labelled:
         return
     labelled = _size(chosen.labelled[0], facts)
@@ -157,5 +157,5 @@ def _size(images: ImageSet, facts: Facts) -> tuple[int, int] | None:
 
 
 def _text(size: tuple[int, int]) -> str:
-    """Width x height, as people write it."""
+    """Return a size as width x height."""
     return f"{size[1]}x{size[0]}"

@@ -1,4 +1,4 @@
-"""What a grid needs of its sets of images: masks, marked pixels, sizes, captions, attributes."""
+"""Requirements of a grid for its sets of images: masks, annotated pixels, sizes, captions, attributes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Need:
-    """What is needed of one set. key: the grid's key that names the set.
+    """The requirements for one set. key: the grid's key of the set.
 
     mask: on every image. positive: sets in each of which some pixel must be marked, and why. crops: (the budget's key,
     side of its crops) of the trainings on it. encoded: the autoencoder reads the images. of_samples: `mask`, `caption`
@@ -49,7 +49,7 @@ class Need:
 
 
 def list_needs(chosen: Chosen, registry: Registry) -> Iterator[Need]:
-    """What a grid needs of each of its sets."""
+    """Yield the requirements for each set of a grid."""
     grid = chosen.grid
     crop = _crops(chosen.settings, "training", chosen.detectors)
     if chosen.test is not None:
@@ -69,7 +69,7 @@ def list_needs(chosen: Chosen, registry: Registry) -> Iterator[Need]:
 
 
 def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
-    """The labelled images of all seeds as one set, where some row reads them."""
+    """Yield the requirements for the labelled images of all seeds as one set, if a row reads them."""
     grid, first = chosen.grid, chosen.labelled[0]
     every = [part for spec in chosen.selectors for part in registry.with_parts(spec)]
     plugins = [registry.make(spec, RegionSelector) for spec in every]  # type: ignore[type-abstract]
@@ -89,7 +89,7 @@ def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
 
 
 def _crops(settings: DetectorSettings, part: Part, detectors: Sequence[Spec]) -> tuple[tuple[str, int], ...]:
-    """The key of every training of these detectors, and the side of its crops."""
+    """Return the grid's key and the side of the crops of every training of these detectors."""
     keys = {
         settings.key(one, part, "crop").removesuffix(".crop"): settings.training(one, part).crop for one in detectors
     }

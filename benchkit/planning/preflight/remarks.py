@@ -20,7 +20,7 @@ FAR = 2
 
 
 def latent_factor(found: Checkpoint) -> int:
-    """Image pixels along a side of a latent cell."""
+    """Return the image pixels along a side of a latent pixel."""
     widths = _config(found, "vae").get("block_out_channels", ())
     return int(2 ** max(0, len(widths) - 1))
 
