@@ -37,7 +37,7 @@ NOISE = "return at.noise()"
 WRONG = {
     "raises": ("raise ValueError('no such luck')", "ValueError: no such luck"),
     "nan": ("return at.noise() / 0 * 0", "not finite"),
-    "shape": ("return at.noise()[:, :2]", r"shape \(4, 2, .* was wanted"),
+    "shape": ("return at.noise()[:, :2]", r"shape \(4, 2, .*, expected"),
     "dtype": ("return at.noise().double()", "dtype torch.float64"),
     "nothing": ("return None", "returned NoneType"),
     "writes": ("return at.z_t.add_(1.0)", "changed its input z_t in place"),
@@ -53,7 +53,7 @@ WRONG = {
 #: The same of selectors.
 WRONG_SELECTORS = {
     "raises": ("raise ValueError('no such luck')", "ValueError: no such luck"),
-    "shape": ("return torch.ones(1, 1, dtype=torch.bool)", r"shape \(1, 1\) where \(4, 32, 32\) was wanted"),
+    "shape": ("return torch.ones(1, 1, dtype=torch.bool)", r"shape \(1, 1\), expected \(4, 32, 32\)"),
     "dtype": ("return at.images.mean(dim=1)", "dtype torch.float32"),
     "nothing": ("return None", "returned NoneType"),
     "writes": ("return at.images.mul_(0.5).mean(dim=1) > 0.1", "changed its input images in place"),

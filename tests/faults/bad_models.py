@@ -79,7 +79,7 @@ CASES: dict[str, Bad] = {
     "index nested too deep": bad(
         model(lambda r: (r / "model_index.json").write_text(deep())), "model_index.json", "download it again"
     ),
-    "index that is a list": bad(model(lambda r: (r / "model_index.json").write_text("[]")), "no JSON object"),
+    "index that is a list": bad(model(lambda r: (r / "model_index.json").write_text("[]")), "not a JSON object"),
     "index with a class of its own": bad(
         config("model_index.json", unet=["evil_module", "Evil"]), "Evil", "only UNet2DConditionModel"
     ),

@@ -110,14 +110,11 @@ def test_what_raises_is_named_with_its_line(tmp_path: Path) -> None:
     assert failure(report(tmp_path, leaves), "runs").startswith("SystemExit: 0 (mine.py:")
 
 
-def test_too_many_forwards_are_counted(tmp_path: Path) -> None:
+def test_too_many_network_evaluations_are_counted(tmp_path: Path) -> None:
     old, new, check = BROKEN_OTHERS["resampling"]["predicts oftener than it says"]
     actual = failure(report(tmp_path, changed(SOUND_OTHERS["resampling"], old, new)), check)
-    assert (
-        "2 times in the step from step" in actual
-        and "where network_evaluations() is 1" in actual
-        and "(mine.py:" in actual
-    )
+    assert "evaluates the network 2 times at step" in actual and "network_evaluations() says (1)" in actual
+    assert "(mine.py:" in actual
 
 
 def test_ranges_that_were_tried_are_told(tmp_path: Path) -> None:
