@@ -79,7 +79,7 @@ class Grid(StrictModel):
         SourceSet(split="clean", size=64), description="The images that are corrupted, and those of `pseudo`."
     )
     sources: tuple[SourceSet, ...] = optional(
-        (), "Several sources in the place of `source`; each has rows of its own, named by it."
+        (), "Several sources in place of `source`; each has rows of its own, named by it."
     )
     oracle: SetSize | None = Field(
         None, description="Marked images of the row `oracle`; null: as many of the split `wild` as the source has."
@@ -112,7 +112,7 @@ class Grid(StrictModel):
         Sweep("renoise", (Spec("inverter", "renoise"),)),
         description="How latents are inverted; of a sweep each has rows of its own.",
     )
-    inverters: Inverters = optional((), "Several inverters in the place of `inverter`; each has rows of its own.")
+    inverters: Inverters = optional((), "Several inverters in place of `inverter`; each has rows of its own.")
     detectors: Detectors = Field(
         (Spec("detector", "upernet-swin"),),
         description="The networks that are trained; every row is trained with each.",
@@ -121,7 +121,7 @@ class Grid(StrictModel):
         (0,), min_length=1, description="Seeds of the draw of labelled images, the noise, the training."
     )
     label: Literal["image", "latent"] = Field(
-        "image", description="A corrupted image's label: the mask as selected, or the latent cells really replaced."
+        "image", description="A corrupted image's label: the mask as selected, or the latent pixels that were replaced."
     )
     paste_background: Flag = Field(
         False, description="Paste the original pixels back outside the mask; excludes `label: latent`."
@@ -318,7 +318,7 @@ def _mistakes(
     error: ValidationError, where: str, lines: Mapping[tuple[Any, ...], int], at: tuple[str, ...] = ()
 ) -> Iterator[str]:
     """Yield every mistake as one line: its place, its key below `at`, and what is wrong."""
-    # A list whose only entry is wrong is said to be too short as well.
+    # pydantic also reports a list whose only entry is wrong as too short.
     found = [
         one
         for one in error.errors()

@@ -53,7 +53,7 @@ def _inner(hint: Any, part: str) -> Any:
 
 
 def known_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
-    """Return the keys that may stand at a path; none where no mapping of known keys stands there."""
+    """Return the allowed keys at a path; none if there is no mapping of known keys."""
     found = options_of(setting_type(model, list(map(str, path))))
     return [key for one in found for key in fields_of(one)]
 

@@ -161,11 +161,11 @@ class Planner:
         """Add the steps that this grid needs to `trajectories`; raises BenchkitError as `plan` does."""
         for cell in self.cells:
             for part in cell.training.corrupted():
-                self._note_depth(part, part.corruptor, cell.seed)
+                self._note_steps_of(part, part.corruptor, cell.seed)
 
-    def _note_depth(self, part: Corrupted, spec: Spec, seed: int) -> None:
+    def _note_steps_of(self, part: Corrupted, spec: Spec, seed: int) -> None:
         for inner in self.registry.parts(spec):
-            self._note_depth(part, inner, seed)
+            self._note_steps_of(part, inner, seed)
         corruptor = self.registry.make(spec, Corruptor)
         if not isinstance(corruptor, LatentCorruptor):
             return

@@ -1,6 +1,6 @@
 """Discovery of plugins: entry points of the group `benchkit`, plugin folders, single files.
 
-Built-ins come through the same entry points as anybody's package. A plugin that cannot be used is reported by name and
+Built-in plugins use the same entry points as other packages. A plugin that cannot be used is reported by name and
 reason and skipped. Nothing in the working directory is imported unless it was named.
 """
 
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
 import os
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +35,7 @@ from benchkit.plugin.loading import (
     place_of,
     source_hash,
 )
+from benchkit.plugin.validation import check_class, class_name, default_parameters
 from benchkit.specs.keys import digest
 from benchkit.specs.parameters import parameters as parameters
 from benchkit.specs.parameters import validated as validated
@@ -46,7 +46,6 @@ from benchkit.system.paths import resolve_links
 DISTRIBUTION = "artifact-benchkit"
 PLUGINS_VARIABLE = "BENCHKIT_PLUGINS"
 KINDS = tuple(base.kind for base in HOOKS.values())
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 #: The line of a plugin's class that names it; a file that cannot be imported can still be read.
 _PLUGIN_NAME = re.compile(r"""^[ \t]+name\b[^=\n]*=\s*["']([a-z0-9-]+)["']""", re.MULTILINE)
 P = TypeVar("P", bound=api.Plugin)
@@ -96,7 +95,7 @@ class _Found:
 
     @property
     def has_helpers(self) -> bool:
-        """Whether private files beside the module are its own; beside an installed top-level one they are anybody's."""
+        """Whether private files beside the module are its own; not so for an installed top-level module."""
         return self.version is None or bool(self.module.__package__)
 
 
@@ -109,9 +108,9 @@ class Registry:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._datasets: dict[Spec, api.Dataset] = {}
         self.broken: list[Broken] = []
-        #: The real paths of the files that were met: one that is named twice, or through a link, is loaded once.
+        #: Real paths of loaded files: a file that is named twice, or through a link, is loaded once.
         self._files: set[Path] = set()
-        #: The folders and the files that it was loaded from beside the installed packages.
+        #: Folders and files from which plugins were loaded, beside the installed packages.
         self.sources: tuple[tuple[Path, ...], tuple[Path, ...]] = ((), ())
 
     @classmethod
@@ -191,11 +190,11 @@ class Registry:
                 self._add_class(plugin, base, found)
             except Exception as error:
                 name = getattr(plugin, "name", None)
-                self._skip(str(name or _called(plugin)), found.origin, error, None)
+                self._skip(str(name or class_name(plugin)), found.origin, error, None)
                 self.broken[-1] = replace(self.broken[-1], kind=base.kind)
 
     def _call(self, hook: str, module: ModuleType) -> list[Any]:
-        """Return the classes that one module's hook returns; of each class it is then known where it came from."""
+        """Return the classes that one module's hook returns, so that the source of each class is known."""
         others = [one for one in self._manager.get_plugins() if one is not module]
         returned = self._manager.subset_hook_caller(hook, others)() or [
             None
@@ -319,11 +318,6 @@ def _is_copy(source: str, known: Entry) -> bool:
     return source == known.source_hash or (known.file is not None and source == source_hash(known.file, False))
 
 
-def _called(plugin: Any) -> str:
-    """Return the name of a class, or the text of any other object."""
-    return plugin.__name__ if inspect.isclass(plugin) else repr(plugin)
-
-
 def _rank(point: EntryPoint) -> tuple[bool, str, str, str]:
     """Return the sort key of an entry point: built-in ones first, then by distribution and name, in a fixed order."""
     owner = re.sub(r"[-_.]+", "-", _owner(point)).lower() or "~"
@@ -336,8 +330,7 @@ def _owner(point: EntryPoint) -> str:
 
 
 def _files_of(folders: Sequence[Path], files: Sequence[Path]) -> Iterator[Path]:
-    """The plugin files of the folders and files given, and of $BENCHKIT_PLUGINS; raises BenchkitError if one is not
-    there."""
+    """Yield the plugin files of folders, files and $BENCHKIT_PLUGINS; raises BenchkitError if one does not exist."""
     listed = [Path(p) for p in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if p]
     for path in listed:
         if not path.exists():
@@ -358,51 +351,3 @@ def why_unavailable(cls: type[api.Plugin]) -> str | None:
         return cls.unavailable()
     except Exception as error:
         return f"unavailable() raised {type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def default_parameters(cls: type[api.Plugin], spec: Spec) -> frozenset[str]:
-    """Return the names of the Spec's parameters that have the default of this plugin class."""
-    defaults = {field.name: field.default for field in parameters(cls)}
-    # 1, 1.0 and true are equal in Python, and three values here.
-    same = ((key, (type(value), value) == (type(defaults.get(key)), defaults.get(key))) for key, value in spec.params)
-    return frozenset(key for key, is_default in same if is_default)
-
-
-def check_class(cls: Any, base: type[api.Plugin]) -> None:
-    """Raise BenchkitError unless `cls` is a usable plugin class of this kind, whose defaults its parameters allow."""
-    if not (inspect.isclass(cls) and issubclass(cls, base)):
-        kinds = [
-            f"put it into {hook}" for hook, other in HOOKS.items() if inspect.isclass(cls) and issubclass(cls, other)
-        ]
-        raise BenchkitError(
-            ": ".join([f"{_called(cls)} is not a subclass of benchkit.api.{base.__name__}", *kinds[:1]])
-        )
-    check_name(cls)
-    check_form(cls, base)
-    defaults: dict[str, Any] = {f.name: f.default for f in parameters(cls)}
-    validated(cls, Spec.of(cls.kind, cls.name, **defaults))
-
-
-def check_name(cls: type[api.Plugin]) -> None:
-    """Raise BenchkitError unless the class's name is one that a Spec can carry."""
-    name = getattr(cls, "name", None)
-    if not is_name(name):
-        raise BenchkitError(f"{cls.__name__}.name must be lower-case words joined by '-', not {name!r}")
-
-
-def is_name(name: Any) -> bool:
-    """Whether this is a plugin's name: lower-case words of letters and digits, joined by '-'."""
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None
-
-
-def check_form(cls: Any, base: type[api.Plugin]) -> None:
-    """Raise BenchkitError unless `cls` is a frozen dataclass with this kind's methods, and defaults everywhere."""
-    missing = sorted(getattr(cls, "__abstractmethods__", ()))
-    if missing:
-        raise BenchkitError(f"{cls.__name__} lacks {', '.join(missing)}")
-    # A class without the decorator inherits its base's fields, and its own parameters would be none.
-    if not getattr(vars(cls).get("__dataclass_params__"), "frozen", False):
-        raise BenchkitError(f"{cls.__name__} must be decorated with @dataclass(frozen=True)")
-    for field in fields(cls):
-        if field.default is MISSING:
-            raise BenchkitError(f"{cls.__name__}.{field.name} needs a default value")

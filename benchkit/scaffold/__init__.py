@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.plugin.registry import KINDS, Registry, is_name
+from benchkit.plugin.registry import KINDS, Registry
+from benchkit.plugin.validation import is_name
 
 Space = Literal["latent", "pixel", "resampling"]
 SPACES: tuple[Space, ...] = ("latent", "pixel", "resampling")

@@ -94,7 +94,7 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
 
 
 def _with_place(variant: Variant, plan: Callable[[], Any]) -> Any:
-    """What `plan` returns; a mistake is told with the variant that makes it."""
+    """Return the result of `plan`; the variant is put before the message of a mistake."""
     try:
         return plan()
     except BenchkitError as error:

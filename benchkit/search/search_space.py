@@ -53,8 +53,8 @@ def parse_space(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         key, equals, rest = (part.strip() for part in text.partition("="))
         if not equals or not key.isidentifier() or not all(part.strip() for part in split(rest, "|")):
-            meant = "" if equals else f"; say which parameter: KEY={text.strip()}"
-            raise BenchkitError(f"`space` '{text}': write KEY=LOW..HIGH or KEY=A|B|C{meant}")
+            hint = "" if equals else f"; name the parameter: KEY={text.strip()}"
+            raise BenchkitError(f"`space` '{text}': write KEY=LOW..HIGH or KEY=A|B|C{hint}")
         if key in found:
             raise BenchkitError(f"`space` {key}: given twice; write it once")
         found[key] = rest
@@ -124,8 +124,8 @@ def _remedy(key: str, text: str) -> str:
     if found := re.fullmatch(r"\s*([0-9.]+)\s*(?:-|:|\.\.\.)\s*([0-9.]+)\s*", text):
         return f"; a range is written `space` {key}={found[1]}..{found[2]}"
     choices = split(text, ",")
-    meant = shlex.quote(f"{key}={'|'.join(part.strip() for part in choices)}")
-    return f"; several values are written `space` {meant}" if choices[1:] else ""
+    remedy = shlex.quote(f"{key}={'|'.join(part.strip() for part in choices)}")
+    return f"; several values are written `space` {remedy}" if choices[1:] else ""
 
 
 def _declared(field: Field[Any], hint: Any, steps: int | None) -> Range | Choices | None:

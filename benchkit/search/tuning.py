@@ -53,7 +53,7 @@ class CannotExecute(BenchkitError):
 Objective = Callable[[Spec], float]
 
 
-#: What a trial's grid has in the place of the base's.
+#: Settings of a trial's grid that replace the base's.
 REPLACED = ("corruptors", "with_human", "baselines", "trivial", "test", "oracle")
 
 
@@ -76,7 +76,7 @@ def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
     if base.validation is None:
         yield Fault("tuning needs validation data", "add 'validation: {split: …, size: …}' to the grid")
     if base.sources:
-        yield Fault("tuning takes one source", "write 'source: {split: …, size: …}' in the place of 'sources'")
+        yield Fault("tuning takes one source", "write 'source: {split: …, size: …}' in place of 'sources'")
     elif base.source.size is None:
         yield Fault("tuning states its budget", "give the grid's source a size", {"source.size": 64})
     for name, used in {"validation": base.validation, "source": base.source}.items():
@@ -101,7 +101,7 @@ def make_trial_plan(base: Grid, corruptor: Spec, registry: Registry) -> Plan:
     """Return the plan of one trial; raises BenchkitError if one of its stages would read the test split."""
     grid = make_trial_grid(base, corruptor)
     whole = Planner(grid, registry, find_model(grid)).plan()
-    # How far a corruption strays tells a search nothing, and would cost a round trip at every depth.
+    # A search does not use confinement, which would cost a round trip at every number of steps.
     plan = Plan(tuple(replace(cell, confine=None) for cell in whole.cells))
     for stage in plan.stages:
         if isinstance(stage, Images | Latents) and stage.source.split == base.test.split:

@@ -22,7 +22,7 @@ from benchkit.specs.spec import Spec
 
 _log = logging.getLogger(__name__)
 
-#: An axis that replaces a whole plugin, or `KIND.PARAMETER` one of its parameters, and the grid's field it stands in.
+#: The grid's field of each axis that replaces a plugin, or, as `KIND.PARAMETER`, one of its parameters.
 FIELDS = {"corruptor": "corruptors", "selector": "selectors", "detector": "detectors", "inverter": "inverter"}
 #: Another test set would leave nothing to pair; texts, lists and seeds are no axes.
 _NO_AXES = {
@@ -52,7 +52,7 @@ class Axis:
 
     @classmethod
     def parse(cls, text: str) -> Axis:
-        """Read `AXIS=v1,v2`; a value that holds a `,` stands in quotes, a plugin with several parameters in brackets.
+        """Read `AXIS=v1,v2`; a value that contains a `,` is in quotes, a plugin with several parameters in brackets.
 
         Raises BenchkitError for another form.
         """
@@ -126,7 +126,7 @@ def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool =
 def _variant(base: Grid, settings: tuple[tuple[str, str], ...], registry: Registry) -> Variant:
     grid = base
     plugins = [setting for setting in settings if setting[0].partition(".")[0] in FIELDS]
-    # Whole plugins first, so that a parameter is set on the plugin that stands there then.
+    # Whole plugins first, so that a parameter is set on the new plugin.
     for name, value in sorted(plugins, key=lambda setting: setting[0] not in FIELDS):
         with _place([(name, value)]):
             grid = grid.replaced(**_change_plugins(grid, name, value, registry))

@@ -19,7 +19,7 @@ ALTERNATIVES = 10_000
 class Spec:
     """Name and parameters of one plugin; parameters sorted by name, so equal Specs compare and hash equal.
 
-    defaults: names of the parameters that have the plugin's default, as far as `Registry.complete` has said so. They
+    defaults: names of the parameters that have the plugin's default, as far as `Registry.complete` has set them. They
     are skipped in `short`, and do not count in comparisons.
     """
 
@@ -53,7 +53,7 @@ class Spec:
     def parse_all(cls, kind: str, text: str) -> tuple[Spec, ...]:
         """Read a text in which a parameter may have alternatives, `NAME:key=value|value`; see `parse`.
 
-        Of several such parameters every combination is meant, the last one varying fastest; equal ones are given
+        Of several such parameters every combination is returned, the last one varying fastest; equal ones are given
         once. So are the alternatives of a Spec in brackets, which a composite's parameter holds: `of=a+(b:x=1|2)`.
         Raises BenchkitError when the text has another form.
         """
@@ -88,11 +88,11 @@ class Spec:
     def _multiplied_out(cls, kind: str, text: str) -> list[str]:
         """Return the alternatives of one parameter's text, with every combination of the Specs in its brackets."""
 
-        def meant(piece: str) -> list[str]:
+        def alternatives(piece: str) -> list[str]:
             specs = cls.parse_all(kind, unbracketed(piece)) if piece[:1] == "(" and "|" in piece else ()
             return [f"({spec})" for spec in specs] if len(specs) > 1 else [piece]
 
-        return ["".join(each) for each in product(*map(meant, bracketed_pieces(text)))]
+        return ["".join(each) for each in product(*map(alternatives, bracketed_pieces(text)))]
 
     def __eq__(self, other: object) -> bool:
         return self._identity == other._identity if isinstance(other, Spec) else NotImplemented

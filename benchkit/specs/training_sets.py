@@ -81,7 +81,7 @@ class Pseudo(_Part):
 class Corrupted(_Part):
     """Images corrupted inside a region selector's masks, with those masks for labels.
 
-    label: `image` is the mask as selected, `latent` the latent cells really replaced. paste_background: paste the
+    label: `image` is the mask as selected, `latent` the latent pixels that were replaced. paste_background: paste the
     original pixels outside the mask after decoding.
     """
 

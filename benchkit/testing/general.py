@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type
 from benchkit.api import Plugin
 from benchkit.errors import BenchkitError
 from benchkit.plugin.loading import HOOKS
-from benchkit.plugin.registry import check_form, check_name, validated
 from benchkit.plugin.registry import parameters as declared
+from benchkit.plugin.registry import validated
+from benchkit.plugin.validation import check_form, check_name
 from benchkit.specs.spec import Spec
 from benchkit.testing.checks import Subject, Violation, check
 

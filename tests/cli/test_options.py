@@ -71,7 +71,7 @@ def test_an_option_of_one_value_is_given_once(
         ),
         (
             ("tune", "gaussian", "quick", "--space", "a|b"),
-            "--space 'a|b': write KEY=LOW..HIGH or KEY=A|B|C; say which parameter: KEY=a|b",
+            "--space 'a|b': write KEY=LOW..HIGH or KEY=A|B|C; name the parameter: KEY=a|b",
         ),
         (("tune", "gaussian", "quick", "--set", "test.size=9"), "--set test.size=9: not used here: a trial"),
         (("tune", "gaussian", "quick", "--set", "corruptors=[blur]"), "--set corruptors=[blur]: not used here"),

@@ -293,7 +293,7 @@ def test_a_crop_larger_than_the_images_names_the_budget_and_a_crop_that_fits(reg
 def test_validation_images_without_a_mark_are_refused(registry: Registry) -> None:
     World.marked = frozenset(SIZES) - {"validation"}
     (fault,) = faults(registry, grid())
-    assert "none of the 8 images of split 'validation' of dataset 'world' has a marked pixel" in fault.message
+    assert "none of the 8 images of split 'validation' of dataset 'world' has an annotated pixel" in fault.message
     assert fault.settings == {"validation": None}
     check_images([("", grid(validation=None))], registry)
 
@@ -301,7 +301,9 @@ def test_validation_images_without_a_mark_are_refused(registry: Registry) -> Non
 def test_test_images_without_a_mark_are_refused(registry: Registry) -> None:
     World.marked = frozenset(SIZES) - {"test"}
     (fault,) = faults(registry, grid())
-    assert fault.message.startswith("test: none of the 8 images of split 'test' of dataset 'world' has a marked pixel")
+    assert fault.message.startswith(
+        "test: none of the 8 images of split 'test' of dataset 'world' has an annotated pixel"
+    )
     assert fault.remedy == "name a split with artifacts" and not fault.settings
 
 

@@ -30,7 +30,7 @@ from benchkit.system.fetching import forbid_downloads
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
-#: Text that leads what is said of a grid (`vary` and the values of a variant, nothing of the base), and the grid.
+#: Text before messages about a grid (`vary` and the values of a variant; empty for the base), and the grid.
 Named = tuple[str, Grid]
 
 
@@ -114,7 +114,7 @@ class _Checks:
         _check_rows(grid, faults, may_be_empty=not self.test)
         plugins = Chosen(grid, settings, detectors, selectors, tuple(dict.fromkeys(corruptors)))
         chosen = choose_sets(plugins, Sets(grid, self.registry), faults, self.test)
-        self._check_stepss(chosen, faults)
+        self._check_steps_of(chosen, faults)
         return chosen
 
     def _complete(self, grid: Grid, key: str, named: Sequence[Spec], faults: Collector) -> Iterator[Spec]:
@@ -149,7 +149,7 @@ class _Checks:
             with faults.collecting():
                 self.registry.identity(spec)
 
-    def _check_stepss(self, chosen: Chosen, faults: Collector) -> None:
+    def _check_steps_of(self, chosen: Chosen, faults: Collector) -> None:
         images = min((len(one.indices) for _, one in chosen.sources), default=2)
         for spec in (part for whole in chosen.corruptors for part in self.registry.with_parts(whole)):
             corruptor = self.registry.make(spec, Corruptor)
@@ -172,14 +172,14 @@ class _Checks:
 
     def _check_images(self, chosen: Chosen, facts: Facts, faults: Collector) -> None:
         factor = None
-        with suppress(KeyError, BenchkitError):  # of no checkpoint, which has been said
+        with suppress(KeyError, BenchkitError):  # no checkpoint: reported before
             factor = latent_factor(self.checkpoints[chosen.grid.model])
         needs = []
-        with suppress(BenchkitError):  # settings of a detector that contradict each other, which has been said
+        with suppress(BenchkitError):  # settings that contradict each other: reported before
             needs = list(list_needs(chosen, self.registry))
         for need in needs:
             autoencoded = self.registry.dataset(need.images.dataset).autoencode
             with faults.collecting():
                 faults.add(*check_set(replace(need, encoded=need.encoded or autoencoded), facts, factor))
-        with suppress(BenchkitError):  # it has been said of the set by itself
+        with suppress(BenchkitError):  # reported for the set itself
             faults.add(*check_between_sets(chosen, facts))

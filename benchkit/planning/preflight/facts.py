@@ -16,7 +16,7 @@ from benchkit.specs.training_sets import ImageSet
 
 #: Images are asked about in pieces of this many, so that progress can be shown.
 PIECE = 500
-#: Seconds that a search for a marked pixel may take; where it takes longer, the run finds out.
+#: Seconds that a search for an annotated pixel may take; after that, the run finds out.
 SEARCH = 20.0
 
 
@@ -68,7 +68,7 @@ class Facts:
             if seconds > SEARCH:
                 return None
             if seconds > 1:
-                self.progress(f"checking masks of split {images.split} of {images.dataset.name} for marked pixels")
+                self.progress(f"checking masks of split {images.split} of {images.dataset.name} for annotated pixels")
         return False
 
     def _read(self, images: ImageSet, indices: Sequence[int]) -> list[Sample]:
@@ -89,8 +89,7 @@ class Facts:
         if isinstance(found, ImageFacts):
             return found
         height, width = np.shape(found.image)[:2] or (0, 0)
-        marked = found.mask is not None
-        return ImageFacts(found.id, (int(height), int(width)), marked, None, found.caption is not None)
+        return ImageFacts(found.id, (int(height), int(width)), found.mask is not None, None, found.caption is not None)
 
     def _read_first(self, images: ImageSet) -> Sample | ImageFacts:
         """Return the first sample, or the reason why it cannot be read."""
@@ -100,7 +99,7 @@ class Facts:
                 self._samples[key] = self._read(images, images.indices[:1])[0]
             except BenchkitError as error:
                 self._samples[key] = ImageFacts(fault=str(error))
-            except Exception as error:  # a dataset may be anybody's
+            except Exception as error:  # a dataset plugin may raise anything
                 self._samples[key] = ImageFacts(fault=f"read() raised {type(error).__name__}: {error}")
         return self._samples[key]
 

@@ -22,7 +22,7 @@ def check_set(need: Need, facts: Facts, factor: int | None) -> Iterator[Fault]:
     known = facts.of(need.images)
     yield from _unreadable(need, known)
     if need.mask:
-        yield from _unmarked(need, known)
+        yield from _without_mask(need, known)
     yield from _sizes(need, known, factor)
     yield from _lacking(need, known, facts)
     if not any(fact.fault or fact.labelled is False for fact in known):
@@ -65,7 +65,7 @@ def _unreadable(need: Need, known: Sequence[ImageFacts]) -> Iterator[Fault]:
         yield Fault(f"{need.key}: {count}: {'; '.join(reasons[:NAMED])}{more}")
 
 
-def _unmarked(need: Need, known: Sequence[ImageFacts]) -> Iterator[Fault]:
+def _without_mask(need: Need, known: Sequence[ImageFacts]) -> Iterator[Fault]:
     names = [_name(fact, i, need) for i, fact in enumerate(known) if fact.labelled is False]
     if not names:
         return
@@ -138,7 +138,7 @@ def _unfit(plugin: Plugin, sample: Sample) -> Iterator[Fault]:
 def _without_positives(need: Need, facts: Facts) -> Iterator[Fault]:
     for images in need.positive:
         if facts.has_positive(images) is False:
-            message = f"{need.key}: none of the {len(images.indices)} images of {_set(images)} has a marked pixel"
+            message = f"{need.key}: none of the {len(images.indices)} images of {_set(images)} has an annotated pixel"
             settings = {"validation": None} if need.key == "validation" else {}
             remedy = "ask for more, or mark some" if need.key == "labelled" else "name a split with artifacts"
             yield Fault(f"{message}, {need.reason}", remedy, settings)

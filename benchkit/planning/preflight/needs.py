@@ -33,9 +33,9 @@ class Chosen:
 class Need:
     """The requirements for one set. key: the grid's key of the set.
 
-    mask: on every image. positive: sets in each of which some pixel must be marked, and why. crops: (the budget's key,
-    side of its crops) of the trainings on it. encoded: the autoencoder reads the images. of_samples: `mask`, `caption`
-    or an attribute, the plugin that needs it, and what a message calls that.
+    mask: on every image. positive: sets in each of which some pixel must be annotated. reason: of `positive`. crops:
+    (the training's key, side of its crops) of the trainings on it. encoded: the autoencoder reads the images.
+    of_samples: `mask`, `caption` or an attribute, the plugin that needs it, and its name in messages.
     """
 
     key: str
@@ -84,7 +84,7 @@ def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     matched = any(plugin.threshold() is None for plugin in learned)
     indices = dict.fromkeys(index for one in chosen.labelled for index in one.indices)
     together = ImageSet(first.dataset, first.split, tuple(indices))
-    reason = "so the selector's threshold cannot be matched to how much is marked"
+    reason = "so the selector's threshold cannot be matched to the annotated area"
     yield Need("labelled", together, mask=True, positive=chosen.labelled if matched else (), reason=reason, crops=crops)
 
 

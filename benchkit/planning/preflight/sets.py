@@ -14,12 +14,12 @@ from benchkit.specs.training_sets import ImageSet, Labelled
 
 
 def choose_sets(plugins: Chosen, sets: Sets, faults: Collector, with_test: bool = True) -> Chosen:
-    """The plugins of a grid with its sets; what lacks goes to `faults`, and of a short set what is there is taken."""
+    """Return the plugins of a grid with its sets; shortages are added to `faults`, and a short set has what exists."""
     grid, own = plugins.grid, Collector()
     with own.collecting():
         sets.splits(grid.dataset)
     chosen = plugins
-    if not own.faults:  # of a dataset that cannot be opened nothing else can be said
+    if not own.faults:  # otherwise the dataset cannot be opened
         drawn = _labelled(sets, own)
         beside = Labelled(drawn[0]) if drawn else None
         there = [(key, _there(sets, key, wanted, own, beside)) for key, wanted in sets.grid_sources]
@@ -49,7 +49,7 @@ def _there(sets: Sets, key: str, wanted: SetSize, faults: Collector, beside: Lab
 
 
 def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
-    """The labelled set of each seed, smaller where too few images are marked or a source needs some of the pool."""
+    """Return the labelled set of each seed, smaller if too few images have a mask or a source needs the pool."""
     try:
         return [sets.labelled(seed).images for seed in sets.grid.every_seed]
     except BenchkitError as error:
