@@ -18,7 +18,9 @@ import yaml
 from PIL import Image
 
 from benchkit.cli.main import app, main
+from benchkit.config.grid import load_grid
 from benchkit.config.settings import fields_of
+from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.plugin.registry import Registry
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.testing import reports_on
@@ -164,10 +166,14 @@ def test_a_wrong_command_does_not_parse() -> None:
             parsed(command)
 
 
-def test_the_recipe_shown_is_a_training() -> None:
-    ((_, text),) = blocks(ROOT / "docs" / "detectors.md", "yaml")
-    config = TrainingConfig(**yaml.safe_load(text)["training"])
+def test_the_recipes_shown_are_trainings() -> None:
+    (_, head), (_, whole) = blocks(ROOT / "docs" / "detectors.md", "yaml")
+    config = TrainingConfig(**yaml.safe_load(whole)["training"])
     assert (config.crop, config.resize, config.photometric) == (512, (0.5, 2.0), True)
+    grid = load_grid("quick").replaced(**yaml.safe_load(head))
+    settings = DetectorSettings(grid, REGISTRY)
+    detectors = [REGISTRY.complete(spec) for spec in grid.detectors]
+    assert [settings.training(one).iterations for one in detectors] == [2000, grid.training.iterations]
 
 
 @pytest.mark.parametrize("script", ["api", "diagram", "keys"])
