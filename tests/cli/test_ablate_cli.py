@@ -85,9 +85,9 @@ def test_rows_of_an_ablation_are_drawn_exported_and_used_by_name(
     out = tmp_path / "out"
     vary = (*VARY, "--vary", "num_inference_steps=5")
     assert run("ablate", grid, *WITH_PLUGINS, *vary, "--out", out).code == 0
-    told = WITH_PLUGINS[:2]
+    plugins = WITH_PLUGINS[:2]
     for number, sheet in (("4", "f4.png"), ("5", "f5.svg"), ("8", "f8.png")):
-        result = run("figure", number, out, *told, "--out", tmp_path / sheet, "--row", "gaussian:steps=1")
+        result = run("figure", number, out, *plugins, "--out", tmp_path / sheet, "--row", "gaussian:steps=1")
         assert result.code == 0, result.err
     opened = FinishedRun.open(str(out), Places(cache=cache), Registry.load(files=[PLUGINS]))
     sheet = draw_figure(5, opened, FigureRequest(RowQuery("gaussian:steps=1"), count=1))
@@ -97,12 +97,12 @@ def test_rows_of_an_ablation_are_drawn_exported_and_used_by_name(
     assert not any("training.lr" in column for column in sheet.columns)
     for row, steps in (("gaussian:steps=1", 10), ("gaussian:steps=1 [num_inference_steps=5]", 5)):
         folder = tmp_path / f"set-{steps}"
-        result = run("export", out, *told, "--row", row, "--format", "folder", "--out", folder)
+        result = run("export", out, *plugins, "--row", row, "--format", "folder", "--out", folder)
         assert result.code == 0, result.err
         assert json.loads((folder / "provenance.json").read_text())["num_inference_steps"] == steps
     images = sorted(tmp_path.glob("set-5/train/*.png"))[:1]
     named = ("--row", "gaussian:steps=1 [corruptor.steps=2]")
-    result = run("detect", out, *images, *told, *named, "--device", "cpu", "--out", tmp_path / "marked")
+    result = run("detect", out, *images, *plugins, *named, "--device", "cpu", "--out", tmp_path / "marked")
     assert result.code == 0, result.err
-    result = run("figure", "4", out, *told, "--row", "gaussian", "--out", tmp_path / "x.png")
+    result = run("figure", "4", out, *plugins, "--row", "gaussian", "--out", tmp_path / "x.png")
     assert result.code == 2 and "gaussian:steps=1 [training.lr=1e-2]" in result.err

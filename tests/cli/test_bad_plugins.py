@@ -98,12 +98,12 @@ def test_each_fails_by_name_and_alone(run: Run, warm: None, grid: Path, tmp_path
     assert result.code == 3, result.err
     rows = json.loads((tmp_path / "out" / "rows.json").read_text())["rows"]
     states = {row["training_set"].partition(":")[0]: (row["state"], row["reason"]) for row in rows}
-    for name, (_, said) in WRONG.items():
+    for name, (_, message) in WRONG.items():
         assert states[name][0] == "failed"
-        assert re.search(said, states[name][1]) and name in states[name][1], states[name]
-    for name, (_, said) in UNUSABLE.items():
+        assert re.search(message, states[name][1]) and name in states[name][1], states[name]
+    for name, (_, message) in UNUSABLE.items():
         assert states[name][0] == "skipped"
-        assert re.search(said, states[name][1]) and f"corruptor '{name}'" in states[name][1], states[name]
+        assert re.search(message, states[name][1]) and f"corruptor '{name}'" in states[name][1], states[name]
         assert re.search(f"failed: corruptor '{name}' was skipped .*file_{name}.py", result.err)
     for name in ("human", "pseudo", "gaussian", "all-negative"):
         assert states[name] == ("done", None)
@@ -124,14 +124,14 @@ def test_each_bad_selector_fails_by_name_and_alone(run: Run, warm: None, grid: P
     result = run("compare", grid, "--plugin", PLUGINS, "--device", "cpu", "--out", tmp_path / "out", *options)
     assert result.code == 3, result.err
     rows = json.loads((tmp_path / "out" / "rows.json").read_text())["rows"]
-    told = {
+    reported = {
         (row["training_set"], str(row["selector"]).partition(":")[0]): (row["state"], row["reason"]) for row in rows
     }
     for row in ("pseudo", "gaussian:steps=1"):
-        assert told[row, "random-boxes"] == ("done", None)
-        for name, (_, said) in WRONG_SELECTORS.items():
-            state, reason = told[row, name]
-            assert state == "failed" and re.search(said, reason) and name in reason, (name, state, reason)
+        assert reported[row, "random-boxes"] == ("done", None)
+        for name, (_, message) in WRONG_SELECTORS.items():
+            state, reason = reported[row, name]
+            assert state == "failed" and re.search(message, reason) and name in reason, (name, state, reason)
 
 
 def test_a_left_out_name_is_planned_as_skipped_and_a_wrong_one_refused(

@@ -71,8 +71,8 @@ def test_verify_names_what_is_damaged_and_says_what_to_do(run: Run, warm: Path, 
     assert f"damaged: {keys[3][:12]}  " in found.out and "does not match its checksum" in found.out
     assert f"damaged: {keys[5][:12]}  " in found.out and "foreign file 'stranger'" in found.out
     assert "'benchkit cache verify --discard' removes" in found.err
-    told = json.loads(run("cache", "verify", "--discard", "--json").out)
-    assert [one["key"] for one in told["damaged"]] == [keys[3], keys[5]]
+    reported = json.loads(run("cache", "verify", "--discard", "--json").out)
+    assert [one["key"] for one in reported["damaged"]] == [keys[3], keys[5]]
     assert run("cache", "verify").code == 0
     assert len(list(store.keys())) == STAGES - 2
 

@@ -190,11 +190,11 @@ def test_without_out_the_run_can_be_shown_again(run: Run, warm: Path, grid: Path
 def test_the_python_function_returns_the_outcome(warm: Path, grid: Path, cache: Path) -> None:
     import benchkit
 
-    told: list[str] = []
+    reported: list[str] = []
     for preset in (grid, load_grid(str(grid))):
-        outcome = benchkit.compare(preset, out=warm, cache=cache, plugins=[PLUGINS], progress=told.append)
+        outcome = benchkit.compare(preset, out=warm, cache=cache, plugins=[PLUGINS], progress=reported.append)
         assert outcome.stages["cached"] == 22
-    assert told == []
+    assert reported == []
 
 
 BLUR = Spec("corruptor", "blur")
@@ -254,8 +254,8 @@ def test_a_reason_of_several_failures_is_said_once(capsys: pytest.CaptureFixture
     outcome = SimpleNamespace(failures=("corrupt a: no", "corrupt a: no", "train b: no"), earlier=(), log=Path("log"))
     with pytest.raises(typer.Exit):
         exit_with_failures(outcome, SimpleNamespace(placeholders={}))  # type: ignore[arg-type]
-    said = capsys.readouterr().err
-    assert (said.count("corrupt a: no"), said.count("train b: no")) == (1, 1)
+    message = capsys.readouterr().err
+    assert (message.count("corrupt a: no"), message.count("train b: no")) == (1, 1)
 
 
 def test_an_inverter_may_be_repeated() -> None:
@@ -345,10 +345,10 @@ def test_a_table_without_its_data_says_so_before_the_checkpoint_is_asked_for(run
 
 def test_every_row_says_where_and_with_what_it_was_computed(finished: Finished) -> None:
     with sqlite3.connect(finished.cache / "results.sqlite") as raw:
-        told = [json.loads(text) for (text,) in raw.execute("SELECT provenance FROM rows")]
+        reported = [json.loads(text) for (text,) in raw.execute("SELECT provenance FROM rows")]
     raw.close()
-    assert len(told) == 5
-    for facts in told:
+    assert len(reported) == 5
+    for facts in reported:
         assert {"artifact-benchkit", "torch", "diffusers", "numpy"} <= facts["packages"].keys()
         assert facts["packages"]["numpy"] == np.__version__
         assert (facts["device"], facts["accelerator"], facts["threads"]) == ("cpu", None, 1)

@@ -161,10 +161,10 @@ def test_the_references_caption_is_the_other_one(
     common = ("--mask", mask, "--model", tiny_checkpoint, "--inverter", "ddim", "--device", "cpu", "--caption", "face")
     swapped = ("--corruptor", "prompt-swap:steps=2", "--reference", image, "--reference-caption", "hand")
     assert run("corrupt", image, *common, *swapped, "--out", folder / "a.png").code == 0
-    said = ("--corruptor", "prompt-swap:steps=2,caption=hand")
-    assert run("corrupt", image, *common, *said, "--out", folder / "b.png").code == 0
+    message = ("--corruptor", "prompt-swap:steps=2,caption=hand")
+    assert run("corrupt", image, *common, *message, "--out", folder / "b.png").code == 0
     assert np.array_equal(np.asarray(Image.open(folder / "a.png")), np.asarray(Image.open(folder / "b.png")))
-    unused = run("corrupt", image, *common, *said, "--reference", image, "--out", folder / "c.png")
+    unused = run("corrupt", image, *common, *message, "--reference", image, "--out", folder / "c.png")
     assert unused.code == 2 and "needs no reference image" in unused.err
 
 

@@ -174,11 +174,11 @@ def test_what_a_dataset_holds_is_told_on_one_screen(run: Run, shots: Path) -> No
     assert ["test", "3", "0", "3", "–", "–", "–", "0", "24x16", "–"] in lines
     assert "skipped: 1 .heic file, such as 'test/2.heic': the suffix is not supported" in result.out
     assert "validation and test are the same images, the folder's 'test'" in result.out
-    told = json.loads(run("data", "list", place, "--json").out)
-    assert told["dataset"] == place and len(told["remarks"]) == 1
+    reported = json.loads(run("data", "list", place, "--json").out)
+    assert reported["dataset"] == place and len(reported["remarks"]) == 1
     why = "the suffix is not supported"
-    assert told["passed_over"] == [{"suffix": ".heic", "why": why, "count": 1, "example": "test/2.heic"}]
-    pool = told["splits"]["pool"]
+    assert reported["passed_over"] == [{"suffix": ".heic", "why": why, "count": 1, "example": "test/2.heic"}]
+    pool = reported["splits"]["pool"]
     assert (pool["images"], pool["marked"], pool["unmarked"], pool["captioned"], pool["no_artifact"]) == (3, 2, 1, 1, 1)
     assert (pool["sizes"], pool["faults"], pool["looked_at"]) == ({"24x16": 3}, [], 3)
 

@@ -190,10 +190,10 @@ def test_webdataset_is_the_same_bytes_every_time(opened: FinishedRun, tmp_path: 
 
 def test_provenance_says_where_everything_is_from(opened: FinishedRun, tmp_path: Path) -> None:
     written(opened, "folder", tmp_path / "set")
-    told = json.loads((tmp_path / "set" / "provenance.json").read_text())
-    assert (told["run"], told["row"], told["seed"], told["title"]) == (opened.id, ROW, 0, ODD_TITLE)
-    assert told["checkpoint"]["identity"] == find_model(opened.grid).identity
-    human, corrupted = told["training_set"]
+    reported = json.loads((tmp_path / "set" / "provenance.json").read_text())
+    assert (reported["run"], reported["row"], reported["seed"], reported["title"]) == (opened.id, ROW, 0, ODD_TITLE)
+    assert reported["checkpoint"]["identity"] == find_model(opened.grid).identity
+    human, corrupted = reported["training_set"]
     assert human == {"is": "labelled", "dataset": "shapes", "split": "pool", "images": 4}
     assert corrupted["corruptor"]["spec"] == "gaussian:steps=1"
     assert re.fullmatch("[0-9a-f]{64}", corrupted["corruptor"]["identity"])
@@ -213,8 +213,8 @@ def test_pseudo_labels_are_the_images_as_they_were(opened: FinishedRun, tmp_path
 
 
 def test_the_contents_of_an_earlier_export_are_names_in_the_folder(tmp_path: Path) -> None:
-    told = {"contents": ["train", "../up", "/etc", "..", ".", "", 3, "a/b"]}
-    (tmp_path / "provenance.json").write_text(json.dumps(told))
+    reported = {"contents": ["train", "../up", "/etc", "..", ".", "", 3, "a/b"]}
+    (tmp_path / "provenance.json").write_text(json.dumps(reported))
     assert contents(tmp_path) == ("train",)
     (tmp_path / "provenance.json").write_text("[]")
     assert contents(tmp_path) == ()

@@ -40,10 +40,10 @@ def test_exports_need_no_plugin(run: Run, out: Path, tmp_path: Path, form: str) 
     for row in ("human", "human+gaussian:steps=1"):
         result = run("export", out, "--row", row, "--format", form, "--out", tmp_path / row)
         assert result.code == 0, result.err
-    told = json.loads(
+    reported = json.loads(
         (tmp_path / "human+gaussian:steps=1" / ("card.json" if form == "detector" else "provenance.json")).read_text()
     )
-    assert len(told["training_set"][1]["corruptor"]["identity"]) == 64
+    assert len(reported["training_set"][1]["corruptor"]["identity"]) == 64
 
 
 def test_a_missing_plugin_is_named_with_the_file_it_was_in(run: Run, out: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_an_option_of_one_value_is_given_once(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("figure", "4", "run", "--steps", "5,10"), "--steps: not used here: only figure 6 has steps"),
         (
@@ -97,10 +97,10 @@ def test_an_option_of_one_value_is_given_once(
         ),
     ],
 )
-def test_what_would_be_ignored_is_refused(run: Run, words: tuple[str, ...], said: str) -> None:
+def test_what_would_be_ignored_is_refused(run: Run, words: tuple[str, ...], message: str) -> None:
     result = run(*words)
     assert (result.code, result.out) == (2, "")
-    assert f"error: {said}" in result.err
+    assert f"error: {message}" in result.err
     assert result.err.count("\n") == 1
 
 
@@ -135,61 +135,61 @@ def test_more_images_than_there_are_is_said(run: Run, shown: Finished, tmp_path:
 
 
 def test_settings_of_a_training_without_effect_are_remarked_on() -> None:
-    def said(*settings: str) -> list[str]:
+    def message(*settings: str) -> list[str]:
         return list(find_idle_settings(apply_settings(QUICK, settings)))
 
-    assert said() == []
-    assert said("training.iterations=5") == [
+    assert message() == []
+    assert message("training.iterations=5") == [
         "training.warmup=20 is not shorter than training.iterations=5: the learning rate never reaches lr"
     ]
-    assert said("training.schedule=poly") == [
+    assert message("training.schedule=poly") == [
         "training.warmup=20 has no effect: only 'schedule: linear-warmup-poly' has a warm-up"
     ]
-    assert said("oracle={split: wild, size: 4}") == ["oracle has no effect: 'baselines' has no row 'oracle'"]
-    assert said("source.fraction=0.5") == ["fraction=0.5 of source 'clean' has no effect: it has a size"]
+    assert message("oracle={split: wild, size: 4}") == ["oracle has no effect: 'baselines' has no row 'oracle'"]
+    assert message("source.fraction=0.5") == ["fraction=0.5 of source 'clean' has no effect: it has a size"]
     constant = ("training.schedule=constant", "training.warmup=0", "training.power=2")
-    assert said(*constant) == ["training.power=2 has no effect: 'schedule: constant' has no polynomial"]
+    assert message(*constant) == ["training.power=2 has no effect: 'schedule: constant' has no polynomial"]
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "expected"),
     [
         ("0|1", "0,1"), ("0-4", "0,1,2,3,4"), ("0..2", "0,1,2"), ("3:5", "3,4,5"), ("0 1 2", "0,1,2"),
         ("[0, 1]", "0,1"), ("0;1", "0,1"), ("5,", "5"), ("-1", "0,1,2"), ("1.5", "0,1,2"), ("a", "0,1,2"),
     ],
 )  # fmt: skip
-def test_the_right_form_of_a_list_of_numbers_is_shown(text: str, meant: str) -> None:
-    with pytest.raises(BenchkitError, match=rf"separated by commas, such as {meant}$"):
+def test_the_right_form_of_a_list_of_numbers_is_shown(text: str, expected: str) -> None:
+    with pytest.raises(BenchkitError, match=rf"separated by commas, such as {expected}$"):
         options.parse_numbers("--seeds", text)
-    assert options.parse_numbers("--seeds", meant)
+    assert options.parse_numbers("--seeds", expected)
 
 
 @pytest.mark.parametrize(
-    ("lists", "meant"),
+    ("lists", "expected"),
     [
         ({"corruptors": ["gaussian|blur:steps=1,sigma=1"]}, "--corruptor gaussian --corruptor blur:steps=1,sigma=1"),
         ({"detectors": ["dot,dot2"]}, "--detector dot --detector dot2"),
         ({"inverters": ["ddim|sdedit"]}, "--inverter ddim --inverter sdedit"),
     ],
 )
-def test_the_right_form_of_several_plugins_is_shown(lists: dict, meant: str) -> None:
-    with pytest.raises(BenchkitError, match=f"give one plugin per option: write {meant}$"):
+def test_the_right_form_of_several_plugins_is_shown(lists: dict, expected: str) -> None:
+    with pytest.raises(BenchkitError, match=f"give one plugin per option: write {expected}$"):
         GridOptions(**lists).choose(QUICK)
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "expected"),
     [
         ("corruptor.steps=5|10", "corruptor.steps=5,10"),
         ("corruptor=blur:steps=5|10", "corruptor=blur:steps=5,blur:steps=10"),
         ("corruptor=(blur:sigma=1,steps=5|10)", "'corruptor=(blur:sigma=1,steps=5),(blur:sigma=1,steps=10)'"),
     ],
 )
-def test_the_right_form_of_an_axis_is_shown(text: str, meant: str) -> None:
+def test_the_right_form_of_an_axis_is_shown(text: str, expected: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         Axis.parse(text)
-    assert str(caught.value).endswith(f"values are separated by ',': write `vary` {meant}")
-    (again,) = shlex.split(meant)
+    assert str(caught.value).endswith(f"values are separated by ',': write `vary` {expected}")
+    (again,) = shlex.split(expected)
     assert str(Axis.parse(again)) == again
 
 

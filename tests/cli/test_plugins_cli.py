@@ -50,7 +50,7 @@ def test_a_broken_plugin_is_listed_with_its_reason(run: Run, broken: Path) -> No
 def test_show_tells_what_a_parameter_is(run: Run) -> None:
     result = run("plugins", "show", "rotation")
     assert result.code == 0
-    for text in ("corruptor rotation", "extent", "image or component", "what is turned", ">= 0", "sha256 "):
+    for text in ("corruptor rotation", "extent", "image or component", "what is rotated", ">= 0", "sha256 "):
         assert text in result.out
 
 
@@ -58,7 +58,7 @@ def test_show_as_json(run: Run) -> None:
     shown = json.loads(run("plugins", "show", "blur", "--json").out)
     sigma = next(one for one in shown["parameters"] if one["name"] == "sigma")
     assert (sigma["type"], sigma["default"], sigma["range"]) == ("float", 0.0625, "> 0, <= 1")
-    assert shown["doc"].startswith("f = z_t blurred")
+    assert shown["doc"].startswith("Blurs the inverted latent")
 
 
 def test_a_plugin_without_parameters(run: Run) -> None:

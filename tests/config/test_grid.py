@@ -35,7 +35,7 @@ def test_presets_are_valid(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (("detectors: [d]", "detektors: [d]"), "line 5: unknown key 'detektors': did you mean 'detectors'?"),
         (("  lr: 1.0e-3", "  lrr: 1"), "line 9: unknown key 'lrr'"),
@@ -46,17 +46,17 @@ def test_presets_are_valid(name: str) -> None:
         (("title: a test", "titel: a test"), "titel"),
     ],
 )
-def test_mistakes_are_named_with_their_line(change: tuple[str, str], said: str) -> None:
+def test_mistakes_are_named_with_their_line(change: tuple[str, str], message: str) -> None:
     assert change[0] in GOOD
     with pytest.raises(BenchkitError) as caught:
         parse_grid(GOOD.replace(*change), "grid.yaml")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "grid.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("modell: x", "line 12: unknown key 'modell': did you mean 'model'? (at 'on_dataset.portraits.modell')"),
         ("training: {iteration: 5}", "line 12: unknown key 'iteration': did you mean 'iterations'? (at 'on_dataset."),
@@ -66,10 +66,10 @@ def test_mistakes_are_named_with_their_line(change: tuple[str, str], said: str) 
         ("detectors: ['d:x']", "line 12: on_dataset.portraits.detectors.0: detector 'd:x': 'x' is not key=value"),
     ],
 )
-def test_mistakes_in_what_a_dataset_replaces_are_found_with_their_line(text: str, said: str) -> None:
+def test_mistakes_in_what_a_dataset_replaces_are_found_with_their_line(text: str, message: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         parse_grid(f"{GOOD}on_dataset:\n  portraits:\n    {text}\n", "grid.yaml")
-    assert f"grid.yaml, {said}" in str(caught.value)
+    assert f"grid.yaml, {message}" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -172,9 +172,9 @@ def test_one_source_is_the_same_work_however_it_is_written(registry: Registry) -
 
 
 def test_what_a_grid_does_not_say_stays_out_of_its_record() -> None:
-    said = load_grid("quick").as_data()
-    assert said["source"] == {"split": "clean", "size": 48}
-    assert not {"sources", "paper_table", "on_dataset", "scale", "paper_sizes", "paper_data"} & set(said)
+    expected = load_grid("quick").as_data()
+    assert expected["source"] == {"split": "clean", "size": 48}
+    assert not {"sources", "paper_table", "on_dataset", "scale", "paper_sizes", "paper_data"} & set(expected)
 
 
 @pytest.mark.parametrize(
@@ -251,8 +251,8 @@ def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Re
             "R = 1: two network evaluations a step, one trajectory for all rows and detectors"
         )
     # The weights are `none`: that is another protocol, and nothing else is.
-    (told,) = differences(grid)
-    assert told.startswith("detectors: ")
+    (reported,) = differences(grid)
+    assert reported.startswith("detectors: ")
 
 
 def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "reported"),
     [
         ("training.iterations=500", "training: iterations 500"),
         ("seeds=[0]", "seeds: 0, not 0 and 1 and 2"),
@@ -297,8 +297,8 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
         ("dataset=portraits", "dataset: portraits, not richhf-18k"),
     ],
 )
-def test_every_change_of_the_protocol_is_told(setting: str, told: str) -> None:
-    assert differences(apply_settings(load_grid("table2"), [setting])) == (told,)
+def test_every_change_of_the_protocol_is_told(setting: str, reported: str) -> None:
+    assert differences(apply_settings(load_grid("table2"), [setting])) == (reported,)
 
 
 def test_which_rows_there_are_is_no_difference() -> None:
@@ -335,11 +335,11 @@ def test_every_preset_plans_on_portraits_at_a_small_scale(name: str, registry: R
     assert all(planned.cell.test.dataset.name == "portraits" for planned in made.cells)
     assert all(len(planned.cell.test.indices) <= 5 for planned in made.cells)
     assert grid.model == "portraits" and grid.title.endswith("(scaled by 0.01)")
-    told = differences(grid)
-    assert (grid.paper_table is None) == (not told)
-    if told:
-        assert told[0] == "scaled: sizes and iterations are multiplied by 0.01"
-        assert any(text.startswith("dataset: portraits, not richhf-18k") for text in told)
+    reported = differences(grid)
+    assert (grid.paper_table is None) == (not reported)
+    if reported:
+        assert reported[0] == "scaled: sizes and iterations are multiplied by 0.01"
+        assert any(text.startswith("dataset: portraits, not richhf-18k") for text in reported)
 
 
 def test_scale_multiplies_sizes_and_iterations_and_has_floors() -> None:
@@ -425,8 +425,8 @@ def test_another_draw_or_filter_is_another_protocol(
     registry: Registry, facts: dict[str, str | int], differs: list[str]
 ) -> None:
     grid = table("table2", "seeds=[0,1,2]", "detectors=[upernet-convnext]")
-    said = recorded(grid, prepared(registry, facts))["paper"]["differs"]
-    assert [text for text in said if text.startswith("data")] == differs
+    expected = recorded(grid, prepared(registry, facts))["paper"]["differs"]
+    assert [text for text in expected if text.startswith("data")] == differs
 
 
 def test_the_rule_that_the_tables_state_is_the_one_that_prepares_by_default() -> None:

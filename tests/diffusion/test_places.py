@@ -109,7 +109,7 @@ def test_a_folder_has_no_revisions(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "wanted"),
     [
         ("owner/name", Repository("owner/name")),
         ("owner/name@refs/pr/3", Repository("owner/name", "refs/pr/3")),
@@ -122,8 +122,8 @@ def test_a_folder_has_no_revisions(copy: Path) -> None:
         ("name", None),
     ],
 )
-def test_what_is_a_repository(text: str, meant: Repository | None) -> None:
-    assert parse_repository(text) == meant
+def test_what_is_a_repository(text: str, wanted: Repository | None) -> None:
+    assert parse_repository(text) == wanted
 
 
 @pytest.mark.parametrize("name", ["a b", "a:b", "a@b", "a,b=c", "ä (1)", "a:dtype=fp16", "#1", "2024"])

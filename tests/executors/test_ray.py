@@ -52,8 +52,10 @@ def test_ray_leaves_what_one_process_leaves_and_tries_again_what_its_worker_took
     assert (found[wrong].state, found[wrong].reason) == ("failed", "wrong: ValueError: as <b>planned</b>")
     assert found[spoilt].state == "skipped"
     assert "Traceback" in caplog.text, "the worker's traceback is in this process's log"
-    told = [record.getMessage() for record in caplog.records if getattr(record, "tell", False)]
-    assert len(told) == 1 and damaged.key[:12] in told[0], "damage that a worker found is told as in one process"
+    reported = [record.getMessage() for record in caplog.records if getattr(record, "tell", False)]
+    assert len(reported) == 1 and damaged.key[:12] in reported[0], (
+        "damage that a worker found is told as in one process"
+    )
     assert capfd.readouterr() == ("", ""), "Ray says nothing of its own"
 
     import ray
@@ -66,8 +68,8 @@ def test_without_the_package_one_line_names_the_remedy(
 ) -> None:
     monkeypatch.setattr("benchkit.executors.ray.find_spec", lambda name: None)
     assert main(["compare", "quick", "--executor", "ray", "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert said == "benchkit: error: --executor ray needs another package: pip install 'artifact-benchkit[ray]'\n"
+    message = capsys.readouterr().err
+    assert message == "benchkit: error: --executor ray needs another package: pip install 'artifact-benchkit[ray]'\n"
     assert not (tmp_path / "out").exists()
 
 

@@ -121,17 +121,17 @@ def test_what_another_process_has_is_put_off_and_run_here_if_that_one_dies(tmp_p
     holder = context.Process(target=holding, args=(str(tmp_path / "cache"), first.key, tell, 60), daemon=True)
     holder.start()
     assert tell.get(timeout=60) == "held"
-    env, order, said = environment(tmp_path / "cache"), [], []
+    env, order, message = environment(tmp_path / "cache"), [], []
 
-    def told(text: str) -> None:
-        said.append(text)
+    def reported(text: str) -> None:
+        message.append(text)
         if text.startswith("wait:"):
             holder.kill()
 
-    env.progress = told
+    env.progress = reported
     Inline().execute(stages, env, lambda done: order.append((done.stage.name, done.state)))  # type: ignore[attr-defined]
     assert order == [("other", "run"), ("first", "run"), ("reader", "run")]
-    assert "wait: another process computes work first" in said
+    assert "wait: another process computes work first" in message
     holder.join()
 
 
@@ -167,10 +167,10 @@ def test_a_damaged_input_is_reported_in_one_line_and_computed_again(
         DAMAGE[how](store.folder(stage.key))
     with caplog.at_level(logging.WARNING, logger="benchkit"):
         assert executed([first, second, third], tmp_path / "cache")["third"].state == "run"
-    told = [record.getMessage() for record in caplog.records if getattr(record, "tell", False)]
-    assert len(told) == 2
+    reported = [record.getMessage() for record in caplog.records if getattr(record, "tell", False)]
+    assert len(reported) == 2
     for stage in (first, second):
-        (line,) = (text for text in told if stage.key[:12] in text)
+        (line,) = (text for text in reported if stage.key[:12] in text)
         assert "cannot be used" in line and stage.describe() in line and "\n" not in line
     assert (store.open(first.key).read("x"), store.open(second.key).read("x")) == sound
     assert sorted((tmp_path / "log").read_text().split()) == ["first", "first", "second", "second", "third"]

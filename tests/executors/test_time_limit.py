@@ -106,16 +106,16 @@ def test_an_import_under_way_is_let_finish(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_outside_of_the_main_thread_a_limit_is_refused() -> None:
-    said: list[str] = []
+    message: list[str] = []
 
     def work() -> None:
         try:
             with limit_time(1.0):
                 pass
         except BenchkitError as error:
-            said.append(str(error))
+            message.append(str(error))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert said == ["`time_limit` works in a process's main thread only: leave it out here"]
+    assert message == ["`time_limit` works in a process's main thread only: leave it out here"]

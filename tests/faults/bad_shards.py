@@ -52,8 +52,8 @@ def record(name: str = "t0") -> bytes:
 def prepared(records: bytes, images: Callable[[World], Path] | None = None, name: str = "train.tfrecord") -> Arguments:
     def arguments(w: World) -> tuple[object, ...]:
         found = w.file("images/t0.png", PNG).parent if images is None else images(w)
-        said = ("--records", w.file(f"r/{name}", records), "--images", found, "--out", w.out)
-        return ("data", "prepare", "richhf-18k", *said, "--rule", "all")
+        message = ("--records", w.file(f"r/{name}", records), "--images", found, "--out", w.out)
+        return ("data", "prepare", "richhf-18k", *message, "--rule", "all")
 
     return arguments
 
@@ -102,9 +102,9 @@ def a_set(change: Callable[[Path], object], split: str = "pool", **row: Any) -> 
 
         folder = w.folder / "set"
         folder.mkdir()
-        said: dict[str, Any] = {"id": "t0", "image": PNG, "height": 32, "width": 32, **row}
+        message: dict[str, Any] = {"id": "t0", "image": PNG, "height": 32, "width": 32, **row}
         with Writer(folder) as writer:
-            writer.add("pool", Row(**said))
+            writer.add("pool", Row(**message))
             writer.finish("richhf-18k", {}, [])
         change(folder)
         return exported("richhf-18k", folder, split)

@@ -170,8 +170,10 @@ def test_damaged_rows_are_reported_and_measured_again(
         assert damaged == 2
     command = ["compare", str(grid), "--plugin", str(PLUGINS), "--device", "cpu", "--cache", str(cache)]
     assert main(command) == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if "computed again" in line]
-    assert 1 <= len(told) <= damaged and all(line.startswith("benchkit: warning: result store") for line in told)
+    reported = [line for line in capsys.readouterr().err.splitlines() if "computed again" in line]
+    assert 1 <= len(reported) <= damaged and all(
+        line.startswith("benchkit: warning: result store") for line in reported
+    )
     assert parts_of_rows(cache) == expected
 
 

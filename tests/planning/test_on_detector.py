@@ -131,7 +131,7 @@ def test_an_entry_without_its_detector_is_known_as_unused(registry: Registry) ->
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("lr: 1e-3", "lrr: 1", "line 14: unknown key 'lrr': did you mean 'lr'? (at 'on_detector.dot.training.lrr')"),
         ("lr: 1e-3", "lr: -1", "line 14: on_detector.dot.training.lr: Input should be greater than 0"),
@@ -141,10 +141,10 @@ def test_an_entry_without_its_detector_is_known_as_unused(registry: Registry) ->
         ("crop: null", "crop: null, positive_crop: 0.5", "on_detector.dot.training: positive_crop needs a crop"),
     ],
 )  # fmt: skip
-def test_mistakes_are_named_with_key_and_line(old: str, new: str, said: str) -> None:
+def test_mistakes_are_named_with_key_and_line(old: str, new: str, message: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         grid(GRID.replace(old, new))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_crop_and_a_batch_are_checked_for_each_detector(registry: Registry) -> None:

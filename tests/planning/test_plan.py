@@ -118,7 +118,7 @@ def test_an_own_detector_selects_for_each_row(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"corruptors": ["gausian:steps=2"]}, "did you mean 'gaussian'"),
         ({"corruptors": ["gaussian:steps=51"]}, "0...50"),
@@ -133,8 +133,8 @@ def test_an_own_detector_selects_for_each_row(registry: Registry) -> None:
         ({"labelled": 501}, "pool"),
     ],
 )
-def test_mistakes_are_refused_before_anything_runs(registry: Registry, changes: dict, said: str) -> None:
-    with pytest.raises(BenchkitError, match=said):
+def test_mistakes_are_refused_before_anything_runs(registry: Registry, changes: dict, message: str) -> None:
+    with pytest.raises(BenchkitError, match=message):
         plan(registry, **changes)
 
 
@@ -185,8 +185,8 @@ def test_a_corruptor_that_inverts_nothing_is_one_row_however_many_inverters(regi
     made = plan(registry, **settings, corruptors=["gaussian:steps=2", "gaussian:steps=0"])
     assert list(made.names.values())[-1] == "gaussian:steps=0"
     assert len({p.key for p in made.cells}) == len(made.cells) == 3
-    said = repeated(grid(**settings, corruptors=["gaussian:steps=0"]), registry)
-    assert said == ("corruptor 'gaussian:steps=0' inverts nothing: it is run once, not once per inverter",)
+    message = repeated(grid(**settings, corruptors=["gaussian:steps=0"]), registry)
+    assert message == ("corruptor 'gaussian:steps=0' inverts nothing: it is run once, not once per inverter",)
 
 
 SAME = {
@@ -206,8 +206,8 @@ def test_what_is_asked_for_twice_is_one_row_and_said(name: str, registry: Regist
     made = plan(registry, **twice)
     assert made.names == plan(registry, **once).names
     assert len(made.names) == len(made.cells)
-    (said,) = repeated(grid(**twice), registry)
-    assert said.startswith(f"{key}: '{Spec.parse('corruptor', texts[1])}' is the same as '")
+    (message,) = repeated(grid(**twice), registry)
+    assert message.startswith(f"{key}: '{Spec.parse('corruptor', texts[1])}' is the same as '")
     assert repeated(grid(**once), registry) == ()
 
 

@@ -53,7 +53,7 @@ def changed(data: bytes, change: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             lambda read: read["stages"][0]["body"]["fields"]["source"]["fields"].update(split="other"),
@@ -68,8 +68,8 @@ def changed(data: bytes, change: Any) -> bytes:
         (lambda read: read.pop("cells"), "KeyError"),
     ],
 )
-def test_a_plan_of_other_work_or_form_is_refused(plan: Plan, change: Any, said: str) -> None:
-    with pytest.raises(BenchkitError, match=said):
+def test_a_plan_of_other_work_or_form_is_refused(plan: Plan, change: Any, message: str) -> None:
+    with pytest.raises(BenchkitError, match=message):
         plan_from_bytes(changed(plan_to_bytes(plan, []), change))
 
 

@@ -201,14 +201,14 @@ def test_names_sets_checkpoint_and_images_are_faults_of_one_error(registry: Regi
         validation={"split": "held", "size": 2},
     )
     text = "\n".join(map(str, faults(registry, wrong)))
-    for said in (
+    for expected in (
         "unknown corruptor 'blurr'",
         "unknown inverter 'ddimm'",
         "corruptor 'gaussian:steps=11': steps must lie in 0...10",
         "has no split 'held'",
         "1 of 8 images of split 'test' of dataset 'world' have no mask: 'test-3'",
     ):
-        assert said in text
+        assert expected in text
     assert "unknown parameter 'strength'" in text
 
 
@@ -454,16 +454,16 @@ def test_images_unlike_those_that_the_checkpoint_draws_are_remarked_on(registry:
 
 
 @pytest.mark.parametrize(
-    ("side", "told"), [(32, True), (64, True), (72, False), (128, False), (248, False), (256, True)]
+    ("side", "remarked"), [(32, True), (64, True), (72, False), (128, False), (248, False), (256, True)]
 )
 def test_sizes_far_from_the_checkpoints_are_remarked_on(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, side: int, told: bool
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, side: int, remarked: bool
 ) -> None:
     monkeypatch.setattr("benchkit.planning.preflight.remarks._card", lambda found: {})
     World.odd = {"clean": {0: {"size": (side, side)}}}
     found = find_unlike_checkpoint(grid(), registry)
-    assert bool(found) is told
-    if told:
+    assert bool(found) is remarked
+    if remarked:
         assert "was trained on images of 128x128 pixels" in found[0] and f"{side}x{side}" in found[0]
 
 
@@ -477,7 +477,7 @@ def test_rows_that_would_vanish_are_faults(registry: Registry) -> None:
     none = {"corruptors": [], "with_human": [], "baselines": [], "trivial": []}
     assert "the comparison has no rows: " in str(faults(registry, grid(**none))[0])
     one = none | {"corruptors": ["gaussian:steps=2"]}
-    said = [str(fault) for fault in faults(registry, grid(**one, selectors=[], detectors=[]))]
+    expected = [str(fault) for fault in faults(registry, grid(**one, selectors=[], detectors=[]))]
     rows = "is empty: name one for row gaussian:steps=2"
-    assert said[:2] == [f"selectors {rows}", f"detectors {rows}"]
+    assert expected[:2] == [f"selectors {rows}", f"detectors {rows}"]
     check_grids([("", grid(**none | {"trivial": ["all-negative"]}, selectors=[]))], registry)

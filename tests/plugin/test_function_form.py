@@ -73,13 +73,13 @@ def test_a_function_is_a_latent_corruptor(tmp_path: Path) -> None:
     made = registry.make(spec, Corruptor)
     assert isinstance(made, LatentCorruptor)
     assert made.corrupt(SimpleNamespace(noise=lambda: 8.0)) == 2.0  # type: ignore[arg-type,comparison-overlap]
-    for text, said in [
+    for text, message in [
         ("faint-noise:mode=c", "choose from a, b"),
         ("faint-noise:strength=much", "it must be a number"),
         ("faint-noise:steps=-1", "greater than or equal to 0"),
         ("faint-noise:strenght=1", "did you mean 'strength'"),
     ]:
-        with pytest.raises(BenchkitError, match=said):
+        with pytest.raises(BenchkitError, match=message):
             registry.make(Spec.parse("corruptor", text), Corruptor)
 
 
@@ -109,7 +109,7 @@ def test_options_of_the_function_form() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "options", "said"),
+    ("function", "options", "message"),
     [
         (lambda at, strength: at, {}, "argument 'strength' needs a name and a default value"),
         (lambda at, *more: at, {}, "argument 'more' needs a name and a default value"),
@@ -121,8 +121,8 @@ def test_options_of_the_function_form() -> None:
         (3, {}, "@corruptor decorates a function, not 3"),
     ],
 )
-def test_a_function_of_another_form_is_refused(function: Any, options: Any, said: str) -> None:
-    with pytest.raises(BenchkitError, match=said):
+def test_a_function_of_another_form_is_refused(function: Any, options: Any, message: str) -> None:
+    with pytest.raises(BenchkitError, match=message):
         make(function, **options)
 
 
@@ -159,7 +159,7 @@ def test_hooks_decide_where_a_file_has_any(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "name", "said"),
+    ("old", "new", "name", "message"),
     [
         ("def corrupt(self, at)", "def corupt(self, at)", "first", "First lacks corrupt"),
         ('name = "first"', 'name = "My First"', "My First", "lower-case words"),
@@ -167,12 +167,12 @@ def test_hooks_decide_where_a_file_has_any(tmp_path: Path) -> None:
         ("@dataclass(frozen=True)\nclass First", "class First", "first", "must be decorated"),
     ],
 )
-def test_a_class_of_a_wrong_form_is_reported(tmp_path: Path, old: str, new: str, name: str, said: str) -> None:
+def test_a_class_of_a_wrong_form_is_reported(tmp_path: Path, old: str, new: str, name: str, message: str) -> None:
     registry, names = load(
         tmp_path, CLASSES.replace("from plugins_of_another_file import Imported", "").replace(old, new)
     )
     (broken,) = registry.broken
-    assert name in broken.name and said in broken.reason and broken.origin == str(tmp_path / "mine.py")
+    assert name in broken.name and message in broken.reason and broken.origin == str(tmp_path / "mine.py")
     assert len(names) == 1
 
 

@@ -74,7 +74,7 @@ def test_parameters_are_checked(tmp_path: Path) -> None:
     assert complete.values == {"mode": "a", "fraction": 0.5, "steps": 3}
     assert registry.complete(Spec.parse("corruptor", "mine:steps=3")) == complete
     assert registry.complete(Spec.parse("corruptor", "mine:fraction=1")).values["fraction"] == 1
-    for text, said in [
+    for text, message in [
         ("mine:stepps=1", "did you mean 'steps'"),
         ("mine:steps=-1", "greater than or equal to 0"),
         ("mine:steps=1.5", "it must be a whole number, greater than or equal to 0"),
@@ -84,7 +84,7 @@ def test_parameters_are_checked(tmp_path: Path) -> None:
         ("mine:fraction=2", "less than or equal to 1"),
         ("min", "did you mean 'mine'"),
     ]:
-        with pytest.raises(BenchkitError, match=said):
+        with pytest.raises(BenchkitError, match=message):
             registry.make(Spec.parse("corruptor", text), Corruptor)
 
 

@@ -57,8 +57,8 @@ def test_seeds_become_mean_and_sample_deviation(make_standard):
 
 def test_remarks_of_a_run_follow_the_grids_note(make_standard):
     run = make_standard((0,)).run()
-    said = replace(run, grid={**run.grid, "note": "A note.", "remarks": ["Other images.", "Other sizes."]})
-    assert Board.of(said, replicates=2).note == "A note. Other images. Other sizes."
+    words = replace(run, grid={**run.grid, "note": "A note.", "remarks": ["Other images.", "Other sizes."]})
+    assert Board.of(words, replicates=2).note == "A note. Other images. Other sizes."
     assert Board.of(replace(run, grid={"remarks": ["Alone."]}), replicates=2).note == "Alone."
 
 

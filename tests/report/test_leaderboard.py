@@ -181,9 +181,9 @@ def test_disagreement_is_counted_too():
         run_line(line.training_set, values[line.training_set], steps=line.steps, selector=line.selector)
         for line in lines
     ]
-    (told,) = show(own, lines).agreement
+    (reported,) = show(own, lines).agreement
     # Paper: renoise, human, rotation, gaussian, blur; here: rotation, renoise, gaussian, human, blur.
-    assert "7 of 10 pairs" in told
+    assert "7 of 10 pairs" in reported
 
 
 def run_line(name: str, value: float | None, steps: int | None = None, **labels) -> RunLine:

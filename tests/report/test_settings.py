@@ -91,7 +91,7 @@ def test_runs_of_one_setting_are_compared_by_differences(maker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"inverter": "ddim"}, "inverter (renoise:iterations=1 | ddim)"),
         ({"training": budget(iterations=5)}, "training.iterations (140 | 5)"),
@@ -105,10 +105,10 @@ def test_runs_of_one_setting_are_compared_by_differences(maker) -> None:
         ({"test_set": "portraits/test[20]"}, "test (folder:root=mine/test[20] | portraits/test[20])"),
     ],
 )
-def test_runs_of_different_settings_are_not_put_under_one_legend(maker, changes: dict, said: str) -> None:
+def test_runs_of_different_settings_are_not_put_under_one_legend(maker, changes: dict, message: str) -> None:
     shown = SideBySide((board(maker), board(maker, run="b", **changes)))
     text = " ".join(render(shown, "table", 160).split())
-    assert f"These runs differ in {said}." in text
+    assert f"These runs differ in {message}." in text
     assert "Side by side: different settings, not to be compared" in text
     assert "B − A" not in text
     # The same method of both still stands in one line.

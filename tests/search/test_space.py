@@ -71,7 +71,7 @@ def test_a_given_space_replaces_the_declared_one(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "given", "said"),
+    ("text", "given", "message"),
     [
         ("wide", ("fraction",), "write KEY=LOW..HIGH"),
         ("wide", ("fraction=",), "write KEY=LOW..HIGH"),
@@ -91,10 +91,10 @@ def test_a_given_space_replaces_the_declared_one(registry: Registry) -> None:
         ("gausian", (), "did you mean 'gaussian'"),
     ],
 )
-def test_a_wrong_space_is_one_line(registry: Registry, text: str, given: tuple[str, ...], said: str) -> None:
+def test_a_wrong_space_is_one_line(registry: Registry, text: str, given: tuple[str, ...], message: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         space(registry, text, *given)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

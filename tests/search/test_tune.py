@@ -184,13 +184,13 @@ def test_no_test_image_is_planned_or_read(
 
 def test_splits_that_are_the_test_split_are_refused(small: Grid, registry: Registry) -> None:
     spec = Spec.parse("corruptor", "gaussian:steps=3")
-    for changes, said in (
+    for changes, expected in (
         ({"validation": None}, "needs validation data"),
         ({"validation": {"split": "test", "size": 2}}, "validation.split is 'test', the test split"),
         ({"source": {"split": "test", "size": 2}}, "source.split is 'test', the test split"),
         ({"test": {"split": "pool", "size": 2}, "selectors": ["learned"]}, "reads the test split 'pool'"),
     ):
-        with pytest.raises(BenchkitError, match=said):
+        with pytest.raises(BenchkitError, match=expected):
             make_trial_plan(small.replaced(**changes), spec, registry)
 
 
@@ -217,8 +217,8 @@ def test_what_the_datasets_remark_on_is_told_before_a_search(
     shapes = registry.entry("dataset", "shapes").cls
     monkeypatch.setattr(shapes, "remarks", lambda self, splits: ["two splits are one"])
     check_search(small, [Spec.parse("corruptor", "gaussian:steps=3")], registry, lambda _: None)
-    told = [record.getMessage() for record in caplog.records if getattr(record, "tell", None) == "note"]
-    assert "dataset 'shapes': two splits are one" in told
+    reported = [record.getMessage() for record in caplog.records if getattr(record, "tell", None) == "note"]
+    assert "dataset 'shapes': two splits are one" in reported
 
 
 def unmarked(self, split: str, index: int) -> Sample:

@@ -92,7 +92,7 @@ def test_crossed_sets_a_parameter_on_the_plugin_that_replaced_the_base() -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("corruptor.step=1", "`vary` corruptor.step=1: unknown axis 'corruptor.step': did you mean 'corruptor.steps'"),
         ("corruptor.sigma=1", "applies to no row: of gaussian:steps=2 none has the parameter 'sigma'"),
@@ -109,10 +109,10 @@ def test_crossed_sets_a_parameter_on_the_plugin_that_replaced_the_base() -> None
         ("training.lr=0", "`vary` training.lr=0: training.lr: Input should be greater than 0"),
     ],
 )
-def test_a_wrong_axis_is_one_line_that_names_it(text: str, said: str) -> None:
+def test_a_wrong_axis_is_one_line_that_names_it(text: str, message: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         grids(text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -149,8 +149,8 @@ def test_all_depths_share_one_trajectory_and_the_selector_is_trained_once(planne
 
 def test_the_base_leads_every_axis_and_unchanged_rows_are_left_out(planned) -> None:
     found = points(planned("corruptor.steps=1,2,3", "selector.tau=0.3", "training.batch=2"))
-    told = [(p.axis, p.training_set, p.value, p.is_base) for p in found]
-    assert told == [
+    reported = [(p.axis, p.training_set, p.value, p.is_base) for p in found]
+    assert reported == [
         ("corruptor.steps", "gaussian:steps=2", "2", True),
         ("corruptor.steps", "gaussian:steps=2", "1", False),
         ("corruptor.steps", "gaussian:steps=2", "3", False),

@@ -165,7 +165,7 @@ def test_the_declared_type_has_the_last_word(text: str, hint: object, value: obj
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("root=name, two", "'two' is not key=value; if it belongs to the value before it, write root='name, two'"),
         ("root=a, b, c,size=64", "write root='a, b, c'"),
@@ -177,10 +177,10 @@ def test_the_declared_type_has_the_last_word(text: str, hint: object, value: obj
         ("root='a' b", "text follows the closing quote: write \"'a' b\""),
     ],
 )
-def test_a_mistake_shows_the_right_form(text: str, said: str) -> None:
+def test_a_mistake_shows_the_right_form(text: str, message: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         Spec.parse("dataset", f"folder:{text}")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_one_plugin_whose_text_holds_a_bar_shows_the_quotes() -> None:

@@ -62,8 +62,8 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("cls", [Variance, WithOwnCheck])
-@pytest.mark.parametrize(("key", "value", "text", "said"), MISTAKES)
-def test_a_wrong_value_is_refused_by_every_way_in(cls: type, key: str, value: object, text: str, said: str) -> None:
+@pytest.mark.parametrize(("key", "value", "text", "message"), MISTAKES)
+def test_a_wrong_value_is_refused_by_every_way_in(cls: type, key: str, value: object, text: str, message: str) -> None:
     ways = [lambda: cls(**{key: value})]
     if text is not None:
         ways.append(lambda: validated(cls, Spec.parse("corruptor", f"{cls.name}:{key}={text}")))
@@ -71,7 +71,7 @@ def test_a_wrong_value_is_refused_by_every_way_in(cls: type, key: str, value: ob
         with pytest.raises(BenchkitError) as caught:
             way()
         assert str(caught.value).startswith(f"corruptor '{cls.name}': parameter {key}=")
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
 
 def test_right_values_are_taken_by_every_way_in() -> None:

@@ -118,7 +118,7 @@ def test_keys_hold_what_matters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "expected"),
     [
         ("m:of=a+(b:x=4|8)", ["m:of=a+(b:x=4)", "m:of=a+(b:x=8)"]),
         ("m:of=a+(b:x=1,y=2|3),w=u", ["m:of=a+(b:x=1,y=2),w=u", "m:of=a+(b:x=1,y=3),w=u"]),
@@ -129,8 +129,8 @@ def test_keys_hold_what_matters() -> None:
         ("m:of=a+(b:x=1|2", ["m:of='a+(b:x=1'", "m:of=2"]),
     ],
 )
-def test_a_sweep_inside_the_brackets_of_a_composite(text: str, meant: list[str]) -> None:
-    assert [str(spec) for spec in Spec.parse_all("corruptor", text)] == meant
+def test_a_sweep_inside_the_brackets_of_a_composite(text: str, expected: list[str]) -> None:
+    assert [str(spec) for spec in Spec.parse_all("corruptor", text)] == expected
 
 
 def test_a_mistake_inside_the_brackets_is_named() -> None:

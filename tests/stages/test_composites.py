@@ -90,7 +90,7 @@ def test_parts_are_joined_by_plus_and_held_together_by_brackets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("corruptor", "said"),
+    ("corruptor", "message"),
     [
         ("mixture:of=gaussian", "is one corruptor: join two"),
         ("mixture:of=gaussian+gausian", "did you mean 'gaussian'"),
@@ -106,8 +106,8 @@ def test_parts_are_joined_by_plus_and_held_together_by_brackets() -> None:
         ("jpeg-block:quality=0", "greater than or equal to 1"),
     ],
 )
-def test_mistakes_are_refused_before_anything_runs(registry: Registry, corruptor: str, said: str) -> None:
-    with pytest.raises(BenchkitError, match=said) as raised:
+def test_mistakes_are_refused_before_anything_runs(registry: Registry, corruptor: str, message: str) -> None:
+    with pytest.raises(BenchkitError, match=message) as raised:
         plan(registry, corruptors=[corruptor])
     assert "\n" not in str(raised.value)
 

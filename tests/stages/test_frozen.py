@@ -187,9 +187,9 @@ def test_a_head_is_trained_on_whole_images(tiny_checkpoint: Path, registry: Regi
     grid = small(tiny_checkpoint, training=training)
     configs = {one.config for one in make_plan(grid, registry).stages if isinstance(one, Train)}
     assert all(c.crop is None and not c.flip and not c.photometric and c.prior_bias for c in configs)
-    said = list(frozen.unused_settings(grid, registry))
-    assert len(said) == 2
-    assert said[0].startswith("training: crop, positive_crop, photometric have no effect on detector 'pyramid'")
+    message = list(frozen.unused_settings(grid, registry))
+    assert len(message) == 2
+    assert message[0].startswith("training: crop, positive_crop, photometric have no effect on detector 'pyramid'")
 
 
 def test_the_size_of_features_is_known_before_they_are_computed(

@@ -62,16 +62,16 @@ def python(code: str, *args: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def say(process: subprocess.Popen[str], word: object) -> None:
+def write_line(process: subprocess.Popen[str], word: object) -> None:
     assert process.stdin is not None
     print(word, file=process.stdin, flush=True)
 
 
-def hear(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline()
 
 
-def hear_all(process: subprocess.Popen[str]) -> list[str]:
+def read_words(process: subprocess.Popen[str]) -> list[str]:
     assert process.stdout is not None
     return process.stdout.read().split()

@@ -17,7 +17,7 @@ from benchkit.store.artifacts import (
     CorruptArtifact,
     get_default_cache,
 )
-from tests.store.store_helpers import FILES, KEY, everything, hear, hear_all, key_of, python, say
+from tests.store.store_helpers import FILES, KEY, everything, key_of, python, read_line, read_words, write_line
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename", "mkdir", "scandir"])
@@ -84,11 +84,11 @@ for i in range(start, 10**9):
 def test_kill_nine_loses_nothing_and_leaves_no_part(tmp_path: Path) -> None:
     root, rng, done = tmp_path / "cache", random.Random(0), -1
     for process in [python(WRITER, root) for _ in range(5)]:
-        say(process, done + 1)
-        hear(process)
+        write_line(process, done + 1)
+        read_line(process)
         time.sleep(rng.uniform(0, 0.2))
         process.kill()
-        reported = [done + 1, *map(int, hear_all(process))]
+        reported = [done + 1, *map(int, read_words(process))]
         assert process.wait() == -signal.SIGKILL
         store = ArtifactStore(root)
         assert all(store.has(key_of(i)) for i in reported)
@@ -244,7 +244,7 @@ def test_root_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_root_of_nobody() -> None:
-    with pytest.raises(BenchkitError, match="is nowhere"):
+    with pytest.raises(BenchkitError, match="is no path"):
         ArtifactStore("~no such user/cache")
 
 

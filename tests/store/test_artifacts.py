@@ -17,7 +17,7 @@ from benchkit.store.artifacts import (
     ArtifactStore,
     CorruptArtifact,
 )
-from tests.store.store_helpers import FILES, KEY, everything, hear, key_of, python
+from tests.store.store_helpers import FILES, KEY, everything, key_of, python, read_line
 
 
 def test_round_trip(store: ArtifactStore, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ with ArtifactStore(sys.argv[1]).workdir(sys.argv[2]):
 
 def test_scratch_is_lent_to_one_process_at_a_time(store: ArtifactStore) -> None:
     holder = python(HOLDER, store.root, KEY)
-    assert hear(holder) == "held\n"
+    assert read_line(holder) == "held\n"
     with pytest.raises(ArtifactBusy), store.workdir(KEY, timeout=0.1):
         pass
     store.prune(older_than=0)
@@ -169,7 +169,7 @@ def test_processes_racing_for_every_key(tmp_path: Path) -> None:
     root, log = tmp_path / "cache", tmp_path / "log"
     racers = [python(RACER, root, log) for _ in range(4)]
     for racer in racers:
-        hear(racer)
+        read_line(racer)
     log.touch()
     outputs = [racer.communicate()[0] for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * 4

@@ -18,7 +18,7 @@ from benchkit.store.location import CacheUrl, parse_location
 from benchkit.store.opening import open_store
 from benchkit.store.pins import list_pinned_runs, pin, read_pins
 from tests.helpers.s3_server import new_bucket, serving
-from tests.store.store_helpers import FILES, KEY, hear, key_of, python
+from tests.store.store_helpers import FILES, KEY, key_of, python, read_line
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ with open_store(sys.argv[1]).lease(sys.argv[2]):
 def test_after_a_kill_the_same_machine_waits_for_nobody(s3: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("BENCHKIT_COPIES", str(tmp_path / "copies"))
     holder = python(HOLDER, s3, KEY)
-    assert hear(holder) == "held\n"
+    assert read_line(holder) == "held\n"
     holder.kill()
     holder.wait()
     with open_store(s3).lease(KEY, timeout=5):

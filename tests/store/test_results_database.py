@@ -13,7 +13,7 @@ import pytest
 
 from benchkit.errors import BenchkitError
 from benchkit.store.results import ResultStore
-from tests.store.store_helpers import COUNTS, HISTOGRAMS, hear, hear_all, key_of, python, say, stored
+from tests.store.store_helpers import COUNTS, HISTOGRAMS, key_of, python, read_line, read_words, stored, write_line
 
 
 def refused(location: str | Path, message: str, **options) -> None:
@@ -150,7 +150,7 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused(tmp_path, "unable to open database file; choose a place")
     refused(tmp_path / "file" / "results.sqlite", "cannot be created")
-    refused("~no such user/results.sqlite", "is nowhere")
+    refused("~no such user/results.sqlite", "is no path")
     refused("/proc/results.sqlite", "unable to open database file; choose a place")
     refused(tmp_path / "none" / "results.sqlite", "there is no result store", create=False)
     assert not (tmp_path / "none").exists()
@@ -199,7 +199,7 @@ for i in range(start, start + int(sys.argv[2])):
 def test_processes_that_create_one_store_and_write_the_same_rows(path: Path) -> None:
     writers = [python(WRITER, path, 10) for _ in range(3)]
     for writer in writers:
-        say(writer, 0)
+        write_line(writer, 0)
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     results = ResultStore(path)
     runs = results.runs()
@@ -212,11 +212,11 @@ def test_processes_that_create_one_store_and_write_the_same_rows(path: Path) -> 
 def test_kill_nine_loses_no_committed_row(path: Path) -> None:
     done = -1
     for kill, process in enumerate([python(WRITER, path, 10**9) for _ in range(3)]):
-        say(process, done + 1)
-        hear(process)
+        write_line(process, done + 1)
+        read_line(process)
         time.sleep(0.05 * kill)
         process.kill()
-        reported = [done + 1, *map(int, hear_all(process))]
+        reported = [done + 1, *map(int, read_words(process))]
         assert process.wait() == -signal.SIGKILL
         results = ResultStore(path)
         assert len(stored(results, reported)) == len(reported)

@@ -64,8 +64,11 @@ def test_a_folder_is_new_empty_or_of_the_same_command(tmp_path: Path, folder: Pa
     with pytest.raises(BenchkitError, match="is not empty"):
         check_folder(folder, False, "a.txt")
     check_folder(folder, True, "a.txt")
-    for path, said in ((folder / "a.txt", "is a file: name a folder"), (folder / "a.txt" / "below", "cannot write to")):
-        with pytest.raises(BenchkitError, match=said):
+    for path, message in (
+        (folder / "a.txt", "is a file: name a folder"),
+        (folder / "a.txt" / "below", "cannot write to"),
+    ):
+        with pytest.raises(BenchkitError, match=message):
             check_folder(path, True, "mark")
 
 

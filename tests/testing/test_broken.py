@@ -104,8 +104,8 @@ def test_what_raises_is_named_with_its_line(tmp_path: Path) -> None:
     (ranges,) = (f for f in report(tmp_path, at_an_end).failures if f.check.name == "ranges")
     assert ranges.expected == "a result with fraction=1.0" and "(mine.py:" in ranges.actual
     last = len(SOUND.splitlines()) + 1
-    for line, said in (("1 / 0", "ZeroDivisionError: division by zero"), ("raise SystemExit(0)", "SystemExit: 0")):
-        assert failure(report(tmp_path, f"{SOUND}{line}\n"), "imports") == f"{said} (mine.py:{last}: {line})"
+    for line, message in (("1 / 0", "ZeroDivisionError: division by zero"), ("raise SystemExit(0)", "SystemExit: 0")):
+        assert failure(report(tmp_path, f"{SOUND}{line}\n"), "imports") == f"{message} (mine.py:{last}: {line})"
     leaves = changed(SOUND, result, "raise SystemExit(0)")
     assert failure(report(tmp_path, leaves), "runs").startswith("SystemExit: 0 (mine.py:")
 
@@ -124,7 +124,7 @@ def test_ranges_that_were_tried_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("drawn", "said"),
+    ("drawn", "message"),
     [
         ("at.noise()", "no draw is the same at two steps"),
         ("at.noise('mine')", "no draw is the same at two steps"),
@@ -134,9 +134,9 @@ def test_ranges_that_were_tried_are_told(tmp_path: Path) -> None:
         ("at.start.rng.uniform((1, 1, 1), 'a').to(eps)", "uniform((1, 1, 1), stream='a') is the same at 3 steps"),
     ],
 )
-def test_a_draw_that_repeats_is_remarked_on(tmp_path: Path, drawn: str, said: str) -> None:
+def test_a_draw_that_repeats_is_remarked_on(tmp_path: Path, drawn: str, message: str) -> None:
     source = changed(SOUND_OTHERS["resampling"], "return at.solve(eps)", f"return at.solve(eps) + 0.1 * {drawn}")
     found = report(tmp_path, source)
     (fresh,) = (f for f in found.findings if f.check.name == "fresh-noise")
-    assert fresh.state == "noted" and said in fresh.detail, fresh.detail
+    assert fresh.state == "noted" and message in fresh.detail, fresh.detail
     assert found.ok, found.text()

@@ -87,7 +87,7 @@ def test_joined_maps_are_resized_bilinearly_and_concatenated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("maps", "said"),
+    ("maps", "message"),
     [
         (torch.zeros(2, 1, 8, 8), "must return a list of feature maps"),
         ([torch.zeros(2, 8, 8)], "must return a list of feature maps"),
@@ -96,12 +96,12 @@ def test_joined_maps_are_resized_bilinearly_and_concatenated() -> None:
         ([torch.full((2, 1, 8, 8), torch.nan)], "not finite"),
     ],
 )
-def test_what_is_no_map_is_refused(maps: Any, said: str) -> None:
+def test_what_is_no_map_is_refused(maps: Any, message: str) -> None:
     class Wrong(nn.Module):
         def forward(self, images: Tensor) -> Any:
             return maps
 
-    with pytest.raises(BenchkitError, match=said):
+    with pytest.raises(BenchkitError, match=message):
         trunk_maps(Wrong(), torch.zeros(2, 3, 32, 32), "the trunk")
 
 

@@ -38,7 +38,7 @@ def tar(path: Path, files: dict[str, bytes], *special: tarfile.TarInfo) -> Path:
     return path
 
 
-def told(i: int, **other: object) -> bytes:
+def record_json(i: int, **other: object) -> bytes:
     """The JSON of an image as the published shards hold it."""
     record = {
         "image_name": f"img{i}.png",
@@ -60,7 +60,7 @@ def shards(tmp_path: Path) -> Path:
         files = {}
         for i in range(10 * number, 10 * number + 10):
             files[f"img{i}.png"] = encoded(i)
-            files[f"img{i}.json"] = told(i)
+            files[f"img{i}.json"] = record_json(i)
         tar(folder / f"data-00000{number}.tar", files)
     return folder
 
@@ -88,8 +88,8 @@ def test_a_draw_is_written_and_read_back(prepare: Prepare, shards: Path, tmp_pat
     code, out, err = prepare(shards, "--count", 12, "--seed", 3)
     assert code == 0, err
     assert "12 of 20 images of 2 shards, seed 3" in out and "clean 12" in out and "MIT" in err
-    told = Dalle3HQ(root=str(tmp_path / "set")).provenance()
-    assert told == {"draw seed": 3, "draw count": 12, "draw of": 20}
+    facts = Dalle3HQ(root=str(tmp_path / "set")).provenance()
+    assert facts == {"draw seed": 3, "draw count": 12, "draw of": 20}
     expected = sorted((f"img{i}" for i in range(20)), key=lambda name: rank(3, name))[:12]
     assert ids(tmp_path / "set") == expected
     dataset = Dalle3HQ(root=str(tmp_path / "set"), size=16, fit="crop")
@@ -131,7 +131,11 @@ def test_shards_come_from_any_file_system(prepare: Prepare, shards: Path, tmp_pa
 def test_records_that_lack_something_are_kept(prepare: Prepare, tmp_path: Path) -> None:
     files = {f"{name}.png": encoded(i) for i, name in enumerate(["none", "broken", "list", "poor", "other"])}
     files |= {"broken.json": b"{", "list.json": b"[1]", "poor.json": b'{"short_caption": null, "width": 16}'}
-    files |= {"other.json": told(4, width=99, short_caption=" last "), "alone.json": told(9), "notes.txt": b"?"}
+    files |= {
+        "other.json": record_json(4, width=99, short_caption=" last "),
+        "alone.json": record_json(9),
+        "notes.txt": b"?",
+    }
     code, out, err = prepare(tar(tmp_path / "a.tar", files), "--count", 5)
     assert code == 0, err
     assert "drawn: 1 without a record\n" in out
@@ -161,7 +165,7 @@ def test_another_image_takes_the_place_of_one_that_does_not_decode(prepare: Prep
 
 def test_pictures_that_are_not_taken_are_listed(prepare: Prepare, tmp_path: Path) -> None:
     files = {"a.jpg": encoded(0), "a.png": encoded(1), "b.gif": b"GIF89a", "c.png": encoded(2), "d.avif": b"x"}
-    files |= {"a.json": told(0), "a.txt": b"a caption", "LICENSE": b"MIT"}
+    files |= {"a.json": record_json(0), "a.txt": b"a caption", "LICENSE": b"MIT"}
     code, out, err = prepare(tar(tmp_path / "a.tar", files), "--count", 2)
     assert code == 0, err
     assert "2 of 2 images of 1 shards" in out and "captions: 1 of 2" in out
@@ -188,7 +192,7 @@ def test_captions_that_a_tokenizer_cuts_are_counted(prepare: Prepare, tmp_path: 
     assert count(word * (fits + 1)) > limit
     files = {}
     for i, words in enumerate((1, fits, fits + 1, fits + 50)):
-        files |= {f"img{i}.png": encoded(i), f"img{i}.json": told(i, short_caption=word * words)}
+        files |= {f"img{i}.png": encoded(i), f"img{i}.json": record_json(i, short_caption=word * words)}
     code, out, err = prepare(tar(tmp_path / "a.tar", files), "--count", 4, "--model", "portraits")
     assert code == 0, err
     assert f"captions: the tokenizer of portraits cuts 2 of 4, after {limit} tokens" in out
@@ -253,7 +257,7 @@ def graded(tmp_path: Path) -> tuple[Path, dict[str, float]]:
     names = [f"img{i}" for i in range(40)]
     shares = {name: (i * 7 % 17) / 16 for i, name in enumerate(names)}
     files = {f"{name}.png": lit(share) for name, share in shares.items()}
-    files |= {f"{name}.json": told(i) for i, name in enumerate(names)}
+    files |= {f"{name}.json": record_json(i) for i, name in enumerate(names)}
     line = io.BytesIO()
     Image.new("L", (500_000, 1)).save(line, format="PNG")
     return tar(tmp_path / "graded.tar", files | {"broken.png": b"none", "line.png": line.getvalue()}), shares
@@ -284,8 +288,8 @@ def test_the_images_that_a_detector_finds_cleanest_are_kept(
     found = manifest["cleanest"]
     assert (found["detector"], found["candidates"], found["scored"]) == ("bright-for-cleanest", 30, 30)
     assert (found["threshold"], found["size"], found["fit"]) == (0.5, 16, "crop")
-    told = Dalle3HQ(root=str(tmp_path / "set")).provenance()
-    assert all(told[f"cleanest {key}"] == found[key] for key in ("detector", "sha256", "candidates"))
+    facts = Dalle3HQ(root=str(tmp_path / "set")).provenance()
+    assert all(facts[f"cleanest {key}"] == found[key] for key in ("detector", "sha256", "candidates"))
     assert found["largest_share_kept"] == max(shares[name] for name in wanted)
     assert found["share_of_scored"] == pytest.approx(sum(shares[name] for name in drawn) / 30)
     assert len(found["sha256"]) == len(found["identity"]) == 64

@@ -96,8 +96,8 @@ def test_a_missing_split_has_a_remedy_and_a_shared_one_is_remarked_on(tmp_path: 
     assert dataset.remarks(dataset.splits()) == []
     both = Folder(str(tmp_path), size=8, test="val", validation="val")
     threshold = "the threshold is chosen on the images that it is measured on"
-    said = "validation and test are the same images, the folder's 'val'"
-    assert both.remarks({"validation", "test", "pool"}) == [f"{said}: {threshold}"]
+    message = "validation and test are the same images, the folder's 'val'"
+    assert both.remarks({"validation", "test", "pool"}) == [f"{message}: {threshold}"]
     assert both.remarks({"test"}) == []
     (source,) = Folder(str(tmp_path), size=8, pool="val", clean="val").remarks({"pool", "clean"})
     assert source == "pool and clean are the same images, the folder's 'val'", "as in the docs, and nothing leaks"

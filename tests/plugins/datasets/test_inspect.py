@@ -118,7 +118,7 @@ def test_a_mask_lies_on_its_turned_photograph_where_sizes_say(orientation: int, 
     on_upright = np.zeros(upright_shape, bool)
     on_upright[2:9, 3:6] = True
     on_stored = mark(0)
-    told = upright_shape != (20, 32)
+    sizes_tell = upright_shape != (20, 32)
     for turned, drawn, wanted in (
         ("upright", on_upright, on_upright),
         ("stored", on_stored, orient_mask(on_stored, orientation)),
@@ -134,7 +134,7 @@ def test_a_mask_lies_on_its_turned_photograph_where_sizes_say(orientation: int, 
         for choice in ("auto", turned):
             dataset = Folder(str(root), size=32, fit="pad", turned=choice)
             (facts,) = dataset.inspect("pool", [0])
-            if choice == "auto" and not told:
+            if choice == "auto" and not sizes_tell:
                 assert facts.fault is not None and "set turned=upright or turned=stored, or save" in facts.fault
                 with pytest.raises(
                     BenchkitError, match="EXIF turns the image, and the sizes do not show whether the mask"
@@ -143,8 +143,10 @@ def test_a_mask_lies_on_its_turned_photograph_where_sizes_say(orientation: int, 
                 continue
             assert facts.fault is None
             assert np.array_equal(dataset.read("pool", [0])[0].mask, Framing(32, "pad").mask(wanted))
-    with pytest.raises(BenchkitError, match="a mask of 32x20 for an image of 20x32" if told else "sizes do not show"):
-        Folder(str(tmp_path / "stored"), size=32, turned="upright" if told else "auto").read("pool", [0])
+    with pytest.raises(
+        BenchkitError, match="a mask of 32x20 for an image of 20x32" if sizes_tell else "sizes do not show"
+    ):
+        Folder(str(tmp_path / "stored"), size=32, turned="upright" if sizes_tell else "auto").read("pool", [0])
 
 
 def test_an_image_of_32_bits_is_known_before_it_is_read(tmp_path: Path) -> None:

@@ -150,9 +150,9 @@ def test_the_manifest_tells_what_was_done(
     prepare: Prepare, records: Path, folder_of_images: Path, tmp_path: Path
 ) -> None:
     assert prepare(records, folder_of_images, "--rule", "all:needed=1")[0] == 0
-    told = RichHF(root=str(tmp_path / "set")).provenance()
+    reported = RichHF(root=str(tmp_path / "set")).provenance()
     rule = "all:annotators=3,needed=1,tolerance=12.0,fraction=0.25,score_tolerance=0.05"
-    assert told == {"rule": rule, "rule threshold": 43}
+    assert reported == {"rule": rule, "rule threshold": 43}
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
     assert manifest["examples"]["left_by_rule"] == {"test": 1, "dev": 2, "train": 6}
     assert manifest["rule"]["threshold"] == 43  # half of 85, rounded up
