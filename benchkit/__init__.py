@@ -30,12 +30,11 @@ def compare(
     plugins: Sequence[str | Path] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """Run a comparison: a preset's name, a YAML file or a Grid; finished stages are taken from the cache.
+    """Run a comparison: a preset's name, a YAML file or a Grid. Finished stages come from the cache.
 
-    out: folder of the report; without it none is written. cache: folder or URL of artifacts, and
-    rows, by default the user's.
-    device: see `benchkit.inference.functional.resolve_device`. plugins: files of further plugins. progress: told what
-    is being done. Raises BenchkitError for mistakes in any of them, before anything is computed.
+    out: folder of the report; None writes no report. cache: folder or URL of artifacts and rows; None is the user's
+    cache. device: see `benchkit.inference.functional.resolve_device`. plugins: files of further plugins. progress:
+    called with a message for each step. Raises BenchkitError for mistakes in any of them, before anything is computed.
     """
     from pathlib import Path
 

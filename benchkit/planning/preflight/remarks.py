@@ -26,8 +26,9 @@ def latent_factor(found: Checkpoint) -> int:
 
 
 def find_unlike_checkpoint(grid: Grid, registry: Registry) -> tuple[str, ...]:
-    """A sentence for every source whose images are unlike those that the checkpoint draws; one image a source is asked
-    about. Nothing where no image is corrupted, and nothing that is wrong with a set: that is a fault.
+    """Return a sentence for every source whose first image is unlike those that the checkpoint draws.
+
+    Nothing if no image is corrupted; mistakes in sets are faults, not remarks.
     """
     if not (grid.corruptors or grid.with_human):
         return ()

@@ -22,14 +22,14 @@ def choose_sets(plugins: Chosen, sets: Sets, faults: Collector, with_test: bool 
     if not own.faults:  # otherwise the dataset cannot be opened
         drawn = _labelled(sets, own)
         beside = Labelled(drawn[0]) if drawn else None
-        there = [(key, _there(sets, key, wanted, own, beside)) for key, wanted in sets.grid_sources]
-        sources = tuple((key, images) for key, images in there if images is not None)
-        test = _there(sets, "test", grid.test, own) if with_test else None
-        validation = None if grid.validation is None else _there(sets, "validation", grid.validation, own)
+        found = [(key, _available(sets, key, wanted, own, beside)) for key, wanted in sets.grid_sources]
+        sources = tuple((key, images) for key, images in found if images is not None)
+        test = _available(sets, "test", grid.test, own) if with_test else None
+        validation = None if grid.validation is None else _available(sets, "validation", grid.validation, own)
         oracle = None
         if "oracle" in grid.baselines:
             size = len(sources[0][1].indices) if sources else grid.every_source[0].size
-            oracle = _there(sets, "oracle", sets.oracle_size(size or LEAST), own)
+            oracle = _available(sets, "oracle", sets.oracle_size(size or LEAST), own)
         chosen = replace(
             plugins, test=test, validation=validation, oracle=oracle, sources=sources, labelled=tuple(drawn)
         )
@@ -37,8 +37,10 @@ def choose_sets(plugins: Chosen, sets: Sets, faults: Collector, with_test: bool 
     return chosen
 
 
-def _there(sets: Sets, key: str, wanted: SetSize, faults: Collector, beside: Labelled | None = None) -> ImageSet | None:
-    """The images of a set, fewer where there are fewer, None where there are none."""
+def _available(
+    sets: Sets, key: str, wanted: SetSize, faults: Collector, beside: Labelled | None = None
+) -> ImageSet | None:
+    """Return the images of a set, fewer if there are fewer, None if there are none."""
     try:
         return sets.of(key, wanted, beside)
     except BenchkitError as error:
@@ -70,7 +72,7 @@ def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
 
 
 def _with_other_datasets(fault: Fault, grid: Grid) -> Fault:
-    """The fault with the datasets on which the grid needs no such images."""
+    """Return the fault with the datasets of `on_dataset`, on which the grid needs no such images."""
     others = [name for name in grid.on_dataset if name != grid.dataset.name]
     instead = "".join(f"; `dataset` {name} runs it on other images" for name in others)
     return replace(fault, message=f"{fault.message}{instead}")
