@@ -1,4 +1,4 @@
-"""A trained detector in a folder: weights and a card; and as a function of images, for whoever would call it."""
+"""A trained detector: a folder with weights and a card, loaded as a function of images."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 CARD, WEIGHTS = "card.json", "model.safetensors"
 #: Of the card.
 SCHEMA = 1
-#: Longest side that the network sees at once; larger images are seen in overlapping tiles.
+#: Default of the longest side that the network processes at once; larger images are divided into tiles.
 TILE = 1024
-#: Values up to this far outside [0, 1] are let pass: a decoder or a step along a gradient leaves the range so far.
+#: Values may lie this far outside [0, 1], since a decoder or a gradient step can leave the range.
 TOLERATED = 0.1
 
 
 @dataclass(frozen=True)
 class Scores:
-    """One image's figures: mean and largest probability, and the fraction of pixels at or above the threshold."""
+    """Scores of one image: mean and largest probability, and the fraction of pixels at or above the threshold."""
 
     mean: float
     largest: float
@@ -42,10 +42,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class TrainedDetector:
-    """A network that marks artifacts; called with images of any sizes, it gives each one's probabilities.
+    """A network that finds artifacts. Called with images of any sizes, it returns each one's probabilities.
 
-    threshold: from which on a pixel is called an artifact. card: where it comes from. tile: longest side in pixels that
-    the network sees at once.
+    threshold: pixels with this probability or more are artifacts. card: facts on its origin. tile: the longest side in
+    pixels that the network processes at once.
     """
 
     network: nn.Module
@@ -54,23 +54,25 @@ class TrainedDetector:
     tile: int = TILE
 
     def __call__(self, images: Sequence[Image | np.ndarray]) -> list[np.ndarray]:
-        """Artifact probabilities of images of any sizes: PIL images or (H, W, 3) uint8 -> (H, W) float32 each.
+        """Return artifact probabilities of images of any sizes: PIL images or (H, W, 3) uint8 -> (H, W) float32 each.
 
-        A PIL image is turned as its EXIF says, as `benchkit detect` turns files; so is its map. An image with a side
-        above `tile` is seen in overlapping tiles. Raises BenchkitError for anything else.
+        A PIL image is rotated as its EXIF says, and so is its map. An image with a side above `tile` is processed in
+        overlapping tiles. Raises BenchkitError for anything else.
         """
-        from benchkit.inference.tiling import tiled
+        from benchkit.inference.tiling import predict_tiled
         from benchkit.training import loop as training
 
         if not isinstance(images, Iterable) or getattr(images, "ndim", None) == 3:
             raise BenchkitError("a detector takes a list of images: write detector([image])")
-        return [tiled(lambda x: training.predict(self.network, x), _pixels(image), self.tile) for image in images]
+        return [
+            predict_tiled(lambda x: training.predict(self.network, x), _pixels(image), self.tile) for image in images
+        ]
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """Artifact probabilities with gradients, for a reward or a guidance: (N, 3, H, W) in [0, 1] -> (N, H, W).
+        """Return artifact probabilities with gradients, for a reward or guidance: (N, 3, H, W) in [0, 1] -> (N, H, W).
 
-        The images are seen whole, on the network's device. Raises BenchkitError for another shape, and for values more
-        than 0.1 outside [0, 1].
+        The images are processed whole, on the network's device. Raises BenchkitError for another shape, and for values
+        more than 0.1 outside [0, 1].
         """
         from benchkit.training.fitting import heads
         from benchkit.training.loop import device_of
@@ -79,7 +81,7 @@ class TrainedDetector:
         return heads(self.network, images.to(device_of(self.network)).float())[0].softmax(1)[:, 1]
 
     def scores(self, probabilities: np.ndarray) -> Scores:
-        """The figures of one image's probabilities (H, W); `mean` is what to rank or to reward by (less is better)."""
+        """Return the scores of one image's probabilities (H, W). Rank or reward by `mean`; less is better."""
         area = float((probabilities >= self.threshold).mean())
         return Scores(float(probabilities.mean()), float(probabilities.max()), area)
 
@@ -93,10 +95,10 @@ def load_detector(
 ) -> TrainedDetector:
     """Return the detector that `benchkit export` wrote into a folder, in evaluation mode.
 
-    device: see `benchkit.inference.functional.resolve_device`. registry: the plugins, the installed ones if it is
-    None. warn: is told in one line where the plugin's source is not the one it was trained with; None is Python's own
-    warnings. Raises BenchkitError where the folder holds no detector, its weights are damaged or not this plugin's, or
-    there is no such plugin.
+    device: see `benchkit.inference.functional.resolve_device`. registry: the plugins; None means the
+    installed ones. warn: called with one line if the plugin's source has changed since training; None means Python's
+    warnings. Raises BenchkitError if the folder holds no detector, if its weights are damaged or do not fit the plugin,
+    or if there is no such plugin.
     """
     from benchkit.inference.functional import resolve_device
     from benchkit.training import weights
@@ -107,7 +109,7 @@ def load_detector(
     if registry.identity(spec) != card["detector"]["identity"]:
         text = (
             f"detector '{spec}' in {path} was trained with another version of its plugin (source "
-            f"{card['detector']['identity'][:12]}, here {registry.identity(spec)[:12]}): its answers may differ"
+            f"{card['detector']['identity'][:12]}, here {registry.identity(spec)[:12]}): its predictions may differ"
         )
         warn(text) if warn else warnings.warn(text, stacklevel=2)
     _check_digest(path / WEIGHTS, card["sha256"])
@@ -118,13 +120,13 @@ def load_detector(
 
 
 def is_detector(folder: Path) -> bool:
-    """Whether a folder looks like one that `load_detector` reads."""
-    # os.path says no of a name that no file can have; Path raises.
+    """Return whether a folder has the files that `load_detector` reads."""
+    # os.path returns False for an impossible name, where Path raises.
     return all(os.path.isfile(folder / name) for name in (CARD, WEIGHTS))  # noqa: PTH113
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """A detector's card, checked; raises BenchkitError naming the file."""
+    """Read and check a detector's card; raise BenchkitError that names the file."""
     file = folder / CARD
     try:
         card = json.loads(file.read_text("utf-8"))
@@ -135,12 +137,12 @@ def read_card(folder: Path) -> dict[str, Any]:
         ) from None
     detector = card.get("detector") if isinstance(card, dict) else None
     if not isinstance(detector, dict) or card.get("schema") != SCHEMA or not _is_card(card, detector):
-        raise BenchkitError(f"'{file}' is no card of a detector, or one of another version (schema {SCHEMA} is known)")
+        raise BenchkitError(f"'{file}' is not the card of a detector of this version (schema {SCHEMA})")
     return dict(card)
 
 
 def _is_card(card: Mapping[str, Any], detector: Mapping[str, Any]) -> bool:
-    """Whether everything in it is of the kind it must be of: a card may be anybody's."""
+    """Return whether every value has the right type; a card may come from anywhere."""
     texts = (detector.get("name"), detector.get("identity"), card.get("sha256"))
     params, threshold = detector.get("params"), card.get("threshold")
     return (
@@ -159,7 +161,7 @@ def _check_digest(file: Path, expected: str) -> None:
     except OSError as error:
         raise BenchkitError(f"cannot read '{file}': {error.strerror or error}") from None
     if found != expected:
-        raise BenchkitError(f"'{file}' is damaged or half-copied: its sha256 is not the card's; copy it again")
+        raise BenchkitError(f"'{file}' is damaged or incomplete: its sha256 is not that in the card; copy it again")
 
 
 def _check_floats(images: Any) -> None:
@@ -173,7 +175,7 @@ def _check_floats(images: Any) -> None:
     low, high = (float(one) for one in images.detach().aminmax())
     if not (low >= -TOLERATED and high <= 1 + TOLERATED):
         hint = "divide by 255" if low >= 0 and 2 < high <= 255 else "clamp them, or scale them"
-        raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: floats in [0, 1] are wanted; {hint}")
+        raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: give floats in [0, 1]; {hint}")
 
 
 def _pixels(image: Any) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The Python API on tensors: load a checkpoint, invert, corrupt. Importing it loads no torch.
 
-Images are PIL images of one size, turned as their EXIF says, or a float tensor (N, 3, H, W) in [0, 1]; masks bool
-(N, H, W); captions strings or None. Images pass in chunks of benchkit.specs.training_sets.CHUNK: how many come at once
-changes last bits only, and drawn reference images.
+Images are PIL images of one size, rotated as their EXIF says, or a float tensor (N, 3, H, W) in [0, 1]. Masks are bool
+(N, H, W). Captions are strings or None. Images are processed in chunks of benchkit.specs.training_sets.CHUNK. The
+number of images in a call changes only the last bits of results, and which reference images are drawn.
 """
 
 from __future__ import annotations
@@ -48,11 +48,10 @@ _DEVICES = re.compile(r"cuda:\d+(?:,\d+)+")
 
 
 def resolve_device(name: str = "auto", *, several: bool = False) -> str:
-    """The torch device meant by auto, cpu, cuda, cuda:N or mps; auto is cuda where there is one, else cpu.
+    """Return the torch device of auto, cpu, cuda, cuda:N or mps; auto is cuda if available, else cpu.
 
-    several: `cuda:0,1` is allowed too, for training on more than one, and comes back as it is.
-    A torch that was built for the CPU alone is not imported for it. Raises BenchkitError for other names, and for a
-    device that is not there.
+    several: also allow `cuda:0,1`, for training on several GPUs, and return it unchanged. A torch that was built for
+    the CPU only is not imported. Raises BenchkitError for other names, and for a device that is not available.
     """
     if _DEVICES.fullmatch(name):
         return _several(name, several)
@@ -83,7 +82,7 @@ def _several(name: str, allowed: bool) -> str:
 
 
 def _built_for_gpus() -> bool:
-    """Whether the installed torch may know CUDA or ROCm: read from its version file, without importing it."""
+    """Return whether the installed torch may support CUDA or ROCm, from its version file, without importing it."""
     spec = find_spec("torch")
     try:
         text = Path(str(spec and spec.origin)).with_name("version.py").read_text(encoding="utf-8")
@@ -97,9 +96,8 @@ def load_backend(
 ) -> DiffusionBackend:
     """Load an embedded checkpoint by name, a folder in diffusers' layout, a .safetensors file, or a hub repository.
 
-    Behind it may stand options: `NAME:dtype=float16,vae=tiled,offload=true`. device: see `resolve_device`. dtype: of
-    the networks, in the place of the option. steps: of the DDIM schedule. Raises BenchkitError in one line when the
-    checkpoint cannot be used.
+    The name may have options: `NAME:dtype=float16,vae=tiled,offload=true`. device: see `resolve_device`. dtype: of the
+    networks; it replaces the option. steps: of the DDIM schedule. Raises BenchkitError for an unusable checkpoint.
     """
     from benchkit.diffusion.backend import DiffusionBackend
 
@@ -116,9 +114,9 @@ def invert(
     seed: int = 0,
     ids: Sequence[str] | None = None,
 ) -> Tensor:
-    """The inversion trajectory z_0 ... z_steps of images: (steps + 1, N, C, h, w) float32, on the backend's device.
+    """Invert images (eq. 2); return z_0 ... z_steps, (steps + 1, N, C, h, w) float32, on the backend's device.
 
-    renoise_steps: the inverter's `iterations` (ReNoise's R), its own where None. seed, ids: of the noise that some
+    renoise_steps: the inverter's `iterations` (ReNoise's R); None keeps its own. seed, ids: of the noise that some
     inverters draw; ids default to "0", "1", ... Raises BenchkitError for unusable arguments.
     """
     import torch
@@ -146,11 +144,11 @@ def corrupt(
     ids: Sequence[str] | None = None,
     registry: Registry | None = None,
 ) -> Tensor:
-    """Images corrupted inside their masks (eq. 5), resampled (eq. 6) and decoded: (N, 3, H, W) float32 in [0, 1].
+    """Corrupt images inside their masks (eq. 5), resample (eq. 6) and decode: (N, 3, H, W) float32 in [0, 1].
 
-    corruptor, inverter: `NAME:key=value`, a Spec or a plugin. ids: names of the images, of which with the seed their
-    noise is made; they default to "0", "1", ... registry: the plugins that names stand for, the installed ones if it
-    is None. An image whose mask is empty makes the round trip alone, unless the corruptor replaces what is outside.
+    corruptor, inverter: `NAME:key=value`, a Spec or a plugin. ids: names of the images; the noise of an image depends
+    on its name and the seed; default "0", "1", ... registry: the plugins; None means the installed ones. An image with
+    an empty mask makes the round trip only, unless the corruptor changes pixels outside the mask.
     Raises BenchkitError for unusable arguments, PluginError for a plugin that breaks its contract.
     """
     import torch
@@ -164,7 +162,7 @@ def corrupt(
 
 
 def image_tensor(images: Images, factor: int) -> Tensor:
-    """Images as a float32 tensor (N, 3, H, W) in [0, 1], on the device they came from.
+    """Return images as a float32 tensor (N, 3, H, W) in [0, 1], on their own device.
 
     Raises BenchkitError for other types, shapes and ranges, for images of several sizes, and for sides that `factor`
     does not divide.
@@ -173,30 +171,31 @@ def image_tensor(images: Images, factor: int) -> Tensor:
 
     tensor = images if isinstance(images, torch.Tensor) else _from_pil(images)
     if tensor.ndim != 4 or tensor.shape[1] != 3 or not len(tensor):
-        raise BenchkitError(f"images of shape {tuple(tensor.shape)}: (N, 3, H, W) with N >= 1 is wanted")
+        raise BenchkitError(f"images of shape {tuple(tensor.shape)}: give (N, 3, H, W) with N >= 1")
     if not tensor.is_floating_point():
-        raise BenchkitError(f"images of {_short(tensor.dtype)}: floats in [0, 1] are wanted (divide bytes by 255)")
+        raise BenchkitError(f"images of {_short(tensor.dtype)}: give floats in [0, 1] (divide bytes by 255)")
     check_divisible("images", (tensor.shape[3], tensor.shape[2]), factor)
     low, high = float(tensor.min()), float(tensor.max())
     if not (low >= 0 and high <= 1):
-        raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: [0, 1] is wanted")
-    # One layout in memory, that of the stages' own images: another one changes a convolution's last bit.
+        raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: give values in [0, 1]")
+    # The memory layout of the stages' images: another layout changes the last bits of a convolution.
     return tensor.detach().float().contiguous(memory_format=torch.channels_last)
 
 
 def check_divisible(what: str, size: tuple[int, int], factor: int) -> None:
-    """Raise BenchkitError, saying the nearest sizes, unless `factor` divides width and height."""
+    """Raise BenchkitError, with the nearest sizes, unless `factor` divides width and height."""
     if any(side % factor or not side for side in size):
         smaller = [max(factor, side // factor * factor) for side in size]
         larger = [-(-side // factor) * factor for side in size]
         near = " or ".join(dict.fromkeys(f"{w}x{h}" for w, h in (smaller, larger)))
         raise BenchkitError(
-            f"{what}: {size[0]}x{size[1]} pixels (width x height) do not divide by {factor}: crop or resize to {near}"
+            f"{what}: {size[0]}x{size[1]} pixels (width x height) are not multiples of {factor}: crop or resize "
+            f"to {near}"
         )
 
 
 def mask_tensor(masks: Masks, images: Tensor) -> Tensor:
-    """Masks as a bool tensor (N, H, W) beside their images; raises BenchkitError for another shape or type."""
+    """Return masks as a bool tensor (N, H, W); raise BenchkitError for another type, or a shape unlike the images'."""
     import torch
 
     tensor = masks if isinstance(masks, torch.Tensor) else _from_numpy(masks)
@@ -204,7 +203,7 @@ def mask_tensor(masks: Masks, images: Tensor) -> Tensor:
     if tuple(tensor.shape) != wanted:
         raise BenchkitError(f"masks of shape {tuple(tensor.shape)}: these images need {wanted}")
     if tensor.dtype != torch.bool:
-        raise BenchkitError(f"masks of {_short(tensor.dtype)}: bool is wanted (mask != 0)")
+        raise BenchkitError(f"masks of {_short(tensor.dtype)}: give bool (mask != 0)")
     return tensor.cpu()
 
 
@@ -238,7 +237,7 @@ def _from_numpy(masks: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Images that are computed together, with all that belongs to them."""
+    """Images that are processed together, with their masks, captions and noise."""
 
     images: Tensor
     masks: Tensor
@@ -253,7 +252,7 @@ def _corrupted(
     chunks: Sequence[_Chunk],
     registry: Registry | None,
 ) -> list[Tensor]:
-    """What a corruptor of any kind makes of each chunk."""
+    """Return each chunk after corruption, by a corruptor of any kind."""
     import torch
 
     from benchkit.diffusion.checks import choose_parts
@@ -301,7 +300,7 @@ def _corrupt_latents(
 
 
 def _references(z_0: Sequence[Tensor], chunks: Sequence[_Chunk]) -> list[Reference | None]:
-    """For each image another one of those given, as the stage `Corrupt` draws it from the set."""
+    """Return a reference for each image, drawn from the others as the stage `Corrupt` draws it from the set."""
     import torch
 
     from benchkit.diffusion.noise import draw_references
@@ -340,7 +339,7 @@ def _texts(what: str, given: Sequence[str | None] | None, default: Sequence[str 
 
 def _integer(what: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BenchkitError(f"{what}={value!r}: a whole number is wanted")
+        raise BenchkitError(f"{what}={value!r}: give a whole number")
     return value
 
 
@@ -362,7 +361,7 @@ def _plugin(kind: str, wanted: Any, base: type[P], registry: Registry | None = N
         raise BenchkitError(f"a {kind} is NAME:key=value, a Spec or a plugin, not this {type(wanted).__name__}")
     spec = Spec.parse(kind, wanted) if isinstance(wanted, str) else wanted
     if spec.kind != kind:
-        raise BenchkitError(f"{spec.kind} '{spec}' stands where a {kind} is wanted")
+        raise BenchkitError(f"{spec.kind} '{spec}' is not a {kind}")
     return (registry or _registry()).make(spec, base)
 
 

@@ -8,18 +8,18 @@ import numpy as np
 
 from benchkit.errors import BenchkitError
 
-#: Pixels that neighbouring tiles share at least, as a fraction of a tile's side.
+#: Least overlap of neighbouring tiles, as a fraction of a tile's side.
 OVERLAP = 0.25
 
 
-def tiled(predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, tile: int) -> np.ndarray:
-    """What `predict` says of an image, (H, W, 3) uint8 -> (H, W) float32, seeing at most tile x tile pixels at once.
+def predict_tiled(predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, tile: int) -> np.ndarray:
+    """Apply `predict` to an image, (H, W, 3) uint8 -> (H, W) float32, at most tile x tile pixels at once.
 
-    predict: (N, h, w, 3) uint8 -> (N, h, w). An image that fits is seen whole. Where tiles overlap, the result is their
-    mean, each tile weighing less towards its border, where it saw least around it.
+    predict: (N, h, w, 3) uint8 -> (N, h, w). A small image is processed whole. Where tiles overlap, the result is a
+    weighted mean; the weight of a tile falls towards its border, where it has the least context.
     """
     if tile < 32:
-        raise BenchkitError(f"tiles of {tile} pixels are too small to see anything: give 32 or more")
+        raise BenchkitError(f"tiles of {tile} pixels are too small: give 32 or more")
     height, width = image.shape[:2]
     if max(height, width) <= tile:
         return np.asarray(predict(image[None])[0], np.float32)
@@ -35,7 +35,7 @@ def tiled(predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, tile: 
 
 
 def starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin along a side: from 0 to length - tile, evenly, with at least OVERLAP between neighbours."""
+    """Return where tiles begin along a side, evenly from 0 to length - tile; neighbours overlap by OVERLAP or more."""
     if length <= tile:
         return [0]
     number = 1 + int(np.ceil((length - tile) / (tile * (1 - OVERLAP))))
@@ -43,5 +43,5 @@ def starts(length: int, tile: int) -> list[int]:
 
 
 def _ramp(length: int) -> np.ndarray:
-    """Weights along a tile: 1 at the border, rising towards the middle."""
+    """Return weights along a tile: 1 at the border, rising towards the middle."""
     return np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0

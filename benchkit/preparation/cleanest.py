@@ -1,4 +1,4 @@
-"""Of images in the order of a draw, those in which a detector marks the least; scored in batches, in fixed memory."""
+"""Keep the images in which a detector finds the least artifacts. Images are scored in batches, in fixed memory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from benchkit.readers.framing import Framing
 
-#: Images that the detector sees at once.
+#: Images that are scored at once.
 BATCH = 16
-#: The file of a prepared set that has every candidate's figures.
+#: The file of a prepared set with the scores of all candidates.
 SCORES = "cleanest.csv"
 
-#: (N, size, size, 3) uint8 -> of each image the fraction of its area that is marked, and the mean probability.
+#: (N, size, size, 3) uint8 -> for each image the predicted fraction of its area, and the mean probability.
 Score = Callable[[NDArray[np.uint8]], Sequence[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A detector that says which images are clean.
+    """A detector that scores images by the artifacts it finds.
 
-    about: what identifies it, plain data. candidates: how many images of a draw it sees. size: the pixels a side of the
-    square it is shown of each, framed as the dataset's defaults frame it.
+    about: what identifies it, as plain data. candidates: number of images of a draw that it scores. size: side in
+    pixels of the square that each image is framed to, by the dataset's defaults.
     """
 
     score: Score
@@ -38,20 +38,20 @@ class Judge:
 
     @property
     def framing(self) -> Framing:
-        """How an image of any size becomes what the detector is shown."""
+        """How an image of any size becomes the detector's input."""
         return Framing(self.size)
 
-    def scored(self, squares: Iterable[tuple[str, NDArray[np.uint8]]]) -> Iterator[Scored]:
-        """Every (name, framed image) with its figures, in the order in which they come; BATCH are held at once."""
-        left = iter(squares)
-        while seen := list(islice(left, BATCH)):
-            figures = self.score(np.stack([square for _, square in seen]))
-            yield from (Scored(name, *one) for (name, _), one in zip(seen, figures, strict=True))
+    def score_all(self, squares: Iterable[tuple[str, NDArray[np.uint8]]]) -> Iterator[Scored]:
+        """Yield the scores of every (name, framed image), in order; BATCH images are in memory at once."""
+        remaining = iter(squares)
+        while batch := list(islice(remaining, BATCH)):
+            scores = self.score(np.stack([square for _, square in batch]))
+            yield from (Scored(name, *pair) for (name, _), pair in zip(batch, scores, strict=True))
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a detector said of one image: the fraction of its area that is marked, and the mean probability."""
+    """The scores of one image: the predicted fraction of its area, and the mean probability."""
 
     name: str
     fraction: float
@@ -65,7 +65,7 @@ def cleanest(scored: Sequence[Scored], count: int) -> list[Scored]:
 
 
 def write_scores(folder: Path, scored: Iterable[Scored], kept: Collection[str]) -> None:
-    """Write the figures of all candidates, in the order of the draw. kept: names."""
+    """Write the scores of all candidates, in the order of the draw. kept: names."""
     with (folder / SCORES).open("w", encoding="utf-8", errors="replace", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(("name", "fraction", "mean", "kept"))
@@ -74,14 +74,14 @@ def write_scores(folder: Path, scored: Iterable[Scored], kept: Collection[str]) 
 
 
 def facts(judge: Judge, scored: Sequence[Scored], kept: Sequence[Scored]) -> dict[str, Any]:
-    """How the choice was made and what it came to, for the manifest."""
+    """Return how images were chosen, and their mean scores, for the manifest."""
     return {
         **judge.about,
         "size": judge.size,
         "fit": judge.framing.fit,
         "candidates": judge.candidates,
         "scored": len(scored),
-        "share_of_scored": sum(one.fraction for one in scored) / max(1, len(scored)),
-        "share_of_kept": sum(one.fraction for one in kept) / max(1, len(kept)),
-        "largest_share_kept": max((one.fraction for one in kept), default=0.0),
+        "mean_fraction_scored": sum(one.fraction for one in scored) / max(1, len(scored)),
+        "mean_fraction_kept": sum(one.fraction for one in kept) / max(1, len(kept)),
+        "largest_fraction_kept": max((one.fraction for one in kept), default=0.0),
     }

@@ -1,4 +1,4 @@
-"""A seeded draw of images out of dalle3-hq's tar shards, or the cleanest of a larger one -> one prepared set."""
+"""Draw images from the tar shards of dalle3-hq, or keep the cleanest of a larger draw, as one prepared set."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from benchkit.readers.images import decode_image
 from benchkit.readers.prepared import Row, SkippedImage, Writer
 from benchkit.readers.tar_shards import Pair, Shard, ShardReader, find_shards, list_pairs
 
-#: The dataset that the set is for, and what is said about sharing it.
+#: The dataset of the set, and a note on its licence.
 NAME = "dalle3-hq"
 NOTICE = (
     "the card of Dalle3 1 Million+ High Quality Captions says MIT; its images come from many people and generators: "
-    "see the terms at its source before you share what is made of them"
+    "read the terms at its source before you share data made from it"
 )
 SPLIT = "clean"
-#: What is kept of an image's JSON beside its caption, where it is text.
+#: Texts of an image's JSON that are kept beside its caption.
 KEPT = ("image_name", "original_prompt", "long_caption", "source")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,100}", re.ASCII)
 
 
 @dataclass
 class Draw:
-    """`count` images by (seed, name), whatever the order of the shards; `run` writes the set, returns the manifest.
+    """Draw `count` images by seed and name, independently of the shards' order; `run` writes the set.
 
-    tell: hears of the work, one line each. judge: keeps the cleanest of a larger draw.
+    tell: called with one line on each piece of work. judge: scores a larger draw, of which the cleanest are kept.
     """
 
     shards: Sequence[str]
@@ -50,7 +50,10 @@ class Draw:
     captions: list[str] = field(default_factory=list)
 
     def run(self, folder: Path) -> dict[str, Any]:
-        """Write the set into an empty folder. Raises BenchkitError for shards that are refused or hold too few."""
+        """Write the set into an empty folder and return its manifest.
+
+        Raises BenchkitError for unusable shards, and if they hold too few images.
+        """
         shards = find_shards(self.shards)
         drawn = sorted(self._pairs(shards), key=lambda pair: rank(self.seed, pair.name))
         wanted, flag = (self.count, "`count`") if self.judge is None else (self.judge.candidates, "`cleanest_of`")
@@ -77,25 +80,25 @@ class Draw:
     def _cleanest(
         self, judge: cleanest.Judge, reading: ShardReader, drawn: Sequence[Pair], folder: Path
     ) -> tuple[list[Pair], dict[str, Any]]:
-        """Of the first candidates that can be read the cleanest, in the order of the draw; and how that was decided."""
+        """Return the cleanest of the first readable candidates, in the order of the draw, and how they were chosen."""
         by_name = {pair.name: pair for pair in drawn}
         scored: list[cleanest.Scored] = []
-        for one in judge.scored(islice(self._squares(judge, reading, drawn), judge.candidates)):
+        for one in judge.score_all(islice(self._squares(judge, reading, drawn), judge.candidates)):
             scored.append(one)
             self.tell(f"score {len(scored)}")
         kept = cleanest.cleanest(scored, self.count)
         names = {one.name for one in kept}
         for one in scored:
             if one.name not in names:
-                told = f"{one.fraction:.6g} of its area marked"
-                self.left.append(SkippedImage(SPLIT, one.name, "not among the cleanest", told))
+                detail = f"{one.fraction:.6g} of its area predicted"
+                self.left.append(SkippedImage(SPLIT, one.name, "not among the cleanest", detail))
         cleanest.write_scores(folder, scored, names)
         return [by_name[one.name] for one in kept], cleanest.facts(judge, scored, kept)
 
     def _squares(
         self, judge: cleanest.Judge, reading: ShardReader, pairs: Sequence[Pair]
     ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        """What the detector is shown of every image that can be decoded and framed, in order."""
+        """Yield the detector's input for every image that can be decoded and framed, in order."""
         for pair in pairs:
             image = self._decoded(reading, pair, reading.read(pair.shard, pair.image))
             try:
@@ -118,7 +121,7 @@ class Draw:
         return {"licence": NOTICE, "draw": draw}
 
     def _pairs(self, shards: Sequence[Shard]) -> list[Pair]:
-        """Every image of every shard, each name once; the heads of all shards are read before any image is."""
+        """Return every image of every shard, each name once; read the heads of all shards before any image."""
         found: dict[str, Pair] = {}
         for number, shard in enumerate(shards):
             self.tell(f"look through {shard.path.rpartition('/')[2]}")
@@ -141,9 +144,9 @@ class Draw:
         record = record or {}
         caption = words(record, "short_caption")
         self.facts["without a short_caption"] += caption is None
-        told = record.get("height"), record.get("width")
-        self.facts["without a size in the record"] += None in told
-        self.facts["with another size than the record says"] += None not in told and told != (height, width)
+        given = record.get("height"), record.get("width")
+        self.facts["without a size in the record"] += None in given
+        self.facts["with another size than the record says"] += None not in given and given != (height, width)
         if caption is not None:
             self.captions.append(caption)
         attributes = {name: text for name in KEPT if (text := words(record, name)) is not None}
@@ -152,17 +155,17 @@ class Draw:
 
 
 def rank(seed: int, name: str) -> bytes:
-    """Where an image stands in the draw of a seed: uniform, and its own whatever else is there."""
+    """Return an image's place in the draw of a seed: uniform, and independent of the other images."""
     return hashlib.sha256(f"{seed}\n{name}".encode("utf-8", "surrogateescape")).digest()
 
 
 def sample_id(name: str) -> str:
-    """The id of an image: its name in the shard, or where that is no file's, a digest of it."""
+    """Return the id of an image: its name in the shard, or a digest of a name that no file can have."""
     return name if _ID.fullmatch(name) else hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
 def parsed(data: bytes) -> dict[str, Any] | None:
-    """A JSON object, or None where it is none."""
+    """Return a JSON object, or None for other data."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
@@ -171,20 +174,20 @@ def parsed(data: bytes) -> dict[str, Any] | None:
 
 
 def words(record: dict[str, Any], name: str) -> str | None:
-    """A record's text of that name, without a lone surrogate, or None where it has none."""
+    """Return a record's text without lone surrogates, or None if it has none."""
     value = record.get(name)
     text = value.encode("utf-8", "replace").decode().strip() if isinstance(value, str) else ""
     return text or None
 
 
 def summary(manifest: dict[str, Any]) -> list[str]:
-    """What a user is told of a finished set, a line each."""
+    """Return the lines that a user reads about a finished set."""
     draw = manifest["draw"]
     lines = [f"{draw['count']:,} of {draw['of']:,} images of {len(draw['shards'])} shards, seed {draw['seed']}"]
-    if told := manifest.get("cleanest"):
+    if chosen := manifest.get("cleanest"):
         lines.append(
-            f"the cleanest of {told['scored']:,} by {told['detector']}: {100 * told['share_of_kept']:.3g} % of their "
-            f"area marked, of all {100 * told['share_of_scored']:.3g} %"
+            f"the cleanest of {chosen['scored']:,} by {chosen['detector']}: {100 * chosen['mean_fraction_kept']:.3g} % "
+            f"of their area predicted as artifact, {100 * chosen['mean_fraction_scored']:.3g} % of all"
         )
     lines.append(f"captions: {manifest['captions']:,} of {draw['count']:,}")
     lines += [f"drawn: {number:,} {what}" for what, number in manifest["records"].items() if number]

@@ -1,4 +1,4 @@
-"""RichHF-18k's records, TFRecord files or tables, and the images they speak of -> one prepared set."""
+"""Join RichHF-18k's records (TFRecord files or tables) with their images to one prepared set."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchkit.readers.tables import IDS, Columns, Table, get_bytes
 from benchkit.readers.tfrecord import Features, read_examples
 from benchkit.readers.walk import list_files
 
-#: The dataset that the set is for, and what is said about sharing it.
+#: The dataset of the set, and a note on its licence.
 NAME = "richhf-18k"
 NOTICE = (
     "RichHF-18k's repository states no licence, and its images are Pick-a-Pic's: see the terms of both at their "
@@ -47,7 +47,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Annotation:
-    """One example that the rule left, ready to be written as soon as its image is found.
+    """One example that the rule keeps, to be written when its image is found.
 
     notes: what is left out of it, listed only where the rest is written.
     """
@@ -62,7 +62,7 @@ class Annotation:
 
 
 class Unusable(Exception):
-    """Why one record cannot be used: a reason that is counted, and a detail."""
+    """A record that cannot be used: a reason, which is counted, and a detail."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason)
@@ -70,7 +70,7 @@ class Unusable(Exception):
 
 
 def record_files(given: Sequence[Path]) -> dict[str, list[Path]]:
-    """The record files of each split, from files and folders.
+    """Return the record files of each split, from files and folders.
 
     Which split a file belongs to says its name, or a folder called `train`, `dev` or `test` that it lies in. Raises
     BenchkitError for a path that is not there, a folder without such files, and names that say no split.
@@ -96,13 +96,13 @@ def record_files(given: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def _records_in(folder: Path) -> list[Path]:
-    """A folder's TFRecord files, which often have their number behind the suffix; else the tables below it."""
+    """Return a folder's TFRecord files, often with a number after the suffix, or else the tables below it."""
     packed = sorted(one for one in folder.glob("*.tfrecord*") if one.is_file())
     return packed or list_files(folder, tables.SUFFIXES)
 
 
 def table_examples(path: Path, columns: Columns) -> Iterator[Features]:
-    """The rows of a table of records, as `tfrecord.examples` gives those of a TFRecord file.
+    """Yield the rows of a table of records, in the form of `tfrecord.examples`.
 
     Raises BenchkitError for a table without artifact maps or names of images, and one that cannot be read.
     """
@@ -131,7 +131,7 @@ def table_examples(path: Path, columns: Columns) -> Iterator[Features]:
 
 
 def _feature(value: Any) -> list[Any]:
-    """A cell as a record's feature: bytes or numbers, and nothing where it is of another kind."""
+    """Return a table's value as a record's feature: bytes or numbers; empty for another type."""
     if isinstance(value, str):
         return [value.encode()]
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -142,7 +142,7 @@ def _feature(value: Any) -> list[Any]:
 
 @dataclass
 class Preparation:
-    """The way from records and images to a set; `run` writes it and returns the manifest.
+    """Makes a set from records and images; `run` writes it and returns the manifest.
 
     images: where they are; none where the tables of records hold them. tell: hears of the work, one line each.
     columns: what tables call what they hold.
@@ -161,7 +161,7 @@ class Preparation:
     _seen: dict[str, str] = field(default_factory=dict)
 
     def run(self, folder: Path) -> dict[str, Any]:
-        """Write the set into an empty folder. Raises BenchkitError as the reading of records and images does."""
+        """Write the set into an empty folder; raise BenchkitError for unusable records or images."""
         found: dict[str, Annotation] = {}
         files_of = record_files(self.records)
         sources = self.images or self._tables(files_of)
@@ -171,7 +171,7 @@ class Preparation:
                 for one in self._annotations(split, file):
                     found[one.id] = one
         if not found:
-            raise BenchkitError(f"rule {self.rule} leaves none of {self.read.total()} examples: choose another `rule`")
+            raise BenchkitError(f"rule {self.rule} keeps none of {self.read.total()} examples: choose another `rule`")
         scratch = folder / ".images"
         try:
             with Writer(folder) as writer, scratch.open("w+b") as images:
@@ -185,14 +185,14 @@ class Preparation:
             scratch.unlink(missing_ok=True)
 
     def _tables(self, files_of: Mapping[str, Sequence[Path]]) -> list[Path]:
-        """The records themselves, where all of them are tables, which may hold the images."""
+        """Return the records' files if all are tables, which may hold the images too."""
         files = [file for files in files_of.values() for file in files]
         if any(file.suffix.lower() not in tables.SUFFIXES for file in files):
-            raise BenchkitError("`images` is missing: TFRecord files hold no images: name where Pick-a-Pic's are")
+            raise BenchkitError("`images` is missing: TFRecord files hold no images; name Pick-a-Pic's files")
         return files
 
     def _annotations(self, split: str, file: Path) -> Iterator[Annotation]:
-        """What the rule leaves of one file; all else is noted."""
+        """Yield the examples of one file that the rule keeps; note the others."""
         is_table = file.suffix.lower() in tables.SUFFIXES
         for count, features in enumerate(
             table_examples(file, self.columns) if is_table else read_examples(file), start=1
@@ -272,7 +272,7 @@ class Preparation:
 
 
 def summary(manifest: Mapping[str, Any], rule: Rule) -> list[str]:
-    """What a user is told of a finished set, a line each."""
+    """Return the lines that a user reads about a finished set."""
     read, images = manifest["examples"]["read"], manifest["images"]
     lines = [beside_paper(rule, manifest["examples"]["left_by_rule"], read)]
     lines.append(f"a pixel is marked from level {rule.threshold} of 255: {rule.needed} of {rule.annotators} annotators")
@@ -286,7 +286,7 @@ def summary(manifest: Mapping[str, Any], rule: Rule) -> list[str]:
 
 
 def uid(features: Features) -> str:
-    """The stem of an example's file name: Pick-a-Pic's id of its image."""
+    """Return the stem of an example's file name, which is Pick-a-Pic's id of the image."""
     name = text(features, "filename")
     stem = PurePosixPath(name).stem if name else ""
     if not _ID.fullmatch(stem):
@@ -295,19 +295,19 @@ def uid(features: Features) -> str:
 
 
 def text(features: Features, name: str) -> str | None:
-    """A feature's one text, or None where it has none."""
+    """Return a feature's text, or None if it has none."""
     values = features.get(name) or [None]
     return values[0].decode("utf-8", "replace") if isinstance(values[0], bytes) else None
 
 
 def number(features: Features, name: str) -> float | None:
-    """A feature's one number, which need not be finite, or None where it has none."""
+    """Return a feature's number, possibly not finite, or None if it has none."""
     values = features.get(name) or [None]
     return float(values[0]) if isinstance(values[0], float | int) else None
 
 
 def odd(score: float | None) -> str:
-    """What is wrong with a score, in a few words, or nothing."""
+    """Return what is wrong with a score; empty if nothing is."""
     if score is None:
         return "a score that is missing"
     if not np.isfinite(score):
@@ -316,7 +316,7 @@ def odd(score: float | None) -> str:
 
 
 def grey_map(features: Features, name: str) -> NDArray[np.uint8]:
-    """A map, (512, 512) uint8, of its encoded bytes; raises Unusable."""
+    """Decode a map, (512, 512) uint8; raise Unusable if it cannot be decoded."""
     values = features.get(name) or [None]
     if not isinstance(values[0], bytes):
         raise Unusable(f"no {name}", "the record has none")
@@ -327,12 +327,12 @@ def grey_map(features: Features, name: str) -> NDArray[np.uint8]:
     if decoded.shape[:2] != (MAP_SIDE, MAP_SIDE):
         raise Unusable(f"{name} of another size", f"{decoded.shape[0]}x{decoded.shape[1]}, not {MAP_SIDE}x{MAP_SIDE}")
     if (decoded != decoded[..., :1]).any():
-        raise Unusable(f"{name} has colours", "one channel is wanted")
+        raise Unusable(f"{name} has colours", "a map has one channel")
     return np.ascontiguousarray(decoded[..., 0])
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """(H, W) uint8 as an 8-bit grey PNG."""
+    """Return (H, W) uint8 as an 8-bit grey PNG."""
     from PIL import Image
 
     sink = io.BytesIO()

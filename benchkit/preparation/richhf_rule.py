@@ -1,8 +1,8 @@
-"""Which RichHF-18k examples have a label, and what it is: a named rule, because the records do not say.
+"""Rules that choose RichHF-18k examples and make their labels. A rule is needed, because the records give no masks.
 
-The paper drops examples of fewer than three annotators and marks what two of three marked. The records hold neither
-number: a map's level is taken for the fraction of annotators who marked the pixel, and whether there were three can
-only be excluded, where a level or a score could not come from three.
+The paper drops examples with fewer than three annotators, and labels pixels that two of three marked. The records hold
+neither number. A map's level is taken as the fraction of annotators who marked the pixel. Three annotators can only be
+excluded: by a level or a score that three cannot produce.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.readers.votes import compute_majority
 from benchkit.specs.spec import Spec
 
-#: Rule -> what it looks at.
+#: Rule -> what it checks.
 RULES: Mapping[str, tuple[str, ...]] = {
     "three-annotators": ("scores", "levels"),
     "by-scores": ("scores",),
     "by-levels": ("levels",),
     "all": (),
 }
-#: What the paper says its rule leaves, by split.
+#: Numbers of examples that the paper keeps, by split.
 PAPER = {"train": 7801, "test": 500}
-#: A score is the mean of answers from 1 to 5, brought to 0 ... 1: steps of a quarter per annotator.
+#: A score is the mean of answers from 1 to 5, scaled to 0 ... 1, so one annotator's answer moves it by quarters.
 ANSWER_STEPS = 4
-#: Of any of a rule's numbers.
+#: Largest value of a rule's parameter.
 LARGEST = 255
 
 
@@ -36,9 +36,9 @@ LARGEST = 255
 class Rule:
     """A rule by name, and its numbers.
 
-    annotators: how many an example must have. needed: of them, to mark a pixel. tolerance: how far a level may stand
-    from one that `annotators` can give (JPEG shifts levels). share: of the pixels above `tolerance`, how many may
-    stand further away than that. score_tolerance: how far a score may stand from such a value, in steps.
+    annotators: number that an example must have. needed: number that must mark a pixel. tolerance: largest distance of
+    a level from one that `annotators` can produce (JPEG shifts levels). fraction: of the pixels above `tolerance`, the
+    fraction that may be further away. score_tolerance: largest distance of a score from such a value, in steps.
     """
 
     name: str = "three-annotators"
@@ -50,7 +50,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """Read NAME or NAME:key=value,key=value; raises BenchkitError naming what is wrong."""
+        """Parse NAME or NAME:key=value,key=value; raise BenchkitError that names the mistake."""
         spec = Spec.parse("rule", text)
         if spec.name not in RULES:
             raise UnknownNameError("rule", spec.name, RULES)
@@ -62,12 +62,12 @@ class Rule:
             number = isinstance(value, int if types[key] is int else int | float) and not isinstance(value, bool)
             if not number or not 0 <= (value or 0) <= LARGEST:  # type: ignore[operator]
                 kind = "a whole number" if types[key] is int else "a number"
-                raise BenchkitError(f"`rule`: {key}={value}: {kind} of 0 or more is wanted, up to {LARGEST}")
+                raise BenchkitError(f"`rule`: {key}={value}: give {kind} from 0 to {LARGEST}")
             values[key] = value  # type: ignore[assignment]
         rule = cls(spec.name, **values)  # type: ignore[arg-type]
         if not 1 <= rule.needed <= rule.annotators <= 255:
             raise BenchkitError(
-                f"`rule`: needed={rule.needed} of annotators={rule.annotators}: 1 <= needed <= annotators"
+                f"`rule`: needed={rule.needed} of annotators={rule.annotators}: give 1 <= needed <= annotators"
             )
         return rule
 
@@ -77,25 +77,25 @@ class Rule:
 
     @property
     def threshold(self) -> int:
-        """The lowest level, 0 ... 255, that counts as marked: 128 for two of three."""
+        """The lowest level, 0 ... 255, of an annotated pixel: 128 for two of three."""
         return int(np.argmax(self.label(np.arange(256, dtype=np.uint8))))
 
     def label(self, levels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Pixels that enough annotators marked, bool; levels: any shape, the nearest vote count each."""
+        """Return the pixels that enough annotators marked, bool. levels: any shape; rounded to vote counts."""
         votes = np.rint(levels.astype(np.float64) * self.annotators / 255).astype(np.int64)
         return compute_majority(votes, self.annotators, self.needed)
 
     def objection(self, scores: Mapping[str, float], maps: list[NDArray[np.uint8]]) -> str | None:
-        """Why the example cannot have had so many annotators, or None."""
-        looked = RULES[self.name]
+        """Return why the example cannot have so many annotators, or None."""
+        checked = RULES[self.name]
         last = ANSWER_STEPS * self.annotators
-        if "scores" in looked:
+        if "scores" in checked:
             for name, score in scores.items():
                 steps = score * ANSWER_STEPS * self.annotators
                 possible = np.isfinite(score) and -self.score_tolerance <= steps <= last + self.score_tolerance
                 if not possible or abs(steps - round(steps)) > self.score_tolerance:
-                    return f"{name} {score:.4f} is no mean of {self.annotators} answers"
-        if "levels" in looked:
+                    return f"{name} {score:.4f} is not a mean of {self.annotators} answers"
+        if "levels" in checked:
             for levels in maps:
                 off = self.off_levels(levels)
                 if off > self.fraction:
@@ -103,7 +103,7 @@ class Rule:
         return None
 
     def off_levels(self, levels: NDArray[np.uint8]) -> float:
-        """Of the pixels above `tolerance`, the fraction that is further than it from every possible level."""
+        """Return the fraction of pixels above `tolerance` that are further than it from every possible level."""
         marked = levels[levels > self.tolerance].astype(np.float64)
         if not marked.size:
             return 0.0
@@ -112,11 +112,11 @@ class Rule:
 
 
 def beside_paper(rule: Rule, kept: Mapping[str, int], read: Mapping[str, int]) -> str:
-    """One line: how many examples the rule leaves, beside the paper's numbers."""
+    """Return one line with the number of examples that the rule keeps, and the paper's numbers."""
     counts = ", ".join(
         f"{kept.get(split, 0):,} of {read.get(split, 0):,} {split} (the paper: {number:,})"
         for split, number in PAPER.items()
     )
     if all(kept.get(split, 0) == number for split, number in PAPER.items()):
-        return f"rule {rule} leaves {counts}: the paper's numbers"
-    return f"rule {rule} leaves {counts}: other examples than the paper's, so what they give is no replication"
+        return f"rule {rule} keeps {counts}: the paper's numbers"
+    return f"rule {rule} keeps {counts}: other examples than the paper's, so results do not replicate the paper"

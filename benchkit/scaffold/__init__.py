@@ -1,4 +1,4 @@
-"""New plugins from templates: a file that runs and passes its checks as it is, with one line to change."""
+"""New plugins from templates: a file that runs and passes its checks, with one line to change."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from benchkit.plugin.validation import is_name
 Space = Literal["latent", "pixel", "resampling"]
 SPACES: tuple[Space, ...] = ("latent", "pixel", "resampling")
 _OF_SPACE = {"latent": "LatentCorruptor", "pixel": "PixelCorruptor", "resampling": "ResamplingCorruptor"}
-#: How the base class of a kind is called where only the kind decides it.
+#: Kind -> its base class; a corruptor's depends on its space.
 BASES = {"selector": "RegionSelector", "detector": "Detector", "inverter": "Inverter", "dataset": "Dataset"}
 
 
 def new_plugin(
     kind: str, name: str, registry: Registry, *, space: Space = "latent", package: bool = False
 ) -> dict[str, str]:
-    """The files of a new plugin, relative path -> text: one module, or a package around it.
+    """Return the files of a new plugin, relative path -> text: one module, or a package.
 
-    name: kebab-case. space: of a corruptor. registry: whose names are taken. Raises BenchkitError for an unknown
-    kind, for a name of another form and for one that is taken.
+    name: kebab-case. space: of a corruptor. registry: the existing plugins. Raises BenchkitError for an unknown kind,
+    and for a wrong or existing name.
     """
     _check(kind, name, registry)
     facts: dict[str, str | bool] = {**facts_of(kind, name, space), "hooked": package}
     module = f"{facts['module']}.py"
     template = f"corruptor-{space}" if kind == "corruptor" else kind
-    files = {module: rendered(f"{template}.py.jinja", facts)}
+    files = {module: render(f"{template}.py.jinja", facts)}
     if not package:
         return files
     folder = facts["distribution"]
@@ -38,12 +38,12 @@ def new_plugin(
     around[f"tests/test_{facts['module']}.py"] = "test_plugin.py.jinja"
     return {
         f"{folder}/{facts['package']}.py": files[module],
-        **{f"{folder}/{path}": rendered(source, facts) for path, source in around.items()},
+        **{f"{folder}/{path}": render(source, facts) for path, source in around.items()},
     }
 
 
 def write_plugin(files: Mapping[str, str], out: Path) -> list[Path]:
-    """Write the files below `out`, all or none; raises BenchkitError where one is there already."""
+    """Write the files below `out`, all or none; raise BenchkitError if one exists."""
     targets = {out / path: text for path, text in files.items()}
     for target in targets:
         if target.exists() or target.is_symlink():
@@ -63,17 +63,17 @@ def _check(kind: str, name: str, registry: Registry) -> None:
         raise UnknownNameError("kind of plugin", kind, KINDS)
     if not is_name(name) or not name[0].isalpha():
         raise BenchkitError(
-            f"'{name}' is no name for a plugin: write lower-case words joined by '-', such as my-method"
+            f"'{name}' is not a name for a plugin: write lower-case words joined by '-', such as my-method"
         )
     if keyword.iskeyword(name):
-        raise BenchkitError(f"'{name}' is a word of Python's own: add another one, such as {name}-{kind}")
+        raise BenchkitError(f"'{name}' is a keyword of Python: add a word, such as {name}-{kind}")
     taken = {entry.name: entry.origin for entry in registry.entries(kind)}
     if name in taken:
         raise BenchkitError(f"a {kind} named '{name}' exists already ({taken[name]}): choose another name")
 
 
 def facts_of(kind: str, name: str, space: Space) -> dict[str, str]:
-    """What the templates are filled with."""
+    """Return the values for the templates."""
     words = name.split("-")
     cls = "".join(word.capitalize() for word in words)
     base = _OF_SPACE[space] if kind == "corruptor" else BASES[kind]
@@ -82,7 +82,7 @@ def facts_of(kind: str, name: str, space: Space) -> dict[str, str]:
         "name": name,
         "words": " ".join(words),
         "cls": cls,
-        # What the module calls its plugin: a latent corruptor is written as a function.
+        # The plugin's name in the module: a latent corruptor is written as a function.
         "plugin": "_".join(words) if (kind, space) == ("corruptor", "latent") else cls,
         "module": "_".join(words),
         "base": base,
@@ -91,11 +91,11 @@ def facts_of(kind: str, name: str, space: Space) -> dict[str, str]:
     }
 
 
-def rendered(template: str, facts: Mapping[str, str | bool]) -> str:
-    """One template with the facts put in."""
+def render(template: str, facts: Mapping[str, str | bool]) -> str:
+    """Return one template, filled with the facts."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    # What comes out is Python and TOML: nothing of it is escaped.
+    # The result is Python and TOML, which need no escaping.
     environment = Environment(
         loader=PackageLoader("benchkit.scaffold"),
         undefined=StrictUndefined,

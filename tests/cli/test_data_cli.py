@@ -66,13 +66,13 @@ def test_images_pass_the_autoencoder_once(run: Run, tmp_path: Path, tiny_checkpo
     assert {line["mask"] for line in lines(tmp_path / "x")} == {None}
     card = (tmp_path / "x" / "README.md").read_text()
     assert f"checkpoint `{backend.identity[:12]}`" in card
-    assert "without a mask (nobody looked): 20" in card
+    assert "without a mask (not annotated): 20" in card
 
 
 def test_the_card_counts_masks_and_kinds(run: Run, tmp_path: Path) -> None:
     assert run(*SHAPES, "--split", "test", "--out", tmp_path / "x", "--raw").code == 0
     card = (tmp_path / "x" / "README.md").read_text()
-    assert "with a mask: 6; marked: 14.06 % of their pixels" in card
+    assert "with a mask: 6; annotated: 14.06 % of their pixels" in card
     assert "| square | 6 |" in card
     assert "images: as read" in card
 

@@ -15,7 +15,7 @@ from PIL import Image
 from benchkit.cli.detect import overlay, quantise
 from benchkit.errors import BenchkitError
 from benchkit.inference.detector import Scores, TrainedDetector, load_detector
-from benchkit.inference.tiling import starts, tiled
+from benchkit.inference.tiling import predict_tiled, starts
 from benchkit.outputs.exports.detector import write_detector
 from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from tests.helpers.small_comparison import PLUGINS, Finished, Run
@@ -110,7 +110,7 @@ def test_damaged_folders_are_refused_in_one_line(copied: Path, opened: FinishedR
 
     weights = (copied / "model.safetensors").read_bytes()
     (copied / "model.safetensors").write_bytes(weights[:-4])
-    refused("damaged or half-copied")
+    refused("damaged or incomplete")
     (copied / "model.safetensors").write_bytes(weights)
     edit(copied, lambda card: card["detector"].update(name="dott"))
     refused("did you mean 'dot'")
@@ -136,7 +136,7 @@ def test_tiles_join_without_seams(size: tuple[int, int]) -> None:
         seen.append(images.shape[1:3])
         return images.mean(axis=-1) / 255
 
-    assert np.allclose(tiled(predict, image, 40), image.mean(axis=-1) / 255, atol=1e-6)
+    assert np.allclose(predict_tiled(predict, image, 40), image.mean(axis=-1) / 255, atol=1e-6)
     assert all(max(one) <= 40 for one in seen)
 
 

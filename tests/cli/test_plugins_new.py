@@ -96,9 +96,9 @@ def test_names_become_classes_and_modules() -> None:
     ("arguments", "message"),
     [
         (["corrupter", "mine"], "unknown kind of plugin 'corrupter': did you mean 'corruptor'?"),
-        (["corruptor", "My_Own"], "'My_Own' is no name for a plugin"),
-        (["corruptor", "2nd"], "'2nd' is no name for a plugin"),
-        (["corruptor", "class"], "'class' is a word of Python's own"),
+        (["corruptor", "My_Own"], "'My_Own' is not a name for a plugin"),
+        (["corruptor", "2nd"], "'2nd' is not a name for a plugin"),
+        (["corruptor", "class"], "'class' is a keyword of Python"),
         (["corruptor", "gaussian"], "a corruptor named 'gaussian' exists already"),
         (["selector", "mine", "--space", "pixel"], "--space is for corruptors"),
         (["corruptor", "mine", "--space", "frequency"], "--space 'frequency': choose latent, pixel, resampling"),

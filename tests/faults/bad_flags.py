@@ -166,7 +166,7 @@ CASES: dict[str, Bad] = {
     "rule: unknown": bad(prepared("--rule", "two"), "rule 'two'"),
     "rule: unknown key": bad(prepared("--rule", "all:need=2"), "did you mean 'needed'?"),
     "rule: more than there are": bad(prepared("--rule", "all:needed=4"), "needed=4 of annotators=3"),
-    "rule: no number": bad(prepared("--rule", "all:needed=x"), "needed=x: a whole number of 0 or more is wanted"),
+    "rule: no number": bad(prepared("--rule", "all:needed=x"), "needed=x: give a whole number from 0 to 255"),
     "no such records": bad(prepared("--records", "nowhere"), "--records 'nowhere' does not exist"),
     "rule: a key of a Spec": bad(prepared("--rule", "all:kind=1"), "'kind'"),
     "plugins show: unknown kind": bad(lambda w: ("plugins", "show", "blur", "--kind", "corupter"), "corupter"),

@@ -90,7 +90,7 @@ CASES: dict[str, Bad] = {
     "a mask of nothing": bad(corrupted(encoded(noise()), mask=encoded(grey(0))), "m.png' is empty"),
     "a side that 8 does not divide": bad(
         corrupted(encoded(noise((41, 30))), mask=encoded(grey(255, (41, 30)))),
-        "41x30 pixels (width x height) do not divide by 8: crop or resize to 40x24 or 48x32",
+        "41x30 pixels (width x height) are not multiples of 8: crop or resize to 40x24 or 48x32",
     ),
     "a folder as an image": bad(lambda w: corrupting(w, w.folder, w.file("m.png", b"")), "a folder, no picture"),
     # Folders of images

@@ -171,9 +171,12 @@ WRONG: list[tuple[str, Call]] = [
     ("a list of PIL images or a float tensor", lambda b: benchkit.invert(b, "a.png", 1)),  # type: ignore[arg-type]
     ("no images were given", lambda b: benchkit.invert(b, [], 1)),
     ("images of several sizes", lambda b: benchkit.invert(b, [*pictures(1), *pictures(1, 32)], 1)),
-    (r"\(3, 32, 40\): \(N, 3, H, W\)", lambda b: benchkit.invert(b, torch.rand(3, 32, 40), 1)),
+    (r"\(3, 32, 40\): give \(N, 3, H, W\)", lambda b: benchkit.invert(b, torch.rand(3, 32, 40), 1)),
     ("divide bytes by 255", lambda b: benchkit.invert(b, torch.ones(1, 3, 8, 8, dtype=torch.uint8), 1)),
-    (r"from -1 to 1: \[0, 1\]", lambda b: benchkit.invert(b, torch.linspace(-1, 1, 192).view(1, 3, 8, 8), 1)),
+    (
+        r"from -1 to 1: give values in \[0, 1\]",
+        lambda b: benchkit.invert(b, torch.linspace(-1, 1, 192).view(1, 3, 8, 8), 1),
+    ),
     ("nan", lambda b: benchkit.invert(b, torch.full((1, 3, 8, 8), torch.nan), 1)),
     (r"41x30 pixels .* 40x24 or 48x32", lambda b: benchkit.invert(b, pictures(1, 41, 30), 1)),
     (r"choose 0 to 10", lambda b: benchkit.invert(b, pictures(1), 11)),
@@ -184,11 +187,11 @@ WRONG: list[tuple[str, Call]] = [
     ("captions: 2 for 1 images", lambda b: benchkit.invert(b, pictures(1), 1, captions=["a", "b"])),
     ("captions: one text", lambda b: benchkit.invert(b, pictures(1), 1, captions="a")),
     (r"\(1, 32, 32\): .* need \(1, 32, 40\)", lambda b: benchkit.corrupt(b, pictures(1), boxes(1, 32), "none")),
-    ("uint8: bool", lambda b: benchkit.corrupt(b, pictures(1), boxes(1).byte(), "none")),
+    ("uint8: give bool", lambda b: benchkit.corrupt(b, pictures(1), boxes(1).byte(), "none")),
     ("not this list", lambda b: benchkit.corrupt(b, pictures(1), [[True]], "none")),  # type: ignore[arg-type]
     ("did you mean 'gaussian'", lambda b: benchkit.corrupt(b, pictures(1), boxes(1), "gausian")),
     ("choose 0 to 10", lambda b: benchkit.corrupt(b, pictures(1), boxes(1), "gaussian:steps=11")),
-    ("stands where", lambda b: benchkit.corrupt(b, pictures(1), boxes(1), Spec.of("inverter", "ddim"))),
+    ("is not a corruptor", lambda b: benchkit.corrupt(b, pictures(1), boxes(1), Spec.of("inverter", "ddim"))),
     ("not this float", lambda b: benchkit.corrupt(b, pictures(1), boxes(1), 1.0)),  # type: ignore[arg-type]
 ]
 

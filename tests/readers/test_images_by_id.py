@@ -280,7 +280,7 @@ def test_impossible_scores_are_counted_and_said(
     if kept == 1:
         with (tmp_path / "set/left-out.csv").open() as file:
             details = [one["detail"] for one in csv.DictReader(file)]
-        assert "artifact_score 1.5000 is no mean of 3 answers" in details[0]
+        assert "artifact_score 1.5000 is not a mean of 3 answers" in details[0]
         assert "overall_score nan" in details[1]
 
 

@@ -1,4 +1,4 @@
-"""COCO's instances: one JSON, an annotation for each connected region, masks as uncompressed run lengths."""
+"""COCO's instances: one JSON file, one annotation per connected region, masks as uncompressed run lengths."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ class CocoFormat:
         (folder / "annotations" / f"{split}.json").write_text(json.dumps(data, ensure_ascii=False) + "\n", "utf-8")
 
     def head(self, split: str) -> str:
-        """Nothing stands before the card."""
+        """Return nothing: the card has no special first lines."""
         return ""
 
 
 def regions(mask: np.ndarray) -> Iterator[np.ndarray]:
-    """The connected regions (8 neighbours) of a mask (H, W) bool, each as a mask of its own."""
+    """Yield each connected region (8 neighbours) of a mask (H, W) bool as a mask."""
     labels, number = ndimage.label(mask, structure=np.ones((3, 3)))
     yield from (labels == label for label in range(1, number + 1))
 
 
 def annotation(region: np.ndarray) -> dict[str, Any]:
-    """Run lengths, area in pixels and bounding box (x, y, width, height) of one region (H, W) bool."""
+    """Return run lengths, area in pixels and bounding box (x, y, width, height) of one region (H, W) bool."""
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     left, top = int(columns[0]), int(rows[0])
     return {
@@ -70,7 +70,7 @@ def annotation(region: np.ndarray) -> dict[str, Any]:
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """Lengths of the runs of zeros and ones in turn, zeros first, down the columns of a mask (H, W) bool."""
+    """Return lengths of runs of zeros and ones in turn, zeros first, along the columns of a mask (H, W) bool."""
     flat = mask.ravel(order="F")
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     lengths = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()

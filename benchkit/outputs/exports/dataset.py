@@ -1,4 +1,4 @@
-"""A dataset's split as files: images, masks, masks by kind, per-pixel attributes, a manifest, a card."""
+"""Write a dataset's split as files: images, masks, masks by kind, per-pixel attributes, a manifest, a card."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchkit.report.text import one_line
 from benchkit.specs.training_sets import CHUNK
 from benchkit.system.output_files import explain_write_errors
 
-#: Of the manifest's lines.
+#: Version of the manifest's lines.
 SCHEMA = 1
 MANIFEST, CARD = "manifest.jsonl", "README.md"
 #: Folders of an export.
@@ -33,7 +33,7 @@ Autoencode = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class Export:
-    """One split on its way into a folder. passed: the checkpoint whose autoencoder the images pass, or None."""
+    """Writes one split to a folder. passed: the checkpoint whose autoencoder the images pass, or None."""
 
     source: Dataset
     name: str
@@ -42,15 +42,15 @@ class Export:
     folder: Path
     passed: str | None
     _kinds: Counter[str] = field(default_factory=Counter)
-    _marked: list[float] = field(default_factory=list)
+    _fractions: list[float] = field(default_factory=list)
     _unmarked: int = 0
-    #: Ids of the samples so far; file names of samples, and of kinds and attributes by room.
+    #: Ids of the samples so far; file names of samples, and folder names of kinds and attributes.
     _seen: set[str] = field(default_factory=set)
     _names: Names = field(default_factory=Names)
     _rooms: dict[str, dict[str, str]] = field(default_factory=lambda: {"kinds": {}, "attributes": {}})
 
     def run(self, autoencode: Autoencode | None) -> Iterator[str]:
-        """Write everything; yields each sample's id when its files are there."""
+        """Write everything; yield each sample's id when its files are written."""
         lines: list[str] = []
         for start in range(0, self.size, CHUNK):
             samples = read_samples(self.source, self.split, range(start, min(start + CHUNK, self.size)))
@@ -68,7 +68,7 @@ class Export:
             path.write_bytes(data)
 
     def _line(self, sample: Sample, image: np.ndarray) -> dict[str, Any]:
-        """Write one sample's files; its line of the manifest."""
+        """Write one sample's files; return its line of the manifest."""
         if sample.id in self._seen:
             raise BenchkitError(f"dataset '{self.name}' has two samples '{sample.id}' in split '{self.split}'")
         self._seen.add(sample.id)
@@ -86,11 +86,11 @@ class Export:
             self._unmarked += 1
         else:
             counted = sample.mask if sample.ignored is None else sample.mask[~sample.ignored]
-            self._marked.append(float(np.mean(counted)) if counted.size else 0.0)
+            self._fractions.append(float(np.mean(counted)) if counted.size else 0.0)
         return line
 
     def _room(self, room: str, name: str) -> str:
-        """The folder of a kind or of an attribute: its name as a file can have it."""
+        """Return the folder of a kind or an attribute; its name is made valid for files."""
         rooms = self._rooms[room]
         if name not in rooms:
             names = Names({taken.casefold() for taken in rooms.values()})
@@ -98,7 +98,7 @@ class Export:
         return f"{room}/{rooms[name]}"
 
     def _attributes(self, sample: Sample, file: str, size: tuple[int, ...]) -> dict[str, Any]:
-        """Attributes as plain data; one that has a byte for every pixel goes into a file, and is named by its path."""
+        """Return attributes as plain data; write those with one byte per pixel to files, and return their paths."""
         plain: dict[str, Any] = {}
         for name, value in sample.attributes.items():
             per_pixel = isinstance(value, np.ndarray) and value.shape == size and value.dtype in (np.uint8, np.bool_)
@@ -107,7 +107,7 @@ class Export:
         return plain
 
     def _save(self, room: str, name: str, pixels: np.ndarray, scale: bool = True) -> str:
-        """Write a picture and return its path from the manifest; bool becomes 0 and 255, or 0 and 1 unscaled."""
+        """Write a picture; return its path relative to the manifest. bool becomes 0 and 255, or 0 and 1 unscaled."""
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * (255 if scale else 1)
         sink = io.BytesIO()
@@ -116,12 +116,12 @@ class Export:
         return f"{room}/{name}.png"
 
     def _card(self) -> str:
-        """The dataset card, Markdown; the same for the same export."""
+        """Return the dataset card as Markdown; the same for the same export."""
         from benchkit.runs.provenance import get_package_versions
 
         passed = f"one pass through the autoencoder of checkpoint `{self.passed[:12]}`" if self.passed else "as read"
-        marked = len(self._marked)
-        share = f"{100 * sum(self._marked) / marked:.2f} % of their pixels" if marked else "none"
+        masks = len(self._fractions)
+        fraction = f"{100 * sum(self._fractions) / masks:.2f} % of their pixels" if masks else "none"
         kinds = [f"| {_cell(kind)} | {number} |" for kind, number in sorted(self._kinds.items())]
         table = ["", "## Samples by kind of artifact", "", "| kind | samples |", "|:--|--:|", *kinds] if kinds else []
         return "\n".join(
@@ -132,18 +132,18 @@ class Export:
                 "",
                 f"- samples: {self.size} (the first of {self.source.splits()[self.split]})",
                 f"- images: {passed}",
-                f"- with a mask: {marked}; marked: {share}; without any mark: {sum(not m for m in self._marked)}",
-                f"- without a mask (nobody looked): {self._unmarked}",
+                f"- with a mask: {masks}; annotated: {fraction}; empty masks: {sum(not m for m in self._fractions)}",
+                f"- without a mask (not annotated): {self._unmarked}",
                 f"- dataset fingerprint: `{self.source.fingerprint()}`",
                 f"- written by: artifact-benchkit {get_package_versions()['artifact-benchkit']}",
                 "",
                 "## Files",
                 "",
                 f"`{MANIFEST}` has one JSON object a line: `schema`, `id`, `image`, `mask` (or null), `kinds` (kind to",
-                "mask), `caption`, `attributes`, and `ignored` (a mask) where any pixel counts in nothing. Paths are",
+                "mask), `caption`, `attributes`, and `ignored` (a mask) if any pixel is ignored. Paths are",
                 "relative to this folder. Masks are 0 and 255;",
                 "`attributes/NAME/` holds the attributes that have a value for every pixel. Files are named by id,",
-                "folders by kind; what is no letter, digit, `_` or `-` is the `%XX` of its UTF-8 bytes, as in a URL.",
+                "folders by kind; characters other than letters, digits, `_` and `-` are `%XX` of their UTF-8 bytes.",
                 *table,
                 "",
             ]
@@ -151,12 +151,12 @@ class Export:
 
 
 def _cell(text: str) -> str:
-    """Text for a cell of a Markdown table."""
+    """Return text for a cell of a Markdown table."""
     return one_line(text).replace("|", "\\|")
 
 
 def _passed(images: list[np.ndarray], autoencode: Autoencode | None) -> list[np.ndarray]:
-    """Images after their autoencoder pass; those of several sizes pass one by one."""
+    """Return images after their autoencoder pass; images of several sizes pass one by one."""
     if autoencode is None:
         return images
     together = len({image.shape for image in images}) == 1
@@ -165,7 +165,7 @@ def _passed(images: list[np.ndarray], autoencode: Autoencode | None) -> list[np.
 
 
 def _plain(value: Any) -> Any:
-    """Plain data for JSON; raises BenchkitError for anything else."""
+    """Return a value as plain data for JSON; raise BenchkitError for other types."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):
@@ -174,4 +174,4 @@ def _plain(value: Any) -> Any:
         return [_plain(inner) for inner in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise BenchkitError(f"an attribute of type {type(value).__name__} is no plain data: a manifest cannot hold it")
+    raise BenchkitError(f"an attribute of type {type(value).__name__} is not plain data, so a manifest cannot hold it")

@@ -1,4 +1,4 @@
-"""A run's trained detector as a folder: the weights it was scored with, and a card for machines and for people."""
+"""Export a run's trained detector as a folder: its weights, a card for programs, and a page for people."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from benchkit.planning.planner import PlannedCell
 from benchkit.report.text import percent
 from benchkit.store.artifacts import parse_json
 
-#: The threshold where a run has no validation images to choose one on.
+#: The threshold if a run has no validation images to choose one.
 DEFAULT_THRESHOLD = 0.5
 
 
 def detector_card(run: FinishedRun, planned: PlannedCell) -> dict[str, Any]:
-    """What is known of a row's detector: its plugin, training, figures on the test set and threshold.
+    """Return facts on a row's detector: its plugin, training, figures on the test set and threshold.
 
     Raises BenchkitError where the cache does not hold its weights or figures any more.
     """
@@ -45,7 +45,7 @@ def detector_card(run: FinishedRun, planned: PlannedCell) -> dict[str, Any]:
 
 
 def trained_detector(run: FinishedRun, planned: PlannedCell) -> TrainedDetector:
-    """A row's detector, loaded on the run's device."""
+    """Load a row's detector on the run's device."""
     card = detector_card(run, planned)
     run.plugin(train_of(planned).detector, Detector)  # type: ignore[type-abstract]  # refuses one that has changed
     network = train_of(planned).network(run.env)

@@ -29,5 +29,5 @@ class FolderFormat:
                 (folder / split / f"{item.name}.txt").write_text(item.caption, "utf-8")
 
     def head(self, split: str) -> str:
-        """Nothing stands before the card."""
+        """Return nothing: the card has no special first lines."""
         return ""

@@ -11,7 +11,7 @@ from typing import Any
 from benchkit.outputs.exports.items import Item
 from benchkit.outputs.exports.write import png
 
-#: Images in a file, and in one of its row groups: what a reader holds in memory at once.
+#: Images in a file, and in a row group, which a reader holds in memory at once.
 SHARD, GROUP = 1000, 100
 _IMAGE = {"_type": "Image"}
 _TEXT = {"dtype": "string", "_type": "Value"}
@@ -42,13 +42,13 @@ class HfFormat:
                     file.write_table(pa.Table.from_pylist([_row(item) for item in group], schema=schema))
 
     def head(self, split: str) -> str:
-        """The card's facts for the hub: the licence is the user's to state, so it says `other`."""
+        """Return the card's metadata for the hub. The licence is `other`, since only the user knows it."""
         lines = ["---", "license: other", "task_categories:", "- image-segmentation", "configs:"]
         lines += ["- config_name: default", "  data_files:", f"  - split: {split}", f"    path: data/{split}-*.parquet"]
         lines += ["dataset_info:", "  features:"]
         kinds = {name: "image" if feature is _IMAGE else "string" for name, feature in FEATURES.items()}
         lines += [line for name, kind in kinds.items() for line in (f"  - name: {name}", f"    dtype: {kind}")]
-        # No splits: `datasets` wants their size in its own memory there, and counts examples itself.
+        # No splits: `datasets` would require their size in memory here, and it counts examples itself.
         return "\n".join([*lines, "---", ""])
 
 
@@ -59,7 +59,7 @@ def _row(item: Item) -> dict[str, Any]:
 
 
 def _pieces(items: Iterator[Item], size: int) -> Iterator[Iterator[Item]]:
-    """The items in runs of `size`, read as they come; each run must be used up before the next is asked for."""
+    """Yield iterators of `size` items each, lazily; use up each one before the next."""
     while (first := next(items, None)) is not None:
         yield _led(first, islice(items, size - 1))
 

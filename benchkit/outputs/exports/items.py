@@ -1,4 +1,4 @@
-"""What a training set consists of, image by image: pixels, label, caption, id, and a name that any file can have."""
+"""The images of a training set, one by one: pixels, label, caption, id, and a valid file name."""
 
 from __future__ import annotations
 
@@ -19,19 +19,16 @@ from benchkit.stages.select import Select
 
 Part = Literal["labelled", "pseudo", "corrupted"]
 
-#: An artifact in a mask that is a picture, and a pixel that counts in nothing: with `ignore=128` the `folder` dataset
-#: reads such masks.
+#: Grey values of artifact and ignored pixels in mask files. The `folder` dataset reads them with `ignore=128`.
 ARTIFACT_GREY, IGNORED_GREY = 255, 128
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image (H, W, 3) uint8 as the detector was shown it, with its label (H, W) bool.
+    """One image (H, W, 3) uint8, as the detector was trained on it, with its label (H, W) bool.
 
-    ignored: (H, W) bool, pixels that count in nothing, or None where every pixel counts.
-
-    name: the id as a file's name, unique in the set (see `names`). id, caption: the dataset's. part: where image and
-    label come from. split: the dataset's, that the image is of.
+    name: the id as a file name, unique in the set (see `names`). id, caption: those of the dataset. part: origin of
+    image and label. split: the dataset's split. ignored: (H, W) bool, or None if no pixel is ignored.
     """
 
     name: str
@@ -44,21 +41,21 @@ class Item:
     ignored: np.ndarray | None = None
 
     def values(self, artifact: int = ARTIFACT_GREY, ignored: int = IGNORED_GREY) -> np.ndarray:
-        """The label as (H, W) uint8: 0, `artifact` and, where any pixel counts in nothing, `ignored`."""
+        """Return the label as (H, W) uint8 with the values 0, `artifact` and `ignored`."""
         values = self.mask.astype(np.uint8) * np.uint8(artifact)
         return values if self.ignored is None else np.where(self.ignored, np.uint8(ignored), values)
 
     @property
-    def marked(self) -> float:
-        """The artifact pixels over all that count; 0 where none does."""
+    def annotated(self) -> float:
+        """The fraction of artifact pixels among those not ignored; 0 if all are ignored."""
         counted = self.mask if self.ignored is None else self.mask[~self.ignored]
         return float(counted.mean()) if counted.size else 0.0
 
 
 def training_items(run: FinishedRun, planned: PlannedCell) -> Iterator[Item]:
-    """The training set of a cell as its detector was shown it, in order; what had an empty selection is not in it.
+    """Yield the training set of a cell in order, without images that have an empty selection.
 
-    Raises BenchkitError, before the first one, where the cache does not hold all of it any more.
+    Raises BenchkitError before the first image if the cache no longer holds all of it.
     """
     pairs = train_of(planned).pairs
     run.require(dict.fromkeys(_stages(pairs)), run.name(planned))
@@ -68,12 +65,12 @@ def training_items(run: FinishedRun, planned: PlannedCell) -> Iterator[Item]:
         for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
             if part == "labelled" or mask.any():
                 name = names.of(meta["ids"][i])
-                left_out = ignored[i] if ignored is not None and ignored[i].any() else None
-                yield Item(name, meta["ids"][i], image, mask, meta["captions"][i], part, split, left_out)
+                own = ignored[i] if ignored is not None and ignored[i].any() else None
+                yield Item(name, meta["ids"][i], image, mask, meta["captions"][i], part, split, own)
 
 
 def _chunks(pairs: AnyPairs, env: Env) -> Iterator[tuple[Images, np.ndarray, np.ndarray, Part, np.ndarray | None]]:
-    """Where a chunk's images come from, their labels, their pixels, what they are, and which pixels are ignored."""
+    """Yield each chunk: the source of its images, labels, pixels, part, and ignored pixels."""
     if isinstance(pairs, LabelledPairs):
         for stage in pairs.images:
             arrays = env.arrays(stage)

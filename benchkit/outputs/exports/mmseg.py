@@ -53,10 +53,10 @@ class MmsegFormat:
         for item in items:
             (folder / "img_dir" / split / f"{item.name}.png").write_bytes(png(item.image))
             (folder / "ann_dir" / split / f"{item.name}.png").write_bytes(png(item.values(artifact=1, ignored=IGNORED)))
-            if item.caption is not None:  # mmsegmentation looks at .png alone; the `folder` dataset reads it
+            if item.caption is not None:  # mmsegmentation reads .png only; the `folder` dataset reads it
                 (folder / "img_dir" / split / f"{item.name}.txt").write_text(item.caption, "utf-8")
         (folder / CONFIG).write_text(_TEXT.format(split=split, classes=CLASSES), "utf-8")
 
     def head(self, split: str) -> str:
-        """Nothing stands before the card."""
+        """Return nothing: the card has no special first lines."""
         return ""

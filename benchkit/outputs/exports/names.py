@@ -1,4 +1,4 @@
-"""Ids of images as names of files, on any file system, and back."""
+"""Ids of images as file names that are valid on any file system."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from itertools import accumulate
 
 #: Longest name of a file without its suffix, in characters.
 LONGEST = 200
-#: Names that Windows keeps for devices, whatever their suffix.
+#: Names that Windows reserves for devices, with any suffix.
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 _DIGITS = 16
 
 
 def file_name(identifier: str, *, capitals: bool = True) -> str:
-    """An id as the name of a file: of letters, digits, `_`, `-`, `%` and `~` alone, not empty, at most LONGEST long.
+    """Return an id as a file name: 1 to LONGEST letters, digits, `_`, `-`, `%` and `~`.
 
-    Every other character becomes the `%XX` of its UTF-8 bytes, as in a URL; so do a `-` in front and what would make a
-    name of a device, and capitals unless they may stay. `urllib.parse.unquote` gives the id back. A longer name is cut
-    and ends in `~` and a digest of the id.
+    Every other character becomes the `%XX` of its UTF-8 bytes, as in a URL. So do a leading `-`, the first letter of a
+    device's name and, with capitals=False, capitals. `urllib.parse.unquote` returns the id. A longer name is cut and
+    ends with `~` and a digest of the id.
     """
     kept = re.compile("[A-Za-z0-9_-]" if capitals else "[a-z0-9_-]")
     parts = [char if kept.fullmatch(char) else _escaped(char) for char in identifier]
@@ -39,16 +39,16 @@ def _escaped(text: str) -> str:
 
 @dataclass
 class Names:
-    """Gives each id a file name of its own, the same for the same ids in the same order.
+    """Assigns a unique file name to each id; the same ids in the same order get the same names.
 
-    Names differ in more than capitals, which some file systems do not tell apart: the later of two ids that differ in
-    them alone has its capitals as `%XX`. An id that comes again gets its name with `~2`, `~3` and so on.
+    Some file systems ignore case. So of two ids that differ only in case, the later one has its capitals as `%XX`. A
+    repeated id gets its name with `~2`, `~3` and so on.
     """
 
     _taken: set[str] = field(default_factory=set)
 
     def of(self, identifier: str) -> str:
-        """A name for the next id."""
+        """Return the name of the next id."""
         base = file_name(identifier)
         names = [base, file_name(identifier, capitals=False)]
         name = next((name for name in names if name.casefold() not in self._taken), base)

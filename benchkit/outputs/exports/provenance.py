@@ -1,4 +1,4 @@
-"""Where an exported training set comes from, as plain data and as a card to read."""
+"""The origin of an exported training set, as plain data and as a card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit.report.text import one_line
 from benchkit.runs.provenance import get_package_versions
 from benchkit.specs.training_sets import Corrupted, Labelled, Pseudo
 
-#: Of provenance.json.
+#: Version of provenance.json.
 SCHEMA = 1
 LICENCES = (
     "benchkit adds no terms of its own. The images derive from those of the datasets named here, and what was changed "
@@ -21,7 +21,7 @@ LICENCES = (
 
 
 def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, Any]:
-    """Which run, row, corruptor, selector, seed and checkpoint a training set comes from."""
+    """Return the run, row, corruptor, selector, seed and checkpoint of a training set."""
     cell, train, model = planned.cell, train_of(planned), run.model(planned)
     parts = [_part(part, run) for part in cell.training.parts]
     return {
@@ -46,7 +46,7 @@ def provenance(run: FinishedRun, planned: PlannedCell, form: str) -> dict[str, A
 
 
 def _part(part: Labelled | Pseudo | Corrupted, run: FinishedRun) -> dict[str, Any]:
-    """One part of a training set; `identity` is the sha256 of the plugin's source and of what it reads."""
+    """Return one part of a training set; `identity` is the sha256 of the plugin's source and of what it reads."""
     images = part.images
     found: dict[str, Any] = {"is": type(part).__name__.lower()}
     found |= {"dataset": str(images.dataset), "split": images.split, "images": len(images.indices)}
@@ -59,7 +59,7 @@ def _part(part: Labelled | Pseudo | Corrupted, run: FinishedRun) -> dict[str, An
 
 
 def card(facts: Mapping[str, Any], count: int, reading: str, head: str = "") -> str:
-    """README.md of an export: what it is, where it comes from, how it is read. head: what must stand first."""
+    """Return README.md of an export: what it is, its origin, how to read it. head: the first lines."""
     shown = facts.get("shown") or {}
     detector = code(shown.get(facts["detector"], facts["detector"]))
     parts = [line for part in facts["training_set"] for line in _lines(part, shown)]
@@ -95,7 +95,7 @@ def card(facts: Mapping[str, Any], count: int, reading: str, head: str = "") -> 
 
 
 def code(text: object) -> str:
-    """Foreign text as Markdown shows it, and nothing acts upon it."""
+    """Return foreign text as Markdown code, so that none of it is markup."""
     return f"`{one_line(text).replace('`', chr(39))}`"
 
 

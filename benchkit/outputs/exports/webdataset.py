@@ -37,7 +37,7 @@ class WebDatasetFormat:
                     shard = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
                 assert shard is not None
                 for ending, data in _files(item).items():
-                    # Time, owner and mode as TarInfo has them: nothing of this machine.
+                    # Time, owner and mode are TarInfo's defaults, so that nothing depends on this machine.
                     entry = tarfile.TarInfo(f"{item.name}.{ending}")
                     entry.size = len(data)
                     shard.addfile(entry, io.BytesIO(data))
@@ -46,7 +46,7 @@ class WebDatasetFormat:
                 shard.close()
 
     def head(self, split: str) -> str:
-        """Nothing stands before the card."""
+        """Return nothing: the card has no special first lines."""
         return ""
 
 

@@ -17,12 +17,12 @@ from benchkit.outputs.exports.items import Item
 from benchkit.outputs.exports.provenance import card
 
 MANIFEST, PROVENANCE, CARD = "manifest.jsonl", "provenance.json", "README.md"
-#: Of the manifest's lines.
+#: Version of the manifest's lines.
 SCHEMA = 1
 
 
 class Format(Protocol):
-    """How images lie in files. reading: for the card, how to read them."""
+    """A layout of files. reading: how to read them, for the card."""
 
     reading: str
 
@@ -31,13 +31,13 @@ class Format(Protocol):
         ...
 
     def head(self, split: str) -> str:
-        """What the card must begin with, or nothing."""
+        """Return the first lines of the card; may be empty."""
         ...
 
 
 @dataclass
 class _Counted:
-    """Items on their way, each noted for the manifest."""
+    """Passes items on and notes each for the manifest."""
 
     items: Iterable[Item]
     lines: list[str]
@@ -54,7 +54,7 @@ class _Counted:
                 "caption": item.caption,
                 "width": width,
                 "height": height,
-                "marked": item.marked,
+                "marked": item.annotated,
             }
             line |= {} if item.ignored is None else {"ignored": float(item.ignored.mean())}
             self.lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False))
@@ -62,11 +62,11 @@ class _Counted:
 
 
 def write_export(items: Iterable[Item], form: Format, folder: Path, split: str, facts: Mapping[str, Any]) -> int:
-    """Fill an empty folder and return how many images there are; raises BenchkitError where there are none."""
+    """Fill an empty folder and return the number of images; raise BenchkitError if there are none."""
     counted = _Counted(items, [])
     form.write(counted, folder, split, facts)
     if not counted.lines:
-        raise BenchkitError(f"row '{facts['row']}' of run {facts['run']} has no images: every selection was empty")
+        raise BenchkitError(f"row '{facts['row']}' of run {facts['run']} has no images: every selection is empty")
     (folder / MANIFEST).write_text("".join(f"{line}\n" for line in counted.lines), "utf-8", "backslashreplace")
     made = sorted({*(path.name for path in folder.iterdir()), PROVENANCE, CARD})
     told = json.dumps({**facts, "contents": made}, indent=1, ensure_ascii=False)
@@ -77,7 +77,7 @@ def write_export(items: Iterable[Item], form: Format, folder: Path, split: str, 
 
 
 def contents(folder: Path) -> tuple[str, ...]:
-    """What an earlier export in a folder consists of, by its own account: names in the folder, and no paths."""
+    """Return the names of files that an earlier export in this folder lists as its own."""
     try:
         told = json.loads((folder / PROVENANCE).read_text("utf-8"))["contents"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -86,7 +86,7 @@ def contents(folder: Path) -> tuple[str, ...]:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """An image (H, W, 3) or (H, W) uint8 as PNG bytes; bool becomes 0 and 255."""
+    """Return an image (H, W, 3) or (H, W) uint8 as PNG bytes; bool becomes 0 and 255."""
     sink = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels).save(sink, format="PNG")
     return sink.getvalue()

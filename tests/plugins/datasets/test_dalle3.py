@@ -290,8 +290,8 @@ def test_the_images_that_a_detector_finds_cleanest_are_kept(
     assert (found["threshold"], found["size"], found["fit"]) == (0.5, 16, "crop")
     facts = Dalle3HQ(root=str(tmp_path / "set")).provenance()
     assert all(facts[f"cleanest {key}"] == found[key] for key in ("detector", "sha256", "candidates"))
-    assert found["largest_share_kept"] == max(shares[name] for name in wanted)
-    assert found["share_of_scored"] == pytest.approx(sum(shares[name] for name in drawn) / 30)
+    assert found["largest_fraction_kept"] == max(shares[name] for name in wanted)
+    assert found["mean_fraction_scored"] == pytest.approx(sum(shares[name] for name in drawn) / 30)
     assert len(found["sha256"]) == len(found["identity"]) == 64
     assert str(tmp_path) not in (tmp_path / "set" / "manifest.json").read_text()
     singles = {"image does not decode": 1, "image cannot be framed": 1}
@@ -338,7 +338,7 @@ def test_a_filter_that_cannot_be_is_one_line_and_nothing_is_written(
             assert code == 0
             (tmp_path / "bright" / "model.safetensors").write_bytes(weights[:-1])
             code, _, err = prepare(file, "--count", 9, *options, out="other")
-            says = "damaged or half-copied"
+            says = "damaged or incomplete"
         assert code == 2 and says in err and err.count("error: ") == 1, err
         assert not (tmp_path / "other").exists()
     for name in (".set", ".other"):

@@ -301,7 +301,7 @@ def test_the_rule_excludes_what_three_annotators_cannot_give() -> None:
     assert Rule().objection(scores, [one]) is None  # three may have agreed
     assert "at no level of 3" in str(Rule().objection(scores, [three, two]))
     assert Rule("by-scores").objection(scores, [two]) is None
-    assert "a 0.3750 is no mean of 3" in str(Rule("by-scores").objection(halves, [three]))
+    assert "a 0.3750 is not a mean of 3" in str(Rule("by-scores").objection(halves, [three]))
     assert Rule("by-levels").objection(halves, [three]) is None
     assert Rule("all").objection(halves, [two]) is None
     assert Rule(annotators=2).objection({"a": 3 / 8}, [two]) is None
@@ -311,7 +311,7 @@ def test_only_the_papers_numbers_are_called_so() -> None:
     same = beside_paper(Rule(), {"train": 7801, "test": 500}, {"train": 15810, "test": 955})
     assert same.endswith("the paper's numbers")
     for kept in ({"train": 7801, "test": 499}, {"train": 7801}):
-        assert "no replication" in beside_paper(Rule(), kept, {})
+        assert "do not replicate" in beside_paper(Rule(), kept, {})
 
 
 def test_names_of_record_files_say_their_split(tmp_path: Path) -> None:
