@@ -101,7 +101,7 @@ class PreparedSet:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over the digests of all rows."""
+        """The sha256 over the digests of all rows."""
         total = hashlib.sha256()
         for split in sorted(self.rows):
             total.update("\n".join([split, *self.index[split]["sha256"]]).encode())

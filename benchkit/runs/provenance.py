@@ -85,7 +85,7 @@ def get_accelerator_name(device: str) -> str | None:
 def describe_environment(registry: Registry, used: Iterable[Spec], device: str) -> dict[str, Any]:
     """Return the environment of a run as plain data, with the identities of the plugins in `used`.
 
-    Folders of this machine are left out. `datasets` has the fingerprint of each dataset in `used`.
+    It names no folders of this machine. `datasets` has the fingerprint of each dataset in `used`.
     """
     specs = sorted(set(used), key=str)
     entries = [registry.entry(spec.kind, spec.name) for spec in specs]
