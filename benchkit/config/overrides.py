@@ -16,11 +16,7 @@ from benchkit.specs.training_config import TrainingConfig
 _SETS = ("source", "oracle", "test", "validation")
 _BUDGETS = ("selector_training", "training")
 #: A setting of a detector, whose name may hold parameters: `on_detector.NAME:key=value.training.lr=0.1`.
-_OF_DETECTOR = re.compile(
-    r"\s*(?P<key>(?P<on>on_detector)\.(?P<name>.+?)\.(?P<rest>(?:training|selector_training|seeds)(?:\.\w+)*))"
-    r"\s*(?P<equals>=)(?P<value>.*)",
-    re.DOTALL,
-)
+_OF_DETECTOR = re.compile(r"\s*on_detector\.(.+?)\.((?:training|selector_training|seeds)(?:\.\w+)*)\s*=(.*)", re.DOTALL)
 _FROM = "the command line: "
 
 
@@ -55,21 +51,14 @@ def apply_settings(grid: Grid, texts: Iterable[str]) -> Grid:
     data = grid.as_data()
     earlier: list[list[str]] = []
     for text in texts:
-        of_detector = _OF_DETECTOR.fullmatch(text)
-        key, equals, value = of_detector.group("key", "equals", "value") if of_detector else text.partition("=")
-        path = (
-            [*of_detector.group("on", "name"), *of_detector["rest"].split(".")]
-            if of_detector
-            else key.strip().split(".")
-        )
-        if not equals or not all(path):
-            raise BenchkitError(f"`set` '{text}': write KEY=VALUE, such as training.iterations=100")
+        path, value = _split_setting(text)
+        key = ".".join(path)
         if path[0] == "source" and grid.sources:
-            raise BenchkitError(f"`set` {text}: this grid has several sources: write sources.0{key.strip()[6:]}=VALUE")
+            raise BenchkitError(f"`set` {text}: this grid has several sources: write sources.0{key[6:]}=VALUE")
         if path[0] == "inverter" and grid.inverters:
             raise BenchkitError(f"`set` {text}: this grid has several inverters: write inverters=[A,B]")
         if any(path == one[: len(path)] for one in earlier):
-            raise BenchkitError(f"`set` {shortened(text)}: replaces what another `set` says; give '{key.strip()}' once")
+            raise BenchkitError(f"`set` {shortened(text)}: replaces what another `set` says; give '{key}' once")
         earlier.append(path)
         try:
             read = read_setting(Grid, path, value)
@@ -83,6 +72,19 @@ def apply_settings(grid: Grid, texts: Iterable[str]) -> Grid:
         return grid.replaced(**data)
     except BenchkitError as error:
         raise BenchkitError(f"`set`: {str(error).removeprefix(_FROM)}") from None
+
+
+def _split_setting(text: str) -> tuple[list[str], str]:
+    """Return the keys of `KEY.KEY=VALUE`, and the value's text; raises BenchkitError for another form."""
+    if found := _OF_DETECTOR.fullmatch(text):
+        name, keys, value = found.groups()
+        # The key as the grid has it, so that an entry of the file is changed and not a second one added.
+        return ["on_detector", str(Spec.parse("detector", name)), *keys.split(".")], value
+    key, equals, value = text.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise BenchkitError(f"`set` '{text}': write KEY=VALUE, such as training.iterations=100")
+    return path, value
 
 
 def _put(data: dict[str, Any], path: list[str], value: Any, text: str) -> None:

@@ -170,6 +170,11 @@ def test_set_replaces_one_setting_of_one_detector(registry: Registry) -> None:
     assert (own.iterations, own.lr) == (5, 1e-3)
     assert found.training(detector(registry, SWIN)).lr == 0.25
     assert found.seeds(detector(registry, SWIN)) == (1, 2)
+    two = grid(on_detector={"upernet-swin:pretrained=none,size=tiny": {"seeds": [5]}})
+    (own,) = apply_settings(
+        two, ["on_detector.upernet-swin:size=tiny,pretrained=none.training.lr=1"]
+    ).on_detector.values()
+    assert own.seeds == (5,) and own.training.lr == 1
     with pytest.raises(BenchkitError, match="unknown key 'lrr': did you mean 'lr'"):
         apply_settings(grid(), ["on_detector.dot.training.lrr=1"])
 

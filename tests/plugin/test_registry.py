@@ -344,3 +344,9 @@ def test_a_plugin_without_a_name_is_named_by_its_class(tmp_path: Path) -> None:
 def test_an_unknown_plugin_may_be_one_that_was_not_loaded() -> None:
     with pytest.raises(BenchkitError, match=r"a plugin of your own: load the \.py file that it is in"):
         Registry.load().entry("corruptor", "mine")
+
+
+def test_a_dataset_is_opened_once() -> None:
+    registry = Registry.load()
+    spec = registry.complete(Spec("dataset", "portraits"))
+    assert registry.dataset(spec) is registry.dataset(registry.complete(Spec("dataset", "portraits")))
