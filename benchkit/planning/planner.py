@@ -213,12 +213,11 @@ class Planner:
 
     def _train(self, pairs: AnyPairs, detector: Spec, config: TrainingConfig, cell: Cell) -> Train:
         """Return the training of a detector; of one with a frozen trunk, on the trunk's features."""
-        plugin, seed, held = frozen(self.registry, detector), cell.seed, self._validation(cell.test.dataset)
+        plugin, held = frozen(self.registry, detector), self._validation(cell.test.dataset)
         if plugin is not None:
             config = head_config(config, plugin)
-            seed = 0 if plugin.fits_itself else seed
         features = self._features(detector, (*pairs.stages, *held))
-        return Train(pairs, detector, self._identity(detector), config, seed, features, held)
+        return Train(pairs, detector, self._identity(detector), config, cell.seed, features, held)
 
     def _features(self, detector: Spec, images: tuple[Images | AnyCorrupt, ...]) -> tuple[Features, ...]:
         """Return the features of images, each once, where the detector has a frozen trunk; else none."""

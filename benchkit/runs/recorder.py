@@ -17,6 +17,7 @@ from benchkit.metrics.counts import COUNTS, Measured
 from benchkit.metrics.curves import is_climbing
 from benchkit.metrics.registry import by_kind
 from benchkit.planning.planner import Plan, PlannedCell
+from benchkit.plugin.networks import frozen
 from benchkit.plugin.registry import Registry
 from benchkit.runs.provenance import count_threads
 from benchkit.specs.cell import Cell
@@ -93,8 +94,8 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
         else None,
         "label": corrupted[0].label if corrupted else None,
         "paste_background": corrupted[0].paste_background if corrupted else None,
-        "training": _config(train),
-        "selector_training": _config(selection),
+        "training": _config(train, registry),
+        "selector_training": _config(selection, registry),
         "provenance": _provenance(cell, registry),
         "uses": "; ".join(sorted({f"{spec.kind} {spec.name}" for spec in list_plugins(cell, registry)})),
     }
@@ -141,9 +142,9 @@ def _labelled(planned: PlannedCell, selection: Train | None) -> int | None:
     return sum(len(stage.source.indices) for stage in pairs.images) if isinstance(pairs, LabelledPairs) else None
 
 
-def _config(train: Train | None) -> str | None:
-    """Return a training's config as JSON, without settings that do not change results."""
-    if train is None:
+def _config(train: Train | None, registry: Registry) -> str | None:
+    """Return a training's config as JSON, without settings that do not change results; None for one that has none."""
+    if train is None or ((head := frozen(registry, train.detector)) and head.fits_itself):
         return None
     values = {name: value for name, value in asdict(train.config).items() if name != "checkpoint_every"}
     return json.dumps(values, sort_keys=True)

@@ -59,6 +59,23 @@ class Line(FrozenDetector):
 
 
 @dataclass(frozen=True)
+class Guess(Line):
+    """The trunk of `pyramid`, and a head that says the training set's prevalence everywhere, without any iteration."""
+
+    name = "guess"
+    fits_itself = True
+
+    def fit(self, head: nn.Module, features: Tensor, labels: Tensor, weights: Tensor) -> None:
+        import torch
+
+        assert features.shape[0] == labels.shape[0] and features.shape[2:] == labels.shape[1:] == weights.shape[1:]
+        fraction = (labels * weights).sum() / weights.sum()
+        with torch.no_grad():
+            head.weight.zero_()  # type: ignore[operator,union-attr]
+            head.bias.copy_(torch.stack([torch.zeros(()), torch.logit(fraction)]))  # type: ignore[operator,union-attr]
+
+
+@dataclass(frozen=True)
 class Restless(FrozenDetector):
     """A trunk that never says the same twice."""
 

@@ -153,6 +153,26 @@ def test_a_row_keeps_its_learning_curve(whole: tuple[Path, Any, Any]) -> None:
     assert rows[rows.role == "trivial"].curve.isna().all()
 
 
+def test_a_head_that_fits_itself_has_neither_draws_of_its_own_nor_settings(
+    tiny_checkpoint: Path, registry: Registry, whole: tuple[Path, Any, Any]
+) -> None:
+    cache, counted = whole[0], Counted()
+    grid = small(tiny_checkpoint, detectors=["guess"], corruptors=[], baselines=["oracle"], seeds=[0, 1])
+    rows = run(grid, registry, cache, counted=counted)
+    assert counted.run["Train"] == 2
+    oracle, other = rows[rows.role == "oracle"].to_dict("records")
+    assert oracle["average_precision"] == other["average_precision"], "the oracle's images are those of every seed"
+    prevalence = oracle["train_prevalence"]
+    assert rows[rows.role == "oracle"].training.isna().all()
+    curve = json.loads(oracle["curve"])
+    assert curve["iterations"] == [1] and pd.isna(oracle["still_climbing"])
+    plan, env = planned(tiny_checkpoint, registry, cache, detectors=["guess"], corruptors=[], baselines=["oracle"])
+    cell = next(one for one in plan.cells if one.cell.role == "oracle")
+    assert cell.train is not None and cell.evaluate is not None
+    scores = cell.train.scorer(env, cell.evaluate.features)(cell.evaluate.test[0])
+    assert scores == pytest.approx(prevalence, rel=1e-3)
+
+
 def planned(model: Path, registry: Registry, cache: Path, **changes: Any) -> tuple[Plan, Env]:
     return make_plan(small(model, **changes), registry), Env(registry, ArtifactStore(cache))
 
