@@ -103,7 +103,7 @@ CASES: dict[str, Bad] = {
             for a in plain(lambda r: (r / "clean/0.png").write_bytes(encoded(LONG_PIXELS)), "clean")(w)
         ),
         "'clean/0'",
-        "crop the picture",
+        "crop the image",
     ),
     "folder: truncated image": bad(plain(lambda r: cut(r / "pool/0.png")), "0.png", "replace the file"),
     "folder: truncated mask": bad(plain(lambda r: cut(r / "pool/0.mask.png")), "0.mask.png", "replace the file"),

@@ -172,7 +172,7 @@ CASES: dict[str, Bad] = {
     ),
     "TFRecord: truncated": bad(prepared(framed(record())[:-3]), "train.tfrecord: record 1: truncated", "get it again"),
     "TFRecord: a changed byte": bad(prepared(framed(record())[:-9] + b"xxxxx" + framed(record())[-4:]), "CRC-32C"),
-    "TFRecord: a record of a terabyte": bad(prepared(HUGE + masked(HUGE) + b"x"), "claims", "bytes"),
+    "TFRecord: a record of a terabyte": bad(prepared(HUGE + masked(HUGE) + b"x"), "has a length of", "bytes"),
     "TFRecord: compressed": bad(prepared(b"\x1f\x8b\x08\x00" + bytes(600)), "gzip", "unpack it first"),
     "TFRecord: a pointer to Git LFS": bad(prepared(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "TFRecord: no example": bad(prepared(framed(b"\x0a\xff\xff")), "record 1", "tf.train.Example"),
@@ -191,9 +191,9 @@ CASES: dict[str, Bad] = {
     ),
     "zip: with a password": bad(prepared(framed(record()), zipped(encrypted)), "a.zip", "get it again"),
     "parquet: not one": bad(prepared(framed(record()), lambda w: w.file("a.parquet", b"PAR1")), "a.parquet"),
-    "parquet: other columns": bad(prepared(framed(record()), parquet(a=[1])), "a.parquet", "no columns", "--columns"),
+    "parquet: other columns": bad(prepared(framed(record()), parquet(a=[1])), "a.parquet", "no known columns", "--columns"),
     "parquet: ids that are numbers": bad(
-        prepared(framed(record()), parquet(image_0_uid=[1], jpg_0=[b"x"], image_1_uid=[2], jpg_1=[b"y"])), "no image"
+        prepared(framed(record()), parquet(image_0_uid=[1], jpg_0=[b"x"], image_1_uid=[2], jpg_1=[b"y"])), "every image of"
     ),
     "parquet: ids that are lists": bad(
         prepared(framed(record()), parquet(image_0_uid=[[1]], jpg_0=[b"x"], image_1_uid=[[2]], jpg_1=[b"y"])),
@@ -208,7 +208,7 @@ CASES: dict[str, Bad] = {
     ),
     "set: manifest a list": bad(a_set(lambda r: (r / "manifest.json").write_text("[]")), "manifest.json"),
     "set: another version": bad(manifest(lambda m: m.update(schema=9)), "manifest.json", "prepare the set again"),
-    "set: another dataset": bad(manifest(lambda m: m.update(dataset="x")), "holds the dataset 'x'"),
+    "set: another dataset": bad(manifest(lambda m: m.update(dataset="x")), "contains the dataset 'x'"),
     "set: rows of text": bad(manifest(lambda m: m["splits"]["pool"].update(rows="many")), "manifest.json"),
     "set: rows below zero": bad(manifest(lambda m: m["splits"]["pool"].update(rows=-1)), "manifest.json"),
     "set: more rows than there are": bad(manifest(lambda m: m["splits"]["pool"].update(rows=9)), "pool.parquet"),
