@@ -191,7 +191,9 @@ CASES: dict[str, Bad] = {
     ),
     "zip: with a password": bad(prepared(framed(record()), zipped(encrypted)), "a.zip", "get it again"),
     "parquet: not one": bad(prepared(framed(record()), lambda w: w.file("a.parquet", b"PAR1")), "a.parquet"),
-    "parquet: other columns": bad(prepared(framed(record()), parquet(a=[1])), "a.parquet", "no known columns", "--columns"),
+    "parquet: other columns": bad(
+        prepared(framed(record()), parquet(a=[1])), "a.parquet", "no known columns", "--columns"
+    ),
     "parquet: ids that are numbers": bad(
         prepared(framed(record()), parquet(image_0_uid=[1], jpg_0=[b"x"], image_1_uid=[2], jpg_1=[b"y"])), "every image of"
     ),
