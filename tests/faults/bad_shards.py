@@ -195,7 +195,8 @@ CASES: dict[str, Bad] = {
         prepared(framed(record()), parquet(a=[1])), "a.parquet", "no known columns", "--columns"
     ),
     "parquet: ids that are numbers": bad(
-        prepared(framed(record()), parquet(image_0_uid=[1], jpg_0=[b"x"], image_1_uid=[2], jpg_1=[b"y"])), "every image of"
+        prepared(framed(record()), parquet(image_0_uid=[1], jpg_0=[b"x"], image_1_uid=[2], jpg_1=[b"y"])),
+        "every image of",
     ),
     "parquet: ids that are lists": bad(
         prepared(framed(record()), parquet(image_0_uid=[[1]], jpg_0=[b"x"], image_1_uid=[[2]], jpg_1=[b"y"])),
