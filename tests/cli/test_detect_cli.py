@@ -115,7 +115,7 @@ def test_damaged_folders_are_refused_in_one_line(copied: Path, opened: FinishedR
     edit(copied, lambda card: card["detector"].update(name="dott"))
     refused("did you mean 'dot'")
     edit(copied, lambda card: card.update(schema=99))
-    refused("no card of a detector")
+    refused("not the card of a detector")
     (copied / "card.json").write_text("{")
     refused("not JSON")
     (copied / "card.json").unlink()

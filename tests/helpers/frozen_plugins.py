@@ -71,8 +71,8 @@ class Guess(Line):
         assert features.shape[0] == labels.shape[0] and features.shape[2:] == labels.shape[1:] == weights.shape[1:]
         fraction = (labels * weights).sum() / weights.sum()
         with torch.no_grad():
-            head.weight.zero_()  # type: ignore[operator,union-attr]
-            head.bias.copy_(torch.stack([torch.zeros(()), torch.logit(fraction)]))  # type: ignore[operator,union-attr]
+            head.weight.zero_()  # type: ignore[operator]
+            head.bias.copy_(torch.stack([torch.zeros(()), torch.logit(fraction)]))  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
