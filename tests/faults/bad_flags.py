@@ -90,7 +90,7 @@ CASES: dict[str, Bad] = {
     "vary nothing": bad(ablated("corruptor.steps"), "--vary 'corruptor.steps'"),
     "vary an empty value": bad(ablated("corruptor.steps=1,"), "--vary"),
     "vary what is not": bad(ablated("corruptr.steps=1"), "corruptr"),
-    "vary what is measured": bad(ablated("test=1"), "'test' says what is measured"),
+    "vary what is measured": bad(ablated("test=1"), "'test' defines what is measured"),
     "vary with an impossible date": bad(ablated("labelled=2020-13-45"), "--vary labelled"),
     "vary with nan": bad(ablated("training.lr=nan"), "--vary training.lr=nan"),
     "vary a key of a Spec": bad(ablated("corruptor.kind=1"), "corruptor.kind"),
