@@ -134,13 +134,13 @@ def _boards(lines: Sequence[Line], where: str) -> list[Board]:
     from benchkit.report.board import Board
     from benchkit.report.leaderboard import RunLine
     from benchkit.report.older import SCHEMA
-    from benchkit.statistics.bootstrap import LEVEL, REPLICATES
+    from benchkit.statistics.intervals import LEVEL
 
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in lines:
         if isinstance(line, RunLine):
             rows.setdefault((line.run, line.title), []).append(line.model_dump(by_alias=True))
-    heads = {"schema": SCHEMA, "note": "", "replicates": REPLICATES, "level": LEVEL}
+    heads = {"schema": SCHEMA, "note": "", "level": LEVEL}
     return [
         Board.from_json({**heads, "run": run, "title": title, "rows": own}, where) for (run, title), own in rows.items()
     ]

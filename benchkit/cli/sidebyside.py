@@ -67,7 +67,15 @@ class SideBySide:
             Group(one_line(detectors[detector]) if detector else "without training", tuple(rows))
             for detector, rows in groups.items()
         )
-        return Sheet(title, tuple(columns), titled, self._notes()).always("selector")
+        notes = self._notes()
+        return Sheet(title, tuple(columns), titled, notes, self._head()).always("selector")
+
+    def _head(self) -> tuple[str, ...]:
+        """Return in which settings the runs differ: to be read before any number."""
+        if not self.differing:
+            return ("These runs have the same settings.",)
+        parts = [f"{name} ({' | '.join(values)})" for name, values in self.differing.items()]
+        return (one_line(f"These runs differ in {'; '.join(parts)}."),)
 
     def _lines(self) -> dict[tuple[Any, ...], dict[int, Mapping[Any, Any]]]:
         """Return row -> number of the board -> its line; rows without training last."""
@@ -118,9 +126,6 @@ class SideBySide:
         for name, board in zip(self._names, self.boards, strict=True):
             names.setdefault(board.run, []).append(name)
         notes += [f"{' and '.join(same)} are the same run." for same in names.values() if len(same) > 1]
-        if self.differing:
-            parts = [f"{name} ({' | '.join(values)})" for name, values in self.differing.items()]
-            notes.append(one_line(f"These runs differ in {'; '.join(parts)}."))
         if "test" in self.differing:
             notes.append("The runs have different test images: their figures cannot be compared.")
         elif not self.comparable:

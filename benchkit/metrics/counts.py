@@ -1,6 +1,6 @@
 """What is stored of every test image, in fixed memory: counts at 0.5, score histograms, heat-map measures.
 
-All of it adds up over images, so every figure of the board and every bootstrap of it comes from here, without a second
+All of it adds up over images, so every figure of the board and its interval comes from here, without a second
 run of any detector. Images may come in batches of any size: `Measured.concat` of the batches is the whole, where all
 have the same edges. Ignored pixels are in no count, no histogram, no region and no map.
 """

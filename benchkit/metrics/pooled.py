@@ -1,4 +1,4 @@
-"""Metrics as functions of sums over images, with any leading dimensions, for the bootstrap passes many at once.
+"""Metrics as functions of sums over images, with any leading dimensions, because intervals need many at once.
 
 Counts are (..., 4) in the order tp, fp, fn, tn; histograms are (..., 2, BINS) with rows CLEAN and ARTIFACT. What
 divides nothing by nothing is NaN, never 0. A curve knows a pixel by its bin: the pixels of one bin are tied, or they

@@ -1,7 +1,7 @@
 """The board's metrics by name: what each means, its unit, its direction, and how it comes from the stored record.
 
 Every metric is `pooled(sum over images of additive(record))`. That one form serves the board's row (`summarise`) and
-the bootstrap (`benchkit.statistics.bootstrap`), which resamples the additive terms.
+its intervals (`benchkit.statistics.jackknife`), which omit the terms of one image at a time.
 """
 
 from __future__ import annotations
@@ -139,6 +139,13 @@ METRICS: dict[str, MetricInfo] = {
         "pixel F1, pooled, at the threshold that was best on validation data",
         _counts_at_validation_threshold,
         pooled.f1,
+    ),
+    "artifact_iou_validation_threshold": MetricInfo(
+        "fraction",
+        True,
+        "artifact IoU, pooled, at the threshold of the best F1 on validation images",
+        _counts_at_validation_threshold,
+        pooled.artifact_iou,
     ),
     "average_precision": MetricInfo(
         "fraction",

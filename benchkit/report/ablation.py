@@ -11,17 +11,19 @@ import pandas as pd
 
 from benchkit.metrics import COMPANION, PRIMARY, metric
 from benchkit.report.board import plain_records, short_names
-from benchkit.report.compared import Terms, paired, terms_of
 from benchkit.report.data import RunData
 from benchkit.report.older import SCHEMA
 from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
-from benchkit.statistics.bootstrap import LEVEL, REPLICATES, bootstrap, interval
+from benchkit.report.uncertainty import MARGIN, measured_terms
+from benchkit.statistics.comparisons import adjust_step_down, judge
+from benchkit.statistics.intervals import LEVEL, differences, intervals
+from benchkit.statistics.jackknife import jackknife
 
 #: The one axis of an ablation whose axes are crossed.
 CROSSED = "crossed"
 FILES = ("ablation.parquet", "ablation.csv", "ablation.json", "ablation.svg", "ablation.png", "ablation.md")
-_DELTA = ("delta_base", "delta_base_low", "delta_base_high", "delta_base_positive")
+_DELTA = ("delta_base", "delta_base_low", "delta_base_high", "delta_base_p")
 _FIGURES = (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high")
 
 
@@ -43,34 +45,35 @@ class AblationBoard:
     """The lines of an ablation: the first of each (axis, training_set, selector, detector) is the base's.
 
     frame: axis, value, is_base, training_set, selector, detector; test_set, state, reason, seeds, images; PRIMARY with
-    _low and _high, and COMPANION, in [0, 1]; delta_base with _low, _high and _positive (fraction of draws above zero):
-    the primary's paired difference to the base, exactly 0 for the base itself.
+    _low and _high, and COMPANION, in [0, 1]; delta_base with _low, _high, _p and _verdict: the primary's paired
+    difference to the base, its p-value adjusted for all differences of an axis, and what it shows. The base itself has
+    a difference of 0 and no verdict.
     """
 
     run: str
     title: str
     frame: pd.DataFrame
-    replicates: int = REPLICATES
     level: float = LEVEL
     shown: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, points: Sequence[Point], run: RunData, replicates: int = REPLICATES, seed: int = 0) -> AblationBoard:
-        """The board of a run's rows and records; seed: of the bootstrap, the same draws of images for every line."""
+    def of(cls, points: Sequence[Point], run: RunData) -> AblationBoard:
+        """Return the board of a run's rows and records."""
         rows = run.rows.set_index("cell")
-        frame = pd.DataFrame([_labels(point, rows) for point in points])
-        figures = pd.DataFrame(_figures(points, run, replicates, seed), columns=[*_FIGURES, "seed_variance", *_DELTA])
-        for name in (*_FIGURES, *_DELTA):
-            frame[name] = figures[name].astype(float)
+        frame = pd.DataFrame([_label(point, rows) for point in points])
+        figures = pd.DataFrame(_compare(points, run), columns=[*_FIGURES, *_DELTA, "delta_base_verdict"])
+        frame[[*_FIGURES, *_DELTA]] = figures[[*_FIGURES, *_DELTA]].astype(float)
+        verdicts = [value if known(value) else None for value in figures["delta_base_verdict"]]
+        frame["delta_base_verdict"] = pd.Series(verdicts, frame.index, dtype=object)
         title, shown = str(run.grid.get("title") or run.run), run.grid.get("shown") or {}
-        return cls(run.run, title, frame, replicates, shown=shown)
+        return cls(run.run, title, frame, shown=shown)
 
     def names(self, kind: str) -> dict[str, str]:
-        """Short names of the selectors or detectors of all lines."""
+        """Return short names of the selectors or detectors of all lines."""
         return short_names(self.frame[kind], self.shown)
 
     def sheet(self) -> Sheet:
-        """The board as a table for people: a group per axis, shares in per cent."""
+        """Return the board as a table for people: a group per axis, figures in per cent."""
         frame = self.frame
         selectors, detectors = self.names("selector"), self.names("detector")
         columns = (
@@ -92,82 +95,86 @@ class AblationBoard:
         return sheet.always("selector").always("detector")
 
     def with_axis(self) -> Sheet:
-        """The table with the axis as its first column, for formats that know no groups."""
+        """Return the table with the axis as its first column, for formats without groups."""
         sheet = self.sheet()
         rows = tuple((Cell(group.title), *row) for group in sheet.groups for row in group.rows)
         return Sheet(sheet.title, (Column("axis", text=True), *sheet.columns), (Group("", rows),), sheet.notes)
 
     def _notes(self) -> tuple[str, ...]:
-        share = f"{self.level * 100:g} %"
-        missing = self.frame[[not known(value) or state != "done" for value, state in _states(self.frame)]]
-        told = dict.fromkeys(
+        level = f"{self.level * 100:g} %"
+        missing = self.frame[~self.frame[PRIMARY].map(known) | (self.frame["state"] != "done")]
+        reasons = dict.fromkeys(
             f"{line['training_set']} at {line['axis']}={line['value']}: {line['state']}: {line['reason']}"
             for line in missing.to_dict("records")
             if known(line["reason"])
         )
-        one = "All of a line's settings are" if (self.frame["axis"] == CROSSED).all() else "Each value is"
+        subject = "All of a line's settings are" if (self.frame["axis"] == CROSSED).all() else "Each value is"
         return (
-            f"{one} set on the base, all else as in the base; rows that an axis does not change are left "
-            "out of it. Artifact IoU is pooled over all test pixels at the threshold 0.5.",
-            f"Differences (Δ) are paired: same test images, same seeds; brackets are {share} intervals from "
-            f"{self.replicates} bootstrap draws. Nothing is corrected for many comparisons.",
-            *(short_reason(text) for text in told),
+            f"{subject} set on the base, all else as in the base. An axis does not show the rows that it does not "
+            "change. Artifact IoU is pooled over all test pixels at the threshold 0.5.",
+            f"Differences (Δ) are paired: same test images, same seeds. Brackets are {level} intervals by Student's t. "
+            "Verdicts are corrected for all differences of an axis (max-t, step-down). Equivalent: within "
+            f"{100 * MARGIN:g} point either way.",
+            *(short_reason(text) for text in reasons),
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The board as plain data."""
-        head = {"schema": SCHEMA, "run": self.run, "title": self.title}
-        return {**head, "replicates": self.replicates, "level": self.level, "rows": plain_records(self.frame)}
+        """Return the board as plain data."""
+        head = {"schema": SCHEMA, "run": self.run, "title": self.title, "level": self.level}
+        return {**head, "rows": plain_records(self.frame)}
 
 
-def _states(frame: pd.DataFrame) -> list[tuple[Any, Any]]:
-    return list(zip(frame[PRIMARY], frame["state"], strict=True))
-
-
-def _labels(point: Point, rows: pd.DataFrame) -> dict[str, Any]:
-    """A line's labels, its state, and the figures that need no record."""
+def _label(point: Point, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return a line's labels, its state, and the figures that need no record."""
     cells = rows.loc[list(point.cells.values())]
     done = cells[cells["state"] == "done"]
     reasons = [str(reason) for reason in cells["reason"] if known(reason)]
-    state = "done" if len(done) == len(cells) else "partial" if len(done) else str(cells["state"].iloc[0])
     companion = pd.to_numeric(done[COMPANION]).mean() if COMPANION in done and len(done) else np.nan
     return {
-        "axis": point.axis,
-        "value": point.value,
-        "is_base": point.is_base,
-        "training_set": point.training_set,
-        "selector": point.selector,
-        "detector": point.detector,
+        **{name: getattr(point, name) for name in ("axis", "value", "is_base", "training_set", "selector", "detector")},
         "test_set": str(cells["test_set"].iloc[0]),
-        "state": state,
+        "state": "done" if len(done) == len(cells) else "partial" if len(done) else str(cells["state"].iloc[0]),
         "reason": "; ".join(dict.fromkeys(reasons)) or None,
         "seeds": len(done),
         COMPANION: float(companion),
     }
 
 
-def _figures(points: Sequence[Point], run: RunData, replicates: int, seed: int) -> list[list[float]]:
-    """For every point the primary with its interval and the difference to the base of its line."""
-    finished = [{s: key for s, key in point.cells.items() if key in run.records} for point in points]
-    names = [",".join(f"{s}:{key}" for s, key in cells.items()) for cells in finished]
-    terms: Terms = {name: terms_of(own, run.records) for name, own in zip(names, finished, strict=True) if own}
-    boot = bootstrap(terms, metric(PRIMARY).pooled, replicates=replicates, seed=seed) if terms else None
-    lines, base = [], ""
+def _compare(points: Sequence[Point], run: RunData) -> list[list[Any]]:
+    """Return for every point the primary with its interval, and the difference to the base of its line."""
+    cells = [{s: key for s, key in point.cells.items() if key in run.records} for point in points]
+    names = [",".join(f"{s}:{key}" for s, key in own.items()) for own in cells]
+    terms = {name: measured_terms(own, run.records) for name, own in zip(names, cells, strict=True) if own}
+    methods = jackknife(terms, metric(PRIMARY).pooled) if terms else {}
+    # Seeds vary alike within one detector.
+    detectors: dict[str | None, dict[str, Any]] = {}
     for point, name in zip(points, names, strict=True):
+        if name in methods:
+            detectors.setdefault(point.detector, {})[name] = methods[name]
+    sure = {name: found for own in detectors.values() for name, found in intervals(own).items()}
+    lines: list[list[Any]] = []
+    base = ""
+    families: dict[tuple[str, str | None], dict[tuple[str, str], list[int]]] = {}
+    for i, (point, name) in enumerate(zip(points, names, strict=True)):
         base = name if point.is_base else base
-        if boot is None or name not in terms:
-            lines.append([np.nan] * (len(_FIGURES) + 1 + len(_DELTA)))
-            continue
-        sure = interval(boot, name)
-        pair = paired(boot, terms, name, base, seed) if base in terms else None
-        delta = [pair.estimate, pair.low, pair.high, pair.positive] if pair else [np.nan] * len(_DELTA)
-        lines.append([sure.estimate, sure.low, sure.high, sure.seed_variance, *delta])
+        figures = [sure[name].estimate, sure[name].low, sure[name].high] if name in sure else [np.nan] * len(_FIGURES)
+        lines.append([*figures, *([0.0, 0.0, 0.0, np.nan] if point.is_base and name in sure else [np.nan] * 4), None])
+        if not point.is_base and {name, base} <= sure.keys():
+            families.setdefault((point.axis, point.detector), {}).setdefault((name, base), []).append(i)
+    for (_, detector), family in families.items():
+        found = differences(detectors[detector], list(family))
+        adjusted = adjust_step_down(detectors[detector], found)
+        for pair, apart in found.items():
+            verdict = judge(apart, adjusted[pair], MARGIN) if np.isfinite(apart.p) else None
+            for i in family[pair]:
+                lines[i][len(_FIGURES) :] = [apart.estimate, apart.low, apart.high, adjusted[pair], verdict]
     return lines
 
 
 def _row(line: Mapping[Any, Any], selectors: Mapping[str, str], detectors: Mapping[str, str]) -> tuple[Cell, ...]:
     figure = bracketed(*(percent(line[name]) for name in _FIGURES)) if line["seeds"] else str(line["state"])
     delta = "base" if line["is_base"] else bracketed(*(signed(line[name]) for name in _DELTA[:3]))
+    delta += f" {line['delta_base_verdict']}" if known(line["delta_base_verdict"]) else ""
     return (
         Cell(one_line(line["value"])),
         Cell(one_line(line["training_set"])),
@@ -181,7 +188,7 @@ def _row(line: Mapping[Any, Any], selectors: Mapping[str, str], detectors: Mappi
 
 
 def ablation_files(board: AblationBoard) -> dict[str, bytes]:
-    """FILES: the board of differences as tables and as a figure."""
+    """Return FILES: the board of differences as tables and as a figure."""
     from benchkit.report.ablation_figure import ablation_figure
     from benchkit.report.tables import csv_text, json_text, markdown, parquet_bytes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,69 +15,76 @@ from benchkit.report.text import known, listed
 from benchkit.store.results import ROW_COLUMNS
 from benchkit.store.schema import SETTINGS
 
-#: What makes rows of several seeds one line: all that a row is, but for its seed.
+#: What makes rows of several seeds one line: all that a row is, except its seed.
 KEY = (
     *("test_set", "detector", "selector", "role", "method", "corruptor", "corruptor_params", "inverter"),
     *("source_name", "variant"),
 )
-#: What the rows of a line have in common beside.
+#: Numbers that are read from a line's other settings, so that each is a column: inversion steps, training iterations.
+DERIVED = ("steps", "iterations")
+#: IoU and F1 of the same counts are functions of each other; rows contain the second one.
+AT_VALIDATION, F1_AT_VALIDATION = "artifact_iou_validation_threshold", "f1_validation_threshold"
+#: What else the rows of a line have in common.
 _COMMON = ("training_set", *SETTINGS)
 _NEEDED = ("training_set", *ROW_COLUMNS)
-#: A line without any finished seed is called by the first of these that one of its cells is in.
+#: A line without any finished seed has the state of the first of these that one of its cells is in.
 _UNFINISHED = ("failed", "pending", "skipped")
 
 
-def aggregated(rows: pd.DataFrame, is_metric: Callable[[str], bool]) -> pd.DataFrame:
-    """One line per KEY in the rows' order: labels, settings, state, reason, seeds, planned_seeds, numbers over seeds.
+def aggregate_rows(rows: pd.DataFrame, is_metric: Callable[[str], bool]) -> pd.DataFrame:
+    """Return one line per KEY in the rows' order.
 
-    Metrics as mean and NAME_std (with n - 1), undefined where any seed's is; other numbers as the mean of those known;
-    seconds as their sum. Column `cells` holds the finished cells' keys by seed. Raises BenchkitError for a frame
-    without the columns of a row.
+    Columns: labels, settings, DERIVED, state, reason, seeds, planned_seeds; metrics as mean and NAME_std (with n - 1),
+    undefined where any seed's is; other numbers as the mean of those known; seconds as their sum. `cells` contains the
+    finished cells' keys by seed. Raises BenchkitError for a frame without the columns of a row.
     """
-    if lacking := [name for name in _NEEDED if name not in rows]:
-        raise BenchkitError(f"these rows are no run's: they lack the column '{lacking[0]}'")
+    if missing := [name for name in _NEEDED if name not in rows]:
+        raise BenchkitError(f"these rows do not come from a run: the column '{missing[0]}' is missing")
     columns = [str(name) for name in rows if name not in _NEEDED]
     numbers = {name: pd.to_numeric(rows[name], errors="coerce").astype(float) for name in columns}
     numbers = {name: values for name, values in numbers.items() if is_metric(name) or values.notna().any()}
+    if F1_AT_VALIDATION in numbers:
+        f1 = numbers[F1_AT_VALIDATION]  # rows of earlier versions have F1 alone
+        numbers[AT_VALIDATION] = (f1 / (2 - f1)).combine_first(numbers.get(AT_VALIDATION, f1))
     frame = pd.DataFrame(numbers, index=rows.index)
-    metrics = [is_metric(name) for name in numbers]
-    lines = [_line(rows.loc[where], frame.loc[where], np.array(metrics)) for where in _places(rows)]
-    if not lines:
+    metrics = np.array([is_metric(name) for name in numbers])
+    groups: dict[tuple[str | None, ...], list[Any]] = {}
+    for where, *key in zip(rows.index, *(rows[name] for name in KEY), strict=True):
+        groups.setdefault(tuple(str(part) if known(part) else None for part in key), []).append(where)
+    if not groups:
         raise BenchkitError("a run without cells has no board")
-    result = pd.DataFrame(lines)
+    result = pd.DataFrame([_make_line(rows.loc[where], frame.loc[where], metrics) for where in groups.values()])
     return result if PRIMARY in result else result.assign(**{PRIMARY: np.nan, f"{PRIMARY}_std": np.nan})
 
 
-def _places(rows: pd.DataFrame) -> list[list[Any]]:
-    """The rows of each line, by index label."""
-    found: dict[tuple[str | None, ...], list[Any]] = {}
-    for where, *key in zip(rows.index, *(rows[name] for name in KEY), strict=True):
-        found.setdefault(tuple(str(part) if known(part) else None for part in key), []).append(where)
-    return list(found.values())
-
-
-def _line(cells: pd.DataFrame, numbers: pd.DataFrame, metrics: np.ndarray) -> dict[str, Any]:
+def _make_line(cells: pd.DataFrame, numbers: pd.DataFrame, metrics: np.ndarray) -> dict[str, Any]:
     done = (cells["state"] == "done").to_numpy()
     finished = {int(seed): str(key) for seed, key in zip(cells["seed"][done], cells["cell"][done], strict=True)}
     first = cells.iloc[0]
     labels: dict[str, Any] = {name: first[name] if known(first[name]) else None for name in (*KEY, *_COMMON)}
-    labels["corruptor_params"] = _params(labels["corruptor_params"])
+    parameters = read_object(labels["corruptor_params"])
+    labels["corruptor_params"] = json.dumps(parameters, sort_keys=True) if parameters else None
+    # The network of a human row is trained as those of learned selectors are.
+    training = read_object(labels["training"]) or read_object(labels["selector_training"])
+    trained = labels["role"] != "trivial"
     summary = {
-        "state": _state(cells["state"].tolist()),
-        "reason": _reason(cells[~done]),
+        "steps": parameters.get("steps"),
+        "iterations": training.get("iterations") if trained else None,
+        "state": _summarise_states(cells["state"].tolist()),
+        "reason": _list_reasons(cells.loc[~done, "state"], cells.loc[~done, "reason"]),
         "seeds": len(finished),
         "planned_seeds": cells["seed"].nunique(),
         "seconds": float(pd.to_numeric(cells["seconds"], errors="coerce").sum()),
         "cells": finished,
     }
-    return {**labels, **summary, **_over_seeds(numbers[done], metrics)}
+    return {**labels, **summary, **_average(numbers[done], metrics)}
 
 
-def _over_seeds(numbers: pd.DataFrame, metrics: np.ndarray) -> dict[str, float]:
-    """Means and, of metrics, standard deviations of (seeds, columns)."""
+def _average(numbers: pd.DataFrame, metrics: np.ndarray) -> dict[str, float]:
+    """Return means and, of metrics, standard deviations of (seeds, columns)."""
     values = numbers.to_numpy()
-    here = ~np.isnan(values)
-    counted = np.where(metrics, here.all(axis=0) * len(values), here.sum(axis=0))
+    present = ~np.isnan(values)
+    counted = np.where(metrics, present.all(axis=0) * len(values), present.sum(axis=0))
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(counted > 0, np.nansum(values, axis=0) / counted, np.nan)
         spread = np.sqrt(((values - means) ** 2).sum(axis=0) / (len(values) - 1)) if len(values) > 1 else means * np.nan
@@ -89,24 +96,22 @@ def _over_seeds(numbers: pd.DataFrame, metrics: np.ndarray) -> dict[str, float]:
     return line
 
 
-def _state(states: list[str]) -> str:
+def _summarise_states(states: list[str]) -> str:
     if "done" in states:
         return "done" if set(states) == {"done"} else "partial"
     return next((state for state in _UNFINISHED if state in states), states[0])
 
 
-def _reason(unfinished: pd.DataFrame) -> str | None:
-    """Why cells did not finish, each different reason once."""
-    if unfinished.empty:
-        return None
-    told = listed(
-        f"{state}: {why}" if known(why) else str(state)
-        for state, why in zip(unfinished["state"], unfinished["reason"], strict=True)
-    )
-    return told or None
+def _list_reasons(states: Iterable[Any], reasons: Iterable[Any]) -> str | None:
+    """Return why cells did not finish, each different reason once."""
+    pairs = zip(states, reasons, strict=True)
+    return listed(f"{state}: {why}" if known(why) else str(state) for state, why in pairs) or None
 
 
-def _params(value: Any) -> str | None:
-    """A corruptor's parameters as canonical JSON text, None where it has none."""
-    text = json.dumps(dict(value), sort_keys=True) if isinstance(value, dict) else value
-    return None if not known(text) or text in ("", "{}") else str(text)
+def read_object(value: Any) -> dict[str, Any]:
+    """Return a JSON object, given as such or as text that may be anybody's; empty where it is none."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return {}
+    return dict(found) if isinstance(found, dict) else {}

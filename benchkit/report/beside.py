@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from benchkit.errors import BenchkitError
-from benchkit.report.board import MISSING_ROWS, TRIVIAL, Board, plain_records, short_names
+from benchkit.report.board import Board, plain_records, short_names
+from benchkit.report.board_file import MISSING_ROWS, TRIVIAL
 from benchkit.report.leaderboard import Line, Method, PaperLine, RunLine, board_lines, paper_lines
 from benchkit.report.older import SCHEMA
 from benchkit.report.sheet import Cell, Column, Group, Sheet

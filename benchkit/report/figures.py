@@ -15,10 +15,11 @@ import pandas as pd
 
 from benchkit.metrics import PRIMARY
 from benchkit.metrics.confinement import VISIBLE
-from benchkit.report.board import TRIVIAL, Board, short_names
-from benchkit.report.compared import BASELINES
+from benchkit.report.board import Board, short_names
+from benchkit.report.board_file import TRIVIAL
 from benchkit.report.sheet import selector_names
 from benchkit.report.text import known, one_line
+from benchkit.report.uncertainty import BASELINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,12 +55,16 @@ def recoloured(svg: bytes, theme: str = "dark") -> bytes:
     return re.sub(rb"#[0-9a-f]{6}\b", lambda found: colours.get(found[0].decode(), found[0].decode()).encode(), svg)
 
 
-def primary_figure(board: Board, theme: str = "light", form: Format = "svg") -> bytes | None:
-    """Pooled artifact IoU of every row as a dot with its interval, a panel per detector; None without figures.
+def ranking_figure(board: Board, ranking: str = PRIMARY, theme: str = "light", form: Format = "svg") -> bytes | None:
+    """Draw one of RANKINGS: every row as a dot with its interval, a panel per detector; None without figures.
 
-    Lines mark the baselines; predictions without training stand in every panel, hollow.
+    Lines mark the baselines; predictions without training are in every panel, hollow.
     """
-    panels = [frame for _, frame in board.trained.groupby(["test_set", "detector"], sort=False, dropna=False)]
+    if ranking not in board.frame or board.frame[ranking].isna().all():
+        return None
+    by = ["test_set", "detector", "protocol"]
+    groups = board.trained.groupby(by, sort=False, dropna=False)
+    panels = [frame.sort_values(ranking, ascending=False, kind="stable") for _, frame in groups]
     panels = panels or ([board.trivial] if len(board.trivial) else [])
     if not panels:
         return None
@@ -69,11 +74,14 @@ def primary_figure(board: Board, theme: str = "light", form: Format = "svg") -> 
     with drawing(colours) as new_figure:
         figure, axes = new_figure([len(panel) for panel in panels])
         for ax, panel in zip(axes, panels, strict=True):
-            _intervals(ax, panel.assign(selector=_selectors(board, panel)), colours)
+            _intervals(ax, panel.assign(selector=_selectors(board, panel)), ranking, colours)
             detector = panel["detector"].iloc[0]
             title = titles.get(detector, "") if known(detector) else "without training"
+            protocol = panel["protocol"].iloc[0]
+            title = f"{title}, {protocol}" if known(protocol) and protocol else title
             ax.set_title(short_label(title), loc="left", parse_math=False)
-        axes[-1].set_xlabel(f"pooled artifact IoU, % (bars: {board.level * 100:g} % interval)")
+        name = "pooled artifact IoU at 0.5" if ranking == PRIMARY else "average precision"
+        axes[-1].set_xlabel(f"{name}, % (bars: {board.level * 100:g} % interval)")
         for ax in axes:
             ax.set_xlim(0, max(1.0, *(other.get_xlim()[1] for other in axes)))
         return saved(figure, form)
@@ -110,11 +118,11 @@ def confinement_figure(board: Board, theme: str = "light", form: Format = "svg")
         return saved(figure, form)
 
 
-def _intervals(ax: Axes, panel: pd.DataFrame, colours: Theme) -> None:
+def _intervals(ax: Axes, panel: pd.DataFrame, ranking: str, colours: Theme) -> None:
     places = np.arange(len(panel))
-    value, low, high = (panel[name].to_numpy(float) * 100 for name in (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high"))
+    value, low, high = (panel[name].to_numpy(float) * 100 for name in (ranking, f"{ranking}_low", f"{ranking}_high"))
     for base, style in zip(BASELINES, ("--", ":"), strict=True):
-        lines = panel.loc[(panel["role"] == base) & ~panel["variant"].map(known), PRIMARY]
+        lines = panel.loc[(panel["role"] == base) & ~panel["variant"].map(known), ranking]
         if len(lines) == 1 and np.isfinite(lines.iloc[0]):
             ax.axvline(lines.iloc[0] * 100, color=colours.muted, linewidth=0.9, linestyle=style, zorder=1, label=base)
     own = (panel["group"] != TRIVIAL).to_numpy()

@@ -13,7 +13,7 @@ _SHORT_HASH = 12
 
 
 def foreign_plugins(environment: Mapping[str, Any]) -> dict[str, str]:
-    """`KIND NAME` -> `ORIGIN VERSION, sha256 HASH` of every plugin of a run that does not ship with benchkit."""
+    """Return `KIND NAME` -> `ORIGIN VERSION, sha256 HASH` of every plugin of a run that does not ship with benchkit."""
     plugins: Mapping[str, Any] = environment.get("plugins") or {}
     found = {}
     for name, facts in plugins.items():
@@ -25,12 +25,12 @@ def foreign_plugins(environment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def named_by(line: Mapping[Any, Any], foreign: Mapping[str, str]) -> str | None:
-    """Those of them that one line of a board rests on, as text, or None; its `uses` names all of its plugins."""
+    """Return those of them that one line of a board depends on, as text, or None; its `uses` names all its plugins."""
     names = set(str(line["uses"]).split("; ")) if known(line.get("uses")) else set()
     return "; ".join(f"{name}: {foreign[name]}" for name in foreign if name in names) or None
 
 
-def shortened(text: str) -> str:
-    """The same for people: hashes cut to their beginning."""
+def shorten_hashes(text: str) -> str:
+    """Return the same for people: hashes cut to their beginning."""
     head, *rest = text.split("sha256 ")
     return "sha256 ".join([head, *(part[:_SHORT_HASH] + part[64:] if len(part) >= 64 else part for part in rest)])

@@ -129,7 +129,7 @@ class RunLine(_Line):
     seeds: int = Field(ge=0, le=MOST)
     planned_seeds: int = Field(ge=0, le=MOST)
     artifact_iou: Share | None
-    # The bootstrap over few seeds may leave [0, 1] by its widening.
+    # Those of schema 1 may lie outside of [0, 1].
     artifact_iou_low: Figure | None
     artifact_iou_high: Figure | None
     paper: PaperTable | None = None

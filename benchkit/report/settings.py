@@ -11,6 +11,8 @@ from benchkit.report.text import known, listed
 from benchkit.specs.training_config import TrainingConfig
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from benchkit.report.board import Board
 
 #: The columns that are settings of a run, in the order of the sentence, and how they are called there.
@@ -35,6 +37,9 @@ _ALWAYS = ("iterations", "batch", "lr")
 _DEFAULTS = {one.name: one.default for one in fields(TrainingConfig)}
 _HASH = 12
 
+#: What a row is rather than how it was made: rows that differ in these are ranked together.
+_LABELS = ("test_set", "inverter", "provenance")
+
 Settings = dict[str, tuple[Any, ...]]
 
 
@@ -53,6 +58,36 @@ def settings_of(board: Board) -> Settings:
     seeds = (trained if len(trained) else lines)["seeds"]
     found["seeds"] = {str(value): value for value in sorted(set(map(int, seeds)))}
     return {name: tuple(values.values()) for name, values in found.items()}
+
+
+def protocol_names(lines: pd.DataFrame) -> list[str]:
+    """Return for every line in which settings its protocol differs from the grid's, as text; empty where in none.
+
+    Lines with different texts are not ranked together. Only variants of an ablation can have another protocol; one that
+    varies a plugin's parameter has the grid's. A setting that does not affect a row is unknown, and fits any.
+    """
+    groups: list[dict[str, Any]] = [{}]
+    found = []
+    for line in lines.to_dict("records"):
+        skipped = {*_LABELS, *(["source_set"] if known(line["source_name"]) else [])}
+        skipped |= {"labelled"} if line["role"] == "oracle" else set()
+        own = {name: value for name, value in _settings_of_line(line) if name not in skipped}
+        fitting = (group for group in groups if all(group.get(name, value) == value for name, value in own.items()))
+        group = next(fitting, None) if known(line["variant"]) else groups[0]
+        if group is None:
+            groups.append(group := {})
+        found.append(group)
+        group |= own | group
+    base = groups[0]
+    texts = {
+        id(group): ", ".join(
+            f"{_NAMES.get(name, name)} {_text(value)}"
+            for name, value in group.items()
+            if base.get(name, value) != value
+        )
+        for group in groups
+    }
+    return [texts[id(group)] for group in found]
 
 
 def _settings_of_line(line: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,10 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from benchkit.metrics import COMPANION, PRIMARY
-from benchkit.report.board import MISSING_ROWS, TRIVIAL, Board, short_names
+from benchkit.report.aggregate import AT_VALIDATION
+from benchkit.report.board import Board, short_names
+from benchkit.report.board_file import MISSING_ROWS, TRIVIAL
+from benchkit.report.notes import REORDERED, UNSTABLE, foot_notes, head_notes
 from benchkit.report.settings import settings_line
 from benchkit.report.text import (
     MISSING,
@@ -21,12 +24,16 @@ from benchkit.report.text import (
     numeric,
     one_line,
     percent,
+    plain_number,
     short_reason,
     signed,
 )
+from benchkit.report.uncertainty import RANKINGS, delta_columns, rank_columns
 
 Line = Mapping[str, Any]
-_SHARES = (COMPANION, "auroc", "f1", "artifact_iou_per_image")
+_FRACTIONS = (AT_VALIDATION, "auroc", "f1", "artifact_iou_per_image")
+#: Settings that get a column where rows differ in them; the printed name says the others.
+_VARYING = {"labelled": "labelled", "source_images": "source\nimages", "iterations": "iterations", "dtype": "dtype"}
 
 
 class Cell(NamedTuple):
@@ -62,12 +69,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table for people. notes: sentences that belong below it; all texts are on one line and not yet escaped."""
+    """A table for people. head, notes: sentences that belong above it and below it.
+
+    All texts are on one line and not yet escaped.
+    """
 
     title: str
     columns: tuple[Column, ...]
     groups: tuple[Group, ...]
     notes: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[tuple[Cell, ...], ...]:
@@ -87,8 +98,8 @@ class Sheet:
         texts = {i: self._texts(i) for i, column in enumerate(self.columns) if column.vital}
         empty = [i for i, found in texts.items() if not found]
         constant = [i for i, found in texts.items() if len(found) == 1 and self.columns[i].text]
-        said = ", ".join(f"{self.columns[i].header} {texts[i][0]}" for i in constant)
-        return self.without([*empty, *constant], *([f"In every row: {said}."] if constant else []))
+        common = ", ".join(f"{self.columns[i].header} {texts[i][0]}" for i in constant)
+        return self.without([*empty, *constant], *([f"In every row: {common}."] if constant else []))
 
     def always(self, header: str) -> Sheet:
         """The sheet that never leaves out a column, if that tells rows apart."""
@@ -102,47 +113,61 @@ class Sheet:
 
 
 BOARD_COLUMNS = (
-    Column("rank", meaning="Place among the rows of one detector, with the interval it takes over the draws."),
+    Column("rank\nIoU", meaning="Place by artifact IoU among the rows of one detector, with its interval."),
     Column(
         "method",
         text=True,
         role="name",
         meaning="What the detector was trained on; a corruptor's name with its parameters.",
     ),
-    Column("selector", text=True, vital=4, meaning="What chose the regions."),
-    Column("detector", text=True, vital=3, meaning="The network that was trained."),
-    Column("artifact IoU\n[95 % interval]", role="primary", meaning="The primary figure: artifact-class IoU, pooled."),
-    Column("AP", vital=2, meaning="Average precision over pixels: the companion figure."),
-    Column("AUROC", vital=6, meaning="Area under the pixel ROC curve."),
-    Column("F1", vital=7, meaning="Pixel F1 at 0.5."),
-    Column("per-image\nIoU", vital=7, meaning="Artifact IoU, mean over images."),
-    Column("Δ to pseudo\n[95 % interval]", vital=1, meaning="Artifact IoU minus that of pseudo, paired; points."),
+    Column("selector", text=True, vital=5, meaning="What chose the regions."),
+    Column("detector", text=True, vital=4, meaning="The network that was trained."),
+    Column("artifact IoU\n[95 % interval]", role="primary", meaning="Artifact-class IoU at 0.5, pooled: the paper's."),
+    Column("AP\n(rank)", meaning="Average precision over pixels, which depends on no threshold, and the place by it."),
+    Column("AP\n[95 % interval]", vital=2, meaning="The interval of average precision."),
+    Column("rank\nAP", vital=3, meaning="Place by average precision, with its interval."),
+    Column("Δ to pseudo\nIoU", vital=1, meaning="Artifact IoU minus that of pseudo, paired, with its verdict; points."),
+    Column("Δ to pseudo\nAP", vital=3, meaning="The same of average precision."),
+    Column(
+        "IoU at\nvalidation", vital=3, meaning="Artifact IoU at the threshold with the best F1 on validation images."
+    ),
+    Column("AUROC", vital=7, meaning="Area under the pixel ROC curve."),
+    Column("F1", vital=8, meaning="Pixel F1 at 0.5."),
+    Column("per-image\nIoU", vital=8, meaning="Artifact IoU, mean over images."),
     Column(
         "outside dB /\ninside change",
-        vital=5,
+        vital=6,
         meaning="Confinement. PSNR outside the mask against the round trip (higher: less disturbed); mean absolute "
         "change inside it, per cent of the colour range.",
     ),
-    Column("seeds", vital=3, meaning="Seeds the figures are the mean of, and their standard deviation (sd)."),
+    Column("seeds", vital=4, meaning="Seeds the figures are the mean of, and the standard deviation (sd) of the IoU."),
 )
 
 
 def board_sheet(board: Board) -> Sheet:
-    """The board as a table for people: shares in per cent with two decimals, reasons of missing rows in the notes."""
+    """Return the board as a table for people: per cent with two decimals, reasons of missing rows in the notes."""
     detectors = short_names(board.frame["detector"], board.shown)
-    titles = _detector_titles(board, detectors)
+    titles = _group_titles(board, detectors)
+    varying = [n for n in _VARYING if board.frame.loc[board.frame["seeds"] > 0, n].dropna().nunique() > 1]
+
+    def make_rows(lines: Sequence[Line], ranks: Mapping[str, Sequence[str]]) -> tuple[tuple[Cell, ...], ...]:
+        names = [(detectors, selector_names(board, line["detector"])) for line in lines]
+        places = zip(*ranks.values(), strict=True)
+        rows = (_row(line, *own, *place) for line, own, place in zip(lines, names, places, strict=True))
+        more = ([Cell(_setting(line[name]), numeric(line[name])) for name in varying] for line in lines)
+        return tuple((*row, *cells) for row, cells in zip(rows, more, strict=True))
+
     groups = []
-    for (test, detector), lines in _runs(board.trained, ("test_set", "detector")):
-        ranks = rank_texts(lines)
-        selectors = selector_names(board, detector)
-        rows = tuple(_row(line, detectors, selectors, rank) for line, rank in zip(lines, ranks, strict=True))
-        groups.append(Group(titles.get((test, detector), ""), rows))
+    for key, lines in _runs(board.trained, ("test_set", "detector", "protocol")):
+        ranks = {ranking: rank_texts(lines, ranking) for ranking in RANKINGS}
+        groups.append(Group(titles.get(key, ""), make_rows(lines, ranks)))
     for name, title in ((TRIVIAL, "without training"), (MISSING_ROWS, "without figures")):
         lines = line_records(board.frame[board.frame["group"] == name])
         if lines:
-            rows = tuple(_row(line, detectors, selector_names(board, line["detector"]), MISSING) for line in lines)
-            groups.append(Group(title, rows))
-    sheet = Sheet(one_line(board.title), BOARD_COLUMNS, tuple(groups), _notes(board, detectors))
+            groups.append(Group(title, make_rows(lines, dict.fromkeys(RANKINGS, [MISSING] * len(lines)))))
+    columns = (*BOARD_COLUMNS, *(Column(_VARYING[name], vital=2) for name in varying))
+    head = tuple(map(one_line, head_notes(board)))
+    sheet = Sheet(one_line(board.title), columns, tuple(groups), _notes(board, detectors), head)
     return sheet.always("selector")
 
 
@@ -162,17 +187,18 @@ def _runs(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...],
     return runs
 
 
-def _detector_titles(board: Board, detectors: Mapping[str, str]) -> dict[tuple[Any, Any], str]:
-    """A heading for each group of trained lines where there are several, naming the test set if that differs."""
+def _group_titles(board: Board, detectors: Mapping[str, str]) -> dict[tuple[Any, ...], str]:
+    """Return a heading for each group of trained lines where there are several."""
     trained = board.trained
     several = trained["test_set"].nunique() > 1
-    keys = dict.fromkeys(zip(trained["test_set"], trained["detector"], strict=True))
+    keys = dict.fromkeys(zip(trained["test_set"], trained["detector"], trained["protocol"], strict=True))
     if len(keys) == 1:
         return {}
     return {
-        (test, detector): one_line(detectors.get(detector, ""))
+        (test, detector, protocol): one_line(detectors.get(detector, ""))
         + (f" on {one_line(board.short(test))}" if several else "")
-        for test, detector in keys
+        + (f", {one_line(protocol)}" if known(protocol) and protocol else "")
+        for test, detector, protocol in keys
     }
 
 
@@ -183,53 +209,76 @@ def selector_names(board: Board, detector: str | None) -> dict[str, str]:
     return short_names(board.frame.loc[same, "selector"], board.shown)
 
 
-def _row(line: Line, detectors: Mapping[str, str], selectors: Mapping[str, str], rank: str) -> tuple[Cell, ...]:
+def _row(
+    line: Line, detectors: Mapping[str, str], selectors: Mapping[str, str], rank: str, rank_ap: str
+) -> tuple[Cell, ...]:
+    low, high = (percent(line[f"{COMPANION}_{end}"]) for end in ("low", "high"))
     return (
         Cell(rank, line["rank"]),
         Cell(one_line(line["training_set"])),
         Cell(_name(line["selector"], selectors)),
         Cell(_name(line["detector"], detectors)),
         Cell(primary_text(line), line[PRIMARY]),
-        *(Cell(percent(value), value) for value in (numeric(line.get(name)) for name in _SHARES)),
-        Cell(delta_text(line, "pseudo"), line["delta_pseudo"]),
+        Cell(_companion(line, rank_ap), numeric(line.get(COMPANION))),
+        Cell(bracketed("", low, high).strip() or MISSING),
+        Cell(rank_ap, line[rank_columns(COMPANION)[0]]),
+        *(_delta_cell(line, ranking) for ranking in RANKINGS),
+        *(Cell(percent(value), value) for value in (numeric(line.get(name)) for name in _FRACTIONS)),
         Cell(_confinement(line), numeric(line.get("confinement_change_inside"))),
         Cell(_seeds(line), float(line["seeds"])),
     )
+
+
+def _companion(line: Line, rank: str) -> str:
+    """Return average precision with the place by it: `39.34 (1)`."""
+    figure = percent(numeric(line.get(COMPANION)))
+    mark = f" {REORDERED}" if line["reordered"] else ""
+    return figure if MISSING in (figure, rank) else f"{figure} ({rank.partition(' ')[0]}){mark}"
+
+
+def _delta_cell(line: Line, ranking: str) -> Cell:
+    return Cell(delta_text(line, "pseudo", ranking), line[delta_columns(ranking, "pseudo")[0]])
+
+
+def _setting(value: Any) -> str:
+    return MISSING if not known(value) else plain_number(value) if isinstance(value, float) else one_line(value)
 
 
 def _name(text: str | None, names: Mapping[str, str]) -> str:
     return one_line(names.get(text, text)) if text is not None and known(text) else MISSING
 
 
-def rank_texts(lines: Sequence[Line]) -> list[str]:
+def rank_texts(lines: Sequence[Line], ranking: str = PRIMARY) -> list[str]:
     """Return the ranks of the lines that are ranked together, each with its interval: `2 [1–3]`.
 
-    Lines of the same figure share the better place, `2=`, and the next one is counted after all of them. An interval's
-    half places, which ties among draws make, are rounded outwards.
+    Lines of the same figure share the better place, `2=`.
     """
-    ranks = [float(line["rank"]) for line in lines]
+    rank, low, high = rank_columns(ranking)
+    places = [float(line[rank]) for line in lines]
     texts = []
-    for line, rank in zip(lines, ranks, strict=True):
-        if math.isnan(rank):
+    for line, place in zip(lines, places, strict=True):
+        if math.isnan(place):
             texts.append(MISSING)
             continue
-        place = 1 + sum(other < rank for other in ranks)
-        low, high = math.floor(line["rank_low"]), math.ceil(line["rank_high"])
-        texts.append(f"{place}{'=' if ranks.count(rank) > 1 else ''} [{low}–{high}]")
+        # Boards of earlier versions have half places.
+        better = 1 + sum(other < place for other in places)
+        tie = "=" if places.count(place) > 1 else ""
+        texts.append(f"{better}{tie} [{math.floor(line[low])}–{math.ceil(line[high])}]")
     return texts
 
 
-def primary_text(line: Line) -> str:
-    """The primary figure with its interval, or the state of a line that has none."""
+def primary_text(line: Line, ranking: str = PRIMARY) -> str:
+    """Return a ranking's figure with its interval, or the state of a line that has none."""
     if not line["seeds"]:
         return str(line["state"])
-    return bracketed(*(percent(line[name]) for name in (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high")))
+    return bracketed(*(percent(numeric(line.get(name))) for name in (ranking, f"{ranking}_low", f"{ranking}_high")))
 
 
-def delta_text(line: Line, base: str) -> str:
-    """The difference to a baseline with its interval, in points."""
-    low, high = (percent(line[f"delta_{base}{part}"]) for part in ("_low", "_high"))
-    return bracketed(signed(line[f"delta_{base}"]), low, high)
+def delta_text(line: Line, base: str, ranking: str = PRIMARY) -> str:
+    """Return the difference to a baseline with its interval, in points, and its verdict."""
+    value, low, high, _, verdict = (line[name] for name in delta_columns(ranking, base))
+    text = bracketed(signed(value), percent(low), percent(high))
+    return f"{text} {verdict}" if known(verdict) else text
 
 
 def _confinement(line: Line) -> str:
@@ -241,12 +290,13 @@ def _confinement(line: Line) -> str:
 def _seeds(line: Line) -> str:
     done, planned, spread = line["seeds"], line["planned_seeds"], percent(line[f"{PRIMARY}_std"])
     shown = str(done) if done == planned else f"{done} of {planned}"
+    shown += f" {UNSTABLE}" if line["unstable"] else ""
     return shown if spread == MISSING else f"{shown}, sd {spread}"
 
 
 def _notes(board: Board, detectors: Mapping[str, str]) -> tuple[str, ...]:
     notes = [text for text in (board.note, settings_line(board)) if text]
-    notes += board.notes
+    notes += foot_notes(board)
     full = [f"{short} is {board.short(text)}" for text, short in detectors.items() if short != board.short(text)]
     if full:
         notes.append(f"Detectors: {listed(full)}.")

@@ -71,8 +71,10 @@ def rich_table(sheet: Sheet, width: int = 100) -> Table:
     Nothing in it is read as rich's markup.
     """
     fitted = _fitted(sheet, width)
+    title = Text("\n").join([Text(fitted.title, style="bold"), *(Text(line, style="not bold") for line in fitted.head)])
     table = Table(
-        title=Text(fitted.title, style="bold"),
+        title=title,
+        title_style="",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -108,7 +110,7 @@ def rich_notes(sheet: Sheet, width: int = 100) -> Text:
 def markdown(sheet: Sheet) -> str:
     """A sheet as a GitHub table with its notes; foreign text cannot make markup, links or HTML of it."""
     columns = sheet.columns
-    lines = [f"## {_markdown(sheet.title)}", ""]
+    lines = [f"## {_markdown(sheet.title)}", "", *(f"{_markdown(text)}\n" for text in sheet.head)]
     lines.append(_bars(_markdown(column.header.replace("\n", " ")) for column in columns))
     lines.append(_bars(":--" if column.text else "--:" for column in columns))
     for group in sheet.groups:
@@ -142,7 +144,7 @@ def latex(sheet: Sheet) -> str:
             *body,
             "\\bottomrule",
             "\\end{tabular}",
-            *(f"\\par\\footnotesize {_latex(note)}" for note in sheet.notes),
+            *(f"\\par\\footnotesize {_latex(note)}" for note in (*sheet.head, *sheet.notes)),
             "\\end{table}",
             "",
         ]

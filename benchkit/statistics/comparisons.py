@@ -1,9 +1,9 @@
 """Which methods differ: p-values of many pairs together, and what a paired difference says within a margin.
 
 The family of pairs is controlled by the step-down max-|t| procedure (Romano and Wolf 2005): the probability that any
-true equality is called a difference is at most 1 - level, whatever the correlations. The maximum's distribution comes
-from normal draws with the covariance of the methods, observed over redraws of the images and over seeds. Each pair
-enters with its own p-value, so that few degrees of freedom are paid for pair by pair.
+true equality is taken for a difference is at most 1 - level, whatever the correlations. The maximum's distribution
+comes from normal draws with the covariance of the methods, over images and over seeds. Each pair enters with its own
+p-value, so that few degrees of freedom are paid for pair by pair.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchkit.statistics.intervals import LEVEL, Difference
-from benchkit.statistics.resampling import Replicates
+from benchkit.statistics.intervals import LEVEL, Difference, Pair
+from benchkit.statistics.jackknife import Jackknife
 
 Floats = NDArray[np.float64]
-Pair = tuple[str, str]
 Verdict = Literal["better", "worse", "equivalent", "unresolved"]
 
 #: Normal draws behind the distribution of the largest |t|.
@@ -27,16 +26,16 @@ DRAWS = 20_000
 
 
 def adjust_step_down(
-    methods: Mapping[str, Replicates], differences: Mapping[Pair, Difference], seed: int = 0
+    methods: Mapping[str, Jackknife], differences: Mapping[Pair, Difference], seed: int = 0
 ) -> dict[Pair, float]:
     """Return the p-value of each pair, adjusted for all pairs that are given together.
 
     Pairs with an undefined p-value keep it, and count in nobody's adjustment.
     """
     pairs = [pair for pair, found in differences.items() if np.isfinite(found.p)]
-    undefined = {pair: float("nan") for pair in differences if pair not in set(pairs)}
+    adjusted = {pair: float("nan") for pair in differences}
     if not pairs:
-        return undefined
+        return adjusted
     names = sorted({name for pair in pairs for name in pair})
     place = {name: i for i, name in enumerate(names)}
     factor = _square_root(method_covariance([methods[name] for name in names]))
@@ -44,20 +43,20 @@ def adjust_step_down(
     contrasts = np.stack([normal[:, place[a]] - normal[:, place[b]] for a, b in pairs], axis=1)
     spread = contrasts.std(axis=0)
     drawn = np.abs(contrasts) / np.where(spread > 0, spread, np.inf)
-    observed = stats.norm.isf(np.array([differences[pair].p for pair in pairs]) / 2)
+    own = np.array([differences[pair].p for pair in pairs])
+    observed = stats.norm.isf(own / 2)
     order = np.argsort(-observed, kind="stable")
     # From the least to the most significant: the largest of those that are not yet rejected.
     largest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]
     exceeded = (largest >= observed[order]).mean(axis=0)
-    own = np.array([differences[pairs[i]].p for i in order])
-    adjusted = np.maximum.accumulate(np.maximum(exceeded, own))
-    return undefined | {pairs[i]: float(min(1.0, p)) for i, p in zip(order, adjusted, strict=True)}
+    together = np.maximum.accumulate(np.maximum(exceeded, own[order]))
+    return adjusted | {pairs[i]: float(p) for i, p in zip(order, together, strict=True)}
 
 
-def method_covariance(methods: Sequence[Replicates]) -> Floats:
-    """Return the covariance (M, M) of the methods' mean figures, over redraws of the images and over seeds."""
-    draws = np.stack([method.draws.mean(axis=1) for method in methods], axis=1)
-    covariance = np.atleast_2d(np.cov(draws[np.isfinite(draws).all(axis=1)], rowvar=False))
+def method_covariance(methods: Sequence[Jackknife]) -> Floats:
+    """Return the covariance (M, M) of the methods' mean figures, over images and over seeds."""
+    influence = np.stack([method.influence.mean(axis=1) for method in methods], axis=1)
+    covariance = influence.T @ influence / max(1, len(influence) * (len(influence) - 1))
     seeds = sorted({seed for method in methods for seed in method.seeds})
     deviations = np.zeros((len(seeds), len(methods)))
     for column, method in enumerate(methods):
@@ -68,14 +67,14 @@ def method_covariance(methods: Sequence[Replicates]) -> Floats:
     return np.asarray(covariance + deviations.T @ deviations)
 
 
-def judge(difference: Difference, margin: float, *, higher_is_better: bool = True) -> Verdict:
-    """Say what a paired difference shows, given the margin below which a difference does not matter.
+def judge(difference: Difference, adjusted: float, margin: float, *, higher_is_better: bool = True) -> Verdict:
+    """Return what a paired difference shows, given its adjusted p-value and the margin below which none matters.
 
-    better, worse: the interval excludes zero. equivalent: it does not, and the interval of two one-sided tests at the
-    same error rate (a 90 % interval for a level of 95 %) lies within the margin. unresolved: neither.
+    better, worse: the adjusted p-value is at most 1 - level. equivalent: it is not, and the interval of two one-sided
+    tests at the same error rate (a 90 % interval for a level of 95 %) lies within the margin. unresolved: neither.
     """
-    if difference.low > 0 or difference.high < 0:
-        return "better" if (difference.low > 0) == higher_is_better else "worse"
+    if adjusted <= 1 - difference.level:
+        return "better" if (difference.estimate > 0) == higher_is_better else "worse"
     reach = float(stats.t.ppf(difference.level, difference.freedom)) * difference.error
     return "equivalent" if abs(difference.estimate) + reach < margin else "unresolved"
 

@@ -1,15 +1,17 @@
 """Intervals of figures and of paired differences, by Student's t on a variance that is split into images and seeds.
 
-A figure in [0, 1] gets its interval on the logit scale, so that bounds stay inside [0, 1] and are wider towards the
-middle. A difference of two figures gets it on its own scale, where pairing cancels what the two share. The seed part
-is moderated over all methods given together (see `variance`): give those of one detector and one test set.
+A figure in [0, 1] gets its interval on the logit scale, so that bounds stay inside [0, 1]. A difference of two figures
+gets it on its own scale, where pairing cancels what the two share. The seed part is moderated over all methods given
+together (see `variance`): give those of one detector and one test set.
+
+An interval covers the figure that new test images, from where these came from, and new training seeds would give. It
+knows nothing of another generator, another annotator or another test set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +19,14 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from benchkit.errors import BenchkitError
-from benchkit.statistics.resampling import Replicates
-from benchkit.statistics.variance import Components, moderate, split_variance
+from benchkit.statistics.jackknife import Jackknife
+from benchkit.statistics.variance import Components, SeedPool, pool_seeds, split_variance
 
 Floats = NDArray[np.float64]
-K = TypeVar("K")
+Pair = tuple[str, str]
 LEVEL = 0.95
-#: Figures nearer to 0 or 1 than this are taken to lie there on the logit scale.
-EDGE = 1e-6
+#: Figures nearer to 0 or 1 than this count as this on the logit scale: 0.01 %, which no board prints apart from 0.
+EDGE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Interval:
     """A figure with its interval.
 
     error: the standard error and freedom its degrees of freedom, on the scale of the interval. components: the parts
-    of the variance. seeds: S. Figures that are undefined have NaN bounds.
+    of the variance on that scale. Bounds are NaN where the figure is undefined, with or without an image.
     """
 
     estimate: float
@@ -44,14 +46,9 @@ class Interval:
     components: Components
 
     @property
-    def seeds(self) -> int:
-        """How many seeds the figure is the mean of."""
-        return self.components.number
-
-    @property
     def seed_variance(self) -> bool:
         """Whether the interval covers other seeds: never with one, which says nothing of another training run."""
-        return self.seeds > 1
+        return self.components.number > 1
 
 
 @dataclass(frozen=True)
@@ -61,46 +58,58 @@ class Difference(Interval):
     p: float = float("nan")
 
 
-def intervals(methods: Mapping[str, Replicates], level: float = LEVEL) -> dict[str, Interval]:
+def intervals(methods: Mapping[str, Jackknife], level: float = LEVEL) -> dict[str, Interval]:
     """Return the interval of every method's mean figure; figures lie in [0, 1]."""
     check_level(level)
-    parts = {name: split_variance(to_logit(r.figures), to_logit(r.draws), r.influence) for name, r in methods.items()}
+    pool = pool_methods(methods)
     found = {}
-    for name, part in _moderated(parts, {}).items():
-        estimate = methods[name].estimate
-        centre, error, reach = float(to_logit(np.array(estimate))), *_reach(part, level)
-        low, high = (float(bound) for bound in expit([centre - reach, centre + reach]))
-        found[name] = Interval(estimate, low, high, error, part.total_freedom, level, part)
+    for name, method in methods.items():
+        parts = split_variance(to_logit(method.figures), method.influence / _slope(method.figures))
+        if name not in pool.unstable:
+            parts = pool.moderate(parts, pool.mean, pool.freedom[0])
+        estimate, (error, reach) = method.estimate, _reach(parts, level)
+        low, high = (float(expit(to_logit(np.array(estimate)) + side * reach)) for side in (-1, 1))
+        # A figure beyond EDGE lies outside of its interval on the logit scale.
+        bounds = min(low, estimate), max(high, estimate)
+        found[name] = Interval(estimate, *bounds, error, parts.total_freedom, level, parts)
     return found
 
 
 def differences(
-    methods: Mapping[str, Replicates], pairs: Sequence[tuple[str, str]], level: float = LEVEL
-) -> dict[tuple[str, str], Difference]:
+    methods: Mapping[str, Jackknife], pairs: Sequence[Pair], level: float = LEVEL
+) -> dict[Pair, Difference]:
     """Return the paired difference of each pair, first minus second, over the seeds that both have.
 
-    Pairs without a common seed are left out. A seed part is moderated relative to how steep the logit is at the two
-    figures, since methods with higher figures have larger spreads.
+    Pairs without a common seed are omitted. The seed part of a difference is drawn towards what the pooled methods
+    predict for it: the sum of their unshared variances, each times the squared slope dy / d logit(y) = y (1 - y) at
+    its figure, and the shared one times the squared difference of the slopes.
     """
     check_level(level)
-    parts, scales, estimates = {}, {}, {}
+    pool = pool_methods(methods)
+    found = {}
     for first, second in pairs:
         common = [seed for seed in methods[first].seeds if seed in methods[second].seeds]
         if not common:
             continue
         one, other = methods[first].of_seeds(common), methods[second].of_seeds(common)
-        figures, draws = one.figures - other.figures, one.draws - other.draws
-        parts[first, second] = split_variance(figures, draws, one.influence - other.influence)
-        scales[first, second] = float(np.mean([(e * (1 - e)) ** 2 for e in (one.estimate, other.estimate)]))
-        estimates[first, second] = float(figures.mean())
-    found = {}
-    for pair, part in _moderated(parts, scales).items():
-        estimate, (error, reach) = estimates[pair], _reach(part, level)
-        p = float(2 * stats.t.sf(abs(estimate) / error, part.total_freedom)) if error > 0 else float(estimate == 0)
-        found[pair] = Difference(
-            estimate, estimate - reach, estimate + reach, error, part.total_freedom, level, part, p
-        )
+        figures = one.figures - other.figures
+        parts = split_variance(figures, one.influence - other.influence)
+        if not pool.unstable & {first, second}:
+            slopes = [float(_slope(np.array(each.estimate))) for each in (one, other)]
+            predicted = pool.unshared * (slopes[0] ** 2 + slopes[1] ** 2) + pool.shared * (slopes[0] - slopes[1]) ** 2
+            parts = pool.moderate(parts, predicted, pool.freedom[1])
+        estimate, (error, reach) = float(figures.mean()), _reach(parts, level)
+        freedom = parts.total_freedom
+        p = float(2 * stats.t.sf(abs(estimate) / error, freedom)) if error > 0 else float(estimate == 0)
+        p = p if np.isfinite(error) else float("nan")
+        found[first, second] = Difference(estimate, estimate - reach, estimate + reach, error, freedom, level, parts, p)
     return found
+
+
+def pool_methods(methods: Mapping[str, Jackknife]) -> SeedPool:
+    """Pool what the methods' figures say about the variance between seeds, on the logit scale."""
+    logits = {name: to_logit(method.figures).tolist() for name, method in methods.items()}
+    return pool_seeds({name: dict(zip(methods[name].seeds, own, strict=True)) for name, own in logits.items()})
 
 
 def to_logit(figures: Floats) -> Floats:
@@ -114,20 +123,13 @@ def check_level(level: float) -> None:
         raise BenchkitError(f"a level lies between 0 and 1, such as 0.95, not {level}")
 
 
-def _reach(part: Components, level: float) -> tuple[float, float]:
+def _slope(figures: Floats) -> Floats:
+    """Return the derivative y (1 - y) of a figure by its logit."""
+    inside = np.clip(figures, EDGE, 1 - EDGE)
+    return np.asarray(inside * (1 - inside))
+
+
+def _reach(parts: Components, level: float) -> tuple[float, float]:
     """Return the standard error, and how far the interval reaches to either side."""
-    error = float(np.sqrt(part.total))
-    return error, float(stats.t.ppf((1 + level) / 2, part.total_freedom)) * error
-
-
-def _moderated(parts: Mapping[K, Components], scales: Mapping[K, float]) -> dict[K, Components]:
-    """Return the components with moderated seed variances."""
-    order = list(parts)
-    variances = np.array([parts[key].seeds for key in order])
-    freedom = np.array([parts[key].freedom[1] for key in order])
-    scale = np.array([max(scales.get(key, 1.0), 1e-12) for key in order])
-    variances, freedom = moderate(variances, freedom, scale)
-    return {
-        key: replace(parts[key], seeds=float(v), freedom=(parts[key].freedom[0], float(f)))
-        for key, v, f in zip(order, variances, freedom, strict=True)
-    }
+    error = float(np.sqrt(parts.total))
+    return error, float(stats.t.ppf((1 + level) / 2, parts.total_freedom)) * error

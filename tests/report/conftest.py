@@ -1,4 +1,4 @@
-"""A made-up run: detectors that find a given fraction of the marked pixels, on images that all of them share."""
+"""A made-up run: detectors that find a given fraction of the annotated pixels, on images that all of them share."""
 
 from __future__ import annotations
 
@@ -22,21 +22,26 @@ CONFINED = {"confinement_psnr_outside": 34.14, "confinement_change_inside": 0.08
 
 def labels(images: int) -> np.ndarray:
     rng = np.random.default_rng(7)
-    marked = np.zeros((images, SIDE, SIDE), bool)
+    annotated = np.zeros((images, SIDE, SIDE), bool)
     for i in range(images):
         if i % 5:
             y, x = rng.integers(0, SIDE - 6, 2)
-            marked[i, y : y + rng.integers(3, 6), x : x + rng.integers(3, 6)] = True
-    return marked
+            annotated[i, y : y + rng.integers(3, 6), x : x + rng.integers(3, 6)] = True
+    return annotated
 
 
-def scored(quality: float, seed: int, images: int) -> Measured:
-    """A detector that gives the marked pixels a high score with probability `quality`, others seldom."""
+def scored(quality: float, seed: int, images: int, low: float = 0.25) -> Measured:
+    """A detector that gives annotated pixels a high score with probability `quality`, others seldom.
+
+    low: the score of the others; below 0.05 none exceeds 0.5.
+    """
     rng = np.random.default_rng([seed, int(quality * 1000)])
-    marked = labels(images)
-    called = np.where(marked, rng.random(marked.shape) < quality, rng.random(marked.shape) < (1 - quality) / 8)
-    scores = np.clip(0.25 + 0.5 * called + 0.2 * rng.random(marked.shape), 0, 1)
-    return measure(scores.astype(np.float32), marked, [{"melt": mark} for mark in marked])
+    annotated = labels(images)
+    predicted = np.where(
+        annotated, rng.random(annotated.shape) < quality, rng.random(annotated.shape) < (1 - quality) / 8
+    )
+    scores = np.clip(low + 0.5 * predicted + 0.2 * rng.random(annotated.shape), 0, 1)
+    return measure(scores.astype(np.float32), annotated, [{"melt": mark} for mark in annotated])
 
 
 def role_of(name: str) -> dict:
@@ -64,11 +69,12 @@ class Maker:
         """One cell; without a quality it is skipped, or what `state` says."""
         key = f"{len(self.lines):064x}"
         extra = labels.pop("extra", {})
+        low = labels.pop("low", 0.25)
         line = dict.fromkeys(ROW_COLUMNS) | {"run": "20250101-000000-abcdef", "cell": key, "seed": seed}
         line |= {"test_set": "portraits/test[20]", "detector": "upernet-swin:size=mini", **role_of(training_set)}
         line |= {"state": "skipped" if quality is None else "done", "schema_version": 1, "corruptor_params": "{}"}
         if quality is not None:
-            measured = scored(quality, seed, self.images)
+            measured = scored(quality, seed, self.images, low)
             self.records[key] = measured.arrays()
             line |= summarise(measured) | coverage(measured.table)
         self.lines.append(line | {"seconds": 2.5} | labels | extra)

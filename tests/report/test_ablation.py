@@ -42,14 +42,15 @@ def made(maker):
 
 def test_differences_are_those_computed_by_hand(made) -> None:
     data, points = made
-    board = AblationBoard.of(points, data, replicates=200)
+    board = AblationBoard.of(points, data)
     means = [np.mean([iou(data, key) for key in point.cells.values()]) for point in points]
     assert np.allclose(board.frame["artifact_iou"], means)
     assert np.allclose(board.frame["delta_base"], np.array(means) - means[0])
     base = board.frame.iloc[0]
     assert [base[f"delta_base{part}"] for part in ("", "_low", "_high")] == [0, 0, 0]
     assert (board.frame["delta_base_low"] <= board.frame["delta_base"]).all()
-    assert list(board.frame["delta_base_positive"]) == [0.5, 1, 0]
+    assert list(board.frame["delta_base_verdict"]) == [None, "better", "worse"]
+    assert (board.frame["delta_base_p"].iloc[1:] <= 0.05).all()
     assert list(board.frame["seeds"]) == [2, 2, 2]
 
 
@@ -60,7 +61,7 @@ def test_a_cell_that_failed_has_no_difference_but_its_reason(made) -> None:
     rows.loc[rows["cell"].isin(failed.values()), ["state", "reason"]] = ["failed", "corrupt: NaN"]
     records = {key: value for key, value in data.records.items() if key not in failed.values()}
     broken = type(data)(data.run, data.grid, data.environment, rows, records)
-    board = AblationBoard.of(points, broken, replicates=50)
+    board = AblationBoard.of(points, broken)
     assert np.isnan(board.frame["delta_base"].iloc[1])
     assert board.frame["state"].to_list() == ["done", "failed", "done"]
     assert "corrupt: NaN" in render(board, "table")
@@ -68,7 +69,7 @@ def test_a_cell_that_failed_has_no_difference_but_its_reason(made) -> None:
 
 def test_every_file_holds_every_line(made, tmp_path: Path) -> None:
     data, points = made
-    board = AblationBoard.of(points, data, replicates=50)
+    board = AblationBoard.of(points, data)
     replace_files(tmp_path, ablation_files(board), ())
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
     for frame in (pd.read_parquet(tmp_path / "ablation.parquet"), pd.read_csv(tmp_path / "ablation.csv")):
@@ -90,8 +91,8 @@ def hostile(points: list[Point]) -> list[Point]:
 
 def test_the_page_has_a_table_of_differences_for_every_axis(made) -> None:
     data, points = made
-    ablation = AblationBoard.of(hostile(points), data, replicates=50)
-    board = Board.of(data, replicates=20)
+    ablation = AblationBoard.of(hostile(points), data)
+    board = Board.of(data)
     text = page(data, board, ablation=ablation)
     assert HOSTILE not in text
     section = text.split('<h2 id="ablation">')[1].split('<h2 id="board">')[0]
@@ -100,7 +101,7 @@ def test_the_page_has_a_table_of_differences_for_every_axis(made) -> None:
     assert first.startswith("corruptor.steps</h3>") and second.startswith("&lt;script&gt;alert(1)&lt;/script&gt;</h3>")
     sheet = ablation.sheet()
     for part, group in zip((first, second), sheet.groups, strict=True):
-        deltas = re.findall(r"<td[^>]*>(base|[+\N{MINUS SIGN}][^<]*\[[^<]*\])</td>", part)
+        deltas = re.findall(r"<td[^>]*>(base|[+\N{MINUS SIGN}][^<]*\[[^<]*\] \w+)</td>", part)
         column = [c.header for c in sheet.columns].index("Δ to base\n[95 % interval]")
         assert deltas == [row[column].text for row in group.rows]
         assert deltas[0] == "base" and deltas[1].startswith("+") and deltas[2].startswith("\N{MINUS SIGN}")
@@ -115,8 +116,8 @@ def test_an_ablation_of_which_nothing_ran_has_its_tables_and_reasons(made) -> No
     rows = data.rows.copy()
     rows["state"], rows["reason"] = "failed", f"corrupt: NaN {HOSTILE}"
     broken = type(data)(data.run, data.grid, data.environment, rows, {})
-    ablation = AblationBoard.of(points, broken, replicates=20)
-    text = page(broken, Board.of(broken, replicates=20), ablation=ablation)
+    ablation = AblationBoard.of(points, broken)
+    text = page(broken, Board.of(broken), ablation=ablation)
     section = text.split('<h2 id="ablation">')[1].split('<h2 id="board">')[0]
     assert section.count(">failed</td>") == 3
     assert "<figure" not in section and "corrupt: NaN &lt;script&gt;" in section

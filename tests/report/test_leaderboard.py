@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parents[2] / "leaderboard"
 
 @pytest.fixture(scope="module")
 def board(make_standard):
-    return Board.of(make_standard((0, 1)).run(), replicates=20)
+    return Board.of(make_standard((0, 1)).run())
 
 
 def printed(table: int, **chosen) -> dict:

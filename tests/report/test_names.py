@@ -50,7 +50,7 @@ def test_a_corruptor_called_like_a_baseline_is_neither_baseline_nor_trivial(make
     for name in ("pseudo", "human", "mean-mask", "all-negative"):
         made.corrupted(f"{name}:steps=5", 0.6)
         made.lines[-1] |= {"role": "corrupted", "method": name, "corruptor": name, "selector": "learned"}
-    board = Board.of(made.run(), replicates=30)
+    board = Board.of(made.run())
     lines = board.frame.set_index("training_set")
     assert set(board.trivial["training_set"]) == {"all-negative", "all-positive"}
     for name in ("pseudo", "human", "mean-mask", "all-negative"):

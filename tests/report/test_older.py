@@ -48,7 +48,7 @@ def test_the_stored_board_is_read_with_its_roles() -> None:
 
 
 def test_a_board_file_of_schema_1_is_read(make_standard) -> None:
-    board = Board.of(make_standard().run(), replicates=20)
+    board = Board.of(make_standard().run())
     new = ("role", "method", "inverter", "source_name", "variant", *SETTINGS)
     data = json.loads(json.dumps(board.as_json()))
     data |= {"schema": 1, "rows": [{**row, "schema": 1} for row in data["rows"]]}

@@ -28,7 +28,7 @@ def table_1(maker, differs: list[str], sources: dict[str, str] = SOURCES) -> Run
 
 @pytest.fixture(scope="module")
 def exact(maker) -> Board:
-    return Board.of(table_1(maker, []), replicates=50)
+    return Board.of(table_1(maker, []))
 
 
 def test_each_row_stands_beside_the_figure_of_its_own_source(exact: Board) -> None:
@@ -53,7 +53,7 @@ def test_by_the_papers_protocol_the_difference_is_a_value(exact: Board) -> None:
 
 
 def test_by_another_protocol_only_the_order_is_compared(maker) -> None:
-    board = Board.of(table_1(maker, ["scaled: by 0.01", "dataset: portraits, not <b>x</b>"]), replicates=50)
+    board = Board.of(table_1(maker, ["scaled: by 0.01", "dataset: portraits, not <b>x</b>"]))
     compared = beside_table(board)
     assert compared is not None
     assert compared.frame[["difference:HPS", "difference:RichHF-7701"]].isna().all(axis=None)
@@ -77,7 +77,7 @@ def test_the_report_holds_the_table_in_every_form(maker, tmp_path) -> None:
 
 
 def test_a_board_of_no_table_says_nothing_of_one(maker) -> None:
-    board = Board.of(maker().cell("human", 0.5).run(), replicates=50)
+    board = Board.of(maker().cell("human", 0.5).run())
     assert beside_table(board) is None and "paper" not in board.as_json()
     assert "difference" not in render(show(board_lines(board)), "table", 200)
 
@@ -91,7 +91,7 @@ def test_a_board_with_a_wrong_paper_is_refused(exact: Board) -> None:
 def test_one_source_needs_no_name_and_another_depth_no_difference(maker) -> None:
     made = maker().cell("human", 0.45).corrupted("gaussian:steps=15", 0.3).corrupted("blur:steps=20", 0.2)
     made.grid |= {"paper": {"table": 2, "sources": {"clean": "HPS"}, "differs": []}}
-    compared = beside_table(Board.of(made.run(), replicates=50))
+    compared = beside_table(Board.of(made.run()))
     assert compared is not None and compared.datasets == ("HPS",)
     frame = compared.frame.set_index("training_set")
     assert frame.loc["blur:steps=20", "paper:HPS"] == 0.0173

@@ -44,8 +44,8 @@ def board(maker, seeds: tuple[int, ...] = (0,), run: str = "a", **changes: objec
         made.corrupted("gaussian:steps=5", 0.4, seed=seed, **settings)
         made.corrupted("blur:steps=5", 0.6, seed=seed, **settings)
     made.grid |= {"shown": {FULL: SHORT, SETTINGS["test_set"]: "folder:root=mine/test[20]"}}
-    found = Board.of(made.run(), replicates=20)
-    return Board(run, found.title, found.note, found.frame, 20, shown=found.shown)
+    found = Board.of(made.run())
+    return Board(run, found.title, found.note, found.frame, shown=found.shown)
 
 
 def test_one_line_says_everything_that_decided_the_figures(maker) -> None:
@@ -64,7 +64,7 @@ def test_every_form_of_a_board_has_the_line(maker) -> None:
     for form in ("table", "markdown", "latex"):
         assert "num_inference_steps 50" in " ".join(render(made, form, 300).replace("\\", "").split()), form
     rows = maker().corrupted("gaussian:steps=5", 0.4, **SETTINGS, training=budget()).run()
-    assert "num_inference_steps 50" in page(rows, Board.of(rows, replicates=20))
+    assert "num_inference_steps 50" in page(rows, Board.of(rows))
 
 
 def test_a_board_read_back_shows_what_it_showed(maker) -> None:
@@ -76,7 +76,7 @@ def test_a_board_read_back_shows_what_it_showed(maker) -> None:
 
 
 def test_an_older_board_has_no_line(maker) -> None:
-    assert settings_line(Board.of(maker().corrupted("gaussian:steps=5", 0.4).run(), replicates=20)) == ""
+    assert settings_line(Board.of(maker().corrupted("gaussian:steps=5", 0.4).run())) == ""
 
 
 def test_runs_of_one_setting_are_compared_by_differences(maker) -> None:

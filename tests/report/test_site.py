@@ -66,7 +66,7 @@ def made(make_standard, make_examples):
     run = maker.run()
     run.environment["plugins"][SCRIPT] = {"origin": SCRIPT, "version": None}
     run.environment["packages"][SCRIPT] = SCRIPT
-    board = Board.of(run, replicates=20)
+    board = Board.of(run)
     return run, board, page(run, board)
 
 
@@ -188,21 +188,21 @@ def test_large_images_are_shown_reduced_and_masks_scaled():
 
 
 def test_figures_take_any_name_and_are_the_same_every_time(make_standard):
-    board = Board.of(make_standard(hostile=r"$\frac{ </svg>" + "x" * 90).run(), replicates=10)
-    for draw in (figures.primary_figure, figures.confinement_figure):
+    board = Board.of(make_standard(hostile=r"$\frac{ </svg>" + "x" * 90).run())
+    for draw in (figures.ranking_figure, figures.confinement_figure):
         svg = draw(board)
         assert svg.startswith(b"<?xml") and svg == draw(board)
         dark = figures.recoloured(svg)
         theme = figures.THEMES["light"]
         assert theme.ink.encode() in svg and theme.ink.encode() not in dark
-    assert figures.primary_figure(board, "dark", "png").startswith(b"\x89PNG")
+    assert figures.ranking_figure(board, theme="dark", form="png").startswith(b"\x89PNG")
 
 
 def test_without_figures_there_is_nothing_to_draw(maker):
     board = Board.of(maker().cell("blur", None).run())
-    assert figures.primary_figure(board) is None and figures.confinement_figure(board) is None
-    board = Board.of(maker().trivial().run(), replicates=5)
-    assert figures.primary_figure(board) is not None
+    assert figures.ranking_figure(board) is None and figures.confinement_figure(board) is None
+    board = Board.of(maker().trivial().run())
+    assert figures.ranking_figure(board) is not None
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------

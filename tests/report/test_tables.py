@@ -34,12 +34,12 @@ HOSTILE = [
 
 @pytest.fixture(scope="module", params=HOSTILE)
 def hostile(request, make_standard):
-    return request.param, Board.of(make_standard(hostile=request.param).run(), replicates=10)
+    return request.param, Board.of(make_standard(hostile=request.param).run())
 
 
 @pytest.fixture
 def board(make_standard):
-    return Board.of(make_standard((0, 1)).run(), replicates=50)
+    return Board.of(make_standard((0, 1)).run())
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -85,9 +85,9 @@ def test_markdown_stays_one_table_of_plain_text(hostile):
     tags = set(re.findall(r"<(\w+)", page))
     titles = [group.title for group in sheet.groups if group.title]
     assert titles and page.count("<em>") == len(titles), "rows of two detectors are told apart"
-    assert tags == {"h2", "table", "thead", "tbody", "tr", "th", "td", "em", "ul", "li"}
+    assert tags == {"h2", "table", "thead", "tbody", "tr", "th", "td", "em", "ul", "li", "p"}
     assert page.count("<tr>") == len(board.frame) + len(titles) + 1
-    assert page.count("<td") == 12 * (len(board.frame) + len(titles))
+    assert page.count("<td") == 16 * (len(board.frame) + len(titles))
     shown = html.unescape(page).replace("\u200b", "")
     assert text.one_line(name) in shown, "and it reads as it was"
 
@@ -128,7 +128,7 @@ def test_latex_is_escaped(hostile):
     rows = [line for line in body if line.endswith("\\\\") and "multicolumn" not in line]
     assert len(rows) == len(board.frame)
     for row in rows:
-        assert row.replace("\\&", "").count("&") == 11 and not row.startswith("[")
+        assert row.replace("\\&", "").count("&") == 15 and not row.startswith("[")
     assert written.replace("\\{", "").replace("\\}", "").count("{") == written.replace("\\{", "").replace(
         "\\}", ""
     ).count("}")
@@ -144,7 +144,7 @@ def test_a_terminal_gets_no_markup_no_escapes_and_no_broken_lines(hostile, width
 
 
 def test_rich_styles_do_not_come_from_names(make_standard):
-    sheet = board_sheet(Board.of(make_standard(hostile="[red]loud[/red]").run(), replicates=5))
+    sheet = board_sheet(Board.of(make_standard(hostile="[red]loud[/red]").run()))
     console = Console(width=160, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(rich_table(sheet, 160), rich_notes(sheet, 160))
     assert "[red]loud[/red]" in console.file.getvalue() and "\x1b[31m" not in console.file.getvalue()
@@ -160,7 +160,7 @@ def test_json_and_files_keep_hostile_text_as_it_is(hostile):
 
 def test_a_long_method_name_wraps_within_a_hundred_columns(make_standard):
     name = "a-method-of-somebody:" + ",".join(f"parameter_{i}={i}" for i in range(12))
-    board = Board.of(make_standard((0, 1, 2), hostile=name).run(), replicates=5)
+    board = Board.of(make_standard((0, 1, 2), hostile=name).run())
     written = render(board, "table", 100)
     assert max(map(len, written.splitlines())) <= 100
     assert "artifact IoU" in written and "Δ to pseudo" in written and "No room here for" in written

@@ -34,7 +34,7 @@ def made(maker, make_examples):
 
 @pytest.fixture(scope="module")
 def board(made) -> Board:
-    return Board.of(made, replicates=20)
+    return Board.of(made)
 
 
 def test_tables_name_both_and_no_default(board: Board) -> None:
@@ -64,7 +64,7 @@ def test_figures_name_both(board: Board, monkeypatch: pytest.MonkeyPatch) -> Non
     labels: list[str] = []
     shown = figures.short_label
     monkeypatch.setattr(figures, "short_label", lambda *given: labels.append(shown(given[0])) or shown(*given))
-    for draw in (figures.primary_figure, figures.confinement_figure):
+    for draw in (figures.ranking_figure, figures.confinement_figure):
         labels.clear()
         assert draw(board)
         assert set(SHORT) <= set(labels), draw
@@ -76,7 +76,7 @@ def test_the_ablation_names_both(made) -> None:
         Point("labelled", "5", True, "blur:steps=5", selector, "dot", {0: cell})
         for selector, cell in zip(FULL, cells, strict=True)
     ]
-    ablation = AblationBoard.of(points, made, replicates=20)
+    ablation = AblationBoard.of(points, made)
     assert "random-boxes:boxes=1" in render(ablation, "markdown")
     names = [name for name, *_ in _styles(ablation).values()]
     assert len(set(names)) == 2

@@ -38,8 +38,8 @@ def test_a_board_of_many_columns(made, tmp_path: Path) -> None:
 
 
 def test_boards_beside_each_other_and_beside_the_paper(made, maker) -> None:
-    one = Board.of(made.run(), replicates=10)
-    other = Board.of(maker().cell("human", None).corrupted("blur:steps=20", 0.5).run(), replicates=10)
+    one = Board.of(made.run())
+    other = Board.of(maker().cell("human", None).corrupted("blur:steps=20", 0.5).run())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for form in FORMATS:

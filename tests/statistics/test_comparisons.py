@@ -11,9 +11,9 @@ from scipy import stats
 
 from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
 from benchkit.statistics.intervals import Difference, differences
+from benchkit.statistics.jackknife import Jackknife, jackknife
 from benchkit.statistics.ranks import Rank, rank_methods
-from benchkit.statistics.resampling import Replicates, resample
-from benchkit.statistics.resolution import measure_resolution, predict_width
+from benchkit.statistics.resolution import measure_resolution
 from benchkit.statistics.variance import Components
 
 
@@ -21,10 +21,10 @@ def ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return sums[..., 0] / sums[..., 1]
 
 
-def methods_of(figures: NDArray[np.float64]) -> dict[str, Replicates]:
+def methods_of(figures: NDArray[np.float64]) -> dict[str, Jackknife]:
     """Methods (M, S) whose images do not vary."""
     terms = {str(i): np.stack([np.tile([f, 1.0], (20, 1)) for f in own]) for i, own in enumerate(figures)}
-    return resample(terms, ratio, replicates=20)
+    return jackknife(terms, ratio)
 
 
 def every_pair(names: list[str]) -> list[tuple[str, str]]:
@@ -56,7 +56,7 @@ def test_one_pair_needs_no_adjustment() -> None:
     assert adjust_step_down(drawn, pairs)["0", "1"] == pytest.approx(pairs["0", "1"].p, abs=0.01)
 
 
-def test_equal_methods_are_called_different_rarely() -> None:
+def test_equal_methods_are_rarely_found_different() -> None:
     rng, wrong = np.random.default_rng(1), 0
     for _ in range(120):
         drawn = methods_of(0.5 + 0.05 * rng.normal(size=(5, 6)))
@@ -72,18 +72,26 @@ def test_ranks_by_hand() -> None:
     assert rank_methods({"a": 0.5, "b": float("nan")}, [])["b"] == Rank(2, 1, 2)
 
 
-def difference(estimate: float, error: float) -> Difference:
+def difference(estimate: float, error: float, seeds: int = 3) -> Difference:
+    """Of its variance images have half and seeds the other half; of that a third is their interaction."""
     reach = 1.96 * error
-    parts = Components(error**2 / 2, error**2 * 3 / 2, 3, (1e9, 1e9))
-    return Difference(estimate, estimate - reach, estimate + reach, error, 1e9, 0.95, parts, 0.5)
+    between = error**2 / 2 * seeds if seeds > 1 else float("nan")
+    parts = Components(error**2 / (2 if seeds > 1 else 1), between, error**2 / 6 * seeds, seeds, (1e9, 1e9))
+    p = float(2 * stats.norm.sf(abs(estimate) / error))
+    return Difference(estimate, estimate - reach, estimate + reach, error, 1e9, 0.95, parts, p)
 
 
 def test_verdicts_within_a_margin() -> None:
-    assert judge(difference(2.0, 0.5), margin=1.0) == "better"
-    assert judge(difference(-2.0, 0.5), margin=1.0) == "worse"
-    assert judge(difference(-2.0, 0.5), margin=1.0, higher_is_better=False) == "better"
-    assert judge(difference(0.1, 0.3), margin=1.0) == "equivalent"  # 0.1 + 1.645 * 0.3 = 0.59
-    assert judge(difference(0.6, 0.4), margin=1.0) == "unresolved"  # 0.6 + 1.645 * 0.4 = 1.26
+    def verdict(estimate: float, error: float, **more: bool) -> str:
+        found = difference(estimate, error)
+        return judge(found, found.p, 1.0, **more)
+
+    assert verdict(2.0, 0.5) == "better"
+    assert verdict(-2.0, 0.5) == "worse"
+    assert verdict(-2.0, 0.5, higher_is_better=False) == "better"
+    assert verdict(0.1, 0.3) == "equivalent"  # 0.1 + 1.645 * 0.3 = 0.59
+    assert verdict(0.6, 0.4) == "unresolved"  # 0.6 + 1.645 * 0.4 = 1.26
+    assert judge(difference(2.0, 0.5), 0.2, 1.0) == "unresolved", "the adjusted p-value decides"
 
 
 def test_probability_of_improvement() -> None:
@@ -93,13 +101,18 @@ def test_probability_of_improvement() -> None:
 
 def test_resolution_counts_pairs_and_says_how_wide_they_are() -> None:
     pairs = {("a", "b"): difference(1, 0.1), ("a", "c"): difference(1, 0.2), ("b", "c"): difference(0, 0.4)}
-    found = measure_resolution(pairs, {("a", "b"), ("a", "c")})
+    found = measure_resolution(pairs, {("a", "b"), ("a", "c")}, 100)
     assert (found.resolved, found.pairs) == (2, 3)
     assert found.difference == pytest.approx(1.96 * 0.2)
+    assert (found.images, found.seeds, found.interaction) == pytest.approx((1 / 2, 1 / 3, 1 / 6))
+    # 5 seeds more than 3: the seeds' half falls to 3/8; 500 images more than 100: images and interaction to a sixth.
+    assert found.more_seeds == (5, pytest.approx(1.96 * 0.2 * np.sqrt(1 / 2 + 1 / 2 * 3 / 8), abs=1e-3))
+    assert found.more_images == (500, pytest.approx(1.96 * 0.2 * np.sqrt(1 / 12 + 1 / 3 + 1 / 36), abs=1e-3))
 
 
-def test_more_seeds_and_images_lower_their_own_parts() -> None:
-    one = difference(0, 1.0)  # half of the variance by images, half by three seeds
-    assert predict_width(one, 100) == pytest.approx(1.96, abs=0.001)
-    assert predict_width(one, 100, more_images=100) == pytest.approx(1.96 * np.sqrt(0.75), abs=0.001)
-    assert predict_width(one, 100, more_seeds=3) == pytest.approx(1.96 * np.sqrt(0.75), abs=0.001)
+def test_one_seed_does_not_say_what_more_seeds_would_buy() -> None:
+    found = measure_resolution({("a", "b"): difference(0, 1.0, seeds=1)}, set(), 100)
+    assert (found.images, found.seeds, found.interaction) == (1, 0, 0)
+    assert np.isnan(found.more_seeds[1])
+    assert found.more_images[1] == pytest.approx(1.96 / np.sqrt(6), abs=1e-3)
+    assert np.isnan(measure_resolution({}, set(), 100).difference)

@@ -16,12 +16,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchkit.errors import BenchkitError
-from benchkit.metrics import METRICS, metric
+from benchkit.metrics import COMPANION, METRICS, metric
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.beside import NOT_RUN, Comparison, show
 from benchkit.report.board import Board, short_names
 from benchkit.report.data import RunData
-from benchkit.report.figures import confinement_figure, primary_figure
+from benchkit.report.figures import confinement_figure, ranking_figure
 from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
 from benchkit.report.sheet import (
     Sheet,
@@ -117,8 +117,8 @@ def _sheet(board: Board) -> Sheet:
     """The board's table, without what the page says elsewhere: detectors (as headings), the note, what did not run."""
     sheet = board_sheet(board).without_constants()
     sheet = sheet.without(i for i, column in enumerate(sheet.columns) if column.header == "detector")
-    said = {one_line(board.note), *unfinished(board)}
-    return replace(sheet, notes=tuple(note for note in sheet.notes if note not in said))
+    elsewhere = {one_line(board.note), *unfinished(board)}
+    return replace(sheet, notes=tuple(note for note in sheet.notes if note not in elsewhere))
 
 
 def _facts(run: RunData, board: Board) -> dict[str, str]:
@@ -135,15 +135,13 @@ def _facts(run: RunData, board: Board) -> dict[str, str]:
 
 
 def _figures(board: Board) -> dict[str, Picture]:
+    words = "of every row with its interval; the table has the figures."
     drawn = {
-        "primary": (primary_figure, "Pooled artifact IoU of every row with its interval; the table has the figures."),
-        "confinement": (confinement_figure, CONFINEMENT_WORDS),
+        "primary": (ranking_figure(board), f"Pooled artifact IoU {words}"),
+        "companion": (ranking_figure(board, COMPANION), f"Average precision {words}"),
+        "confinement": (confinement_figure(board), CONFINEMENT_WORDS),
     }
-    found = {}
-    for name, (draw, words) in drawn.items():
-        if (svg := draw(board)) is not None:
-            found[name] = Picture.of(svg, words)
-    return found
+    return {name: Picture.of(svg, text) for name, (svg, text) in drawn.items() if svg is not None}
 
 
 def _unfinished(board: Board) -> list[dict[str, str]]:
@@ -173,15 +171,15 @@ def _remarks(board: Board, lines: pd.DataFrame) -> list[str]:
     detectors = short_names(board.frame["detector"], board.shown)
     remarks = []
     for line in line_records(lines):
-        said = [f"artifact IoU {primary_text(line)}"]
+        parts = [f"artifact IoU {primary_text(line)}"]
         if known(line["delta_pseudo"]):
-            said.append(f"Δ to pseudo {delta_text(line, 'pseudo')}")
+            parts.append(f"Δ to pseudo {delta_text(line, 'pseudo')}")
         inside = percent(numeric(line.get("confinement_change_inside")))
         if inside != MISSING:
             outside = number(numeric(line.get("confinement_psnr_outside")), 1)
-            said.append(f"mean change inside {inside} %, PSNR outside {outside} dB")
+            parts.append(f"mean change inside {inside} %, PSNR outside {outside} dB")
         where = detectors.get(line["detector"], "")
-        remarks.append(one_line(f"{where}: {'; '.join(said)}."))
+        remarks.append(one_line(f"{where}: {'; '.join(parts)}."))
     return remarks
 
 

@@ -1,0 +1,152 @@
+"""The columns of a board and their types; a board's JSON, which may be anybody's, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchkit.errors import BenchkitError, describe_error
+from benchkit.metrics import PRIMARY
+from benchkit.report.aggregate import DERIVED, KEY
+from benchkit.report.older import upgraded
+from benchkit.report.text import known, short_reason
+from benchkit.report.uncertainty import COLUMNS, FLAGS, TEXTS
+from benchkit.specs.cell import ROLES
+from benchkit.store.schema import SETTINGS
+
+#: Which part of the board a line belongs to, in this order.
+TRAINED, TRIVIAL, MISSING_ROWS = GROUPS = ("trained", "trivial", "missing")
+
+_LABELS = ("training_set", *(name for name in KEY if name not in ("detector", "test_set")), "detector", "test_set")
+_SETTINGS_AS_NUMBERS = ("labelled", "source_images", "test_images", "validation_images", "num_inference_steps")
+_SETTINGS_AS_TEXT = tuple(name for name in SETTINGS if name not in (*_SETTINGS_AS_NUMBERS, "paste_background"))
+TEXT = ("group", *_LABELS, "state", "reason", "plugins", *TEXTS, *_SETTINGS_AS_TEXT)
+_COUNTS = ("seeds", "planned_seeds")
+#: The first columns, in this order. A board must have those that `_OPTIONAL` does not name.
+LEADING = (
+    *("group", "rank", "rank_low", "rank_high", *_LABELS),
+    *("state", "reason", "seeds", "planned_seeds", "seed_variance", "images"),
+    *(PRIMARY, f"{PRIMARY}_std", f"{PRIMARY}_low", f"{PRIMARY}_high"),
+    *(name for name in COLUMNS if not name.startswith(("rank", PRIMARY)) and name not in ("seed_variance", "images")),
+)
+_OPTIONAL = {*COLUMNS} - {
+    "rank",
+    "rank_low",
+    "rank_high",
+    "seed_variance",
+    "images",
+    f"{PRIMARY}_low",
+    f"{PRIMARY}_high",
+}
+
+#: What a board's head contains, and of which kind.
+HEAD: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("run", "title", "note"), lambda value: isinstance(value, str)),
+    "level": lambda value: isinstance(value, int | float) and 0 < value < 1,
+}
+#: What it may contain besides: of earlier versions the number of bootstrap draws.
+_MORE: Mapping[str, Callable[[Any], bool]] = {
+    "replicates": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+    **dict.fromkeys(("pairs", "resolution"), lambda value: _is_records(value)),
+}
+
+
+def read_board(data: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the fields of a Board from its JSON, checked; `where` names it in the BenchkitError for what is wrong."""
+    if missing := [name for name in (*HEAD, "rows") if name not in data]:
+        raise BenchkitError(f"{where}: not a board: '{missing[0]}' is missing")
+    for name, fits in {**HEAD, **_MORE}.items():
+        if name in data and not fits(data[name]):
+            raise BenchkitError(f"{where}: not a board: '{name}' is {short_reason(repr(data[name]))}")
+    if not isinstance(data["rows"], list) or not all(isinstance(row, Mapping) for row in data["rows"]):
+        raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
+    rows = [upgraded(row) for row in data["rows"]]
+    head = ("schema", "source", "paper", "shown", *HEAD, *_MORE)
+    frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in rows])
+    if lacking := [name for name in LEADING if name not in frame and name not in _OPTIONAL]:
+        raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
+    more = {name: data[name] for name in _MORE if name in data}
+    more["replicates"] = more.get("replicates", rows[0].get("replicates", 0) if rows else 0) or 0
+    frame = _check_frame(frame, where)
+    return {
+        **{n: data[n] for n in HEAD},
+        **more,
+        "frame": frame,
+        "paper": _read_paper(data, where),
+        "shown": _read_shown(rows, where),
+    }
+
+
+def _is_records(value: Any) -> bool:
+    """Whether a value is a list of records of numbers, texts and nothing else."""
+    return isinstance(value, list) and all(
+        isinstance(record, Mapping)
+        and all(v is None or isinstance(v, bool | int | float | str) or _is_numbers(v) for v in record.values())
+        for record in value
+    )
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(v is None or isinstance(v, int | float) for v in value)
+
+
+def _check_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Return the frame with its types and all columns; raise BenchkitError for what is of another type."""
+    for name, column in frame.items():
+        if bad := [value for value in column if isinstance(value, Mapping | list)]:
+            raise BenchkitError(f"{where}: not a board: a row's '{name}' is {short_reason(repr(bad[0]))}")
+    for name, allowed in (("role", ROLES), ("group", GROUPS)):
+        if not set(frame[name]) <= set(allowed):
+            raise BenchkitError(f"{where}: not a board: a row's '{name}' is none of {', '.join(allowed)}")
+    if lacking := [name for name in ("training_set", "role", "test_set", "state") if not frame[name].map(known).all()]:
+        raise BenchkitError(f"{where}: not a board: a row without '{lacking[0]}'")
+    frame = frame.reindex(columns=[*frame, *(name for name in (*LEADING, *DERIVED) if name not in frame)])
+    try:
+        typed = with_types(frame)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BenchkitError(f"{where}: not a board: {describe_error(error)}") from None
+    measured = typed.loc[typed["group"] != MISSING_ROWS, "images"]
+    if not np.isfinite(measured).all():
+        raise BenchkitError(f"{where}: not a board: a row with figures does not say of how many 'images'")
+    return typed
+
+
+def with_types(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with str or None in text columns, bool in flags, int in counts of seeds, float elsewhere."""
+    typed = {}
+    for key, column in frame.items():
+        name = str(key)
+        if name in TEXT:
+            typed[name] = pd.Series([str(value) if known(value) else None for value in column], dtype=object)
+        elif name in FLAGS:
+            typed[name] = pd.Series([bool(value) and known(value) for value in column], dtype=bool)
+        elif name == "paste_background":
+            typed[name] = pd.Series([bool(value) if known(value) else None for value in column], dtype=object)
+        else:
+            typed[name] = pd.to_numeric(column, errors="coerce").astype(int if name in _COUNTS else float)
+    return pd.DataFrame(typed)
+
+
+def _read_paper(data: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
+    """Return a board's `paper`, see `benchkit.planning.paper_protocol.recorded`; raise BenchkitError for another."""
+    paper = data.get("paper")
+    if paper is None:
+        return None
+    kinds = {"table": int, "sources": Mapping, "differs": list}
+    if not isinstance(paper, Mapping) or not all(isinstance(paper.get(name), kind) for name, kind in kinds.items()):
+        raise BenchkitError(f"{where}: not a board: 'paper' lacks {', '.join(kinds)}")
+    return paper
+
+
+def _read_shown(rows: Sequence[Mapping[str, Any]], where: str) -> dict[str, str]:
+    """Return the texts that people are shown in the place of the rows' complete ones."""
+    found: dict[str, str] = {}
+    for row in rows:
+        shown = row.get("shown", {})
+        if not isinstance(shown, Mapping) or not all(isinstance(text, str) for pair in shown.items() for text in pair):
+            raise BenchkitError(f"{where}: not a board: 'shown' is {short_reason(repr(shown))}")
+        found |= shown
+    return found

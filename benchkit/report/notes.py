@@ -1,0 +1,160 @@
+"""What a reader must know of a board's figures: what it resolves (its head), and how to read it (its foot)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchkit.metrics import PRIMARY
+from benchkit.report.board import Board, short_names
+from benchkit.report.board_file import MISSING_ROWS
+from benchkit.report.foreign import shorten_hashes
+from benchkit.report.text import MISSING, known, listed, numeric, percent
+from benchkit.report.uncertainty import MARGIN, RANKINGS, rank_columns
+
+#: How people are shown the two rankings.
+NAMES = {PRIMARY: "artifact IoU", RANKINGS[1]: "AP"}
+#: Marks of rows: the two rankings disagree; the seeds vary far more than those of other rows.
+REORDERED, UNSTABLE = "†", "‡"
+#: Of nominal 95 % intervals with two seeds, and of the row whose seeds vary far more: benchmarks/coverage.py.
+TWO_SEEDS = "93 to 97 %"
+UNSTABLE_ROWS = "77 % (2 seeds), 89 % (3) or 92 to 94 % (5 and 10)"
+
+
+def head_notes(board: Board) -> tuple[str, ...]:
+    """Return what a board resolves: a sentence or two per ranking, then which rows are not worse than the best."""
+    return (*(_resolution(board, found) for found in board.resolution), *_not_worse(board))
+
+
+def foot_notes(board: Board) -> tuple[str, ...]:
+    """Return how the figures are to be read, a sentence or two each."""
+    measured = board.frame[board.frame["group"] != MISSING_ROWS]
+    if measured.empty:
+        return ("No row of this board has figures.",)
+    sets = (board.short(text) for text in measured["test_set"])
+    tests = listed(f"{int(n)} images of {t}" for n, t in zip(measured["images"], sets, strict=True))
+    level = f"{board.level * 100:g} %"
+    notes = [
+        f"Artifact IoU is pooled over all pixels of the test set ({tests}) at the threshold 0.5, as in the paper. "
+        "Average precision (AP) depends on no threshold. IoU at the validation threshold takes the threshold with the "
+        "best F1 on validation images. Figures are in per cent, differences in points."
+    ]
+    if board.replicates:
+        notes.append(
+            f"Brackets are {level} intervals from {board.replicates} bootstrap draws by an earlier version of "
+            "benchkit. In simulation these cover 79 to 99 %. Nothing is corrected for many comparisons."
+        )
+    else:
+        notes += _intervals(board, level)
+    return (*notes, *_marks(board), *_floor(board), *_without_interval(board), *_foreign(board))
+
+
+def _intervals(board: Board, level: str) -> Iterator[str]:
+    seeds = (board.trained if len(board.trained) else board.trivial)["seeds"]
+    covered = "test images and seeds" if seeds.max() > 1 else "test images only"
+    yield f"Brackets are {level} intervals over {covered}, by Student's t. {_seeds(board)}".strip()
+    yield (
+        f"Ranks are among the trained rows of one detector. Their intervals hold for all rows together with {level} "
+        "confidence. Differences (Δ) are paired: same images, same seeds. Their verdicts are corrected for all "
+        f"differences to the same baseline (max-t, step-down). Equivalent: within {100 * MARGIN:g} point either way, a "
+        "margin declared before any result was seen. Unresolved: none of better, worse and equivalent is shown."
+    )
+
+
+def _seeds(board: Board) -> str:
+    seeds = (board.trained if len(board.trained) else board.trivial)["seeds"]
+    if seeds.max() == 1:
+        return "One seed: no seed variance is covered, another training run may differ by more than a bracket."
+    notes = []
+    if (seeds == 2).any():
+        notes.append(f"Two seeds: in simulation a 95 % interval covers {TWO_SEEDS}, but is wide.")
+    if seeds.min() == 1:
+        notes.append("Rows with one seed cover no seed variance.")
+    return " ".join(notes)
+
+
+def _marks(board: Board) -> Iterator[str]:
+    if board.frame["reordered"].any():
+        yield (
+            f"{REORDERED} These rows change places with another one between the two rankings, and at least one ranking "
+            "resolves the pair. AP judges the order of scores alone, IoU at 0.5 also how many scores exceed 0.5: "
+            "calibration moved them. IoU at the validation threshold shows how far."
+        )
+    if board.frame["unstable"].any():
+        yield (
+            f"{UNSTABLE} The seeds of this row vary far more than those of other rows. Its interval is from its own "
+            f"seeds alone, and covers too rarely: in simulation {UNSTABLE_ROWS} instead of 95 %."
+        )
+
+
+def _floor(board: Board) -> Iterator[str]:
+    lines = board.frame.dropna(subset=["floor"])
+    floors = {board.short(t): percent(f) for t, f in zip(lines["test_set"], lines["floor"], strict=True)}
+    if floors:
+        texts = [f"{text} % on {name}" if len(floors) > 1 else f"{text} %" for name, text in floors.items()]
+        yield f"Floor: a detector that predicts an artifact everywhere has IoU and AP of {listed(texts)}."
+
+
+def _without_interval(board: Board) -> Iterator[str]:
+    lines = board.frame[board.frame["no_interval"].map(known)]
+    for reason, rows in lines.groupby("no_interval", sort=False):
+        yield f"No interval for {listed(rows['training_set'])}: {reason}."
+
+
+def _foreign(board: Board) -> Iterator[str]:
+    texts = [text for text in board.frame.get("plugins", ()) if known(text)]
+    if names := sorted({part for text in texts for part in text.split("; ")}):
+        yield f"Not shipped with benchkit: {'; '.join(map(shorten_hashes, names))}."
+
+
+def _resolution(board: Board, found: Mapping[str, Any]) -> str:
+    """Return what one ranking resolves, `Resolution` in words; every value may be missing."""
+    what = f"{_group_name(board, found)}{NAMES.get(str(found.get('metric')), str(found.get('metric')))}"
+    value, pairs = numeric(found.get("difference")), found.get("pairs")
+    if not pairs:
+        return f"{what}: one row alone resolves nothing."
+    if not np.isfinite(value):
+        return f"{what}: no pair of rows has an interval, so nothing is resolved."
+    text = f"{what}: resolves differences of {percent(value)} points; {found.get('resolved')} of {pairs} pairs resolved"
+    shares = " ".join(
+        f"{name} {numeric(found.get(key)):.0%},".replace("%", " %")
+        for name, key in (("images", "images"), ("seeds", "seeds"), ("images × seeds", "interaction"))
+    ).rstrip(",")
+    images = _more(found.get("more_images"), "images")
+    if found.get("trained_seeds") == 1:
+        return f"{text}, as far as one seed shows. {f'With {images}.' if images else ''} More seeds: unknown.".strip()
+    bought = " and ".join(filter(None, (_more(found.get("more_seeds"), "seeds"), images)))
+    return f"{text}. Variance of a difference: {shares}. {f'With {bought}.' if bought else ''}".strip()
+
+
+def _more(value: Any, what: str) -> str:
+    """Return what more images or seeds would resolve; empty where that is unknown."""
+    number, difference = (numeric(v) for v in value) if isinstance(value, list) and len(value) == 2 else (np.nan,) * 2
+    return f"{number:g} more {what} {percent(difference)} points" if np.isfinite([number, difference]).all() else ""
+
+
+def _not_worse(board: Board) -> Iterator[str]:
+    """Yield for each group of ranked lines those that no other line beats beyond chance."""
+    for key, lines in board.trained.groupby(["test_set", "detector", "protocol"], sort=False, dropna=False):
+        labels = dict(zip(("test_set", "detector", "protocol"), key, strict=True))
+        parts = []
+        for ranking in RANKINGS:
+            rank, low, _ = rank_columns(ranking)
+            best = lines[lines[low] == 1].sort_values(rank, kind="stable")
+            if len(best) and not board.replicates:
+                parts.append(f"by {NAMES[ranking]} {listed(best['training_set'])}")
+        if parts:
+            yield f"{_group_name(board, labels)}not worse than the best: {'; '.join(parts)}."
+
+
+def _group_name(board: Board, labels: Mapping[str, Any]) -> str:
+    """Return `DETECTOR on TEST SET (PROTOCOL): ` as far as there are several."""
+    several = {name: board.trained[name].nunique(dropna=False) > 1 for name in ("detector", "test_set", "protocol")}
+    detectors = short_names(pd.Series(board.frame["detector"]), board.shown)
+    name = detectors.get(str(labels.get("detector")), MISSING) if several["detector"] else ""
+    name += f" on {board.short(labels.get('test_set'))}" if several["test_set"] else ""
+    name += f" ({labels.get('protocol')})" if several["protocol"] and labels.get("protocol") else ""
+    return f"{name.strip()}: " if name.strip() else ""

@@ -1,0 +1,247 @@
+"""How sure a board's figures are: intervals, ranks and paired differences from the per-image records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchkit.metrics import COMPANION, COUNTS, PRIMARY, Measured, metric
+from benchkit.report.settings import protocol_names
+from benchkit.report.text import known
+from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
+from benchkit.statistics.intervals import Difference, Pair, differences, intervals, pool_methods
+from benchkit.statistics.jackknife import Jackknife, jackknife
+from benchkit.statistics.ranks import rank_methods
+from benchkit.statistics.resolution import measure_resolution
+
+#: The two declared rankings of every board: the paper's figure, and one that no threshold decides.
+RANKINGS = (PRIMARY, COMPANION)
+#: What a corruptor must beat: the same masks without corruption, and the labelled images alone.
+BASELINES = ("pseudo", "human")
+#: Declared before any result was seen: a difference of less than one point does not matter.
+MARGIN = 0.01
+_DELTA = ("", "_low", "_high", "_p", "_verdict")
+_NO_RECORD = "the per-image records of its cells are missing"
+_ONE_IMAGE = "the figure is undefined without one of the test images"
+
+Records = Mapping[str, Mapping[str, NDArray[Any]]]
+#: Line -> seed -> the key of the cell.
+Cells = Mapping[Any, Mapping[int, str]]
+
+
+def prefix(ranking: str) -> str:
+    """Return what the columns of ranks and differences of one of RANKINGS begin with."""
+    return "" if ranking == PRIMARY else f"{ranking}_"
+
+
+def delta_columns(ranking: str, base: str) -> tuple[str, ...]:
+    """Return the columns of the difference to a baseline: value, bounds, adjusted p-value, verdict."""
+    return tuple(f"{prefix(ranking)}delta_{base}{part}" for part in _DELTA)
+
+
+def rank_columns(ranking: str) -> tuple[str, ...]:
+    """Return the columns of the rank and its simultaneous interval."""
+    return tuple(f"{prefix(ranking)}rank{part}" for part in ("", "_low", "_high"))
+
+
+#: The columns that `add_uncertainty` adds, by kind.
+VERDICTS = tuple(delta_columns(ranking, base)[-1] for ranking in RANKINGS for base in BASELINES)
+FLAGS = ("seed_variance", "unstable", "reordered")
+TEXTS = (*VERDICTS, "protocol", "no_interval")
+NUMBERS = (
+    *("images", "floor"),
+    *(f"{ranking}{end}" for ranking in RANKINGS for end in ("_low", "_high")),
+    *(name for ranking in RANKINGS for name in rank_columns(ranking)),
+    *(n for r in RANKINGS for base in BASELINES for n in delta_columns(r, base) if n not in VERDICTS),
+)
+COLUMNS = (*NUMBERS, *FLAGS, *TEXTS)
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """What the records of a run say beside its lines.
+
+    lines: those of `aggregate_rows` with COLUMNS in the place of `cells`. pairs: one record per pair of trained lines
+    that are ranked together and per ranking: metric, first, second (places in `lines`), difference, low, high, p,
+    p_adjusted, improvement (probability that first is better), verdict. resolution: one record per ranking of lines:
+    metric, test_set, detector, protocol, trained_seeds, test_images, and the fields of `Resolution`.
+    """
+
+    lines: pd.DataFrame
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    resolution: list[dict[str, Any]] = field(default_factory=list)
+
+
+def add_uncertainty(lines: pd.DataFrame, records: Records) -> Uncertainty:
+    """Add intervals, ranks and differences to the lines of `aggregate_rows`.
+
+    Lines of one test set, detector and protocol are ranked together; see `protocol_names`. A line whose finished cells
+    are not all in `records` gets no interval. Raises BenchkitError where records of one test set are of different
+    images.
+    """
+    lines = lines.reset_index(drop=True).assign(protocol=protocol_names(lines))
+    added: dict[int, dict[str, Any]] = {i: {name: _missing(name) for name in COLUMNS} for i in lines.index}
+    pairs: list[dict[str, Any]] = []
+    resolution: list[dict[str, Any]] = []
+    for key, members in lines.groupby(["test_set", "detector", "protocol"], sort=False, dropna=False):
+        finished: dict[Any, Mapping[int, str]] = dict(members["cells"].items())
+        complete = {i: cells for i, cells in finished.items() if cells and set(cells.values()) <= records.keys()}
+        for i in members.index:
+            added[i]["protocol"] = members.loc[i, "protocol"]
+            if i not in complete and members.loc[i, "seeds"]:
+                added[i]["no_interval"] = _NO_RECORD
+        for ranking in RANKINGS if complete else ():
+            group = _Group(members, complete, records, ranking)
+            for i, columns in group.columns().items():
+                added[i] |= columns
+            pairs += group.pairs()
+            if group.ranked:
+                labels = zip(("test_set", "detector", "protocol"), (k if known(k) else None for k in key), strict=True)
+                resolution.append({"metric": ranking, **dict(labels), **group.resolution()})
+        for i in _reordered(members, added, pairs):
+            added[i]["reordered"] = True
+    result = lines.drop(columns=["cells", *(name for name in COLUMNS if name in lines and name != "images")])
+    new = pd.DataFrame.from_dict(added, orient="index", columns=list(COLUMNS))
+    if "images" in result:  # lines without a record have a number of images all the same
+        new["images"] = new["images"].fillna(result.pop("images"))
+    return Uncertainty(pd.concat([result, new], axis=1), pairs, resolution)
+
+
+def measured_terms(cells: Mapping[int, str], records: Records, ranking: str = PRIMARY) -> dict[int, NDArray[Any]]:
+    """Return seed -> terms of a metric, (images, ...), of a line's finished cells; empty where a record is missing."""
+    if not all(key in records for key in cells.values()):
+        return {}
+    additive = metric(ranking).additive
+    return {seed: additive(Measured.from_arrays(records[key])) for seed, key in cells.items()}
+
+
+def _missing(name: str) -> Any:
+    return None if name in TEXTS else False if name in FLAGS else np.nan
+
+
+class _Group:
+    """The lines of one test set, detector and protocol by one ranking."""
+
+    def __init__(self, lines: pd.DataFrame, cells: Cells, records: Records, ranking: str) -> None:
+        self.lines, self.ranking, self.info = lines, ranking, metric(ranking)
+        # A line at a time: the curves of all would take gigabytes.
+        terms = ((str(i), measured_terms(own, records, ranking)) for i, own in cells.items())
+        self.methods = jackknife(terms, self.info.pooled)
+        counts = (
+            Measured.from_arrays(records[next(iter(next(iter(cells.values())).values()))]).table[list(COUNTS)].sum()
+        )
+        annotated = counts["tp"] + counts["fn"]
+        #: IoU and AP of a detector that predicts an artifact everywhere.
+        self.floor = float(annotated / counts.sum()) if counts.sum() else np.nan
+        # Rows without training do not vary with the seed, and do not compete.
+        trained = [name for name in self.methods if lines.loc[int(name), "role"] != "trivial"]
+        self.trained = {name: self.methods[name] for name in trained}
+        self.ranked = {name: own for name, own in self.trained.items() if np.isfinite(own.estimate)}
+        self.between = differences(self.trained, list(combinations(self.ranked, 2)))
+        self.adjusted = adjust_step_down(self.trained, self.between)
+        self.different = significant(self.adjusted)
+
+    def columns(self) -> dict[int, dict[str, Any]]:
+        """Return line -> its new columns."""
+        rest = {name: own for name, own in self.methods.items() if name not in self.trained}
+        unstable = pool_methods(self.trained).unstable
+        found: dict[int, dict[str, Any]] = {}
+        for name, sure in {**intervals(self.trained), **intervals(rest)}.items():
+            own = found.setdefault(int(name), {"images": self.methods[name].images, "floor": self.floor})
+            own |= {f"{self.ranking}_low": sure.low, f"{self.ranking}_high": sure.high}
+            if self.ranking == PRIMARY:
+                own |= {"seed_variance": sure.seed_variance, "unstable": name in unstable}
+                if np.isfinite(sure.estimate) and not np.isfinite(sure.low):
+                    own["no_interval"] = _ONE_IMAGE
+        estimates = {name: own.estimate for name, own in self.ranked.items()}
+        places = rank_methods(estimates, self.different, higher_is_better=self.info.higher_is_better)
+        for name, rank in places.items():
+            found[int(name)] |= dict(zip(rank_columns(self.ranking), (rank.rank, rank.low, rank.high), strict=True))
+        for base in BASELINES:
+            for name, columns in self._to_baseline(base):
+                found[int(name)] |= columns
+        return found
+
+    def _to_baseline(self, base: str) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Yield each line with its difference to a baseline; the p-values are adjusted for all of them together."""
+        pairs = [(str(a), str(b)) for a, b in find_baselines(self.lines, base)]
+        found = differences(self.trained, [pair for pair in pairs if set(pair) <= self.trained.keys()])
+        adjusted = adjust_step_down(self.trained, found)
+        for pair, difference in found.items():
+            values = (difference.estimate, difference.low, difference.high, adjusted[pair])
+            columns = dict(
+                zip(delta_columns(self.ranking, base), (*values, self._verdict(pair, found, adjusted)), strict=True)
+            )
+            yield pair[0], columns
+
+    def _verdict(self, pair: Pair, found: Mapping[Pair, Difference], adjusted: Mapping[Pair, float]) -> str | None:
+        if not np.isfinite(found[pair].p):
+            return None
+        return judge(found[pair], adjusted[pair], MARGIN, higher_is_better=self.info.higher_is_better)
+
+    def pairs(self) -> list[dict[str, Any]]:
+        """Return a record per pair."""
+        return [
+            {
+                "metric": self.ranking,
+                "first": int(pair[0]),
+                "second": int(pair[1]),
+                "difference": found.estimate,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p,
+                "p_adjusted": self.adjusted[pair],
+                "improvement": probability_of_improvement(found),
+                "verdict": self._verdict(pair, self.between, self.adjusted),
+            }
+            for pair, found in self.between.items()
+        ]
+
+    def resolution(self) -> dict[str, Any]:
+        """Return what these lines resolve."""
+        one: Jackknife = next(iter(self.ranked.values()))
+        found = measure_resolution(self.between, self.different, one.images)
+        seeds = min(len(own.seeds) for own in self.ranked.values())
+        return {"trained_seeds": seeds, "test_images": one.images, **asdict(found)}
+
+
+def _reordered(
+    lines: pd.DataFrame, added: Mapping[int, Mapping[str, Any]], pairs: Iterable[Mapping[str, Any]]
+) -> set[int]:
+    """Return the lines that change places with another one between the two rankings, where one of them resolves it."""
+    resolved = {(p["first"], p["second"]) for p in pairs if p["verdict"] in ("better", "worse")}
+    found: set[int] = set()
+    for first, second in combinations(lines.index, 2):
+        if (first, second) in resolved:
+            by = [added[first][rank_columns(r)[0]] - added[second][rank_columns(r)[0]] for r in RANKINGS]
+            if by[0] * by[1] < 0:
+                found |= {first, second}
+    return found
+
+
+def find_baselines(lines: pd.DataFrame, base: str) -> list[tuple[Any, Any]]:
+    """Return every line with the baseline it is compared with: of its own source and selector, or the only one."""
+    is_base = lines["role"] == base
+    of_grid = is_base & ~lines["variant"].map(known)
+    every = lines[of_grid if of_grid.any() else is_base]
+    pairs = []
+    for i, line in lines[~is_base & (lines["role"] != "trivial")].iterrows():
+        source = line["source_name"]
+        fits = [not known(source) or not known(other) or other == source for other in every["source_name"]]
+        bases = every[np.array(fits, bool)]
+        same = bases[[_same(own, line["selector"]) for own in bases["selector"]]]
+        # A line or a baseline without selector (human, oracle) has only one baseline that it can be compared with.
+        free = bases if not known(line["selector"]) or not bases["selector"].map(known).any() else same
+        if len(free) == 1:
+            pairs.append((i, free.index[0]))
+    return pairs
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a == b or (not known(a) and not known(b))
