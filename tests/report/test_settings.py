@@ -137,8 +137,8 @@ def test_two_runs_fit_into_eighty_columns_without_broken_words(maker) -> None:
 
 def test_a_run_beside_itself_is_said(maker) -> None:
     one, other = board(maker), board(maker, run="b")
-    assert "A and C are one run." in render(SideBySide((one, other, one)), "markdown", 120)
-    seeds = "the seeds alone may make a difference"
+    assert "A and C are the same run." in render(SideBySide((one, other, one)), "markdown", 120)
+    seeds = "different seeds alone may cause a difference"
     assert seeds in render(SideBySide((one, other)), "markdown", 120)
     assert seeds not in render(SideBySide((one, one)), "markdown", 120)
-    assert "are one run" not in render(SideBySide((one, other)), "markdown", 120)
+    assert "are the same run" not in render(SideBySide((one, other)), "markdown", 120)
