@@ -44,14 +44,14 @@ class Model:
 
     @classmethod
     def of(cls, text: str, identity: str, steps: int) -> Model:
-        """The model that a text such as `NAME:dtype=float16` means."""
+        """Return the model that a text such as `NAME:dtype=float16` means."""
         _, options = parse_model(text)
         return cls(text, identity, steps, options.dtype, options.vae)
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a stage leaves: named files and small facts."""
+    """The result of a stage: named files and small facts."""
 
     files: Mapping[str, bytes | Path]
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Env:
         self.device = self.devices[0]
 
     def backend(self, model: Model) -> DiffusionBackend:
-        """The loaded checkpoint; one is kept at a time. Raises BenchkitError for another one than was planned with."""
+        """Return the loaded checkpoint; one is kept at a time. Raise BenchkitError if it is not the one of the plan."""
         if model not in self._backends:
             from benchkit.diffusion.backend import DiffusionBackend
 
@@ -105,22 +105,22 @@ class Env:
         return self._trunks[spec]
 
     def arrays(self, stage: Stage, name: str = "arrays.safetensors") -> Arrays:
-        """The arrays that a finished stage left."""
+        """Return the arrays of a finished stage."""
         return arrays_from_bytes(self.store.open(stage.key).read(name))
 
     def tensor(self, stage: Stage, name: str) -> Tensor:
-        """One of those arrays, as a tensor on the device."""
+        """Return one array of a finished stage as a tensor on the device."""
         import torch  # here, so that planning loads no torch
 
         return torch.from_numpy(self.arrays(stage)[name]).to(self.device)
 
     def meta(self, stage: Stage) -> Mapping[str, Any]:
-        """The facts that a finished stage left."""
+        """Return the facts of a finished stage."""
         return self.store.open(stage.key).meta
 
 
 def each_device(name: str) -> tuple[str, ...]:
-    """The devices in `cuda:0,1`: `cuda:0` and `cuda:1`; any other name is one device."""
+    """Return the devices in `cuda:0,1`: `cuda:0` and `cuda:1`; any other name is one device."""
     first, *others = name.split(",")
     return (first, *(f"{first.partition(':')[0]}:{number}" for number in others))
 
@@ -149,17 +149,17 @@ class Stage(ABC):
 
     @cached_property
     def inputs(self) -> tuple[Stage, ...]:
-        """The stages this one reads."""
+        """Return the stages that this one reads."""
         return tuple(s for f in fields(self) for s in _stages(getattr(self, f.name)))
 
     @property
     def specs(self) -> tuple[Spec, ...]:
-        """The plugins that its description names."""
+        """Return the plugins that its description names."""
         return tuple(value for f in fields(self) if isinstance(value := getattr(self, f.name), Spec))
 
     @property
     def group(self) -> Hashable | None:
-        """Stages of one group are run together by `run_group`; None runs alone."""
+        """Return the group of stages that `run_group` runs together with this one; None runs it alone."""
         return None
 
     @abstractmethod
@@ -172,16 +172,16 @@ class Stage(ABC):
         return [stage.run(env) for stage in stages]
 
     def network_evaluations(self, costs: Costs) -> int:
-        """network evaluations this stage costs, counted in images."""
+        """Return the network evaluations that this stage costs, counted in images."""
         return 0
 
     def describe(self) -> str:
-        """A short line for the plan and the progress."""
+        """Return a short line for the plan and the progress."""
         return type(self).__name__.lower()
 
 
 def packed(arrays: Arrays, **meta: Any) -> Output:
-    """An Output of one file of arrays."""
+    """Return an Output of one file of arrays."""
     return Output({"arrays.safetensors": arrays_to_bytes(arrays)}, meta)
 
 

@@ -15,7 +15,7 @@ from benchkit.store.artifacts import json_to_bytes
 
 @dataclass(frozen=True)
 class Confine(Stage):
-    """Confinement of one corruptor over a set; images with an empty selection are left out."""
+    """Confinement of one corruptor over a set; images with an empty selection are skipped."""
 
     on_device: ClassVar[bool] = False
 

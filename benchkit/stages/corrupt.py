@@ -43,7 +43,7 @@ class Region:
 
     @property
     def is_checked(self) -> bool:
-        """Whether corruptors are tried twice here: once a set is enough, and costs next to nothing."""
+        """Return whether corruptors are run twice here to compare; the first chunk of each set is enough."""
         return self.chunk == 0
 
     def masks(self, env: Env, count: int) -> Tensor:
@@ -54,7 +54,7 @@ class Region:
         return torch.from_numpy(self.select.masks(env, slice(start, start + count)))
 
     def finish(self, env: Env, images: Tensor, masks: Tensor, factor: int) -> Arrays:
-        """The stage's arrays: corrupted images and their labels."""
+        """Return the stage's arrays: corrupted images and their labels."""
         from benchkit.diffusion.masks import paste_background, to_image, to_latent
 
         if self.paste_background is not None:
@@ -136,7 +136,7 @@ class Corrupt(Stage):
         ]
 
     def reference(self, env: Env) -> Reference:
-        """For each image of the chunk another one of the set, drawn from (seed, image id)."""
+        """Return for each image of the chunk another one of the set, drawn from (seed, image id)."""
         import torch
 
         from benchkit.diffusion.noise import draw_references
@@ -208,7 +208,7 @@ class Choose(Stage):
 
     @property
     def region(self) -> Region:
-        """Where its parts corrupt; references have no region."""
+        """Return the region of its parts; round trips have none."""
         first = self.parts[0]
         assert not isinstance(first, RoundTrip)
         return first.region
@@ -231,5 +231,5 @@ AnyCorrupt = Corrupt | CorruptPixels | Choose
 
 
 def origin(start: Invert | Latents) -> tuple[Latents, int]:
-    """The clean latents that a stage's start comes from, and its number of inversion steps."""
+    """Return the clean latents that a stage starts from, and its number of inversion steps."""
     return (start.latents, start.steps) if isinstance(start, Invert) else (start, 0)

@@ -48,7 +48,7 @@ class TrivialPredictor:
 
 
 def _mean_mask(chunks: Sequence[Arrays]) -> np.ndarray:
-    """The fraction of the images in which each pixel is marked, (H, W) float32."""
+    """Return the fraction of the images in which each pixel is annotated, (H, W) float32."""
     masks = np.concatenate([arrays["masks"] for arrays in chunks])
     if not any("ignored" in arrays for arrays in chunks):
         return masks.mean(axis=0, dtype=np.float32)
@@ -94,7 +94,7 @@ class Evaluate(Stage):
         return Output(files)
 
     def _threshold(self, env: Env, predict: Predict, work: Path) -> float | None:
-        """The best threshold on the validation images; None without any, or where they show no artifact."""
+        """Return the best threshold on the validation images; None without images or artifacts in them."""
         from benchkit import metrics
 
         if not self.validation:
@@ -118,7 +118,7 @@ class Evaluate(Stage):
         return self.predictor.scorer(env, self.features)
 
     def measured(self, env: Env) -> dict[str, np.ndarray]:
-        """The finished record, as benchkit.metrics.Measured.arrays wrote it."""
+        """Return the finished record, as benchkit.metrics.Measured.arrays wrote it."""
         return arrays_from_bytes(env.store.open(self.key).read("measured.safetensors"))
 
     def describe(self) -> str:
@@ -129,9 +129,9 @@ class Evaluate(Stage):
 def _measured(
     env: Env, stages: Sequence[Images], predict: Predict, work: Path, threshold: float | None = None
 ) -> Measured:
-    """The record of all the stages' images; the edges of its score bins fit all of them, and hold the threshold.
+    """Return the record of all images; the edges of its score bins fit all of them and include the threshold.
 
-    The scores wait in `work` until the edges are known: in memory those of one stage are held.
+    The scores are kept in `work` until the edges are known, so that memory holds those of one stage only.
     """
     from benchkit import metrics
 
@@ -149,7 +149,7 @@ def _measured(
 
 
 def _scored(env: Env, stage: Images, scores: np.ndarray) -> Scored:
-    """A finished Images stage with its scores."""
+    """Return a finished Images stage with its scores."""
     from benchkit import metrics
 
     arrays, masks = env.arrays(stage), kind_masks(env, stage)

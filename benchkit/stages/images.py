@@ -31,7 +31,7 @@ class Source:
         return cls(images, fingerprint, images.split, images.indices)
 
     def read(self, env: Env, alone: bool = False) -> list[Sample]:
-        """The samples, from the dataset plugin, checked; alone: see `read_samples`.
+        """Return the samples from the dataset plugin, checked; alone: see `read_samples`.
 
         Raises BenchkitError where the dataset's fingerprint is not the one of the plan any more.
         """
@@ -117,7 +117,7 @@ class Images(Stage):
 
 
 def kind_masks(env: Env, stage: Images) -> dict[str, np.ndarray]:
-    """Artifact kind -> (N, H, W) bool of one finished Images stage."""
+    """Return artifact kind -> (N, H, W) bool of one finished Images stage."""
     arrays, names = env.arrays(stage), env.meta(stage)["kinds"]
     count, height, width = arrays["masks"].shape
     if not names:
@@ -148,7 +148,7 @@ def check_labelled(stage: Images, env: Env) -> None:
 
 
 def unlabelled(stage: Images, name: str) -> BenchkitError:
-    """What is wrong where a label is needed and an image has none; name: the image's id."""
+    """Return the error for an image without a mask where a label is needed; name: the image's id."""
     return BenchkitError(
         f"split '{stage.source.split}' of dataset '{stage.source.images.dataset.short}' has images without a mask, "
         f"'{name}' is the first: mark them (an empty mask says that nothing is there), or name a split that is marked"

@@ -44,7 +44,7 @@ class Invert(Stage):
         return packed({"z_t": trajectory[-1].cpu().numpy()})
 
     def _deepest(self, env: Env) -> Invert | None:
-        """The largest finished number of steps below this one that the store holds, whoever computed it."""
+        """Return the largest finished number of steps below this one that the store holds."""
         for steps in range(self.steps - 1, 0, -1):
             stage = Invert(self.latents, self.inverter, self.identity, steps, self.seed)
             if env.store.has(stage.key):

@@ -33,7 +33,7 @@ class Pairs:
 
     @property
     def prevalence(self) -> float:
-        """The artifact pixels over all that are not ignored; raises BenchkitError where all are."""
+        """Return the fraction of artifact pixels among those not ignored; raise BenchkitError if all are ignored."""
         counted = self.masks if self.masks.dtype == np.bool_ else self.masks[self.masks != IGNORED]
         if not counted.size:
             raise BenchkitError("every pixel of the training images is ignored: no label is left to learn from")
@@ -115,7 +115,7 @@ AnyPairs = LabelledPairs | PseudoPairs | CorruptedPairs | MixedPairs
 
 
 def labels_of(arrays: Arrays) -> np.ndarray:
-    """The labels (N, H, W) of an Images stage: bool, or uint8 with IGNORED where any pixel is ignored."""
+    """Return the labels (N, H, W) of an Images stage: bool, or uint8 with IGNORED where any pixel is ignored."""
     ignored = arrays.get("ignored")
     return arrays["masks"] if ignored is None else np.where(ignored, np.uint8(IGNORED), arrays["masks"])
 

@@ -107,7 +107,7 @@ class Select(Stage):
         return masks.numpy()
 
     def masks(self, env: Env, rows: slice = slice(None)) -> np.ndarray:
-        """The finished selection, (N, H, W) bool; rows: of these images alone, without unpacking the others'."""
+        """Return the finished selection, (N, H, W) bool; rows: only these images are unpacked."""
         arrays = env.arrays(self)
         _, height, width = (int(n) for n in arrays["shape"])
         bits = np.unpackbits(arrays["masks"][rows], axis=-1, count=height * width)
@@ -118,7 +118,7 @@ class Select(Stage):
 
 
 def matching_threshold(scores: np.ndarray, prevalence: float) -> float:
-    """The threshold whose selected fraction of all pixels is nearest to `prevalence`: a quantile of the scores."""
+    """Return the quantile of the scores whose selected fraction of all pixels is nearest to `prevalence`."""
     if not 0 < prevalence < 1:
         raise BenchkitError(f"the labelled set's prevalence is {prevalence:.4g}: a threshold cannot be matched to it")
     return float(np.quantile(scores, 1 - prevalence))

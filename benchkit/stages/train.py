@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rebuild:
-    """Builds a detector once more, in another process, where its plugin has to be found again."""
+    """Builds a detector in another process, which loads its plugin again."""
 
     detector: Spec
     seed: int

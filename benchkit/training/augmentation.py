@@ -18,7 +18,7 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = 32.0, (0.5, 1.5), (0.5, 1.5), 36.0
 
 
 def resized(image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides times `factor`, rounded: the image bilinearly, the labels by the nearest pixel's.
+    """Resize both sides by `factor`, rounded: the image bilinearly, the labels by the nearest pixel.
 
     Both are sampled at the same points (the centres of the new pixels), so that neither slips against the other.
     """
@@ -31,7 +31,7 @@ def resized(image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.nd
 
 
 def padded(image: np.ndarray, labels: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """At least `size` (height, width): filled up below and on the right by the mean colour, labelled IGNORED."""
+    """Pad to at least `size` (height, width), below and on the right, by the mean colour, labelled IGNORED."""
     missing = [(0, max(0, wanted - have)) for wanted, have in zip(size, labels.shape, strict=True)]
     if not any(after for _, after in missing):
         return image, labels
@@ -43,7 +43,7 @@ def padded(image: np.ndarray, labels: np.ndarray, size: tuple[int, int]) -> tupl
 
 
 def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast, saturation and hue, each changed for every other image; contrast first or last."""
+    """Change brightness, contrast, saturation and hue, each with probability 1/2; contrast first or last."""
     import cv2
 
     pixels = image.astype(np.float32)

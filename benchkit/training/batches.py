@@ -111,7 +111,7 @@ def batch_at(
 def _augmented(
     image: np.ndarray, mask: np.ndarray, config: TrainingConfig, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One pair, resized, cropped, mirrored and distorted as the config says; as large as the crop or the image."""
+    """Return one pair, resized, cropped, mirrored and distorted by the config; as large as the crop or the image."""
     height, width = mask.shape
     size = (height, width) if config.crop is None else (config.crop, config.crop)
     if config.resize is not None:
@@ -132,7 +132,7 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
 def crop_window(
     mask: np.ndarray, size: tuple[int, int], positive: float, rng: np.random.Generator
 ) -> tuple[slice, slice]:
-    """Rows and columns of a random crop of `size` (height, width), or less where the mask (H, W) is smaller.
+    """Return rows and columns of a random crop of `size` (height, width), or less where the mask (H, W) is smaller.
 
     positive: the fraction of crops that are centred on a pixel of a class other than 0, never on an IGNORED one.
     """

@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 
 @dataclass(frozen=True)
 class Team:
-    """This process's place among those that train together; one that is alone is a team of one.
+    """The place of this process among those that train together; a single process is a team of one.
 
     Every process draws the whole batch, takes its own share of it, and ends each iteration with the same weights.
     """
@@ -21,28 +21,28 @@ class Team:
 
     @classmethod
     def current(cls) -> Team:
-        """The team of torch's process group, where one was initialised (by benchkit.training.replicas, or by the
+        """Return the team of torch's process group, where one was initialised (by benchkit.training.replicas, or by the
         caller)."""
         if distributed.is_available() and distributed.is_initialized():
             return cls(distributed.get_rank(), distributed.get_world_size())
         return cls()
 
     def share(self, count: int) -> slice:
-        """Which of `count` things are this process's; shares differ by one at most."""
+        """Return which of `count` images are this process's; shares differ by one at most."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def joined(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over the team at every backward pass; itself, when alone."""
+        """Return the network with gradients averaged over the team at every backward pass; itself in a team of one."""
         if self.size == 1:
             return network
         device = next(network.parameters()).device
-        # Networks are strangers': one may leave a parameter unused, and DistributedDataParallel must be told so.
+        # A plugin's network may leave a parameter unused, which DistributedDataParallel has to know.
         warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
         devices = [device] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
 
     def mean(self, values: Tensor) -> Tensor:
-        """The team's mean of a tensor, the same in every process."""
+        """Return the team's mean of a tensor, the same in every process."""
         if self.size == 1:
             return values
         total = values.clone()
@@ -51,11 +51,11 @@ class Team:
 
     @property
     def writes(self) -> bool:
-        """Whether this process is the one that writes files and reports progress."""
+        """Return whether this process writes files and reports progress."""
         return self.rank == 0
 
 
 def synchronised(network: nn.Module) -> nn.Module:
-    """The network with batch statistics over the whole team's batch; torch has these for GPUs only."""
+    """Return the network with batch statistics of the whole team's batch; torch has these for GPUs only."""
     device = next(network.parameters(), torch.empty(0)).device
     return nn.SyncBatchNorm.convert_sync_batchnorm(network) if device.type == "cuda" else network

@@ -24,7 +24,7 @@ Network = Callable[[Tensor], Any]
 
 
 def heads(network: Network, images: Tensor) -> list[Tensor]:
-    """The logits of every head at the images' size, the main head's first: (N, classes, H, W) each.
+    """Return the logits of every head at the images' size, the main head's first: (N, classes, H, W) each.
 
     Raises what the network raises where it works neither as it is nor with padding, and BenchkitError for logits of
     another size.
@@ -33,7 +33,7 @@ def heads(network: Network, images: Tensor) -> list[Tensor]:
 
 
 def multiple_of(network: nn.Module, images: Tensor) -> int:
-    """The multiple to which images of this size must be padded for a network, 1 where they need not be.
+    """Return the multiple to which images of this size must be padded for a network, 1 if they need not be.
 
     Tried in evaluation mode, without gradients, so that nothing of the network changes.
     """
@@ -49,7 +49,7 @@ def multiple_of(network: nn.Module, images: Tensor) -> int:
 
 
 def at_multiple(network: Network, multiple: int) -> Network:
-    """The network with its images padded to a multiple and its logits cropped back."""
+    """Return the network with its images padded to a multiple and its logits cropped back."""
     return network if multiple == 1 else lambda images: _cropped(network(_padded(images, multiple)), images)
 
 

@@ -154,7 +154,7 @@ def _measured(network: nn.Module, measure: Measure, average: WeightAverage | Non
 
 
 def adamw(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The suite's optimiser: AdamW over all the network's parameters (paper, Sec. 4.4)."""
+    """Return the suite's optimiser: AdamW over all the network's parameters (paper, Sec. 4.4)."""
     trainable = [p for p in network.parameters() if p.requires_grad]
     return torch.optim.AdamW(
         trainable, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=bool(trainable)
@@ -189,7 +189,7 @@ def _torch_seed(seed: int, iteration: int, rank: int) -> int:
 
 @contextmanager
 def _reproducible(device: torch.device) -> Iterator[None]:
-    """Torch's generators left as they were found, and kernels whose sums do not depend on thread timing."""
+    """Restore torch's generators afterwards, and use kernels whose sums do not depend on thread timing."""
     strict, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory

@@ -18,7 +18,7 @@ from benchkit.training.ddp import Team
 def shared_losses(
     output: Any, labels: np.ndarray, config: TrainingConfig, num_classes: int, team: Team
 ) -> list[Tensor]:
-    """The losses of this process's share of a batch, weighted so that their mean over the team is the whole batch's.
+    """Return the losses of this process's share of a batch; their mean over the team is that of the whole batch.
 
     output: of the fraction alone. labels: of the whole batch.
     """
@@ -32,9 +32,9 @@ def shared_losses(
 
 
 def losses(output: Any, labels: np.ndarray, config: TrainingConfig, num_classes: int) -> list[Tensor]:
-    """The cross-entropy of every logit map, the main head's first; pixels labelled IGNORED count nowhere.
+    """Return the cross-entropy of every logit map, the main head's first; pixels labelled IGNORED do not count.
 
-    Where no pixel counts, the mean would be 0 / 0: the loss is 0 then, and so is its gradient.
+    If no pixel counts, the loss and its gradient are 0, in place of the mean 0 / 0.
     """
     logits = [output] if isinstance(output, Tensor) else list(output)
     target = torch.from_numpy(labels).to(logits[0].device)
@@ -49,7 +49,7 @@ def losses(output: Any, labels: np.ndarray, config: TrainingConfig, num_classes:
 
 
 def weight(labels: np.ndarray, config: TrainingConfig) -> float:
-    """What the mean of `losses` divides by."""
+    """Return what the mean of `losses` divides by: the sum of the pixels' class weights."""
     counts = np.bincount(labels[labels != IGNORED])
     weights = np.ones(len(counts)) if config.class_weights is None else np.array(config.class_weights)[: len(counts)]
     return float(counts @ weights)

@@ -18,7 +18,7 @@ PREDICT_BATCH = 16
 
 
 def predict(network: nn.Module, images: np.ndarray, batch: int = PREDICT_BATCH) -> np.ndarray:
-    """Artifact probability of every pixel: images (N, H, W, 3) uint8 -> (N, H, W) float32 in [0, 1], in eval mode.
+    """Return the artifact probability of every pixel: images (N, H, W, 3) uint8 -> (N, H, W) float32 in [0, 1].
 
     Chunks start at multiples of `batch`, so that the same array gives the same bits whoever asks.
     """
@@ -29,7 +29,7 @@ def predict(network: nn.Module, images: np.ndarray, batch: int = PREDICT_BATCH) 
 
 
 def predict_classes(network: nn.Module, images: np.ndarray, batch: int = PREDICT_BATCH) -> np.ndarray:
-    """The likeliest class of every pixel: images (N, H, W, 3) uint8 -> (N, H, W) uint8, in eval mode."""
+    """Return the likeliest class of every pixel: images (N, H, W, 3) uint8 -> (N, H, W) uint8."""
     out = np.empty(images.shape[:3], np.uint8)
     for start, logits in _chunks(network, images, batch):
         out[start : start + len(logits)] = logits.argmax(1).cpu().numpy()
@@ -59,6 +59,6 @@ def _fewer(images: np.ndarray) -> str:
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where the network's first parameter lives; the CPU for one that has none."""
+    """Return the device of the network's first parameter; the CPU for a network without parameters."""
     first = next(network.parameters(), None)
     return torch.device("cpu") if first is None else first.device

@@ -34,7 +34,7 @@ PATIENCE = 0.2
 
 @dataclass(frozen=True)
 class _Job:
-    """What every process is told."""
+    """What every process needs to know."""
 
     build: Build
     devices: tuple[str, ...]
@@ -48,7 +48,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Failed:
-    """The BenchkitError that ended a process; unusable: it was UnusableCheckpoint, which callers mend."""
+    """The BenchkitError that ended a process; unusable: it was UnusableCheckpoint, from which callers recover."""
 
     message: str
     unusable: bool
@@ -96,15 +96,15 @@ def train_on(
 
 def _run(job: _Job, progress: training.Progress | None) -> None:
     """Start the processes and wait; none is left behind when this ends, however it ends."""
-    said: Any = multiprocessing.get_context("spawn").Queue()
-    context: Any = spawn(_work, (job, said), nprocs=len(job.devices), join=False)
+    messages: Any = multiprocessing.get_context("spawn").Queue()
+    context: Any = spawn(_work, (job, messages), nprocs=len(job.devices), join=False)
     try:
         done = False
         while not done:
             done = context.join(timeout=PATIENCE)
-            _heard(said, progress)
+            _forward_messages(messages, progress)
     except (ProcessExitedException, ProcessRaisedException) as error:
-        _heard(said, progress, patience=1.0)
+        _forward_messages(messages, progress, patience=1.0)
         # Torch's message is the other process's whole traceback; its last line says what happened.
         raise RuntimeError(str(error).strip().splitlines()[-1]) from error
     finally:
@@ -113,13 +113,13 @@ def _run(job: _Job, progress: training.Progress | None) -> None:
             process.join()
 
 
-def _heard(said: Any, progress: training.Progress | None, patience: float = 0.0) -> None:
-    """Pass on what the processes said; raises the BenchkitError that one of them met."""
+def _forward_messages(messages: Any, progress: training.Progress | None, patience: float = 0.0) -> None:
+    """Report the progress that the processes sent; raise the BenchkitError of one that failed."""
     import queue
 
     while True:
         try:
-            message = said.get(timeout=patience) if patience else said.get_nowait()
+            message = messages.get(timeout=patience) if patience else messages.get_nowait()
         except queue.Empty:
             return
         if isinstance(message, _Failed):
@@ -128,8 +128,8 @@ def _heard(said: Any, progress: training.Progress | None, patience: float = 0.0)
             progress(*message)
 
 
-def _work(rank: int, job: _Job, said: Any) -> None:
-    """One process: its share of every batch."""
+def _work(rank: int, job: _Job, messages: Any) -> None:
+    """Train on one process's share of every batch."""
     device = torch.device(job.devices[rank])
     torch.set_num_threads(job.threads)
     if device.type == "cuda":
@@ -151,10 +151,10 @@ def _work(rank: int, job: _Job, said: Any) -> None:
             optimiser=optimiser,
             num_classes=job.num_classes,
             checkpoint=job.checkpoint,
-            progress=lambda *told: said.put(told),
+            progress=lambda *losses: messages.put(losses),
         )
     except BenchkitError as error:
-        said.put(_Failed(str(error), isinstance(error, training.UnusableCheckpoint)))
+        messages.put(_Failed(str(error), isinstance(error, training.UnusableCheckpoint)))
         raise
     finally:
         distributed.destroy_process_group()

@@ -43,7 +43,7 @@ def load_network(network: nn.Module, path: Path) -> dict[str, str]:
 
 
 def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Plain data for JSON out of nested containers; tensors move to `tensors` under the path that led to them."""
+    """Return nested containers as plain data for JSON; tensors move to `tensors` under the path that led to them."""
     if isinstance(value, Tensor):
         tensors[name] = value
         return {"tensor": name}
@@ -55,7 +55,7 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The inverse of `pack`."""
+    """Undo `pack`."""
     if not isinstance(value, dict):
         return value
     ((kind, inner),) = value.items()
@@ -91,7 +91,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file; raises BenchkitError when it cannot be read."""
+    """Return the tensors and the metadata of a safetensors file; raises BenchkitError when it cannot be read."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

@@ -56,7 +56,7 @@ class ConvNeXtFeatures(nn.Module):
 
 
 def renamed(name: str) -> str:
-    """A weight's name in mmsegmentation's UPerNet-ConvNeXt checkpoints -> its name here (others unchanged)."""
+    """Return the name here of a weight of mmsegmentation's UPerNet-ConvNeXt checkpoints (others unchanged)."""
     stage = re.match(r"^backbone\.norm(\d)\.(.*)$", name)
     if stage:
         return f"backbone.net.hidden_states_norms.stage{int(stage[1]) + 1}.{stage[2]}"

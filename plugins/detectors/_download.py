@@ -29,22 +29,22 @@ PUBLISHED = re.compile(r"-(?=\d*[a-f])([0-9a-f]{8})\.[a-z]+$")
 
 
 def is_url(source: str) -> bool:
-    """Whether `source` is fetched rather than opened."""
+    """Return whether `source` is downloaded rather than opened."""
     return source.startswith(("http://", "https://"))
 
 
 def located(source: str) -> Path:
-    """The file that a path or URL names; raises BenchkitError for what cannot be fetched, or came damaged."""
+    """Return the file that a path or URL names; raise BenchkitError if it cannot be downloaded or is damaged."""
     return _fetched(source) if is_url(source) else Path(source)
 
 
 def is_here(source: str) -> bool:
-    """Whether `located` would download nothing."""
+    """Return whether `located` would download nothing."""
     return not is_url(source) or all(file.is_file() for file in _kept(source))
 
 
 def sha256(path: Path) -> str:
-    """The file's digest (hex), computed once as long as the file stays as it is."""
+    """Return the file's digest (hex), computed once as long as the file does not change."""
     state = path.stat()
     return _sha256(path, state.st_mtime_ns, state.st_size)
 
@@ -56,7 +56,7 @@ def _sha256(path: Path, changed: int, size: int) -> str:
 
 
 def _kept(url: str) -> tuple[Path, Path]:
-    """Where a URL's file is kept, and where its sha256."""
+    """Return the paths of a URL's file and of its sha256."""
     root = os.environ.get("BENCHKIT_CACHE")
     folder = (Path(root) if root and "://" not in root else user_cache_path("benchkit")) / "downloads"
     name = re.sub(r"[^\w.-]", "_", Path(urllib.parse.urlsplit(url).path).name) or "weights"

@@ -10,7 +10,7 @@ from benchkit_plugins.detectors import _download
 
 
 def weights_digest(source: str, asset: str = "") -> str:
-    """sha256 of the embedded asset (`parts`) or of the file or URL named; nothing where there are no weights to read.
+    """Return the sha256 of the embedded asset (`parts`), or of the file or URL; nothing if there are no weights.
 
     A URL is downloaded for it, unless it was before; while a dry run plans, its text stands for it.
     """

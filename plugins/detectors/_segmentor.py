@@ -45,7 +45,7 @@ class Segmentor(nn.Module):
             self.register_buffer(name, values.view(1, 3, 1, 1), persistent=False)
 
     def normalised(self, images: Tensor) -> Tensor:
-        """What the backbone sees: the config's channel order and statistics, of grey levels from 0 to 255."""
+        """Return what the backbone sees: the config's channel order and statistics, of grey levels from 0 to 255."""
         levels = images * 255
         return ((levels if self.rgb else levels.flip(1)) - self.mean) / self.std
 
@@ -61,7 +61,7 @@ class Segmentor(nn.Module):
 
 
 def _heads(segmentor: Any) -> list[Any]:
-    """The main head, then the auxiliary ones."""
+    """Return the main head, then the auxiliary ones."""
     others = getattr(segmentor, "auxiliary_head", None)
     if others is None:
         return [segmentor.decode_head]
@@ -76,7 +76,7 @@ def _enlarged(head: Any, logits: Any, images: Tensor) -> Tensor:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A config's content, with what it inherits. Runs the file's Python, as mmsegmentation does."""
+    """Return a config's content, with what it inherits. Run the file's Python, as mmsegmentation does."""
     from mmengine.config import Config
 
     try:
@@ -90,7 +90,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def built(path: Path) -> Segmentor:
-    """The config's network for two classes, with fresh weights drawn from torch's global generator.
+    """Return the config's network for two classes, with fresh weights drawn from torch's global generator.
 
     Raises BenchkitError for a config that cannot be read or built, and for a model whose heads answer with anything
     but one map of logits each.
@@ -133,7 +133,7 @@ def _for_classes(model: dict[str, Any], classes: int) -> dict[str, Any]:
 
 
 def _local(value: Any) -> Any:
-    """A copy without weights to fetch, and with statistics of one process's batch (core joins them where it must)."""
+    """Return a copy without weights to download, and with batch statistics of one process."""
     if isinstance(value, dict):
         kept = {k: _local(v) for k, v in value.items() if k != "pretrained" and not _fetches(k, v)}
         return kept | {"type": "BN"} if kept.get("type") in ("SyncBN", "MMSyncBN") else kept
@@ -147,7 +147,7 @@ def _fetches(key: str, value: Any) -> bool:
 
 
 def _check_heads(segmentor: Any, where: str) -> None:
-    """A head with a loss of its own means something else by its output than logits that cross-entropy takes."""
+    """Refuse heads with a loss of their own: their output is not logits for cross-entropy."""
     from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
     for head in _heads(segmentor):

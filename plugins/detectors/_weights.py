@@ -105,7 +105,7 @@ def load_pretraining(
 
 
 def _other_classes(name: str, given: Tensor, own: Tensor) -> bool:
-    """Whether a head's weight differs by nothing but the number of classes, which is 2 here."""
+    """Return whether a head's weight differs only by the number of classes, which is 2 here."""
     if name.startswith("backbone.") or given.ndim != own.ndim:
         return False
     return all(mine == 2 for mine, theirs in zip(own.shape, given.shape, strict=True) if mine != theirs)
@@ -119,7 +119,7 @@ def load(network: Any, source: str, rename: Callable[[str], str] = str) -> None:
 
 
 def embedded(asset: str) -> dict[str, Tensor]:
-    """The weights shipped as benchkit/assets/detectors/`asset`; raises BenchkitError when they are not shipped."""
+    """Return the weights shipped as benchkit/assets/detectors/`asset`; raise BenchkitError if they are not shipped."""
     file = resources.files("benchkit") / "assets" / "detectors" / asset
     if not file.is_file():
         raise BenchkitError(f"the embedded weights {asset} are not shipped: make them (recipes) or set pretrained=none")
@@ -128,7 +128,7 @@ def embedded(asset: str) -> dict[str, Tensor]:
 
 
 def checkpoint(path: Path, source: str = "") -> dict[str, Tensor]:
-    """The state dict of a local checkpoint: mmsegmentation's .pth, or safetensors; unpickles tensors only.
+    """Return the state dict of a local checkpoint: mmsegmentation's .pth, or safetensors; unpickles tensors only.
 
     source: what the user wrote for it, if not the path. Raises BenchkitError when the file is absent, damaged, a web
     page, or holds more than weights and plain data.

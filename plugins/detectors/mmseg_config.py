@@ -39,7 +39,7 @@ class MMSegConfig(Detector):
     checkpoint: str = param("none", doc="FILE or URL of weights in mmsegmentation's format; none: random")
 
     def depends_on(self) -> str:
-        """The digest of the config, of the files it inherits (`_base_`), and of the checkpoint.
+        """Return the digest of the config, of the files it inherits (`_base_`), and of the checkpoint.
 
         What a config imports, or reads in other ways, is not counted.
         """
@@ -63,7 +63,7 @@ class MMSegConfig(Detector):
         return matches[0]
 
     def build(self) -> nn.Module:
-        """The two-class network; `pretraining` on it names what was loaded of the checkpoint.
+        """Return the two-class network; `pretraining` on it names what was loaded of the checkpoint.
 
         What the checkpoint leaves out is drawn from torch's global generator: seed it first. Raises BenchkitError for
         a config that cannot be built, heads that give no plain logits, and missing or unfit weights.
@@ -77,7 +77,7 @@ class MMSegConfig(Detector):
 
 
 def _with_bases(path: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """The config and, in order, all that it inherits by `_base_`; without running any of it."""
+    """Yield the config and all that it inherits by `_base_`, without running any of it."""
     yield path
     for base in _bases(path):
         file = path.parent / base
@@ -86,7 +86,7 @@ def _with_bases(path: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Pat
 
 
 def _bases(path: Path) -> list[str]:
-    """The names in a config's `_base_`; none where it cannot be parsed, which building it will say."""
+    """Return the names in a config's `_base_`; none if it cannot be parsed, which building it reports."""
     try:
         named = _assigned(path) if path.suffix == ".py" else _loaded(path).get("_base_", [])
     except (ValueError, SyntaxError, yaml.YAMLError, AttributeError):

@@ -44,7 +44,7 @@ class UPerNetSwin(Detector):
     )
 
     def depends_on(self) -> str:
-        """The digest of the weights it starts from; a URL is downloaded for it, once."""
+        """Return the digest of the weights it starts from; a URL is downloaded once."""
         from benchkit_plugins.detectors import _identity
 
         return _identity.weights_digest(self._source(), f"{self.name}-mini.safetensors")
@@ -54,7 +54,7 @@ class UPerNetSwin(Detector):
         return automatic if self.pretrained == "auto" else self.pretrained
 
     def build(self) -> nn.Module:
-        """The two-class network, pre-trained as `pretrained` says.
+        """Return the two-class network, pre-trained as `pretrained` says.
 
         What pre-training leaves out is drawn from torch's global generator: seed it first. `pretraining` on the
         network names what was loaded. Raises BenchkitError for missing or unfit weights.
@@ -73,7 +73,7 @@ class UPerNetSwin(Detector):
         return network
 
     def network(self, num_classes: int) -> _mmseg.UPerNet:
-        """The same network for any number of classes, not pre-trained."""
+        """Return the same network for any number of classes, not pre-trained."""
         from torch import nn
 
         from benchkit_plugins.detectors import _mmseg, _stem
