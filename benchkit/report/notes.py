@@ -16,7 +16,7 @@ from benchkit.report.text import MISSING, known, listed, numeric, percent
 from benchkit.report.uncertainty import MARGIN, RANKINGS, rank_columns
 
 #: How people are shown the two rankings.
-NAMES = {PRIMARY: "artifact IoU", RANKINGS[1]: "AP"}
+NAMES = {PRIMARY: "artifact IoU at 0.5", RANKINGS[1]: "AP"}
 #: Marks of rows: the two rankings disagree; the seeds vary far more than those of other rows.
 REORDERED, UNSTABLE = "†", "‡"
 #: Of nominal 95 % intervals with two seeds, and of the row whose seeds vary far more: benchmarks/coverage.py.
@@ -26,7 +26,8 @@ UNSTABLE_ROWS = "77 % (2 seeds), 89 % (3) or 92 to 94 % (5 and 10)"
 
 def head_notes(board: Board) -> tuple[str, ...]:
     """Return what a board resolves: a sentence or two per ranking, then which rows are not worse than the best."""
-    return (*(_resolution(board, found) for found in board.resolution), *_not_worse(board))
+    notes = (*(_resolution(board, found) for found in board.resolution), *_not_worse(board))
+    return tuple(note[:1].upper() + note[1:] for note in notes)
 
 
 def foot_notes(board: Board) -> tuple[str, ...]:

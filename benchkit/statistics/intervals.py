@@ -70,7 +70,7 @@ def intervals(methods: Mapping[str, Jackknife], level: float = LEVEL) -> dict[st
         estimate, (error, reach) = method.estimate, _reach(parts, level)
         low, high = (float(expit(to_logit(np.array(estimate)) + side * reach)) for side in (-1, 1))
         # A figure beyond EDGE lies outside of its interval on the logit scale.
-        bounds = min(low, estimate), max(high, estimate)
+        bounds = (min(low, estimate), max(high, estimate)) if error != 0 else (estimate, estimate)
         found[name] = Interval(estimate, *bounds, error, parts.total_freedom, level, parts)
     return found
 

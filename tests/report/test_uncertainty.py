@@ -56,11 +56,11 @@ def test_the_head_says_what_is_resolved_before_the_table(board: Board) -> None:
     resolved = sum(pair["verdict"] in ("better", "worse") for pair in board.pairs if pair["metric"] == PRIMARY)
     assert (one["resolved"], one["pairs"], one["trained_seeds"], one["test_images"]) == (resolved, 15, 3, 20)
     text = head_notes(board)[0]
-    assert f"artifact IoU: resolves differences of {100 * one['difference']:.2f} points; {resolved} of 15" in text
+    assert f"rtifact IoU at 0.5: resolves differences of {100 * one['difference']:.2f} points; {resolved} of 15" in text
     assert f"With 5 more seeds {100 * one['more_seeds'][1]:.2f} points and 500 more images" in text
     assert one["images"] + one["seeds"] + one["interaction"] == pytest.approx(1)
     assert other["metric"] == COMPANION
-    best = f"not worse than the best: by artifact IoU {board.trained['training_set'].iloc[0]}"
+    best = f"ot worse than the best: by artifact IoU at 0.5 {board.trained['training_set'].iloc[0]}"
     assert best in " ".join(head_notes(board))
     for form in ("table", "markdown"):
         shown = " ".join(render(board, form, 200).replace("\\", "").split())
