@@ -58,6 +58,15 @@ def test_a_library_has_its_files(library: str, allowed: set[str]) -> None:
     assert users <= allowed
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_benchmarks_take_nothing_from_tests(path: Path) -> None:
+    tests = {"tests", "conftest", *(file.stem for file in (ROOT / "tests").glob("*.py"))}
+    assert not tests & {name.split(".")[0] for name in imported(path)}
+    texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+    # `make shape` counts the lines of tests, and imports none.
+    assert path.name == "shape.py" or "tests" not in texts, "a path of imports that leads to tests/"
+
+
 def test_core_names_no_plugin() -> None:
     names = {entry.name for entry in Registry.load().entries()} - WORDS
     assert {"gaussian", "blur", "learned", "ddim", "upernet-swin"} <= names

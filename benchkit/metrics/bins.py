@@ -2,7 +2,7 @@
 
 No fixed bins suit every detector: a short training puts almost all scores into a few of them, and pixels of one bin are
 tied. So each row has its own bins, fitted to its own scores: they cut the artifact pixels into small parts, smaller
-where precision changes fast. A score that many artifact pixels share has a bin to itself, so that a tie is told from
+where precision changes fast. A score that many artifact pixels share has a bin to itself, so that a tie differs from
 many scores close together.
 """
 
@@ -22,7 +22,7 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-#: A pixel is called an artifact where its score is at least this.
+#: An artifact is predicted where the score is at least this.
 THRESHOLD = 0.5
 #: Of every record; the bins that a row does not need are empty.
 BINS = 1024
@@ -52,13 +52,13 @@ class Looks:
     def of(
         cls, artifact: FloatArray, weights: NDArray[np.float64], clean: FloatArray, kinds: Mapping[str, FloatArray]
     ) -> Looks:
-        """Those of a batch's scores; of the clean ones some thousand, evenly drawn from their order."""
+        """Return those of a batch's scores; of the clean ones some thousand, evenly spaced in their order."""
         step = max(1, clean.size // _CLEAN_LOOKS)
         return cls(artifact, weights, np.sort(clean)[step // 2 :: step], step, kinds)
 
 
 def fit_edges(looks: Sequence[Looks], thresholds: Iterable[float] = ()) -> NDArray[np.float64]:
-    """The lower edges of the bins that fit the scores of all batches: (BINS,), ascending from 0.
+    """Return the lower edges of the bins that fit the scores of all batches: (BINS,), ascending from 0.
 
     THRESHOLD and `thresholds` are among them, so that counts at those are exact. Unused edges at the end are infinite.
     """
@@ -81,10 +81,10 @@ def fit_edges(looks: Sequence[Looks], thresholds: Iterable[float] = ()) -> NDArr
 
 
 def _artifact_cuts(artifact: FloatArray, clean: FloatArray, steps: IntArray) -> NDArray[np.float64]:
-    """Edges among the artifact pixels' scores; one that many share gets a bin to itself, up to the next float64.
+    """Return edges among the artifact pixels' scores; one that many share has a bin to itself, up to the next float64.
 
-    Within a bin precision is taken to change evenly. What that may cost is the bin's recall times its change of
-    precision; so half of the edges go to equal parts of the recall, half to where the root of that product is large.
+    Precision is assumed to change evenly within a bin. The possible error is the bin's recall times its change of
+    precision. So half of the edges cut the recall into equal parts, half go to where the root of that product is large.
     """
     scores, number = np.unique(artifact.astype(np.float64), return_counts=True)
     alone = scores if 2 * len(scores) <= _ARTIFACT_EDGES else scores[number * _ARTIFACT_EDGES >= 2 * artifact.size]
@@ -103,20 +103,20 @@ def _artifact_cuts(artifact: FloatArray, clean: FloatArray, steps: IntArray) -> 
 
 
 def _at_or_above(edges: NDArray[np.float64], scores: FloatArray, number: IntArray) -> IntArray:
-    """How many scores, ascending and `number` times each, are at or above every edge."""
+    """Return how many scores, ascending and `number` times each, are at or above every edge."""
     below = np.concatenate([[0], np.cumsum(number)])
     return np.asarray(below[-1] - below[np.searchsorted(scores, edges)])
 
 
 def _ends(weight: NDArray[np.float64], parts: int) -> BoolArray:
-    """Which ends of consecutive intervals (n,) to cut at, (n + 1,): the first of each part, both of a whole part."""
+    """Return which ends of consecutive intervals (n,) to cut at, (n + 1,): the first of a part, both of a whole one."""
     part = weight.sum() / max(1, parts)
     first = np.diff(np.floor(np.cumsum(weight) / part), prepend=0) > 0
     return np.append(first, False) | np.append(False, weight >= part)
 
 
 def _cuts(values: FloatArray, weights: NDArray[Any] | None, parts: int, ties: bool = True) -> NDArray[np.float64]:
-    """Edges that cut the weight of scores into about equal parts, midway between neighbouring scores.
+    """Return edges that cut the weight of scores into about equal parts, midway between neighbouring scores.
 
     ties: where there are few scores, give each a bin to itself.
     """
@@ -134,12 +134,12 @@ def _cuts(values: FloatArray, weights: NDArray[Any] | None, parts: int, ties: bo
 
 
 def bin_index(scores: FloatArray, edges: NDArray[np.float64]) -> IntArray:
-    """The bin of every score: any shape of floats in [0, 1] -> the same shape of integers in [0, BINS)."""
+    """Return the bin of every score: any shape of floats in [0, 1] -> the same shape of integers in [0, BINS)."""
     return np.searchsorted(edges, scores.astype(np.float64), side="right") - 1
 
 
 def edge_index(threshold: float, edges: NDArray[np.float64]) -> int:
-    """The first bin at or above a threshold, which must be an edge, for only edges are stored exactly."""
+    """Return the first bin at or above a threshold, which must be an edge: only edges are stored exactly."""
     nearest = int(np.argmin(np.abs(edges - threshold)))
     if edges[nearest] != threshold:
         raise BenchkitError(
@@ -149,12 +149,12 @@ def edge_index(threshold: float, edges: NDArray[np.float64]) -> int:
 
 
 def is_spread(edges: NDArray[np.float64]) -> BoolArray:
-    """Which bins hold more than one score, (BINS,) bool; in all others every pixel is tied."""
+    """Return which bins hold more than one score, (BINS,) bool; in all others every pixel is tied."""
     return np.append(edges[1:], np.inf) > np.nextafter(edges, np.inf)
 
 
 def edges_before_fitting() -> NDArray[np.float64]:
-    """The edges of records that name none: until they were fitted, all rows had these.
+    """Return the edges of earlier records, which store none: all rows had the same.
 
     They narrow towards both ends: 32 bins to every halving of the distance to the end.
     """
@@ -164,7 +164,7 @@ def edges_before_fitting() -> NDArray[np.float64]:
 
 
 def as_numpy(values: Any) -> NDArray[Any]:
-    """An array, or a tensor of any device and precision, as a numpy array; torch itself is not imported."""
+    """Return an array, or a tensor of any device and precision, as a numpy array, without importing torch."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if str(values.dtype) == "torch.bfloat16" else values
@@ -173,20 +173,20 @@ def as_numpy(values: Any) -> NDArray[Any]:
 
 
 def as_scores(scores: Any) -> FloatArray:
-    """Scores as (N, H, W) floats; raises BenchkitError for another shape, or values that are no score in [0, 1]."""
+    """Return scores as (N, H, W) floats; raises BenchkitError for another shape, or values outside [0, 1]."""
     array = as_numpy(scores)
     if array.ndim != 3:
         raise BenchkitError(f"scores must be (N, H, W), not {array.shape}")
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float32)
-    # Written so that NaN, which no comparison holds for, fails it too.
+    # Every comparison with NaN is false, so NaN fails, too.
     if not np.all((array >= 0) & (array <= 1)):
-        raise BenchkitError("scores must lie in [0, 1] and hold no NaN: give probabilities, not logits")
+        raise BenchkitError("scores must lie in [0, 1] without NaN: give probabilities, not logits")
     return array
 
 
 def as_labels(labels: Any, shape: tuple[int, ...], what: str = "labels") -> BoolArray:
-    """Labels as (N, H, W) booleans of the scores' shape; raises BenchkitError for another shape or other values."""
+    """Return labels as (N, H, W) booleans of the scores' shape; raise BenchkitError for any other."""
     array = as_numpy(labels)
     if array.shape != shape:
         raise BenchkitError(f"{what} are {array.shape} but the scores are {shape}")

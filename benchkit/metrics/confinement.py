@@ -1,7 +1,7 @@
-"""Did the corruption stay inside its mask? The corrupted image against its own round trip, per image.
+"""Confinement (background preservation): the corrupted image against its own round trip, per image.
 
 The reference is the round trip: the same image through autoencoder, inversion and resampling with nothing corrupted.
-So what the autoencoder alone does to an image is not held against a corruptor. Colours are compared in [0, 1].
+So a corruptor is not charged for what the autoencoder alone does to an image. Colours are compared in [0, 1].
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ Floats = NDArray[np.float64]
 
 
 def psnr(squared_error: Any) -> Floats:
-    """Peak signal-to-noise ratio in dB of a mean squared error of colours in [0, 1]; at most PSNR_CAP, NaN of NaN."""
+    """Return PSNR in dB of a mean squared error of colours in [0, 1]; at most PSNR_CAP, NaN of NaN."""
     return np.asarray(-10 * np.log10(np.maximum(np.asarray(squared_error, np.float64), 10 ** (-PSNR_CAP / 10))))
 
 
 def confinement(corrupted: Any, round_trip: Any, masks: Any, visible: float = VISIBLE) -> pd.DataFrame:
-    """How far each corrupted image left its round trip, inside its mask and outside: one row per image.
+    """Return how far each corrupted image differs from its round trip, inside its mask and outside: one row per image.
 
     corrupted, round_trip: (N, H, W, 3) uint8, or floats in [0, 1]. masks: (N, H, W) bool, what was selected, at image
     resolution. visible: the change of a pixel, or a region's mean change, that counts as visible. A value that
-    divides by nothing (an empty mask, a full one, no change at all) is NaN. Columns:
+    would divide by 0 (an empty mask, a full one, no change at all) is NaN. Columns:
 
     - mask_area: fraction of the image selected.
     - change_inside, change_outside: mean absolute change, in [0, 1]; mse_inside, mse_outside: mean squared change.
@@ -68,7 +68,7 @@ _COLUMNS = (
 
 
 def summarise_confinement(rows: pd.DataFrame) -> dict[str, float]:
-    """One flat row for a corruptor: `images`, `regions`, and every column of `confinement` over all images.
+    """Return one flat row for a corruptor: `images`, `regions`, and every column of `confinement` over all images.
 
     A column is the mean over the images where it is defined, except: PSNR is that of the mean squared error (a mean
     of decibels would let one unchanged image decide); change_ratio is the ratio of the mean changes; regions_changed
@@ -88,7 +88,7 @@ def _row(corrupted: Floats, round_trip: Floats, inside: NDArray[np.bool_], visib
     change = np.abs(difference).mean(axis=-1)
     squares = (difference**2).mean(axis=-1)
     changed = change >= visible
-    from scipy import ndimage  # here, for it costs time that a run with nothing to do need not spend
+    from scipy import ndimage  # here, because importing it takes half a second
 
     regions, number = ndimage.label(inside, structure=np.ones((3, 3)))
     region_changes = np.atleast_1d(ndimage.mean(change, regions, np.arange(1, number + 1)))

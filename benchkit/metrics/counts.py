@@ -1,8 +1,8 @@
 """What is stored of every test image, in fixed memory: counts at 0.5, score histograms, heat-map measures.
 
-All of it adds up over images, so every figure of the board and its interval comes from here, without a second
-run of any detector. Images may come in batches of any size: `Measured.concat` of the batches is the whole, where all
-have the same edges. Ignored pixels are in no count, no histogram, no region and no map.
+All of it adds up over images. So every figure of a board and its interval comes from here, and no detector runs twice.
+Images may come in batches of any size: `Measured.concat` joins batches that have the same edges. Ignored pixels are in
+no count, no histogram, no region and no map.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class Scored:
 
     @property
     def clean(self) -> BoolArray:
-        """(N, H, W) bool: pixels that are neither artifact nor ignored."""
+        """Return (N, H, W) bool: pixels that are neither artifact nor ignored."""
         return ~self.labels if self.ignored is None else ~self.labels & ~self.ignored
 
     def of_kinds(self) -> dict[str, BoolArray]:
-        """Artifact kind -> (N, H, W) bool. Only pixels that the label marks too, so that none is clean or ignored."""
+        """Return artifact kind -> (N, H, W) bool: annotated pixels only, so that none is clean or ignored."""
         found = {name: np.zeros(self.labels.shape, bool) for masks in self.kinds for name in masks}
         for i, masks in enumerate(self.kinds):
             for name, mask in masks.items():
@@ -81,11 +81,11 @@ class Scored:
         return found
 
     def region_weights(self) -> NDArray[np.float64]:
-        """(N, H, W): one over the area of the region that an artifact pixel is of, 0 elsewhere.
+        """Return (N, H, W): one over the area of an artifact pixel's region, 0 elsewhere.
 
         Regions are 8-connected, as in MVTec AD's evaluation.
         """
-        from scipy import ndimage  # here, for it costs half a second that a run with nothing to do need not spend
+        from scipy import ndimage  # here, because importing it takes half a second
 
         weights = np.zeros(self.labels.shape)
         for weight, mask in zip(weights, self.labels, strict=True):
@@ -94,35 +94,35 @@ class Scored:
         return weights
 
     def looks(self) -> Looks:
-        """What bins can be fitted to, see `fit_edges`."""
+        """Return what bins are fitted to, see `fit_edges`."""
         kinds = {name: self.scores[mask] for name, mask in self.of_kinds().items()}
         weights = self.region_weights()[self.labels]
         return Looks.of(self.scores[self.labels], weights, self.scores[self.clean], kinds)
 
 
 def count(scored: Scored) -> pd.DataFrame:
-    """The confusion of every image at the threshold 0.5: one row per image, columns tp, fp, fn, tn in pixels.
+    """Return the confusion of every image: one row per image, columns tp, fp, fn, tn in pixels.
 
-    A pixel is called an artifact where its score is >= 0.5.
+    An artifact is predicted where the score is at least 0.5.
     """
-    # Here, for they load torch, which a report that only reads counts does without.
+    # Here, because they load torch, which a report that only reads counts does not need.
     import torch
     from torchmetrics.functional.classification import binary_confusion_matrix
 
     labels = scored.labels.astype(np.int64)
-    marked = torch.from_numpy(labels if scored.ignored is None else np.where(scored.ignored, -1, labels))
-    # Called here and not by torchmetrics' threshold, which calls a score of exactly 0.5 clean.
-    called = torch.from_numpy((scored.scores >= THRESHOLD).astype(np.int64))
+    annotated = torch.from_numpy(labels if scored.ignored is None else np.where(scored.ignored, -1, labels))
+    # Not by torchmetrics' threshold, which takes a score of exactly 0.5 as clean.
+    predicted = torch.from_numpy((scored.scores >= THRESHOLD).astype(np.int64))
     ignore = None if scored.ignored is None else -1
     cells = [
         binary_confusion_matrix(*pair, ignore_index=ignore, validate_args=False).flatten().tolist()
-        for pair in zip(called, marked, strict=True)
+        for pair in zip(predicted, annotated, strict=True)
     ]
     return pd.DataFrame(cells, columns=["tn", "fp", "fn", "tp"], dtype=np.int64)[list(COUNTS)]
 
 
 def _per_image(bins: IntArray, chosen: BoolArray, weights: NDArray[np.float64] | None = None) -> NDArray[Any]:
-    """The chosen pixels' bins counted, or their weights added up, for each image: (N, H, W) twice -> (N, BINS)."""
+    """Return the chosen pixels (N, H, W) per image and bin, counted or by the sum of their weights: (N, BINS)."""
     image = np.broadcast_to(np.arange(len(bins))[:, None, None], bins.shape)[chosen]
     weight = None if weights is None else weights[chosen]
     return np.bincount(image * BINS + bins[chosen], weight, minlength=len(bins) * BINS).reshape(len(bins), BINS)
@@ -150,7 +150,7 @@ class Measured:
         lengths = {len(self.table), len(self.histograms), *(len(h) for h in self.kinds.values())}
         lengths |= set() if self.regions is None else {len(self.regions)}
         if len(lengths) > 1:
-            raise BenchkitError(f"the parts of a record speak of different numbers of images: {sorted(lengths)}")
+            raise BenchkitError(f"the parts of a record have different numbers of images: {sorted(lengths)}")
         if self.histograms.shape[1:] != (2, BINS) or self.edges.shape != (BINS,):
             found = f"{self.histograms.shape} with {self.edges.shape} edges"
             raise BenchkitError(f"score histograms must be (N, 2, {BINS}) with as many edges, not {found}")
@@ -161,7 +161,7 @@ class Measured:
 
     @classmethod
     def concat(cls, parts: Sequence[Measured]) -> Measured:
-        """The record of all the parts' images, in order; a kind that a part lacks is zero there."""
+        """Return the record of all the parts' images, in order; a kind that a part lacks is zero there."""
         if not parts:
             raise BenchkitError("nothing was measured: the test set is empty")
         if any(not np.array_equal(part.edges, parts[0].edges) for part in parts):
@@ -180,7 +180,7 @@ class Measured:
         return self.kinds[name] if name in self.kinds else np.zeros((len(self), BINS), np.int64)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The record as plain arrays by name, for `np.savez_compressed`; `from_arrays` reads them back."""
+        """Return the record as plain arrays by name, for `np.savez_compressed`; `from_arrays` reads them back."""
         named = {_COLUMN_PREFIX + str(name): column.to_numpy() for name, column in self.table.items()}
         named |= {_KIND_PREFIX + name: histogram for name, histogram in self.kinds.items()}
         named |= {} if self.regions is None else {"regions": self.regions}
@@ -188,7 +188,7 @@ class Measured:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Measured:
-        """The record that `arrays` wrote, e.g. from `np.load(file)`; needs no pickle."""
+        """Return the record that `arrays` wrote, e.g. from `np.load(file)`; needs no pickle."""
         columns = {n.removeprefix(_COLUMN_PREFIX): arrays[n] for n in arrays if n.startswith(_COLUMN_PREFIX)}
         kinds = {n.removeprefix(_KIND_PREFIX): arrays[n] for n in arrays if n.startswith(_KIND_PREFIX)}
         edges = arrays["edges"] if "edges" in arrays else edges_before_fitting()
@@ -204,12 +204,12 @@ def measure(
     ignored: Any = None,
     threshold: float | None = None,
 ) -> Measured:
-    """Measure a batch of images once and for all, in score bins that fit it.
+    """Measure a batch of images in score bins that fit it.
 
     scores: (N, H, W) artifact probability in [0, 1]. labels: (N, H, W) bool. kinds: per image, kind -> (H, W) bool.
     density: (N, H, W) graded map for the heat-map measures. ignored: (N, H, W) bool, pixels that count nowhere.
-    threshold: of `best_threshold`, for the record. Raises BenchkitError for what is none of these. Several batches that
-    are to be joined need the same edges: fit them to the `Scored.looks` of all, and use `record`.
+    threshold: of `best_threshold`, for the record. Raises BenchkitError for anything else. Batches that are to be
+    joined need the same edges: fit them to the `Scored.looks` of all, and use `record`.
     """
     scored = Scored(scores, labels, kinds or (), ignored)
     if kinds is not None and len(kinds) != len(scored):
@@ -219,7 +219,7 @@ def measure(
 
 
 def record(scored: Scored, edges: NDArray[np.float64], density: Any = None) -> Measured:
-    """The record of a checked batch in the score bins of `edges`; density as in `measure`."""
+    """Return the record of a checked batch in the score bins of `edges`; density as in `measure`."""
     bins = bin_index(scored.scores, edges)
     clean, artifact = _per_image(bins, scored.clean), _per_image(bins, scored.labels)
     maps = heatmap_measures(scored.scores, scored.labels, density, scored.ignored)

@@ -1,9 +1,9 @@
 """Heat-map measures of one image: CC, KLD, SIM, NSS (Bylinskii et al., "What do different evaluation metrics tell us
 about saliency models?", TPAMI 2019).
 
-The score map P stands for the saliency map; the marked mask, or a graded map where the data set has one, stands for
-the density Q and the mask for the fixations. None of the four depends on the scale of the scores. A measure that does
-not exist is NaN: all four where nothing is marked, CC and NSS where P is constant, KLD and SIM where P is zero.
+The score map P stands for the saliency map; the annotated mask, or a graded map if the dataset has one, stands for
+the density Q, and the mask for the fixations. None of the four depends on the scale of the scores. An undefined measure
+is NaN: all four where nothing is annotated, CC and NSS where P is constant, KLD and SIM where P is zero.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Flat = NDArray[np.float64]
 
 
 def correlation(scores: Flat, density: Flat) -> Flat:
-    """CC, Pearson's correlation of two maps: (N, pixels) twice -> (N,) in [-1, 1]."""
+    """Return CC, Pearson's correlation of two maps: (N, pixels) twice -> (N,) in [-1, 1]."""
     centred = scores - scores.mean(1, keepdims=True)
     against = density - density.mean(1, keepdims=True)
     # A constant map's deviations are rounding noise, not structure; its correlation is undefined.
@@ -35,55 +35,55 @@ def correlation(scores: Flat, density: Flat) -> Flat:
 
 
 def divergence(scores: Flat, density: Flat) -> Flat:
-    """KLD, sum Q log(eps + Q / (eps + P)) of the maps as distributions: (N, pixels) twice -> (N,) nats."""
+    """Return KLD, sum Q log(eps + Q / (eps + P)) of the maps as distributions: (N, pixels) twice -> (N,) nats."""
     with np.errstate(invalid="ignore", divide="ignore"):
         p, q = (m / m.sum(1, keepdims=True) for m in (scores, density))
         return np.asarray((q * np.log(_EPSILON + q / (_EPSILON + p))).sum(1))
 
 
 def similarity(scores: Flat, density: Flat) -> Flat:
-    """SIM, sum min(P, Q) of the maps as distributions: (N, pixels) twice -> (N,) in [0, 1]."""
+    """Return SIM, sum min(P, Q) of the maps as distributions: (N, pixels) twice -> (N,) in [0, 1]."""
     with np.errstate(invalid="ignore", divide="ignore"):
         p, q = (m / m.sum(1, keepdims=True) for m in (scores, density))
         return np.asarray(np.minimum(p, q).sum(1))
 
 
-def scanpath(scores: Flat, marked: NDArray[np.bool_]) -> Flat:
-    """NSS, the mean over marked pixels of the map in its own standard deviations: (N, pixels) twice -> (N,)."""
+def scanpath(scores: Flat, annotated: NDArray[np.bool_]) -> Flat:
+    """Return NSS, the mean of the standardised map over annotated pixels: (N, pixels) twice -> (N,)."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        inside = (scores * marked).sum(1) / marked.sum(1)
+        inside = (scores * annotated).sum(1) / annotated.sum(1)
         value = (inside - scores.mean(1)) / scores.std(1)
     return np.where(np.ptp(scores, axis=1) > 0, value, np.nan)
 
 
 def heatmap_measures(scores: Any, labels: Any, density: Any = None, ignored: Any = None) -> pd.DataFrame:
-    """CC, KLD, SIM, NSS of every image, as columns cc, kld, sim, nss; NaN where a measure does not exist.
+    """Return CC, KLD, SIM, NSS of every image as columns cc, kld, sim, nss; NaN where a measure is undefined.
 
-    scores: (N, H, W) in [0, 1]. labels: (N, H, W) bool. density: (N, H, W) >= 0, a graded map of what people marked;
-    left out, the labels themselves. ignored: (N, H, W) bool, pixels that are no part of either map, or None. Raises
+    scores: (N, H, W) in [0, 1]. labels: (N, H, W) bool. density: (N, H, W) >= 0, a graded annotation;
+    by default the labels. ignored: (N, H, W) bool, pixels outside of both maps, or None. Raises
     BenchkitError for shapes that differ or a negative density.
     """
     p = as_scores(scores)
-    marked = as_labels(labels, p.shape).reshape(len(p), -1)
-    q = marked if density is None else as_numpy(density).reshape(len(p), -1)
-    if q.shape != marked.shape or not np.all(q >= 0):
+    annotated = as_labels(labels, p.shape).reshape(len(p), -1)
+    q = annotated if density is None else as_numpy(density).reshape(len(p), -1)
+    if q.shape != annotated.shape or not np.all(q >= 0):
         raise BenchkitError(f"a density must be of the scores' shape {p.shape} and hold no negative value or NaN")
     flat_p, flat_q = p.reshape(len(p), -1).astype(np.float64), q.astype(np.float64)
-    table = _table(flat_p, flat_q, marked)
+    table = _table(flat_p, flat_q, annotated)
     if ignored is None:
         return table
     counted = ~as_labels(ignored, p.shape, "the ignored pixels").reshape(len(p), -1)
     for i in np.flatnonzero(~counted.all(1)):
         kept = (slice(i, i + 1), counted[i])
-        table.loc[i] = _table(flat_p[kept], flat_q[kept], marked[kept]).loc[0] if counted[i].any() else np.nan
+        table.loc[i] = _table(flat_p[kept], flat_q[kept], annotated[kept]).loc[0] if counted[i].any() else np.nan
     return table
 
 
-def _table(scores: Flat, density: Flat, marked: NDArray[np.bool_]) -> pd.DataFrame:
+def _table(scores: Flat, density: Flat, annotated: NDArray[np.bool_]) -> pd.DataFrame:
     measures = {
         "cc": correlation(scores, density),
         "kld": divergence(scores, density),
         "sim": similarity(scores, density),
-        "nss": scanpath(scores, marked),
+        "nss": scanpath(scores, annotated),
     }
     return pd.DataFrame(measures)

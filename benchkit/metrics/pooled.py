@@ -1,8 +1,8 @@
 """Metrics as functions of sums over images, with any leading dimensions, because intervals need many at once.
 
-Counts are (..., 4) in the order tp, fp, fn, tn; histograms are (..., 2, BINS) with rows CLEAN and ARTIFACT. What
-divides nothing by nothing is NaN, never 0. A curve knows a pixel by its bin: the pixels of one bin are tied, or they
-count as evenly mixed.
+Counts are (..., 4) in the order tp, fp, fn, tn; histograms are (..., 2, BINS) with rows CLEAN and ARTIFACT. A
+fraction of nothing is NaN, never 0. Curves are computed from bins: the pixels of a bin are either tied, or taken as
+evenly mixed.
 """
 
 from __future__ import annotations
@@ -23,53 +23,53 @@ AUPRO_LIMIT = 0.3
 
 
 def fraction(part: Sums, whole: Sums) -> Values:
-    """part / whole, NaN where the whole is 0."""
+    """Return part / whole, NaN where the whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     undefined = np.full(np.broadcast(part, whole).shape, np.nan)
     return np.asarray(np.divide(part, whole, out=undefined, where=whole != 0))
 
 
 def mean_of(sums: Sums) -> Values:
-    """The mean from (..., 2) sums of value and of number, see `mean_terms`; NaN where the number is 0."""
+    """Return the mean from (..., 2) sums of value and of number, see `mean_terms`; NaN where the number is 0."""
     return fraction(sums[..., 0], sums[..., 1])
 
 
 def mean_terms(values: Sums) -> Values:
-    """(N,) values as (N, 2) terms that add up to (sum, number); an undefined value (NaN) adds nothing to either."""
+    """Return values (N,) as terms (N, 2) that add up to (sum, number); NaN adds nothing to either."""
     values = np.asarray(values, np.float64)
     undefined = np.isnan(values)
     return np.stack([np.where(undefined, 0.0, values), ~undefined], axis=-1)
 
 
 def artifact_iou(counts: Sums) -> Values:
-    """tp / (tp + fp + fn): NaN where nothing is marked and nothing called."""
+    """Return tp / (tp + fp + fn): NaN where nothing is annotated and nothing predicted."""
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
     return fraction(tp, tp + fp + fn)
 
 
 def background_iou(counts: Sums) -> Values:
-    """tn / (tn + fp + fn)."""
+    """Return tn / (tn + fp + fn)."""
     _, fp, fn, tn = np.moveaxis(counts, -1, 0)
     return fraction(tn, tn + fp + fn)
 
 
 def two_class_miou(counts: Sums) -> Values:
-    """The mean of artifact and background IoU: NaN where either is undefined."""
+    """Return the mean of artifact and background IoU: NaN where either is undefined."""
     return (artifact_iou(counts) + background_iou(counts)) / 2
 
 
 def precision(counts: Sums) -> Values:
-    """tp / (tp + fp): NaN where nothing is called."""
+    """Return tp / (tp + fp): NaN where nothing is predicted."""
     return fraction(counts[..., 0], counts[..., 0] + counts[..., 1])
 
 
 def recall(counts: Sums) -> Values:
-    """tp / (tp + fn): NaN where nothing is marked."""
+    """Return tp / (tp + fn): NaN where nothing is annotated."""
     return fraction(counts[..., 0], counts[..., 0] + counts[..., 2])
 
 
 def f1(counts: Sums) -> Values:
-    """2 tp / (2 tp + fp + fn): 0, not NaN, for a detector that calls nothing of what is marked."""
+    """Return 2 tp / (2 tp + fp + fn): 0, not NaN, for a detector that finds nothing of what is annotated."""
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
     return fraction(2 * tp, 2 * tp + fp + fn)
 
@@ -77,28 +77,28 @@ def f1(counts: Sums) -> Values:
 def counts_at(histograms: Sums, edges: Values, threshold: float) -> Sums:
     """The counts (..., 4) at a threshold, which must be one of the bins' edges; else BenchkitError."""
     first = edge_index(threshold, edges)
-    called = histograms[..., first:].sum(-1)
-    fp, tp = np.moveaxis(called, -1, 0)
-    tn, fn = np.moveaxis(histograms.sum(-1) - called, -1, 0)
+    predicted = histograms[..., first:].sum(-1)
+    fp, tp = np.moveaxis(predicted, -1, 0)
+    tn, fn = np.moveaxis(histograms.sum(-1) - predicted, -1, 0)
     return np.stack([tp, fp, fn, tn], axis=-1)
 
 
-def _called(histograms: Sums) -> Sums:
-    """Pixels called at every edge, from the highest down to 0: (..., BINS)."""
+def _predicted(histograms: Sums) -> Sums:
+    """Return how many pixels are predicted at every edge, from the highest down to 0: (..., BINS)."""
     return np.cumsum(histograms[..., ::-1], axis=-1)
 
 
 def best_threshold(histograms: Sums, edges: Values) -> float:
-    """The threshold of the best pooled F1 on validation images; use it on the test set, never choose it there.
+    """Return the threshold of the best pooled F1 on validation images; never choose it on the test set.
 
-    histograms: (N, 2, BINS), or their sum (2, BINS), in the bins of `edges`. Where neighbouring edges are equally good,
-    the middle between them, farthest from the scores on either side. The threshold is a float32 as scores are. Raises
-    BenchkitError where the validation images hold no artifact pixel.
+    histograms: (N, 2, BINS), or their sum (2, BINS), in the bins of `edges`. If neighbouring edges are equally good,
+    it is the middle between them, farthest from the scores on either side. The threshold is a float32 as scores are.
+    Raises BenchkitError where the validation images contain no artifact pixel.
     """
     clean, artifact = histograms.reshape(-1, *histograms.shape[-2:]).sum(0)
     if artifact.sum() == 0:
-        raise BenchkitError("no threshold can be chosen: the validation images hold no artifact pixel")
-    fp, tp = _called(clean)[::-1], _called(artifact)[::-1]
+        raise BenchkitError("no threshold can be chosen: the validation images contain no artifact pixel")
+    fp, tp = _predicted(clean)[::-1], _predicted(artifact)[::-1]
     score = 2 * tp / (tp + fp + artifact.sum())
     first = last = int(np.argmax(score))
     while last + 1 < len(score) and np.isfinite(edges[last + 1]) and score[last + 1] == score[first]:
@@ -109,14 +109,14 @@ def best_threshold(histograms: Sums, edges: Values) -> float:
 
 
 def precision_terms(histograms: Sums, edges: Values) -> Sums:
-    """What `average_precision` needs, (..., 3, BINS): clean pixels, artifact pixels that are tied, and all others."""
+    """Return what `average_precision` needs, (..., 3, BINS): clean pixels, tied artifact pixels, and all others."""
     spread = is_spread(edges)
     clean, artifact = histograms[..., 0, :], histograms[..., 1, :]
     return np.stack([clean, artifact * ~spread, artifact * spread], axis=-2)
 
 
 def average_precision(terms: Sums) -> Values:
-    """AP, the sum of recall steps times precision, from `precision_terms`; NaN where no pixel is marked.
+    """Return AP, the sum of recall steps times precision, from `precision_terms`; NaN where no pixel is annotated.
 
     As in scikit-learn: a step's precision is that at its lower end. In a bin of one score all its artifact pixels are
     one step. In any other each is a step of its own, with the bin's clean pixels spread evenly among them.
@@ -124,34 +124,34 @@ def average_precision(terms: Sums) -> Values:
     clean, tied, spread = np.moveaxis(np.asarray(terms, np.float64)[..., ::-1], -2, 0)
     found = tied + spread
     tp = np.cumsum(found, axis=-1)
-    called = tp + np.cumsum(clean, axis=-1)
-    steps = np.where(found > 0, found * fraction(tp, called), 0.0)
-    # Of m artifact and n clean pixels after a true positives of b called ones, the j-th counts with the precision
+    predicted = tp + np.cumsum(clean, axis=-1)
+    steps = np.where(found > 0, found * fraction(tp, predicted), 0.0)
+    # Of m artifact and n clean pixels after a true positives of b predicted ones, the j-th counts with the precision
     # (a + j) / (b + j + (j - 1/2) n / m) = (a + j) / (c (x + j)). The sum of 1 / (x + j) is a logarithm but for little.
     c = 1 + np.nan_to_num(fraction(clean, found))
-    x = np.maximum((called - found - clean - (c - 1) / 2) / c, 0)
+    x = np.maximum((predicted - found - clean - (c - 1) / 2) / c, 0)
     a = tp - found
     mixed = (found + (a - x) * np.log((x + found + 0.5) / (x + 0.5))) / c
     return fraction(np.where(spread > 0, mixed, steps).sum(-1), tp[..., -1])
 
 
 def auroc(histograms: Sums) -> Values:
-    """The area under the ROC curve from (..., 2, BINS): half credit for ties; NaN where a class is missing."""
-    called = _called(histograms)
-    fp, tp = called[..., 0, :], called[..., 1, :]
+    """Return the area under the ROC curve from (..., 2, BINS): half credit for ties; NaN where a class is missing."""
+    predicted = _predicted(histograms)
+    fp, tp = predicted[..., 0, :], predicted[..., 1, :]
     below = np.concatenate([np.zeros_like(tp[..., :1]), tp[..., :-1]], axis=-1)
     area = (histograms[..., 0, ::-1] * (tp + below) / 2).sum(-1)
     return fraction(area, np.asarray(fp[..., -1], np.float64) * tp[..., -1])
 
 
 def aupro(histograms: Sums, limit: float = AUPRO_LIMIT) -> Values:
-    """The area under per-region overlap against false-positive rate up to `limit`, over `limit`; in [0, 1].
+    """Return the area under per-region overlap against false-positive rate up to `limit`, over `limit`; in [0, 1].
 
     histograms: (..., 2, BINS), the clean pixels' histogram and the regions' (`region_histograms`). Linear between
     edges and cut at the limit, so a constant score gets limit / 2. NaN where there is no region or no clean pixel.
     """
-    called = _called(histograms)
-    rate = fraction(called, called[..., -1:])
+    predicted = _predicted(histograms)
+    rate = fraction(predicted, predicted[..., -1:])
     rate = np.concatenate([np.zeros_like(rate[..., :1]), rate], axis=-1)
     x, y = rate[..., 0, :], rate[..., 1, :]
     x0, x1, y0, y1 = x[..., :-1], x[..., 1:], y[..., :-1], y[..., 1:]

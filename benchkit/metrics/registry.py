@@ -1,6 +1,6 @@
 """The board's metrics by name: what each means, its unit, its direction, and how it comes from the stored record.
 
-Every metric is `pooled(sum over images of additive(record))`. That one form serves the board's row (`summarise`) and
+Every metric is `pooled(sum over images of additive(record))`. This form serves both the board's row (`summarise`) and
 its intervals (`benchkit.statistics.jackknife`), which omit the terms of one image at a time.
 """
 
@@ -40,7 +40,7 @@ class MetricInfo:
     pooled: Callable[[NDArray[Any]], NDArray[Any]] = field(repr=False)
 
     def __call__(self, measured: Measured) -> float:
-        """The metric's value on the measured images; NaN where it is undefined."""
+        """Return the metric's value on the measured images; NaN where it is undefined."""
         return float(self.pooled(self.additive(measured).sum(axis=0)))
 
 
@@ -122,7 +122,7 @@ METRICS: dict[str, MetricInfo] = {
     "artifact_iou_per_image": MetricInfo(
         "fraction",
         True,
-        "artifact IoU at 0.5, mean over images; images with no artifact in label and prediction are left out",
+        "artifact IoU at 0.5, mean over images; images without artifact in label and prediction are skipped",
         _iou_terms,
         pooled.mean_of,
     ),
@@ -162,27 +162,29 @@ METRICS: dict[str, MetricInfo] = {
         _region_terms,
         pooled.aupro,
     ),
-    "cc": _mean_of_column("correlation", True, "correlation with the marked map, mean over images where defined", "cc"),
-    "kld": _mean_of_column("nats", False, "divergence from the marked map, mean over images where defined", "kld"),
-    "sim": _mean_of_column("fraction", True, "overlap with the marked map, mean over images where defined", "sim"),
+    "cc": _mean_of_column(
+        "correlation", True, "correlation with the annotated map, mean over images where defined", "cc"
+    ),
+    "kld": _mean_of_column("nats", False, "divergence from the annotated map, mean over images where defined", "kld"),
+    "sim": _mean_of_column("fraction", True, "overlap with the annotated map, mean over images where defined", "sim"),
     "nss": _mean_of_column(
-        "standard deviations", True, "standardised score at marked pixels, mean over images where defined", "nss"
+        "standard deviations", True, "standardised score at annotated pixels, mean over images where defined", "nss"
     ),
     "false_positive_area": MetricInfo(
         "fraction",
         False,
-        "fraction of pixels called at 0.5 in images without any marked artifact, mean over them",
+        "fraction of pixels predicted at 0.5, mean over the images without artifact",
         _false_alarm_terms,
         pooled.mean_of,
     ),
 }
 
-_AGAINST_CLEAN = "of kind '{}' against clean pixels, pooled; the pixels of other kinds are left out"
+_AGAINST_CLEAN = "of kind '{}' against clean pixels, pooled; the pixels of other kinds are excluded"
 _RARITY = ". Depends on how common the kind is: compare methods, not kinds"
-#: name -> description, terms, and what is made of their sum. A false alarm is on clean pixels and so of no kind: it
-#: counts against every one.
+#: name -> description, terms, and what is made of their sum. A false positive is on clean pixels and has no kind: it
+#: counts against every kind.
 _BY_KIND: dict[str, tuple[str, Callable[..., NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]] = {
-    "kind_recall": ("fraction of the pixels of kind '{}' called at 0.5, pooled", _kind_recall_terms, pooled.mean_of),
+    "kind_recall": ("fraction of the pixels of kind '{}' predicted at 0.5, pooled", _kind_recall_terms, pooled.mean_of),
     "kind_average_precision": (
         f"average precision {_AGAINST_CLEAN}{_RARITY}",
         _kind_precision_terms,
@@ -198,12 +200,12 @@ _BY_KIND: dict[str, tuple[str, Callable[..., NDArray[Any]], Callable[[NDArray[An
         pooled.f1,
     ),
 }
-#: What a stage's own row has of every kind; the others come from the same record when the row is stored.
+#: By-kind metrics of a stage's row; the others are computed from the same record when the row is stored.
 _SUMMARISED = ("kind_recall", "kind_average_precision")
 
 
 def metric(name: str) -> MetricInfo:
-    """A metric by name, also by kind: "kind_recall:NAME", "kind_iou:NAME" ...; else UnknownNameError."""
+    """Return a metric by name, also by kind: "kind_recall:NAME", "kind_iou:NAME" ...; else UnknownNameError."""
     base, _, kind = name.partition(":")
     if base in _BY_KIND and kind:
         description, terms, of_sum = _BY_KIND[base]
@@ -214,10 +216,10 @@ def metric(name: str) -> MetricInfo:
 
 
 def summarise(measured: Measured) -> dict[str, float]:
-    """One flat row of a board: every metric of METRICS, then two of every kind; undefined as NaN.
+    """Return one flat row of a board: every metric of METRICS, then two of every kind; undefined as NaN.
 
-    Without a threshold f1_validation_threshold is NaN, as is aupro without regions and cc, kld, sim, nss without their
-    columns.
+    Without a threshold the figures at the validation threshold are NaN. So is aupro without regions, and cc, kld, sim,
+    nss without their columns.
     """
     if not len(measured):
         raise BenchkitError("nothing was measured: the test set is empty")
@@ -226,29 +228,29 @@ def summarise(measured: Measured) -> dict[str, float]:
 
 
 def is_metric(name: str) -> bool:
-    """Whether a column of rows is one of these metrics (and not, say, a number of training images)."""
+    """Return whether a column of rows is one of these metrics (and not, say, a number of training images)."""
     base, colon, _ = name.partition(":")
     return name in METRICS or (bool(colon) and base in _BY_KIND)
 
 
 def by_kind(measured: Measured) -> dict[str, float]:
-    """Every by-kind metric of every kind that the record knows, undefined as NaN.
+    """Return every by-kind metric of every kind in the record, undefined as NaN.
 
-    Those of METRICS that have none: background IoU and two-class mIoU speak of what is no artifact, false-positive area
-    of images without one; of AUPRO's regions, the heat-map measures and the per-image IoU no part belongs to a kind.
+    These have no figure by kind: background IoU and two-class mIoU (they include the background), false-positive area
+    (of images without artifact), AUPRO, the heat-map measures and the per-image IoU (of a whole map or mask).
     """
     names = [f"{base}:{kind}" for kind in measured.kinds for base in _BY_KIND]
     return {name: metric(name)(measured) for name in names}
 
 
 def coverage(table: pd.DataFrame) -> dict[str, int]:
-    """How many images stand behind the means over images: a method whose map is constant is left out of CC and NSS.
+    """Return how many images each mean over images is of: CC and NSS skip an image whose map is constant.
 
     images; artifact_images and clean_images by label; iou_images in the per-image IoU; one number per heat-map measure.
     """
-    marked = (table["tp"] + table["fn"]) > 0
-    clean = ~marked & ((table["fp"] + table["tn"]) > 0)  # neither is an image whose pixels are all ignored
+    annotated = (table["tp"] + table["fn"]) > 0
+    clean = ~annotated & ((table["fp"] + table["tn"]) > 0)  # neither is an image whose pixels are all ignored
     involved = (table["tp"] + table["fn"] + table["fp"]) > 0
-    numbers = {"images": len(table), "artifact_images": int(marked.sum()), "clean_images": int(clean.sum())}
+    numbers = {"images": len(table), "artifact_images": int(annotated.sum()), "clean_images": int(clean.sum())}
     numbers["iou_images"] = int(involved.sum())
     return numbers | {f"{name}_images": int(table[name].notna().sum()) for name in _HEATMAP_COLUMNS if name in table}

@@ -15,18 +15,18 @@ from benchkit.report.text import known
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Okabe and Ito's colours that are seen on light and dark ground, told apart by colour-blind readers.
+#: Okabe and Ito's colours that are visible on light and dark ground, and distinct for colour-blind readers.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
 _MARKERS = "osD^vP"
 _KEY = ["training_set", "selector", "detector"]
 _WIDTH, _HEIGHT = 7.6, 2.6
 _LONGEST_VALUE, _LONGEST_NAME = 16, 44
-#: Texts that stand level under a panel; more of them are turned upright, which takes room of its own.
+#: Horizontal tick labels of a panel; more of them are turned upright, which needs more height.
 _MOST_LEVEL, _UPRIGHT = 6, 1.8
 
 
 def ablation_figure(board: AblationBoard, theme: str = "light", form: Format = "svg") -> bytes:
-    """The figure as bytes; base values are the hollow points, rows without figures are left out."""
+    """Draw the figure; base values are the hollow points, rows without figures are skipped."""
     from matplotlib.figure import Figure
 
     colours = THEMES[theme]
@@ -45,7 +45,7 @@ def ablation_figure(board: AblationBoard, theme: str = "light", form: Format = "
 
 
 def _styles(board: AblationBoard) -> dict[tuple[Any, ...], tuple[str, str, str]]:
-    """Row -> its name, colour and marker, the same in every panel."""
+    """Return row -> its name, colour and marker, the same in every panel."""
     rows = list(dict.fromkeys(_key(line) for line in board.frame.to_dict("records")))
     names = {**board.names("selector"), **board.names("detector")}
     several = len({row[1:] for row in rows if known(row[1])}) > 1
@@ -69,10 +69,10 @@ def _panel(ax: Axes, lines: pd.DataFrame, styles: dict[tuple[Any, ...], tuple[st
     span = max(places.values()) - min(places.values()) or 1
     groups = list(lines.groupby(_KEY, sort=False, dropna=False))
     for i, (_, own) in enumerate(groups):
-        # Rows stand beside each other, or their bars would hide one another.
+        # Shifted, so that their bars do not hide each other.
         shift = (i - (len(groups) - 1) / 2) * span * 0.012
         _row(ax, own, [places[value] + shift for value in own["value"]], styles[_key(own.iloc[0])], numeric)
-    # So many texts side by side would run into each other.
+    # Many labels side by side would overlap.
     upright = len(values) > _MOST_LEVEL and not numeric
     ticks = [_tick(value, ", " if upright else "\n") for value in values]
     ax.set_xticks([places[value] for value in values], ticks, parse_math=False)
@@ -87,7 +87,7 @@ def _panel(ax: Axes, lines: pd.DataFrame, styles: dict[tuple[Any, ...], tuple[st
 
 
 def _row(ax: Axes, own: pd.DataFrame, x: list[float], style: tuple[str, str, str], joined: bool) -> None:
-    """One row's points with their intervals, joined where the axis is a number."""
+    """Draw one row's points with their intervals, joined where the axis is a number."""
     name, colour, marker = style
     figures = [own[column].to_numpy(float) * 100 for column in (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high")]
     place, base = np.array(x), own["is_base"].to_numpy(bool)
@@ -101,7 +101,7 @@ def _row(ax: Axes, own: pd.DataFrame, x: list[float], style: tuple[str, str, str
 
 
 def _tick(value: str, separator: str) -> str:
-    """A value under the axis; of a crossed one each setting without its kind: `steps=5`."""
+    """Return a value's tick label; of crossed axes each setting without its kind: `steps=5`."""
     if "=" not in value:
         return short_label(value, _LONGEST_VALUE)
     parts = [part.partition(".")[2] if "." in part.partition("=")[0] else part for part in value.split(", ")]

@@ -1,4 +1,4 @@
-"""Boards beside the paper: where data or protocol differ, the order of methods alone can be compared."""
+"""Boards beside the paper. If data or protocol differ, only the order of methods can be compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, listed, one_line, percent, plain_number, signed
 
 NOT_RUN = "not run"
-#: What stands in the place of a difference that would mean nothing.
+#: Printed in place of a difference that would mean nothing.
 ORDER_ONLY = "order only"
 _LABELS = ("run", "test_set", "detector", "selector", "training_set", "steps", "paper_steps", "state", "seeds")
 _FIGURES = ("artifact_iou", "artifact_iou_low", "artifact_iou_high")
@@ -47,7 +47,7 @@ class Comparison:
     shown: Mapping[str, str] = field(default_factory=dict)
 
     def _name(self, kind: str, text: Any) -> str:
-        """A selector or detector as people are shown it; MISSING where there is none."""
+        """Return a selector or detector as people are shown it; MISSING where there is none."""
         own = self.frame.loc[self.frame["run"].map(known), kind]
         return one_line(short_names(own, self.shown).get(text, text)) if known(text) else MISSING
 
@@ -75,20 +75,20 @@ class Comparison:
     @property
     def agreement(self) -> tuple[str, ...]:
         """For each run, detector and dataset of the paper: how many pairs of methods stand in the same order."""
-        told = []
+        sentences = []
         for (run, test_set, detector), lines in self.frame.groupby(["run", "test_set", "detector"], sort=False):
             for name in self.datasets:
                 matched = lines.dropna(subset=[f"order:{name}"])
                 same, pairs = _same_order(matched["artifact_iou"].to_list(), matched[f"paper:{name}"].to_list())
                 if pairs:
-                    told.append(
+                    sentences.append(
                         f"{self._heading(run, test_set, detector)}, paper's {one_line(name)}: {same} of {pairs} pairs "
                         "of methods in the same order, whether or not their difference is beyond chance."
                     )
-        return tuple(told)
+        return tuple(sentences)
 
     def sheet(self) -> Sheet:
-        """The comparison as a table for people."""
+        """Return the comparison as a table for people."""
         columns = [
             Column("method", text=True, role="name"),
             Column("selector", text=True, vital=2),
@@ -140,15 +140,15 @@ class Comparison:
         return tuple(cells)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         rows = [{"schema": SCHEMA, **row} for row in plain_records(self.frame)]
-        told: dict[str, Any] = {"caption": self.caption, "agreement": list(self.agreement)}
-        told |= {} if self.table is None else {"table": self.table, "differs": list(self.differs)}
-        return {"schema": SCHEMA, **told, "rows": rows}
+        notes: dict[str, Any] = {"caption": self.caption, "agreement": list(self.agreement)}
+        notes |= {} if self.table is None else {"table": self.table, "differs": list(self.differs)}
+        return {"schema": SCHEMA, **notes, "rows": rows}
 
 
 def beside_table(board: Board) -> Comparison | None:
-    """The board of one of the paper's tables beside that table; None for another board, or without the paper's rows."""
+    """Return the board of one of the paper's tables beside that table; None for any other board."""
     if board.paper is None:
         return None
     try:
@@ -180,11 +180,12 @@ def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Com
     absent = [m for m in figures if m not in matches and (not own or m.detector in detectors)]
     pairs = zip(own, matches, strict=True)
     records = [
-        _record(line, match, _by_dataset(figures, match, _meant(line, table, datasets))) for line, match in pairs
+        _record(line, match, _by_dataset(figures, match, _matching_datasets(line, table, datasets)))
+        for line, match in pairs
     ]
     records += [_absent(method, _by_dataset(figures, method, datasets)) for method in absent]
-    shares = [*_FIGURES, *(f"{kind}:{name}" for name in datasets for kind in ("paper", "order", "paper_order"))]
-    frame = pd.DataFrame(records, columns=[*_LABELS, *shares]).astype(dict.fromkeys(shares, float))
+    figures_of = [*_FIGURES, *(f"{kind}:{name}" for name in datasets for kind in ("paper", "order", "paper_order"))]
+    frame = pd.DataFrame(records, columns=[*_LABELS, *figures_of]).astype(dict.fromkeys(figures_of, float))
     frame = _with_orders(frame, datasets)
     shown = {full: short for line in own for full, short in line.shown.items()}
     if table is None:
@@ -199,13 +200,13 @@ def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Com
 
 
 def _table(own: Sequence[RunLine]) -> int | None:
-    """The paper's table that all the runs are of."""
+    """Return the paper's table that all the runs reproduce, if it is one."""
     tables = {line.paper.table if line.paper else None for line in own}
     return tables.pop() if len(tables) == 1 else None
 
 
-def _meant(line: RunLine, table: int | None, datasets: Sequence[str]) -> Sequence[str]:
-    """Those of the paper's datasets that a row's source stands for; all where it has none, or does not say."""
+def _matching_datasets(line: RunLine, table: int | None, datasets: Sequence[str]) -> Sequence[str]:
+    """Return those of the paper's datasets that a row's source stands for; all if it has no source or does not say."""
     if table is None or line.paper is None or line.selector is None:
         return datasets
     sources = line.paper.sources
@@ -217,16 +218,16 @@ def _meant(line: RunLine, table: int | None, datasets: Sequence[str]) -> Sequenc
 
 
 def _matches(own: Sequence[RunLine], reported: Sequence[Method]) -> list[Method | None]:
-    """For every line the paper's method to stand beside it: the same, else the same at the nearest other steps."""
+    """Return for every line the paper's method beside it: the same, else the same at the nearest other steps."""
     boards: dict[tuple[str, str], set[Method]] = defaultdict(set)
     for line in own:
         boards[line.run, line.test_set].add(line.method)
     found: list[Method | None] = []
     for line in own:
-        method, taken = line.method, boards[line.run, line.test_set]
+        method, own_methods = line.method, boards[line.run, line.test_set]
         # Step 0 replaces the image's own latent without any resampling: it is another method.
         near = [m for m in reported if m._replace(steps=method.steps) == method and m.steps and method.steps]
-        near = [m for m in near if m not in taken]
+        near = [m for m in near if m not in own_methods]
         nearest = min(near, key=lambda m: abs((m.steps or 0) - (method.steps or 0)), default=None)
         found.append(method if method in reported else nearest)
     return found
@@ -235,7 +236,7 @@ def _matches(own: Sequence[RunLine], reported: Sequence[Method]) -> list[Method 
 def _by_dataset(
     figures: Mapping[Method, Mapping[str | None, float]], method: Method | None, datasets: Sequence[str]
 ) -> dict[str, float | None]:
-    # What was trained on no data set but the labelled images (human) stands beside every data set.
+    # The row human uses the labelled images only; it is compared with every dataset.
     found = figures[method] if method is not None else {}
     return {f"paper:{name}": found.get(name, found.get(None)) for name in datasets}
 
@@ -254,7 +255,7 @@ def _absent(method: Method, paper: Mapping[str, float | None]) -> dict[str, Any]
 
 
 def _with_orders(frame: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
-    """Fills the order columns: 1 is best, ties share the better place."""
+    """Fill the order columns: 1 is best, ties share the better place."""
     frame = frame.copy()
     for _, lines in frame.groupby(["run", "test_set", "detector"], sort=False):
         for name in datasets:
@@ -270,7 +271,7 @@ def _has_other_steps(line: Mapping[Any, Any]) -> bool:
 
 
 def _same_order(ours: Sequence[float], theirs: Sequence[float]) -> tuple[int, int]:
-    """Pairs in the same order, and pairs in all; a tie on either side is no pair."""
+    """Return the number of pairs in the same order, and of all pairs; ties are skipped."""
     pairs = [(a - b) * (c - d) for (a, c), (b, d) in combinations(zip(ours, theirs, strict=True), 2)]
     decided = [product for product in pairs if product]
     return sum(product > 0 for product in decided), len(decided)

@@ -1,4 +1,4 @@
-"""What a report is made from: plain data, gathered by the run; no plugin, no torch."""
+"""The input of a report: plain data of a run, without plugins or torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a board as SVG or PNG bytes: the primary figure with its intervals, and how far corruptions stray."""
+"""Figures of a board as SVG or PNG bytes: the rankings with intervals, and the confinement of corruptions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Format = Literal["svg", "png"]
 _WIDTH = 7.6
 _LINE = 0.27
-#: Characters of a method's name, and of both where its selector must be told.
+#: Characters of a method's name, and of method and selector where both are printed.
 _LONGEST_LABEL, _LONGEST_METHOD, _LONGEST_SELECTOR = 40, 27, 16
 
 
@@ -50,7 +50,7 @@ THEMES = {
 
 
 def recoloured(svg: bytes, theme: str = "dark") -> bytes:
-    """A figure that was drawn in the light theme as SVG, in another: much quicker than drawing it again."""
+    """Return an SVG of the light theme in another theme, without drawing it again."""
     colours = dict(zip(astuple(THEMES["light"]), astuple(THEMES[theme]), strict=True))
     return re.sub(rb"#[0-9a-f]{6}\b", lambda found: colours.get(found[0].decode(), found[0].decode()).encode(), svg)
 
@@ -88,9 +88,9 @@ def ranking_figure(board: Board, ranking: str = PRIMARY, theme: str = "light", f
 
 
 def confinement_figure(board: Board, theme: str = "light", form: Format = "svg") -> bytes | None:
-    """Mean absolute change of corrupted images against their round trip, inside and outside the mask, per method.
+    """Draw the mean absolute change of corrupted images against their round trip, inside and outside the mask.
 
-    None where no row has been measured so.
+    None where no row has it.
     """
     columns = ["confinement_change_inside", "confinement_change_outside"]
     if any(column not in board.frame for column in columns):
@@ -136,14 +136,14 @@ def _intervals(ax: Axes, panel: pd.DataFrame, ranking: str, colours: Theme) -> N
 
 
 def _selectors(board: Board, lines: pd.DataFrame) -> pd.Series:
-    """The lines' selectors by short names, None where there is none."""
+    """Return the lines' selectors by short names, None where there is none."""
     pairs = zip(lines["detector"], lines["selector"], strict=True)
     names = [selector_names(board, detector).get(selector) for detector, selector in pairs]
     return pd.Series(names, index=lines.index, dtype=object)
 
 
 def _names(ax: Axes, methods: pd.Series, selectors: pd.Series) -> None:
-    """Rows by name, the first on top, their selectors if there are several; foreign text is no mathematics."""
+    """Label the rows, the first on top, with selectors if there are several; no text is parsed as mathematics."""
     several = selectors.nunique() > 1
     pairs = zip(methods, selectors, strict=True)
     labels = [
@@ -157,14 +157,14 @@ def _names(ax: Axes, methods: pd.Series, selectors: pd.Series) -> None:
 
 
 def short_label(text: str, longest: int = _LONGEST_LABEL) -> str:
-    """Foreign text on one line of at most `longest` characters."""
+    """Return foreign text on one line of at most `longest` characters."""
     shown = one_line(text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 @contextmanager
 def drawing(colours: Theme) -> Iterator[Any]:
-    """Gives a maker of (figure, axes) from the numbers of lines; matplotlib is loaded here, for it takes a while."""
+    """Yield a function that makes (figure, axes) from the numbers of lines; loads matplotlib."""
     import matplotlib
 
     with matplotlib.rc_context(_settings(colours)), warnings.catch_warnings():
@@ -174,7 +174,7 @@ def drawing(colours: Theme) -> Iterator[Any]:
 
 
 def _settings(colours: Theme) -> dict[str, Any]:
-    """What matplotlib is told of a theme, and of the style that all figures share."""
+    """Return matplotlib's settings for a theme."""
     return {
         "font.family": "sans-serif",
         "font.size": 9,
@@ -203,7 +203,7 @@ def _settings(colours: Theme) -> dict[str, Any]:
 
 
 def _new_figure(lines: list[int]) -> tuple[Figure, list[Axes]]:
-    """A figure of panels one below the other, each as high as its lines need."""
+    """Make a figure of panels, one below the other, each as high as its lines need."""
     from matplotlib.figure import Figure
 
     height = sum(lines) * _LINE + 0.62 * len(lines) + 0.3
@@ -213,7 +213,7 @@ def _new_figure(lines: list[int]) -> tuple[Figure, list[Axes]]:
 
 
 def saved(figure: Figure, form: Format) -> bytes:
-    """The figure as a file's bytes, on a transparent ground; equal figures give equal bytes."""
+    """Return the figure as a file's bytes, on a transparent ground; equal figures give equal bytes."""
     sink = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
     figure.savefig(sink, format=form, transparent=True, dpi=144, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Which of a row's plugins do not ship with benchkit, and what identifies them: package, version, source hash."""
+"""Which of a row's plugins do not ship with benchkit, with what identifies them: package, version, source hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The leaderboard's lines: reported results and finished boards alike, checked line by line, put side by side."""
+"""The leaderboard's lines: reported results and rows of finished boards, each checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGE = "benchkit_leaderboard"
 PAPER_FILE = "paper.jsonl"
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-#: Seeds, images: what counts in a line is no larger.
+#: Counts in a line (seeds, images) are not larger.
 MOST = 10**9
 Name = Annotated[str, Field(min_length=1)]
 
@@ -48,7 +48,7 @@ class _Line(BaseModel):
 
     @property
     def method(self) -> Method:
-        """What lines of different sources are matched by."""
+        """What identifies the method in lines of different sources."""
         selector, detector = (name if name is None else bare(name) for name in (self.selector, self.detector))
         return Method(self.kind, self.name, self.inversion_steps, selector, detector)
 
@@ -59,7 +59,7 @@ class _Line(BaseModel):
 
     @property
     def name(self) -> str:
-        """What tells it from other rows of its role."""
+        """The name among rows of its role."""
         raise NotImplementedError
 
     @property
@@ -87,12 +87,12 @@ class PaperLine(_Line):
 
     @property
     def kind(self) -> str:
-        """The row's role: the paper calls none of its methods as a baseline."""
+        """The row's role."""
         return self.training_set if self.training_set in ("human", "pseudo") else "corrupted"
 
     @property
     def name(self) -> str:
-        """The method's name, as benchkit has it."""
+        """The method's name in benchkit."""
         return self.training_set
 
     @property
@@ -112,7 +112,7 @@ class PaperTable(BaseModel):
 
 
 class RunLine(_Line):
-    """A line of a finished board, see benchkit.report.board.Board.rows; shares in [0, 1], further figures allowed."""
+    """A line of a finished board, see benchkit.report.board.Board; fractions in [0, 1], further figures allowed."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -160,7 +160,7 @@ _MODELS: Mapping[str, type[PaperLine] | type[RunLine]] = {"paper": PaperLine, "r
 
 
 def load_leaderboard(paths: Iterable[Path | str]) -> tuple[Line, ...]:
-    """The lines of all paths: JSON Lines files, boards (board.json), folders of a report or of such files.
+    """Return the lines of all paths: JSON Lines files, boards (board.json), folders of a report or of such files.
 
     Raises BenchkitError, naming file and line, for anything that cannot be read.
     """
@@ -168,23 +168,23 @@ def load_leaderboard(paths: Iterable[Path | str]) -> tuple[Line, ...]:
 
 
 def paper_lines() -> tuple[PaperLine, ...]:
-    """The paper's reported rows that ship with benchkit."""
+    """Return the paper's reported rows that ship with benchkit."""
     where, text = _paper_text()
     return tuple(line for line in parse_lines(text, where) if isinstance(line, PaperLine))
 
 
 def board_lines(board: Board) -> tuple[RunLine, ...]:
-    """A board's lines as the leaderboard holds them."""
+    """Return a board's lines as the leaderboard holds them."""
     return tuple(RunLine.model_validate(row) for row in board.rows())
 
 
 def to_jsonl(board: Board) -> str:
-    """A board as JSON Lines, ready to be submitted: one object a line, each to be read on its own."""
+    """Return a board as JSON Lines, ready to be submitted: one object per line."""
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in board.rows())
 
 
 def parse_lines(text: str, where: str) -> Iterator[Line]:
-    """Check JSON Lines; `where` names them in messages, blank lines count but are passed over."""
+    """Parse and check JSON Lines; `where` names them in messages; blank lines are skipped."""
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield _parse(line, f"{where}, line {number}")
@@ -216,7 +216,7 @@ def _load(path: Path) -> Sequence[Line]:
             return board_lines(load_board(path))
         found = sorted(path.glob("*.jsonl"))
         if not found:
-            raise BenchkitError(f"'{path}' holds neither a {BOARD_FILE} nor any .jsonl file")
+            raise BenchkitError(f"'{path}' contains neither a {BOARD_FILE} nor a .jsonl file")
         return [line for file in found for line in _load(file)]
     if path.suffix == ".json":
         return board_lines(load_board(path))
@@ -230,7 +230,7 @@ def _load(path: Path) -> Sequence[Line]:
 
 @cache
 def _paper_text() -> tuple[str, str]:
-    """Where the paper's rows are, and their text: in the installed package, else in the checkout."""
+    """Return where the paper's rows are, and their text: in the installed package, else in the checkout."""
     checkout = Path(__file__).parents[2] / "leaderboard"
     try:
         folder: Any = resources.files(PACKAGE)

@@ -12,7 +12,7 @@ BOARD_FILE = "board.json"
 
 
 def load_board(folder_or_file: Path | str) -> Board:
-    """The board of a report's folder, or of its board.json.
+    """Return the board of a report's folder, or of its board.json.
 
     Raises BenchkitError: no such file, no board, or one of another schema version.
     """

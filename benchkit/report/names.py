@@ -1,4 +1,4 @@
-"""What a row is called: the one place in which a row's fields become a name. No program reads it back."""
+"""The printed names of rows: the one place in which a row's fields become a name. No code parses it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from benchkit.report.text import known
 from benchkit.specs.cell import Cell
 from benchkit.specs.training_sets import Trivial
 
-#: What a plugin may be called without being taken for one of these.
+#: Names of rows without a corruptor. A plugin of one of these names is printed as `corruptor NAME`.
 RESERVED = ("human", "pseudo", "oracle", *Trivial.RULES)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What a row's name says. corruptor: the plugin's bare name; all others are as `benchkit.specs.cell.Cell` has
-    them."""
+    """What a row's name is made of. corruptor: the plugin's bare name; the others as in `benchkit.specs.cell.Cell`."""
 
     role: str
     method: str | None = None
@@ -30,7 +29,7 @@ class Labels:
 
     @classmethod
     def of(cls, cell: Cell) -> Labels:
-        """The labels of a planned cell."""
+        """Return the labels of a planned cell."""
         training = cell.training
         corruptor = training.corruptor.name if training.corruptor else None
         inverter = cell.inverter.short if cell.inverter else None
@@ -38,7 +37,7 @@ class Labels:
 
     @classmethod
     def of_line(cls, line: Mapping[Any, Any], shown: Mapping[str, str]) -> Labels:
-        """The labels of a row of a result store or of a board; shown: complete Specs -> their texts for people."""
+        """Return the labels of a row of a result store or of a board; shown: complete Specs -> shorter texts."""
         names = ("role", "method", "corruptor", "inverter", "source_name", "variant")
         values = {name: str(line[name]) if known(line.get(name)) else None for name in names}
         inverter = values["inverter"]
@@ -59,14 +58,14 @@ class Labels:
 
     @property
     def _corruptor(self) -> str:
-        """The corruptor, told from the rows that are always called so."""
+        """The corruptor as written, with `corruptor` before a reserved name."""
         return f"{'corruptor ' if self.corruptor in RESERVED else ''}{self.method}"
 
 
 def row_names(rows: Iterable[Labels]) -> tuple[str, ...]:
     """Return the printed name of every row of one run.
 
-    `ROW via INVERTER [SOURCE] [AXIS=VALUE]`: the inverter and the source stand there where the run has several.
+    `ROW via INVERTER [SOURCE] [AXIS=VALUE]`: inverter and source are printed only if the run has several.
     """
     rows = tuple(rows)
     of_base = [row for row in rows if row.variant is None]

@@ -1,4 +1,4 @@
-"""Schema versions of boards and leaderboard lines: what is written now, and how lines of the one before are read."""
+"""Schema versions of boards and leaderboard lines: the one that is written, and how the earlier one is read."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def upgraded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _corruptor(method: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The corruptor's name and parameters; where the row has none, those of its name."""
+    """Return the corruptor's name and parameters; if the row has none, those in its printed name."""
     try:
         spec = Spec.parse("corruptor", method)
     except BenchkitError:
@@ -52,7 +52,7 @@ def _corruptor(method: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _role(base: str, row: Mapping[str, Any]) -> str:
-    """The role that a name of schema 1 says; whether there is a corruptor decides first."""
+    """Return the role that a printed name of schema 1 implies; a corruptor decides first."""
     if row.get("corruptor") is not None:
         return "mixed" if base.startswith("human+") else "corrupted"
     if base in ("human", "pseudo", "oracle"):

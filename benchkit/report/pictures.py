@@ -1,4 +1,4 @@
-"""A sheet of pictures with outlines, as PNG, SVG or PDF bytes: what the figures of corrupted images are drawn with."""
+"""Sheets of pictures with outlines, as PNG, SVG or PDF bytes, for the figures of corrupted images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PictureSheet:
     """Pictures in rows and columns, with headings; texts may come from plugins and datasets, and are shown as text.
 
     rows: of equal length; None leaves a place empty. columns, names: headings of the columns and of the rows, as many
-    as there are. foot: what the reader must know.
+    as there are. foot: a note below.
     """
 
     title: str
@@ -52,7 +52,7 @@ class PictureSheet:
 
 
 def draw_pictures(sheet: PictureSheet, form: Form) -> bytes:
-    """The sheet as a file's bytes, on white; equal sheets give equal bytes."""
+    """Draw the sheet as a file's bytes, on white; equal sheets give equal bytes."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -92,7 +92,7 @@ def draw_pictures(sheet: PictureSheet, form: Form) -> bytes:
 
 
 def heading(text: str) -> str:
-    """Foreign text in a few short lines: a plugin's name first, its parameters below."""
+    """Return foreign text in a few short lines: a plugin's name first, its parameters below."""
     name, _, rest = one_line(text).partition(":")
     if len(name) + len(rest) < _CHARACTERS:
         return one_line(text)
@@ -138,7 +138,7 @@ def _draw(ax: Axes, picture: Picture | None) -> None:
 
 
 def _saved(figure: Any, form: Form) -> bytes:
-    """The figure's bytes without the time and the program they were written at and by."""
+    """Return the figure's bytes without date and program name."""
     nothing: dict[Form, Sequence[str]] = {
         "svg": ("Date", "Creator"),
         "pdf": ("CreationDate", "Creator", "Producer"),

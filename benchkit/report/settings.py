@@ -1,4 +1,4 @@
-"""What decided a board's figures beside its rows: sizes, budgets, inverter, checkpoint; and where two runs differ."""
+"""The settings that decide a board's figures (sizes, budgets, inverter, checkpoint), and where two runs differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from benchkit.report.board import Board
 
-#: The columns that are settings of a run, in the order of the sentence, and how they are called there.
+#: The columns that are settings of a run, in the order of the sentence, and their names there.
 _NAMES = {
     "test_set": "test",
     "source_set": "source",
@@ -32,7 +32,7 @@ _NAMES = {
     "provenance": "data",
 }
 _BUDGETS = ("training", "selector_training")
-#: The training settings that a sentence gives in any case; of the others, those that are not TrainingConfig's defaults.
+#: The training settings that the sentence always contains; the others only if they are not TrainingConfig's defaults.
 _ALWAYS = ("iterations", "batch", "lr")
 _DEFAULTS = {one.name: one.default for one in fields(TrainingConfig)}
 _HASH = 12
@@ -44,16 +44,16 @@ Settings = dict[str, tuple[Any, ...]]
 
 
 def settings_of(board: Board) -> Settings:
-    """Return every setting of a board -> the values that its rows have it at, each once.
+    """Return every setting of a board -> the values of its rows, each once.
 
-    A training's settings are named `training.KEY` and `selector_training.KEY`. A row without figures has no say.
+    A training's settings are named `training.KEY` and `selector_training.KEY`. Rows without figures are skipped.
     """
     lines = board.frame[board.frame["seeds"] > 0]
     found: dict[str, dict[str, Any]] = {}
     for line in lines.to_dict("records"):
         for name, value in _settings_of_line(line):
             found.setdefault(name, {})[repr(value)] = value
-    # What is not trained is one row, whatever the number of seeds.
+    # Rows without training are computed once, for any number of seeds.
     trained = lines[lines["role"] != "trivial"]
     seeds = (trained if len(trained) else lines)["seeds"]
     found["seeds"] = {str(value): value for value in sorted(set(map(int, seeds)))}
@@ -100,7 +100,7 @@ def _settings_of_line(line: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _training(text: Any) -> dict[str, Any]:
-    """A training's settings; none where the text, which may be anybody's, holds none."""
+    """Return a training's settings; none where the text, which may be anybody's, contains none."""
     try:
         found = json.loads(text) if isinstance(text, str) else {}
     except (ValueError, RecursionError):
@@ -114,9 +114,9 @@ def settings_line(board: Board) -> str:
     if not settings.keys() - {"seeds", "test_set"}:
         return ""
     parts = [f"{_number(settings['seeds'])} seed{'s' if settings['seeds'] != (1,) else ''}"]
-    for name, called in _NAMES.items():
+    for name, label in _NAMES.items():
         if name in settings and name != "checkpoint_sha256":
-            parts.append(f"{called} {_values(board, settings[name])}{_sha(settings) if name == 'checkpoint' else ''}")
+            parts.append(f"{label} {_values(board, settings[name])}{_sha(settings) if name == 'checkpoint' else ''}")
     budgets = [_budget(settings, name) for name in _BUDGETS]
     if budgets[0] and budgets[0] == budgets[1]:
         parts.append(f"training and selector_training: {budgets[0]}")
@@ -150,7 +150,7 @@ def _sha(settings: Settings) -> str:
 
 
 def _budget(settings: Settings, budget: str) -> str:
-    """A training's settings, `iterations 140, batch 8 …`; what has its default is left out."""
+    """Return a training's settings, `iterations 140, batch 8 …`, without those that have their defaults."""
     texts = []
     for key, default in _DEFAULTS.items():
         values = settings.get(f"{budget}.{key}", ())
@@ -165,7 +165,7 @@ def _number(values: Sequence[int]) -> str:
 
 
 def _values(board: Board, values: Sequence[Any]) -> str:
-    """A setting's values, shortened as people are shown them."""
+    """Return a setting's values as people are shown them."""
     return listed(_text(board.shown.get(value, value) if isinstance(value, str) else value) for value in values)
 
 

@@ -1,4 +1,4 @@
-"""What a table for people shows: a short fixed set of columns, each cell as text, in groups, with notes below."""
+"""Tables for people: a fixed set of columns, each cell as text, in groups, with notes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Sheet:
         return tuple(row for group in self.groups for row in group.rows)
 
     def without(self, dropped: Iterable[int], *notes: str) -> Sheet:
-        """The sheet without some columns, and with further notes."""
+        """Return the sheet without some columns, and with further notes."""
         dropped = set(dropped)
         kept = [i for i in range(len(self.columns)) if i not in dropped]
         groups = [Group(g.title, tuple(tuple(row[i] for i in kept) for row in g.rows)) for g in self.groups]
@@ -94,7 +94,7 @@ class Sheet:
         return replace(self, columns=columns, groups=tuple(groups), notes=(*self.notes, *notes))
 
     def without_constants(self) -> Sheet:
-        """The sheet without the less vital columns that are empty, or text that is the same in every row (a note)."""
+        """Return the sheet without less vital columns that are empty, or whose text never differs (a note)."""
         texts = {i: self._texts(i) for i, column in enumerate(self.columns) if column.vital}
         empty = [i for i, found in texts.items() if not found]
         constant = [i for i, found in texts.items() if len(found) == 1 and self.columns[i].text]
@@ -102,7 +102,7 @@ class Sheet:
         return self.without([*empty, *constant], *([f"In every row: {common}."] if constant else []))
 
     def always(self, header: str) -> Sheet:
-        """The sheet that never leaves out a column, if that tells rows apart."""
+        """Return the sheet with one column always shown, if rows differ in it."""
         several = {i for i, c in enumerate(self.columns) if c.header == header and len(self._texts(i)) > 1}
         return replace(
             self, columns=tuple(replace(c, vital=0) if i in several else c for i, c in enumerate(self.columns))
@@ -172,12 +172,12 @@ def board_sheet(board: Board) -> Sheet:
 
 
 def line_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A board's lines, column -> value."""
+    """Return a board's lines, column -> value."""
     return [{str(name): value for name, value in line.items()} for line in frame.to_dict("records")]
 
 
 def _runs(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
-    """The lines in runs of equal values, in order."""
+    """Return the lines in runs of equal values, in order."""
     runs: list[tuple[tuple[Any, ...], list[dict[str, Any]]]] = []
     for line in line_records(frame):
         key = tuple(line[name] for name in by)
@@ -203,8 +203,8 @@ def _group_titles(board: Board, detectors: Mapping[str, str]) -> dict[tuple[Any,
 
 
 def selector_names(board: Board, detector: str | None) -> dict[str, str]:
-    """Short names of the selectors of one detector's lines."""
-    # A learned selector names its own detector, so selectors are told apart within one detector only.
+    """Return short names of the selectors of one detector's lines."""
+    # A learned selector names its own detector, so short names are made within one detector.
     same = board.frame["detector"].map(lambda other: other == detector or (not known(other) and not known(detector)))
     return short_names(board.frame.loc[same, "selector"], board.shown)
 
@@ -304,13 +304,13 @@ def _notes(board: Board, detectors: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def unfinished(board: Board) -> tuple[str, ...]:
-    """Every line that lacks figures, or some seeds of them: what it is, and why."""
+    """Return every line without figures, or without some seeds: what it is, and why."""
     found = []
     detectors = short_names(board.frame["detector"], board.shown)
     for line in line_records(board.frame[board.frame["state"] != "done"]):
         names = (_name(line["selector"], selector_names(board, line["detector"])), _name(line["detector"], detectors))
         parts = [name for name in names if name != MISSING]
         what = one_line(f"{line['training_set']} ({', '.join(parts)})" if parts else line["training_set"])
-        lacking = f"{line['seeds']} of {line['planned_seeds']} seeds; " if line["seeds"] else ""
-        found.append(f"{what}: {short_reason(lacking + str(line['reason'] or line['state']))}")
+        finished = f"{line['seeds']} of {line['planned_seeds']} seeds; " if line["seeds"] else ""
+        found.append(f"{what}: {short_reason(finished + str(line['reason'] or line['state']))}")
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Boards as text: terminal, Markdown, LaTeX for people (escaped), CSV, JSON, Parquet for programs (raw shares)."""
+"""Boards as text: terminal, Markdown, LaTeX for people (escaped), CSV, JSON, Parquet for programs (raw fractions)."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ _LATEX = str.maketrans(
 
 
 class Tabular(Protocol):
-    """What is no board but can be shown like one."""
+    """Anything that can be shown like a board."""
 
     @property
     def frame(self) -> pd.DataFrame:
         """Raw figures, a line per row."""
 
     def sheet(self) -> Sheet:
-        """What people are shown."""
+        """Return the table for people."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
 
 
 def render(shown: Board | Tabular, form: str, width: int = 100) -> str:
-    """A board, or a board beside the paper, as text in one of FORMATS; width: of the terminal, in characters.
+    """Return a board, or a board beside the paper, as text in one of FORMATS; width: of the terminal, in characters.
 
     Raises UnknownNameError for another format.
     """
@@ -66,7 +66,7 @@ def render(shown: Board | Tabular, form: str, width: int = 100) -> str:
 
 
 def rich_table(sheet: Sheet, width: int = 100) -> Table:
-    """A sheet for a terminal of `width` characters: constant text columns go into the notes, less vital ones out.
+    """Return a sheet for a terminal of `width` characters: constant columns become notes, less vital ones are dropped.
 
     Nothing in it is read as rich's markup.
     """
@@ -103,12 +103,12 @@ def rich_table(sheet: Sheet, width: int = 100) -> Table:
 
 
 def rich_notes(sheet: Sheet, width: int = 100) -> Text:
-    """The notes below `rich_table`, a line each, with what it left out for want of room."""
+    """Return the notes below `rich_table`, a line each, with the columns that had no room."""
     return Text("\n".join(_fitted(sheet, width).notes), style="dim")
 
 
 def markdown(sheet: Sheet) -> str:
-    """A sheet as a GitHub table with its notes; foreign text cannot make markup, links or HTML of it."""
+    """Return a sheet as a GitHub table with its notes; foreign text cannot become markup, links or HTML."""
     columns = sheet.columns
     lines = [f"## {_markdown(sheet.title)}", "", *(f"{_markdown(text)}\n" for text in sheet.head)]
     lines.append(_bars(_markdown(column.header.replace("\n", " ")) for column in columns))
@@ -124,7 +124,7 @@ def markdown(sheet: Sheet) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    """A sheet as a LaTeX table (needs booktabs, and textcomp before 2020), every special character escaped."""
+    """Return a sheet as a LaTeX table (needs booktabs, and textcomp before 2020), every special character escaped."""
     columns, number = sheet.columns, len(sheet.columns)
     body: list[str] = []
     for group in sheet.groups:
@@ -152,9 +152,9 @@ def latex(sheet: Sheet) -> str:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """A frame as CSV (RFC 4180, lines end with a newline): raw numbers, nothing for what is undefined.
+    """Return a frame as CSV (RFC 4180, lines end with a newline): raw numbers, undefined ones empty.
 
-    Text that a spreadsheet would take for a formula is led by an apostrophe.
+    Text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
@@ -165,12 +165,12 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 
 def json_text(data: Any) -> str:
-    """Plain data as indented JSON with a newline at the end; NaN is refused, see `plain_records`."""
+    """Return plain data as indented JSON with a newline at the end; NaN is refused, see `plain_records`."""
     return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parquet_bytes(frame: pd.DataFrame) -> bytes:
-    """A frame as Parquet; a column of mixed things becomes text."""
+    """Return a frame as Parquet; a column of mixed things becomes text."""
     plain = pd.DataFrame({str(name): _one_type(column) for name, column in frame.items()})
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pandas(plain, preserve_index=False, nthreads=1), sink, compression="zstd")
@@ -186,7 +186,7 @@ def _printed(sheet: Sheet, width: int) -> str:
 
 
 def _fitted(sheet: Sheet, width: int) -> Sheet:
-    """The sheet with as many columns as fit, and what was left out in its notes."""
+    """Return the sheet with as many columns as fit; a note names the others."""
     dropped: list[str] = []
     sheet = sheet if _needed(sheet) <= width else sheet.without_constants()
     while _needed(sheet) > width:
@@ -208,7 +208,7 @@ def _needed(sheet: Sheet) -> int:
 
 
 def _widths(sheet: Sheet) -> list[int]:
-    """The width of every column's longest line, in terminal cells."""
+    """Return the width of every column's longest line, in terminal cells."""
     widths = []
     for i, column in enumerate(sheet.columns):
         texts = [*column.header.split("\n"), *(row[i].text for row in sheet.rows)]
@@ -247,9 +247,9 @@ def _harmless(text: str) -> str:
 def _one_type(column: pd.Series) -> pd.Series:
     if column.dtype != object:
         return column
-    here = [value for value in column if known(value)]
-    if here and all(isinstance(value, bool) for value in here):
+    values = [value for value in column if known(value)]
+    if values and all(isinstance(value, bool) for value in values):
         return pd.Series([value if known(value) else None for value in column], index=column.index, dtype=object)
-    if here and all(isinstance(value, bool | int | float) for value in here):
+    if values and all(isinstance(value, bool | int | float) for value in values):
         return pd.to_numeric(column, errors="coerce").astype(float)
     return pd.Series([str(v) if known(v) else None for v in column], index=column.index, dtype=object)

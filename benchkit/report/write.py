@@ -1,4 +1,4 @@
-"""A run's report on disk: rows, board and page, each file wholly there or not at all."""
+"""A run's report on disk: rows, board and page, each file complete or absent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILES = (
 
 
 def write_report(run: RunData, out: Path, ablation: AblationBoard | None = None, stale: Collection[str] = ()) -> Board:
-    """Write a run's report into a folder, made if need be, all of its files or none, and return its board.
+    """Write a run's report into a folder, made if need be, all of its files or none; return its board.
 
     rows.*: a line per cell; board.*: a line per training set, selector and detector (board.jsonl is what the
     leaderboard takes). ablation: the differences of an ablation's run. stale: files of an earlier report, removed where
@@ -41,12 +41,12 @@ def write_report(run: RunData, out: Path, ablation: AblationBoard | None = None,
 
 
 def shown_text(run: str, cells: Iterable[str]) -> str:
-    """The text of SHOWN: which run the report shows, and a digest of the cells in it."""
+    """Return the text of SHOWN: which run the report shows, and a digest of the cells in it."""
     return json_text({"run": run, "cells": digest(sorted(cells))})
 
 
 def _markdown(board: Board) -> str:
-    """The board and, of one of the paper's tables, the same beside the paper."""
+    """Return the board and, of one of the paper's tables, the same beside the paper."""
     compared = beside_table(board)
     return render(board, "markdown") + ("" if compared is None else "\n" + render(compared, "markdown"))
 

@@ -232,5 +232,5 @@ def test_in_a_browser_a_click_sorts_within_the_groups(made, tmp_path):
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", made[2])
     file.write_text(text.replace("</body>", click + "</body>"))
     first = re.search(r"<table.*?</table>", dump(file), re.S).group()
-    ranks = [float(n) for n in re.findall(r'data-value="([\d.]+)">\d+ \[', first)]
+    ranks = [float(n) for n in re.findall(r'<tr>\s*<td data-value="([\d.]+)">\d+ \[', first)]
     assert ranks == sorted(ranks, reverse=True) and len(ranks) == len(made[1].trained)

@@ -21,7 +21,7 @@ class AblationSection:
 
 
 def ablation_section(board: AblationBoard) -> AblationSection:
-    """What the page shows of an ablation; every text is on one line and not yet escaped."""
+    """Return what the page shows of an ablation; every text is on one line and not yet escaped."""
     sheet = board.sheet()
     tables = [replace(sheet, title=group.title, groups=(group,), notes=()) for group in sheet.groups]
     words = "Pooled artifact IoU at every value of every axis, with intervals; the tables have the figures."

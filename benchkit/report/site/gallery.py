@@ -49,7 +49,7 @@ class Pictures:
     images: dict[str, tuple[str, int, int]] = field(default_factory=dict)
 
     def strips(self, examples: Iterable[Example]) -> list[Strip]:
-        """A method's examples, at most SHOWN; the change is the mean over R, G and B, times GAIN."""
+        """Return a method's examples, at most SHOWN; the change is the mean over R, G and B, times GAIN."""
         return [self._strip(example) for example in list(examples)[:SHOWN]]
 
     def _strip(self, example: Example) -> Strip:
@@ -72,19 +72,19 @@ class Pictures:
 def galleries(
     gallery: Mapping[str, tuple[Example, ...]], order: Iterable[str]
 ) -> tuple[dict[str, list[Strip]], Pictures]:
-    """Cell key -> its strips, cells in the given order first; and the images they show."""
+    """Return cell key -> its strips, cells in the given order first; and the images they show."""
     pictures = Pictures()
     names = [*(name for name in dict.fromkeys(order) if name in gallery), *gallery]
     return {name: pictures.strips(gallery[name]) for name in dict.fromkeys(names)}, pictures
 
 
 def data_uri(data: bytes, media_type: str) -> str:
-    """Bytes as a data: URI."""
+    """Return bytes as a data: URI."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def outline(mask: np.ndarray) -> str:
-    """The edges between selected pixels and others as SVG path data, in pixels of the mask (H, W) bool."""
+    """Return the edges between selected pixels and others as SVG path data, in pixels of the mask (H, W) bool."""
     padded = np.pad(np.asarray(mask, bool), 1)
     rows = padded[1:, 1:-1] ^ padded[:-1, 1:-1]
     columns = (padded[1:-1, 1:] ^ padded[1:-1, :-1]).T
@@ -94,7 +94,7 @@ def outline(mask: np.ndarray) -> str:
 
 
 def _segments(edges: np.ndarray) -> list[tuple[int, int, int]]:
-    """The runs of True along the last axis: (line, start, length)."""
+    """Return the runs of True along the last axis: (line, start, length)."""
     steps = np.diff(np.pad(edges, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     starts, ends = np.argwhere(steps == 1), np.argwhere(steps == -1)
     return [(int(i), int(a), int(b - a)) for (i, a), (_, b) in zip(starts, ends, strict=True)]

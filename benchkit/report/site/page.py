@@ -37,15 +37,15 @@ from benchkit.report.site.gallery import GAIN, Strip, galleries
 from benchkit.report.site.picture import Picture
 from benchkit.report.text import MISSING, known, number, numeric, one_line, percent
 
-#: What stands under the confinement figure: the mask is the image's, also for methods that cannot draw so finely.
+#: The text under the confinement figure.
 CONFINEMENT_WORDS = (
-    "Mean absolute change inside and outside the mask, per method. A latent method replaces whole latent cells: what "
-    "of them lies beyond the mask counts as outside, where a method of pixels acts through the autoencoder alone."
+    "Mean absolute change inside and outside the mask, per method. A latent method replaces whole latent pixels: the "
+    "part of them beyond the mask counts as outside. A pixel method changes it only through the autoencoder."
 )
 
 
 class Method(NamedTuple):
-    """One row and selector in the gallery: its heading, what the board says of it, its examples."""
+    """One row and selector in the gallery: heading, figures, examples."""
 
     title: str
     remarks: list[str]
@@ -58,7 +58,7 @@ def page(
     reference: Sequence[PaperLine] | None = None,
     ablation: AblationBoard | None = None,
 ) -> str:
-    """The page of a run.
+    """Return the page of a run.
 
     reference: the paper's lines to put beside it, None for those that ship with benchkit. ablation: the differences of
     an ablation's run, shown first.
@@ -103,7 +103,7 @@ def _asset(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """A content security policy under which only this very style and script apply, and nothing is fetched."""
+    """Return a content security policy under which only this very style and script apply, and nothing is fetched."""
     style_hash, script_hash = (
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in (style, script)
     )
@@ -114,7 +114,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def _sheet(board: Board) -> Sheet:
-    """The board's table, without what the page says elsewhere: detectors (as headings), the note, what did not run."""
+    """Return the board's table without what the page shows elsewhere: detectors, the note, unfinished rows."""
     sheet = board_sheet(board).without_constants()
     sheet = sheet.without(i for i, column in enumerate(sheet.columns) if column.header == "detector")
     elsewhere = {one_line(board.note), *unfinished(board)}
@@ -151,7 +151,7 @@ def _unfinished(board: Board) -> list[dict[str, str]]:
 
 
 def _gallery(run: RunData, board: Board, strips: Mapping[str, list[Strip]]) -> list[Method]:
-    """The strips of every row and selector, with what the board says of it."""
+    """Return the strips of every row and selector, with what the board says of it."""
     rows = run.rows.set_index("cell")
     found = []
     for key, shown in strips.items():
@@ -167,7 +167,7 @@ def _gallery(run: RunData, board: Board, strips: Mapping[str, list[Strip]]) -> l
 
 
 def _remarks(board: Board, lines: pd.DataFrame) -> list[str]:
-    """What the board says of a gallery's row, a sentence per detector."""
+    """Return the figures of a gallery's row, a sentence per detector."""
     detectors = short_names(board.frame["detector"], board.shown)
     remarks = []
     for line in line_records(lines):
@@ -184,7 +184,7 @@ def _remarks(board: Board, lines: pd.DataFrame) -> list[str]:
 
 
 def _beside(board: Board, reference: Sequence[PaperLine] | None) -> Comparison | None:
-    """The board beside the paper, None where they have no method in common."""
+    """Return the board beside the paper, None where they have no method in common."""
     try:
         compared = show(board_lines(board), paper_lines() if reference is None else reference)
     except BenchkitError:
@@ -208,14 +208,14 @@ def _metrics(board: Board) -> list[dict[str, str]]:
 
 
 def _every_metric(board: Board) -> dict[str, Any]:
-    """Every metric of every row that has figures: names, and per row its labels and cells (text, value)."""
+    """Return every metric of every row that has figures: names, and per row its labels and cells (text, value)."""
     detectors = short_names(board.frame["detector"], board.shown)
     rows = []
     for line in board.frame[board.frame["seeds"] > 0].to_dict("records"):
         cells = []
         for name in board.metrics:
-            share = metric(name).unit == "fraction"
-            mean, spread = (number(line[key], 2, 100.0 if share else 1.0) for key in (name, f"{name}_std"))
+            is_fraction = metric(name).unit == "fraction"
+            mean, spread = (number(line[key], 2, 100.0 if is_fraction else 1.0) for key in (name, f"{name}_std"))
             cells.append((mean if spread == MISSING else f"{mean} ± {spread}", line[name]))
         selector = selector_names(board, line["detector"]).get(line["selector"], MISSING)
         names = (line["training_set"], selector, detectors.get(line["detector"], MISSING))
@@ -244,6 +244,6 @@ def _provenance(run: RunData, board: Board) -> dict[str, Any]:
 
 
 def _yaml(data: Mapping[str, Any]) -> str:
-    """Plain data as YAML, for reading; tuples as lists, whatever is no plain data as text."""
+    """Return plain data as YAML, for reading; tuples as lists, other values as text."""
     plain = json.loads(json.dumps(dict(data), default=str))
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))

@@ -1,4 +1,4 @@
-"""A figure as a page holds it."""
+"""Figures in a page."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ class Picture(NamedTuple):
 
     @classmethod
     def of(cls, svg: bytes, words: str) -> Picture:
-        """A figure that was drawn in the light theme as SVG."""
+        """Return the picture of an SVG in the light theme."""
         light, dark = (data_uri(image, "image/svg+xml") for image in (svg, recoloured(svg)))
         return cls(light, dark, words)
