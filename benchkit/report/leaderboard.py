@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchkit.errors import BenchkitError, describe_error
+from benchkit.report.aggregate import read_object
 from benchkit.report.board import Board
 from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.older import READABLE, READABLE_TEXT, SCHEMA, upgraded
@@ -148,10 +149,7 @@ class RunLine(_Line):
     @property
     def inversion_steps(self) -> int | None:
         """Inversion steps from the corruptor's parameters."""
-        try:
-            steps = json.loads(self.corruptor_params or "{}").get("steps")
-        except (ValueError, AttributeError, RecursionError):
-            return None
+        steps = read_object(self.corruptor_params).get("steps")
         return steps if isinstance(steps, int) else None
 
 

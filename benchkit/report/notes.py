@@ -25,9 +25,12 @@ UNSTABLE_ROWS = "77 % (2 seeds), 89 % (3) or 92 to 94 % (5 and 10)"
 
 
 def head_notes(board: Board) -> tuple[str, ...]:
-    """Return what a board resolves: a sentence or two per ranking, then which rows are not worse than the best."""
-    notes = (*(_resolution(board, found) for found in board.resolution), *_not_worse(board))
-    return tuple(note[:1].upper() + note[1:] for note in notes)
+    """Return what a board resolves: a sentence or two per ranking, then which rows are not worse than the best.
+
+    Of an ablation only the rows of the grid's own protocol are included; board.json contains all.
+    """
+    of_grid = [found for found in board.resolution if not found.get("protocol")]
+    return (*(_resolution(board, found) for found in of_grid), *_not_worse(board))
 
 
 def foot_notes(board: Board) -> tuple[str, ...]:
@@ -113,7 +116,8 @@ def _foreign(board: Board) -> Iterator[str]:
 
 def _resolution(board: Board, found: Mapping[str, Any]) -> str:
     """Return what one ranking resolves, `Resolution` in words; every value may be missing."""
-    what = f"{_group_name(board, found)}{NAMES.get(str(found.get('metric')), str(found.get('metric')))}"
+    name = NAMES.get(str(found.get("metric")), str(found.get("metric")))
+    what = _begin(board, found, name)
     value, pairs = numeric(found.get("difference")), found.get("pairs")
     if not pairs:
         return f"{what}: one row alone resolves nothing."
@@ -126,21 +130,24 @@ def _resolution(board: Board, found: Mapping[str, Any]) -> str:
     ).rstrip(",")
     images = _more(found.get("more_images"), "images")
     if found.get("trained_seeds") == 1:
-        return f"{text}, as far as one seed shows. {f'With {images}.' if images else ''} More seeds: unknown.".strip()
-    bought = " and ".join(filter(None, (_more(found.get("more_seeds"), "seeds"), images)))
-    return f"{text}. Variance of a difference: {shares}. {f'With {bought}.' if bought else ''}".strip()
+        bought = f"{images}. What more seeds would resolve is unknown." if images else ""
+        return f"{text}, as far as one seed shows. {bought}".strip()
+    bought = ", or ".join(filter(None, (_more(found.get("more_seeds"), "seeds"), images)))
+    return f"{text}. Variance of a difference: {shares}. {f'{bought}.' if bought else ''}".strip()
 
 
 def _more(value: Any, what: str) -> str:
     """Return what more images or seeds would resolve; empty where that is unknown."""
     number, difference = (numeric(v) for v in value) if isinstance(value, list) and len(value) == 2 else (np.nan,) * 2
-    return f"{number:g} more {what} {percent(difference)} points" if np.isfinite([number, difference]).all() else ""
+    finite = np.isfinite([number, difference]).all()
+    return f"{number:g} more {what} would resolve {percent(difference)} points" if finite else ""
 
 
 def _not_worse(board: Board) -> Iterator[str]:
     """Yield for each group of ranked lines those that no other line beats beyond chance."""
-    for key, lines in board.trained.groupby(["test_set", "detector", "protocol"], sort=False, dropna=False):
-        labels = dict(zip(("test_set", "detector", "protocol"), key, strict=True))
+    lines_of_grid = board.trained[board.trained["protocol"].map(lambda text: not known(text) or not text)]
+    for key, lines in lines_of_grid.groupby(["test_set", "detector"], sort=False, dropna=False):
+        labels = dict(zip(("test_set", "detector"), key, strict=True))
         parts = []
         for ranking in RANKINGS:
             rank, low, _ = rank_columns(ranking)
@@ -148,14 +155,13 @@ def _not_worse(board: Board) -> Iterator[str]:
             if len(best) and not board.replicates:
                 parts.append(f"by {NAMES[ranking]} {listed(best['training_set'])}")
         if parts:
-            yield f"{_group_name(board, labels)}not worse than the best: {'; '.join(parts)}."
+            yield f"{_begin(board, labels, 'not worse than the best')}: {'; '.join(parts)}."
 
 
-def _group_name(board: Board, labels: Mapping[str, Any]) -> str:
-    """Return `DETECTOR on TEST SET (PROTOCOL): ` as far as there are several."""
-    several = {name: board.trained[name].nunique(dropna=False) > 1 for name in ("detector", "test_set", "protocol")}
+def _begin(board: Board, labels: Mapping[str, Any], words: str) -> str:
+    """Return the beginning of a sentence: `DETECTOR on TEST SET: words` as far as there are several, else `Words`."""
+    several = {name: board.trained[name].nunique(dropna=False) > 1 for name in ("detector", "test_set")}
     detectors = short_names(pd.Series(board.frame["detector"]), board.shown)
     name = detectors.get(str(labels.get("detector")), MISSING) if several["detector"] else ""
     name += f" on {board.short(labels.get('test_set'))}" if several["test_set"] else ""
-    name += f" ({labels.get('protocol')})" if several["protocol"] and labels.get("protocol") else ""
-    return f"{name.strip()}: " if name.strip() else ""
+    return f"{name.strip()}: {words}" if name.strip() else words[:1].upper() + words[1:]

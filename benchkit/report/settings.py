@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from benchkit.report.aggregate import read_object
 from benchkit.report.text import known, listed
 from benchkit.specs.training_config import TrainingConfig
 
@@ -96,16 +96,7 @@ def _settings_of_line(line: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             value = line[name]
             yield name, int(value) if isinstance(value, float) else value
     for budget in _BUDGETS:
-        yield from ((f"{budget}.{key}", value) for key, value in _training(line.get(budget)).items())
-
-
-def _training(text: Any) -> dict[str, Any]:
-    """Return a training's settings; none where the text, which may be anybody's, contains none."""
-    try:
-        found = json.loads(text) if isinstance(text, str) else {}
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        yield from ((f"{budget}.{key}", value) for key, value in read_object(line.get(budget)).items())
 
 
 def settings_line(board: Board) -> str:

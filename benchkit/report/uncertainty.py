@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
@@ -214,14 +215,22 @@ class _Group:
 def _reordered(
     lines: pd.DataFrame, added: Mapping[int, Mapping[str, Any]], pairs: Iterable[Mapping[str, Any]]
 ) -> set[int]:
-    """Return the lines that change places with another one between the two rankings, where one of them resolves it."""
+    """Return the lines that change places between the two rankings, where one ranking resolves the pair.
+
+    Of a line that passes many others only the line itself is returned: repeatedly that of the most such pairs.
+    """
     resolved = {(p["first"], p["second"]) for p in pairs if p["verdict"] in ("better", "worse")}
-    found: set[int] = set()
+    crossed = []
     for first, second in combinations(lines.index, 2):
-        if (first, second) in resolved:
-            by = [added[first][rank_columns(r)[0]] - added[second][rank_columns(r)[0]] for r in RANKINGS]
-            if by[0] * by[1] < 0:
-                found |= {first, second}
+        by = [added[first][rank_columns(r)[0]] - added[second][rank_columns(r)[0]] for r in RANKINGS]
+        if (first, second) in resolved and by[0] * by[1] < 0:
+            crossed.append((first, second))
+    found: set[int] = set()
+    while crossed:
+        times = Counter(line for pair in crossed for line in pair)
+        most = {line for line, number in times.items() if number == max(times.values())}
+        found |= most
+        crossed = [pair for pair in crossed if not most & {*pair}]
     return found
 
 
