@@ -23,3 +23,9 @@ def weights_digest(source: str, asset: str = "") -> str:
     else:
         file = _download.located(source)
     return _download.sha256(file) if file.is_file() else ""
+
+
+def chosen_source(size: str, pretrained: str) -> str:
+    """Return where the weights of a UPerNet come from: `parts`, `none`, a file or a URL; `auto` depends on the size."""
+    automatic = "parts" if size == "mini" else "none"
+    return automatic if pretrained == "auto" else pretrained

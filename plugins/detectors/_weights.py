@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchkit.api import BenchkitError
-from benchkit_plugins.detectors import _download
+from benchkit_plugins.detectors import _download, _identity
 
 log = logging.getLogger("benchkit.detectors")
 
@@ -116,6 +116,18 @@ def load(network: Any, source: str, rename: Callable[[str], str] = str) -> None:
     path = _download.located(source)
     state = checkpoint(path, source)
     load_pretraining(network, state, source, rename, _download.sha256(path))
+
+
+def load_chosen(network: Any, name: str, size: str, pretrained: str, rename: Callable[[str], str] = str) -> None:
+    """Load the weights that a UPerNet's parameters name; name: of the detector. Raises BenchkitError for unfit ones."""
+    source = _identity.chosen_source(size, pretrained)
+    if source == "parts":
+        if size != "mini":
+            raise BenchkitError(f"{name}: embedded weights exist for size=mini only")
+        asset = f"{name}-mini.safetensors"
+        load_pretraining(network, embedded(asset), asset)
+    elif source != "none":
+        load(network, source, rename)
 
 
 def embedded(asset: str) -> dict[str, Tensor]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.api import BenchkitError, FrozenDetector, hookimpl, param, print_value
+from benchkit.api import FrozenDetector, hookimpl, param, print_value
+from benchkit_plugins.detectors._frozen_upernet import FrozenUPerNet
 from benchkit_plugins.detectors.upernet_convnext import BACKBONES, UPerNetConvNeXt
 
 if TYPE_CHECKING:
@@ -14,41 +15,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FrozenConvNeXt(FrozenDetector):
+class FrozenConvNeXt(FrozenUPerNet):
     """A small head on the four maps of the ConvNeXt of `upernet-convnext`, whose weights are never trained."""
 
     name = "frozen-convnext"
-    head_parameters = ("width",)
-    size: str = param("mini", choices=("mini", "tiny"), doc="mini for 128-pixel images, tiny for ConvNeXt-T")
-    pretrained: str = param("auto", doc="as of upernet-convnext; size=tiny needs a FILE or URL")
-    width: int = param(48, ge=1, le=1024, doc="channels of the head")
-
-    def __post_init__(self) -> None:
-        """Refuse a trunk that nothing was learned for: random features are asked for by pretrained=none."""
-        if self.size == "tiny" and self.pretrained == "auto":
-            raise BenchkitError(f"{self.name}:size=tiny has no embedded weights: name a FILE or URL by pretrained=")
-
-    def parts(self) -> Sequence[str]:
-        """Return the detector whose backbone and weights these are."""
-        return [f"upernet-convnext:size={self.size},pretrained={print_value(self.pretrained)}"]
+    whole = UPerNetConvNeXt
 
     def maps(self) -> Sequence[tuple[int, int]]:
         """Return channels and strides of the four stages."""
         first = 2 if "stem" in BACKBONES[self.size] else 4
         return [(channels, first * 2**i) for i, channels in enumerate(BACKBONES[self.size]["hidden_sizes"])]
-
-    def build_trunk(self) -> nn.Module:
-        """Return the backbone with its weights."""
-        from benchkit_plugins.detectors import _frozen
-
-        network = UPerNetConvNeXt(size=self.size, pretrained=self.pretrained).build()
-        return _frozen.Trunk(network)
-
-    def build_head(self, channels: int) -> nn.Module:
-        """Return the small head."""
-        from benchkit_plugins.detectors import _frozen
-
-        return _frozen.small_head(channels, self.width)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchkit.api import BenchkitError, Detector, hookimpl, param
+from benchkit.api import Detector, hookimpl, param
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,11 +42,8 @@ class UPerNetConvNeXt(Detector):
         """Return the digest of the weights it starts from; a URL is downloaded once."""
         from benchkit_plugins.detectors import _identity
 
-        return _identity.weights_digest(self._source(), f"{self.name}-mini.safetensors")
-
-    def _source(self) -> str:
-        automatic = "parts" if self.size == "mini" else "none"
-        return automatic if self.pretrained == "auto" else self.pretrained
+        source = _identity.chosen_source(self.size, self.pretrained)
+        return _identity.weights_digest(source, f"{self.name}-mini.safetensors")
 
     def build(self) -> nn.Module:
         """Return the two-class network, pre-trained as `pretrained` says.
@@ -57,14 +54,7 @@ class UPerNetConvNeXt(Detector):
         from benchkit_plugins.detectors import _convnext, _weights
 
         network = self.network(2)
-        source = self._source()
-        if source == "parts":
-            if self.size != "mini":
-                raise BenchkitError(f"{self.name}: embedded weights exist for size=mini only")
-            asset = f"{self.name}-mini.safetensors"
-            _weights.load_pretraining(network, _weights.embedded(asset), asset)
-        elif source != "none":
-            _weights.load(network, source, _convnext.renamed)
+        _weights.load_chosen(network, self.name, self.size, self.pretrained, _convnext.renamed)
         return network
 
     def network(self, num_classes: int) -> _mmseg.UPerNet:
