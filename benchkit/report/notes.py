@@ -145,7 +145,7 @@ def _more(value: Any, what: str) -> str:
 
 def _not_worse(board: Board) -> Iterator[str]:
     """Yield for each group of ranked lines those that no other line beats beyond chance."""
-    lines_of_grid = board.trained[board.trained["protocol"].map(lambda text: not known(text) or not text)]
+    lines_of_grid = board.trained[board.trained["protocol"].isin([None, ""])]
     for key, lines in lines_of_grid.groupby(["test_set", "detector"], sort=False, dropna=False):
         labels = dict(zip(("test_set", "detector"), key, strict=True))
         parts = []
