@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchkit.cli.main import main
 
-TABLES = ("table1", "table2", "table2-equal-depth", "table3", "table4")
+TABLES = ("table1", "table2", "table2-equal-steps", "table3", "table4")
 DETECTORS = ("--detector", "upernet-convnext:size=tiny", "--detector", "upernet-swin:size=tiny")
 
 

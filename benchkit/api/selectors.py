@@ -44,7 +44,7 @@ class RegionSelector(Plugin):
     def select(self, at: SelectionContext) -> Tensor:
         """Return the selected regions, (N, H, W) bool."""
 
-    def detector(self) -> str | None:
+    def required_detector(self) -> str | None:
         """Return the detector that must be trained on the labelled set first, or None if nothing is learned.
 
         `NAME:key=value` names one; `same` is the row's own detector.
@@ -52,7 +52,7 @@ class RegionSelector(Plugin):
         return None
 
     def threshold(self) -> float | None:
-        """Return the threshold on at.score, in (0, 1); asked only if `detector` names one.
+        """Return the threshold on at.score, in (0, 1); asked only if `required_detector` names one.
 
         With None, benchkit chooses it so that the mean selected area equals the prevalence of the labelled set.
         """

@@ -128,10 +128,10 @@ def _cache(root: Location) -> tuple[dict[str, Any], list[str]]:
 
     if isinstance(root, CacheUrl):
         try:
-            there = is_cache(root)
+            exists = is_cache(root)
         except BenchkitError as error:
             return {"folder": str(root), "exists": False, "writable": False}, [str(error)]
-        return {"folder": str(root), "exists": there, "writable": True}, []
+        return {"folder": str(root), "exists": exists, "writable": True}, []
     facts: dict[str, Any] = {"folder": str(root), "exists": root.is_dir()}
     nearest = next((folder for folder in (root, *root.absolute().parents) if folder.exists()), root)
     facts["writable"] = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)

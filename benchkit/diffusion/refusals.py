@@ -150,11 +150,11 @@ def _check_added(unet: Config, encoders: list[Config], folder: Path) -> None:
         )
     if wanted is None:
         return
-    given = encoders[1].get("projection_dim", 512) + SIZE_IDS * (unet.get("addition_time_embed_dim") or 0)
-    taken = unet.get("projection_class_embeddings_input_dim")
-    if taken != given:
+    expected = encoders[1].get("projection_dim", 512) + SIZE_IDS * (unet.get("addition_time_embed_dim") or 0)
+    width = unet.get("projection_class_embeddings_input_dim")
+    if width != expected:
         raise BenchkitError(
-            f"{folder}: its denoiser takes pooled text and sizes of width {taken}, not {given} (a refiner?); {USABLE}"
+            f"{folder}: its denoiser takes text and sizes of width {width}, not {expected} (a refiner?); {USABLE}"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from benchkit.stages.base import Env, Stage
-from benchkit.store.artifacts import CorruptArtifact
+from benchkit.store.artifacts import DamagedResult
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ def is_stored(stage: Stage, env: Env) -> bool:
     """Return whether the store has the stage's artifact; check names and sizes, report and discard a damaged one."""
     try:
         env.store.open(stage.key)
-    except CorruptArtifact as damage:
+    except DamagedResult as damage:
         if env.store.discard(stage.key):
             log.warning("%s (%s)", damage, stage.describe(), extra=TELL_USER)
         return False
@@ -30,14 +30,14 @@ def is_stored(stage: Stage, env: Env) -> bool:
 def read_repaired(work: Callable[[], T], roots: Sequence[Stage], env: Env) -> T:
     """Return what `work` returns. Compute damaged artifacts that it reads again, and call it again.
 
-    roots: the stages that `work` reads; they and all their inputs can be repaired, each once. Raises CorruptArtifact
+    roots: the stages that `work` reads; they and all their inputs can be repaired, each once. Raises DamagedResult
     for an artifact that is damaged twice, or that belongs to none of them.
     """
     repaired: set[str] = set()
     while True:
         try:
             return work()
-        except CorruptArtifact as damage:
+        except DamagedResult as damage:
             owner = next((stage for stage in _with_inputs(roots) if stage.key == damage.key), None)
             if owner is None or owner.key in repaired:
                 raise
@@ -45,12 +45,12 @@ def read_repaired(work: Callable[[], T], roots: Sequence[Stage], env: Env) -> T:
             _compute_again(owner, damage, env)
 
 
-def _compute_again(stage: Stage, damage: CorruptArtifact, env: Env) -> None:
+def _compute_again(stage: Stage, damage: DamagedResult, env: Env) -> None:
     # This may wait for a lease while others are held: those belong to stages that read this one, never the reverse.
     with env.store.lease(stage.key):
         try:
             env.store.open(stage.key).verify()
-        except CorruptArtifact:
+        except DamagedResult:
             pass
         else:
             return  # another process has repaired it

@@ -64,8 +64,8 @@ def resolve_device(name: str = "auto", *, several: bool = False) -> str:
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    there = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
-    if not there or int(match[1] or 0) >= max(1, torch.cuda.device_count()):
+    available = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
+    if not available or int(match[1] or 0) >= max(1, torch.cuda.device_count()):
         raise BenchkitError(f"device '{name}' is not available to torch {torch.__version__}: choose auto or cpu")
     return name
 

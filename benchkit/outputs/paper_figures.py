@@ -180,11 +180,11 @@ def _find_least_changed(run: FinishedRun, planned: PlannedCell, count: int) -> t
     """Return the failures, the worst first; the number of regions in the set; how many did not visibly change."""
     assert planned.confine is not None
     stages = _chunks(planned)
-    run.require((*stages, *planned.confine.references, planned.confine.select), run.name(planned))
+    run.require((*stages, *planned.confine.round_trips, planned.confine.select), run.name(planned))
     failures: list[_Failure] = []
     regions = unchanged = 0
-    for stage, reference in zip(stages, planned.confine.references, strict=True):
-        trips = run.env.arrays(reference)["images"]
+    for stage, round_trip in zip(stages, planned.confine.round_trips, strict=True):
+        trips = run.env.arrays(round_trip)["images"]
         masks = stage.region.select.masks(run.env)[stage.region.chunk * CHUNK :][: len(trips)]
         selected = trips[masks.any(axis=(1, 2))]
         for example, trip in zip(collect_examples(stage, run.env), selected, strict=True):

@@ -171,7 +171,7 @@ def select(registry: Registry, spec: Spec, samples: list[Sample], seed: int) -> 
     from benchkit.diffusion.noise import ImageNoise
 
     plugin = registry.make(spec, RegionSelector)  # type: ignore[type-abstract]
-    if plugin.detector() is not None:
+    if plugin.required_detector() is not None:
         raise BenchkitError(
             f"selector '{spec.name}' needs a trained detector, and a preview trains none: choose another "
             f"mask, such as `mask` {BOX}, or run a comparison"

@@ -140,7 +140,7 @@ def _rows(
 def fill_in_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:
     """Return the selector with `same` replaced by the row's own detector."""
     plugin = registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
-    if plugin.detector() != "same":
+    if plugin.required_detector() != "same":
         return selector
     values = tuple((key, str(detector) if value == "same" else value) for key, value in selector.params)
     return replace(selector, params=values)

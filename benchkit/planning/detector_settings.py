@@ -90,5 +90,5 @@ class DetectorSettings:
 def list_trained_for(registry: Registry, selector: Spec) -> list[Spec]:
     """Return the detectors that a complete selector or its parts name to be trained for them; not the row's own."""
     parts = (registry.make(part, RegionSelector) for part in registry.with_parts(selector))  # type: ignore[type-abstract]
-    names = (part.detector() for part in parts)
+    names = (part.required_detector() for part in parts)
     return [registry.complete(Spec.parse("detector", name)) for name in names if name not in (None, "same")]

@@ -291,7 +291,7 @@ class Planner:
         assert cell.detector is not None
         selector = fill_in_detector(self.registry, selector, cell.detector)
         plugin = self.registry.make(selector, RegionSelector)  # type: ignore[type-abstract]
-        wanted, train = plugin.detector(), None
+        wanted, train = plugin.required_detector(), None
         if wanted is not None:
             detector = self.registry.complete(Spec.parse("detector", wanted))
             pairs = LabelledPairs(self._labelled(cell))
@@ -355,16 +355,16 @@ class Planner:
         return seed if self.registry.make(inverter, Inverter).uses_noise() else None  # type: ignore[type-abstract]
 
     def _confine(self, part: Corrupted, cell: Cell) -> Confine:
-        references = tuple(self._reference(part, part.corruptor, c, cell.seed) for c in part.images.chunks())
-        return Confine(self.corrupt(part, cell), references, self.select(part, cell))
+        round_trips = tuple(self._part_round_trip(part, part.corruptor, c, cell.seed) for c in part.images.chunks())
+        return Confine(self.corrupt(part, cell), round_trips, self.select(part, cell))
 
-    def _reference(self, part: Corrupted, spec: Spec, chunk: ImageSet, seed: int) -> RoundTrip | Choose:
+    def _part_round_trip(self, part: Corrupted, spec: Spec, chunk: ImageSet, seed: int) -> RoundTrip | Choose:
         """Return the round trip of a corruptor's steps; for a composite, of the steps of each image's part."""
-        references = tuple(self._reference(part, inner, chunk, seed) for inner in self._parts(spec))
-        if references and any(reference != references[0] for reference in references):
-            return Choose(references, self.latents(chunk), spec, self._identity(spec), seed)
-        if references:
-            return references[0]
+        round_trips = tuple(self._part_round_trip(part, inner, chunk, seed) for inner in self._parts(spec))
+        if round_trips and any(other != round_trips[0] for other in round_trips):
+            return Choose(round_trips, self.latents(chunk), spec, self._identity(spec), seed)
+        if round_trips:
+            return round_trips[0]
         corruptor = self._corruptor(spec)
         steps = corruptor.steps if isinstance(corruptor, LatentCorruptor) else 0
         return self._round_trip(chunk, part.inverter, steps, seed)

@@ -25,11 +25,11 @@ class Mismatch:
     """One fault of a sample. remedy: what the plugin's author can do, or nothing."""
 
     expected: str
-    came: str
+    actual: str
     remedy: str = ""
 
     def __str__(self) -> str:
-        return f"expected {self.expected}, came {self.came}" + (f": {self.remedy}" if self.remedy else "")
+        return f"expected {self.expected}, not {self.actual}" + (f": {self.remedy}" if self.remedy else "")
 
 
 def read_samples(
@@ -38,8 +38,8 @@ def read_samples(
     """Read samples from a dataset plugin and check them.
 
     name: of the dataset, for messages; by default as it prints itself. alone: read the last one once more by itself, to
-    see whether the order is kept. Raises BenchkitError that names plugin, split and index, and what was expected and
-    came.
+    see whether the order is kept. Raises BenchkitError that names plugin, split and index, and the expected and
+    the actual value.
     """
     who = name or f"dataset '{dataset.name}'"
     samples = list(dataset.read(split, indices))

@@ -124,10 +124,10 @@ def table_examples(path: Path, columns: Columns) -> Iterator[Features]:
                 raise BenchkitError(
                     f"`records`: {path}: column '{found[key]}' holds no encoded images: store the maps as PNG bytes"
                 )
-        there = {key: column for key, column in found.items() if column in table.names}
+        present = {key: column for key, column in found.items() if column in table.names}
         for group in table.groups(()):
-            for row in group.rows(list(dict.fromkeys(there.values()))):
-                yield {key: _feature(row[column]) for key, column in there.items()}
+            for row in group.rows(list(dict.fromkeys(present.values()))):
+                yield {key: _feature(row[column]) for key, column in present.items()}
 
 
 def _feature(value: Any) -> list[Any]:

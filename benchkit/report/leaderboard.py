@@ -22,7 +22,7 @@ from benchkit.specs.cell import Role
 PACKAGE = "benchkit_leaderboard"
 PAPER_FILE = "paper.jsonl"
 Figure = Annotated[float, Field(allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 #: Counts in a line (seeds, images) are not larger.
 MOST = 10**9
 Name = Annotated[str, Field(min_length=1)]
@@ -51,11 +51,11 @@ class _Line(BaseModel):
     def method(self) -> Method:
         """What identifies the method in lines of different sources."""
         selector, detector = (name if name is None else bare(name) for name in (self.selector, self.detector))
-        return Method(self.kind, self.name, self.inversion_steps, selector, detector)
+        return Method(self.method_role, self.name, self.inversion_steps, selector, detector)
 
     @property
-    def kind(self) -> str:
-        """The row's role."""
+    def method_role(self) -> str:
+        """The role by which lines are matched."""
         raise NotImplementedError
 
     @property
@@ -87,8 +87,8 @@ class PaperLine(_Line):
     inferred: list[str] = []
 
     @property
-    def kind(self) -> str:
-        """The row's role."""
+    def method_role(self) -> str:
+        """The role by which lines are matched."""
         return self.training_set if self.training_set in ("human", "pseudo") else "corrupted"
 
     @property
@@ -129,7 +129,7 @@ class RunLine(_Line):
     source_name: str | None = None
     seeds: int = Field(ge=0, le=MOST)
     planned_seeds: int = Field(ge=0, le=MOST)
-    artifact_iou: Share | None
+    artifact_iou: Fraction | None
     # Those of schema 1 may lie outside of [0, 1].
     artifact_iou_low: Figure | None
     artifact_iou_high: Figure | None
@@ -137,8 +137,8 @@ class RunLine(_Line):
     shown: dict[str, str] = {}
 
     @property
-    def kind(self) -> str:
-        """The row's role."""
+    def method_role(self) -> str:
+        """The role by which lines are matched."""
         return self.role
 
     @property

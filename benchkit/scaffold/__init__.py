@@ -67,9 +67,9 @@ def _check(kind: str, name: str, registry: Registry) -> None:
         )
     if keyword.iskeyword(name):
         raise BenchkitError(f"'{name}' is a keyword of Python: add a word, such as {name}-{kind}")
-    taken = {entry.name: entry.origin for entry in registry.entries(kind)}
-    if name in taken:
-        raise BenchkitError(f"a {kind} named '{name}' exists already ({taken[name]}): choose another name")
+    existing = {entry.name: entry.origin for entry in registry.entries(kind)}
+    if name in existing:
+        raise BenchkitError(f"a {kind} named '{name}' exists already ({existing[name]}): choose another name")
 
 
 def facts_of(kind: str, name: str, space: Space) -> dict[str, str]:

@@ -20,17 +20,17 @@ class Confine(Stage):
     on_device: ClassVar[bool] = False
 
     corrupted: tuple[AnyCorrupt, ...]
-    references: tuple[RoundTrip | Choose, ...]
+    round_trips: tuple[RoundTrip | Choose, ...]
     select: Select
 
     def run(self, env: Env) -> Output:
         from benchkit.metrics.confinement import confinement, summarise_confinement
 
         corrupted = np.concatenate([env.arrays(stage)["images"] for stage in self.corrupted])
-        reference = np.concatenate([env.arrays(stage)["images"] for stage in self.references])
+        round_trip = np.concatenate([env.arrays(stage)["images"] for stage in self.round_trips])
         masks = self.select.masks(env)
         keep = masks.any(axis=(1, 2))
-        rows = confinement(corrupted[keep], reference[keep], masks[keep]) if keep.any() else None
+        rows = confinement(corrupted[keep], round_trip[keep], masks[keep]) if keep.any() else None
         facts = summarise_confinement(rows) if rows is not None else {}
         return Output({"confinement.json": json_to_bytes(facts)})
 

@@ -42,7 +42,7 @@ class Region:
     paste_background: Images | None
 
     @property
-    def is_checked(self) -> bool:
+    def checks_repeatability(self) -> bool:
         """Return whether corruptors are run twice here to compare; the first chunk of each set is enough."""
         return self.chunk == 0
 
@@ -66,7 +66,7 @@ class Region:
 
 @dataclass(frozen=True)
 class RoundTrip(Stage):
-    """What autoencoder, inversion and resampling do alone: the reference that corruption is measured against."""
+    """What autoencoder, inversion and resampling do without a corruption; confinement compares a corruption with it."""
 
     start: Invert | Latents
 
@@ -127,7 +127,7 @@ class Corrupt(Stage):
         z_t = env.tensor(first.start, "z_t") if steps else z_0.clone()
         at = latent_context(backend, batch, z_t, steps)
         corruptors = [env.registry.make(stage.corruptor, LatentCorruptor) for stage in stages]  # type: ignore[type-abstract]
-        for corruptor in corruptors if first.region.is_checked else ():
+        for corruptor in corruptors if first.region.checks_repeatability else ():
             check_repeats(corruptor, partial(corrupt, corruptor, at))
         results = corrupt_latents(backend, corruptors, at)
         return [
@@ -182,7 +182,7 @@ class CorruptPixels(Stage):
         masks = self.region.masks(env, len(images))
         plugin = env.registry.make(self.corruptor, PixelCorruptor)  # type: ignore[type-abstract]
         at = PixelContext(images, masks[:, None], tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"]))
-        if self.region.is_checked:
+        if self.region.checks_repeatability:
             check_repeats(plugin, partial(corrupt_pixels, lambda corrupted: corrupted, plugin, at))
         decoded = corrupt_pixels(backend.autoencode, plugin, at)
         return packed(self.region.finish(env, decoded, masks, backend.factor))
@@ -195,7 +195,7 @@ class CorruptPixels(Stage):
 class Choose(Stage):
     """One chunk of a composite corruptor: of each image, what the chosen part made of it.
 
-    parts: of the same chunk and region, or their references. latents: of the chunk, whose images are chosen for.
+    parts: of the same chunk and region, or their round trips. latents: of the chunk, whose images are chosen for.
     """
 
     on_device: ClassVar[bool] = False

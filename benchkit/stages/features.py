@@ -62,9 +62,9 @@ class Features(Stage):
         from benchkit.training.features import trunk_maps
 
         declared = [channels for channels, _ in maps_of(env.registry.make(self.trunk, FrozenDetector))]  # type: ignore[type-abstract]
-        came = [one.shape[1] for one in maps]
-        if came != declared:
-            raise BenchkitError(f"{name} returns maps of {came} channels, its maps() declares {declared}")
+        actual = [one.shape[1] for one in maps]
+        if actual != declared:
+            raise BenchkitError(f"{name} returns maps of {actual} channels, its maps() declares {declared}")
         again = trunk_maps(trunk, images, name)
         if not all(torch.equal(one, other) for one, other in zip(maps, again, strict=True)):
             raise BenchkitError(

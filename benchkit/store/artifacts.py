@@ -30,7 +30,7 @@ from benchkit.store.manifest import (
     MANIFEST,
     SCHEMA,
     Artifact,
-    CorruptArtifact,
+    DamagedResult,
     FileEntry,
     is_file_name,
     load_artifact,
@@ -54,7 +54,7 @@ __all__ = [
     "ArtifactBusy",
     "ArtifactStore",
     "CacheUnwritable",
-    "CorruptArtifact",
+    "DamagedResult",
     "Pruned",
     "arrays_from_bytes",
     "arrays_to_bytes",
@@ -113,12 +113,12 @@ class ArtifactStore:
         """Return whether `key` is committed and its files have the right names and sizes; contents are not read."""
         try:
             self.open(key)
-        except CorruptArtifact:
+        except DamagedResult:
             return False
         return True
 
     def open(self, key: str) -> Artifact:
-        """Return the artifact of `key`; raises CorruptArtifact if it is missing or visibly damaged."""
+        """Return the artifact of `key`; raises DamagedResult if it is missing or visibly damaged."""
         artifact = self._load(key)
         if time.time() - artifact.used > TOUCH_AFTER:
             self._touch(artifact)
@@ -200,15 +200,15 @@ class ArtifactStore:
     def ls(self) -> Iterator[Artifact]:
         """Yield every committed artifact that is not visibly damaged, sorted by key."""
         for key in self.keys():
-            with suppress(CorruptArtifact):
+            with suppress(DamagedResult):
                 yield self._load(key)
 
-    def verify(self) -> Iterator[tuple[str, CorruptArtifact | None]]:
+    def verify(self) -> Iterator[tuple[str, DamagedResult | None]]:
         """Read every artifact and yield its key and what is wrong with it, or None."""
         for key in self.keys():
             try:
                 self._load(key).verify()
-            except CorruptArtifact as damage:
+            except DamagedResult as damage:
                 yield key, damage
             else:
                 yield key, None
@@ -281,7 +281,7 @@ class ArtifactStore:
                     raise
                 try:
                     load_artifact(key, target).verify()
-                except CorruptArtifact as damage:
+                except DamagedResult as damage:
                     _log.warning("%s", damage)
                     self.discard(key)
                 else:

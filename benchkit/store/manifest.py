@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
 
-class CorruptArtifact(BenchkitError):
+class DamagedResult(BenchkitError):
     """An artifact that is damaged, foreign or gone: discard it and compute it again."""
 
     def __init__(self, key: str, problem: str) -> None:
@@ -32,7 +32,7 @@ class CorruptArtifact(BenchkitError):
         self.key = key
         self.problem = problem
 
-    def __reduce__(self) -> tuple[type[CorruptArtifact], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[DamagedResult], tuple[str, str]]:
         return type(self), (self.key, self.problem)  # or it could not come back from a worker process
 
 
@@ -69,27 +69,27 @@ class Artifact:
         return sum(entry.size for entry in self.files.values())
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes; raises CorruptArtifact unless they have the manifest's checksum."""
+        """Return a file's bytes; raises DamagedResult unless they have the manifest's checksum."""
         entry = self._entry(name)
         with _reading(self.key, name):
             data = read_regular(self.folder / name)
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise CorruptArtifact(self.key, f"'{name}' does not match its checksum")
+            raise DamagedResult(self.key, f"'{name}' does not match its checksum")
         return data
 
     def path(self, name: str) -> Path:
-        """Return a file's path, to be read only; check it once and raise CorruptArtifact as `read` does."""
+        """Return a file's path, to be read only; check it once and raise DamagedResult as `read` does."""
         entry, path = self._entry(name), self.folder / name
         if name not in self._verified:
             with _reading(self.key, name):
                 sound = _regular_size(path) == entry.size and compute_sha256(path) == entry.sha256
             if not sound:
-                raise CorruptArtifact(self.key, f"'{name}' does not match its checksum")
+                raise DamagedResult(self.key, f"'{name}' does not match its checksum")
             self._verified.add(name)
         return path
 
     def verify(self) -> None:
-        """Check every file against its checksum; raises CorruptArtifact at the first that differs."""
+        """Check every file against its checksum; raises DamagedResult at the first that differs."""
         self._verified.clear()
         for name in self.names:
             self.path(name)
@@ -116,7 +116,7 @@ def manifest_bytes(key: str, files: Mapping[str, FileEntry], meta: Mapping[str, 
 def load_artifact(key: str, folder: Path) -> Artifact:
     """Read the artifact in `folder`, comparing names and sizes, not contents.
 
-    Raises CorruptArtifact if it is missing, another's, or not as its manifest says.
+    Raises DamagedResult if it is missing, another's, or not as its manifest says.
     """
     with _reading(key, MANIFEST):
         files, meta = parse_manifest(key, read_regular(folder / MANIFEST))
@@ -126,17 +126,17 @@ def load_artifact(key: str, folder: Path) -> Artifact:
     expected = {MANIFEST, *files}
     if found != expected:
         what, names = ("missing", expected - found) if expected - found else ("foreign", found - expected)
-        raise CorruptArtifact(key, f"{what} file '{min(names)}'")
+        raise DamagedResult(key, f"{what} file '{min(names)}'")
     for name, entry in files.items():
         with _reading(key, name):
             size = _regular_size(folder / name)
         if size != entry.size:
-            raise CorruptArtifact(key, f"'{name}' has another size than it was written with")
+            raise DamagedResult(key, f"'{name}' has another size than it was written with")
     return Artifact(key, folder, files, meta, used)
 
 
 def parse_manifest(key: str, data: bytes) -> tuple[dict[str, FileEntry], dict[str, Any]]:
-    """Decode a manifest: its files and facts; raises CorruptArtifact unless it is sound and the key's own."""
+    """Decode a manifest: its files and facts; raises DamagedResult unless it is sound and the key's own."""
     try:
         manifest = parse_json(data)
         body = manifest["body"]
@@ -149,7 +149,7 @@ def parse_manifest(key: str, data: bytes) -> tuple[dict[str, FileEntry], dict[st
             raise ValueError("impossible file names")
         return files, dict(body["meta"])
     except (BenchkitError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise CorruptArtifact(key, f"damaged manifest ({error})") from error
+        raise DamagedResult(key, f"damaged manifest ({error})") from error
 
 
 def _digest(body: Any) -> str:
@@ -167,4 +167,4 @@ def _reading(key: str, name: str) -> Iterator[None]:
         yield
     except OSError as error:
         # A missing file counts as damage: another process may prune or discard between two looks.
-        raise CorruptArtifact(key, f"'{name}' cannot be read ({error.strerror or error})") from error
+        raise DamagedResult(key, f"'{name}' cannot be read ({error.strerror or error})") from error

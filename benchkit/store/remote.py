@@ -33,7 +33,7 @@ from benchkit.store.manifest import (
     MANIFEST,
     SCHEMA,
     Artifact,
-    CorruptArtifact,
+    DamagedResult,
     FileEntry,
     manifest_bytes,
     parse_manifest,
@@ -61,7 +61,7 @@ class RemoteArtifact(Artifact):
     store: RemoteStore | None = None
 
     def read(self, name: str) -> bytes:
-        """Read as Artifact.read; raise CorruptArtifact if the object behind the URL is damaged."""
+        """Read as Artifact.read; raise DamagedResult if the object behind the URL is damaged."""
         self._entry(name)
         return self._store.use_copy(self, lambda copy: copy.read(name))
 
@@ -132,7 +132,7 @@ class RemoteStore(ArtifactStore):
         if self._leases is None:
             self._leases = Leases(self._bucket, self._read_machine_name())
         with self._local.lease(key, timeout=timeout), self._leases.hold(key, timeout):
-            with suppress(CorruptArtifact):
+            with suppress(DamagedResult):
                 copy = self._local.open(key)
                 if not self.has(key):
                     self._push(copy)
@@ -149,12 +149,12 @@ class RemoteStore(ArtifactStore):
         for start in range(0, len(keys), AT_ONCE):
             some = {f"{_folder(key)}/{MANIFEST}": key for key in keys[start : start + AT_ONCE]}
             for name, data in sorted(self._bucket.read_all(list(some)).items()):
-                with suppress(CorruptArtifact):
+                with suppress(DamagedResult):
                     yield self._parse_artifact(some[name], data, listed[some[name]])
 
     def use_copy(self, artifact: Artifact, use: Callable[[Artifact], T]) -> T:
         """Return what `use` returns for the local copy; download it if it is missing, damaged or has other files."""
-        with suppress(CorruptArtifact):
+        with suppress(DamagedResult):
             copy = self._local.open(artifact.key)
             if copy.files == artifact.files:
                 os.utime(copy.folder / MANIFEST)  # mark it as used, so that it is not deleted meanwhile
@@ -164,18 +164,18 @@ class RemoteStore(ArtifactStore):
     def fetch(self, artifact: Artifact, *, keep: bool = True) -> Artifact:
         """Download every file and compare it with the manifest; keep: store and return it as the local copy.
 
-        Raises CorruptArtifact for an object that is missing or has another checksum.
+        Raises DamagedResult for an object that is missing or has another checksum.
         """
         if not (self.root / "staging").is_dir():
             ArtifactStore(self.root)  # opened without `create`, and now there is something to store
         with TemporaryDirectory(dir=self.root / "staging") as folder:
             for name, entry in artifact.files.items():
                 path = Path(folder) / name
-                there = self._bucket.fetch(_blob(artifact.key, entry), path)
-                if not there or compute_sha256(path) != entry.sha256:
+                exists = self._bucket.fetch(_blob(artifact.key, entry), path)
+                if not exists or compute_sha256(path) != entry.sha256:
                     self._loaded.pop(artifact.key, None)
-                    problem = "does not match its checksum" if there else "is missing"
-                    raise CorruptArtifact(artifact.key, f"'{name}' {problem}")
+                    problem = "does not match its checksum" if exists else "is missing"
+                    raise DamagedResult(artifact.key, f"'{name}' {problem}")
             if not keep:
                 return artifact
             self._local.discard(artifact.key)
@@ -202,26 +202,26 @@ class RemoteStore(ArtifactStore):
             theirs = self._load(copy.key)
             if theirs.files != copy.files:
                 theirs.verify()
-        except CorruptArtifact:
+        except DamagedResult:
             return False
         return True
 
     def _load(self, key: str) -> Artifact:
         data = self._bucket.read(f"{_folder(check_key(key))}/{MANIFEST}")
         if data is None:
-            raise CorruptArtifact(key, f"'{MANIFEST}' cannot be read (there is none)")
+            raise DamagedResult(key, f"'{MANIFEST}' cannot be read (there is none)")
         found = self._parse_artifact(key, data, self._bucket.list_entries(_folder(key)))
         self._loaded[key] = found
         return found
 
     def _parse_artifact(self, key: str, data: bytes, names: Mapping[str, Entry]) -> RemoteArtifact:
-        """Return the artifact of a manifest; raise CorruptArtifact unless its objects exist and have their sizes."""
+        """Return the artifact of a manifest; raise DamagedResult unless its objects exist and have their sizes."""
         files, meta = parse_manifest(key, data)
         for name, entry in files.items():
             if entry.sha256 not in names:
-                raise CorruptArtifact(key, f"missing file '{name}'")
+                raise DamagedResult(key, f"missing file '{name}'")
             if names[entry.sha256].size != entry.size:
-                raise CorruptArtifact(key, f"'{name}' has another size than it was written with")
+                raise DamagedResult(key, f"'{name}' has another size than it was written with")
         used = names[MANIFEST].changed if MANIFEST in names else time.time()
         return RemoteArtifact(key, self._local.folder(key), files, meta, used, store=self)
 
@@ -255,7 +255,7 @@ class RemoteStore(ArtifactStore):
         for key, names in self._list_objects().items():
             if key in live or all(entry.changed >= before for entry in names.values()):
                 continue
-            with suppress(CorruptArtifact):
+            with suppress(DamagedResult):
                 wanted = {e.sha256 for e in self._load(key).files.values()} | {MANIFEST} if MANIFEST in names else set()
                 for name in names.keys() - wanted:
                     if names[name].changed < before:

@@ -62,7 +62,7 @@ def check_samples(subject: Subject, faults: Callable[[Sample], Iterable[Mismatch
     """Raise Violation for the first fault of the samples read."""
     for split, index, sample in read_first(subject):
         for fault in faults(sample):
-            raise Violation(fault.expected, f"{fault.came} for {split}[{index}]")
+            raise Violation(fault.expected, f"{fault.actual} for {split}[{index}]")
 
 
 @check("images", "images are (H, W, 3) uint8")

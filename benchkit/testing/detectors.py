@@ -161,9 +161,9 @@ def trunk(subject: Subject) -> str:
     network, shown = build_trunk(subject.plugin).to(subject.device), pictures(2, SIDE, SIDE).to(subject.device)
     with torch.inference_mode():
         maps, again = network(shown), network(shown)
-    came = [(one.shape[1], one.shape[2]) for one in maps]
-    if came != declared:
-        raise Violation(f"maps of (channels, rows) {declared} for images of {SIDE}x{SIDE}", str(came))
+    actual = [(one.shape[1], one.shape[2]) for one in maps]
+    if actual != declared:
+        raise Violation(f"maps of (channels, rows) {declared} for images of {SIDE}x{SIDE}", str(actual))
     if not all(torch.equal(one, other) for one, other in zip(maps, again, strict=True)):
         raise Violation(
             "equal maps when images are shown twice", "maps that differ: switch off dropout in evaluation mode"

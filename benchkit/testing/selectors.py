@@ -40,7 +40,7 @@ def make_context(
         _sample(n, images[i], marked[i], CAPTIONS[c % 4]) for i, (n, c) in enumerate(zip(names, chosen, strict=True))
     ]
     parts = tuple(_part(subject, text, rows, seed, size) for text in subject.plugin.parts())
-    learned = subject.plugin.detector() is not None
+    learned = subject.plugin.required_detector() is not None
     threshold = (subject.plugin.threshold() or 0.5) if learned else None
     score = brightness if learned else None
     return SelectionContext(images.to(subject.device), samples, CountedNoise(seed, names), score, threshold, parts)
@@ -75,7 +75,7 @@ def panels(at: SelectionContext, selected: Tensor, image: int = 0) -> Panels:
 
 @check("detector", "detector() returns a detector's Spec, `same` or None; threshold() a number in (0, 1) or None")
 def detector(subject: Subject) -> str:
-    wanted = subject.plugin.detector()
+    wanted = subject.plugin.required_detector()
     if wanted is None:
         return "needs none"
     if wanted != SAME:

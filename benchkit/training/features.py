@@ -104,8 +104,8 @@ class FrozenNetwork(nn.Module):
         logits = self.head(features)
         expected = (len(features), 2, *features.shape[2:])
         if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
-            came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise BenchkitError(f"the head's logits must be {expected}, not {came}")
+            actual = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise BenchkitError(f"the head's logits must be {expected}, not {actual}")
         enlarged = functional.interpolate(logits, size=padded_size(*size), mode="bilinear", align_corners=False)
         return enlarged[..., : size[0], : size[1]]
 

@@ -100,7 +100,7 @@ def _download(url: str, target: Path) -> None:
         raise BenchkitError(f"{url}: cannot be downloaded ({reason}); fetch it yourself and name the file") from None
     size = target.stat().st_size
     if promised is not None and size != int(promised):
-        raise BenchkitError(f"{url}: only {size:,} of {int(promised):,} bytes came; try again")
+        raise BenchkitError(f"{url}: only {size:,} of {int(promised):,} bytes were received; try again")
     expected = PUBLISHED.search(urllib.parse.urlsplit(url).path)
     if expected and not sha256(target).startswith(expected[1]):
         raise BenchkitError(f"{url}: its sha256 begins with {sha256(target)[:8]}, its name promises {expected[1]}")

@@ -16,13 +16,13 @@ class Learned(RegionSelector):
     """Selects M_s = {x : f(I)(x) >= tau}, where f is a detector fine-tuned on the labelled images (Sec. 3)."""
 
     name = "learned"
-    backbone: str = param("same", doc="the detector f: NAME, or `same` for the row's own detector")
+    detector: str = param("same", doc="the detector f: NAME, or `same` for the row's own detector")
     tau: float = param(
         0.0, ge=0, lt=1, doc="threshold; 0 chooses it so that the mean selected area equals the labelled prevalence"
     )
 
-    def detector(self) -> str | None:
-        return self.backbone
+    def required_detector(self) -> str | None:
+        return self.detector
 
     def threshold(self) -> float | None:
         return self.tau or None

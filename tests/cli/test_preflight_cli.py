@@ -67,7 +67,7 @@ def test_a_mask_of_another_size_is_refused_by_every_command_before_it_writes(
     split = {"tune": "pool"}.get(command, "test")
     Image.new("L", (SIDE + 1, SIDE)).save(folder / split / "masks" / "3.png")
     settings = ["labelled=6", "source.size=5"]
-    words: list[object] = asked(grid, folder, *settings, "selectors=['learned:backbone=dot']")
+    words: list[object] = asked(grid, folder, *settings, "selectors=['learned:detector=dot']")
     if command == "ablate":
         words += ["--vary", "source.size=3,4", "--vary", "training.lr=1e-3"]
     if command == "tune":

@@ -14,7 +14,7 @@ from recipes.paper_data import write_dalle3, write_richhf
 from tests.helpers.tiny_checkpoint import SD1, tiny_pipeline
 
 SIDE = 128
-TABLES = ("table1", "table2", "table2-equal-depth", "table3", "table4")
+TABLES = ("table1", "table2", "table2-equal-steps", "table3", "table4")
 BUDGET = ("--seeds", "0", "--scale", "0.0001", "--set", "selector_training.batch=2", "--set", "training.batch=2")
 
 

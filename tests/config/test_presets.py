@@ -27,7 +27,7 @@ from benchkit.stages.invert import Invert
 from benchkit.stages.train import Train
 from benchkit.system.fetching import forbid_downloads
 
-TABLES = ("table1", "table2", "table2-equal-depth", "table3", "table4")
+TABLES = ("table1", "table2", "table2-equal-steps", "table3", "table4")
 NO_WEIGHTS = "detectors=['upernet-convnext:size=tiny,pretrained=none', 'upernet-swin:size=tiny,pretrained=none']"
 TIMESTEPS = tuple(range(1, 1000, 20))
 
@@ -208,7 +208,7 @@ PAPER_ROWS = {
         *(f"{row} [{name}]" for name in ("HPS", "RichHF-rest") for row in ("pseudo", "renoise-masked:steps=10")),
     ],
     "table2": ["human", "rotation:steps=20", "blur:steps=20", "gaussian:steps=20", "renoise-masked:steps=10"],
-    "table2-equal-depth": [
+    "table2-equal-steps": [
         "human",
         *(f"{m}:steps={n}" for n in (10, 20) for m in ("rotation", "blur", "gaussian", "renoise-masked")),
     ],
@@ -303,7 +303,7 @@ def test_every_change_of_the_protocol_is_told(setting: str, reported: str) -> No
 
 def test_which_rows_there_are_is_no_difference() -> None:
     assert differences(apply_settings(load_grid("table2"), ["corruptors=['blur:steps=5']", "baselines=[]"])) == ()
-    assert differences(load_grid("table2-equal-depth")) == ()
+    assert differences(load_grid("table2-equal-steps")) == ()
 
 
 def test_missing_images_are_told_with_what_runs_without_them(registry: Registry, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from benchkit.executors.inline import Inline
 from benchkit.executors.repair import read_repaired
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Output, Stage
-from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, CorruptArtifact
+from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, DamagedResult
 
 DATA = b"0123456789"
 
@@ -186,7 +186,7 @@ def test_what_is_damaged_again_and_again_is_an_error_and_no_loop(tmp_path: Path)
         flip(env.store.folder(stage.key) / "x")
         return env.store.open(stage.key).read("x")
 
-    with pytest.raises(CorruptArtifact):
+    with pytest.raises(DamagedResult):
         read_repaired(rotting, [stage], env)
 
 

@@ -16,7 +16,7 @@ import pytest
 from benchkit.cli.main import main
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import ArtifactStore
-from benchkit.store.manifest import MANIFEST, CorruptArtifact
+from benchkit.store.manifest import MANIFEST, DamagedResult
 from benchkit.store.results import ResultStore
 from tests.faults.bad_world import PLUGINS
 from tests.helpers.small_comparison import Finished
@@ -58,7 +58,7 @@ def found(store: ArtifactStore, key: str) -> bool:
     """Whether reading an artifact finds it damaged."""
     try:
         store.open(key).verify()
-    except CorruptArtifact:
+    except DamagedResult:
         return True
     return False
 

@@ -90,7 +90,7 @@ def test_trivial_rows_have_the_seeds_of_the_grid(registry: Registry) -> None:
 
 
 def test_a_selector_is_trained_with_the_settings_of_its_own_network(registry: Registry) -> None:
-    made = plan(grid(selectors=["learned:backbone=dot"], detectors=[SWIN]), registry)
+    made = plan(grid(selectors=["learned:detector=dot"], detectors=[SWIN]), registry)
     assert {stage.train.config.iterations for stage in made.stages if isinstance(stage, Select)} == {10}
 
 
@@ -127,7 +127,7 @@ def test_an_unknown_detector_is_refused_with_its_line_and_the_nearest_name(regis
 def test_an_entry_without_its_detector_is_known_as_unused(registry: Registry) -> None:
     assert DetectorSettings(grid(), registry).unused() == []
     assert DetectorSettings(grid(detectors=[SWIN]), registry).unused() == ["dot"]
-    assert DetectorSettings(grid(detectors=[SWIN], selectors=["learned:backbone=dot"]), registry).unused() == []
+    assert DetectorSettings(grid(detectors=[SWIN], selectors=["learned:detector=dot"]), registry).unused() == []
 
 
 @pytest.mark.parametrize(

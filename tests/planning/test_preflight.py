@@ -317,9 +317,9 @@ def test_where_the_dataset_knows_what_is_marked_no_mask_is_decoded(registry: Reg
 
 def test_labelled_images_without_a_mark_cannot_set_a_learned_threshold(registry: Registry) -> None:
     World.marked = frozenset({"test", "validation"})
-    found = faults(registry, grid(selectors=["learned:backbone=pair"]))
+    found = faults(registry, grid(selectors=["learned:detector=pair"]))
     assert "threshold cannot be matched" in found[0].message
-    check_images([("", grid(selectors=["learned:backbone=pair,tau=0.5"]))], registry)
+    check_images([("", grid(selectors=["learned:detector=pair,tau=0.5"]))], registry)
 
 
 def test_what_a_plugin_needs_of_samples_is_known_before(registry: Registry) -> None:

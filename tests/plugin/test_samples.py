@@ -38,15 +38,15 @@ WRONG: dict[str, tuple[Any, str]] = {
     "no pixel": (IMAGE[:0], r"came \(0, 8, 3\) uint8"),
 }
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
-    "mask of another size": ({"mask": MASK[:5]}, r"expected mask that is \(6, 8\) bool, came \(5, 8\) bool"),
+    "mask of another size": ({"mask": MASK[:5]}, r"expected mask that is \(6, 8\) bool, not \(5, 8\) bool"),
     "label map": ({"mask": MASK.astype(np.uint8) * 255}, r"came \(6, 8\) uint8: compare, such as mask == 1"),
     "float mask": ({"mask": MASK.astype(float)}, "compare, such as mask == 1"),
     "mask of a list": ({"mask": MASK.tolist()}, "came list: give a numpy array"),
-    "kind of another size": ({"kinds": {"hand": MASK.T}}, r"kinds\['hand'\] that is \(6, 8\) bool, came \(8, 6\)"),
+    "kind of another size": ({"kinds": {"hand": MASK.T}}, r"kinds\['hand'\] that is \(6, 8\) bool, not \(8, 6\)"),
     "kind without a mask": ({"kinds": {"hand": None}}, r"kinds\['hand'\] .* came NoneType"),
     "kinds as a list": ({"kinds": ["hand"]}, "kinds that map names to masks, came list"),
     "kind by number": ({"kinds": {3: MASK}}, "kinds that map names to masks, came int"),
-    "ignored of another size": ({"ignored": MASK[:, :4]}, r"ignored that is \(6, 8\) bool, came \(6, 4\) bool"),
+    "ignored of another size": ({"ignored": MASK[:, :4]}, r"ignored that is \(6, 8\) bool, not \(6, 4\) bool"),
     "ignored as values": ({"ignored": MASK.astype(np.uint8)}, "ignored that is"),
     "marked and ignored": ({"mask": ~MASK}, "False where pixels are ignored, came 48 pixels that are both"),
     "no text as id": ({"id": 7}, "an id that is a str and not empty, came 7"),
@@ -110,7 +110,7 @@ def test_several_faults_are_one_line():
 
 
 def test_what_is_no_sample_and_too_few_of_them():
-    with pytest.raises(BenchkitError, match=r"test\[0\]: expected benchkit.api.Sample, came tuple"):
+    with pytest.raises(BenchkitError, match=r"test\[0\]: expected benchkit.api.Sample, not tuple"):
         read_samples(Made(((IMAGE, MASK),)), "test", [0])
 
     class Short(Made):

@@ -272,6 +272,10 @@ def test_exports_keep_ignored_pixels(name, option, tmp_path):
 def test_the_mask_of_an_item_has_a_value_for_ignored_pixels():
     mask, ignored = np.array([[True, False, False]]), np.array([[False, True, False]])
     plain = Item("a", "a", np.zeros((1, 3, 3), np.uint8), mask, None, "labelled", "pool")
-    assert (plain.values().tolist(), plain.marked) == ([[255, 0, 0]], pytest.approx(1 / 3))
+    assert (plain.values().tolist(), plain.annotated) == ([[255, 0, 0]], pytest.approx(1 / 3))
     some = replace(plain, ignored=ignored)
-    assert (some.values().tolist(), some.values(1, 255).tolist(), some.marked) == ([[255, 128, 0]], [[1, 255, 0]], 0.5)
+    assert (some.values().tolist(), some.values(1, 255).tolist(), some.annotated) == (
+        [[255, 128, 0]],
+        [[1, 255, 0]],
+        0.5,
+    )

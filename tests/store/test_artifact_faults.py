@@ -14,7 +14,7 @@ import pytest
 from benchkit.errors import BenchkitError
 from benchkit.store.artifacts import (
     ArtifactStore,
-    CorruptArtifact,
+    DamagedResult,
     get_default_cache,
 )
 from tests.store.store_helpers import FILES, KEY, everything, key_of, python, read_line, read_words, write_line
@@ -108,7 +108,7 @@ def flip(path: Path, position: int = 0) -> None:
 @pytest.mark.parametrize("use", [lambda a: a.read("data.bin"), lambda a: a.path("data.bin"), lambda a: a.verify()])
 def test_flipped_bit_is_found_on_read_and_mended(store: ArtifactStore, use) -> None:
     flip(store.write(KEY, FILES).folder / "data.bin", 7)
-    with pytest.raises(CorruptArtifact, match=r"'data\.bin' does not match its checksum"):
+    with pytest.raises(DamagedResult, match=r"'data\.bin' does not match its checksum"):
         use(store.open(KEY))
     assert store.discard(KEY)
     assert not store.has(KEY)
@@ -180,7 +180,7 @@ DAMAGES = {
 def test_visible_damage_is_no_artifact(store: ArtifactStore, damage) -> None:
     damage(store.write(KEY, FILES).folder)
     assert not store.has(KEY)
-    with pytest.raises(CorruptArtifact) as caught:
+    with pytest.raises(DamagedResult) as caught:
         store.open(KEY)
     assert "\n" not in str(caught.value)
     assert [(key, bool(found)) for key, found in store.verify() if key == KEY] == [(KEY, True)]
@@ -207,7 +207,7 @@ def test_strangers_in_the_store_are_passed_over(store: ArtifactStore) -> None:
 def test_an_artifact_that_goes_while_it_is_read(store: ArtifactStore) -> None:
     artifact = store.write(KEY, FILES)
     store.discard(KEY)
-    with pytest.raises(CorruptArtifact):
+    with pytest.raises(DamagedResult):
         artifact.read("data.bin")
 
 

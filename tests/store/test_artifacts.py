@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from benchkit.store.artifacts import (
     ArtifactBusy,
     ArtifactStore,
-    CorruptArtifact,
+    DamagedResult,
 )
 from tests.store.store_helpers import FILES, KEY, everything, key_of, python, read_line
 
@@ -91,7 +91,7 @@ def test_any_files_and_facts_round_trip(tmp_path_factory, files, meta, seed) -> 
 
 
 def test_store_and_errors_cross_process_borders(store: ArtifactStore) -> None:
-    damage, root = CorruptArtifact(KEY, "torn"), store.root
+    damage, root = DamagedResult(KEY, "torn"), store.root
     store, error = pickle.loads(pickle.dumps((store, damage)))  # noqa: S301  # as an executor does it, never a store
     assert store.root == root
     assert (error.key, error.problem) == (KEY, "torn")

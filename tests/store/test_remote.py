@@ -12,7 +12,7 @@ import pytest
 
 from benchkit.errors import BenchkitError
 from benchkit.store import leases
-from benchkit.store.artifacts import ArtifactBusy, ArtifactStore, CacheUnwritable, CorruptArtifact
+from benchkit.store.artifacts import ArtifactBusy, ArtifactStore, CacheUnwritable, DamagedResult
 from benchkit.store.bucket import Bucket
 from benchkit.store.location import CacheUrl, parse_location
 from benchkit.store.opening import open_store
@@ -87,7 +87,7 @@ def test_a_flipped_byte_there_is_found_and_mended(url: str, tmp_path: Path, monk
     bucket(url).write(blob, b"X" + FILES["data.bin"][1:])
     other = elsewhere(url, tmp_path, monkeypatch)
     assert other.has(KEY)
-    with pytest.raises(CorruptArtifact, match="does not match its checksum"):
+    with pytest.raises(DamagedResult, match="does not match its checksum"):
         other.open(KEY).read("data.bin")
     assert [damage is not None for _, damage in other.verify()] == [True]
     assert other.discard(KEY) and not other.discard(KEY) and not other.has(KEY)

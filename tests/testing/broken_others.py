@@ -183,13 +183,13 @@ BROKEN_OTHERS: dict[str, dict[str, tuple[str, str, str]]] = {
         "square images only": ("at.images.mean(1)", "at.images.mean(1).transpose(1, 2)", "sizes"),
         "threshold": (
             "    def select(",
-            "    def detector(self):\n        return 'same'\n\n"
+            "    def required_detector(self):\n        return 'same'\n\n"
             "    def threshold(self):\n        return 3.0\n\n    def select(",
             "detector",
         ),
         "no such detector": (
             "    def select(",
-            "    def detector(self):\n        return 'no-such-detector'\n    def select(",
+            "    def required_detector(self):\n        return 'no-such-detector'\n    def select(",
             "detector",
         ),
     },

@@ -36,8 +36,8 @@ class Format(Protocol):
 
 
 @dataclass
-class _Counted:
-    """Passes items on and notes each for the manifest."""
+class _WithManifest:
+    """Iterate over items; append the manifest's line of each to `lines`."""
 
     items: Iterable[Item]
     lines: list[str]
@@ -63,26 +63,26 @@ class _Counted:
 
 def write_export(items: Iterable[Item], form: Format, folder: Path, split: str, facts: Mapping[str, Any]) -> int:
     """Fill an empty folder and return the number of images; raise BenchkitError if there are none."""
-    counted = _Counted(items, [])
-    form.write(counted, folder, split, facts)
-    if not counted.lines:
+    listed = _WithManifest(items, [])
+    form.write(listed, folder, split, facts)
+    if not listed.lines:
         raise BenchkitError(f"row '{facts['row']}' of run {facts['run']} has no images: every selection is empty")
-    (folder / MANIFEST).write_text("".join(f"{line}\n" for line in counted.lines), "utf-8", "backslashreplace")
+    (folder / MANIFEST).write_text("".join(f"{line}\n" for line in listed.lines), "utf-8", "backslashreplace")
     made = sorted({*(path.name for path in folder.iterdir()), PROVENANCE, CARD})
-    told = json.dumps({**facts, "contents": made}, indent=1, ensure_ascii=False)
-    (folder / PROVENANCE).write_text(f"{told}\n", "utf-8")
-    text = card(facts, len(counted.lines), form.reading.format(split=split), form.head(split))
+    provenance = json.dumps({**facts, "contents": made}, indent=1, ensure_ascii=False)
+    (folder / PROVENANCE).write_text(f"{provenance}\n", "utf-8")
+    text = card(facts, len(listed.lines), form.reading.format(split=split), form.head(split))
     (folder / CARD).write_text(text, "utf-8")
-    return len(counted.lines)
+    return len(listed.lines)
 
 
 def contents(folder: Path) -> tuple[str, ...]:
     """Return the names of files that an earlier export in this folder lists as its own."""
     try:
-        told = json.loads((folder / PROVENANCE).read_text("utf-8"))["contents"]
+        names = json.loads((folder / PROVENANCE).read_text("utf-8"))["contents"]
     except (OSError, ValueError, KeyError, TypeError):
         return ()
-    return tuple(name for name in told if isinstance(name, str) and name not in ("", "..") and Path(name).name == name)
+    return tuple(name for name in names if isinstance(name, str) and name not in ("", "..") and Path(name).name == name)
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -73,8 +73,8 @@ def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     grid, first = chosen.grid, chosen.labelled[0]
     every = [part for spec in chosen.selectors for part in registry.with_parts(spec)]
     plugins = [registry.make(spec, RegionSelector) for spec in every]  # type: ignore[type-abstract]
-    learned = [plugin for plugin in plugins if plugin.detector() is not None]
-    own = "human" in grid.baselines or any(plugin.detector() == "same" for plugin in learned)
+    learned = [plugin for plugin in plugins if plugin.required_detector() is not None]
+    own = "human" in grid.baselines or any(plugin.required_detector() == "same" for plugin in learned)
     trained = [detector for spec in chosen.selectors for detector in list_trained_for(registry, spec)]
     trained += chosen.detectors if own else ()
     crops = _crops(chosen.settings, "selector_training", trained)

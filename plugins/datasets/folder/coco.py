@@ -108,8 +108,8 @@ def _parse_categories(categories: str | None, known: Sequence[str]) -> frozenset
         pieces = pieces[length:]
     if unknown:
         missing = ", ".join(f"'{name}'" for name in unknown)
-        there = ", ".join(sorted(set(known))) or "none"
-        raise BenchkitError(f"categories={categories}: there is no category {missing}: choose from {there}")
+        known_names = ", ".join(sorted(set(known))) or "none"
+        raise BenchkitError(f"categories={categories}: there is no category {missing}: choose from {known_names}")
     return frozenset(found)
 
 

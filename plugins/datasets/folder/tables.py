@@ -86,8 +86,8 @@ class TableListing:
     def annotated(self, split: str) -> Sequence[int]:
         if self.columns.mask not in self._held(split):
             return ()
-        filled = [there for part in self.parts[split] for there in _find_filled(stamp(part), self.columns.mask)]
-        return [index for index, there in enumerate(filled) if there]
+        filled = [value for part in self.parts[split] for value in _find_filled(stamp(part), self.columns.mask)]
+        return [index for index, value in enumerate(filled) if value]
 
     def files(self) -> Sequence[Path]:
         return [*self.others, *(part for parts in self.parts.values() for part in parts)]
@@ -216,8 +216,8 @@ def _find_missing_shards(files: Sequence[Path]) -> Iterator[str]:
     """Yield a fault if the names of a split's files show that others are missing, as after a broken download."""
     shards = [shard for file in files if (shard := _SHARD.fullmatch(file.stem)) and shard["count"]]
     for count in sorted({shard["count"] for shard in shards}):
-        there = {int(shard["number"]) for shard in shards if shard["count"] == count}
-        missing = [number for number in range(int(count)) if number not in there]
+        numbers = {int(shard["number"]) for shard in shards if shard["count"] == count}
+        missing = [number for number in range(int(count)) if number not in numbers]
         if missing:
             shown = ", ".join(f"{number:05d}" for number in missing[:3]) + ", …" * (len(missing) > 3)
             yield (
