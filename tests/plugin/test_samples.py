@@ -28,7 +28,7 @@ MASK = np.zeros((6, 8), bool)
 SOUND = Sample("a", IMAGE, MASK, "a hand", {"hand": MASK}, {"heatmap": np.ones((6, 8), np.float32)}, ~MASK)
 #: What a plugin may give, which part of the message names it, and a remedy.
 WRONG: dict[str, tuple[Any, str]] = {
-    "float image": (IMAGE / 255, r"uint8 array, came \(6, 8, 3\) float64: from \[0, 1\] convert with"),
+    "float image": (IMAGE / 255, r"uint8 array, not \(6, 8, 3\) float64: from \[0, 1\] convert with"),
     "grey image": (IMAGE[..., 0], "repeat the grey channel"),
     "channels first": (IMAGE.transpose(2, 0, 1), "move the channels last"),
     "alpha": (np.concatenate([IMAGE, IMAGE[..., :1]], axis=2), "leave the alpha channel out"),
@@ -44,14 +44,14 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "mask of a list": ({"mask": MASK.tolist()}, "came list: give a numpy array"),
     "kind of another size": ({"kinds": {"hand": MASK.T}}, r"kinds\['hand'\] that is \(6, 8\) bool, not \(8, 6\)"),
     "kind without a mask": ({"kinds": {"hand": None}}, r"kinds\['hand'\] .* came NoneType"),
-    "kinds as a list": ({"kinds": ["hand"]}, "kinds that map names to masks, came list"),
-    "kind by number": ({"kinds": {3: MASK}}, "kinds that map names to masks, came int"),
+    "kinds as a list": ({"kinds": ["hand"]}, "kinds that map names to masks, not list"),
+    "kind by number": ({"kinds": {3: MASK}}, "kinds that map names to masks, not int"),
     "ignored of another size": ({"ignored": MASK[:, :4]}, r"ignored that is \(6, 8\) bool, not \(6, 4\) bool"),
     "ignored as values": ({"ignored": MASK.astype(np.uint8)}, "ignored that is"),
     "marked and ignored": ({"mask": ~MASK}, "False where pixels are ignored, came 48 pixels that are both"),
     "no text as id": ({"id": 7}, "an id that is a str and not empty, came 7"),
     "empty id": ({"id": ""}, "came ''"),
-    "caption": ({"caption": ["a", "hand"]}, "a caption that is str or None, came list"),
+    "caption": ({"caption": ["a", "hand"]}, "a caption that is str or None, not list"),
     "NaN heat map": ({"attributes": {"heatmap": np.full((6, 8), np.nan)}}, "finite numbers, 0 or more, came NaN"),
     "negative heat map": ({"attributes": {"heatmap": -np.ones((6, 8))}}, "finite numbers, 0 or more"),
     "heat map of another size": ({"attributes": {"heatmap": np.ones((3, 4))}}, r"came \(3, 4\) float64"),
