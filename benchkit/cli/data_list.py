@@ -118,7 +118,7 @@ def _summaries(source: Dataset, pixels: bool) -> dict[str, SplitSummary]:
     return found
 
 
-_NUMBERS = ("images", "with mask", "without", "no artifact", "marked area", "ignored", "captions")
+_NUMBERS = ("images", "with mask", "without", "no artifact", "annotated area", "ignored", "captions")
 _HEADERS = ("split", *_NUMBERS, "sizes", "kinds")
 
 
@@ -126,7 +126,7 @@ def _print_summaries(name: str, found: dict[str, SplitSummary], remarks: list[st
     print(f"{one_line(name)}\n")
     _print_table(_HEADERS, [_row(split, one) for split, one in found.items()], _NUMBERS)
     if any(one.looked_at < one.images - len(one.faults) for one in found.values()):
-        print("of N, marked area, ignored and kinds: of the first images of each split; --pixels decodes all")
+        print("of N, annotated area, ignored and kinds: of the first images of each split; --pixels decodes all")
     for split, one in found.items():
         for fault in one.faults[:_FAULTS]:
             print(f"cannot be read: {one_line(fault)}")
@@ -145,8 +145,8 @@ def _row(split: str, one: SplitSummary) -> tuple[str, ...]:
     return (
         split,
         f"{one.images:,}",
-        count(one.marked, one.looked_marked),
-        count(one.unmarked, one.looked_at - one.looked_marked),
+        count(one.annotated, one.looked_annotated),
+        count(one.unannotated, one.looked_at - one.looked_annotated),
         count(one.no_artifact if whole else None, one.no_artifact) if one.area is not None else "–",
         f"{100 * one.area:.1f} %" if one.area is not None else "–",
         f"{100 * one.ignored:.1f} %" if one.ignored else "–",

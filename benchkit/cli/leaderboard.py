@@ -51,7 +51,7 @@ def show(
     boards = [board for source in sources for board in source.boards]
     width = console().width
     if paper or any(isinstance(line, PaperLine) for line in lines):
-        text = render(beside.show(lines), form, width)
+        text = render(beside.compare_with_paper(lines), form, width)
     else:
         text = render(boards[0] if len(boards) == 1 else SideBySide(tuple(boards)), form, width)
     print(text, end="" if text.endswith("\n") else "\n")

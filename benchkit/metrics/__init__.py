@@ -1,6 +1,6 @@
 """Pixel metrics from stored counts (Sec. 4.4): measure each image once, derive every figure later (`summarise`)."""
 
-from benchkit.metrics.bins import BINS, THRESHOLD, Looks, fit_edges
+from benchkit.metrics.bins import BINS, THRESHOLD, ScoreSample, fit_edges
 from benchkit.metrics.counts import (
     ARTIFACT,
     CLEAN,
@@ -49,7 +49,7 @@ __all__ = [
     "METRICS",
     "PRIMARY",
     "THRESHOLD",
-    "Looks",
+    "ScoreSample",
     "Measured",
     "MetricInfo",
     "Scored",

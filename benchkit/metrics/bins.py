@@ -30,13 +30,13 @@ BINS = 1024
 _ARTIFACT_EDGES, _REGION_EDGES, _KIND_EDGES, _CLEAN_EDGES = 800, 64, 64, 80
 #: Equal parts of the artifact pixels that their edges are chosen from.
 _FINE_PARTS = 2**13
-#: Clean pixels of one batch that are looked at: their edges need not be exact.
-_CLEAN_LOOKS = 2**14
+#: Clean pixels of one batch that are sampled: their edges need not be exact.
+_CLEAN_SAMPLE = 2**14
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What the bins are fitted to, of one batch of images.
+class ScoreSample:
+    """The scores of one batch of images to which bins are fitted.
 
     artifact: scores of the artifact pixels, and weights: one over the area of each pixel's region. clean: scores of
     some clean pixels, each standing for `step` of them. kinds: artifact kind -> scores of its pixels.
@@ -51,29 +51,29 @@ class Looks:
     @classmethod
     def of(
         cls, artifact: FloatArray, weights: NDArray[np.float64], clean: FloatArray, kinds: Mapping[str, FloatArray]
-    ) -> Looks:
-        """Return those of a batch's scores; of the clean ones some thousand, evenly spaced in their order."""
-        step = max(1, clean.size // _CLEAN_LOOKS)
+    ) -> ScoreSample:
+        """Return a batch's sample: all scores of artifact pixels, some thousand evenly spaced ones of clean pixels."""
+        step = max(1, clean.size // _CLEAN_SAMPLE)
         return cls(artifact, weights, np.sort(clean)[step // 2 :: step], step, kinds)
 
 
-def fit_edges(looks: Sequence[Looks], thresholds: Iterable[float] = ()) -> NDArray[np.float64]:
+def fit_edges(samples: Sequence[ScoreSample], thresholds: Iterable[float] = ()) -> NDArray[np.float64]:
     """Return the lower edges of the bins that fit the scores of all batches: (BINS,), ascending from 0.
 
     THRESHOLD and `thresholds` are among them, so that counts at those are exact. Unused edges at the end are infinite.
     """
-    artifact = np.concatenate([look.artifact for look in looks])
-    clean = np.concatenate([look.clean for look in looks])
-    steps = np.repeat([look.step for look in looks], [look.clean.size for look in looks])
-    names = sorted({name for look in looks for name in look.kinds})
+    artifact = np.concatenate([sample.artifact for sample in samples])
+    clean = np.concatenate([sample.clean for sample in samples])
+    steps = np.repeat([sample.step for sample in samples], [sample.clean.size for sample in samples])
+    names = sorted({name for sample in samples for name in sample.kinds})
     found = [
         np.array([0.0, THRESHOLD, *thresholds]),
         _artifact_cuts(artifact, clean, steps),
-        _cuts(artifact, np.concatenate([look.weights for look in looks]), _REGION_EDGES),
+        _cuts(artifact, np.concatenate([sample.weights for sample in samples]), _REGION_EDGES),
         _cuts(clean, steps, _CLEAN_EDGES),
     ]
     for name in names[:_KIND_EDGES]:
-        own = np.concatenate([look.kinds[name] for look in looks if name in look.kinds])
+        own = np.concatenate([sample.kinds[name] for sample in samples if name in sample.kinds])
         found.append(_cuts(own, None, max(1, _KIND_EDGES // len(names))))
     edges = np.unique(np.concatenate(found))
     assert len(edges) <= BINS
@@ -81,25 +81,26 @@ def fit_edges(looks: Sequence[Looks], thresholds: Iterable[float] = ()) -> NDArr
 
 
 def _artifact_cuts(artifact: FloatArray, clean: FloatArray, steps: IntArray) -> NDArray[np.float64]:
-    """Return edges among the artifact pixels' scores; one that many share has a bin to itself, up to the next float64.
+    """Return edges among the scores of artifact pixels. A score that many pixels share has a bin to itself.
 
     Precision is assumed to change evenly within a bin. The possible error is the bin's recall times its change of
-    precision. So half of the edges cut the recall into equal parts, half go to where the root of that product is large.
+    precision. So half of the edges cut the recall into equal parts. The other half go where the root of that product
+    is large.
     """
     scores, number = np.unique(artifact.astype(np.float64), return_counts=True)
-    alone = scores if 2 * len(scores) <= _ARTIFACT_EDGES else scores[number * _ARTIFACT_EDGES >= 2 * artifact.size]
-    ties = np.concatenate([alone, np.nextafter(alone, np.inf)])
+    tied = scores if 2 * len(scores) <= _ARTIFACT_EDGES else scores[number * _ARTIFACT_EDGES >= 2 * artifact.size]
+    ties = np.concatenate([tied, np.nextafter(tied, np.inf)])
     fine = _cuts(artifact, None, _FINE_PARTS, ties=False)
-    if len(alone) == len(scores) or len(fine) < 2:
+    if len(tied) == len(scores) or len(fine) < 2:
         return ties
     order = np.argsort(clean, kind="stable")
     fp, tp = _at_or_above(fine, clean[order], steps[order]), _at_or_above(fine, scores, number)
     recall, change = np.abs(np.diff(tp / artifact.size)), np.abs(np.diff(tp / np.maximum(tp + fp, 1)))
-    doubt = np.sqrt(recall * change)
-    weight = recall / recall.sum() + doubt / (doubt.sum() or 1)
-    left = _ARTIFACT_EDGES - len(ties)
-    chosen = _ends(weight, left)
-    return np.concatenate([ties, fine[chosen if chosen.sum() <= left else _ends(weight, left // 2)]])
+    error = np.sqrt(recall * change)
+    weight = recall / recall.sum() + error / (error.sum() or 1)
+    remaining = _ARTIFACT_EDGES - len(ties)
+    chosen = _ends(weight, remaining)
+    return np.concatenate([ties, fine[chosen if chosen.sum() <= remaining else _ends(weight, remaining // 2)]])
 
 
 def _at_or_above(edges: NDArray[np.float64], scores: FloatArray, number: IntArray) -> IntArray:

@@ -22,7 +22,7 @@ from benchkit.metrics.bins import (
     BoolArray,
     FloatArray,
     IntArray,
-    Looks,
+    ScoreSample,
     as_labels,
     as_scores,
     bin_index,
@@ -93,11 +93,11 @@ class Scored:
             weight[mask] = 1 / np.bincount(regions[mask])[regions[mask]] if mask.any() else 0
         return weights
 
-    def looks(self) -> Looks:
-        """Return what bins are fitted to, see `fit_edges`."""
+    def sample(self) -> ScoreSample:
+        """Return the scores to which bins are fitted, see `fit_edges`."""
         kinds = {name: self.scores[mask] for name, mask in self.of_kinds().items()}
         weights = self.region_weights()[self.labels]
-        return Looks.of(self.scores[self.labels], weights, self.scores[self.clean], kinds)
+        return ScoreSample.of(self.scores[self.labels], weights, self.scores[self.clean], kinds)
 
 
 def count(scored: Scored) -> pd.DataFrame:
@@ -209,12 +209,12 @@ def measure(
     scores: (N, H, W) artifact probability in [0, 1]. labels: (N, H, W) bool. kinds: per image, kind -> (H, W) bool.
     density: (N, H, W) graded map for the heat-map measures. ignored: (N, H, W) bool, pixels that count nowhere.
     threshold: of `best_threshold`, for the record. Raises BenchkitError for anything else. Batches that are to be
-    joined need the same edges: fit them to the `Scored.looks` of all, and use `record`.
+    joined need the same edges: fit them to the `Scored.sample` of all, and use `record`.
     """
     scored = Scored(scores, labels, kinds or (), ignored)
     if kinds is not None and len(kinds) != len(scored):
         raise BenchkitError(f"kinds are given for {len(kinds)} images but scores for {len(scored)}")
-    edges = fit_edges([scored.looks()], () if threshold is None else (threshold,))
+    edges = fit_edges([scored.sample()], () if threshold is None else (threshold,))
     return replace(record(scored, edges, density), threshold=threshold)
 
 

@@ -25,21 +25,21 @@ _STEP = 256
 class SplitSummary:
     """The summary of one split. None means unknown without decoding more images.
 
-    marked, unmarked: images with and without a mask. captioned: images with a caption. sizes: `WIDTHxHEIGHT` of the
+    annotated, unannotated: images with and without a mask. captioned: images with a caption. sizes: `WIDTHxHEIGHT` of the
     files (of the samples where the dataset does not say) -> images. faults: why images cannot be read, a line each.
-    Of the `looked_at` images that were decoded, looked_marked have a mask and looked_captioned a caption; no_artifact
+    Of the `looked_at` images that were decoded, looked_annotated have a mask and looked_captioned a caption; no_artifact
     have an empty mask. area: mean annotated fraction of the pixels, of images with a mask, in [0, 1]. ignored: mean
     ignored fraction of the pixels, in [0, 1]. kinds: kind of artifact -> images.
     """
 
     images: int
-    marked: int | None = None
-    unmarked: int | None = None
+    annotated: int | None = None
+    unannotated: int | None = None
     captioned: int | None = None
     sizes: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     looked_at: int = 0
-    looked_marked: int = 0
+    looked_annotated: int = 0
     looked_captioned: int = 0
     no_artifact: int = 0
     area: float | None = None
@@ -79,9 +79,9 @@ def summarise(dataset: Dataset, split: str, *, pixels: bool, tick: Callable[[int
 
 def remark_on_masks(found: Mapping[str, SplitSummary]) -> list[str]:
     """Return a remark if masks cover more than half of the pixels on average: they may be inverted."""
-    shares = [f"{split} {one.area:.0%}" for split, one in found.items() if one.area is not None and one.area > 0.5]
-    remark = "most pixels are marked; if the masks are inverted, set background to the value around the artifacts"
-    return [f"{', '.join(shares)}: {remark}"] if shares else []
+    fractions = [f"{split} {one.area:.0%}" for split, one in found.items() if one.area is not None and one.area > 0.5]
+    remark = "most pixels are annotated; if the masks are inverted, set background to the value around the artifacts"
+    return [f"{', '.join(fractions)}: {remark}"] if fractions else []
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def _count(found: SplitSummary, facts: Sequence[ImageFacts], looked: Sequence[tu
     if len(looked) == found.images:
         labelled, captioned = [one for one, _ in looked], [one for _, one in looked]
     if None not in labelled:
-        found.marked = labelled.count(True)
-        found.unmarked = labelled.count(False)
+        found.annotated = labelled.count(True)
+        found.unannotated = labelled.count(False)
     if None not in captioned:
         found.captioned = captioned.count(True)
 
@@ -167,7 +167,7 @@ class _Looked:
     def finish(self) -> None:
         """Write counts and means to the summary."""
         self.found.looked_at = len(self.samples)
-        self.found.looked_marked = sum(marked for marked, _ in self.samples)
+        self.found.looked_annotated = sum(annotated for annotated, _ in self.samples)
         self.found.looked_captioned = sum(captioned for _, captioned in self.samples)
         self.found.no_artifact = self._areas.count(0.0)
         self.found.area = float(np.mean(self._areas)) if self._areas else None

@@ -152,18 +152,18 @@ def beside_table(board: Board) -> Comparison | None:
     if board.paper is None:
         return None
     try:
-        return show(board_lines(board))
+        return compare_with_paper(board_lines(board))
     except BenchkitError:
         return None  # a report is worth having without the paper's rows
 
 
-def show(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Comparison:
-    """Lines of boards beside the paper's: those among `lines`, else `paper`, else those that ship with benchkit.
+def compare_with_paper(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Comparison:
+    """Compare lines of boards with the paper's lines: those among `lines`, else `paper`, else those in the package.
 
-    A line is matched by the bare names of training set, selector and detector and by its steps; where the paper has
-    the method at other steps only, by the nearest of those. Of the paper's methods that no board has, those of the
-    boards' detectors are listed too; all of them where there is no board. Where all boards are of one of the paper's
-    tables, its rows alone are there, and a row stands beside the figure of the images that its source stands for.
+    Lines match if they have the same steps and the same names of training set, selector and detector, without
+    parameters. If the paper has the method with other steps only, the nearest steps match. Methods of the paper that no
+    board has are listed too, with the boards' detectors (with all detectors if there is no board). If all boards
+    reproduce one table of the paper, only its lines are used, and a row is compared with the figure of its source.
     """
     lines = list(lines)
     own = [line for line in lines if isinstance(line, RunLine) and line.group != TRIVIAL]

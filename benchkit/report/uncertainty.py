@@ -1,4 +1,4 @@
-"""How sure a board's figures are: intervals, ranks and paired differences from the per-image records."""
+"""The uncertainty of a board's figures: intervals, ranks and paired differences from the per-image records."""
 
 from __future__ import annotations
 
@@ -153,12 +153,12 @@ class _Group:
         rest = {name: own for name, own in self.methods.items() if name not in self.trained}
         unstable = pool_methods(self.trained).unstable
         found: dict[int, dict[str, Any]] = {}
-        for name, sure in {**intervals(self.trained), **intervals(rest)}.items():
+        for name, interval in {**intervals(self.trained), **intervals(rest)}.items():
             own = found.setdefault(int(name), {"images": self.methods[name].images, "floor": self.floor})
-            own |= {f"{self.ranking}_low": sure.low, f"{self.ranking}_high": sure.high}
+            own |= {f"{self.ranking}_low": interval.low, f"{self.ranking}_high": interval.high}
             if self.ranking == PRIMARY:
-                own |= {"seed_variance": sure.seed_variance, "unstable": name in unstable}
-                if np.isfinite(sure.estimate) and not np.isfinite(sure.low):
+                own |= {"seed_variance": interval.seed_variance, "unstable": name in unstable}
+                if np.isfinite(interval.estimate) and not np.isfinite(interval.low):
                     own["no_interval"] = _ONE_IMAGE
         estimates = {name: own.estimate for name, own in self.ranked.items()}
         places = rank_methods(estimates, self.different, higher_is_better=self.info.higher_is_better)

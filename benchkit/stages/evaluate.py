@@ -135,12 +135,12 @@ def _measured(
     """
     from benchkit import metrics
 
-    looks = []
+    samples = []
     for number, stage in enumerate(stages):
         scores = predict(stage)
         np.save(work / f"scores-{number}.npy", scores)
-        looks.append(_scored(env, stage, scores).looks())
-    edges = metrics.fit_edges(looks, () if threshold is None else (threshold,))
+        samples.append(_scored(env, stage, scores).sample())
+    edges = metrics.fit_edges(samples, () if threshold is None else (threshold,))
     parts = []
     for number, stage in enumerate(stages):
         scored = _scored(env, stage, np.load(work / f"scores-{number}.npy"))

@@ -179,7 +179,13 @@ def test_what_a_dataset_holds_is_told_on_one_screen(run: Run, shots: Path) -> No
     why = "the suffix is not supported"
     assert reported["passed_over"] == [{"suffix": ".heic", "why": why, "count": 1, "example": "test/2.heic"}]
     pool = reported["splits"]["pool"]
-    assert (pool["images"], pool["marked"], pool["unmarked"], pool["captioned"], pool["no_artifact"]) == (3, 2, 1, 1, 1)
+    assert (pool["images"], pool["annotated"], pool["unannotated"], pool["captioned"], pool["no_artifact"]) == (
+        3,
+        2,
+        1,
+        1,
+        1,
+    )
     assert (pool["sizes"], pool["faults"], pool["looked_at"]) == ({"24x16": 3}, [], 3)
 
 

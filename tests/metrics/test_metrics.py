@@ -227,7 +227,7 @@ def test_average_precision_is_exact_for_any_scores(name, prevalence):
 def test_bins_are_fitted_to_all_batches_together():
     scores, labels = case(5, images=6, side=60, prevalence=0.3)
     batches = [bm.Scored(scores[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
-    edges = bm.fit_edges([batch.looks() for batch in batches])
+    edges = bm.fit_edges([batch.sample() for batch in batches])
     m = bm.Measured.concat([bm.record(batch, edges) for batch in batches])
     expected = sk.average_precision_score(labels.ravel(), scores.ravel())
     assert bm.metric("average_precision")(m) == pytest.approx(expected, abs=2e-4)
@@ -382,7 +382,7 @@ def test_batches_and_their_order_do_not_matter(case_, batch, random):
     random.shuffle(starts)
     slices = [slice(i, i + batch) for i in starts]
     batches = [bm.Scored(scores[at], labels[at], kinds[at]) for at in slices]
-    edges = bm.fit_edges([one.looks() for one in batches], [0.25])
+    edges = bm.fit_edges([one.sample() for one in batches], [0.25])
     m = bm.Measured.concat([bm.record(one, edges) for one in batches])
     got = bm.summarise(replace(m, threshold=0.25, kinds=dict(sorted(m.kinds.items()))))
     whole = row(scores, labels, 0.25, kinds)

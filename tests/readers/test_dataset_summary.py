@@ -61,7 +61,7 @@ class Made(Dataset):
 def test_a_split_that_is_decoded_whole() -> None:
     ticks: list[int] = []
     found = summarise(Made(), "pool", pixels=False, tick=ticks.append)
-    assert (found.images, found.marked, found.unmarked, found.captioned, found.looked_at) == (10, 8, 2, 1, 10)
+    assert (found.images, found.annotated, found.unannotated, found.captioned, found.looked_at) == (10, 8, 2, 1, 10)
     assert found.no_artifact == 2 and found.kinds == {"hand": 6} and found.sizes == {"10x8": 10}
     assert found.area == np.mean([0.25] * 6 + [0] * 2) and np.isclose(found.ignored, 0.3 * 0.5)
     assert sum(ticks) == count_ticks(10, pixels=False) == 20
@@ -70,19 +70,19 @@ def test_a_split_that_is_decoded_whole() -> None:
 def test_a_large_split_is_decoded_in_part_unless_all_is_asked_for() -> None:
     size = LOOKED + 40
     part = summarise(Made(size), "pool", pixels=False, tick=lambda _: None)
-    assert (part.looked_at, part.marked, part.captioned) == (LOOKED, None, None)
-    assert (part.looked_marked, part.no_artifact) == (LOOKED * 3 // 4, LOOKED // 4)
+    assert (part.looked_at, part.annotated, part.captioned) == (LOOKED, None, None)
+    assert (part.looked_annotated, part.no_artifact) == (LOOKED * 3 // 4, LOOKED // 4)
     known = summarise(Made(size, knows=True), "pool", pixels=False, tick=lambda _: None)
-    assert (known.looked_at, known.marked, known.unmarked, known.captioned) == (LOOKED, 78, 26, 1)
+    assert (known.looked_at, known.annotated, known.unannotated, known.captioned) == (LOOKED, 78, 26, 1)
     whole = summarise(Made(size), "pool", pixels=True, tick=lambda _: None)
-    assert (whole.looked_at, whole.marked, whole.no_artifact) == (size, 78, 26)
+    assert (whole.looked_at, whole.annotated, whole.no_artifact) == (size, 78, 26)
 
 
 def test_images_that_cannot_be_read_are_named_and_the_others_counted() -> None:
     for knows, fault in ((False, "5.png: cannot be decoded"), (True, "5.png: no such file")):
         found = summarise(Made(knows=knows, bad=True), "pool", pixels=False, tick=lambda _: None)
         assert (found.faults, found.looked_at) == ([fault], 9)
-        assert found.marked == (8 if knows else None) and found.kinds == {"hand": 5}
+        assert found.annotated == (8 if knows else None) and found.kinds == {"hand": 5}
         assert found.as_json()["kinds"] == {"hand": 5}
 
 
@@ -107,5 +107,5 @@ def test_masks_that_mark_most_pixels_are_remarked_on() -> None:
     areas = {"pool": 0.854, "test": 0.5, "clean": None}
     found = {split: SplitSummary(1, area=area) for split, area in areas.items()}
     (line,) = remark_on_masks(found)
-    assert line.startswith("pool 85%: most pixels are marked; if the masks are inverted, set background")
+    assert line.startswith("pool 85%: most pixels are annotated; if the masks are inverted, set background")
     assert remark_on_masks({"test": found["test"], "clean": found["clean"]}) == []

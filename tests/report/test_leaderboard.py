@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import BenchkitError
-from benchkit.report.beside import NOT_RUN, show
+from benchkit.report.beside import NOT_RUN, compare_with_paper
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import (
     PaperLine,
@@ -145,7 +145,7 @@ def test_a_board_is_the_same_as_folder_file_and_lines(board, tmp_path):
 
 
 def test_methods_are_matched_by_name_steps_selector_and_detector(board):
-    frame = show(board_lines(board)).frame.set_index("training_set")
+    frame = compare_with_paper(board_lines(board)).frame.set_index("training_set")
     assert frame.loc["renoise-masked:steps=10", "paper:HPS"] == pytest.approx(0.2730)
     assert frame.loc["renoise-masked:steps=10", "paper:RichHF-7701"] == pytest.approx(0.2809)
     assert frame.loc["human", ["paper:HPS", "paper:RichHF-7701"]].to_list() == pytest.approx([0.2623, 0.2623])
@@ -157,7 +157,7 @@ def test_methods_are_matched_by_name_steps_selector_and_detector(board):
 
 
 def test_a_method_at_other_steps_stands_beside_the_nearest_and_says_so(board):
-    shown = show(board_lines(board))
+    shown = compare_with_paper(board_lines(board))
     gaussian = shown.frame.set_index("training_set").loc["gaussian:steps=10"]
     assert gaussian["paper:HPS"] == pytest.approx(0.1386), "not the image latent at step 0, which is as near"
     assert (gaussian["steps"], gaussian["paper_steps"]) == (10, 20)
@@ -167,7 +167,7 @@ def test_a_method_at_other_steps_stands_beside_the_nearest_and_says_so(board):
 
 
 def test_orders_are_counted_among_what_both_have(board):
-    shown = show(board_lines(board))
+    shown = compare_with_paper(board_lines(board))
     frame = shown.frame.set_index("training_set")
     names = ["renoise-masked:steps=10", "pseudo", "human", "gaussian:steps=10", "blur:steps=20"]
     assert frame.loc[names, "order:HPS"].to_list() == frame.loc[names, "paper_order:HPS"].to_list() == [1, 2, 3, 4, 5]
@@ -181,7 +181,7 @@ def test_disagreement_is_counted_too():
         run_line(line.training_set, values[line.training_set], steps=line.steps, selector=line.selector)
         for line in lines
     ]
-    (reported,) = show(own, lines).agreement
+    (reported,) = compare_with_paper(own, lines).agreement
     # Paper: renoise, human, rotation, gaussian, blur; here: rotation, renoise, gaussian, human, blur.
     assert "7 of 10 pairs" in reported
 
@@ -208,13 +208,13 @@ def test_steps_come_from_the_parameters_else_the_name(params, name, steps):
 
 def test_several_runs_stand_in_groups_of_their_own():
     lines = [run_line("human", 0.2), run_line("human", 0.3, run="other")]
-    shown = show(lines)
+    shown = compare_with_paper(lines)
     titles = [group.title for group in shown.sheet().groups]
     assert titles[:2] == ["upernet-swin, run r on portraits/test", "upernet-swin, run other on portraits/test"]
 
 
 def test_the_caption_says_that_only_the_order_can_be_compared(board):
-    shown = show(board_lines(board))
+    shown = compare_with_paper(board_lines(board))
     for form in ("table", "markdown", "latex", "json"):
         written = " ".join(render(shown, form, 100).split())
         assert "Different data" in written and "never the values" in written
@@ -222,12 +222,15 @@ def test_the_caption_says_that_only_the_order_can_be_compared(board):
 
 
 def test_the_paper_alone_can_be_shown_and_an_empty_board_too():
-    shown = show(paper_lines())
+    shown = compare_with_paper(paper_lines())
     assert len(shown.frame) == 20 and set(shown.frame["state"]) == {NOT_RUN}
     assert "1.73" in render(shown, "table")
     assert isinstance(paper_lines()[0], PaperLine)
     assert (
-        show([run_line("human", None, state="failed", group="missing", seeds=0)], ()).frame["state"].item() == "failed"
+        compare_with_paper([run_line("human", None, state="failed", group="missing", seeds=0)], ())
+        .frame["state"]
+        .item()
+        == "failed"
     )
 
 

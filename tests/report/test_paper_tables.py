@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchkit.errors import BenchkitError
-from benchkit.report.beside import NOT_RUN, ORDER_ONLY, beside_table, show
+from benchkit.report.beside import NOT_RUN, ORDER_ONLY, beside_table, compare_with_paper
 from benchkit.report.board import Board
 from benchkit.report.data import RunData
 from benchkit.report.leaderboard import board_lines, parse_lines, to_jsonl
@@ -32,7 +32,7 @@ def exact(maker) -> Board:
 
 
 def test_each_row_stands_beside_the_figure_of_its_own_source(exact: Board) -> None:
-    frame = show(board_lines(exact)).frame.set_index("training_set")
+    frame = compare_with_paper(board_lines(exact)).frame.set_index("training_set")
     paper = frame.loc[:, ["paper:HPS", "paper:RichHF-7701"]]
     assert paper.loc["pseudo [HPS]"].to_list() == [0.2651, pytest.approx(float("nan"), nan_ok=True)]
     assert paper.loc["renoise-masked:steps=10 [rest]", "paper:RichHF-7701"] == 0.2809
@@ -79,7 +79,7 @@ def test_the_report_holds_the_table_in_every_form(maker, tmp_path) -> None:
 def test_a_board_of_no_table_says_nothing_of_one(maker) -> None:
     board = Board.of(maker().cell("human", 0.5).run())
     assert beside_table(board) is None and "paper" not in board.as_json()
-    assert "difference" not in render(show(board_lines(board)), "table", 200)
+    assert "difference" not in render(compare_with_paper(board_lines(board)), "table", 200)
 
 
 def test_a_board_with_a_wrong_paper_is_refused(exact: Board) -> None:

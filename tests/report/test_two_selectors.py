@@ -10,7 +10,7 @@ import pytest
 from benchkit.report import figures
 from benchkit.report.ablation import AblationBoard, Point
 from benchkit.report.ablation_figure import _styles
-from benchkit.report.beside import show
+from benchkit.report.beside import compare_with_paper
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import board_lines
 from benchkit.report.site.page import page
@@ -84,6 +84,6 @@ def test_the_ablation_names_both(made) -> None:
 
 
 def test_the_comparison_with_the_paper_names_both(board: Board) -> None:
-    text = render(show(board_lines(board)), "markdown")
+    text = render(compare_with_paper(board_lines(board)), "markdown")
     assert "random-boxes:boxes=1" in text
     assert "largest" not in text

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchkit.cli.sidebyside import SideBySide
-from benchkit.report.beside import show
+from benchkit.report.beside import compare_with_paper
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import board_lines
 from benchkit.report.tables import FORMATS, render
@@ -44,7 +44,7 @@ def test_boards_beside_each_other_and_beside_the_paper(made, maker) -> None:
         warnings.simplefilter("error")
         for form in FORMATS:
             assert render(SideBySide((one, other)), form)
-            assert render(show(board_lines(one)), form)
+            assert render(compare_with_paper(board_lines(one)), form)
 
 
 def test_a_board_without_figures(maker, tmp_path: Path) -> None:

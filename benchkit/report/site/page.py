@@ -18,7 +18,7 @@ from markupsafe import Markup
 from benchkit.errors import BenchkitError
 from benchkit.metrics import COMPANION, METRICS, metric
 from benchkit.report.ablation import AblationBoard
-from benchkit.report.beside import NOT_RUN, Comparison, show
+from benchkit.report.beside import NOT_RUN, Comparison, compare_with_paper
 from benchkit.report.board import Board, short_names
 from benchkit.report.data import RunData
 from benchkit.report.figures import confinement_figure, ranking_figure
@@ -186,7 +186,7 @@ def _remarks(board: Board, lines: pd.DataFrame) -> list[str]:
 def _beside(board: Board, reference: Sequence[PaperLine] | None) -> Comparison | None:
     """Return the board beside the paper, None where they have no method in common."""
     try:
-        compared = show(board_lines(board), paper_lines() if reference is None else reference)
+        compared = compare_with_paper(board_lines(board), paper_lines() if reference is None else reference)
     except BenchkitError:
         return None  # a report is worth having without the paper's rows
     figures = compared.frame.loc[compared.frame["state"] != NOT_RUN, [f"paper:{name}" for name in compared.datasets]]
