@@ -37,14 +37,14 @@ def option_checks(check_out: Check | None, device: str) -> list[Check]:
 
 def check_out_folder(grid: Grid, registry: Registry, places: Places, force: bool) -> None:
     """Raise BenchkitError if --out cannot be written, or holds something other than this comparison's report."""
-    from benchkit.planning.paper_protocol import recorded
+    from benchkit.planning.paper_protocol import to_record
     from benchkit.runs.run import check_out
     from benchkit.system.output_files import check_writable
 
     assert places.out is not None
     check_writable(places.out, probe=False)
     try:
-        config = recorded(grid, registry)
+        config = to_record(grid, registry)
     except BenchkitError:
         return  # planning reports what is wrong with the grid
     check_out(places, config, force)

@@ -20,7 +20,7 @@ _ADDRESS = re.compile(r"https?://[^,]*/")
 _PLAIN = ("model", "num_inference_steps", "labelled", "seeds", "label", "paste_background")
 
 
-def recorded(grid: Grid, registry: Registry) -> dict[str, Any]:
+def to_record(grid: Grid, registry: Registry) -> dict[str, Any]:
     """Return the grid as a run records it; for a paper's table, with facts to print beside the paper's figures.
 
     paper: table, sources (a source's name in rows -> the paper's name), differs (sentences).
@@ -50,7 +50,8 @@ def find_all_differences(grid: Grid, registry: Registry) -> list[str]:
 def differences(grid: Grid) -> tuple[str, ...]:
     """Return a sentence for each setting that decides a row's figure and differs from the preset of the paper's table.
 
-    The set of rows does not count: another method changes no other row's figure. Nor do places of data and weights.
+    Additional or missing methods do not count, because they change no other row's figure. The places of data and of
+    weights do not count either.
     """
     preset = preset_of(grid)
     if preset is None:
@@ -62,10 +63,10 @@ def differences(grid: Grid) -> tuple[str, ...]:
     found += _other_specs("selectors", grid.selectors, preset.selectors)
     found += _other_specs("detectors", grid.detectors, preset.detectors)
     if grid.every_inverter != preset.every_inverter:
-        found.append(_not_as("inverter", grid.every_inverter, preset.every_inverter))
+        found.append(_difference("inverter", grid.every_inverter, preset.every_inverter))
     found += _other_parameters(grid.corruptors, preset.corruptors)
     ours, theirs = grid.as_data(), preset.as_data()
-    found += [_not_as(name, ours[name], theirs[name]) for name in _PLAIN if ours[name] != theirs[name]]
+    found += [_difference(name, ours[name], theirs[name]) for name in _PLAIN if ours[name] != theirs[name]]
     if grid.on_detector != preset.on_detector:
         found.append(f"on_detector: {_text(list(grid.on_detector)) or 'none'} with settings of their own")
     for name in ("test", *TRAININGS[::-1]):
@@ -84,7 +85,7 @@ def find_other_data(grid: Grid, registry: Registry) -> tuple[str, ...]:
         if stated is None:
             continue
         facts: Mapping[str, Any] = registry.dataset(registry.complete(spec)).provenance()
-        # A set that does not record a fact is believed.
+        # A fact that the dataset does not record counts as equal.
         others = [
             f"{key} {_text(facts[key])}, not {_text(value)}"
             for key, value in stated.items()
@@ -108,9 +109,9 @@ def find_other_sizes(grid: Grid, registry: Registry) -> tuple[str, ...]:
 
 
 def _other_specs(field: str, ours: Sequence[Spec], theirs: Sequence[Spec]) -> Iterator[str]:
-    # Without one detector, the figures of the others stay; a detector that the preset does not have changes the board.
+    # Removing a detector does not change the others' figures. An additional detector differs from the protocol.
     if any(not any(_same(mine, spec) for spec in theirs) for mine in ours):
-        yield _not_as(field, *([_ADDRESS.sub("", str(spec)) for spec in specs] for specs in (ours, theirs)))
+        yield _difference(field, *([_ADDRESS.sub("", str(spec)) for spec in specs] for specs in (ours, theirs)))
 
 
 def _other_parameters(ours: Sequence[Spec], theirs: Sequence[Spec]) -> Iterator[str]:
@@ -130,7 +131,7 @@ def _other_sources(ours: Sequence[SourceSet], theirs: Sequence[SourceSet]) -> It
     if all(any(_same_source(mine, other) for other in theirs) for mine in ours):
         return
     names, full = ([[of(s) for s in sources] for sources in (ours, theirs)] for of in (_title, _in_full))
-    yield _not_as("sources", *(full if names[0] == names[1] else names))
+    yield _difference("sources", *(full if names[0] == names[1] else names))
 
 
 def _title(source: SourceSet) -> str:
@@ -164,7 +165,7 @@ def _same_value(mine: Any, preset: Any) -> bool:
     return preset is None or ("://" in str(preset) and Path(plain_text(mine)).name == str(preset).rpartition("/")[2])
 
 
-def _not_as(name: str, ours: Any, theirs: Any) -> str:
+def _difference(name: str, ours: Any, theirs: Any) -> str:
     return f"{name}: {_text(ours)}, not {_text(theirs)}"
 
 

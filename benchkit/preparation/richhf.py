@@ -49,7 +49,7 @@ Tell = Callable[[str], None]
 class Annotation:
     """One example that the rule keeps, to be written when its image is found.
 
-    notes: what is left out of it, listed only where the rest is written.
+    notes: what of it is skipped; listed only if the rest is written.
     """
 
     id: str
@@ -73,7 +73,7 @@ def record_files(given: Sequence[Path]) -> dict[str, list[Path]]:
     """Return the record files of each split, from files and folders.
 
     Which split a file belongs to says its name, or a folder called `train`, `dev` or `test` that it lies in. Raises
-    BenchkitError for a path that is not there, a folder without such files, and names that say no split.
+    BenchkitError for a path that is not there, a folder without such files, and names that contain no split.
     """
     found: dict[str, list[Path]] = {}
     for path in given:
@@ -218,7 +218,7 @@ class Preparation:
             misaligned = grey_map(features, "misalignment_map")
             maps.append(misaligned)
         except Unusable as why:  # no label depends on it
-            notes.append(SkippedImage(SPLITS[split], name, "misalignment map left out, its image kept", why.detail))
+            notes.append(SkippedImage(SPLITS[split], name, "misalignment map skipped, its image kept", why.detail))
         scores = {score: number(features, score) for score in SCORES}
         self.odd_scores.update({oddity for oddity in map(odd, scores.values()) if oddity})
         objection = self.rule.objection({s: v for s, v in scores.items() if v is not None}, maps)
@@ -275,7 +275,9 @@ def summary(manifest: Mapping[str, Any], rule: Rule) -> list[str]:
     """Return the lines that a user reads about a finished set."""
     read, images = manifest["examples"]["read"], manifest["images"]
     lines = [beside_paper(rule, manifest["examples"]["left_by_rule"], read)]
-    lines.append(f"a pixel is marked from level {rule.threshold} of 255: {rule.needed} of {rule.annotators} annotators")
+    lines.append(
+        f"a pixel is annotated from level {rule.threshold} of 255: {rule.needed} of {rule.annotators} annotators"
+    )
     missing = images["wanted"] - images["found"]
     lines.append(f"images: {images['found']:,} of {images['wanted']:,} found, {missing:,} missing")
     lines.append(f"captions: {images['captions']:,} of {sum(one['rows'] for one in manifest['splits'].values()):,}")

@@ -36,9 +36,10 @@ LARGEST = 255
 class Rule:
     """A rule by name, and its numbers.
 
-    annotators: number that an example must have. needed: number that must mark a pixel. tolerance: largest distance of
-    a level from one that `annotators` can produce (JPEG shifts levels). fraction: of the pixels above `tolerance`, the
-    fraction that may be further away. score_tolerance: largest distance of a score from such a value, in steps.
+    annotators: number that an example must have. needed: how many of them must annotate a pixel. tolerance: largest
+    distance of a level from one that `annotators` can produce (JPEG shifts levels). fraction: the largest fraction of
+    the pixels above `tolerance` that may be further away. score_tolerance: largest distance of a score from a value
+    that `annotators` can produce, in steps.
     """
 
     name: str = "three-annotators"
@@ -50,7 +51,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """Parse NAME or NAME:key=value,key=value; raise BenchkitError that names the mistake."""
+        """Parse NAME or NAME:key=value,key=value; raise BenchkitError that names the fault."""
         spec = Spec.parse("rule", text)
         if spec.name not in RULES:
             raise UnknownNameError("rule", spec.name, RULES)
@@ -81,7 +82,7 @@ class Rule:
         return int(np.argmax(self.label(np.arange(256, dtype=np.uint8))))
 
     def label(self, levels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return the pixels that enough annotators marked, bool. levels: any shape; rounded to vote counts."""
+        """Return the pixels that enough annotators annotated, bool. levels: any shape; rounded to vote counts."""
         votes = np.rint(levels.astype(np.float64) * self.annotators / 255).astype(np.int64)
         return compute_majority(votes, self.annotators, self.needed)
 
@@ -99,16 +100,21 @@ class Rule:
             for levels in maps:
                 off = self.off_levels(levels)
                 if off > self.fraction:
-                    return f"{100 * off:.0f} % of a map's marked pixels are at no level of {self.annotators} annotators"
+                    return (
+                        f"{100 * off:.0f} % of a map's annotated pixels have no level of {self.annotators} annotators"
+                    )
         return None
 
     def off_levels(self, levels: NDArray[np.uint8]) -> float:
-        """Return the fraction of pixels above `tolerance` that are further than it from every possible level."""
-        marked = levels[levels > self.tolerance].astype(np.float64)
-        if not marked.size:
+        """Return, of the pixels above `tolerance`, the fraction that is further than `tolerance` from every level.
+
+        The levels are those that the number of annotators can produce.
+        """
+        annotated = levels[levels > self.tolerance].astype(np.float64)
+        if not annotated.size:
             return 0.0
         step = 255 / self.annotators
-        return float(np.mean(np.abs(marked - np.rint(marked / step) * step) > self.tolerance))
+        return float(np.mean(np.abs(annotated - np.rint(annotated / step) * step) > self.tolerance))
 
 
 def beside_paper(rule: Rule, kept: Mapping[str, int], read: Mapping[str, int]) -> str:

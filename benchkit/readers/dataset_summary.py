@@ -25,9 +25,9 @@ _STEP = 256
 class SplitSummary:
     """The summary of one split. None means unknown without decoding more images.
 
-    annotated, unannotated: images with and without a mask. captioned: images with a caption. sizes: `WIDTHxHEIGHT` of the
-    files (of the samples where the dataset does not say) -> images. faults: why images cannot be read, a line each.
-    Of the `looked_at` images that were decoded, looked_annotated have a mask and looked_captioned a caption; no_artifact
+    annotated, unannotated: images with and without a mask. captioned: images with a caption. sizes: `WIDTHxHEIGHT` of
+    the files (of the samples if the dataset does not say) -> images. faults: why images cannot be read, a line each. Of
+    the `looked_at` images that were decoded, looked_annotated have a mask and looked_captioned a caption; no_artifact
     have an empty mask. area: mean annotated fraction of the pixels, of images with a mask, in [0, 1]. ignored: mean
     ignored fraction of the pixels, in [0, 1]. kinds: kind of artifact -> images.
     """
@@ -98,10 +98,10 @@ class SkippedFiles:
         return f"skipped: {self.count:,} {kind}, such as '{self.example}': {self.why}"
 
 
-def count_skipped_files(passed: Mapping[str, str]) -> list[SkippedFiles]:
-    """Group the skipped files of a dataset by suffix and reason, the most frequent first; passed: path -> reason."""
+def count_skipped_files(skipped: Mapping[str, str]) -> list[SkippedFiles]:
+    """Group the skipped files of a dataset by suffix and reason, the most frequent first; skipped: path -> reason."""
     kinds: dict[tuple[str, str], list[str]] = {}
-    for path, why in passed.items():
+    for path, why in skipped.items():
         hidden = path.rpartition("/")[2].startswith(".")
         kinds.setdefault(("" if hidden else get_suffix(path), why), []).append(path)
     found = [SkippedFiles(suffix, why, len(paths), min(paths)) for (suffix, why), paths in kinds.items()]

@@ -24,7 +24,7 @@ class Walk:
     """The contents of a folder, by path relative to it with `/`.
 
     files: sorted. folders: folder -> its identity (device, inode) and the time of its last change in ns; the folder
-    itself is ``. linked: folders that are links, or inside of one. passed: path -> why it was skipped. faults: what
+    itself is ``. linked: folders that are links, or inside of one. skipped: path -> why. faults: what
     could not be read, one line each.
     """
 
@@ -32,7 +32,7 @@ class Walk:
     files: tuple[str, ...]
     folders: Mapping[str, tuple[tuple[int, int], int]]
     linked: frozenset[str]
-    passed: Mapping[str, str]
+    skipped: Mapping[str, str]
     faults: tuple[str, ...]
 
 
@@ -42,10 +42,10 @@ class _Walking:
     files: list[str] = field(default_factory=list)
     folders: dict[str, tuple[tuple[int, int], int]] = field(default_factory=dict)
     linked: set[str] = field(default_factory=set)
-    passed: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     #: Folders to be read. Links are read after all of them, so that the path without a link is kept.
-    left: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     #: Identities of `root` and of every folder above it: a link to one of them is a circle.
     above: frozenset[tuple[int, int]] = frozenset()
@@ -58,15 +58,15 @@ class _Walking:
         self.above = frozenset(_identity(one.stat()) for one in (real, *real.parents))
         self.folders[""] = _identity(start), start.st_mtime_ns
         self._read("")
-        while self.left or self.links:
-            link = not self.left
-            self._enter(self.links.pop(0) if link else self.left.pop(), link)
+        while self.unread or self.links:
+            link = not self.unread
+            self._enter(self.links.pop(0) if link else self.unread.pop(), link)
 
     def _enter(self, relative: str, link: bool) -> None:
         found = os.stat(f"{self.root}/{relative}")  # noqa: PTH116
         key = "/".join(relative.split("/")[:2]), _identity(found)
         if key in self.seen or (link and key[1] in self.above) or (link and self._is_circle(relative, key[1])):
-            self.passed[relative] = CIRCLE
+            self.skipped[relative] = CIRCLE
             return
         self.seen.add(key)
         self.folders[relative] = key[1], found.st_mtime_ns
@@ -98,11 +98,11 @@ class _Walking:
 
     def _sort(self, entry: os.DirEntry[str], relative: str) -> None:
         if entry.name.startswith(".") or entry.name.casefold() in SYSTEM:
-            self.passed[relative] = HIDDEN if entry.name.startswith(".") else LEFTOVER
+            self.skipped[relative] = HIDDEN if entry.name.startswith(".") else LEFTOVER
         elif not _is_text(entry.name):
             self.faults.append(f"{_escape(entry.path)}: a name that is not UTF-8: rename it")
         elif entry.is_dir():
-            (self.links if entry.is_symlink() else self.left).append(relative)
+            (self.links if entry.is_symlink() else self.unread).append(relative)
         elif entry.is_file():
             self.files.append(relative)
         elif entry.is_symlink():
@@ -125,7 +125,7 @@ def walk(root: Path) -> Walk:
         tuple(sorted(walking.files)),
         walking.folders,
         frozenset(walking.linked),
-        walking.passed,
+        walking.skipped,
         tuple(walking.faults),
     )
 

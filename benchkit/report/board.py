@@ -57,7 +57,7 @@ class Board:
     and plugins: those of the line that do not ship with benchkit, with package, version and source hash, or None.
 
     pairs, resolution: see `Uncertainty`; first and second are places in the frame. paper: of a run of one of the
-    paper's tables what benchkit.planning.paper_protocol.recorded says of it. shown: complete Specs and image sets ->
+    paper's tables what benchkit.planning.paper_protocol.to_record says of it. shown: complete Specs and image sets ->
     their texts for people. replicates: bootstrap draws behind the intervals of a board of an earlier version, else 0.
     """
 

@@ -131,7 +131,7 @@ def with_types(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_paper(data: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
-    """Return a board's `paper`, see `benchkit.planning.paper_protocol.recorded`; raise BenchkitError for another."""
+    """Return a board's `paper`, see `benchkit.planning.paper_protocol.to_record`; raise BenchkitError for another."""
     paper = data.get("paper")
     if paper is None:
         return None

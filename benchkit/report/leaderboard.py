@@ -103,7 +103,7 @@ class PaperLine(_Line):
 
 
 class PaperTable(BaseModel):
-    """Which of the paper's tables a run is: see `benchkit.planning.paper_protocol.recorded`, which writes it."""
+    """Which of the paper's tables a run is: see `benchkit.planning.paper_protocol.to_record`, which writes it."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -22,7 +22,7 @@ from benchkit.planning.cells import repeated
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.frozen import check_room, features_size, unused_settings
 from benchkit.planning.image_sets import read_remarks
-from benchkit.planning.paper_protocol import recorded
+from benchkit.planning.paper_protocol import to_record
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_grids, check_images
@@ -140,7 +140,7 @@ def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions)
     is full; finished stages stay in the cache.
     """
     plan = prepare(grid, registry, places, options.progress)
-    return execute(plan, add_remarks(recorded(grid, registry), grid, registry), registry, places, options)
+    return execute(plan, add_remarks(to_record(grid, registry), grid, registry), registry, places, options)
 
 
 def add_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def expand(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool =
     number = math.prod(map(len, pairs)) if crossed else sum(map(len, pairs))
     if number > VARIANTS:
         raise BenchkitError(
-            f"`vary`: {number} variants, the limit is {VARIANTS}: name fewer values, or leave `crossed` out"
+            f"`vary`: {number} variants, the limit is {VARIANTS}: name fewer values, or do not set `crossed`"
         )
     chosen = product(*pairs) if crossed else ((pair,) for own in pairs for pair in own)
     faults, variants = Collector(), [Variant((), base)]
@@ -128,20 +128,20 @@ def _variant(base: Grid, settings: tuple[tuple[str, str], ...], registry: Regist
     plugins = [setting for setting in settings if setting[0].partition(".")[0] in FIELDS]
     # Whole plugins first, so that a parameter is set on the new plugin.
     for name, value in sorted(plugins, key=lambda setting: setting[0] not in FIELDS):
-        with _place([(name, value)]):
+        with _name_settings([(name, value)]):
             grid = grid.replaced(**_change_plugins(grid, name, value, registry))
     # All other settings at once: two of them may be allowed together, and one alone not.
     own = [setting for setting in settings if setting not in plugins]
     changes: dict[str, Any] = {}
     for name, value in own:
-        with _place([(name, value)]):
+        with _name_settings([(name, value)]):
             changes |= _change_setting(grid, changes, name, value, registry)
-    with _place(own):
+    with _name_settings(own):
         return Variant(settings, grid.replaced(**changes, trivial=()))
 
 
 @contextmanager
-def _place(settings: Sequence[tuple[str, str]]) -> Iterator[None]:
+def _name_settings(settings: Sequence[tuple[str, str]]) -> Iterator[None]:
     """Put the settings that make it before the message of a BenchkitError."""
     try:
         yield
@@ -173,7 +173,9 @@ def _change_plugins(grid: Grid, name: str, value: str, registry: Registry) -> di
     same = next((i for i, spec in enumerate(complete) if spec in complete[:i]), None)
     if same is not None:
         first = list(changed)[complete.index(complete[same])]
-        raise BenchkitError(f"makes {kind}s '{first}' and '{list(changed)[same]}' one: leave one out with `{kind}`")
+        raise BenchkitError(
+            f"makes {kind}s '{first}' and '{list(changed)[same]}' equal: remove one of them with `{kind}`"
+        )
     if kind == "inverter":
         return {"inverter": changed[specs[0]], "inverters": []}
     fields = [FIELDS[kind], *(["with_human"] if kind == "corruptor" else [])]

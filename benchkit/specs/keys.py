@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
-#: Metadata of a field that a class was given after results were kept under keys made of it: where it has its default,
-#: it stays out of the key, so that what was computed before is found.
+#: Metadata of a field that was added after results had been stored. At its default value it is not part of the key, so
+#: that earlier results are still found.
 LATER: Mapping[str, Any] = {"later": True}
 
-#: Metadata of a field that is shown to people, and is no part of what a description means.
+#: Metadata of a field that is shown to people only and is not part of the key.
 SHOWN: Mapping[str, Any] = {"shown": True}
 
 

@@ -13,13 +13,13 @@ from benchkit.statistics.intervals import Difference, Pair
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a family of pairs shows. Shares and widths are medians over the pairs; NaN where no pair has an interval.
+    """The differences that a family of pairs can resolve: medians over the pairs; NaN if no pair has an interval.
 
-    difference: half the width of the paired interval: a difference of this size is just resolved in a typical pair,
-    taken by itself. resolved, pairs: how many were found different, of how many. images, seeds, interaction: shares of
-    a difference's variance, which add up to 1; with one seed the images have it all. more_seeds, more_images: the
-    difference that would be resolved with so many more, given as (number, difference); NaN for seeds where there is
-    one only.
+    difference: half the width of the paired interval. In a typical pair, a difference of this size is just resolved.
+    resolved, pairs: how many pairs were found different, of how many. images, seeds, interaction: fractions of a
+    difference's variance, which add up to 1; with one seed all of it belongs to the images. more_seeds, more_images:
+    the difference that would be resolved with so many more, as (number, difference); NaN for seeds if there is only
+    one.
     """
 
     difference: float
@@ -81,10 +81,10 @@ def predict_width(difference: Difference, images: int, *, more_seeds: int = 0, m
 
 
 def _shares(difference: Difference) -> tuple[float, float, float]:
-    """Return the shares of images, seeds and their interaction in a difference's variance."""
+    """Return the fractions of images, seeds and their interaction in a difference's variance."""
     parts = difference.components
     if not difference.seed_variance:
         return 1.0, 0.0, 0.0
     interaction = min(parts.interaction, parts.seeds)
-    shares = parts.images, (parts.seeds - interaction) / parts.number, interaction / parts.number
-    return tuple(share / parts.total for share in shares)  # type: ignore[return-value]
+    fractions = parts.images, (parts.seeds - interaction) / parts.number, interaction / parts.number
+    return tuple(part / parts.total for part in fractions)  # type: ignore[return-value]

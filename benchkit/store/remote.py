@@ -1,9 +1,9 @@
 """The artifact store behind a URL: objects in a bucket, copies on this machine.
 
 Under the URL: VERSION; objects/ab/cdef…/manifest.json and, beside it, one object a file, named by its SHA-256; leases/
-and holders/ (see `leases`); runs/ (see `pins`). An object store knows no rename, so the manifest commits: it is put
-last, by one request, and what no manifest lists does not exist. Since a file's name is its checksum, two writers of
-one key never overwrite each other's bytes.
+and holders/ (see `leases`); runs/ (see `pins`). Object stores cannot rename, so the manifest commits a result: it is
+written last, by one request, and files that no manifest lists are ignored. A file's name is its checksum, so two
+writers of one key never overwrite each other's data.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class RemoteStore(ArtifactStore):
             self._bucket.write(place, data)
 
     def _is_sound(self, copy: Artifact) -> bool:
-        """Return whether the artifact of another process is sound; equal files are: they have just been uploaded."""
+        """Return whether the stored result is undamaged; files equal to the copy's are, because it uploaded them."""
         try:
             theirs = self._load(copy.key)
             if theirs.files != copy.files:

@@ -1,4 +1,4 @@
-"""What a detector's work depends on beside its source: the weights it starts from. Loads no torch."""
+"""The initial weights of a detector, as part of its identity. Loads no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit_plugins.detectors import _download
 def weights_digest(source: str, asset: str = "") -> str:
     """Return the sha256 of the embedded asset (`parts`), or of the file or URL; nothing if there are no weights.
 
-    A URL is downloaded for it, unless it was before; while a dry run plans, its text stands for it.
+    A URL is downloaded first, unless it is here already. A dry run downloads nothing and returns the URL instead.
     """
     if not may_download() and not _download.is_here(source):
         return source

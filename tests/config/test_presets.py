@@ -16,7 +16,7 @@ from benchkit.config.grid import Grid, list_presets, load_grid, parse_grid
 from benchkit.config.overrides import apply_settings, change_dataset, scale_grid
 from benchkit.planning.cells import make_cells
 from benchkit.planning.image_sets import order_rest_of_pool
-from benchkit.planning.paper_protocol import differences, recorded
+from benchkit.planning.paper_protocol import differences, to_record
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_grids
 from benchkit.plugin.registry import Entry, Registry
@@ -258,7 +258,7 @@ def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Re
 def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry, tmp_path: Path) -> None:
     grid = load_grid("table2")
     assert differences(grid) == ()
-    assert recorded(grid, registry)["paper"] == {"table": 2, "sources": {"dalle3-hq": "HPS"}, "differs": []}
+    assert to_record(grid, registry)["paper"] == {"table": 2, "sources": {"dalle3-hq": "HPS"}, "differs": []}
     (tmp_path / "n").write_text("480")
     urls = [spec.values["pretrained"] for spec in grid.detectors]
     files = [tmp_path / str(url).rpartition("/")[2] for url in urls]
@@ -273,7 +273,7 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
         ],
     )
     assert differences(elsewhere) == ()
-    assert recorded(elsewhere, registry)["paper"]["differs"] == ["split test: 480 images, 500 in the paper"]
+    assert to_record(elsewhere, registry)["paper"]["differs"] == ["split test: 480 images, 500 in the paper"]
     swapped = f"detectors=['upernet-convnext:size=tiny,pretrained={files[1]}']"
     assert differences(apply_settings(grid, [swapped]))[0].startswith("detectors: ")
     assert differences(apply_settings(grid, ["dataset=richhf-18k:size=256"]))[0].startswith("dataset: ")
@@ -319,7 +319,7 @@ def test_what_a_run_of_a_table_records_is_read_back_as_its_grid(name: str, regis
     from benchkit.store.results import RunInfo
 
     grid = table(name)
-    info = RunInfo("r", "", "done", recorded(grid, registry), {}, {})
+    info = RunInfo("r", "", "done", to_record(grid, registry), {}, {})
     assert "paper" in info.config
     assert _grid(info) == grid.replaced(on_dataset={})
 
@@ -425,7 +425,7 @@ def test_another_draw_or_filter_is_another_protocol(
     registry: Registry, facts: dict[str, str | int], differs: list[str]
 ) -> None:
     grid = table("table2", "seeds=[0,1,2]", "detectors=[upernet-convnext]")
-    expected = recorded(grid, prepared(registry, facts))["paper"]["differs"]
+    expected = to_record(grid, prepared(registry, facts))["paper"]["differs"]
     assert [text for text in expected if text.startswith("data")] == differs
 
 

@@ -33,28 +33,30 @@ Autoencode = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class Export:
-    """Writes one split to a folder. passed: the checkpoint whose autoencoder the images pass, or None."""
+    """Writes one split to a folder. checkpoint: whose autoencoder the images pass, or None."""
 
     source: Dataset
     name: str
     split: str
     size: int
     folder: Path
-    passed: str | None
+    checkpoint: str | None
     _kinds: Counter[str] = field(default_factory=Counter)
     _fractions: list[float] = field(default_factory=list)
-    _unmarked: int = 0
-    #: Ids of the samples so far; file names of samples, and folder names of kinds and attributes.
+    _unannotated: int = 0
+    #: Ids of the samples so far.
     _seen: set[str] = field(default_factory=set)
+    #: File names of samples.
     _names: Names = field(default_factory=Names)
-    _rooms: dict[str, dict[str, str]] = field(default_factory=lambda: {"kinds": {}, "attributes": {}})
+    #: Folder names of kinds and of attributes.
+    _folders: dict[str, dict[str, str]] = field(default_factory=lambda: {"kinds": {}, "attributes": {}})
 
     def run(self, autoencode: Autoencode | None) -> Iterator[str]:
         """Write everything; yield each sample's id when its files are written."""
         lines: list[str] = []
         for start in range(0, self.size, CHUNK):
             samples = read_samples(self.source, self.split, range(start, min(start + CHUNK, self.size)))
-            images = _passed([np.asarray(sample.image) for sample in samples], autoencode)
+            images = _autoencoded([np.asarray(sample.image) for sample in samples], autoencode)
             for sample, image in zip(samples, images, strict=True):
                 lines.append(json.dumps(self._line(sample, image), ensure_ascii=False, allow_nan=False))
                 yield sample.id
@@ -77,49 +79,51 @@ class Export:
         line["mask"] = None if sample.mask is None else self._save("masks", name, sample.mask)
         if sample.ignored is not None and sample.ignored.any():
             line["ignored"] = self._save("ignored", name, sample.ignored)
-        kinds = {kind: (self._room("kinds", kind), mask) for kind, mask in sample.kinds.items()}
-        line["kinds"] = {kind: self._save(room, name, mask) for kind, (room, mask) in kinds.items()}
+        kinds = {kind: (self._folder_of("kinds", kind), mask) for kind, mask in sample.kinds.items()}
+        line["kinds"] = {kind: self._save(folder, name, mask) for kind, (folder, mask) in kinds.items()}
         line["caption"] = sample.caption
         line["attributes"] = self._attributes(sample, name, image.shape[:2])
         self._kinds.update(list(sample.kinds))
         if sample.mask is None:
-            self._unmarked += 1
+            self._unannotated += 1
         else:
             counted = sample.mask if sample.ignored is None else sample.mask[~sample.ignored]
             self._fractions.append(float(np.mean(counted)) if counted.size else 0.0)
         return line
 
-    def _room(self, room: str, name: str) -> str:
+    def _folder_of(self, group: str, name: str) -> str:
         """Return the folder of a kind or an attribute; its name is made valid for files."""
-        rooms = self._rooms[room]
-        if name not in rooms:
-            names = Names({taken.casefold() for taken in rooms.values()})
-            rooms[name] = names.of(name)
-        return f"{room}/{rooms[name]}"
+        folders = self._folders[group]
+        if name not in folders:
+            names = Names({used.casefold() for used in folders.values()})
+            folders[name] = names.of(name)
+        return f"{group}/{folders[name]}"
 
     def _attributes(self, sample: Sample, file: str, size: tuple[int, ...]) -> dict[str, Any]:
         """Return attributes as plain data; write those with one byte per pixel to files, and return their paths."""
         plain: dict[str, Any] = {}
         for name, value in sample.attributes.items():
             per_pixel = isinstance(value, np.ndarray) and value.shape == size and value.dtype in (np.uint8, np.bool_)
-            room = self._room("attributes", name) if per_pixel else ""
-            plain[name] = self._save(room, file, value, scale=False) if per_pixel else _plain(value)
+            folder = self._folder_of("attributes", name) if per_pixel else ""
+            plain[name] = self._save(folder, file, value, scale=False) if per_pixel else _plain(value)
         return plain
 
-    def _save(self, room: str, name: str, pixels: np.ndarray, scale: bool = True) -> str:
-        """Write a picture; return its path relative to the manifest. bool becomes 0 and 255, or 0 and 1 unscaled."""
+    def _save(self, folder: str, name: str, pixels: np.ndarray, scale: bool = True) -> str:
+        """Write an image; return its path relative to the manifest. bool becomes 0 and 255, or 0 and 1 unscaled."""
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * (255 if scale else 1)
         sink = io.BytesIO()
         Image.fromarray(pixels).save(sink, format="PNG")
-        self._write(f"{room}/{name}.png", sink.getvalue())
-        return f"{room}/{name}.png"
+        self._write(f"{folder}/{name}.png", sink.getvalue())
+        return f"{folder}/{name}.png"
 
     def _card(self) -> str:
         """Return the dataset card as Markdown; the same for the same export."""
         from benchkit.runs.provenance import get_package_versions
 
-        passed = f"one pass through the autoencoder of checkpoint `{self.passed[:12]}`" if self.passed else "as read"
+        origin = (
+            f"one pass through the autoencoder of checkpoint `{self.checkpoint[:12]}`" if self.checkpoint else "as read"
+        )
         masks = len(self._fractions)
         fraction = f"{100 * sum(self._fractions) / masks:.2f} % of their pixels" if masks else "none"
         kinds = [f"| {_cell(kind)} | {number} |" for kind, number in sorted(self._kinds.items())]
@@ -131,9 +135,9 @@ class Export:
                 cleandoc(self.source.__doc__ or ""),
                 "",
                 f"- samples: {self.size} (the first of {self.source.splits()[self.split]})",
-                f"- images: {passed}",
+                f"- images: {origin}",
                 f"- with a mask: {masks}; annotated: {fraction}; empty masks: {sum(not m for m in self._fractions)}",
-                f"- without a mask (not annotated): {self._unmarked}",
+                f"- without a mask (not annotated): {self._unannotated}",
                 f"- dataset fingerprint: `{self.source.fingerprint()}`",
                 f"- written by: artifact-benchkit {get_package_versions()['artifact-benchkit']}",
                 "",
@@ -155,7 +159,7 @@ def _cell(text: str) -> str:
     return one_line(text).replace("|", "\\|")
 
 
-def _passed(images: list[np.ndarray], autoencode: Autoencode | None) -> list[np.ndarray]:
+def _autoencoded(images: list[np.ndarray], autoencode: Autoencode | None) -> list[np.ndarray]:
     """Return images after their autoencoder pass; images of several sizes pass one by one."""
     if autoencode is None:
         return images

@@ -48,8 +48,8 @@ def passed_over(root: Path, listing: Listing) -> dict[str, str]:
     """Return path below `root` of every file and folder that a listing does not read -> reason."""
     walked = walk(root)
     read = {file.as_posix() for file in listing.files()}
-    left = [file for file in walked.files if (root / file).as_posix() not in read]
-    return {**walked.passed, **{file: _explain(file) for file in left}}
+    unread = [file for file in walked.files if (root / file).as_posix() not in read]
+    return {**walked.skipped, **{file: _explain(file) for file in unread}}
 
 
 def _explain(file: str) -> str:

@@ -74,7 +74,7 @@ class TableListing:
         return [facts[index] for index in indices]
 
     def shapes(self, split: str) -> Sequence[tuple[int, int]]:
-        self._held(split)
+        self._existing_columns(split)
         found = [shape for part in self.parts[split] for shape in _read_shapes(stamp(part), self.columns.image)]
         raise_faults([shape for shape in found if isinstance(shape, str)])
         return [shape for shape in found if not isinstance(shape, str)]
@@ -84,7 +84,7 @@ class TableListing:
         return [shape for shape in found if not isinstance(shape, str)]
 
     def annotated(self, split: str) -> Sequence[int]:
-        if self.columns.mask not in self._held(split):
+        if self.columns.mask not in self._existing_columns(split):
             return ()
         filled = [value for part in self.parts[split] for value in _find_filled(stamp(part), self.columns.mask)]
         return [index for index, value in enumerate(filled) if value]
@@ -92,7 +92,7 @@ class TableListing:
     def files(self) -> Sequence[Path]:
         return [*self.others, *(part for parts in self.parts.values() for part in parts)]
 
-    def _held(self, split: str) -> list[str]:
+    def _existing_columns(self, split: str) -> list[str]:
         """Return the wanted columns that a split's files have; all files must have the same columns."""
         first, *rest = (read_columns(stamp(part)) for part in self.parts[split])
         where, wanted, usual = self.parts[split][0], self.columns, Columns()
@@ -109,11 +109,11 @@ class TableListing:
 
     def _rows(self, split: str, indices: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the wanted rows with their indices, file by file."""
-        held, start = self._held(split), 0
+        columns, start = self._existing_columns(split), 0
         for part in self.parts[split]:
             count = sum(group_sizes(stamp(part)))
             inside = sorted({index - start for index in indices if start <= index < start + count})
-            yield from ((start + row, values) for row, values in read_rows(stamp(part), held, inside))
+            yield from ((start + row, values) for row, values in read_rows(stamp(part), columns, inside))
             start += count
 
     def _loaded(self, split: str, index: int, row: dict[str, Any]) -> Loaded:

@@ -244,7 +244,7 @@ def test_what_cannot_be_used_is_left_out_and_named(prepare: Prepare, folder_of_i
         ("pool", "x", "no artifact_map"),
         ("pool", "e0", "image labelled twice"),
         ("pool", "t3", "image does not decode"),
-        ("pool", "t4", "misalignment map left out, its image kept"),
+        ("pool", "t4", "misalignment map skipped, its image kept"),
         ("pool", "unseen", "no image"),
     ]
     assert "train.tfrecord: record 3" in (tmp_path / "set" / "left-out.csv").read_text()
@@ -299,7 +299,7 @@ def test_the_rule_excludes_what_three_annotators_cannot_give() -> None:
     scores, halves = {"a": 1 / 12, "b": 7 / 12}, {"a": 3 / 8}
     assert Rule().objection(scores, [three]) is None
     assert Rule().objection(scores, [one]) is None  # three may have agreed
-    assert "at no level of 3" in str(Rule().objection(scores, [three, two]))
+    assert "have no level of 3" in str(Rule().objection(scores, [three, two]))
     assert Rule("by-scores").objection(scores, [two]) is None
     assert "a 0.3750 is not a mean of 3" in str(Rule("by-scores").objection(halves, [three]))
     assert Rule("by-levels").objection(halves, [three]) is None
