@@ -54,6 +54,7 @@ class RegionSelector(Plugin):
     def threshold(self) -> float | None:
         """Return the threshold on at.score, in (0, 1); asked only if `required_detector` names one.
 
-        With None, benchkit chooses it so that the mean selected area equals the prevalence of the labelled set.
+        With None, benchkit chooses it so that the mean selected area equals the prevalence of the labelled set
+        (`matching_threshold` in benchkit/stages/threshold.py).
         """
         return None

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchkit.api import BenchkitError, RegionSelector, SelectionContext
+from benchkit.api import RegionSelector, SelectionContext
 from benchkit.specs.keys import LATER
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Output, Stage, packed
 from benchkit.stages.images import Images, check_ids, to_tensor, to_uint8
+from benchkit.stages.threshold import matching_threshold
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,10 +116,3 @@ class Select(Stage):
 
     def describe(self) -> str:
         return f"select {self.selector.name} ({sum(len(s.source.indices) for s in self.images)})"
-
-
-def matching_threshold(scores: np.ndarray, prevalence: float) -> float:
-    """Return the quantile of the scores whose selected fraction of all pixels is nearest to `prevalence`."""
-    if not 0 < prevalence < 1:
-        raise BenchkitError(f"the labelled set's prevalence is {prevalence:.4g}: a threshold cannot be matched to it")
-    return float(np.quantile(scores, 1 - prevalence))
