@@ -12,21 +12,21 @@ from benchkit.cli import options
 from benchkit.cli.common import load_registry, places_named
 from benchkit.cli.given import refuse_unused
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.outputs.exports import FORMATS, make_format
 from benchkit.system.output_files import check_folder, explain_write_errors, replace_folder
 
 if TYPE_CHECKING:
-    from benchkit.outputs.exports.write import Format
     from benchkit.outputs.finished_run import FinishedRun
     from benchkit.planning.planner import PlannedCell
 
 DETECTOR = "detector"
-FORMATS = ("mmseg", "coco", "hf", "webdataset", "folder", DETECTOR)
+CHOICES = (*FORMATS, DETECTOR)
 
 
 def export(
     run: options.RunName,
     row: Annotated[str, typer.Option("--row", metavar="ROW", help="The row of the board, such as human.")],
-    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="The layout of the files.")],
+    form: Annotated[str, typer.Option("--format", metavar="|".join(CHOICES), help="The layout of the files.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     split: Annotated[str, typer.Option(metavar="NAME", help="The name of the split in the files.")] = "train",
     selector: options.SelectorOf = None,
@@ -48,8 +48,8 @@ def export(
     from benchkit.outputs.exports.write import PROVENANCE
     from benchkit.outputs.finished_run import FinishedRun, RowQuery
 
-    if form not in FORMATS:
-        raise UnknownNameError("format", form, FORMATS)
+    if form not in CHOICES:
+        raise UnknownNameError("format", form, CHOICES)
     if form == DETECTOR:
         refuse_unused({"split"}, f"--format {DETECTOR} writes no images; leave it out")
     if not re.fullmatch(r"[A-Za-z0-9_]{1,80}", split):
@@ -86,21 +86,4 @@ def _write_images(run: FinishedRun, planned: PlannedCell, form: str, out: Path, 
 
     with replace_folder(out, force, PROVENANCE, lambda: contents(out)) as folder:
         facts = provenance(run, planned, form)
-        return write_export(training_items(run, planned), _format(form), folder, split, facts)
-
-
-def _format(name: str) -> Format:
-    from benchkit.outputs.exports.coco import CocoFormat
-    from benchkit.outputs.exports.folder import FolderFormat
-    from benchkit.outputs.exports.hf import HfFormat
-    from benchkit.outputs.exports.mmseg import MmsegFormat
-    from benchkit.outputs.exports.webdataset import WebDatasetFormat
-
-    formats: dict[str, type[Format]] = {
-        "mmseg": MmsegFormat,
-        "coco": CocoFormat,
-        "hf": HfFormat,
-        "webdataset": WebDatasetFormat,
-        "folder": FolderFormat,
-    }
-    return formats[name]()
+        return write_export(training_items(run, planned), make_format(form), folder, split, facts)

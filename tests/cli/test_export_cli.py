@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchkit.cli.export import _format
+from benchkit.outputs.exports import make_format
 from benchkit.outputs.exports.coco import annotation, run_lengths
 from benchkit.outputs.exports.items import training_items
 from benchkit.outputs.exports.provenance import provenance
@@ -36,7 +36,7 @@ def written(opened: FinishedRun, form: str, folder: Path, row: str = ROW) -> Pai
     planned = opened.find_cell(RowQuery(row))
     facts = provenance(opened, planned, form)
     pairs = train_of(planned).pairs.load(opened.env)
-    count = write_export(training_items(opened, planned), _format(form), folder, "train", facts)
+    count = write_export(training_items(opened, planned), make_format(form), folder, "train", facts)
     assert count == len(pairs.images) > 16
     return pairs
 

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from benchkit import metrics as bm
 from benchkit.api import Dataset
-from benchkit.cli.export import _format
 from benchkit.errors import BenchkitError
+from benchkit.outputs.exports import make_format
 from benchkit.outputs.exports.items import Item
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
@@ -260,7 +260,7 @@ def test_exports_keep_ignored_pixels(name, option, tmp_path):
         Item(f"n{i}", f"n{i}", images[i], masks[i], None, "labelled", "pool", ignored[i] if i < 2 else None)
         for i in range(3)
     ]
-    _format(name).write(items, tmp_path, "train", {"title": "t", "run": "r", "begun": "b"})
+    make_format(name).write(items, tmp_path, "train", {"title": "t", "run": "r", "begun": "b"})
     spec = Spec.of("dataset", "folder", root=str(tmp_path), size=64, autoencode=False, **option)
     read = Registry.load().make(spec, Dataset).read("train", range(3))
     for sample in read:
