@@ -50,7 +50,8 @@ def set_prior(network: nn.Module, prevalence: float, class_weights: Sequence[flo
     first iterations on learning that artifacts are rare, and may end below 0.5 everywhere.
     """
     clean, artifact = class_weights or (1.0, 1.0)
-    odds = prevalence * artifact / ((1 - prevalence) * clean)
+    share = min(max(prevalence, 1e-6), 1 - 1e-6)  # a training set may be annotated everywhere
+    odds = share * artifact / ((1 - share) * clean)
     outputs = 0
     for module in network.modules():
         channels = getattr(module, "out_channels", getattr(module, "out_features", None))

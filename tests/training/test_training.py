@@ -514,3 +514,4 @@ def test_outputs_start_at_the_class_prior() -> None:
     weighted = 0.05 * 4 / (0.05 * 4 + 0.95)
     assert torch.allclose(network(torch.rand(1, 3, 8, 8)).softmax(1)[:, 1], torch.tensor(weighted))
     assert set_prior(nn.Conv2d(3, 2, 1, bias=False), 0.05) == 0
+    assert set_prior(network, 1.0) == 2 and bool(torch.isfinite(network.main.bias).all())
