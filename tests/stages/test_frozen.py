@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,6 +17,9 @@ from benchkit.errors import BenchkitError
 from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.processes import Processes
+from benchkit.inference.detector import load_detector
+from benchkit.outputs.exports.detector import write_detector
+from benchkit.outputs.finished_run import FinishedRun
 from benchkit.planning import frozen
 from benchkit.planning.planner import Plan
 from benchkit.plugin.networks import build_network, trunk_of
@@ -186,6 +190,24 @@ def test_the_network_of_a_row_says_of_images_what_it_says_of_their_features(
     test = cell.evaluate.test[0]
     from_features = cell.train.scorer(env, cell.evaluate.features)(test)
     assert (predict(cell.train.network(env), env.arrays(test)["images"]) == from_features).all()
+
+
+def test_an_exported_detector_answers_as_the_row_was_scored(
+    tiny_checkpoint: Path, registry: Registry, whole: tuple[Path, Any, Any], tmp_path: Path
+) -> None:
+    places = Places(cache=whole[0])
+    opened = FinishedRun.open(whole[1].run.iloc[0], places, registry)
+    cell = next(one for one in opened.plan.cells if one.cell.role == "human" and one.cell.detector.name == "line")  # type: ignore[union-attr]
+    write_detector(opened, cell, tmp_path)
+    detector = load_detector(tmp_path, "cpu", registry=registry)
+    assert cell.train is not None and cell.evaluate is not None
+    test = cell.evaluate.test[0]
+    heats = detector(list(opened.env.arrays(test)["images"]))
+    scores = cell.train.scorer(opened.env, cell.evaluate.features)(test)
+    assert np.allclose(heats, scores, atol=1e-4)
+    images = torch.rand(2, 3, 32, 32, requires_grad=True)
+    detector.probabilities(images).sum().backward()
+    assert images.grad is not None and bool(images.grad.any())
 
 
 def test_a_selection_scores_images_by_their_features(tiny_checkpoint: Path, registry: Registry) -> None:
