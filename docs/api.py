@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from benchkit import api, testing
-from benchkit.api import corruptors, datasets, detectors, function_form, inverters, noise, plugin, selectors
+from benchkit.api import corruptors, datasets, ddim, detectors, function_form, inverters, noise, plugin, selectors
 from benchkit.inference import detector as trained
 from benchkit.inference import functional
 
@@ -28,6 +28,7 @@ API = {
     "benchkit.api: corruptors": corruptors,
     "benchkit.api: a corruptor as a function": function_form,
     "benchkit.api: noise": noise,
+    "benchkit.api: DDIM steps": ddim,
     "benchkit.api: region selectors": selectors,
     "benchkit.api: inverters": inverters,
     "benchkit.api: detectors": detectors,

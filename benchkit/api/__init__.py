@@ -17,6 +17,7 @@ from benchkit.api.corruptors import (
     StepContext,
 )
 from benchkit.api.datasets import Dataset, ImageFacts, Sample
+from benchkit.api.ddim import denoise_step, invert_step
 from benchkit.api.detectors import Detector, FrozenDetector
 from benchkit.api.function_form import corruptor
 from benchkit.api.inverters import InversionContext, Inverter
@@ -52,7 +53,9 @@ __all__ = [
     "StepContext",
     "add_noise",
     "corruptor",
+    "denoise_step",
     "hookimpl",
+    "invert_step",
     "may_download",
     "param",
     "print_value",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from benchkit.api.ddim import denoise_step
 from benchkit.api.plugin import Plugin, param
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ class StepContext:
         return self.predict(self.z_t if z is None else z, at.captions if captions is None else captions, attend)
 
     def solve(self, eps: Tensor, z: Tensor | None = None) -> Tensor:
-        """Return z_s = phi * z + psi * eps (eq. 6); z is z_t by default."""
-        return self.phi * (self.z_t if z is None else z) + self.psi * eps
+        """Return z_s = phi z + psi eps (eq. 6, `denoise_step`); z is z_t by default."""
+        return denoise_step(self.z_t if z is None else z, eps, self.phi, self.psi)
 
 
 class ResamplingCorruptor(LatentCorruptor):

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from benchkit.api.ddim import invert_step
 from benchkit.api.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class InversionContext:
     rng: Noise
 
     def solve(self, eps: Tensor) -> Tensor:
-        """Return z_t = (z_s - psi * eps) / phi, the explicit form of eq. 2 for a given noise estimate."""
-        return (self.z_s - self.psi * eps) / self.phi
+        """Return z_t = (z_s - psi eps) / phi, eq. 2 for a given noise estimate (`invert_step`)."""
+        return invert_step(self.z_s, eps, self.phi, self.psi)
 
 
 class Inverter(Plugin):

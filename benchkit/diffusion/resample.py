@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchkit.api import ResamplingCorruptor, StepContext
+from benchkit.api import ResamplingCorruptor, StepContext, denoise_step
 from benchkit.diffusion.checks import call, check_unchanged
 from benchkit.diffusion.masks import blend
 from benchkit.errors import BenchkitError, PluginError
@@ -33,7 +33,7 @@ def resample(predict: Predict, schedule: Schedule, z: Tensor, steps: int) -> Ten
     """
     for k in range(schedule.check_steps(steps), 0, -1):
         phi, psi = schedule.coefficients(k)
-        z = phi * z + psi * predict(z, schedule.t(k))
+        z = denoise_step(z, predict(z, schedule.t(k)), phi, psi)
     return z
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.api import InversionContext, Inverter, add_noise, hookimpl, param
+from benchkit.api import InversionContext, Inverter, add_noise, hookimpl, invert_step, param
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,13 +46,13 @@ def renoise_step(
             averaged.append(estimate)
         if regularised is not None and i >= first:
             estimate = regularised(estimate, i)
-        x = (z_s - psi * estimate) / phi
+        x = invert_step(z_s, estimate, phi, psi)
     if not averaged:
         return x
     mean = sum(averaged[1:], averaged[0]) / len(averaged)
     if regularised is not None:
         mean = regularised(mean, iterations + 1)
-    return (z_s - psi * mean) / phi
+    return invert_step(z_s, mean, phi, psi)
 
 
 @dataclass(frozen=True)
