@@ -47,7 +47,8 @@ class Board:
     also with one seed). The columns of benchkit.report.uncertainty: for both RANKINGS, METRIC_low and _high are the
     interval; rank, rank_low, rank_high the place among the trained lines of the same test set, detector and protocol,
     with its simultaneous interval; delta_pseudo, delta_human with _low, _high, _p (adjusted) and _verdict the paired
-    difference to these baselines (of AP: average_precision_rank …). seed_variance: whether intervals cover it.
+    difference to these baselines (of AP: average_precision_rank …); _low and _high of kind_iou and kind_recall of
+    every kind. seed_variance: whether intervals cover it.
     unstable: its seeds vary far more than the other lines'. reordered: it changes places between the rankings.
     protocol: the settings that differ from the grid's. floor: IoU and AP of a detector that predicts an artifact
     everywhere. no_interval: why there is none.
@@ -114,7 +115,8 @@ class Board:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics on this board."""
-        return tuple(name for name in map(str, self.frame) if is_metric(name) and not name.endswith("_std"))
+        beside = ("_std", "_low", "_high")
+        return tuple(name for name in map(str, self.frame) if is_metric(name) and not name.endswith(beside))
 
     def short(self, text: str | None) -> str:
         """Return a label of a line as people are shown it: a Spec without its defaults; MISSING where there is none."""

@@ -28,7 +28,7 @@ from benchkit.report.text import (
     short_reason,
     signed,
 )
-from benchkit.report.uncertainty import RANKINGS, delta_columns, rank_columns
+from benchkit.report.uncertainty import BY_KIND, RANKINGS, delta_columns, rank_columns
 
 Line = Mapping[str, Any]
 _FRACTIONS = (AT_VALIDATION, "auroc", "f1", "artifact_iou_per_image")
@@ -169,6 +169,30 @@ def board_sheet(board: Board) -> Sheet:
     head = tuple(map(one_line, head_notes(board)))
     sheet = Sheet(one_line(board.title), columns, tuple(groups), _notes(board, detectors), head)
     return sheet.always("selector")
+
+
+def kinds_sheet(board: Board) -> Sheet | None:
+    """Return a table of every kind of artifact: IoU, or else recall, with its interval; None where there is none."""
+    names = [name for name in board.metrics if f"{name}_low" in board.frame and name.partition(":")[0] in BY_KIND]
+    base = next((base for base in BY_KIND if any(name.startswith(f"{base}:") for name in names)), "")
+    names = [n for n in names if n.startswith(f"{base}:") and board.trained[n].notna().any()]
+    if not names:
+        return None
+    groups = []
+    for (_, detector), lines in _runs(board.trained, ("test_set", "detector")):
+        selectors = selector_names(board, detector)
+        labels = ((line["training_set"], _name(line["selector"], selectors), board.short(detector)) for line in lines)
+        figures = ([Cell(primary_text(line, name), numeric(line[name])) for name in names] for line in lines)
+        rows = zip(labels, figures, strict=True)
+        groups.append(Group("", tuple((*(Cell(one_line(text)) for text in label), *cells) for label, cells in rows)))
+    columns = [Column("method", text=True, role="name"), Column("selector", text=True, vital=1)]
+    columns += [Column("detector", text=True, vital=1), *(Column(one_line(n.partition(":")[2])) for n in names)]
+    note = (
+        "Pixels of one kind against clean pixels, at the threshold 0.5. A false positive counts against "
+        "every kind, and a rare kind has a low IoU: compare methods, not kinds."
+    )
+    title = "Artifact IoU by kind" if base == "kind_iou" else "Recall by kind"
+    return Sheet(title, tuple(columns), tuple(groups), (note,)).without_constants()
 
 
 def line_records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchkit.metrics import COMPANION, COUNTS, PRIMARY, Measured, metric
+from benchkit.metrics import COMPANION, COUNTS, PRIMARY, Measured, is_metric, metric
 from benchkit.report.settings import protocol_names
 from benchkit.report.text import known
 from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
-from benchkit.statistics.intervals import Difference, Pair, differences, intervals, pool_methods
+from benchkit.statistics.intervals import Difference, Interval, Pair, differences, intervals, pool_methods
 from benchkit.statistics.jackknife import Jackknife, jackknife
 from benchkit.statistics.ranks import rank_methods
 from benchkit.statistics.resolution import measure_resolution
@@ -25,6 +25,8 @@ from benchkit.statistics.resolution import measure_resolution
 RANKINGS = (PRIMARY, COMPANION)
 #: What a corruptor must beat: the same masks without corruption, and the labelled images alone.
 BASELINES = ("pseudo", "human")
+#: The figures by kind of artifact that get an interval.
+BY_KIND = ("kind_iou", "kind_recall")
 #: Declared before any result was seen: a difference of less than one point does not matter.
 MARGIN = 0.01
 _DELTA = ("", "_low", "_high", "_p", "_verdict")
@@ -108,7 +110,8 @@ def add_uncertainty(lines: pd.DataFrame, records: Records) -> Uncertainty:
         for i in _reordered(members, added, pairs):
             added[i]["reordered"] = True
     result = lines.drop(columns=["cells", *(name for name in COLUMNS if name in lines and name != "images")])
-    new = pd.DataFrame.from_dict(added, orient="index", columns=list(COLUMNS))
+    of_kinds = dict.fromkeys(name for own in added.values() for name in own if name not in COLUMNS)
+    new = pd.DataFrame.from_dict(added, orient="index", columns=[*COLUMNS, *of_kinds])
     if "images" in result:  # lines without a record have a number of images all the same
         new["images"] = new["images"].fillna(result.pop("images"))
     return Uncertainty(pd.concat([result, new], axis=1), pairs, resolution)
@@ -130,7 +133,8 @@ class _Group:
     """The lines of one test set, detector and protocol by one ranking."""
 
     def __init__(self, lines: pd.DataFrame, cells: Cells, records: Records, ranking: str) -> None:
-        self.lines, self.ranking, self.info = lines, ranking, metric(ranking)
+        self.lines, self.cells, self.records = lines, cells, records
+        self.ranking, self.info = ranking, metric(ranking)
         # A line at a time: the curves of all would take gigabytes.
         terms = ((str(i), measured_terms(own, records, ranking)) for i, own in cells.items())
         self.methods = jackknife(terms, self.info.pooled)
@@ -167,7 +171,20 @@ class _Group:
         for base in BASELINES:
             for name, columns in self._to_baseline(base):
                 found[int(name)] |= columns
+        for name, kind, sure in self._by_kind() if self.ranking == PRIMARY else ():
+            found[int(name)] |= {f"{kind}_low": sure.low, f"{kind}_high": sure.high}
         return found
+
+    def _by_kind(self) -> Iterator[tuple[str, str, Interval]]:
+        """Yield the trained lines with their intervals of the figures by kind that all of them have."""
+        names = [str(name) for name in self.lines if is_metric(str(name)) and str(name).partition(":")[0] in BY_KIND]
+        cells = {name: self.cells[int(name)] for name in self.trained}
+        kinds = [set(self.records[key]) for own in cells.values() for key in own.values()]
+        for figure in names if cells else ():
+            if all(f"kind:{figure.partition(':')[2]}" in known_kinds for known_kinds in kinds):
+                terms = ((name, measured_terms(own, self.records, figure)) for name, own in cells.items())
+                for name, sure in intervals(jackknife(terms, metric(figure).pooled)).items():
+                    yield name, figure, sure
 
     def _to_baseline(self, base: str) -> Iterable[tuple[str, dict[str, Any]]]:
         """Yield each line with its difference to a baseline; the p-values are adjusted for all of them together."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.board import Board
 from benchkit.report.notes import REORDERED, UNSTABLE, foot_notes, head_notes
-from benchkit.report.sheet import board_sheet
+from benchkit.report.sheet import board_sheet, kinds_sheet
 from benchkit.report.tables import render
 
 Make = Callable[..., Any]
@@ -135,6 +136,18 @@ def test_intervals_stay_within_0_and_1(maker: Make) -> None:
     for metric in (PRIMARY, COMPANION):
         low, value, high = (frame[f"{metric}{end}"] for end in ("_low", "", "_high"))
         assert ((low >= 0) & (low <= value) & (value <= high) & (high <= 1)).all()
+
+
+def test_figures_by_kind_have_intervals_and_a_table(board: Board) -> None:
+    for _, line in board.trained.iterrows():
+        assert line["kind_recall:melt_low"] <= line["kind_recall:melt"] <= line["kind_recall:melt_high"]
+    assert "kind_recall:melt" in board.metrics and "kind_recall:melt_low" not in board.metrics
+    sheet = kinds_sheet(board)
+    assert sheet is not None and (sheet.title, sheet.columns[-1].header) == ("Recall by kind", "melt")
+    first = board.trained.iloc[0]
+    low, value, high = (100 * first[f"kind_recall:melt{end}"] for end in ("_low", "", "_high"))
+    assert sheet.rows[0][-1].text == f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    assert kinds_sheet(replace(board, frame=board.frame.drop(columns=["kind_recall:melt_low"]))) is None
 
 
 def test_variants_of_another_protocol_are_ranked_apart(maker: Make) -> None:
