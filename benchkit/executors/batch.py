@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.limits import limit_time
-from benchkit.executors.repair import is_stored, read_repaired
+from benchkit.executors.repair_artifacts import is_stored, read_repaired
 from benchkit.stages.base import Env, Stage
 from benchkit.store.artifacts import ArtifactBusy, ArtifactStore, CacheUnwritable
 

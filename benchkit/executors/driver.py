@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
-from benchkit.executors.batch import StageResult, failed
+from benchkit.executors.batch import StageResult
 from benchkit.executors.ready import ReadyQueue
+from benchkit.executors.retry import WorkerDied, retry_batch
 from benchkit.stages.base import Env, Stage
 
 #: Seconds after which stages that another run on the same cache was computing are tried again.
 RETRY_POSTPONED_AFTER = 5.0
-
-
-class WorkerDied(Exception):
-    """A worker died while it ran a batch. Nothing is known of the batch's results."""
 
 
 class Pool(Protocol):
@@ -103,20 +100,3 @@ def settle(
     for result in results:
         yield result
         yield from queue.record_result(result)
-
-
-def retry_batch(
-    batch: tuple[Stage, ...], death: WorkerDied, queue: ReadyQueue, deaths: Counter[str], retries: int
-) -> list[StageResult]:
-    """Queue the stages of a dead worker again, each by itself; return a stage that was tried too often as failed.
-
-    A death counts against a stage that was alone: of several stages, nobody knows which one caused it.
-    """
-    if len(batch) == 1:
-        (stage,) = batch
-        deaths[stage.key] += 1
-        if deaths[stage.key] > retries:
-            times = "" if deaths[stage.key] == 1 else f", {deaths[stage.key]} times over"
-            return [failed(stage, f"{death}{times}: run it where there is more memory, or fewer at once")]
-    queue.requeue(batch)
-    return []

@@ -15,8 +15,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from benchkit.executors.batch import StageResult, failed
-from benchkit.executors.driver import WorkerDied, complete, run_stages
+from benchkit.executors.driver import complete, run_stages
 from benchkit.executors.limits import check_limit, format_limit
+from benchkit.executors.retry import RETRIES, WorkerDied
 from benchkit.executors.worker import Worker, WorkerConfig, WorkerReport, use_threads
 from benchkit.stages.base import Env, Stage
 
@@ -65,7 +66,7 @@ class ProcessPool:
     """Worker processes, one for each config, started when they are first needed; an executor that keeps them."""
 
     def __init__(self, configs: Sequence[WorkerConfig], env: Env) -> None:
-        self.retries = 1
+        self.retries = RETRIES
         self._env = env
         self._plan: Sequence[Stage] = ()
         self._workers = [_WorkerProcess(config) for config in configs]

@@ -18,13 +18,12 @@ from typing import Any
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import StageResult
-from benchkit.executors.driver import WorkerDied, complete, run_stages
+from benchkit.executors.driver import complete, run_stages
 from benchkit.executors.limits import check_limit
+from benchkit.executors.retry import RETRIES, WorkerDied
 from benchkit.executors.worker import THREADS, Worker, WorkerConfig, WorkerReport, use_threads
 from benchkit.stages.base import Env, Stage
 
-#: How often Ray tries a batch again whose worker or node died.
-RETRIES = 1
 #: Seconds after which the number of workers that fit is counted again, while no batch ends.
 RECOUNT_AFTER = 5.0
 #: Seconds within which a cluster's address must answer.
@@ -184,7 +183,7 @@ class _TaskPool:
     request: Resources
     workers: int | None
     grows: bool = False
-    retries: int = 0  # Ray itself tries again
+    retries: int = 0  # Ray itself tries a batch again, RETRIES times
     _shared: Any = None
     _task: Any = None
     _running: dict[Any, tuple[tuple[Stage, ...], Future[list[StageResult]]]] = field(default_factory=dict)

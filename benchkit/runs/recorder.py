@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchkit.diffusion.options import public_name
 from benchkit.executors.batch import StageResult
-from benchkit.executors.repair import read_repaired
+from benchkit.executors.repair_artifacts import read_repaired
 from benchkit.metrics.counts import COUNTS, Measured
 from benchkit.metrics.curves import is_climbing
 from benchkit.metrics.registry import by_kind

@@ -17,7 +17,7 @@ from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
-from benchkit.executors.repair import read_repaired
+from benchkit.executors.repair_artifacts import read_repaired
 from benchkit.planning.cells import repeated
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.frozen import check_room, features_size, unused_settings

@@ -18,7 +18,7 @@ from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
-from benchkit.executors.repair import read_repaired
+from benchkit.executors.repair_artifacts import read_repaired
 from benchkit.metrics import PRIMARY
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.planner import Plan, Planner

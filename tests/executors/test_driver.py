@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.executors.batch import StageResult
-from benchkit.executors.driver import WorkerDied, run_stages
+from benchkit.executors.driver import run_stages
 from benchkit.executors.ready import ReadyQueue
+from benchkit.executors.retry import RETRIES, WorkerDied
 from benchkit.stages.base import Env, Output, Stage
 
 
@@ -74,7 +75,7 @@ class RandomPool:
     deadly: dict[str, int]
     rng: random.Random
     size: int
-    retries: int = 1
+    retries: int = RETRIES
     running: list[tuple[tuple[Node, ...], Future[list[StageResult]]]] = field(default_factory=list)
     started: list[tuple[Node, ...]] = field(default_factory=list)
     done: dict[str, str] = field(default_factory=dict)

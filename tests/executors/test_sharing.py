@@ -16,7 +16,7 @@ import pytest
 
 from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
-from benchkit.executors.repair import read_repaired
+from benchkit.executors.repair_artifacts import read_repaired
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, DamagedResult
