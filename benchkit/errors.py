@@ -18,7 +18,7 @@ def shortened(text: str, longest: int = 80) -> str:
 
 
 class BenchkitError(Exception):
-    """A mistake of the caller. The message names the file, key or setting, and the remedy."""
+    """An error that the caller can correct. The message names the file, key or setting, and the remedy."""
 
 
 class UnknownNameError(BenchkitError):

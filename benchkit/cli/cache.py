@@ -39,7 +39,7 @@ def ls(cache: options.Cache = None, as_json: options.AsJson = False) -> None:
         return
     if found:
         _print(found, {artifact.key: known.get(artifact.key, "") for artifact in found})
-    print(f"{len(found)} artifacts, {format_size(total)} in {store.location}")
+    print(f"{len(found)} finished stages, {format_size(total)} in {store.location}")
 
 
 @app.command("verify")
@@ -66,7 +66,7 @@ def verify(
     else:
         for one in damaged:
             print(f"damaged: {one['key'][:12]}  {one['stage'] or '?'}: {one['problem']}")  # type: ignore[index]
-        print(f"{number} artifacts checked, {len(damaged)} damaged, in {store.location}")
+        print(f"{number} finished stages checked, {len(damaged)} damaged, in {store.location}")
     if damaged:
         tell(_remedy(discard))
         raise typer.Exit(DAMAGED)
@@ -100,21 +100,21 @@ def prune(
     cache: options.Cache = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Delete finished stages. Rows and reports stay; a later run computes deleted stages again if it needs them.
+    """Delete finished stages. Cell results and reports stay. A run that needs deleted stages computes them again.
 
     Without options, only damaged stages and leftovers of killed processes are deleted.
     """
     age, size = parse_age(older_than), parse_size(max_size)
-    artifacts = _open_cache(cache)
-    keep = {key for name in keep_run or () for key in _keys(name, artifacts)} if keep_run else None
-    gone = artifacts.prune(keep=keep, older_than=age, max_size=size, dry_run=dry_run)
+    store = _open_cache(cache)
+    keep = {key for name in keep_run or () for key in _keys(name, store)} if keep_run else None
+    gone = store.prune(keep=keep, older_than=age, max_size=size, dry_run=dry_run)
     if as_json:
-        print_json({"cache": str(artifacts.location), "dry_run": dry_run, "size": gone.size, "keys": list(gone.keys)})
+        print_json({"cache": str(store.location), "dry_run": dry_run, "size": gone.size, "keys": list(gone.keys)})
         return
     verb = "would be deleted" if dry_run else "deleted"
-    left = sum(artifact.size for artifact in artifacts.ls()) - (gone.size if dry_run else 0)
+    left = sum(artifact.size for artifact in store.ls()) - (gone.size if dry_run else 0)
     sizes = f"({format_size(gone.size)}), {format_size(left)} left"
-    print(f"{len(gone.keys)} artifacts {verb} {sizes} in {artifacts.location}")
+    print(f"{len(gone.keys)} finished stages {verb} {sizes} in {store.location}")
 
 
 def parse_age(text: str | None) -> float | None:
@@ -156,7 +156,7 @@ def _open_cache(cache: str | None) -> ArtifactStore:
     return open_store(root)
 
 
-def _keys(name: str, artifacts: ArtifactStore) -> Sequence[str]:
+def _keys(name: str, store: ArtifactStore) -> Sequence[str]:
     """Return the keys of a run's stages; name: its id, the start of its id, or its --out folder."""
     from benchkit.store.mark import read_mark
     from benchkit.store.pins import list_pinned_runs, read_pins
@@ -166,9 +166,9 @@ def _keys(name: str, artifacts: ArtifactStore) -> Sequence[str]:
         if mark is None:
             raise BenchkitError(f"--keep-run '{name}': the folder has no run.json, so it shows no run")
         name = mark.run
-        if mark.cache is not None and name not in list_pinned_runs(artifacts.location):
-            raise BenchkitError(f"--keep-run: run {name} is not in {artifacts.location}: its --cache is {mark.cache}")
-    return list(read_pins(artifacts.location, name))
+        if mark.cache is not None and name not in list_pinned_runs(store.location):
+            raise BenchkitError(f"--keep-run: run {name} is not in {store.location}: its --cache is {mark.cache}")
+    return list(read_pins(store.location, name))
 
 
 def _remedy(discarded: bool) -> str:

@@ -48,7 +48,8 @@ def corrupt(
     label: Annotated[
         str,
         typer.Option(
-            metavar="image|latent", help="The mask on the sheet: as given, or the latent pixels that it selects."
+            metavar="image|latent",
+            help="The mask drawn on the sheet: as given, or the latent pixels it selects. Changes only the sheet.",
         ),
     ] = "image",
     sheet: Annotated[

@@ -181,7 +181,7 @@ def _print(facts: dict[str, Any], problems: list[str]) -> None:
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     cache = facts["cache"]
-    size = f", {cache['artifacts']} artifacts, {cache['bytes'] / 2**20:.1f} MiB" if "bytes" in cache else ""
+    size = f", {cache['artifacts']} finished stages, {cache['bytes'] / 2**20:.1f} MiB" if "bytes" in cache else ""
     words = "writable" if cache["writable"] else "not writable"
     lines = [
         ("benchkit", f"{facts['benchkit'] or 'not installed'}, python {facts['python']}"),

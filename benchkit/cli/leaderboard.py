@@ -113,7 +113,7 @@ def _source(name: str, cache: str | None, store: str | None) -> Source:
 
 
 def _stored(name: str, cache: str | None, store: str | None) -> Board:
-    """Return the board of a run in the store, made from its rows."""
+    """Return the board of a run in the store, made from its cell results."""
     from benchkit.report.board import Board
     from benchkit.runs.finding import open_results
     from benchkit.runs.run import load_run_data

@@ -44,7 +44,7 @@ Cache = Annotated[
     typer.Option(
         "--cache",
         metavar="DIR|URL",
-        help="Where finished stages and rows are kept. Default: $BENCHKIT_CACHE, else the user's cache folder.",
+        help="Where finished stages and cell results are kept. Default: $BENCHKIT_CACHE, else the user's cache folder.",
     ),
 ]
 Store = Annotated[
@@ -53,7 +53,7 @@ Store = Annotated[
         "--store",
         metavar="URL|FILE",
         envvar="BENCHKIT_STORE",
-        help="The database of runs and rows: postgresql://…, sqlite:///… or a file. Default: a file in the cache.",
+        help="Database of runs and cell results: postgresql://…, sqlite:///… or a file. Default: a file in the cache.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that an earlier call wrote there.")]
@@ -62,7 +62,7 @@ RetryFailed = Annotated[
 ]
 
 # What a comparison compares.
-_LIST = "repeatable; replaces the preset's list. NAME:key=a|b gives two, key='a, b' one (docs/names.md)"
+_LIST = "repeatable; replaces the preset's list. `key=a|b` makes two entries; quote a value that contains a comma"
 Preset = Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset's name or a grid file.")]
 DatasetName = Annotated[
     str | None,

@@ -51,7 +51,7 @@ def preview(
     force: options.Force = False,
     kind: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="The plugin's kind; needed if plugins of several kinds have this name."),
+        typer.Option(metavar="corruptor|selector", help="The plugin's kind, if plugins of both kinds have this name."),
     ] = None,
     plugin: options.PluginFiles = None,
     plugin_folder: options.PluginFolders = None,

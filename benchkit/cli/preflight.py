@@ -1,4 +1,4 @@
-"""Checks of options before any work, so that a command reports all mistakes at once."""
+"""Checks of options before any work, so that a command reports all faults at once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_out_folder(grid: Grid, registry: Registry, places: Places, force: bool
 
 
 def plan_and_check(plan: Callable[[], T], *checks: Check) -> T:
-    """Return what `plan` returns; raise FaultsError with the mistakes that it and all checks find."""
+    """Return what `plan` returns; raise FaultsError with the faults that it and all checks find."""
     from benchkit.specs.faults import Collector
 
     faults = Collector()
@@ -66,7 +66,7 @@ def plan_and_check(plan: Callable[[], T], *checks: Check) -> T:
 
 
 def check_then_make(make: Callable[[], RunOptions], check_out: Check | None, plan: Check) -> RunOptions:
-    """Return what `make` returns. If it or --out is refused, report the mistakes of the plan as well."""
+    """Return what `make` returns. If it or --out is refused, report the faults of the plan as well."""
     try:
         if check_out is not None:
             check_out()

@@ -59,66 +59,73 @@ _LEAST = {"title": "", "training": {"iterations": 1}, "selector_training": {"ite
 class Grid(StrictModel):
     """One comparison: rows × selectors × detectors × seeds on one dataset through one checkpoint."""
 
-    title: str = Field(description="Heads the board and the page.")
-    note: str = Field("", description="Text below the board.")
+    title: str = Field(description="The title of the board and the page.")
+    note: str = Field("", description="A note that is printed below the board.")
     dataset: OneDataset = Field(
         Spec("dataset", "portraits"),
-        description="Where labelled, test and, unless a source says otherwise, clean images come from.",
+        description="The dataset of labelled and test images, and of clean images if `source` names no other.",
     )
     model: str = Field(
         "portraits",
-        description="The checkpoint: a name, a folder or a repository id, with options behind it (docs/models.md).",
+        description="The diffusion checkpoint: a name, a folder or a repository id, with options (docs/models.md).",
     )
     num_inference_steps: Whole = Field(
-        50, ge=1, le=1000, description="Steps of the diffusion schedule; the most that a corruptor may go."
+        50,
+        ge=1,
+        le=1000,
+        description="Number of DDIM steps of the schedule; a corruptor's `steps` are at most as many.",
     )
     labelled: Whole = Field(
-        100, ge=1, description="Marked images of the split `pool` that each seed draws, for `human` and the selectors."
+        100,
+        ge=1,
+        description="How many annotated images of the split `pool` each seed draws: they train `human` and selectors.",
     )
     source: SourceSet = Field(
-        SourceSet(split="clean", size=64), description="The images that are corrupted, and those of `pseudo`."
+        SourceSet(split="clean", size=64), description="The images to be corrupted; `pseudo` uses them, too."
     )
     sources: tuple[SourceSet, ...] = optional(
-        (), "Several sources in place of `source`; each has rows of its own, named by it."
+        (), "Several sources instead of `source`; each has its own rows, which contain its name."
     )
     oracle: SetSize | None = Field(
-        None, description="Marked images of the row `oracle`; null: as many of the split `wild` as the source has."
+        None,
+        description="The annotated images of the row `oracle`; null: as many of the split `wild` as the source has.",
     )
     test: SetSize = Field(
-        SetSize(split="test", size=100), description="The images that every row is scored on; each must have a mask."
+        SetSize(split="test", size=100), description="The images on which every row is scored; each must have a mask."
     )
     validation: SetSize | None = Field(
-        None, description="Marked images that choose thresholds, and that `tune` scores on; null: none."
+        None, description="Annotated images on which thresholds are chosen and `tune` scores; null: none."
     )
     baselines: Baselines = Field(
         ("human", "pseudo"),
-        description="Rows without a corruptor: labelled images; source images as they are, the selected regions for "
-        "labels; many labelled images.",
+        description="Rows without a corruptor. `human`: the labelled images; `pseudo`: source images with the selected "
+        "regions as labels; `oracle`: many annotated images.",
     )
     trivial: TrivialRows = Field(
-        ("all-negative", "all-positive", "mean-mask"), description="Rows of constant predictions, the board's floor."
+        ("all-negative", "all-positive", "mean-mask"), description="Rows whose predictions do not depend on the image."
     )
     selectors: Selectors = Field(
         (Spec("selector", "learned"),),
-        description="What chooses the regions; every corrupted and every `pseudo` row has one.",
+        description="The plugins that choose the regions, for corrupted rows and for `pseudo`.",
     )
     corruptors: Corruptors = Field(
-        (), description="The methods that are compared: a row each, trained on their images alone."
+        (), description="The methods to be compared. Each has a row, which is trained on its corrupted images only."
     )
     with_human: Corruptors = Field(
-        (), description="Corruptors that also get a row `human+…`, trained on their images and the labelled ones."
+        (),
+        description="Corruptors that also get a row `human+…`, trained on their corrupted and on the labelled images.",
     )
     inverter: OneInverter = Field(
         Sweep("renoise", (Spec("inverter", "renoise"),)),
-        description="How latents are inverted; of a sweep each has rows of its own.",
+        description="How latents are inverted; each inverter of a sweep has its own rows.",
     )
-    inverters: Inverters = optional((), "Several inverters in place of `inverter`; each has rows of its own.")
+    inverters: Inverters = optional((), "Several inverters instead of `inverter`; each has its own rows.")
     detectors: Detectors = Field(
         (Spec("detector", "upernet-swin"),),
-        description="The networks that are trained; every row is trained with each.",
+        description="The networks to be trained; every row is trained with each of them.",
     )
     seeds: Seeds = Field(
-        (0,), min_length=1, description="Seeds of the draw of labelled images, the noise, the training."
+        (0,), min_length=1, description="Seeds of the draw of labelled images, of the noise and of the training."
     )
     label: Literal["image", "latent"] = Field(
         "image", description="A corrupted image's label: the mask as selected, or the latent pixels that were replaced."
@@ -127,21 +134,21 @@ class Grid(StrictModel):
         False, description="Paste the original pixels back outside the mask; excludes `label: latent`."
     )
     selector_training: DetectorTraining = Field(
-        description="How the detector of a learned selector, and `human`, is trained."
+        description="Training settings of the row `human` and of learned selectors."
     )
-    training: DetectorTraining = Field(description="How the detectors of all other rows are trained.")
-    paper_table: Whole | None = optional(None, "Which of the paper's tables is shown beside the board.", ge=1)
-    paper_sizes: dict[str, Whole] = optional({}, "How many images the paper has, by split.")
+    training: DetectorTraining = Field(description="Training settings of all other rows.")
+    paper_table: Whole | None = optional(None, "Number of the paper's table that is shown beside the board.", ge=1)
+    paper_sizes: dict[str, Whole] = optional({}, "How many images each split has in the paper.")
     paper_data: dict[str, dict[str, bool | int | float | str]] = optional(
-        {}, "How the paper's data were prepared: name of a dataset: values as its `provenance` gives them."
+        {}, "How the paper's data were prepared: for each dataset, the values that its `provenance` returns."
     )
     on_dataset: dict[str, dict[str, Any]] = Field(
-        {}, exclude=True, description="Name of a dataset: keys of a grid that are replaced where it is run on that one."
+        {}, exclude=True, description="For each dataset, the settings that are replaced if the grid runs on it."
     )
     on_detector: dict[OneDetector, OnDetector] = optional(
         {},
-        "Name of a detector, with parameters or without: training settings and seeds that its rows have in place of "
-        "the grid's own.",
+        "For each detector, with parameters or without: training settings and seeds of its rows, which replace the "
+        "grid's.",
     )
     scale: Number = optional(
         1.0, "Numbers of images and iterations were multiplied by it; set by the option `scale`.", gt=0, le=1
@@ -284,27 +291,27 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
 
 
 def _checked(data: Any, where: str, lines: Mapping[tuple[Any, ...], int]) -> Grid:
-    """Return the grid of plain data; raises BenchkitError with every mistake in it, and its line if known."""
-    mistakes: list[str] = []
+    """Return the grid of plain data; raises BenchkitError with every fault in it, and its line if known."""
+    faults: list[str] = []
     grid, kept = None, dict(_LEAST)
     try:
         grid = Grid.model_validate(data)
         kept = grid.as_data()
     except ValidationError as error:
-        mistakes += _mistakes(error, where, lines)
+        faults += _faults(error, where, lines)
     replaced = data.get("on_dataset") if isinstance(data, Mapping) else None
     for name, changes in (replaced if isinstance(replaced, Mapping) else {}).items():
         if not isinstance(changes, Mapping):
-            continue  # which is a mistake above
+            continue  # which is a fault above
         at = ("on_dataset", name)
         own = {path[2:]: line for path, line in lines.items() if path[:2] == at and path[2:]}
         base = {key: value for key, value in kept.items() if key not in _excluded_by(changes)}
         try:
             Grid.model_validate({**base, **changes})
         except ValidationError as error:
-            mistakes += _mistakes(error, where, own, at)
-    if grid is None or mistakes:
-        raise BenchkitError("; ".join(mistakes))
+            faults += _faults(error, where, own, at)
+    if grid is None or faults:
+        raise BenchkitError("; ".join(faults))
     return grid
 
 
@@ -314,10 +321,10 @@ def _excluded_by(changes: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(other for one, other in both if one in changes)
 
 
-def _mistakes(
+def _faults(
     error: ValidationError, where: str, lines: Mapping[tuple[Any, ...], int], at: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """Yield every mistake as one line: its place, its key below `at`, and what is wrong."""
+    """Yield every fault as one line: its place, its key below `at`, and what is wrong."""
     # pydantic also reports a list whose only entry is wrong as too short.
     found = [
         one
@@ -326,7 +333,7 @@ def _mistakes(
         or not any(other["loc"][:-1] == one["loc"] for other in error.errors() if other["loc"])
     ]
     if any(one["type"] in UNKNOWN for one in found):
-        # A misspelt key makes a required one missing too; the misspelling is the mistake.
+        # A misspelt key makes a required one missing too; the misspelling is the fault.
         found = [one for one in found if one["type"] != "missing"]
     for number, one in enumerate(found):
         location = tuple(one["loc"])

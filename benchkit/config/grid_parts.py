@@ -90,7 +90,7 @@ def _expand(entries: tuple[Any, ...], info: ValidationInfo) -> tuple[Spec, ...]:
 OneDataset = Annotated[Spec, Names("dataset")]
 OneDetector = Annotated[Spec, Names("detector")]
 OneInverter = Annotated[Sweep, Names("inverter", sweep=True)]
-# Each entry is parsed by itself, so that a mistake is reported with its line; then sweeps become Specs.
+# Each entry is parsed by itself, so that a fault is reported with its line; then sweeps become Specs.
 Corruptors = Annotated[tuple[Annotated[Spec, Names("corruptor", sweep=True)], ...], AfterValidator(_expand)]
 Detectors = Annotated[tuple[Annotated[Spec, Names("detector", sweep=True)], ...], AfterValidator(_expand)]
 Inverters = Annotated[tuple[Annotated[Spec, Names("inverter", sweep=True)], ...], AfterValidator(_expand)]

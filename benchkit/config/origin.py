@@ -1,4 +1,4 @@
-"""File and line of a grid's values, for mistakes that only planning can find."""
+"""File and line of a grid's values, for faults that only planning can find."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def make_columns(
 ) -> list[Column]:
     """Return the sheet's columns: the images, their masks, then every value with every seed.
 
-    Raises BenchkitError for a plugin of another kind, and for any other mistake in `request`.
+    Raises BenchkitError for a plugin of another kind, and for any other fault in `request`.
     """
     kind = request.specs[0].kind
     if kind not in KINDS:
@@ -100,7 +100,7 @@ def make_columns(
         raise BenchkitError(f"{article} {kind} has no preview: only corruptors and selectors have one")
     if not 1 <= request.images <= CHUNK:
         raise BenchkitError(f"`images` {request.images}: choose 1 to {CHUNK}")
-    for spec in request.specs:  # find every mistake before any work
+    for spec in request.specs:  # find every fault before any work
         registry.make(spec, Corruptor if kind == "corruptor" else cast("Any", RegionSelector))
     samples = read_sheet_samples(registry, request)
     if kind == "selector":

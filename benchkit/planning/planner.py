@@ -152,7 +152,7 @@ class Planner:
     def plan(self) -> Plan:
         """Return the plan of all cells; a skipped one has its reason.
 
-        Raises BenchkitError for whatever in the grid is a mistake: unknown names, parameters, splits, steps.
+        Raises BenchkitError for every fault in the grid: unknown names, parameters, splits, steps.
         """
         self.note_steps()
         return Plan(tuple(self._planned(cell) for cell in self.cells))

@@ -119,7 +119,7 @@ def find_model(grid: Grid) -> Model:
 
 
 def make_plan(grid: Grid, registry: Registry) -> Plan:
-    """Return the plan of a grid; raise BenchkitError with every mistake in the grid, before anything is computed."""
+    """Return the plan of a grid; raise BenchkitError with every fault in the grid, before anything is computed."""
     check_grids([("", grid)], registry)
     warn_repeated(grid, registry)
     return Planner(grid, registry, find_model(grid)).plan()
@@ -136,7 +136,7 @@ def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions)
 
     A finished stage is never computed again. If a stage fails, only its own cells fail. In the same run (the same grid
     and `places.out`) those cells stay failed unless `options.retry_failed` is set. Raises BenchkitError, before
-    anything is computed, for mistakes in the grid or places that cannot be written, and CacheUnwritable when the disk
+    anything is computed, for faults in the grid or places that cannot be written, and CacheUnwritable when the disk
     is full; finished stages stay in the cache.
     """
     plan = prepare(grid, registry, places, options.progress)

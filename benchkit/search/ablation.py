@@ -58,7 +58,7 @@ class Ablation:
 def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed: bool = False) -> Ablation:
     """Plan the base and its variants together: shared stages are planned once, a trajectory is divided once.
 
-    Raises BenchkitError for every mistake in the grid or its axes, before anything is computed.
+    Raises BenchkitError for every fault in the grid or its axes, before anything is computed.
     """
     if not axes:
         raise BenchkitError("nothing is varied: give `vary` AXIS=VALUE,VALUE, such as corruptor.steps=5,10")
@@ -94,7 +94,7 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
 
 
 def _with_place(variant: Variant, plan: Callable[[], Any]) -> Any:
-    """Return the result of `plan`; the variant is put before the message of a mistake."""
+    """Return the result of `plan`; the variant is put before the message of a fault."""
     try:
         return plan()
     except BenchkitError as error:

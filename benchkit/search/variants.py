@@ -38,7 +38,7 @@ _NO_AXES = {
     "inverters",
     "on_detector",
 }
-#: More than these are a mistake: each is a comparison of its own.
+#: More variants are refused: each one is a comparison.
 VARIANTS = 1000
 _MEASURE = ("dataset", "test", "validation", "seeds")
 

@@ -19,7 +19,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """One mistake.
+    """One fault in a grid, a set or an option.
 
     message: what is wrong, with the file or the key. remedy: what to do, in the imperative, unless the message says
     it. settings: values of the grid's keys that remove the fault.

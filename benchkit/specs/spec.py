@@ -11,7 +11,7 @@ from benchkit.errors import BenchkitError, shortened
 from benchkit.specs.grammar import Scalar, bracketed_pieces, print_value, quoted, read_items, read_value, unbracketed
 from benchkit.specs.keys import SHOWN
 
-#: A sweep of more combinations than this is a mistake: each of them would be trained.
+#: A sweep of more combinations is refused: each of them would be trained.
 ALTERNATIVES = 10_000
 
 

@@ -95,7 +95,7 @@ def _plain(distribution: str) -> str:
 
 def _of_entry(entry: Entry, target: str, conditions: Conditions) -> Report:
     params = Spec.parse(entry.kind, target).values
-    conditions.registry.make(Spec.of(entry.kind, entry.name, **params), entry.cls)  # raises for a mistake in the target
+    conditions.registry.make(Spec.of(entry.kind, entry.name, **params), entry.cls)  # raises for a fault in the target
     origin = f"{entry.origin} {entry.version}" if entry.version else entry.origin
     return report_on_subject(Subject(entry.cls, params, origin, *_rest(conditions)))
 
@@ -178,7 +178,7 @@ def _of_module(
 
 
 def _params(classes: Sequence[Any], name: str, given: str) -> dict[str, Scalar]:
-    """Return the parameters behind a file's name; raise BenchkitError for a mistake in them."""
+    """Return the parameters behind a file's name; raise BenchkitError for a fault in them."""
     if len(classes) != 1:
         names = ", ".join(str(cls.name) for cls in classes)
         raise BenchkitError(f"'{name}' has {len(classes)} plugins ({names}): parameters are for one; leave them out")

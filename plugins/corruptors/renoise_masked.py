@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class RenoiseMasked(LatentCorruptor):
     """Replaces the inverted latent by the forward-noised one: f = sqrt(alpha_bar) z_0 + sqrt(1 - alpha_bar) n (eq. 4).
 
-    This is the paper's proposed method. The noise n has the right magnitude, but does not fit the inverted latents
+    This is the paper's method. The noise n has the right magnitude, but does not fit the inverted latents
     around the mask.
     """
 

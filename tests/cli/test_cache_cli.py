@@ -53,14 +53,14 @@ def test_ls_names_every_stage(run: Run, warm: Path, cache: Path) -> None:
     kinds = {one["stage"].split()[0] for one in listed["artifacts"]}
     assert {"encode", "images", "train", "select", "invert", "corrupt", "evaluate", "confinement"} <= kinds
     printed = run("cache", "ls")
-    assert f"{STAGES} artifacts, {format_size(listed['size'])} in {cache}" in printed.out
+    assert f"{STAGES} finished stages, {format_size(listed['size'])} in {cache}" in printed.out
     assert "train dot on labelled" in printed.out
 
 
 def test_verify_names_what_is_damaged_and_says_what_to_do(run: Run, warm: Path, cache: Path) -> None:
     sound = run("cache", "verify")
     assert (sound.code, sound.err) == (0, "")
-    assert f"{STAGES} artifacts checked, 0 damaged" in sound.out
+    assert f"{STAGES} finished stages checked, 0 damaged" in sound.out
     store = ArtifactStore(cache)
     keys = list(store.keys())
     flip(store.folder(keys[3]) / store.open(keys[3]).names[0], random.Random(0))
@@ -86,12 +86,12 @@ def test_prune_spares_what_a_run_rests_on(run: Run, warm: Path, cache: Path) -> 
     assert planned["keys"] == [stranger.key] and planned["size"] == 3000
     assert set(store.keys()) == everything
     pruned = run("cache", "prune", "--keep-run", warm)
-    assert "1 artifacts deleted (2.9 KB)" in pruned.out, pruned.err
+    assert "1 finished stages deleted (2.9 KB)" in pruned.out, pruned.err
     assert set(store.keys()) == everything - {stranger.key}
-    assert "0 artifacts deleted" in run("cache", "prune", "--older-than", "1h").out
-    assert f"{STAGES} artifacts would be deleted" in run("cache", "prune", "--max-size", "0", "--dry-run").out
-    assert "0 artifacts deleted" in run("cache", "prune", "--max-size", "0", "--keep-run", name).out
-    assert f"{STAGES} artifacts deleted" in run("cache", "prune", "--max-size", "0").out
+    assert "0 finished stages deleted" in run("cache", "prune", "--older-than", "1h").out
+    assert f"{STAGES} finished stages would be deleted" in run("cache", "prune", "--max-size", "0", "--dry-run").out
+    assert "0 finished stages deleted" in run("cache", "prune", "--max-size", "0", "--keep-run", name).out
+    assert f"{STAGES} finished stages deleted" in run("cache", "prune", "--max-size", "0").out
     assert run("cache", "prune", "--keep-run", "nobody").code == 2
 
 

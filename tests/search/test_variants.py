@@ -118,7 +118,7 @@ def test_a_wrong_axis_is_one_line_that_names_it(text: str, message: str) -> None
 
 def test_rows_that_would_become_one_are_refused() -> None:
     base = BASE.replaced(corruptors=["gaussian:steps=2", "gaussian:steps=5"])
-    with pytest.raises(BenchkitError, match="'gaussian:steps=2' and 'gaussian:steps=5' one"):
+    with pytest.raises(BenchkitError, match="'gaussian:steps=2' and 'gaussian:steps=5' equal"):
         grids("corruptor.steps=7", base=base)
     with pytest.raises(BenchkitError, match="name one with `corruptor`"):
         grids("corruptor=blur", base=base)

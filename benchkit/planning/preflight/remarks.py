@@ -1,4 +1,4 @@
-"""Remarks on a grid that is no mistake: images unlike those that its checkpoint draws."""
+"""Remarks on a valid grid: images unlike those that its checkpoint draws."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def latent_factor(found: Checkpoint) -> int:
 def find_unlike_checkpoint(grid: Grid, registry: Registry) -> tuple[str, ...]:
     """Return a sentence for every source whose first image is unlike those that the checkpoint draws.
 
-    Nothing if no image is corrupted; mistakes in sets are faults, not remarks.
+    Nothing if no image is corrupted; sets that cannot be read are faults, not remarks.
     """
     if not (grid.corruptors or grid.with_human):
         return ()
