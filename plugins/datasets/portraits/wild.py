@@ -85,6 +85,6 @@ def _pick(targets: list[Target], rng: np.random.Generator) -> Target:
 
 
 def _artifact(kind: str, target: Target, rng: np.random.Generator) -> Artifact:
-    """Severities lean to the visible side, as marked faults do: a tenth lie below 0.4, half above 0.76."""
+    """Draw severities that are rather visible, as annotated artifacts are: a tenth below 0.4, half above 0.76."""
     severity = float(rng.uniform(0.001, 1.0) ** 0.4)
     return Artifact(kind, severity, target.index, target.point, int(rng.integers(2**31)))

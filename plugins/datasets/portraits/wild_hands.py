@@ -14,7 +14,7 @@ THUMB = 4
 
 
 def with_hand(scene: Scene, index: int, hand: Hand) -> Scene:
-    """The scene with one hand replaced."""
+    """Return the scene with one hand replaced."""
     hands = (*scene.hands[:index], hand, *scene.hands[index + 1 :])
     return replace(scene, hands=hands)
 
@@ -28,13 +28,13 @@ def _with_finger(hand: Hand, index: int, finger: Finger) -> Hand:
 
 
 def _seen(hand: Hand, index: int) -> bool:
-    """Whether more than half of a finger lies in the picture."""
+    """Return whether more than half of a finger is inside the image."""
     joints = hand_frame(hand).apply(finger_joints(hand.fingers[index]))
     return bool(np.all((joints[len(joints) // 2] > 2.0) & (joints[len(joints) // 2] < SIZE - 2.0)))
 
 
 def _around(hand: Hand, finger: Finger) -> Disc:
-    """A disc that holds a finger and a brush's width around it."""
+    """Return a disc around a finger, with a margin of the width of a brush."""
     points = hand_frame(hand).apply(finger_joints(finger))
     x, y = (points[0] + points[-1]) / 2
     return float(x), float(y), float(np.hypot(*(points[-1] - points[0]))) / 2 + finger.width + 2.5
@@ -44,7 +44,7 @@ def _around(hand: Hand, finger: Finger) -> Disc:
 
 
 def _added_targets(scene: Scene) -> list[Target]:
-    """Targets (hand, slot): slots 0 .. 3 fork a finger, 5 grows beside the little finger, 6 between index and thumb."""
+    """Return targets (hand, slot). Slots 0 to 3 fork a finger; 5 is beside the little finger, 6 between index and thumb."""
     found = []
     for h, hand in enumerate(scene.hands):
         # Only beside stretched fingers: one finger more on a fist is a pointing hand, and that is not wrong.
@@ -59,7 +59,7 @@ def _added_targets(scene: Scene) -> list[Target]:
 
 
 def _extra_finger(hand: Hand, artifact: Artifact) -> tuple[int, Finger]:
-    """Where in the tuple the additional finger goes, and the finger."""
+    """Return the position of the additional finger in the tuple, and the finger."""
     rng, slot, s = random(artifact), artifact.target[1], artifact.severity
     width = hand.fingers[0].width
     length = max(f.length for f in hand.fingers[:THUMB] if not f.folded) * lerp(0.55, 1.08, s)
@@ -89,7 +89,7 @@ def _added_place(scene: Scene, artifact: Artifact) -> tuple[Disc, ...]:
 
 
 def _missing_targets(scene: Scene) -> list[Target]:
-    """Any finger of an open hand: a pointing hand without its index is a fist, and that is not wrong."""
+    """Return the fingers of open hands. A pointing hand without its index finger is a fist, which is no artifact."""
     return [
         Target((h, k), _claims(h))
         for h, hand in enumerate(scene.hands)
@@ -100,7 +100,7 @@ def _missing_targets(scene: Scene) -> list[Target]:
 
 
 def _stump(finger: Finger, severity: float) -> Finger:
-    """What is left of a finger; nothing once it is shorter than wide."""
+    """Return the stump of a finger; it is invisible if it is shorter than wide."""
     length = finger.length * lerp(0.7, 0.05, severity)
     return replace(finger, length=length, visible=length >= finger.width)
 
@@ -112,7 +112,7 @@ def _drop_finger(scene: Scene, artifact: Artifact) -> Scene:
 
 
 def _missing_place(scene: Scene, artifact: Artifact) -> tuple[Disc, ...]:
-    """Near the knuckle and the stump's end: nobody paints the empty air where a whole finger might have been."""
+    """Return discs at the knuckle and at the end of the stump: annotators do not mark where the finger is missing."""
     h, k = artifact.target
     hand = scene.hands[h]
     finger = hand.fingers[k]
@@ -138,7 +138,7 @@ def _fused_targets(scene: Scene) -> list[Target]:
 
 
 def _fused_last(hand: Hand, artifact: Artifact) -> int:
-    """Index of the last finger that has grown together with the first: gross cases take three."""
+    """Return the index of the last of the fused fingers; at high severity three are fused."""
     first = artifact.target[1]
     three = artifact.severity > 0.65 and first + 2 < THUMB and not hand.fingers[first + 2].folded
     return first + (2 if three else 1)
