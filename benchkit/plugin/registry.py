@@ -196,9 +196,8 @@ class Registry:
     def _call(self, hook: str, module: ModuleType) -> list[Any]:
         """Return the classes that one module's hook returns, so that the source of each class is known."""
         others = [one for one in self._manager.get_plugins() if one is not module]
-        returned = self._manager.subset_hook_caller(hook, others)() or [
-            None
-        ]  # pluggy leaves out a hook that returns None
+        # pluggy skips a hook that returns None.
+        returned = self._manager.subset_hook_caller(hook, others)() or [None]
         for classes in returned:
             if not isinstance(classes, Iterable) or isinstance(classes, str):
                 raise BenchkitError(f"{hook}() returned {classes!r}: return a list of plugin classes")

@@ -18,7 +18,7 @@ from benchkit.diffusion.masks import blend
 from benchkit.plugin.registry import parameters
 from benchkit.specs.spec import Spec
 from benchkit.testing.checks import NotApplicable, Subject, Violation, check, format_error
-from benchkit.testing.network import corrupted, level_of, returned
+from benchkit.testing.network import corrupted, returned, scene_steps
 from benchkit.testing.pictures import Panels
 from benchkit.testing.worlds import (
     FACTOR,
@@ -44,7 +44,7 @@ def make_scene(subject: Subject, plugin: Any = None, **size: int) -> Scene:
     made = plugin or subject.plugin
     if not isinstance(made, LatentCorruptor):
         return pixel_scene(device=subject.device, **{k: FACTOR * v if k != "count" else v for k, v in size.items()})
-    scene = latent_scene(level_of(made), device=subject.device, **size)
+    scene = latent_scene(scene_steps(made), device=subject.device, **size)
     other = scene.other if made.needs_reference() else None
     return replace(scene, other=other, everywhere=isinstance(made, ResamplingCorruptor))
 

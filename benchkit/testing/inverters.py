@@ -41,8 +41,8 @@ class Predictor:
     images: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        levels = schedule()
-        self._alpha_bar = dict(zip(levels.timesteps, levels.alpha_bar[1:], strict=True))
+        full = schedule()
+        self._alpha_bar = dict(zip(full.timesteps, full.alpha_bar[1:], strict=True))
 
     def __call__(self, z: Tensor, t: int) -> Tensor:
         self.images[t] = self.images.get(t, 0) + len(z)
@@ -62,12 +62,12 @@ def invert(
     rows: Sequence[int] = (0, 1, 2, 3),
     predict: Callable[[Tensor, int], Tensor] | None = None,
     seed: int = 0,
-    levels: int = STEPS,
+    steps: int = STEPS,
 ) -> list[Tensor]:
     """Return the trajectory of synthetic latents, computed by benchkit's loop."""
     z_0 = clean(max(rows) + 1, subject.device)[list(rows)]
     noise = CountedNoise(seed, [f"image-{i}" for i in rows])
-    return compute_trajectory(subject.plugin, predict or Predictor(0.2), schedule(), z_0, noise, None, levels)
+    return compute_trajectory(subject.plugin, predict or Predictor(0.2), schedule(), z_0, noise, None, steps)
 
 
 def panels(first: Tensor, second: Tensor, image: int = 0) -> Panels:
@@ -77,20 +77,20 @@ def panels(first: Tensor, second: Tensor, image: int = 0) -> Panels:
 
 @check("runs", "step() returns finite latents with the shape, dtype and device of its input", gate=True)
 def runs(subject: Subject) -> str:
-    levels = invert(subject)
-    return f"{len(levels)} steps of {tuple(levels[-1].shape)}"
+    latents = invert(subject)
+    return f"{len(latents)} steps of {tuple(latents[-1].shape)}"
 
 
 @check("inputs", "inputs are not changed in place")
 def inputs(subject: Subject) -> None:
     from benchkit.api import InversionContext
 
-    levels, z_0 = schedule(), clean(device=subject.device)
-    predict, (phi, psi) = Predictor(0.2), levels.coefficients(1)
-    t = levels.t(1)
+    full, z_0 = schedule(), clean(device=subject.device)
+    predict, (phi, psi) = Predictor(0.2), full.coefficients(1)
+    t = full.t(1)
     noise = CountedNoise(0, [f"image-{i}" for i in range(4)])
     at = InversionContext(
-        z_0.clone(), z_0.clone(), lambda z: predict(z, t), predict, t, phi, psi, levels.alpha_bar[1], noise
+        z_0.clone(), z_0.clone(), lambda z: predict(z, t), predict, t, phi, psi, full.alpha_bar[1], noise
     )
     subject.plugin.step(at)
     for name in ("z_s", "z_0"):
@@ -136,8 +136,8 @@ def neighbours(subject: Subject) -> None:
 def network_evaluations(subject: Subject) -> str:
     predict = Predictor(0.2)
     invert(subject, rows=(3,), predict=predict)
-    levels = schedule()
-    stated = {levels.t(k): subject.plugin.network_evaluations(levels.t(k)) for k in range(1, STEPS + 1)}
+    full = schedule()
+    stated = {full.t(k): subject.plugin.network_evaluations(full.t(k)) for k in range(1, STEPS + 1)}
     for t, number in stated.items():
         if not isinstance(number, int) or number < 0:
             raise Violation("a whole number of network evaluations", f"network_evaluations({t}) = {number!r}")
@@ -156,9 +156,9 @@ def network_evaluations(subject: Subject) -> str:
 
 @check("sizes", "non-square latents and a batch of one work")
 def sizes(subject: Subject) -> None:
-    levels, noise = schedule(), CountedNoise(0, ["image-0"])
+    full, noise = schedule(), CountedNoise(0, ["image-0"])
     z_0 = torch.zeros(1, 4, 8, 24, device=subject.device)
-    compute_trajectory(subject.plugin, Predictor(), levels, z_0, noise, None, 1)
+    compute_trajectory(subject.plugin, Predictor(), full, z_0, noise, None, 1)
 
 
 @check("ranges", "it runs at both ends of each parameter's range, and with each choice")
@@ -167,7 +167,7 @@ def ranges(subject: Subject) -> str:
     for name, value in tried:
         other = Subject(subject.cls, {**subject.params, name: value}, device=subject.device, registry=subject.registry)
         try:
-            invert(other, levels=1)
+            invert(other, steps=1)
         except Exception as error:
             raise Violation(f"finite latents with {name}={value}", format_error(error, subject.file)) from error
     return ", ".join(f"{name}={value}" for name, value in tried) or "no range or choice is declared"
@@ -176,7 +176,7 @@ def ranges(subject: Subject) -> str:
 @check("closed form", "inversion and resampling error with exactly known noise", informs=True)
 def closed_form(subject: Subject) -> str:
     predict, z_0 = Predictor(), clean(device=subject.device)
-    reached = invert(subject, predict=predict, levels=10)[-1]
+    reached = invert(subject, predict=predict, steps=10)[-1]
     back = resample(predict, schedule(), reached, 10)
     error = float((back - z_0).square().mean().sqrt() / z_0.square().mean().sqrt())
     return f"after 10 steps and resampling, the error is {100 * error:.2g} % of the latents' root mean square"

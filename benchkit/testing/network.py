@@ -35,8 +35,8 @@ def predict(z: Tensor, t: int, condition: Tensor, attend: Attend | None = None, 
     return 0.6 * z + 0.2 * context + 0.2 * condition.to(z).view(-1, 1, 1, 1)
 
 
-def level_of(corruptor: LatentCorruptor) -> int:
-    """Return the noise level of synthetic latents for this corruptor: its own, or the schedule's last."""
+def scene_steps(corruptor: LatentCorruptor) -> int:
+    """Return how many steps the synthetic latents for this corruptor have: its own number, at most the schedule's."""
     return min(corruptor.steps, schedule().steps)
 
 
@@ -49,4 +49,4 @@ def corrupted(corruptor: LatentCorruptor, scene: Scene, noise: CountedNoise | No
 def returned(corruptor: LatentCorruptor, scene: Scene) -> Tensor:
     """Return z_0 after plain resampling, as without corruption."""
     condition = embed(scene.captions)
-    return resample(lambda z, t: predict(z, t, condition), schedule(), scene.start.clone(), level_of(corruptor))
+    return resample(lambda z, t: predict(z, t, condition), schedule(), scene.start.clone(), scene_steps(corruptor))

@@ -108,13 +108,13 @@ class Scene:
         return LatentContext(start, self.clean.clone(), mask, self.alpha_bar, side, self.captions, rng, reference)
 
 
-def latent_scene(level: int, height: int = 16, width: int = 16, count: int = 4, device: str = "cpu") -> Scene:
-    """Return latents of 4 channels at a level of the schedule; level 0 is clean."""
-    levels = schedule().alpha_bar
-    alpha_bar = levels[min(level, len(levels) - 1)]
+def latent_scene(steps: int, height: int = 16, width: int = 16, count: int = 4, device: str = "cpu") -> Scene:
+    """Return latents of 4 channels after some steps of the schedule; 0 steps is clean."""
+    schedule_alpha_bar = schedule().alpha_bar
+    alpha_bar = schedule_alpha_bar[min(steps, len(schedule_alpha_bar) - 1)]
     clean = smooth(count, 4, height, width, "clean") * 2 - 1
     noise = draws(count, 4, height, width, "noise")
-    start = clean if level == 0 else alpha_bar**0.5 * clean + (1 - alpha_bar) ** 0.5 * noise
+    start = clean if steps == 0 else alpha_bar**0.5 * clean + (1 - alpha_bar) ** 0.5 * noise
     scene = _scene(start, clean, masks(count, height, width), alpha_bar, device)
     return replace(scene, other=(smooth(count, 4, height, width, "other") * 2 - 1).to(device))
 

@@ -44,7 +44,7 @@ def _around(hand: Hand, finger: Finger) -> Disc:
 
 
 def _added_targets(scene: Scene) -> list[Target]:
-    """Return targets (hand, slot). Slots 0 to 3 fork a finger; 5 is beside the little finger, 6 between index and thumb."""
+    """Return targets (hand, slot): slots 0 to 3 fork a finger; 5 is at the little finger, 6 between index and thumb."""
     found = []
     for h, hand in enumerate(scene.hands):
         # Only beside stretched fingers: one finger more on a fist is a pointing hand, and that is not wrong.
