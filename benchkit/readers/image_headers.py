@@ -109,7 +109,7 @@ def find_orientation(header: Header, size: tuple[int, int] | None, turned: Turne
     if size is None or header.shape == header.stored:
         raise BenchkitError(
             f"{where}: EXIF turns the image, and the sizes do not show whether the {what} is aligned to the upright or "
-            "the stored image: set turned=upright or turned=stored, or save the picture upright"
+            "the stored image: set turned=upright or turned=stored, or save the image upright"
         )
     return header.orientation if size == header.stored else 1
 

@@ -33,7 +33,7 @@ def decode_image(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) ->
 
     EXIF orientation is applied; transparency is composited on white; of 16 bits the upper eight are kept; CMYK,
     palette and grey become RGB, colour profiles are ignored. Raises BenchkitError, beginning with `where`, for a file
-    that is missing, truncated, no such picture, 32-bit, or of more than `limit` pixels.
+    that is missing, truncated, not an image, 32-bit, or of more than `limit` pixels.
     """
     with explain_image_errors(where, limit), open_image(data, where, limit) as picture:
         return _rgb(picture, where)
@@ -47,21 +47,20 @@ def explain_image_errors(where: str, limit: int = PIXEL_LIMIT) -> Iterator[None]
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Pillow warns of many pixels, for which there is a limit here, and of unusual tags
+            # Pillow warns of unusual tags, and of many pixels, which are limited here.
+            warnings.simplefilter("ignore")
             yield
     except BenchkitError:
         raise
     except DecompressionBombError:
-        raise BenchkitError(f"{where}: more than {limit} pixels: reduce the picture") from None
+        raise BenchkitError(f"{where}: more than {limit} pixels: reduce the image") from None
     except UnidentifiedImageError:
         formats = "PNG, JPEG, WebP, TIFF, BMP or PPM"
-        raise BenchkitError(f"{where}: no {formats} that can be read: replace the file") from None
+        raise BenchkitError(f"{where}: not a readable {formats} file: replace it") from None
     except FileNotFoundError:
         raise BenchkitError(f"{where}: no such file: correct its name, or put it there") from None
     except IsADirectoryError:
-        raise BenchkitError(f"{where}: a folder, no picture: name one file") from None
+        raise BenchkitError(f"{where}: a folder, not an image: name one file") from None
     except PermissionError:
         raise BenchkitError(f"{where}: permission denied: make the file readable") from None
     except Exception as error:
@@ -79,7 +78,7 @@ def open_image(data: bytes | Path, where: str, limit: int) -> ImageFile:
     width, height = picture.size
     if width * height > limit:
         picture.close()
-        raise BenchkitError(f"{where}: {width}x{height} are more than {limit} pixels: reduce the picture")
+        raise BenchkitError(f"{where}: {width}x{height} are more than {limit} pixels: reduce the image")
     return picture
 
 
@@ -104,7 +103,7 @@ def to_rgb(picture: Image, where: str) -> NDArray[np.uint8]:
 def check_mode(picture: Image, where: str) -> None:
     """Raise BenchkitError for an image of 32-bit values; pixels are not decoded."""
     if picture.mode == "F" or (picture.mode == "I" and picture.format != "PPM"):  # I is the mode of a 16-bit PPM
-        raise BenchkitError(f"{where}: 32-bit values have no known range: save the picture with 8 or 16 bits a channel")
+        raise BenchkitError(f"{where}: 32-bit values have no known range: save the image with 8 or 16 bits a channel")
 
 
 def _rgb(picture: Image, where: str) -> NDArray[np.uint8]:

@@ -87,7 +87,7 @@ class ImageStore:
         else:
             raise BenchkitError(
                 f"`images`: '{picture.name}' is in {before.origin} and in {picture.origin}, with different bytes: "
-                "leave one of them out"
+                "remove one of them"
             )
 
     def get(self, name: str) -> NamedImage:
@@ -221,9 +221,7 @@ def _read_tar(path: Path, wanted: Collection[str]) -> Iterator[NamedImage]:
             for reason, where in skipped:
                 member = PurePosixPath(where.removeprefix(f"{shard.url}: "))
                 if reason == tar_shards.REPEATED and member.stem in wanted and member.suffix.lower() in SUFFIXES:
-                    raise BenchkitError(
-                        f"`images`: {where}: another picture there has this name too: leave one of them out"
-                    )
+                    raise BenchkitError(f"`images`: {where}: another image there has this name too: remove one of them")
             skipped.clear()
             if name in wanted:
                 small = pair.text is not None and pair.text.size <= CAPTION_LIMIT

@@ -22,7 +22,7 @@ SUFFIXES = (".parquet", ".arrow")
 KEYS = ("image", "id", "caption")
 #: Pick-a-Pic's columns: the image's id beside its bytes.
 PAIRS = (("image_0_uid", "jpg_0"), ("image_1_uid", "jpg_1"))
-#: Where copies of data sets keep ids, pictures and captions, the likelier names first.
+#: Where copies of data sets keep ids, images and captions, the likelier names first.
 IDS = (
     *("image_uid", "uid", "filename", "file_name", "image_name", "image_id", "id", "name", "key", "__key__"),
     *("path", "image_path"),

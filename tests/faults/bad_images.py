@@ -61,12 +61,12 @@ CASES: dict[str, Bad] = {
     "PostScript as an image": bad(corrupted(POSTSCRIPT, "a.eps"), "a.eps", "image '", "replace the file"),
     "PostScript called PNG": bad(corrupted(POSTSCRIPT), "a.png", "image '", "replace the file"),
     "a PNG of billions of pixels": bad(corrupted(png(50_000, 50_000)), "a.png", "pixels"),
-    "a PNG beyond the limit": bad(corrupted(png(12_000, 9_000)), "a.png", "12000x9000", "reduce the picture"),
+    "a PNG beyond the limit": bad(corrupted(png(12_000, 9_000)), "a.png", "12000x9000", "reduce the image"),
     "a PNG without pixels": bad(corrupted(png(32, 32)), "a.png", "image '", "replace the file"),
     "a PNG of no width": bad(corrupted(png(0, 32)), "a.png", "image '", "replace the file"),
     "an empty file": bad(corrupted(b""), "a.png", "image '", "replace the file"),
     "a mask of billions of pixels": bad(
-        corrupted(encoded(noise()), mask=png(60_000, 60_000)), "m.png", "mask '", "reduce the picture"
+        corrupted(encoded(noise()), mask=png(60_000, 60_000)), "m.png", "mask '", "reduce the image"
     ),
     "text in a PNG that unpacks to gigabytes": bad(
         corrupted(encoded(noise())[:33] + b"".join(
@@ -82,7 +82,7 @@ CASES: dict[str, Bad] = {
     "nothing but bad files to detect": bad(
         lambda w: ("detect", "none", w.file("x/a.txt", "x").parent, "--out", w.out), "has no image files"
     ),
-    "words as an image": bad(corrupted(b"just words"), "no PNG, JPEG, WebP, TIFF, BMP or PPM"),
+    "words as an image": bad(corrupted(b"just words"), "not a readable PNG, JPEG, WebP, TIFF, BMP or PPM"),
     "a PNG cut in two": bad(corrupted(encoded(noise())[:999]), "cannot be decoded"),
     "a JPEG cut in two": bad(corrupted(encoded(noise(), "JPEG")[:800], "a.jpg"), "cannot be decoded"),
     "a mask cut in two": bad(corrupted(encoded(noise()), mask=encoded(noise())[:999]), "m.png", "cannot be decoded"),
@@ -92,7 +92,7 @@ CASES: dict[str, Bad] = {
         corrupted(encoded(noise((41, 30))), mask=encoded(grey(255, (41, 30)))),
         "41x30 pixels (width x height) are not multiples of 8: crop or resize to 40x24 or 48x32",
     ),
-    "a folder as an image": bad(lambda w: corrupting(w, w.folder, w.file("m.png", b"")), "a folder, no picture"),
+    "a folder as an image": bad(lambda w: corrupting(w, w.folder, w.file("m.png", b"")), "a folder, not an image"),
     # Folders of images
     "folder: GIF called PNG": bad(
         plain(lambda r: (r / "pool/0.png").write_bytes(encoded(noise(), "GIF"))), "0.png", "replace the file"

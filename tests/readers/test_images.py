@@ -136,7 +136,7 @@ def test_a_truncated_file_is_named(form: str) -> None:
         (png(50_000, 50_000, 8, 2, b""), "more than 100000000 pixels"),
         (png(12_000, 9_000, 8, 2, b""), "12000x9000 are more than"),
         (Path("no/such/file.png"), "no such file"),
-        (Path(), "a folder, no picture"),
+        (Path(), "a folder, not an image"),
     ],
 )
 def test_what_cannot_be_read_says_why(data: bytes | Path, reason: str) -> None:

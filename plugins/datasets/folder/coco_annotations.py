@@ -74,7 +74,7 @@ class CocoAnnotations:
         return all(annotation.crowd for annotation in self.annotations)
 
     def draw(self, header: Header, where: str) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_] | None]:
-        """Return kind -> (H, W) bool of the upright picture, and the crowds' pixels outside all other annotations."""
+        """Return kind -> (H, W) bool of the upright image, and the crowds' pixels outside all other annotations."""
         shape, orientation = self._find_frame(header, where)
         kinds: dict[str, NDArray[np.bool_]] = {}
         crowd = np.zeros(shape, bool)
@@ -109,8 +109,8 @@ class CocoAnnotations:
         if self.size not in (None, upright, stored):
             turned = f" ({_size(stored)} before EXIF turns it)" if upright != stored else ""
             raise BenchkitError(
-                f"{where}: the COCO file states {_size(self.size)}, the picture has {_size(upright)}{turned}: give the "
-                "picture that was annotated, or scale its annotations and state the picture's own size"
+                f"{where}: the COCO file states {_size(self.size)}, the image has {_size(upright)}{turned}: give the "
+                "image that was annotated, or scale its annotations and state the image's own size"
             )
         turn = find_orientation(header, self.size, self.turned, "annotation", where) if self.annotations else 1
         return (upright if turn == 1 else stored), turn

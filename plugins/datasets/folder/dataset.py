@@ -84,7 +84,7 @@ class Folder(Dataset):
     boxes: bool = param(False, doc="COCO: use the whole box of an annotation that has only a box")
     turned: Literal["auto", "upright", "stored"] = param(
         "auto",
-        doc="EXIF rotation: masks were made on the upright or on the stored picture; auto: decided by size",
+        doc="EXIF rotation: masks were made on the upright or on the stored image; auto: decided by size",
     )
 
     def splits(self) -> Mapping[str, int]:

@@ -55,7 +55,7 @@ def passed_over(root: Path, listing: Listing) -> dict[str, str]:
 def _explain(file: str) -> str:
     suffix = get_suffix(file)
     if suffix in SUFFIXES:
-        return "a picture that is not part of the layout"
+        return "an image that is not part of the layout"
     if suffix == ".txt":
         return "a text without an image of its name"
     if suffix in (".csv", ".jsonl"):

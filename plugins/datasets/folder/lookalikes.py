@@ -12,9 +12,9 @@ from benchkit.api import BenchkitError
 from benchkit.readers.images import decode_image
 from benchkit_plugins.datasets.folder.records import Stamped, stamp
 
-#: Modes of pictures that have one channel, as label maps do.
+#: Modes of images that have one channel, as label maps do.
 _ONE_CHANNEL = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L")
-#: Number of pictures of a kind that are decoded, and of sibling folders.
+#: Number of images of a kind that are decoded, and of sibling folders.
 _PROBES, _SIBLINGS = 4, 50
 #: Number of endings of names that are checked, the most frequent first; rare ones can be chance.
 _ENDINGS = 16
@@ -27,11 +27,11 @@ Pair = tuple[str, str]
 
 
 def find_label_maps(root: Path, images: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Return a fault, one line each, for pictures that seem to be label maps but would count as images.
+    """Return a fault, one line each, for files that seem to be label maps but would count as images.
 
     images: split -> name -> path below `root`. Three patterns are checked: `hand_x.png` beside `hand.png`, and a folder
     with the same names as the folder beside it, if the former has one channel or few colours and the latter has not;
-    and a folder with one channel and few colours in a split of colour pictures. Only a few pictures are decoded.
+    and a folder with one channel and few colours in a split of colour images. Only a few images are decoded.
     """
     faults = []
     endings = sorted(_group_by_ending(images).items(), key=lambda item: -len(item[1]))
@@ -55,7 +55,7 @@ def find_label_maps(root: Path, images: Mapping[str, Mapping[str, str]]) -> list
 
 
 def _group_by_ending(images: Mapping[str, Mapping[str, str]]) -> dict[str, list[Pair]]:
-    """Return ending -> pairs of pictures (with the ending, without it)."""
+    """Return ending -> pairs of files (with the ending, without it)."""
     found: dict[str, list[Pair]] = {}
     for named in images.values():
         shorter: list[str] = []
@@ -96,7 +96,7 @@ def _find_pairs(root: Path, folders: Mapping[str, Mapping[str, str]]) -> Iterato
 
 
 def _find_flat_folders(root: Path, folders: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Yield folders with one channel and few values whose sibling folders have colour pictures."""
+    """Yield folders with one channel and few values whose sibling folders have colour images."""
     tops: dict[str, list[str]] = {}
     for folder in folders:
         tops.setdefault(folder.partition("/")[0], []).append(folder)
@@ -109,7 +109,7 @@ def _find_flat_folders(root: Path, folders: Mapping[str, Mapping[str, str]]) -> 
 
 
 def _are_masks_of(root: Path, pairs: Sequence[Pair]) -> bool:
-    """Return whether in some pairs the first picture looks like a label map and the second does not."""
+    """Return whether in some pairs the first file looks like a label map and the second does not."""
     masks, images = _pick_some(root, [mask for mask, _ in pairs]), _pick_some(root, [image for _, image in pairs])
     flat = all(map(_one_channel, masks)) or (all(map(_is_flat, masks)) and any(map(_may_be_mask, masks)))
     return flat and not any(map(_may_be_mask, images))
@@ -121,12 +121,12 @@ def _pick_some(root: Path, paths: Collection[str]) -> list[Path]:
 
 
 def _may_be_mask(path: Path) -> bool:
-    """Return whether a picture has one channel, or few colours on black."""
+    """Return whether an image has one channel, or few colours on black."""
     return _one_channel(path) or (_is_flat(path) and len(_colours(stamp(path))) > 1)
 
 
 def _one_channel(path: Path) -> bool:
-    """Return whether a picture has one channel; False if its header cannot be read, which is reported elsewhere."""
+    """Return whether an image has one channel; False if its header cannot be read, which is reported elsewhere."""
     try:
         return _mode(stamp(path)) in _ONE_CHANNEL
     except BenchkitError:
@@ -134,7 +134,7 @@ def _one_channel(path: Path) -> bool:
 
 
 def _is_flat(path: Path) -> bool:
-    """Return whether a picture has few colours, with black; False if it cannot be decoded (reported elsewhere)."""
+    """Return whether an image has few colours, with black; False if it cannot be decoded (reported elsewhere)."""
     try:
         colours = _colours(stamp(path))
     except BenchkitError:
@@ -144,7 +144,7 @@ def _is_flat(path: Path) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _colours(file: Stamped) -> tuple[int, ...]:
-    """Return the colours of a picture as numbers (black is 0), at most _FEW + 1 of them."""
+    """Return the colours of an image as numbers (black is 0), at most _FEW + 1 of them."""
     pixels = decode_image(file.path, str(file.path)).astype(np.uint32)
     return tuple(np.unique(pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32))[: _FEW + 1].tolist())
 

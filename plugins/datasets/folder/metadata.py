@@ -36,7 +36,7 @@ class _Row:
         return None if name is None else posixpath.normpath(posixpath.join(self.folder, name))
 
     def mask(self, columns: Columns) -> str | None:
-        """Return the path of the mask, or None; without the suffix, a column must contain the name of a picture."""
+        """Return the path of the mask, or None; without the suffix, a column must contain the name of an image."""
         if columns.mask != Columns().mask:
             return self.file(f"{columns.mask}{ENDING}", columns.mask)
         bare = (file for name in MASKS if (file := self.file(name)) and get_suffix(file) in SUFFIXES)
@@ -54,7 +54,7 @@ def find_mask_tables(walked: Walk, columns: Columns) -> list[str]:
 def list_by_metadata(walked: Walk, columns: Columns) -> FileListing:
     """Return the images that tables name, with their masks and captions; other folders as `list_plain` reads them.
 
-    Raises BenchkitError, which names the first faults, for missing files, files that are named twice, and pictures that
+    Raises BenchkitError, which names the first faults, for missing files, files that are named twice, and images that
     no table names in the folders of named ones.
     """
     tables = find_mask_tables(walked, columns)
@@ -131,7 +131,7 @@ class _Listing:
         return split, "/".join((*inside, last[: len(last) - len(get_suffix(last))]))
 
     def check_named(self, files: Sequence[str]) -> None:
-        """Add a fault for each picture that no line names: it may be an image or a mask."""
+        """Add a fault for each file that no line names: it may be an image or a mask."""
         for file in files:
             if file not in self.named and get_suffix(file) in SUFFIXES:
                 place = f"{self.walked.root / file}"

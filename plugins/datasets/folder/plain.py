@@ -61,7 +61,7 @@ class _Split:
 
     def sort(self) -> None:
         """Separate images and masks, then assign every mask to its image."""
-        # A picture that has a mask of its own name is an image, whatever its name: seg_01.png with masks/seg_01.png.
+        # A file that has a mask of its own name is an image, whatever its name: seg_01.png with masks/seg_01.png.
         have_masks = {file.name for file in self.files if file.among_masks and file.readable}
         bases = (None if f.name in have_masks and not f.among_masks else mask_base(f.name) for f in self.files)
         pointed = list(zip(self.files, bases, strict=True))
@@ -75,7 +75,7 @@ class _Split:
             self.images.pop(file.name, None)
             self._fault(file, "one of several masks of an image: draw them as one")
         index = _Index.of(self.images)
-        # Pictures come first: if an image has a mask, files of other formats for it are skipped.
+        # Images come first: if an image has a mask, files of other formats for it are skipped.
         for file, base in sorted(pointed, key=lambda one: not one[0].readable):
             if file.among_masks or base is not None:
                 self._pair(file, index)
@@ -149,10 +149,10 @@ class _Index:
 def list_plain(walked: Walk, *, paired: bool = False) -> FileListing:
     """Return the images of a folder with their masks and captions, by split.
 
-    A split is a folder in `root`, or in the folder of images beside a folder of masks; pictures outside of such folders
+    A split is a folder in `root`, or in the folder of images beside a folder of masks; images outside of such folders
     are the split `all`. paired: require folders of images and of masks in `root`. Raises BenchkitError, which names the
     first faults, for masks without an image, with an unsupported suffix or of two images; two files of one name; label
-    maps that would count as images; unreadable files; and pictures both in a folder and in its subfolders.
+    maps that would count as images; unreadable files; and images both in a folder and in its subfolders.
     """
     root, places = walked.root, find_places(walked)
     if paired and not places.pair:
@@ -235,13 +235,13 @@ def _shared_folders(walked: Walk, places: Mapping[str, Place]) -> Iterator[str]:
 
 
 def _check_loose_pictures(root: Path, images: Mapping[str, Mapping[str, str]]) -> None:
-    """Raise BenchkitError if pictures lie both beside the splits and inside them."""
+    """Raise BenchkitError if images lie both beside the splits and inside them."""
     if ONLY in images and len(images) > 1:
         stray = next(path for path in images[ONLY].values() if not path.startswith(f"{ONLY}/"))
         other = next(path for name, paths in images.items() if name != ONLY for path in paths.values())
         folder = (root / stray).parent
         raise BenchkitError(
-            f"{folder}: pictures lie both in it and in folders of it, '{stray}' and '{other}': move the former into a "
+            f"{folder}: images lie both in it and in folders of it, '{stray}' and '{other}': move the former into a "
             "folder"
         )
 

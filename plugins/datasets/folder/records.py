@@ -74,7 +74,7 @@ class Sampling:
 
 
 class DrawnMask(Protocol):
-    """A mask that is drawn from annotations, not read from a picture."""
+    """A mask that is drawn from annotations, not read from an image."""
 
     @property
     def empty(self) -> bool:
@@ -82,9 +82,9 @@ class DrawnMask(Protocol):
         ...
 
     def draw(self, header: Header, where: str) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.bool_] | None]:
-        """Return kind -> (H, W) bool of the upright picture, and its ignored pixels.
+        """Return kind -> (H, W) bool of the upright image, and its ignored pixels.
 
-        Raises BenchkitError that names `where` if the annotations do not fit the picture of this header.
+        Raises BenchkitError that names `where` if the annotations do not fit the image of this header.
         """
         ...
 
@@ -282,7 +282,7 @@ def check_size(mask: tuple[int, ...], image: tuple[int, ...], where: str) -> Non
 def read_mask(
     data: Path | bytes, where: str, picture: Header, rule: MaskRule
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
-    """Return the mask of an upright picture and its ignored pixels; raise BenchkitError if the mask does not fit."""
+    """Return the mask of an upright image and its ignored pixels; raise BenchkitError if the mask does not fit."""
     turn = _turn(read_header(data, where), picture, rule, where)
     mask, ignored = decode_label(data, where, rule)
     mask = orient_mask(mask, turn)

@@ -62,12 +62,12 @@ def region(rows: slice, columns: slice) -> np.ndarray:
 def test_a_picture_of_another_size_than_the_file_states_is_refused(tmp_path: Path) -> None:
     refused(
         folder(tmp_path / "a", {"segmentation": REGION}, size=(48, 64)),
-        r"images/0\.png: the COCO file states 64x48, the picture has 32x24: give the picture that was annotated, or ",
+        r"images/0\.png: the COCO file states 64x48, the image has 32x24: give the image that was annotated, or ",
     )
     refused(folder(tmp_path / "b", size=(48, 64)), "the COCO file states 64x48")
     refused(
         folder(tmp_path / "c", {"segmentation": REGION}, size=(48, 64), orientation=6),
-        r"states 64x48, the picture has 24x32 \(32x24 before EXIF turns it\)",
+        r"states 64x48, the image has 24x32 \(32x24 before EXIF turns it\)",
     )
     for n, wrong in enumerate((0, -1, "64", 1.5, float("inf"))):
         root = folder(tmp_path / str(n), size=None, width=wrong, height=24)

@@ -86,7 +86,10 @@ def twice(data: dict[str, Any]) -> None:
             plain(lambda r: write(r / "stray.png", mark(0))),
             r"both in it and in folders of it, 'stray\.png' and 'clean/0\.png': move the former",
         ),
-        (plain(lambda r: (r / "clean/0.png").write_bytes(b"x")), r"clean.0\.png: no PNG, JPEG, WebP, TIFF, BMP or PPM"),
+        (
+            plain(lambda r: (r / "clean/0.png").write_bytes(b"x")),
+            r"clean.0\.png: not a readable PNG, JPEG, WebP, TIFF, BMP or PPM",
+        ),
         (
             plain(lambda r: write(r / "pool/1.mask.png", photo("pool", 1)[..., 0])),
             r"1\.mask\.png: a mask with the values",
@@ -108,7 +111,7 @@ def twice(data: dict[str, Any]) -> None:
             mmseg(lambda r: write(r / "ann_dir/tset/0.png", mark(0))),
             r"tset.0\.png: a mask without an image: there is no split 'tset' of images",
         ),
-        (mmseg(lambda r: write(r / "img_dir/9.png", mark(0))), "img_dir: pictures lie both in it and in folders"),
+        (mmseg(lambda r: write(r / "img_dir/9.png", mark(0))), "img_dir: images lie both in it and in folders"),
         (
             coco_with(lambda d: d["images"][0].update(file_name="../../x.png")),
             r"images\[0\]: file_name '../../x\.png' leads",

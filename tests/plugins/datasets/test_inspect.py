@@ -54,7 +54,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "no mask": ("test/masks/0.png", lambda f: write(f, np.full((20, 32), 7, np.uint8)), "a mask with the values 7: "),
     "empty image": ("test/0.png", lambda f: f.write_bytes(b""), r"an empty file \(0 bytes\): replace the file"),
     "cut image": ("test/0.png", cut, "cannot be decoded"),
-    "no image": ("test/0.png", lambda f: f.write_bytes(b"GIF89a"), "no PNG, JPEG, WebP, TIFF, BMP or PPM"),
+    "no image": ("test/0.png", lambda f: f.write_bytes(b"GIF89a"), "not a readable PNG, JPEG, WebP, TIFF, BMP or PPM"),
     "caption": ("test/0.txt", lambda f: f.write_bytes(b"\xff"), "not UTF-8 text: save it as UTF-8"),
 }
 

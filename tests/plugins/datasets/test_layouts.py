@@ -219,7 +219,7 @@ def test_folders_beside_those_of_images_and_masks_are_passed_over(tmp_path: Path
     make(tmp_path, ["images/a/0.png", "!masks/a/0.png", "preview/0.png"])
     assert pairs(tmp_path) == {"a/0": "masks/a/0.png"}
     assert passed_over(tmp_path, list_plain(walk(tmp_path))) == {
-        "preview/0.png": "a picture that is not part of the layout"
+        "preview/0.png": "an image that is not part of the layout"
     }
 
 
