@@ -41,7 +41,7 @@ docs: $(VENV)/installed-dev
 	$(BIN)/python docs/methods.py
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python docs/gallery.py
 	$(BIN)/python docs/api.py
-	$(BIN)/python docs/keys.py
+	$(BIN)/python docs/grid-keys.py
 	$(BIN)/python docs/diagram.py
 
 # Bytecode on all cores at once, where pip takes one; a package may hold files that no Python compiles.

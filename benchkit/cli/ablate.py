@@ -12,10 +12,10 @@ import typer
 from benchkit.cli import options, progress
 from benchkit.cli.common import cache_root, console, load_registry, print_json
 from benchkit.cli.dry_run import preview_plan, print_dry_run
-from benchkit.cli.given import note_unused
 from benchkit.cli.grid_options import GridOptions
 from benchkit.cli.outcome import exit_with_failures, print_counts
 from benchkit.cli.preflight import check_then_make, make_run_options, option_checks, plan_and_check
+from benchkit.cli.unused_options import note_unused
 from benchkit.system.fetching import forbid_downloads
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import typer
 
 from benchkit.cli import options
 from benchkit.cli.common import cache_root, console, print_json, tell
-from benchkit.cli.given import App
+from benchkit.cli.unused_options import App
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ def _open_cache(cache: str | None) -> ArtifactStore:
 
 def _keys(name: str, store: ArtifactStore) -> Sequence[str]:
     """Return the keys of a run's stages; name: its id, the start of its id, or its --out folder."""
-    from benchkit.store.mark import read_mark
     from benchkit.store.pins import list_pinned_runs, read_pins
+    from benchkit.store.run_id_file import read_mark
 
     if Path(name).is_dir():
         mark = read_mark(Path(name))

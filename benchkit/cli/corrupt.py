@@ -10,7 +10,7 @@ import typer
 
 from benchkit.cli import options
 from benchkit.cli.common import load_registry
-from benchkit.cli.given import refuse_unused
+from benchkit.cli.unused_options import refuse_unused
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:

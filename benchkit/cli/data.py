@@ -9,7 +9,7 @@ import typer
 
 from benchkit.cli import data_list, data_show, options, prepare, progress
 from benchkit.cli.common import load_registry
-from benchkit.cli.given import App, note_unused
+from benchkit.cli.unused_options import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:

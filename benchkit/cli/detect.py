@@ -13,7 +13,7 @@ import typer
 
 from benchkit.cli import options, progress
 from benchkit.cli.common import load_registry, one_line, places_named, tell
-from benchkit.cli.given import note_unused, refuse_unused
+from benchkit.cli.unused_options import note_unused, refuse_unused
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 
 from benchkit.cli import options
 from benchkit.cli.common import load_registry, places_named
-from benchkit.cli.given import refuse_unused
+from benchkit.cli.unused_options import refuse_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.outputs.exports import FORMATS, make_format
 from benchkit.system.output_files import check_folder, explain_write_errors, replace_folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.cli import options
 from benchkit.cli.common import tell
-from benchkit.cli.given import note_unused
+from benchkit.cli.unused_options import note_unused
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import typer
 
 from benchkit.cli import options
 from benchkit.cli.common import cache_folder, cache_root, console, places_named, print_json
-from benchkit.cli.given import App, note_unused
+from benchkit.cli.unused_options import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _boards(lines: Sequence[Line], where: str) -> list[Board]:
     """Return one board per run from lines of runs; lines of the paper make none."""
     from benchkit.report.board import Board
     from benchkit.report.leaderboard import RunLine
-    from benchkit.report.older import SCHEMA
+    from benchkit.report.old_schemas import SCHEMA
     from benchkit.statistics.intervals import LEVEL
 
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}

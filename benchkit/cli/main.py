@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from benchkit.cli.common import as_flags, debugging, log_file, logging_to_file, one_line, settings, tell, with_flags
-from benchkit.cli.given import App
+from benchkit.cli.unused_options import App
 from benchkit.errors import BenchkitError
 from benchkit.specs.faults import FaultsError
 
@@ -185,7 +185,7 @@ def _fault(error: Exception) -> int:
 
 def _foreign_author(error: Exception) -> Entry | None:
     """Return the plugin that raised the error, unless it ships with benchkit."""
-    from benchkit.report.foreign import OWN
+    from benchkit.report.third_party import OWN
 
     author = settings.registry.author_of(error) if settings.registry else None
     return None if author is None or author.origin == OWN else author

@@ -9,7 +9,7 @@ import typer
 
 from benchkit.cli import options, plugins_check, plugins_new, plugins_preview
 from benchkit.cli.common import console, load_registry, print_json
-from benchkit.cli.given import App
+from benchkit.cli.unused_options import App
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.specs.grammar import print_value
 

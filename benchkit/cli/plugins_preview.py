@@ -11,8 +11,8 @@ import typer
 
 from benchkit.cli import options
 from benchkit.cli.common import load_registry, tell
-from benchkit.cli.given import note_unused
 from benchkit.cli.options import parse_numbers
+from benchkit.cli.unused_options import note_unused
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 
 from benchkit.cli import options, progress
 from benchkit.cli.common import load_registry, tell
-from benchkit.cli.given import App, refuse_unused
+from benchkit.cli.unused_options import App, refuse_unused
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchkit.metrics import PRIMARY
 from benchkit.report.board import Board, short_names
-from benchkit.report.older import SCHEMA
+from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.settings import differing
 from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, numeric, one_line, percent, signed

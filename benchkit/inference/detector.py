@@ -74,8 +74,8 @@ class TrainedDetector:
         The images are processed whole, on the network's device. Raises BenchkitError for another shape, and for values
         more than 0.1 outside [0, 1].
         """
-        from benchkit.training.fitting import heads
         from benchkit.training.loop import device_of
+        from benchkit.training.padding import heads
 
         _check_floats(images)
         return heads(self.network, images.to(device_of(self.network)).float())[0].softmax(1)[:, 1]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchkit.planning.frozen import features_size
+from benchkit.planning.frozen_detectors import features_size
 from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
 from benchkit.stages.base import Costs, Model

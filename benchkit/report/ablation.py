@@ -12,7 +12,7 @@ import pandas as pd
 from benchkit.metrics import COMPANION, PRIMARY, metric
 from benchkit.report.board import plain_records, short_names
 from benchkit.report.data import RunData
-from benchkit.report.older import SCHEMA
+from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
 from benchkit.report.uncertainty import MARGIN, measured_terms

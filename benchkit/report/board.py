@@ -24,9 +24,9 @@ from benchkit.report.board_file import (
     with_types,
 )
 from benchkit.report.data import RunData
-from benchkit.report.foreign import foreign_plugins, named_by
-from benchkit.report.older import READABLE, READABLE_TEXT, SCHEMA
+from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA
 from benchkit.report.text import MISSING, bare, known
+from benchkit.report.third_party import foreign_plugins, named_by
 from benchkit.report.uncertainty import add_uncertainty
 from benchkit.statistics.intervals import LEVEL
 from benchkit.store.schema import SETTINGS

@@ -11,7 +11,7 @@ import pandas as pd
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.metrics import PRIMARY
 from benchkit.report.aggregate import DERIVED, KEY
-from benchkit.report.older import upgraded
+from benchkit.report.old_schemas import upgraded
 from benchkit.report.text import known, short_reason
 from benchkit.report.uncertainty import COLUMNS, FLAGS, TEXTS
 from benchkit.specs.cell import ROLES

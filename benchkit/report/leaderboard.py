@@ -15,7 +15,7 @@ from benchkit.errors import BenchkitError, describe_error
 from benchkit.report.aggregate import read_object
 from benchkit.report.board import Board
 from benchkit.report.load import BOARD_FILE, load_board
-from benchkit.report.older import READABLE, READABLE_TEXT, SCHEMA, upgraded
+from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA, upgraded
 from benchkit.report.text import bare
 from benchkit.specs.cell import Role
 

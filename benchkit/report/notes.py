@@ -11,8 +11,8 @@ import pandas as pd
 from benchkit.metrics import PRIMARY
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import MISSING_ROWS
-from benchkit.report.foreign import shorten_hashes
 from benchkit.report.text import MISSING, known, listed, numeric, percent
+from benchkit.report.third_party import shorten_hashes
 from benchkit.report.uncertainty import MARGIN, RANKINGS, rank_columns
 
 #: How people are shown the two rankings.

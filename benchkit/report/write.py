@@ -11,7 +11,7 @@ from benchkit.report.board import Board, plain_records
 from benchkit.report.data import RunData
 from benchkit.report.leaderboard import to_jsonl
 from benchkit.report.load import BOARD_FILE, load_board
-from benchkit.report.older import SCHEMA
+from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.site.page import page
 from benchkit.report.tables import csv_text, json_text, parquet_bytes, render
 from benchkit.specs.keys import digest

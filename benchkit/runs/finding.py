@@ -8,8 +8,8 @@ from pathlib import Path
 from benchkit.errors import BenchkitError
 from benchkit.runs.run import RESULTS, Places
 from benchkit.store.location import Location, get_default_cache, get_local_folder, parse_location
-from benchkit.store.mark import RunMark, read_mark
 from benchkit.store.results import ResultStore
+from benchkit.store.run_id_file import RunMark, read_mark
 
 #: What a mark contains instead of a password.
 _HIDDEN = "***"

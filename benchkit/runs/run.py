@@ -20,7 +20,7 @@ from benchkit.executors.inline import Inline
 from benchkit.executors.repair_artifacts import read_repaired
 from benchkit.planning.cells import repeated
 from benchkit.planning.detector_settings import DetectorSettings
-from benchkit.planning.frozen import check_room, features_size, unused_settings
+from benchkit.planning.frozen_detectors import check_room, features_size, unused_settings
 from benchkit.planning.image_sets import read_remarks
 from benchkit.planning.paper_protocol import to_record
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes

@@ -15,8 +15,8 @@ from benchkit.report.data import RunData
 from benchkit.report.load import load_board
 from benchkit.specs.keys import digest
 from benchkit.store.location import CacheUrl, Location
-from benchkit.store.mark import RUN_MARK, RunMark, read_mark, write_mark
 from benchkit.store.results import ResultStore
+from benchkit.store.run_id_file import RUN_MARK, RunMark, read_mark, write_mark
 from benchkit.system.files import make_absolute
 from benchkit.system.output_files import check_writable, finish_replacing, format_names, list_visible
 

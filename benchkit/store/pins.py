@@ -14,7 +14,7 @@ from benchkit.store.artifacts import CacheUnwritable, explain_unwritable
 from benchkit.store.bucket import Bucket
 from benchkit.store.encoding import json_to_bytes, parse_json
 from benchkit.store.location import CacheUrl
-from benchkit.store.mark import match_run
+from benchkit.store.run_id_file import match_run
 from benchkit.system.files import read_regular, write_atomic
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from sqlalchemy import delete, func, select, update
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.store.database import Database
 from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, decompress, json_to_text
-from benchkit.store.mark import match_run, read_mark
+from benchkit.store.run_id_file import match_run, read_mark
 from benchkit.store.schema import (
     ROW_SCHEMA,
     SETTINGS,

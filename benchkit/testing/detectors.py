@@ -62,7 +62,7 @@ def shared_network(subject: Subject) -> Any:
 
 @check("logits", "it returns logits of two classes at the image's size, in training and evaluation mode", gate=True)
 def logits(subject: Subject) -> str:
-    from benchkit.training.fitting import at_multiple, multiple_of
+    from benchkit.training.padding import at_multiple, multiple_of
 
     network, padded = shared_network(subject), []
     for height, width in ((SIDE, SIDE), (48, 80), ODD):

@@ -24,8 +24,8 @@ from benchkit.training.averaging import WeightAverage
 from benchkit.training.batches import Batches, ImageBatches, batch_at, check_data, crop_window, to_input
 from benchkit.training.checkpoint import UnusableCheckpoint, identity_of, resume, save_checkpoint
 from benchkit.training.ddp import Team
-from benchkit.training.fitting import at_multiple, multiple_of
 from benchkit.training.losses import shared_losses
+from benchkit.training.padding import at_multiple, multiple_of
 from benchkit.training.predict import PREDICT_BATCH, device_of, predict, predict_classes
 from benchkit.training.weights import load_network, save_network
 

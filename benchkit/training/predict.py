@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchkit.system.memory import explain_out_of_memory
 from benchkit.training.batches import check_images, to_input
-from benchkit.training.fitting import heads
+from benchkit.training.padding import heads
 
 #: Images that `predict` shows the network at once. A part of every stage that predicts: change it, change the results.
 PREDICT_BATCH = 16

@@ -38,7 +38,7 @@ def run(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 @pytest.fixture(scope="session")
 def shown(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A comparison with something for every figure and export, run once; tests only read it."""
-    from benchkit.store.mark import RunMark, write_mark
+    from benchkit.store.run_id_file import RunMark, write_mark
 
     folder = tmp_path_factory.mktemp("shown")
     (folder / "shown.yaml").write_text(SHOWN.format(model=tiny_checkpoint))

@@ -13,7 +13,7 @@ from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import Places
 from benchkit.specs.training_sets import Corrupted
-from benchkit.store.mark import RunMark, read_mark, write_mark
+from benchkit.store.run_id_file import RunMark, read_mark, write_mark
 from tests.helpers.small_comparison import PLUGINS, Finished, Run
 
 HASH = hashlib.sha256(PLUGINS.read_bytes()).hexdigest()[:12]

@@ -186,7 +186,7 @@ def test_every_key_of_a_grid_is_described() -> None:
     from benchkit.config.grid import Grid, SetSize, SourceSet
     from benchkit.config.grid_parts import OnDetector
 
-    text = (ROOT / "docs" / "keys.md").read_text()
+    text = (ROOT / "docs" / "grid-keys.md").read_text()
     for model in (Grid, SetSize, SourceSet, OnDetector, TrainingConfig):
         for key, field in fields_of(model).items():
             assert field.description and field.description.endswith("."), key

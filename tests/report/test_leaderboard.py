@@ -17,7 +17,7 @@ from benchkit.report.leaderboard import (
     parse_lines,
     to_jsonl,
 )
-from benchkit.report.older import upgraded
+from benchkit.report.old_schemas import upgraded
 from benchkit.report.tables import json_text, render
 
 FOLDER = Path(__file__).parents[2] / "leaderboard"

@@ -20,7 +20,7 @@ from benchkit.executors.processes import Processes
 from benchkit.inference.detector import load_detector
 from benchkit.outputs.exports.detector import write_detector
 from benchkit.outputs.finished_run import FinishedRun
-from benchkit.planning import frozen
+from benchkit.planning import frozen_detectors
 from benchkit.planning.planner import Plan
 from benchkit.plugin.networks import build_network, trunk_of
 from benchkit.plugin.registry import Registry
@@ -229,7 +229,7 @@ def test_a_head_is_trained_on_whole_images(tiny_checkpoint: Path, registry: Regi
     grid = small(tiny_checkpoint, training=training)
     configs = {one.config for one in make_plan(grid, registry).stages if isinstance(one, Train)}
     assert all(c.crop is None and not c.flip and not c.photometric and c.prior_bias for c in configs)
-    message = list(frozen.unused_settings(grid, registry))
+    message = list(frozen_detectors.unused_settings(grid, registry))
     assert len(message) == 2
     assert message[0].startswith("training: crop, positive_crop, photometric have no effect on detector 'pyramid'")
 
@@ -240,7 +240,7 @@ def test_the_size_of_features_is_known_before_they_are_computed(
     plan, env = planned(tiny_checkpoint, registry, whole[0])
     stages = [one for one in plan.stages if isinstance(one, Features)]
     stored = sum(map_one.nbytes for stage in stages for map_one in stage.maps(env))
-    assert frozen.features_size(plan.stages, registry) == stored
+    assert frozen_detectors.features_size(plan.stages, registry) == stored
     # 32 x 32 pixels: three channels at stride 2, kept at stride 4, and three at stride 8, two bytes a value.
     images = sum(len(stage.source.indices) for stage in stages)
     assert stored == images * 2 * 3 * (8 * 8 + 4 * 4)
@@ -249,7 +249,7 @@ def test_the_size_of_features_is_known_before_they_are_computed(
 def test_features_larger_than_the_disk_are_refused(
     tiny_checkpoint: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frozen.shutil, "disk_usage", lambda folder: FullDisk())
+    monkeypatch.setattr(frozen_detectors.shutil, "disk_usage", lambda folder: FullDisk())
     with pytest.raises(BenchkitError, match=r"features of frozen detectors take 0\.0 GB, and the disk of the cache"):
         compare(small(tiny_checkpoint), registry, Places(cache=tmp_path / "none"), RunOptions())
 

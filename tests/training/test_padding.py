@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from benchkit.errors import BenchkitError
 from benchkit.inference.detector import TrainedDetector
-from benchkit.training.fitting import heads, multiple_of
 from benchkit.training.loop import TrainingConfig, predict, train
+from benchkit.training.padding import heads, multiple_of
 
 
 class Strided(nn.Module):

@@ -10,7 +10,7 @@ import pytest
 
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import RunLine, load_leaderboard
-from benchkit.report.older import upgraded
+from benchkit.report.old_schemas import upgraded
 from benchkit.store.schema import SETTINGS
 
 FOLDER = Path(__file__).parents[2] / "leaderboard"
