@@ -1,5 +1,5 @@
 """Writes docs/grid-keys.md, the reference of a grid file's keys, from the descriptions in benchkit.config.grid and
-gridparts.
+benchkit.config.grid_parts.
 
 python docs/grid-keys.py            # write it
 python docs/grid-keys.py --check    # exit code 1 if it is out of date

@@ -176,7 +176,7 @@ def test_the_recipes_shown_are_trainings() -> None:
     assert [settings.training(one).iterations for one in detectors] == [2000, grid.training.iterations]
 
 
-@pytest.mark.parametrize("script", ["api", "diagram", "keys"])
+@pytest.mark.parametrize("script", ["api", "diagram", "grid-keys"])
 def test_a_generated_page_is_up_to_date(script: str) -> None:
     done = subprocess.run([sys.executable, ROOT / "docs" / f"{script}.py", "--check"], check=False)
     assert done.returncode == 0, f"run: python docs/{script}.py"
