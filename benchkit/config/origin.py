@@ -15,7 +15,7 @@ from benchkit.specs.spec import Spec
 
 #: What PyYAML raises beside YAMLError: impossible dates, numbers or brackets without end, tags no value fits.
 UNREADABLE = (ValueError, RecursionError, AttributeError, LookupError, TypeError)
-#: Of a grid file: more entries, or deeper ones, are no grid.
+#: Of a grid file: more entries, or deeper nesting, are refused.
 ENTRIES, DEPTH = 20_000, 50
 
 

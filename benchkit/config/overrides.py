@@ -23,7 +23,7 @@ _FROM = "the command line: "
 def change_dataset(grid: Grid, text: str) -> Grid:
     """Return the grid on another dataset, with the settings that its `on_dataset` replaces there.
 
-    Raises BenchkitError for a text that is no dataset, or a wrong key or value in that replacement.
+    Raises BenchkitError for a text that is not a dataset, or a wrong key or value in that replacement.
     """
     name = Spec.parse("dataset", text).name
     changes = dict(grid.on_dataset.get(name, {}))

@@ -264,7 +264,7 @@ def _download(repository: hub.Repository, configs_alone: bool) -> hub.Snapshot:
     wanted = ["model_index.json", "scheduler/*.json", *(f"{part}/config.json" for part in WEIGHTS)]
     found = hub.fetch(repository, wanted)
     if not (found.folder / "model_index.json").is_file():
-        raise BenchkitError(f"repository '{repository}' is no diffusers checkpoint: it has no model_index.json")
+        raise BenchkitError(f"repository '{repository}' is not a diffusers checkpoint: it has no model_index.json")
     pipeline = check_pipeline(read_json(found.folder / "model_index.json", found.folder), found.folder)
     same = hub.Repository(repository.id, found.commit or repository.revision)
     wanted += [f"{name}/*" for name in list_tokenizers(pipeline)]

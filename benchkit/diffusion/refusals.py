@@ -102,7 +102,7 @@ def explain_no_pipeline(folder: Path) -> BenchkitError:
         return BenchkitError(
             f"{folder} has no model_index.json; if {files[0].name} is a whole checkpoint, name the file: {files[0]}"
         )
-    return BenchkitError(f"{folder} is no diffusers checkpoint: it has no model_index.json (save_pretrained)")
+    return BenchkitError(f"{folder} is not a diffusers checkpoint: it has no model_index.json (save_pretrained)")
 
 
 def check_networks(configs: Mapping[str, Config], folder: Path) -> None:

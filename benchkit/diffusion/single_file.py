@@ -54,7 +54,7 @@ def read_header(path: Path, where: str, remedy: str) -> tuple[Shapes, Mapping[st
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or 8 + length > size:
-            raise BenchkitError(f"{where} is no complete safetensors file ({size} bytes); {remedy}")
+            raise BenchkitError(f"{where} is not a complete safetensors file ({size} bytes); {remedy}")
         try:
             header = json.loads(file.read(length))
             remarks = header.pop("__metadata__", None) or {}

@@ -130,5 +130,5 @@ def _class(name: str) -> Any:
     module, _, cls = name.partition(":")
     found = getattr(import_module(module), cls) if module.startswith(_ROOMS) else None
     if not (isinstance(found, type) and is_dataclass(found) and found.__dataclass_params__.frozen):  # type: ignore[attr-defined]
-        raise ValueError(f"'{name}' is no part of a plan")
+        raise ValueError(f"'{name}' is not part of a plan")
     return found

@@ -313,7 +313,7 @@ def odd(score: float | None) -> str:
     if score is None:
         return "a score that is missing"
     if not np.isfinite(score):
-        return "a score that is no number"
+        return "a score that is not a number"
     return "" if 0 <= score <= 1 else "a score outside 0 ... 1"
 
 

@@ -78,7 +78,7 @@ def read_checked_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LI
 
 
 def read_checked_image_header(data: bytes | Path, where: str, *, limit: int = PIXEL_LIMIT) -> Header:
-    """Read as `read_checked_header`, an image that is no mask; raise BenchkitError for 32-bit values too."""
+    """Read as `read_checked_header`, an image that is not a mask; raise BenchkitError for 32-bit values too."""
     with explain_image_errors(where, limit), open_image(data, where, limit) as picture:
         check_mode(picture, where)
     return read_checked_header(data, where, limit=limit)

@@ -56,7 +56,7 @@ def explain_image_errors(where: str, limit: int = PIXEL_LIMIT) -> Iterator[None]
         raise BenchkitError(f"{where}: more than {limit} pixels: reduce the image") from None
     except UnidentifiedImageError:
         formats = "PNG, JPEG, WebP, TIFF, BMP or PPM"
-        raise BenchkitError(f"{where}: not a readable {formats} file: replace it") from None
+        raise BenchkitError(f"{where}: not a readable {formats} file: replace the file") from None
     except FileNotFoundError:
         raise BenchkitError(f"{where}: no such file: correct its name, or put it there") from None
     except IsADirectoryError:

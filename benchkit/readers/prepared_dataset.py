@@ -165,7 +165,7 @@ def _read_manifest(folder: Path, name: str) -> dict[str, Any]:
             f"{folder} contains the dataset '{shortened(dataset)}', not '{name}': name another folder (root=)"
         )
     if not complete or schema != SCHEMA:
-        raise BenchkitError(f"{path} is no manifest of this version: prepare the set again")
+        raise BenchkitError(f"{path} is not a manifest of this version: prepare the set again")
     return dict(content)
 
 

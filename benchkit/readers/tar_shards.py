@@ -169,7 +169,7 @@ def _members(where: str, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
             raise BenchkitError(f"{where} is damaged at byte {end}: get it again")
     except (tarfile.TarError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise BenchkitError(f"{where} is no plain tar file, or is damaged ({reason}): get it again") from None
+        raise BenchkitError(f"{where} is not a plain tar file, or is damaged ({reason}): get it again") from None
     except (OSError, ValueError, LookupError) as error:
         raise BenchkitError(f"{where} cannot be read: {' '.join(str(error).split())[:160]}") from None
 

@@ -90,7 +90,7 @@ def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, pro
     found.add(*_unfit_for_tuning(base))
     with found.collecting():
         check_images([("", _rows_of(base, corruptors))], registry, progress, test=False)
-    # To go without validation images is no way out here.
+    # Tuning needs validation images.
     settings = ({k: v for k, v in fault.settings.items() if k != "validation"} for fault in found.faults)
     found.faults = [replace(fault, settings=own) for fault, own in zip(found.faults, settings, strict=True)]
     found.check()

@@ -51,7 +51,7 @@ def validated(cls: type[Plugin], spec: Spec) -> dict[str, Any]:
 def check_parameters(plugin: Plugin) -> None:
     """Raise BenchkitError unless every parameter of a live plugin has its declared type, range and choices.
 
-    Fields of other types than parameters have belong to helper classes that are no registered plugins.
+    Fields of other types than parameters have belong to helper classes that are not registered plugins.
     """
     cls = type(plugin)
     if not is_dataclass(cls):

@@ -341,7 +341,7 @@ def is_key(text: str) -> bool:
 def check_key(key: str) -> str:
     """Return `key`; raise ValueError unless it is 64 hex digits."""
     if not is_key(key):
-        raise ValueError(f"'{key}' is no artifact key: a key is 64 hex digits")
+        raise ValueError(f"'{key}' is not a key: a key is 64 hex digits")
     return key
 
 

@@ -67,7 +67,7 @@ def decompress(data: bytes) -> bytes:
 def json_to_text(value: Any) -> str:
     """Encode plain data as one line of ASCII JSON with sorted keys; a float that is not finite becomes null.
 
-    Raises TypeError for anything that is not plain data (numpy scalars count as plain), or a key that is no string.
+    Raises TypeError for anything that is not plain data (numpy scalars count as plain), or a key that is not a string.
     """
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 

@@ -67,7 +67,7 @@ class ResultStore:
         """Open the store at a path (SQLite in WAL mode) or an SQL URL (sqlite, postgresql).
 
         create: make file and tables where there are none. busy_seconds: how long to wait for another writer.
-        Raises BenchkitError if it cannot be opened, is no result store, or has another schema version.
+        Raises BenchkitError if it cannot be opened, is not a result store, or has another schema version.
         """
         self._database = Database(location, create=create, busy_seconds=busy_seconds)
 
@@ -96,7 +96,7 @@ class ResultStore:
     def set_status(self, run_id: str, status: RunStatus) -> None:
         """Record the status of a run; raise UnknownNameError for an unknown run."""
         if status not in get_args(RunStatus):
-            raise ValueError(f"'{status}' is no run status")
+            raise ValueError(f"'{status}' is not a run status")
         with self._database.writing() as session:
             _get_run(session, run_id).status = status
 
@@ -197,7 +197,7 @@ class ResultStore:
     ) -> None:
         """Record the state of a cell, its reason and its seconds of computation; raise KeyError for an unknown cell."""
         if state not in get_args(CellState):
-            raise ValueError(f"'{state}' is no cell state")
+            raise ValueError(f"'{state}' is not a cell state")
         change = update(CellRecord).where(CellRecord.run_id == run_id, CellRecord.cell_key == cell_key)
         with self._database.writing() as session:
             changed = session.execute(change.values(state=state, reason=reason, seconds=seconds))
@@ -310,7 +310,7 @@ def _get_run(session: Session, run_id: str) -> RunRecord:
 
 def _describe(record: CellRecord, cell: CellInfo, *, done: bool) -> None:
     if cell.state not in get_args(CellState):
-        raise ValueError(f"'{cell.state}' is no cell state")
+        raise ValueError(f"'{cell.state}' is not a cell state")
     for name in LABELS:
         setattr(record, name, getattr(cell, name))
     record.corruptor_params, record.settings = dict(cell.corruptor_params), dict(cell.settings)
@@ -348,7 +348,7 @@ def _check_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(name, str) or name in ROW_COLUMNS:
             raise ValueError(f"'{name}' cannot name a metric: a board has that column already")
         if value is not None and not isinstance(value, bool | int | float | str | np.generic):
-            raise ValueError(f"metric '{name}' is no single value but {type(value).__name__}")
+            raise ValueError(f"metric '{name}' is not a single value but {type(value).__name__}")
     return {
         escape_text(name): escape_text(value) if isinstance(value, str) else value for name, value in metrics.items()
     }

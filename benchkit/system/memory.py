@@ -38,7 +38,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def suggest_savings(options: ModelOptions, parameters: int) -> str:
     """Return which further options need less memory for networks with this number of parameters.
 
-    Smaller batches are no remedy: the number of images computed together is part of every result.
+    Smaller batches do not help: the number of images computed together is part of every result.
     """
     size = parameters * (4 if options.dtype == "float32" else 2) / GIB
     less = []

@@ -15,14 +15,14 @@ def expand_path(path: Path | str) -> Path:
     various exceptions.
     """
     if "\0" in str(path):
-        raise BenchkitError(f"{str(path)!r} is no path: it contains a null character")
+        raise BenchkitError(f"{str(path)!r} is not a path: it contains a null character")
     plain = Path(path)
     if isinstance(path, str) and not path.startswith("~"):
         return plain.absolute() if str(plain).startswith("~") else plain  # `./~x` is no home, and `~x` would be one
     try:
         return plain.expanduser()
     except RuntimeError as error:
-        raise BenchkitError(f"'{path}' is no path: {error}; write a folder of that name as './{path}'") from error
+        raise BenchkitError(f"'{path}' is not a path: {error}; write a folder of that name as './{path}'") from error
 
 
 def resolve_links(path: Path | str) -> Path:

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-#: The label of pixels that are no part of any image: the loss leaves them out.
+#: The label of pixels outside of every image, which the loss ignores.
 IGNORED = 255
 
 #: The strengths of mmsegmentation's recipes for ADE20K: brightness in grey levels, hue in degrees.

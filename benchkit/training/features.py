@@ -31,7 +31,7 @@ def trunk_maps(trunk: nn.Module, images: Tensor, name: str = "the trunk") -> lis
     """Return the maps of images (N, 3, H, W) in [0, 1] as they are stored: float16, no finer than STRIDE.
 
     The images are padded below and on the right to a multiple of 32 by repeating their edges. Raises BenchkitError for
-    an output that is no list of maps, one an image, and for values that float16 cannot hold.
+    an output that is not a list of maps, one an image, and for values that float16 cannot hold.
     """
     height, width = images.shape[2:]
     padded = functional.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")

@@ -39,7 +39,7 @@ class UPerNet(nn.Module):
     """An mmsegmentation EncoderDecoder as a plain function of images.
 
     forward: (N, 3, H, W) float32 in [0, 1] -> logits (N, classes, H, W); in training mode the tuple (main,
-    auxiliary), both at that size. Sides that are no multiple of 32 are padded inside by repeating the edge.
+    auxiliary), both at that size. Sides that are not a multiple of 32 are padded inside by repeating the edge.
     """
 
     mean: Tensor

@@ -25,7 +25,7 @@ class Segmentor(nn.Module):
     """An mmsegmentation EncoderDecoder as a plain function of images, which it normalises as its config says.
 
     forward: (N, 3, H, W) float32 in [0, 1], RGB -> logits (N, 2, H, W); in training mode those of the main head and
-    of the auxiliary ones. Sides that are no multiple of 32 are padded inside by repeating the edge.
+    of the auxiliary ones. Sides that are not a multiple of 32 are padded inside by repeating the edge.
     """
 
     mean: Tensor

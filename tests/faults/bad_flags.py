@@ -128,7 +128,7 @@ CASES: dict[str, Bad] = {
     "corrupt: model option that is no option": bad(
         corrupted("--corruptor", "none", "--model", "portraits:kind=1"), "'kind'"
     ),
-    "corrupt: model with a null": bad(corrupted("--corruptor", "none", "--model", "a\0b"), "is no path", "null"),
+    "corrupt: model with a null": bad(corrupted("--corruptor", "none", "--model", "a\0b"), "is not a path", "null"),
     "detect: threshold nan": bad(detected("--threshold", "nan"), "--threshold"),
     "detect: bits": bad(detected("--bits", 12), "--bits 12"),
     "detect: tiny tile": bad(detected("--tile", 1), "--tile"),
@@ -145,9 +145,9 @@ CASES: dict[str, Bad] = {
     ),
     "prune: age": bad(lambda w: ("cache", "prune", "--older-than", "soon", "--cache", w.folder), "--older-than 'soon'"),
     "prune: size": bad(lambda w: ("cache", "prune", "--max-size", "-1G", "--cache", w.folder), "--max-size '-1G'"),
-    "model in the home of nobody": bad(compared("--model", "~nobody-of-that-name/x", "--dry-run"), "is no path"),
+    "model in the home of nobody": bad(compared("--model", "~nobody-of-that-name/x", "--dry-run"), "is not a path"),
     "dataset in the home of nobody": bad(
-        compared("--dataset", "folder:root=~nobody-of-that-name/x", "--dry-run"), "is no path"
+        compared("--dataset", "folder:root=~nobody-of-that-name/x", "--dry-run"), "is not a path"
     ),
     "cache that is not": bad(lambda w: ("cache", "ls", "--cache", w.folder / "none"), "none does not exist"),
     "leaderboard format": bad(lambda w: ("leaderboard", "show", "x", "--format", "pdf"), "pdf"),

@@ -111,7 +111,7 @@ CASES: dict[str, Bad] = {
         plain(lambda r: (r / "pool/1.mask.png").write_bytes(encoded(Image.new("F", (32, 20), float("nan")), "TIFF"))),
         "1.mask.png", "save masks as PNG",
     ),
-    "folder: a root with a null": bad(lambda w: exported("folder", w.folder / "a\0b"), "is no path", "null character"),
+    "folder: a root with a null": bad(lambda w: exported("folder", w.folder / "a\0b"), "not a path", "null character"),
     "folder: a root without end": bad(lambda w: exported("folder", w.folder / ("x" * 5000)), "xxx"),
     # Captions
     "captions: nested too deep": with_text("captions.jsonl", deep(), "line 1 is not JSON"),

@@ -84,7 +84,7 @@ CASES: dict[str, Bad] = {
         config("model_index.json", unet=["evil_module", "Evil"]), "Evil", "only UNet2DConditionModel"
     ),
     "weights with a header of exabytes": bad(
-        model(lambda r: (r / WEIGHTS).write_bytes(b"\xff" * 8 + bytes(100))), "no complete safetensors file"
+        model(lambda r: (r / WEIGHTS).write_bytes(b"\xff" * 8 + bytes(100))), "not a complete safetensors file"
     ),
     "header that is a list": bad(model(header([])), "damaged header"),
     "header nested too deep": bad(model(header(deep().encode())), "damaged header"),
@@ -108,7 +108,7 @@ CASES: dict[str, Bad] = {
         config("scheduler/scheduler_config.json", num_train_timesteps=10**13), "num_train_timesteps"
     ),
     "scheduler with nan": bad(config("scheduler/scheduler_config.json", beta_start=float("nan")), "scheduler"),
-    "a folder of nothing": bad(lambda w: compared("--model", w.out.parent)(w), "is no diffusers checkpoint"),
+    "a folder of nothing": bad(lambda w: compared("--model", w.out.parent)(w), "is not a diffusers checkpoint"),
     "tokenizer that is no JSON": bad(model(lambda r: [
         p.write_text("{") for p in (r / "tokenizer").glob("*.json")]), "model"),
     "detector: nested too deep": bad(detector(deep()), "card.json"),

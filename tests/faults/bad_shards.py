@@ -153,7 +153,7 @@ CASES: dict[str, Bad] = {
     "tar: an archive inside": bad(shards(tar({"a.png": PNG, "b.tar.gz": b"x"})), "archive in an archive"),
     "tar: a zip inside": bad(shards(tar({"a.png": PNG, "b.zip": b"x"})), "archive in an archive"),
     "tar: truncated": bad(shards(tar({"a.png": PNG})[:1000]), "a.tar", "get it again"),
-    "tar: compressed": bad(shards(b"\x1f\x8b\x08\x00" + bytes(600)), "a.tar", "no plain tar file"),
+    "tar: compressed": bad(shards(b"\x1f\x8b\x08\x00" + bytes(600)), "a.tar", "not a plain tar file"),
     "tar: text": bad(shards(b"just words" * 100), "a.tar", "get it again"),
     "tar: empty": bad(shards(b""), "a.tar"),
     "tar: a member of petabytes": bad(shards(tar({"a.png": PNG})[:-10240] + special("b.png", size=2**50).tobuf(

@@ -88,7 +88,7 @@ CASES: dict[str, Bad] = {
     "database: a folder": bad(lambda w: ("leaderboard", "list", "--store", w.folder), "no result store"),
     "database: a file that is not": bad(lambda w: ("leaderboard", "list", "--store", w.folder / "no"), "no result"),
     "database: a name with a null": bad(
-        lambda w: ("leaderboard", "list", "--store", "a\0b"), "is no path", "null character"
+        lambda w: ("leaderboard", "list", "--store", "a\0b"), "is not a path", "null character"
     ),
     "run: a config of another grid": bad(
         listed(sql("UPDATE runs SET config = '{}'"), "figure", 4, "2", "--plugin", PLUGINS, "--out", "never.png"),

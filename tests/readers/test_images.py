@@ -129,8 +129,8 @@ def test_a_truncated_file_is_named(form: str) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"GIF89a" + bytes(60), "no PNG, JPEG"),
-        (encoded(Image.fromarray(PHOTO), "GIF"), "no PNG, JPEG"),
+        (b"GIF89a" + bytes(60), "not a readable PNG, JPEG"),
+        (encoded(Image.fromarray(PHOTO), "GIF"), "not a readable PNG, JPEG"),
         (b"", r"an empty file \(0 bytes\)"),
         (encoded(np.zeros((2, 2), np.float32), "TIFF"), "32-bit"),
         (png(50_000, 50_000, 8, 2, b""), "more than 100000000 pixels"),

@@ -271,7 +271,7 @@ def test_impossible_scores_are_counted_and_said(
     write(tmp_path / "train.tfrecord", [scored(name, **one) for name, one in zip(WANTED, scores, strict=True)])
     code, out, err = prepare("--records", tmp_path / "train.tfrecord", "--images", folder, "--rule", rule)
     assert code == 0, err
-    for what in ("a score outside 0 ... 1", "a score that is no number", "a score that is missing"):
+    for what in ("a score outside 0 ... 1", "a score that is not a number", "a score that is missing"):
         assert f"scores: 1 examples with {what}" in out
     dataset = RichHF(root=str(tmp_path / "set"), size=16)
     assert dataset.splits()["pool"] == kept

@@ -244,14 +244,14 @@ def test_root_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_root_of_nobody() -> None:
-    with pytest.raises(BenchkitError, match="is no path"):
+    with pytest.raises(BenchkitError, match="is not a path"):
         ArtifactStore("~no such user/cache")
 
 
 def test_version_that_is_a_folder(store: ArtifactStore) -> None:
     (store.root / "VERSION").unlink()
     (store.root / "VERSION").mkdir()
-    with pytest.raises(BenchkitError, match="VERSION is no regular file"):
+    with pytest.raises(BenchkitError, match="VERSION is not a regular file"):
         ArtifactStore(store.root)
 
 

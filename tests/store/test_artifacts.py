@@ -70,7 +70,7 @@ def test_only_hex_digests_are_keys(text: str) -> None:
         assert store.folder(text).parts[-2:] == (text[:2], text[2:])
     else:
         for use in (store.folder, store.has, store.open, store.discard, lambda key: store.write(key, {})):
-            with pytest.raises(ValueError, match="no artifact key"):
+            with pytest.raises(ValueError, match="is not a key"):
                 use(text)
 
 

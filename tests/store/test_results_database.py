@@ -150,7 +150,7 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused(tmp_path, "unable to open database file; choose a place")
     refused(tmp_path / "file" / "results.sqlite", "cannot be created")
-    refused("~no such user/results.sqlite", "is no path")
+    refused("~no such user/results.sqlite", "is not a path")
     refused("/proc/results.sqlite", "unable to open database file; choose a place")
     refused(tmp_path / "none" / "results.sqlite", "there is no result store", create=False)
     assert not (tmp_path / "none").exists()

@@ -22,5 +22,5 @@ def test_a_path_is_literal_but_for_the_home_folder(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_home_that_is_not_there_is_one_line_with_the_remedy() -> None:
-    with pytest.raises(BenchkitError, match=r"'~nobody-of-that-name/x' is no path: .* './~nobody-of-that-name/x'$"):
+    with pytest.raises(BenchkitError, match=r"'~nobody-of-that-name/x' is not a path: .* './~nobody-of-that-name/x'$"):
         expand_path("~nobody-of-that-name/x")

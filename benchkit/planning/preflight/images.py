@@ -13,7 +13,7 @@ from benchkit.specs.faults import NAMED, Fault, quote_some
 from benchkit.specs.training_sets import ImageSet
 
 MARK_THEM = "mark them (an empty mask says that nothing is there), or name a split that is marked"
-#: Smaller crops are no setting of a grid.
+#: Smaller crops are refused.
 SMALLEST_CROP = 32
 
 

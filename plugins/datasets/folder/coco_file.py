@@ -143,7 +143,7 @@ def _size(entry: Mapping[str, Any], place: str) -> tuple[int, int] | None:
     whole = all(isinstance(side, int) or (isinstance(side, float) and side.is_integer()) for side in (height, width))
     if not whole or min(height, width) < 1:
         raise BenchkitError(
-            f"{place}: width {width!r} and height {height!r} are no whole numbers above 0: correct them"
+            f"{place}: width {width!r} and height {height!r} are not whole numbers above 0: correct them"
         )
     return int(height), int(width)
 

@@ -71,7 +71,7 @@ def test_a_picture_of_another_size_than_the_file_states_is_refused(tmp_path: Pat
     )
     for n, wrong in enumerate((0, -1, "64", 1.5, float("inf"))):
         root = folder(tmp_path / str(n), size=None, width=wrong, height=24)
-        with pytest.raises(BenchkitError, match=r"images\[0\]: width .* and height 24 are no whole numbers above 0"):
+        with pytest.raises(BenchkitError, match=r"images\[0\]: width .* and height 24 are not whole numbers above 0"):
             Folder(str(root)).splits()
 
 

@@ -180,7 +180,7 @@ def cells(**changed: Any) -> Callable[[Path], None]:
     [
         (cells(image=[{"bytes": None, "path": "a.png"}] * 2), "row 0 of 'pool', column 'image': only a path, no image"),
         (cells(image=[1, 2]), "column 'image': no encoded image"),
-        (cells(image=[b"x", b"y"]), "row 0 of 'pool': no PNG"),
+        (cells(image=[b"x", b"y"]), "row 0 of 'pool': not a readable PNG"),
         (cells(image=[None, None]), "row 0 of 'pool' has no image"),
         (cells(mask=["a", "b"]), "column 'mask': no encoded image"),
         (cells(caption=[1, 2]), "column 'caption' does not contain text"),

@@ -85,7 +85,7 @@ def test_every_fault_of_a_table_is_known_before_a_row_is_read(tmp_path: Path) ->
     assert faults[0] is None and faults[4] is None
     for n, part in (
         (1, "cannot be decoded"),
-        (2, "no PNG"),
+        (2, "not a readable PNG"),
         (3, "column 'mask': a mask of 32x9 for an image of 32x20"),
     ):
         assert f"row {n} of 'pool'" in faults[n] and part in faults[n]
