@@ -26,6 +26,7 @@ VARIANTS: dict[str, list[dict[str, Scalar]]] = {
     "poisson-patch": [{"gradients": "mixed"}, {"solver": "sparse"}, {"solver": "sparse", "gradients": "mixed"}],
     "mode-interpolation": [{"reference": "mirror"}],
     "attention-perturbation": [{"map": "blur", "strength": 2.0}],
+    "renoise": [{"regularise": True}, {"regularise": True, "iterations": 9, "target": "identity"}],
     "prompt-swap": [{"caption": "a sign", "guidance": 3.0}],
 }
 #: Random weights: what a shipped weights file holds is tested where it is read.
@@ -80,7 +81,8 @@ def test_every_built_in_conforms(
 
 @pytest.mark.parametrize(("name", "params"), [(name, one) for name, several in VARIANTS.items() for one in several])
 def test_every_variant_of_a_built_in_conforms(name: str, params: dict[str, Scalar]) -> None:
-    report = report_on(REGISTRY.entry("corruptor", name).cls, registry=REGISTRY, params=params)
+    entry = REGISTRY.entry("inverter" if name == "renoise" else "corruptor", name)
+    report = report_on(entry.cls, registry=REGISTRY, params=params)
     assert report.ok, report.text()
 
 
