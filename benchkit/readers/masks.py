@@ -15,13 +15,24 @@ from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
 from benchkit.readers.image_headers import Turned
-from benchkit.readers.images import PIXEL_LIMIT, apply_orientation, explain_image_errors, open_image
+from benchkit.readers.images import PIXEL_LIMIT, SUFFIXES, apply_orientation, explain_image_errors, open_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     Mask = NDArray[np.bool_]
 
+#: Lower-case suffixes of mask files. To read another format, add its suffix here, and its decoding to `decode_mask` and
+#: `decode_label`.
+MASK_SUFFIXES = SUFFIXES
+#: Suffixes of files among masks, or with a mask's name, that are not masks: texts, tables, archives, weights.
+NO_MASKS = frozenset(
+    (
+        *("", ".txt", ".md", ".rst", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".pdf"),
+        *(".py", ".ipynb", ".sh", ".cache", ".db", ".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".parquet", ".arrow"),
+        *(".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".log"),
+    )
+)
 #: Formats whose compression changes values. A WebP does not say whether it is lossless.
 LOSSY = ("JPEG", "MPO", "WEBP")
 #: In a lossy mask, values up to the first are background and values from the second are artifact.

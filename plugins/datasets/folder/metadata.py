@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchkit.readers.images import SUFFIXES
+from benchkit.readers.masks import MASK_SUFFIXES
 from benchkit.readers.walk import Walk, get_suffix, raise_faults
 from benchkit_plugins.datasets.folder.captions import CAPTION_KEYS, FILE_KEY, read_table
 from benchkit_plugins.datasets.folder.places import Place, find_places
@@ -39,7 +40,7 @@ class _Row:
         """Return the path of the mask, or None; without the suffix, a column must contain the name of an image."""
         if columns.mask != Columns().mask:
             return self.file(f"{columns.mask}{ENDING}", columns.mask)
-        bare = (file for name in MASKS if (file := self.file(name)) and get_suffix(file) in SUFFIXES)
+        bare = (file for name in MASKS if (file := self.file(name)) and get_suffix(file) in MASK_SUFFIXES)
         return self.file(*(f"{name}{ENDING}" for name in MASKS)) or next(bare, None)
 
 
@@ -92,7 +93,8 @@ class _Listing:
         if image is None:
             self.faults.append(f"{row.where} has no '{FILE_KEY}': name the image there")
             return
-        if not all(self._take(file, row.where) for file in (image, mask) if file is not None):
+        wanted = ((image, SUFFIXES), (mask, MASK_SUFFIXES))
+        if not all(self._take(file, suffixes, row.where) for file, suffixes in wanted if file is not None):
             return
         for key in row.values:
             if str(key).endswith(ENDING) and (other := row.file(str(key))) is not None:
@@ -108,11 +110,11 @@ class _Listing:
         text = caption.strip() if caption else ""
         held.setdefault(name, Record(name, root / image, root / mask if mask else None, text or None))
 
-    def _take(self, file: str, where: str) -> bool:
+    def _take(self, file: str, suffixes: Sequence[str], where: str) -> bool:
         """Return whether a file can be read and is named for the first time; else add a fault."""
         if file not in self._there:
             self.faults.append(f"{where} names '{file}', which does not exist: correct or remove the line")
-        elif get_suffix(file) not in SUFFIXES:
+        elif get_suffix(file) not in suffixes:
             self.faults.append(f"{where} names '{file}', which is not read: save it as PNG")
         elif file in self.named:
             self.faults.append(
@@ -133,7 +135,7 @@ class _Listing:
     def check_named(self, files: Sequence[str]) -> None:
         """Add a fault for each file that no line names: it may be an image or a mask."""
         for file in files:
-            if file not in self.named and get_suffix(file) in SUFFIXES:
+            if file not in self.named and get_suffix(file) in (*SUFFIXES, *MASK_SUFFIXES):
                 place = f"{self.walked.root / file}"
                 self.faults.append(f"{place}: named in no line of {' or '.join(TABLES)}: add a line, or move the file")
 

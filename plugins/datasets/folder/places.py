@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchkit.readers.images import SUFFIXES
+from benchkit.readers.masks import MASK_SUFFIXES
 from benchkit.readers.walk import Walk, get_suffix
 from benchkit_plugins.datasets.folder.roles import (
     fold_name,
@@ -42,7 +43,7 @@ def find_places(walked: Walk) -> Places:
     for folder in walked.folders:
         if folder:
             below[folder.rpartition("/")[0]].append(folder.rpartition("/")[2])
-    holding = {file.rpartition("/")[0] for file in walked.files if get_suffix(file) in SUFFIXES}
+    holding = {file.rpartition("/")[0] for file in walked.files if get_suffix(file) in (*SUFFIXES, *MASK_SUFFIXES)}
     found = {"": Place(False, ())}
     images = [name for name in below[""] if is_image_folder(name)]
     pair = bool(images) and any(map(is_mask_folder, below[""]))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchkit.api import BenchkitError
 from benchkit.readers.images import SUFFIXES
+from benchkit.readers.masks import MASK_SUFFIXES, NO_MASKS
 from benchkit.readers.walk import Walk, get_suffix, raise_faults
 from benchkit_plugins.datasets.folder.captions import read_captions
 from benchkit_plugins.datasets.folder.lookalikes import find_label_maps
@@ -23,15 +24,6 @@ from benchkit_plugins.datasets.folder.roles import (
     numbered_mask_base,
 )
 
-#: Suffixes of files among masks, or with a mask's name, that are not masks: texts, tables, archives, weights.
-_NO_MASKS = frozenset(
-    (
-        *("", ".txt", ".md", ".rst", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".pdf"),
-        *(".py", ".ipynb", ".sh", ".cache", ".db", ".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".parquet", ".arrow"),
-        *(".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".log"),
-    )
-)
-
 
 @dataclass(frozen=True)
 class _File:
@@ -43,8 +35,12 @@ class _File:
     among_masks: bool
 
     @property
-    def readable(self) -> bool:
+    def is_image(self) -> bool:
         return self.suffix in SUFFIXES
+
+    @property
+    def is_mask(self) -> bool:
+        return self.suffix in MASK_SUFFIXES
 
 
 @dataclass
@@ -62,11 +58,11 @@ class _Split:
     def sort(self) -> None:
         """Separate images and masks, then assign every mask to its image."""
         # A file that has a mask of its own name is an image, whatever its name: seg_01.png with masks/seg_01.png.
-        have_masks = {file.name for file in self.files if file.among_masks and file.readable}
+        have_masks = {file.name for file in self.files if file.among_masks and file.is_mask}
         bases = (None if f.name in have_masks and not f.among_masks else mask_base(f.name) for f in self.files)
         pointed = list(zip(self.files, bases, strict=True))
         for file, base in pointed:
-            if file.readable and not file.among_masks and base is None:
+            if file.is_image and not file.among_masks and base is None:
                 mask = f"{Path(file.name).name}.mask.png"
                 clash = f"has the same name: keep one of the two, or call it {mask} if it is a mask"
                 self._add(self.images, file.name, file, clash)
@@ -76,7 +72,7 @@ class _Split:
             self._fault(file, "one of several masks of an image: draw them as one")
         index = _Index.of(self.images)
         # Images come first: if an image has a mask, files of other formats for it are skipped.
-        for file, base in sorted(pointed, key=lambda one: not one[0].readable):
+        for file, base in sorted(pointed, key=lambda one: not one[0].is_mask):
             if file.among_masks or base is not None:
                 self._pair(file, index)
             elif file.suffix == ".txt" and file.name in self.images:
@@ -84,7 +80,7 @@ class _Split:
 
     def _numbered(self, file: _File) -> bool:
         base = numbered_mask_base(file.name)
-        return file.readable and base is not None and base in self.images
+        return file.is_mask and base is not None and base in self.images
 
     def _pair(self, file: _File, index: _Index) -> None:
         wanted = list_image_names(file.name)[0 if file.among_masks else 1 :]
@@ -93,11 +89,11 @@ class _Split:
             names = " and ".join(f"'{self.images[name]}'" for name in found[:2])
             self._fault(file, f"a mask that may belong to {names}: name it after one of them")
         elif not found:
-            if file.readable or file.suffix not in _NO_MASKS:
+            if file.is_mask or file.suffix not in NO_MASKS:
                 self._fault(file, f"a mask without an image: {self._missing(wanted[-1])}")
-        elif file.readable:
+        elif file.is_mask:
             self._add(self.masks, found[0], file, "is a mask of the same image: keep one of the two")
-        elif found[0] not in self.masks and (file.among_masks or file.suffix not in _NO_MASKS):
+        elif found[0] not in self.masks and (file.among_masks or file.suffix not in NO_MASKS):
             self._fault(
                 file, f"a mask of '{found[0]}' as {file.suffix or 'a file without a suffix'}, which is not read: save "
                 "it as PNG"
@@ -106,7 +102,7 @@ class _Split:
     def _missing(self, name: str) -> str:
         if not self.images:
             return f"there is no split '{self.name}' of images"
-        unread = next((f for f in self.files if f.name == name and not f.among_masks and not f.readable), None)
+        unread = next((f for f in self.files if f.name == name and not f.among_masks and not f.is_image), None)
         also = f", only '{unread.path}', which is not read" if unread else ""
         return f"there is no '{name}' in split '{self.name}'{also}"
 

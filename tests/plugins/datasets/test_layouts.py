@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.api import BenchkitError
+from benchkit.readers.masks import MASK_SUFFIXES
 from benchkit.readers.walk import walk
-from benchkit_plugins.datasets.folder import roles
+from benchkit_plugins.datasets.folder import places, plain, roles
 from benchkit_plugins.datasets.folder.dataset import Folder
 from benchkit_plugins.datasets.folder.layouts import passed_over
 from benchkit_plugins.datasets.folder.plain import list_plain
@@ -172,6 +173,15 @@ def test_what_is_not_understood_is_refused(files: list[str], reason: str, tmp_pa
     with pytest.raises(BenchkitError, match=reason) as found:
         Folder(str(make(tmp_path, files)), size=8).splits()
     assert "\n" not in str(found.value)
+
+
+def test_a_suffix_of_the_mask_table_is_a_mask_and_never_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (plain, places):
+        monkeypatch.setattr(module, "MASK_SUFFIXES", (*MASK_SUFFIXES, ".npy"))
+    make(tmp_path, ["pool/0.png", "pool/masks/0.npy", "pool/1.png", "pool/1.mask.npy"])
+    assert pairs(tmp_path) == {"pool/0": "pool/masks/0.npy", "pool/1": "pool/1.mask.npy"}
 
 
 def test_all_faults_are_in_one_message_with_the_names_that_are_understood(tmp_path: Path) -> None:
