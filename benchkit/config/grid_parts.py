@@ -110,7 +110,7 @@ class StrictModel(BaseModel):
 
 
 def optional(default: Any, description: str, **limits: Any) -> Any:
-    """Return a field that records leave out while it has its default, so that older grids are recorded as before."""
+    """Return a field that records skip at its default value, so that older grids are recorded as before."""
     return Field(default, exclude_if=lambda value: value == default, description=description, **limits)
 
 

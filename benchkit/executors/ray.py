@@ -314,7 +314,7 @@ def _check_address(address: str | None) -> str | None:
     except (OSError, OverflowError) as error:
         raise BenchkitError(
             f"`executor` ray: no Ray cluster answers at {named} ({_summarize(error)}): start one (`ray start --head`), "
-            "or leave out address= to start one here"
+            "or remove address= to start one here"
         ) from error
     return named
 
@@ -324,7 +324,7 @@ def _explain_failure(address: str | None, error: Exception) -> str:
     if address is None:
         return f"Ray cannot start here: {_summarize(error)}; use the executor 'processes'"
     if address == "auto" and isinstance(error, ConnectionError):
-        return "this machine belongs to no Ray cluster: run `ray start`, or leave out address= to start one here"
+        return "this machine belongs to no Ray cluster: run `ray start`, or remove address= to start one here"
     return (
         f"the Ray cluster at {address} cannot be used: {_summarize(error)}; have one version of Ray and of Python on "
         "every node, and run the command on one of them"

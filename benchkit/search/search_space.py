@@ -72,7 +72,7 @@ def make_space(spec: Spec, given: Mapping[str, str], registry: Registry, steps: 
     fields = {f.name: f for f in parameters(cls)}
     own = {key: text for key, text in given.items() if key in fields}
     if fixed := [key for key in own if key in spec.values]:
-        raise BenchkitError(f"`space` {fixed[0]}: corruptor '{spec}' sets it already; leave out one of the two")
+        raise BenchkitError(f"`space` {fixed[0]}: corruptor '{spec}' sets it already; remove one of the two")
     latent = issubclass(cls, LatentCorruptor)
     if own:
         space = {key: _given(spec, key, text, registry, steps if latent else None) for key, text in own.items()}

@@ -44,7 +44,7 @@ class Spec:
             items = read_items(text.partition(":")[2])
             one = next((f"{key}={quoted('|'.join(texts).strip())}" for key, texts in items if len(texts) > 1), None)
             raise BenchkitError(
-                f"{kind} '{shortened(text)}' names {len(specs)} of them where one is wanted: leave out the '|'"
+                f"{kind} '{shortened(text)}' names {len(specs)} of them where one is wanted: write it without '|'"
                 + (f", or, if it belongs to the value, write {one}" if one else "")
             )
         return specs[0]

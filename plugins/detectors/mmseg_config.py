@@ -65,7 +65,7 @@ class MMSegConfig(Detector):
     def build(self) -> nn.Module:
         """Return the two-class network; `pretraining` on it names what was loaded of the checkpoint.
 
-        What the checkpoint leaves out is drawn from torch's global generator: seed it first. Raises BenchkitError for
+        Weights that the checkpoint lacks come from torch's global generator: seed it first. Raises BenchkitError for
         a config that cannot be built, heads that give no plain logits, and missing or unfit weights.
         """
         from benchkit_plugins.detectors import _segmentor, _weights

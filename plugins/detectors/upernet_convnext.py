@@ -48,7 +48,7 @@ class UPerNetConvNeXt(Detector):
     def build(self) -> nn.Module:
         """Return the two-class network, pre-trained as `pretrained` says.
 
-        What pre-training leaves out is drawn from torch's global generator: seed it first. `pretraining` on the
+        Weights without pre-training are drawn from torch's global generator: seed it first. `pretraining` on the
         network names what was loaded. Raises BenchkitError for missing or unfit weights.
         """
         from benchkit_plugins.detectors import _convnext, _weights

@@ -46,7 +46,7 @@ def test_names_in_records_hold_neither_options_nor_folders(tmp_path: Path) -> No
         ("offload=gpu", "offload=gpu: choose true or false"),
         ("dype=fp16", "did you mean 'dtype'"),
         ("dtype=fp16,dtype=fp32", "given twice"),
-        ("dtype=fp16|fp32", "leave out the"),
+        ("dtype=fp16|fp32", "write it without"),
     ],
 )
 def test_wrong_options_are_named_in_one_line(options: str, words: str) -> None:

@@ -71,7 +71,7 @@ def card(facts: Mapping[str, Any], count: int, reading: str, head: str = "") -> 
             f"{count} images with a mask of their artifacts each, the training set of one row of a benchkit comparison",
             f"({code(facts['title'])}, run {code(facts['run'])}, seed {facts['seed']}, detector",
             f"{detector}). Every image is as the detector was shown it; those whose selection was empty",
-            "are left out, as in training.",
+            "are skipped, as in training.",
             "",
             *parts,
             f"- checkpoint: {code(facts['checkpoint']['name'])}, sha256 {code(facts['checkpoint']['identity'])}",
