@@ -6,8 +6,9 @@ The rule: nominal 95 % intervals must cover 93 to 97 % of the truths in every ce
 differences alike. A cell fails if its coverage lies outside by more than twice its own simulation error (the standard
 error over boards, printed with ±; the rows of one board share images and seeds, so a board counts as one observation).
 The exit code is 1 if any cell fails. Cells in parentheses are printed and not judged: the world `one unstable row`
-has a row whose seeds vary ten times as much as the others' (the first figure of each column is that of the other rows,
-and is judged).
+has a row whose seeds vary ten times as much as the others', and `two rows alike` has two rows whose seeds vary
+together, as rows do that train on almost the same images (the first figure of each column is that of the other rows or
+pairs, and is judged).
 
 Every simulated board has nine methods on 200 images. An image's size is log-normal, so that a few images weigh much,
 as in real test sets. A method's pooled figure is the mean fraction of an image's pixels that it finds, on the logit
@@ -38,6 +39,8 @@ LIMITS = (93.0, 97.0)
 ERRORS = 2.0
 #: Of an image's difficulty: the standard deviations that all methods share, and that a method has by itself.
 SHARED, OWN = 0.85, 0.26
+#: The standard deviation of what two rows alike do not share, as a fraction of the whole.
+ALIKE = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class World:
 
     level: of the middle method. unequal: of the logarithm of the seed part, between methods. common: fraction of the
     seed part's variance that all methods share. unstable: whether the first method's seeds vary ten times as much.
+    alike: whether the second method is the first one but for a small remainder.
     """
 
     name: str
@@ -56,6 +60,7 @@ class World:
     unequal: float = 0.0
     common: float = 0.0
     unstable: bool = False
+    alike: bool = False
 
 
 WORLDS = (
@@ -68,6 +73,7 @@ WORLDS = (
     World("near 0, seeds", -3, 0.5, 0.8, 0.3, unequal=0.4),
     World("near 1", 4.5, 1.5, 0.3, 0.5),
     World("one unstable row", 0, 1.2, 0.15, 0.5, unstable=True),
+    World("two rows alike", -1.5, 1.2, 0.25, 0.5, alike=True),
 )
 
 
@@ -78,11 +84,17 @@ def simulate(world: World, seeds: int, rng: np.random.Generator) -> tuple[Floats
     if world.unstable:
         levels[0], spreads[0] = -4, 10 * world.seeds
     size = np.exp(rng.normal(size=IMAGES))
-    difficulty = SHARED * rng.normal(size=IMAGES) + OWN * rng.normal(size=(METHODS, 1, IMAGES))
+    for_all, apart = rng.normal(size=IMAGES), rng.normal(size=(METHODS, 1, IMAGES))
     own, common = rng.normal(size=(METHODS, seeds, 1)), rng.normal(size=(1, seeds, 1))
+    rest = rng.normal(size=(METHODS, seeds, IMAGES))
+    if world.alike:
+        levels[1], spreads[1] = levels[0], spreads[0]
+        for part in (apart, own, rest):
+            part[1] = np.sqrt(1 - ALIKE**2) * part[0] + ALIKE * part[1]
+    difficulty = SHARED * for_all + OWN * apart
     effects = np.sqrt(1 - world.common) * own + np.sqrt(world.common) * common
     logits = levels[:, None, None] + world.images * difficulty + spreads[:, None, None] * effects
-    found = size * expit(logits + world.rest * rng.normal(size=logits.shape))
+    found = size * expit(logits + world.rest * rest)
     between = np.hypot(world.images * np.hypot(SHARED, OWN), world.rest)
     at_images = between * stats.norm.ppf((np.arange(401) + 0.5) / 401)
     at_seeds = spreads[:, None, None] * stats.norm.ppf((np.arange(101) + 0.5) / 101)[:, None]
@@ -127,9 +139,11 @@ class Coverage:
 
 
 def cover(world: World, seeds: int, boards: int) -> tuple[Coverage, Coverage, str, str]:
-    """Return the coverage of single rows and of pairs, and of those with an unstable row as text."""
+    """Return the coverage of single rows and of pairs, and of those that stand apart as text."""
     rng = np.random.default_rng([seeds, *world.name.encode()])
     single, paired = map(np.stack, zip(*(cover_board(world, seeds, rng) for _ in range(boards)), strict=True))
+    if world.alike:  # `combinations` gives the pair of the first two methods first
+        return Coverage.of(single), Coverage.of(paired[:, 1:]), "", f"({Coverage.of(paired[:, :1]).value:.1f})"
     if not world.unstable:
         return Coverage.of(single), Coverage.of(paired), "", ""
     first = METHODS - 1  # `combinations` gives the pairs of the first method first

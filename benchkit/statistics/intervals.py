@@ -25,6 +25,9 @@ from benchkit.statistics.variance import Components, SeedPool, pool_seeds, split
 Floats = NDArray[np.float64]
 Pair = tuple[str, str]
 LEVEL = 0.95
+#: How improbable the seed part of a difference must be, among pairs with separate seed effects, for its rows to count
+#: as alike. `none` and `pseudo`, for example, train on almost the same images.
+ALIKE = 1e-3
 #: Figures nearer to 0 or 1 than this count as this on the logit scale: 0.01 %, which no board prints apart from 0.
 EDGE = 1e-4
 
@@ -82,7 +85,8 @@ def differences(
 
     Pairs without a common seed are omitted. The seed part of a difference is drawn towards what the pooled methods
     predict for it: the sum of their unshared variances, each times the squared slope dy / d logit(y) = y (1 - y) at
-    its figure, and the shared one times the squared difference of the slopes.
+    its figure, and the shared one times the squared difference of the slopes. A pair whose own seed part is far too
+    small for that, because the two rows' seeds vary together (ALIKE), keeps its own.
     """
     check_level(level)
     pool = pool_methods(methods)
@@ -97,13 +101,22 @@ def differences(
         if not pool.unstable & {first, second}:
             slopes = [float(_slope(np.array(each.estimate))) for each in (one, other)]
             predicted = pool.unshared * (slopes[0] ** 2 + slopes[1] ** 2) + pool.shared * (slopes[0] - slopes[1]) ** 2
-            parts = pool.moderate(parts, predicted, pool.freedom[1])
+            if not _vary_together(parts, predicted):
+                parts = pool.moderate(parts, predicted, pool.freedom[1])
         estimate, (error, reach) = float(figures.mean()), _reach(parts, level)
         freedom = parts.total_freedom
         p = float(2 * stats.t.sf(abs(estimate) / error, freedom)) if error > 0 else float(estimate == 0)
         p = p if np.isfinite(error) else float("nan")
         found[first, second] = Difference(estimate, estimate - reach, estimate + reach, error, freedom, level, parts, p)
     return found
+
+
+def _vary_together(parts: Components, predicted: float) -> bool:
+    """Return whether the seed part of a difference is improbably small for two rows with separate seed effects."""
+    freedom = parts.freedom[1]
+    if np.isnan(parts.seeds) or not predicted > 0:
+        return False
+    return bool(stats.chi2.cdf(freedom * parts.seeds / predicted, freedom) < ALIKE)
 
 
 def pool_methods(methods: Mapping[str, Jackknife]) -> SeedPool:

@@ -79,7 +79,7 @@ def test_a_forgotten_cache_is_found_or_named(run: Run, out: Path, shown: Finishe
     assert gone.code == 2 and f"run {name}" in gone.err and f"was made with cache '{tmp_path / 'gone'}'" in gone.err
     assert run("leaderboard", "show", out, "--cache", shown.cache).code == 0
     pruned = run("cache", "prune", "--keep-run", out, "--cache", shown.cache, "--dry-run")
-    assert pruned.code == 0 and "0 artifacts" in pruned.out
+    assert pruned.code == 0 and "0 finished stages" in pruned.out
 
 
 def test_no_other_run_is_suggested(run: Run, shown: Finished) -> None:

@@ -77,7 +77,7 @@ def test_a_url_is_fetched_once_with_its_digest_beside_it(site: tuple[str, list[s
     ("path", "message"),
     [
         ("/page.pth", "is a web page"),
-        ("/short.pth", "only 1,000 of 350,000 bytes came"),
+        ("/short.pth", "only 1,000 of 350,000 bytes were received"),
         ("/absent.pth", "the server says 404"),
         ("/swin-deadbeef.pth", "its name promises deadbeef"),
     ],

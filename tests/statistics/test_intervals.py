@@ -130,3 +130,15 @@ def test_a_cell_fails_only_beyond_its_simulation_error() -> None:
     coverage = load_coverage().Coverage
     assert coverage(92.0, 0.4).fails and coverage(98.0, 0.4).fails
     assert not coverage(92.5, 0.4).fails and not coverage(95.0, 0.4).fails
+
+
+def test_two_rows_whose_seeds_vary_together_are_judged_by_their_own_seeds() -> None:
+    rng = np.random.default_rng(3)
+    figures = {f"row {i}": rng.normal(0.2 + 0.02 * i, 0.03, 5).clip(0.05, 0.6).tolist() for i in range(8)}
+    figures["twin"] = [y + e for y, e in zip(figures["row 0"], [0.001, -0.0005, 0.0008, 0.0002, 0.0004], strict=True)]
+    drawn = jackknife({name: without_images(own) for name, own in figures.items()}, ratio)
+    found = differences(drawn, [("twin", "row 0"), ("row 1", "row 0")])
+    low, high = stats.ttest_rel(figures["twin"], figures["row 0"]).confidence_interval()
+    assert (found["twin", "row 0"].low, found["twin", "row 0"].high) == pytest.approx((low, high), abs=1e-9)
+    moderated, own = found["row 1", "row 0"], stats.ttest_rel(figures["row 1"], figures["row 0"]).confidence_interval()
+    assert moderated.high != pytest.approx(own.high, abs=1e-6), "other pairs are moderated"
