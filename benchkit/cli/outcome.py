@@ -29,7 +29,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 def print_outcome(outcome: Outcome, out: Path | None) -> None:
     """Print the board, where the report is, and how long the run took."""
     from benchkit.report.beside import beside_table
-    from benchkit.report.sheet import board_sheet
+    from benchkit.report.board_table import board_sheet
     from benchkit.report.tables import rich_notes, rich_table
 
     screen = console()

@@ -11,9 +11,9 @@ import pandas as pd
 
 from benchkit.metrics import COMPANION, PRIMARY, metric
 from benchkit.report.board import plain_records, short_names
+from benchkit.report.board_table import Cell, Column, Group, Sheet
 from benchkit.report.data import RunData
 from benchkit.report.old_schemas import SCHEMA
-from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
 from benchkit.report.uncertainty import MARGIN, measured_terms
 from benchkit.statistics.comparisons import adjust_step_down, judge

@@ -13,9 +13,9 @@ import pandas as pd
 from benchkit.errors import BenchkitError
 from benchkit.report.board import Board, plain_records, short_names
 from benchkit.report.board_file import MISSING_ROWS, TRIVIAL
+from benchkit.report.board_table import Cell, Column, Group, Sheet
 from benchkit.report.leaderboard import Line, Method, PaperLine, RunLine, board_lines, paper_lines
 from benchkit.report.old_schemas import SCHEMA
-from benchkit.report.sheet import Cell, Column, Group, Sheet
 from benchkit.report.text import MISSING, bracketed, known, listed, one_line, percent, plain_number, signed
 
 NOT_RUN = "not run"

@@ -1,4 +1,7 @@
-"""The board: a line per training set, selector and detector, its seeds aggregated, best first, with how sure it is."""
+"""The board's data: a row per training set, selector and detector, seeds aggregated, best first, with uncertainty.
+
+The columns that people see are chosen in `board_table`.
+"""
 
 from __future__ import annotations
 

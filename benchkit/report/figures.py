@@ -17,7 +17,7 @@ from benchkit.metrics import PRIMARY
 from benchkit.metrics.confinement import VISIBLE
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import TRIVIAL
-from benchkit.report.sheet import selector_names
+from benchkit.report.board_table import selector_names
 from benchkit.report.text import known, one_line
 from benchkit.report.uncertainty import BASELINES
 

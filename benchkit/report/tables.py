@@ -17,7 +17,7 @@ from rich.text import Text
 
 from benchkit.errors import UnknownNameError
 from benchkit.report.board import Board
-from benchkit.report.sheet import Sheet, board_sheet
+from benchkit.report.board_table import Sheet, board_sheet
 from benchkit.report.text import known
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")

@@ -17,7 +17,7 @@ from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.metrics import PRIMARY
 from benchkit.report import text
 from benchkit.report.board import Board
-from benchkit.report.sheet import Cell, Column, Group, Sheet, board_sheet
+from benchkit.report.board_table import Cell, Column, Group, Sheet, board_sheet
 from benchkit.report.tables import FORMATS, csv_text, latex, markdown, parquet_bytes, render, rich_notes, rich_table
 from benchkit.report.write import FILES, write_report
 

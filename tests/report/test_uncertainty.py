@@ -12,8 +12,8 @@ import pytest
 
 from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.board import Board
+from benchkit.report.board_table import board_sheet, kinds_sheet
 from benchkit.report.notes import REORDERED, UNSTABLE, foot_notes, head_notes
-from benchkit.report.sheet import board_sheet, kinds_sheet
 from benchkit.report.tables import render
 
 Make = Callable[..., Any]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.ablation_figure import ablation_figure
-from benchkit.report.sheet import Sheet
+from benchkit.report.board_table import Sheet
 from benchkit.report.site.picture import Picture
 
 

@@ -20,10 +20,7 @@ from benchkit.metrics import COMPANION, METRICS, metric
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.beside import NOT_RUN, Comparison, compare_with_paper
 from benchkit.report.board import Board, short_names
-from benchkit.report.data import RunData
-from benchkit.report.figures import confinement_figure, ranking_figure
-from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
-from benchkit.report.sheet import (
+from benchkit.report.board_table import (
     Sheet,
     board_sheet,
     delta_text,
@@ -33,6 +30,9 @@ from benchkit.report.sheet import (
     selector_names,
     unfinished,
 )
+from benchkit.report.data import RunData
+from benchkit.report.figures import confinement_figure, ranking_figure
+from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
 from benchkit.report.site.ablation import ablation_section
 from benchkit.report.site.gallery import GAIN, Strip, galleries
 from benchkit.report.site.picture import Picture

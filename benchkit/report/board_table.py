@@ -1,4 +1,4 @@
-"""Tables for people: a fixed set of columns, each cell as text, in groups, with notes."""
+"""The board as a table for people: which columns it shows, each cell as text, in groups, with notes."""
 
 from __future__ import annotations
 
