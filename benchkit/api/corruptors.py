@@ -95,6 +95,7 @@ class _StepNoise:
     images: Noise
     step: int
 
+    # The texts "level …" seed the draws: another word would change results.
     def normal(self, shape: Sequence[int], stream: str = "") -> Tensor:
         return self.images.normal(shape, f"level {self.step} {stream}")
 

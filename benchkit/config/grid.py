@@ -161,8 +161,7 @@ class Grid(StrictModel):
         if self.paste_background and self.label == "latent":
             raise ValueError(
                 "'paste_background: true' pastes the original back outside the mask, so that 'label: latent' "
-                "would mark "
-                "pixels that are not corrupted: write 'label: image', or 'paste_background: false'"
+                "would mark pixels that are not corrupted: write 'label: image', or 'paste_background: false'"
             )
         return self
 

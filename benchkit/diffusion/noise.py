@@ -50,6 +50,7 @@ def draw_references(seed: int, ids: Sequence[str], positions: Sequence[int], cou
     """
     if count < 2:
         raise BenchkitError("a reference image is another image of the same set: give at least two images")
+    # The text seeds the draws: another word would change results.
     draws = ImageNoise(seed, ids).uniform((), stream="partner").tolist()
     others = [int(draw * (count - 1)) for draw in draws]
     return [other + (other >= own) for other, own in zip(others, positions, strict=True)]

@@ -69,7 +69,7 @@ def start_network(
 
 @dataclass(frozen=True)
 class Train(Stage):
-    """Weights of `detector` trained on `pairs`; the same key, and so the same work, whoever asks for it.
+    """Weights of `detector` trained on `pairs`; rows with equal settings share it, because they have the same key.
 
     features: of all images of `pairs` and of `validation`, where the detector's trunk is frozen. validation: the images
     of the learning curve.

@@ -255,7 +255,7 @@ class ArtifactStore:
             os.utime(artifact.folder / MANIFEST)
 
     def _lock(self, key: str) -> FileLock:
-        # One object a path: whoever holds a lease may lease again, and a stage may ask for its scratch folder.
+        # One object a path: the holder of a lease may lease again, and a stage may ask for its scratch folder.
         return FileLock(self.root / "work" / f"{check_key(key)}.lock", is_singleton=True)
 
     def _check_version(self, *, create: bool) -> None:

@@ -1,4 +1,4 @@
-"""Prediction in batches of a fixed size, so that the same images give the same bits whoever asks."""
+"""Prediction in batches of a fixed size, so that an image set gives the same bits in every row that uses it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PREDICT_BATCH = 16
 def predict(network: nn.Module, images: np.ndarray, batch: int = PREDICT_BATCH) -> np.ndarray:
     """Return the artifact probability of every pixel: images (N, H, W, 3) uint8 -> (N, H, W) float32 in [0, 1].
 
-    Chunks start at multiples of `batch`, so that the same array gives the same bits whoever asks.
+    Chunks start at multiples of `batch`, so that the same array gives the same bits on every call.
     """
     out = np.empty(images.shape[:3], np.float32)
     for start, logits in _chunks(network, images, batch):
