@@ -153,8 +153,11 @@ class Train(Stage):
     def _fit_itself(self, plugin: FrozenDetector, network: FrozenNetwork, data: FeatureSet) -> None:
         import torch
 
+        from benchkit.training.features import join_maps
+
         labels, weights = (one.to(network.mean.device) for one in data.cells())
-        features = torch.stack([network.standardised(data.joined(i).to(network.mean)) for i in range(len(data))])
+        every = (network.standardised([one.to(network.mean) for one in data.maps(i)]) for i in range(len(data)))
+        features = torch.cat([join_maps(maps, data.size) for maps in every])
         network.train()
         plugin.fit(network.head, features, labels, weights)
         network.eval()

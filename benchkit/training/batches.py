@@ -6,7 +6,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,8 +28,11 @@ class Batches(Protocol):
 
     def at(
         self, config: TrainingConfig, seed: int, iteration: int, team: Team, device: torch.device
-    ) -> tuple[Tensor, np.ndarray]:
-        """Return this process's share of the inputs of one iteration, on `device`, and the whole batch's labels."""
+    ) -> tuple[Any, np.ndarray]:
+        """Return this process's share of the inputs of one iteration, on `device`, and the whole batch's labels.
+
+        Inputs are what the network takes: images (B, 3, h, w), or the maps of a frozen trunk.
+        """
         ...
 
     def example(self, config: TrainingConfig, device: torch.device) -> Tensor | None:

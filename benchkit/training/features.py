@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from benchkit.training.batches import indices_at
 from benchkit.training.ddp import Team
 from benchkit.training.feature_size import MULTIPLE, STRIDE, padded_size
 
-#: Joined features of up to so many bytes are kept in memory during a training; more are joined anew for each batch.
+#: Standardised maps of up to so many bytes are kept in memory during a training; more are read anew for each batch.
 KEPT = 2**30
 
 #: One map a scale, (N, C_i, h_i, w_i) float16 each.
@@ -58,9 +58,48 @@ def join_maps(maps: Maps, size: tuple[int, int]) -> Tensor:
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps (N, C, h, w) resized bilinearly to `size`, with the weights of torch's interpolate.
+
+    As two products of matrices: their gradient takes a third of the time of interpolate's on a CPU, and is
+    deterministic on a GPU.
+    """
     if tuple(maps.shape[2:]) == size:
         return maps
-    return functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    rows, columns = (_resize_weights(*pair).to(maps) for pair in zip(maps.shape[2:], size, strict=True))
+    return rows @ maps @ columns.T
+
+
+@lru_cache(maxsize=64)
+def _resize_weights(before: int, after: int) -> Tensor:
+    """Return how a line of `before` cells gives each of `after` cells, (after, before)."""
+    with torch.inference_mode(False):  # so that they can be used wherever gradients are wanted
+        return functional.interpolate(torch.eye(before)[None], size=after, mode="linear", align_corners=False)[0].T
+
+
+def join_projected(projection: nn.Conv2d, maps: Maps, size: tuple[int, int]) -> Tensor:
+    """Return `projection(join_maps(maps, size))` of a 1x1 convolution, up to rounding, and cheaper.
+
+    A 1x1 convolution and a resizing are linear and act on different axes, so their order does not matter. Each map is
+    projected by its own columns of the weight at its own resolution, and the few channels that result are resized. With
+    the maps of the mini ConvNeXt this takes an eighth of the multiplications.
+    """
+    height, width = padded_size(*size)
+    target = (height // STRIDE, width // STRIDE)
+    weights = projection.weight.split([one.shape[1] for one in maps], dim=1)
+    projected = (functional.conv2d(one, weight).contiguous() for one, weight in zip(maps, weights, strict=True))
+    parts = [_resized(one, target) for one in projected]
+    total = sum(parts[1:], start=parts[0])
+    return total if projection.bias is None else total + projection.bias[:, None, None]
+
+
+def _split_head(head: nn.Module) -> tuple[nn.Conv2d | None, nn.Module]:
+    """Return the 1x1 convolution that a head begins with, and what follows it; None and the head without one."""
+    first = head[0] if isinstance(head, nn.Sequential) and len(head) else head
+    if type(first) is not nn.Conv2d or (first.kernel_size, first.stride, first.groups) != ((1, 1), (1, 1), 1):
+        return None, head
+    if first.padding not in ((0, 0), "valid", "same") or first._forward_hooks or first._forward_pre_hooks:
+        return None, head
+    return first, head[1:] if isinstance(head, nn.Sequential) else nn.Identity()
 
 
 class FrozenNetwork(nn.Module):
@@ -90,24 +129,32 @@ class FrozenNetwork(nn.Module):
 
     def from_maps(self, maps: Maps, size: tuple[int, int]) -> Tensor:
         """Return the logits (N, 2, H, W) of images of this size from their stored maps."""
-        return self.from_features(self.standardised(join_maps(maps, size)), size)
+        return self.from_standardised(self.standardised(maps), size)
 
-    def standardised(self, features: Tensor) -> Tensor:
-        """Return joined features with mean 0 and standard deviation 1 in every channel of the training set."""
-        return (features - self.mean[:, None, None]) / self.std[:, None, None]
+    def standardised(self, maps: Maps) -> list[Tensor]:
+        """Return maps, float32, whose channels would have mean 0 and deviation 1 over the joined training set.
 
-    def from_features(self, features: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return the logits (N, 2, H, W) of standardised features.
+        Resizing is linear and its weights sum to 1, so maps can be standardised before they are joined.
+        """
+        channels = [one.shape[1] for one in maps]
+        parts = zip(maps, self.mean.split(channels), self.std.split(channels), strict=True)
+        scaled = [(one.float() - mean[:, None, None]) / std[:, None, None] for one, mean, std in parts]
+        # In this layout a 1x1 convolution is up to ten times faster on a CPU.
+        return [one.contiguous(memory_format=torch.channels_last) for one in scaled]
+
+    def from_standardised(self, maps: Maps, size: tuple[int, int]) -> Tensor:
+        """Return the logits (N, 2, H, W) of standardised maps.
 
         Raises BenchkitError where the head returns anything but two logits at each place.
         """
-        logits = self.head(features)
-        expected = (len(features), 2, *features.shape[2:])
+        first, rest = _split_head(self.head)
+        joined = join_maps(maps, size) if first is None else join_projected(first, maps, size)
+        logits = rest(joined)
+        expected = (len(joined), 2, *joined.shape[2:])
         if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
             actual = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise BenchkitError(f"the head's logits must be {expected}, not {actual}")
-        enlarged = functional.interpolate(logits, size=padded_size(*size), mode="bilinear", align_corners=False)
-        return enlarged[..., : size[0], : size[1]]
+        return _resized(logits, padded_size(*size))[..., : size[0], : size[1]]
 
     @torch.inference_mode()
     def predict(self, maps: Maps, size: tuple[int, int]) -> np.ndarray:
@@ -152,13 +199,14 @@ class FeatureSet:
     def __len__(self) -> int:
         return len(self.places)
 
-    def joined(self, index: int) -> Tensor:
-        """Return the features of one image at stride 4, (C, h, w) float32.
-
-        Image by image, so that the bits do not depend on which others are asked for.
-        """
+    def maps(self, index: int) -> Maps:
+        """Return the stored maps of one image, (1, C_i, h_i, w_i) float16 each."""
         part, row = self.places[index]
-        return join_maps([one[row : row + 1] for one in self.parts[part]], self.size)[0]
+        return [one[row : row + 1] for one in self.parts[part]]
+
+    def joined(self, index: int) -> Tensor:
+        """Return the features of one image at stride 4, (C, h, w) float32."""
+        return join_maps(self.maps(index), self.size)[0]
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of each channel over all places of all images, (C,) float32.
@@ -198,7 +246,7 @@ class FeatureBatches:
 
     features: FeatureSet
     network: FrozenNetwork
-    _kept: dict[int, Tensor] = field(default_factory=dict)
+    _kept: dict[int, Maps] = field(default_factory=dict)
 
     def check(self, config: TrainingConfig, num_classes: int) -> None:
         """Raise BenchkitError for settings that features cannot follow."""
@@ -208,19 +256,21 @@ class FeatureBatches:
 
     def at(
         self, config: TrainingConfig, seed: int, iteration: int, team: Team, device: torch.device
-    ) -> tuple[Tensor, np.ndarray]:
-        """Return the standardised features of one iteration and its labels (B, H, W) int64."""
+    ) -> tuple[Maps, np.ndarray]:
+        """Return the standardised maps of one iteration and its labels (B, H, W) int64."""
         indices = indices_at(len(self.features), config.batch, seed, iteration)
-        inputs = torch.stack([self._standardised(index) for index in indices[team.share(len(indices))]])
-        return inputs.to(device), self.features.masks[indices].astype(np.int64)
+        images = [self._standardised(index) for index in indices[team.share(len(indices))]]
+        inputs = [torch.cat(scale).to(device) for scale in zip(*images, strict=True)]
+        return inputs, self.features.masks[indices].astype(np.int64)
 
-    def _standardised(self, index: int) -> Tensor:
+    def _standardised(self, index: int) -> Maps:
         if index in self._kept:
             return self._kept[index]
-        found = self.network.standardised(self.features.joined(index).to(self.network.mean.device))
-        if found.nbytes * len(self.features) <= KEPT:
-            self._kept[index] = found
-        return found
+        maps = [one.to(self.network.mean.device) for one in self.features.maps(index)]
+        standardised = self.network.standardised(maps)
+        if sum(one.nbytes for one in standardised) * len(self.features) <= KEPT:
+            self._kept[index] = standardised
+        return standardised
 
     def example(self, config: TrainingConfig, device: torch.device) -> None:
         """Return nothing: what a head is shown fits it."""
@@ -240,12 +290,12 @@ class FeatureBatches:
 
 
 class HeadOnFeatures(nn.Module):
-    """The head as the training loop sees it: standardised features -> logits at the image's size."""
+    """The head as the training loop sees it: standardised maps -> logits at the image's size."""
 
     def __init__(self, network: FrozenNetwork, size: tuple[int, int]) -> None:
         super().__init__()
         self.head = network.head
         self._network, self._size = [network], size
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self._network[0].from_features(features, self._size)
+    def forward(self, maps: Maps) -> Tensor:
+        return self._network[0].from_standardised(maps, self._size)

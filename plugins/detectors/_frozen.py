@@ -26,13 +26,17 @@ class Trunk(nn.Module):
 
 
 def small_head(channels: int, width: int) -> nn.Sequential:
-    """Return 1x1 convolution, GELU, depthwise 3x3, GELU, 1x1: the smallest head that sees a pixel's neighbours."""
+    """Return 1x1 convolution, GELU, depthwise 3x3, GELU, 1x1: the smallest head that sees a pixel's neighbours.
+
+    The first convolution is a module of its own, so that benchkit can apply it before the maps are resized.
+    """
     with quiet():
         from mmcv.cnn import ConvModule
 
     gelu = {"type": "GELU"}
     return nn.Sequential(
-        ConvModule(channels, width, 1, act_cfg=gelu, inplace=False),
+        ConvModule(channels, width, 1, act_cfg=None).conv,
+        nn.GELU(),
         ConvModule(width, width, 3, padding=1, groups=width, act_cfg=gelu, inplace=False),
         nn.Conv2d(width, 2, 1),
     )

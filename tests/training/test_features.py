@@ -22,6 +22,7 @@ from benchkit.training.features import (
     FrozenNetwork,
     HeadOnFeatures,
     join_maps,
+    join_projected,
     trunk_maps,
 )
 from benchkit.training.loop import fit, predict
@@ -133,7 +134,7 @@ def test_standardised_features_have_mean_0_and_deviation_1() -> None:
     data, made = feature_set(), network(4, 8)
     made.mean.copy_(data.statistics()[0])
     made.std.copy_(data.statistics()[1])
-    every = torch.stack([made.standardised(data.joined(i)) for i in range(len(data))])
+    every = torch.cat([join_maps(made.standardised(data.maps(i)), data.size) for i in range(len(data))])
     assert torch.allclose(every.mean((0, 2, 3)), torch.zeros(6), atol=1e-5)
     assert torch.allclose(every.std((0, 2, 3), unbiased=False), torch.ones(6), atol=1e-5)
 
@@ -204,8 +205,40 @@ def test_features_too_large_for_the_memory_give_the_same_batches(monkeypatch: py
     anew = FeatureBatches(data, made)
     for i, (inputs, labels) in enumerate(first):
         again = anew.at(CONFIG, 0, i, Team(), torch.device("cpu"))
-        assert torch.equal(inputs, again[0]) and np.array_equal(labels, again[1])
+        assert all(torch.equal(*pair) for pair in zip(inputs, again[0], strict=True))
+        assert np.array_equal(labels, again[1])
     assert kept._kept and not anew._kept
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_projection_before_the_resizing_is_the_projection_after_it(bias: bool) -> None:
+    maps = trunk_maps(Means(2, 8, 32), shown(pictures(side=64)))
+    projection = nn.Conv2d(9, 5, 1, bias=bias)
+    floats = [one.float() for one in maps]
+    before, after = join_projected(projection, floats, (64, 64)), projection(join_maps(maps, (64, 64)))
+    assert torch.allclose(before, after, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        head(6),
+        nn.Conv2d(6, 2, 1),
+        nn.Conv2d(6, 2, 3, padding=1),
+        nn.Sequential(nn.Conv2d(6, 4, 1, padding="same"), nn.Conv2d(4, 2, 1)),
+        nn.Sequential(nn.Conv2d(6, 4, 1, groups=2), nn.Conv2d(4, 2, 1)),
+        nn.Sequential(nn.BatchNorm2d(6), nn.Conv2d(6, 2, 1)),
+        nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(6, 2, 1))),
+    ],
+)
+def test_any_head_gives_what_it_gives_on_joined_features(made: nn.Module) -> None:
+    frozen = FrozenNetwork(lambda: Means(4, 8), made.eval(), 6)
+    frozen.mean.uniform_(-1, 1)
+    frozen.std.uniform_(0.5, 2)
+    maps = trunk_maps(Means(4, 8), shown(pictures()))
+    joined = (join_maps(maps, (32, 32)) - frozen.mean[:, None, None]) / frozen.std[:, None, None]
+    expected = functional.interpolate(made(joined), size=(32, 32), mode="bilinear", align_corners=False)
+    assert torch.allclose(frozen.from_maps(maps, (32, 32)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("setting", [{"crop": 32}, {"flip": True}, {"resize": (0.5, 2.0)}, {"photometric": True}])
