@@ -56,7 +56,7 @@ def ablate(
     store: options.Store = None,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = None,
-    executor: options.ExecutorName = "inline",
+    executor: options.ExecutorName = "auto",
     address: options.Address = None,
     retry_failed: options.RetryFailed = False,
     force: options.ReplaceReport = False,

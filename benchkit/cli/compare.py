@@ -39,7 +39,7 @@ def compare(
     store: options.Store = None,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = None,
-    executor: options.ExecutorName = "inline",
+    executor: options.ExecutorName = "auto",
     address: options.Address = None,
     retry_failed: options.RetryFailed = False,
     force: options.ReplaceReport = False,

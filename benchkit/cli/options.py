@@ -113,8 +113,9 @@ ExecutorName = Annotated[
     str,
     typer.Option(
         "--executor",
-        metavar="inline|processes[:workers=N]|ray[:address=…,…]",
-        help="Where stages run. inline: in this process. processes: in one process per GPU, or per core on a CPU. "
+        metavar="auto|inline|processes[:workers=N]|ray[:address=…,…]",
+        help="Where stages run. auto: on a CPU in one process per core, else in this process. inline: in this process, "
+        "one after another. processes: in one process per GPU, or per core on a CPU. "
         "ray: as Ray tasks, here or on the cluster at address=HOST:PORT|auto (also workers=, cpus=, gpus=, memory=).",
     ),
 ]

@@ -81,7 +81,7 @@ def tune(
     cache: options.Cache = None,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = None,
-    executor: options.ExecutorName = "inline",
+    executor: options.ExecutorName = "auto",
     address: options.Address = None,
     retry_failed: Again = False,
     dry_run: OnlySay = False,

@@ -1,4 +1,4 @@
-"""Parse the text that names an executor: `inline`, `processes:workers=4`, `ray:address=auto,cpus=4`."""
+"""Parse the text that names an executor: `auto`, `inline`, `processes:workers=4`, `ray:address=auto,cpus=4`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.executors.auto import Auto
 from benchkit.executors.batch import Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.processes import Processes
@@ -16,6 +17,7 @@ from benchkit.stages.base import Env
 
 #: Executor -> its settings.
 EXECUTORS: Mapping[str, tuple[str, ...]] = {
+    "auto": (),
     "inline": (),
     "processes": ("workers",),
     "ray": ("address", "workers", "cpus", "gpus", "memory"),
@@ -46,7 +48,9 @@ def parse_executor(text: str, time_limit: float | None = None, address: str | No
             raise BenchkitError(f"`executor` {text}: {fault}")
     if spec.name == "ray":
         return Ray(**settings, time_limit=time_limit)
-    return Processes(**settings, time_limit=time_limit) if spec.name == "processes" else Inline(time_limit)
+    if spec.name == "processes":
+        return Processes(**settings, time_limit=time_limit)
+    return Auto(time_limit) if spec.name == "auto" else Inline(time_limit)
 
 
 def keep_workers(executor: Executor, env: Env) -> AbstractContextManager[Executor]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import BenchkitError
+from benchkit.executors.auto import MEMORY_PER_WORKER, Auto, read_free_memory
 from benchkit.executors.batch import StageResult
 from benchkit.executors.choose import keep_workers, parse_executor
 from benchkit.executors.inline import Inline
@@ -174,6 +175,7 @@ def test_other_executors_are_refused(text: str, words: str) -> None:
 
 
 def test_texts_mean_executors() -> None:
+    assert parse_executor("auto", 3.0) == Auto(3.0)
     assert parse_executor("inline", 3.0) == Inline(3.0)
     assert parse_executor("processes:workers=3", 2.0) == Processes(3, 2.0)
 
@@ -200,3 +202,29 @@ def test_a_worker_that_its_alarm_cannot_stop_is_killed(tmp_path: Path, monkeypat
     (reason,) = [done.reason for done in results if done.state == "failed"]
     assert reason is not None and reason.startswith("hanging: took longer than the time limit of 1 s")
     assert reason.endswith("(its worker process was killed)")
+
+
+@pytest.mark.parametrize(
+    ("device", "stages", "workers_of_memory", "workers"),
+    [
+        ("cpu", 100, 8, 4),
+        ("cpu", 100, 3, 3),
+        ("cpu", 100, None, 4),
+        ("cpu", 100, 1, 1),
+        ("cpu", 99, 8, 1),
+        ("cuda", 500, 8, 1),
+    ],
+)
+def test_auto_starts_as_many_processes_as_cores_memory_and_work_allow(
+    monkeypatch: pytest.MonkeyPatch, device: str, stages: int, workers_of_memory: int | None, workers: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    memory = None if workers_of_memory is None else workers_of_memory * MEMORY_PER_WORKER + 1
+    chosen = Auto(5.0).choose(device, stages, memory)
+    assert chosen == (Inline(5.0) if workers == 1 else Processes(workers, 5.0))
+
+
+def test_the_free_memory_is_below_the_installed_memory() -> None:
+    free = read_free_memory()
+    if free is not None:
+        assert 2**20 < free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
