@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -29,6 +30,8 @@ HOOKS: dict[str, type[api.Plugin]] = {
     "benchkit_inverters": api.Inverter,
     "benchkit_datasets": api.Dataset,
 }
+
+_NAMED = (ast.Name, ast.Attribute)
 
 
 def hooks_of(module: ModuleType) -> list[str]:
@@ -100,14 +103,49 @@ def module_file(module: str | EntryPoint) -> Path | None:
 
 
 def source_hash(path: Path, has_helpers: bool) -> str:
-    """Return the sha256 of a plugin's file; with private helpers (`_*.py`) beside it, of all their sha256 together."""
-    helpers = sorted(p for p in path.parent.glob("_*.py") if p.name != "__init__.py") if has_helpers else []
+    """Return the sha256 of a plugin's file; if it imports files beside it, of all their sha256 together."""
+    helpers = imported_beside(path) if has_helpers else []
     if not helpers:  # what `sha256sum FILE` prints: messages and boards show it
         return hashlib.sha256(path.read_bytes()).hexdigest()
     total = hashlib.sha256()
     for file in (path, *helpers):
         total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
+
+
+def imported_beside(path: Path) -> list[Path]:
+    """Return the files in the folder of `path` that it imports, directly or through each other, sorted.
+
+    Found by reading the code, not by running it: every import statement counts, wherever it stands. If a file imports
+    by a name that is computed, all private helpers (`_*.py`) of the folder are returned besides.
+    """
+    beside = {file.stem: file for file in path.parent.glob("*.py") if file.name != "__init__.py"}
+    found: set[Path] = {path}
+    pending = [path]
+    while pending:
+        names, computes = _imported_names(pending.pop())
+        wanted = {beside[name] for name in names & beside.keys()}
+        if computes:
+            wanted |= {file for name, file in beside.items() if name.startswith("_")}
+        pending += sorted(wanted - found)
+        found |= wanted
+    return sorted(found - {path})
+
+
+def _imported_names(path: Path) -> tuple[set[str], bool]:
+    """Return every part of every name that a file imports, and whether it imports by names that it computes."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (SyntaxError, ValueError):
+        return set(), True
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names |= {*(node.module or "").split("."), *(alias.name for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {part for alias in node.names for part in alias.name.split(".")}
+    called = {node.id if isinstance(node, ast.Name) else node.attr for node in nodes if isinstance(node, _NAMED)}
+    return names, bool(called & {"import_module", "__import__", "spec_from_file_location"})
 
 
 def place_of(error: BaseException, file: Path) -> str | None:

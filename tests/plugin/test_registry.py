@@ -11,6 +11,7 @@ import pytest
 
 from benchkit.api import Corruptor, LatentCorruptor
 from benchkit.errors import BenchkitError
+from benchkit.plugin.loading import imported_beside
 from benchkit.plugin.registry import Registry
 from benchkit.specs.keys import digest
 from benchkit.specs.spec import Spec
@@ -286,13 +287,51 @@ def test_another_plugin_of_the_same_name_is_left_out(tmp_path: Path) -> None:
     assert "exists already" in Registry.load(files=[twice]).broken[0].reason
 
 
-def test_a_helper_is_part_of_the_plugins_that_stand_beside_it(tmp_path: Path) -> None:
-    path = write(tmp_path, PLUGIN)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import _helper",
+        "from _helper import A",
+        "from package import _helper",
+        "from package._helper import A",
+        "from . import _helper",
+        "from ._helper import A",
+        "import package._helper as other",
+        "import between",
+        "import importlib\n    importlib.import_module('_hel' + 'per')",
+        "__import__('_hel' + 'per')",
+    ],
+)
+def test_a_helper_is_part_of_the_plugins_that_import_it(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path, f"{PLUGIN}\n\ndef later():\n    {line}\n")
+    write(tmp_path, "import _helper", "between.py")
     hashes = [Registry.load(files=[path]).entry("corruptor", "mine").source_hash]
     for text in ("A = 1", "A = 2"):
         write(tmp_path, text, "_helper.py")
         hashes.append(Registry.load(files=[path]).entry("corruptor", "mine").source_hash)
     assert len(set(hashes)) == 3
+
+
+def test_a_helper_of_others_is_no_part_of_a_plugin(tmp_path: Path) -> None:
+    path = write(tmp_path, PLUGIN)
+    alone = Registry.load(files=[path]).entry("corruptor", "mine").source_hash
+    write(tmp_path, "A = 1", "_helper.py")
+    assert Registry.load(files=[path]).entry("corruptor", "mine").source_hash == alone
+
+
+def test_helpers_that_import_each_other_are_both_part(tmp_path: Path) -> None:
+    path = write(tmp_path, f"{PLUGIN}\n\ndef later():\n    import _one\n")
+    one, two = (
+        write(tmp_path, f"import {other}", f"{name}.py") for name, other in (("_one", "_two"), ("_two", "_one"))
+    )
+    assert imported_beside(path) == [one, two]
+
+
+def test_a_built_in_detector_does_not_depend_on_helpers_of_others() -> None:
+    file = Registry.load().entry("detector", "upernet-convnext").file
+    assert file is not None
+    names = {found.name for found in imported_beside(file)}
+    assert "_convnext.py" in names and "_frozen.py" not in names and "_convex.py" not in names
 
 
 def test_a_copy_may_come_without_the_helpers_but_not_with_others(tmp_path: Path) -> None:
