@@ -73,7 +73,7 @@ class GridOptions:
 
     def _adapt(self, grid: Grid) -> Grid:
         """Return the grid with `--set`, then `--scale`, applied; print remarks about the result."""
-        from benchkit.config.overrides import apply_settings, find_idle_settings, scale_grid
+        from benchkit.config.overrides import apply_settings, find_idle_settings, find_overruled, scale_grid
 
         grid = apply_settings(grid, self.settings) if self.settings else grid
         if self.scale is not None:
@@ -81,7 +81,7 @@ class GridOptions:
             if smaller.replaced(scale=grid.scale, title=grid.title) == grid:
                 tell(f"note: --scale {self.scale:g} changes nothing: no number of images or iterations gets smaller")
             grid = smaller
-        for remark in find_idle_settings(grid):
+        for remark in (*find_overruled(grid, self.settings or ()), *find_idle_settings(grid)):
             tell(f"note: {remark}")
         return grid
 

@@ -74,6 +74,18 @@ def apply_settings(grid: Grid, texts: Iterable[str]) -> Grid:
         raise BenchkitError(f"`set`: {str(error).removeprefix(_FROM)}") from None
 
 
+def find_overruled(grid: Grid, texts: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each setting of a training that detectors with settings of their own do not follow."""
+    for text in texts:
+        (part, *rest), _ = _split_setting(text)
+        if part not in _BUDGETS or len(rest) != 1:
+            continue
+        for detector, own in grid.on_detector.items():
+            if rest[0] in getattr(own, part).model_fields_set and detector.name in {one.name for one in grid.detectors}:
+                key = f"{part}.{rest[0]}"
+                yield f"`set` {key} does not change detector '{detector}': write on_detector.{detector}.{key}=VALUE"
+
+
 def _split_setting(text: str) -> tuple[list[str], str]:
     """Return the keys of `KEY.KEY=VALUE`, and the value's text; raises BenchkitError for another form."""
     if found := _OF_DETECTOR.fullmatch(text):

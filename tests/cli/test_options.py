@@ -134,9 +134,19 @@ def test_more_images_than_there_are_is_said(run: Run, shown: Finished, tmp_path:
     assert "note" not in run(*asked, "--count", 2, "--force").err
 
 
+def test_a_training_setting_that_a_detector_does_not_follow_is_remarked_on(run: Run, tmp_path: Path) -> None:
+    asked = ("compare", "quick", "--dry-run", "--cache", tmp_path / "cache", "--set", "training.iterations=7")
+    remark = "--set training.iterations does not change detector 'upernet-convnext': write on_detector.upernet-convnext"
+    assert remark in run(*asked).err
+    assert remark not in run(*asked, "--detector", "frozen-convnext").err
+
+
+WARMED = apply_settings(QUICK, ["training.schedule=linear-warmup-poly", "training.warmup=20"])
+
+
 def test_settings_of_a_training_without_effect_are_remarked_on() -> None:
     def message(*settings: str) -> list[str]:
-        return list(find_idle_settings(apply_settings(QUICK, settings)))
+        return list(find_idle_settings(apply_settings(WARMED, settings)))
 
     assert message() == []
     assert message("training.iterations=5") == [

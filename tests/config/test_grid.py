@@ -142,7 +142,7 @@ def test_an_extension_says_a_part_of_a_training_and_the_whole_of_a_set() -> None
     grid = parse_grid(text, "file")
     assert grid.training == replace(quick.training, iterations=50)
     assert grid.selector_training == quick.selector_training
-    assert grid.training.crop is not None
+    assert grid.training.schedule == "one-cycle"
     assert quick.source.size is not None
     assert grid.source.size is None
     with pytest.raises(BenchkitError, match="line 2: unknown key 'iteration'"):

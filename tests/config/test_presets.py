@@ -173,7 +173,7 @@ def test_one_source_is_the_same_work_however_it_is_written(registry: Registry) -
 
 def test_what_a_grid_does_not_say_stays_out_of_its_record() -> None:
     expected = load_grid("quick").as_data()
-    assert expected["source"] == {"split": "clean", "size": 48}
+    assert expected["source"] == {"split": "clean", "size": 32}
     assert not {"sources", "paper_table", "on_dataset", "scale", "paper_sizes", "paper_data"} & set(expected)
 
 
@@ -346,7 +346,10 @@ def test_scale_multiplies_sizes_and_iterations_and_has_floors() -> None:
     whole = load_grid("portraits")
     tenth, least = scale_grid(whole, 0.1), scale_grid(whole, 1e-6)
     assert (tenth.source.size, tenth.test.size, tenth.labelled, tenth.validation.size) == (24, 50, 10, 10)
-    assert (tenth.training.iterations, tenth.training.warmup, tenth.training.lr) == (60, 5, 1e-3)
+    assert (tenth.training.iterations, tenth.training.lr) == (200, 3e-3)
+    (own,) = tenth.on_detector.values()
+    written = own.selector_training.written()
+    assert (written["iterations"], written["warmup"], written["lr"]) == (60, 5, 1e-3)
     assert (least.source.size, least.oracle.size, least.labelled, least.training.iterations) == (2, 2, 2, 1)
     assert tenth.seeds == whole.seeds and tenth.corruptors == whole.corruptors
     twice = scale_grid(scale_grid(whole, 0.1), 0.5)
