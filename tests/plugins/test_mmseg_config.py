@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.api import BenchkitError
+from benchkit.plugin.networks import build_trunk, maps_of, trunk_of
 from benchkit.plugin.registry import Registry
+from benchkit.specs.spec import Spec
 from benchkit.testing import report_on
 from benchkit.training.loop import TrainingConfig, predict, train
+from benchkit_plugins.detectors.frozen_mmseg import FrozenMMSeg
 from benchkit_plugins.detectors.mmseg_config import MMSegConfig
 
 #: A SegFormer of a few thousand weights, as a user might write one: inherited, synchronised, weights to fetch.
@@ -153,3 +156,44 @@ def test_a_config_that_is_nowhere(tmp_path: Path) -> None:
     for absent in (tmp_path / "absent.py", Path("no-such-config")):
         with pytest.raises(BenchkitError, match="no such file"):
             MMSegConfig(config=str(absent)).depends_on()
+
+
+def test_a_frozen_trunk_is_the_backbone_of_the_config(config: Path) -> None:
+    frozen = FrozenMMSeg(config=str(config), checkpoint="none", outputs="8x4+8x8+16x16+16x32")
+    images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    trunk = build_trunk(frozen)
+    with torch.inference_mode():
+        found = trunk(images)
+    declared = [(channels, 64 // stride, 96 // stride) for channels, stride in maps_of(frozen)]
+    assert [tuple(one.shape[1:]) for one in found] == declared
+    whole = build(config).eval()
+    with torch.inference_mode():
+        expected = whole.segmentor.extract_feat(whole.normalised(images))
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(found, expected, strict=True))
+
+
+def test_the_default_of_frozen_mmseg_declares_the_maps_of_its_config() -> None:
+    frozen = FrozenMMSeg(checkpoint="none")
+    with torch.inference_mode():
+        found = build_trunk(frozen)(torch.zeros(1, 3, 64, 64))
+    assert [(one.shape[1], 64 // one.shape[2]) for one in found] == list(maps_of(frozen))
+
+
+def test_the_weights_of_the_whole_config_are_the_trunks(config: Path, tmp_path: Path) -> None:
+    registry = Registry.load()
+    text = f"frozen-mmseg:config='{config}',checkpoint=none,outputs=8x4+8x8+16x16+16x32"
+    narrow, wide = (registry.complete(Spec.parse("detector", f"{text},width={width}")) for width in (4, 8))
+    assert trunk_of(registry, narrow) == trunk_of(registry, wide)
+    (whole,) = registry.parts(narrow)
+    assert (whole.name, whole.values["config"], whole.values["checkpoint"]) == ("mmseg", str(config), "none")
+
+
+@pytest.mark.parametrize("outputs", ["", "32", "32x", "0x4", "32x4,64x8", "32x4+", "x4"])
+def test_maps_of_another_form_are_refused(outputs: str) -> None:
+    with pytest.raises(BenchkitError, match="write CHANNELSxSTRIDE of each map"):
+        FrozenMMSeg(outputs=outputs)
+
+
+def test_a_frozen_trunk_with_random_weights_is_warned_of(config: Path, caplog: pytest.LogCaptureFixture) -> None:
+    FrozenMMSeg(config=str(config)).build_trunk()
+    assert "name weights by checkpoint=FILE" in caplog.text
