@@ -25,17 +25,6 @@ class Trunk(nn.Module):
         return list(self.backbone((images - self.mean) / self.std))
 
 
-class SegmentorTrunk(nn.Module):
-    """The backbone and neck of an mmsegmentation config: images (N, 3, H, W) in [0, 1] -> their maps."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network: Any = network
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return list(self.network.segmentor.extract_feat(self.network.normalised(images)))
-
-
 def small_head(channels: int, width: int) -> nn.Sequential:
     """Return 1x1 convolution, GELU, depthwise 3x3, GELU, 1x1: the smallest head that sees a pixel's neighbours.
 

@@ -60,6 +60,17 @@ class Segmentor(nn.Module):
         return maps if self.training else maps[0]
 
 
+class Trunk(nn.Module):
+    """The backbone and neck of a Segmentor: images (N, 3, H, W) in [0, 1] -> their maps."""
+
+    def __init__(self, network: Segmentor) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return list(self.network.segmentor.extract_feat(self.network.normalised(images)))
+
+
 def _heads(segmentor: Any) -> list[Any]:
     """Return the main head, then the auxiliary ones."""
     others = getattr(segmentor, "auxiliary_head", None)

@@ -53,13 +53,13 @@ class FrozenMMSeg(FrozenDetector):
 
     def build_trunk(self) -> nn.Module:
         """Return the backbone with its weights; images are normalised as the config says."""
-        from benchkit_plugins.detectors import _frozen
+        from benchkit_plugins.detectors import _segmentor
 
         if self.checkpoint == "none":
             log.warning(
                 "frozen-mmseg: the trunk has random weights and learns nothing: name weights by checkpoint=FILE"
             )
-        return _frozen.SegmentorTrunk(MMSegConfig(config=self.config, checkpoint=self.checkpoint).build())
+        return _segmentor.Trunk(MMSegConfig(config=self.config, checkpoint=self.checkpoint).build())
 
     def build_head(self, channels: int) -> nn.Module:
         """Return the small head."""
