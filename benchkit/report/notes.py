@@ -19,6 +19,8 @@ from benchkit.report.uncertainty import MARGIN, RANKINGS, rank_columns
 NAMES = {PRIMARY: "artifact IoU at 0.5", RANKINGS[1]: "AP"}
 #: Marks of rows: the two rankings disagree; the seeds vary far more than those of other rows.
 REORDERED, UNSTABLE = "†", "‡"
+#: Rows whose seeds differ by a larger standard deviation of IoU are named.
+SEEDS_DIFFER = 0.02
 #: Of nominal 95 % intervals with two seeds, and of the row whose seeds vary far more: benchmarks/coverage.py.
 TWO_SEEDS = "93 to 97 %"
 UNSTABLE_ROWS = "77 % (2 seeds), 89 % (3) or 92 to 94 % (5 and 10)"
@@ -53,7 +55,14 @@ def foot_notes(board: Board) -> tuple[str, ...]:
         )
     else:
         notes += _intervals(board, level)
-    return (*notes, *_marks(board), *_floor(board), *_without_interval(board), *_foreign(board))
+    return (
+        *notes,
+        *_marks(board),
+        *_differing_seeds(board),
+        *_floor(board),
+        *_without_interval(board),
+        *_foreign(board),
+    )
 
 
 def _intervals(board: Board, level: str) -> Iterator[str]:
@@ -91,6 +100,26 @@ def _marks(board: Board) -> Iterator[str]:
         yield (
             f"{UNSTABLE} The seeds of this row vary far more than those of other rows. Its interval is from its own "
             f"seeds alone, and covers too rarely: in simulation {UNSTABLE_ROWS} instead of 95 %."
+        )
+
+
+def _differing_seeds(board: Board) -> Iterator[str]:
+    """Yield one sentence with the trained rows whose seeds differ by more than SEEDS_DIFFER, and what differs."""
+    deviations = (f"{PRIMARY}_std", f"{RANKINGS[1]}_std")
+    lines = board.trained[board.trained["seeds"] > 1].dropna(
+        subset=[name for name in deviations if name in board.frame]
+    )
+    if lines.empty or any(name not in lines for name in deviations):
+        return
+    rows = []
+    for training_set, at_threshold, of_ap in lines.loc[:, ["training_set", *deviations]].itertuples(index=False):
+        if at_threshold > SEEDS_DIFFER:
+            rows.append(f"{training_set} ({percent(at_threshold)}; AP {percent(of_ap)})")
+    if rows:
+        yield (
+            f"Seeds differ by a standard deviation of more than {100 * SEEDS_DIFFER:g} points of artifact IoU at 0.5 "
+            f"in {listed(rows)}. Where the deviation of AP, which depends on no threshold, is much smaller, the seeds "
+            "differ in how many scores exceed 0.5, not in the order of the scores."
         )
 
 

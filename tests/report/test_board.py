@@ -175,6 +175,19 @@ def test_one_seed_says_that_no_seed_variance_is_covered(make_standard):
     assert one.trained[f"{PRIMARY}_std"].isna().all()
 
 
+def test_rows_whose_seeds_differ_by_more_than_2_points_are_named(maker):
+    made = maker()
+    for name, accuracies in {"human": (0.9, 0.9, 0.9), "pseudo": (0.2, 0.5, 0.8)}.items():
+        for seed, accuracy in enumerate(accuracies):
+            made.cell(name, accuracy, seed=seed)
+    board = Board.of(made.run())
+    (note,) = [text for text in foot_notes(board) if text.startswith("Seeds differ")]
+    own = line(board, "pseudo")
+    assert own[f"{PRIMARY}_std"] > 0.02 > line(board, "human")[f"{PRIMARY}_std"]
+    assert f"pseudo ({100 * own[f'{PRIMARY}_std']:.2f}; AP {100 * own['average_precision_std']:.2f})" in note
+    assert "human" not in note
+
+
 def test_a_row_without_its_record_has_a_figure_but_no_interval(make_standard):
     maker = make_standard()
     blur = next(cell for cell in maker.lines if cell["method"] == "blur:steps=20")
