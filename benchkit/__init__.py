@@ -1,8 +1,7 @@
 """benchkit: corruption methods, region selectors and detectors, crossed, trained, scored and ranked.
 
-The Python API is five functions: `compare` here, `load_detector` in `benchkit.inference.detector`, the others in
-`benchkit.inference.functional`. Importing this package loads
-neither torch nor any plugin.
+The Python API is six functions: `compare` and `predict` here, `load_detector` in `benchkit.inference.detector`, the
+others in `benchkit.inference.functional`. Importing this package loads neither torch nor any plugin.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
     from benchkit.inference.detector import load_detector
     from benchkit.inference.functional import corrupt, invert, load_backend
     from benchkit.runs.run import Outcome
+    from benchkit.search.prediction import Prediction
 
-__all__ = ["compare", "corrupt", "invert", "load_backend", "load_detector"]
+__all__ = ["compare", "corrupt", "invert", "load_backend", "load_detector", "predict"]
 
 
 def compare(
@@ -51,6 +51,38 @@ def compare(
     )
     options = run.RunOptions(resolve_device(device, several=True), progress=progress)
     return run.compare(grid, registry, places, options)
+
+
+def predict(
+    corruptor: str,
+    *,
+    board: str | Path | None = None,
+    detector: str | None = None,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> Prediction:
+    """Predict a corruptor's place on a board from two detectors that train in seconds.
+
+    corruptor: NAME or NAME:key=value,…. board: a board's file or folder; None is the board of portraits that ships.
+    detector: one of the board's; None is the one with the most rows that is trained whole. The others as in `compare`.
+    Raises BenchkitError for faults in any of them, and if the corruptor fails.
+    """
+    from pathlib import Path
+
+    from benchkit.config.grid import load_grid
+    from benchkit.inference.functional import resolve_device
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs.run import Places, RunOptions
+    from benchkit.search import prediction
+    from benchkit.store.location import get_default_cache, parse_location
+
+    registry = Registry.load(files=[Path(file) for file in plugins])
+    places = Places(None, get_default_cache() if cache is None else parse_location(cache))
+    options = RunOptions(resolve_device(device), progress=progress)
+    instrument, file = load_grid(prediction.INSTRUMENT), None if board is None else Path(board)
+    return prediction.predict(corruptor, registry, places, instrument, options, board=file, detector=detector)
 
 
 def __getattr__(name: str) -> Any:

@@ -98,7 +98,7 @@ class Source:
 
 
 def _source(name: str, cache: str | None, store: str | None) -> Source:
-    from benchkit.report.leaderboard import board_lines, load_leaderboard
+    from benchkit.report.leaderboard import board_lines, load_leaderboard, make_boards
     from benchkit.report.load import BOARD_FILE, load_board
 
     path = Path(name)
@@ -106,7 +106,7 @@ def _source(name: str, cache: str | None, store: str | None) -> Source:
         board = load_board(path)
     elif os.path.isfile(path) or path.suffix in (".json", ".jsonl"):  # noqa: PTH113
         lines = load_leaderboard([path])
-        return Source(lines, _boards(lines, name))
+        return Source(lines, make_boards(lines, name))
     else:
         board = _stored(name, cache, store)
     return Source(board_lines(board), [board])
@@ -127,23 +127,6 @@ def _stored(name: str, cache: str | None, store: str | None) -> Board:
     run = opened.find_run(name)
     info = next(one for one in opened.runs() if one.id == run)
     return Board.of(load_run_data(run, opened, {}, info.config))
-
-
-def _boards(lines: Sequence[Line], where: str) -> list[Board]:
-    """Return one board per run from lines of runs; lines of the paper make none."""
-    from benchkit.report.board import Board
-    from benchkit.report.leaderboard import RunLine
-    from benchkit.report.old_schemas import SCHEMA
-    from benchkit.statistics.intervals import LEVEL
-
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for line in lines:
-        if isinstance(line, RunLine):
-            rows.setdefault((line.run, line.title), []).append(line.model_dump(by_alias=True))
-    heads = {"schema": SCHEMA, "note": "", "level": LEVEL}
-    return [
-        Board.from_json({**heads, "run": run, "title": title, "rows": own}, where) for (run, title), own in rows.items()
-    ]
 
 
 def _print_runs(rows: Sequence[dict[str, Any]]) -> None:

@@ -18,9 +18,10 @@ from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA, upgraded
 from benchkit.report.text import bare
 from benchkit.specs.cell import Role
+from benchkit.statistics.intervals import LEVEL
 
 PACKAGE = "benchkit_leaderboard"
-PAPER_FILE = "paper.jsonl"
+PAPER_FILE, BOARD_OF_PORTRAITS = "paper.jsonl", "portraits.jsonl"
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 #: Counts in a line (seeds, images) are not larger.
@@ -167,13 +168,41 @@ def load_leaderboard(paths: Iterable[Path | str]) -> tuple[Line, ...]:
 
 def paper_lines() -> tuple[PaperLine, ...]:
     """Return the paper's reported rows that ship with benchkit."""
-    where, text = _paper_text()
+    where, text = _shipped_text(PACKAGE, PAPER_FILE)
     return tuple(line for line in parse_lines(text, where) if isinstance(line, PaperLine))
 
 
 def board_lines(board: Board) -> tuple[RunLine, ...]:
     """Return a board's lines as the leaderboard holds them."""
     return tuple(RunLine.model_validate(row) for row in board.rows())
+
+
+def make_boards(lines: Iterable[Line], where: str) -> list[Board]:
+    """Return one board per run from lines of runs; lines of the paper make none. `where` names them in messages."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in lines:
+        if isinstance(line, RunLine):
+            rows.setdefault((line.run, line.title), []).append(line.model_dump(by_alias=True))
+    heads = {"schema": SCHEMA, "note": "", "level": LEVEL}
+    return [
+        Board.from_json({**heads, "run": run, "title": title, "rows": own}, where) for (run, title), own in rows.items()
+    ]
+
+
+def load_boards(path: Path | None, package: str, file: str) -> list[Board]:
+    """Return the boards of a file or folder, see `load_leaderboard`; without one, of a file that ships in a package.
+
+    Raises BenchkitError for what cannot be read, or holds no board.
+    """
+    if path is not None:
+        where, lines = str(path), load_leaderboard([path])
+    else:
+        where, text = _shipped_text(package, file)
+        lines = tuple(parse_lines(text, where))
+    boards = make_boards(lines, where)
+    if not boards:
+        raise BenchkitError(f"'{where}' has no row of a finished board")
+    return boards
 
 
 def to_jsonl(board: Board) -> str:
@@ -227,14 +256,15 @@ def _load(path: Path) -> Sequence[Line]:
 
 
 @cache
-def _paper_text() -> tuple[str, str]:
-    """Return where the paper's rows are, and their text: in the installed package, else in the checkout."""
-    checkout = Path(__file__).parents[2] / "leaderboard"
+def _shipped_text(package: str, file: str) -> tuple[str, str]:
+    """Return where a shipped file of lines is, and its text: in the installed package, else in the checkout."""
     try:
-        folder: Any = resources.files(PACKAGE)
+        folder: Any = resources.files(package)
     except ModuleNotFoundError:
-        folder = checkout
-    file = folder / PAPER_FILE
-    if not file.is_file():
-        raise BenchkitError(f"the paper's rows ({PAPER_FILE}) are not installed: reinstall artifact-benchkit")
-    return f"leaderboard/{PAPER_FILE}", file.read_text("utf-8")
+        if package != PACKAGE:
+            raise
+        folder = Path(__file__).parents[2] / "leaderboard"
+    found = folder / file
+    if not found.is_file():
+        raise BenchkitError(f"the file {file} of {package} is not installed: reinstall artifact-benchkit")
+    return f"{'leaderboard' if package == PACKAGE else package}/{file}", found.read_text("utf-8")

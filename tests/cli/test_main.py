@@ -21,7 +21,7 @@ from benchkit.plugin.registry import Registry
 from tests.helpers.small_comparison import Run
 
 COMMANDS = (
-    *("compare", "ablate", "tune", "corrupt", "figure", "export", "detect"),
+    *("compare", "ablate", "tune", "predict", "corrupt", "figure", "export", "detect"),
     *("plugins", "data", "leaderboard", "cache", "doctor"),
 )
 

@@ -36,6 +36,7 @@ PAGES = (
     "models",
     "names",
     "overview",
+    "predict",
     "reproduce",
     "resume",
     "scale",

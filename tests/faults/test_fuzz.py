@@ -20,7 +20,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from benchkit.cli.leaderboard import _boards
 from benchkit.config.grid import Grid, load_grid, parse_grid
 from benchkit.config.overrides import apply_settings
 from benchkit.diffusion.options import parse_model
@@ -37,7 +36,7 @@ from benchkit.readers.prepared_dataset import PreparedSet
 from benchkit.readers.tar_shards import find_shards, list_pairs
 from benchkit.readers.tfrecord import parse_example, read_examples
 from benchkit.report.board import Board
-from benchkit.report.leaderboard import parse_lines
+from benchkit.report.leaderboard import make_boards, parse_lines
 from benchkit.report.tables import FORMATS, render
 from benchkit.search.search_space import make_space, parse_space
 from benchkit.search.variants import Axis, expand
@@ -232,7 +231,7 @@ def read_lines(text: str) -> None:
     lines = allowed(lambda: list(parse_lines(text, "rows.jsonl")))
     for line in lines or ():
         assert line.method is not None
-    boards = allowed(lambda: _boards(lines or (), "rows.jsonl"))
+    boards = allowed(lambda: make_boards(lines or (), "rows.jsonl"))
     for board in boards or ():
         for form in FORMATS:
             allowed(lambda board=board, form=form: render(board, form))
