@@ -81,7 +81,7 @@ def predict(
     places = Places(cache=cache_root(cache))
     with redirect_stdout(sys.stderr):  # stdout is for results, not for what plugins print
         registry = load_registry(plugin, plugin_folder, strict)
-        how = RunOptions(resolve_device(device), executor, retry_failed=True)
+        how = RunOptions(resolve_device(device), executor)
         with progress.shown() as screen:
             request = prepare_prediction(
                 corruptor, registry, places, load_grid(instrument), reference, board, detector, screen.note

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,33 +121,36 @@ def find_target(path: Path | None, detector: str | None, table: Table) -> Target
     Raises BenchkitError for a board without such rows, an unknown detector, and one that is on several boards.
     """
     selectors = {bare(str(text)) for text in table.frame["selector"] if known(text)}
-    found: list[Target] = []
-    for board in load_boards(path, PACKAGE, BOARD_OF_PORTRAITS):
-        where = f"leaderboard/{BOARD_OF_PORTRAITS}" if path is None else str(path)
-        found += _targets(board, selectors, where)
+    found = [
+        (board.title, str(detector), lines)
+        for board in load_boards(path, PACKAGE, BOARD_OF_PORTRAITS)
+        for detector, lines in _fitting(board, selectors).groupby("detector", sort=False)
+        if (lines["role"] == "corrupted").any()
+    ]
     if not found:
         raise BenchkitError(f"`board`: no row of a corruptor with the selector {' or '.join(sorted(selectors))}")
     if detector is not None:
-        named = [one for one in found if detector in (one.detector, bare(one.detector))]
+        named = [one for one in found if detector in (one[1], bare(one[1]))]
         if not named:
-            raise UnknownNameError("detector on the board", detector, {bare(one.detector) for one in found})
+            raise UnknownNameError("detector on the board", detector, {bare(own) for _, own, _ in found})
         if len(named) > 1:
-            names = ", ".join(f"{one.detector} in '{one.title}'" for one in named)
-            raise BenchkitError(f"`detector` '{detector}' has several boards ({names}): name a file with one of them")
-        return named[0]
-    own = set(table.frame["detector"])
-    return max(found, key=lambda one: (one.detector not in own, len(one.lines)))
+            several = ", ".join(f"{own} in '{title}'" for title, own, _ in named)
+            raise BenchkitError(
+                f"`detector` '{detector}' is on several boards ({several}): name a file with one of them"
+            )
+        found = named
+    ours = set(table.frame["detector"])
+    title, chosen, lines = max(found, key=lambda one: (one[1] not in ours, len(one[2])))
+    where = f"leaderboard/{BOARD_OF_PORTRAITS}" if path is None else str(path)
+    base, corrupted = lines[lines["role"] == BASE], _by_corruptor(lines, where)
+    figures = base.iloc[0].to_dict() if len(base) == 1 else {}
+    return Target(where, title, chosen, int(corrupted["seeds"].min()), corrupted, figures)
 
 
-def _targets(board: Board, selectors: Iterable[str], where: str) -> Iterable[Target]:
-    frame = board.trained[~board.trained["variant"].map(known)]
-    frame = frame[[not known(text) or bare(text) in selectors for text in frame["selector"]]]
-    for detector, lines in frame.groupby("detector", sort=False):
-        corrupted = _by_corruptor(lines, where)
-        if len(corrupted):
-            base = lines[lines["role"] == BASE]
-            figures = base.iloc[0].to_dict() if len(base) == 1 else {}
-            yield Target(where, board.title, str(detector), int(corrupted["seeds"].min()), corrupted, figures)
+def _fitting(board: Board, selectors: Collection[str]) -> pd.DataFrame:
+    """Return a board's trained lines without variants whose regions come from these selectors, or from none."""
+    lines = board.trained[~board.trained["variant"].map(known)]
+    return lines[[not known(text) or bare(text) in selectors for text in lines["selector"]]]
 
 
 def _by_corruptor(lines: pd.DataFrame, where: str) -> pd.DataFrame:

@@ -94,7 +94,8 @@ class Forecast:
     """The predicted figure and place on the board, by one metric.
 
     rows: known rows among which the place is. above, below: names and figures of the neighbours. base: the board's
-    figure of `pseudo`, None where it has none.
+    figure of `pseudo`, None where it has none. checked: of each row that validated the map, its figure as the other
+    methods' rows predict it, and the true one.
     """
 
     metric: str
@@ -104,6 +105,7 @@ class Forecast:
     below: tuple[str, float] | None
     base: float | None
     validation: Validation
+    checked: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,10 @@ class Prediction:
 
     def as_json(self) -> dict[str, Any]:
         """Return the prediction as plain data."""
-        return _plain(asdict(self))
+        found = _plain(asdict(self))
+        for forecast in found["forecasts"]:
+            del forecast["validation"]["predicted"]  # `checked` has them by name
+        return found
 
 
 def prepare_prediction(
@@ -253,6 +258,10 @@ def _forecast(metric: str, rows: Known, method: str, new: np.ndarray, target: Ta
         below[0] if below else None,
         float(base) if known(base) else None,
         validation,
+        {
+            name: (float(predicted), float(true))
+            for name, predicted, true in zip(rows.names, validation.predicted, rows.targets, strict=True)
+        },
     )
 
 

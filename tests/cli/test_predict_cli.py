@@ -91,6 +91,8 @@ def test_the_place_is_that_of_the_known_map(predict: Run, instrument: Path) -> N
         assert forecast["validation"]["methods"] == len(CORRUPTORS) - 2
         assert forecast["validation"]["spearman"] == pytest.approx(1)
         assert forecast["base"] == figure(0)
+        true = {line["training_set"]: line[metric] for line in rows if line["role"] == "corrupted"}
+        assert forecast["checked"] == {name: [pytest.approx(value)] * 2 for name, value in true.items()}
         assert forecast["above"] is None or forecast["above"][1] >= expected
     assert found["warnings"] == [f"the prediction was validated on {len(CORRUPTORS)} rows, fewer than 20"]
 

@@ -100,7 +100,7 @@ def test_a_detector_on_two_boards_is_refused(
     table: Table, write: Callable[..., Path], lines: list[dict[str, Any]]
 ) -> None:
     again = [{**line, "run": "another", "title": "another board"} for line in lines]
-    with pytest.raises(BenchkitError, match=r"has several boards .*'portraits'.*'another board'"):
+    with pytest.raises(BenchkitError, match=r"is on several boards .*'portraits'.*'another board'"):
         find_target(write(lambda line: line, *again), "upernet-swin", table)
 
 
