@@ -102,7 +102,7 @@ def _text(value: Any) -> str:
 class Target:
     """The rows of one detector on a larger board.
 
-    lines: indexed as those of `Table.corrupted`. base: the figure of BASE by metric, where the board has it.
+    lines: indexed as those of `Table.corrupted`. base: the line of BASE, empty where the board has none.
     """
 
     where: str
@@ -110,7 +110,7 @@ class Target:
     detector: str
     seeds: int
     lines: pd.DataFrame
-    base: Mapping[str, float] = field(default_factory=dict)
+    base: Mapping[Any, Any] = field(default_factory=dict)
 
 
 def find_target(path: Path | None, detector: str | None, table: Table) -> Target:

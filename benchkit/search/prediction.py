@@ -33,7 +33,7 @@ from benchkit.report.reference import (
     load_table,
     match_rows,
 )
-from benchkit.report.text import known, numeric
+from benchkit.report.text import numeric
 from benchkit.report.uncertainty import RANKINGS, delta_columns
 from benchkit.runs.recorder import make_cell_info
 from benchkit.runs.run import Outcome, Places, RunOptions, execute, prepare
@@ -236,10 +236,9 @@ def _read(line: Mapping[Any, Any], metric: str, table: Table, own: str) -> Readi
         raise BenchkitError(f"the instrument gives no {LABELS[metric]} with '{line['detector']}': use more test images")
     others = table.corrupted(str(line["detector"]))[columns[0]].dropna()
     others = others[others.index != own]
-    ranks = [1 + int((others > value).sum()) for value in (delta, delta_high, delta_low)]
-    return Reading(
-        *(str(line["detector"]), metric, figure, low, high, delta, delta_low, delta_high), *ranks, len(others)
-    )
+    rank, rank_low, rank_high = (1 + int((others > value).sum()) for value in (delta, delta_high, delta_low))
+    places = (rank, rank_low, rank_high, len(others))
+    return Reading(str(line["detector"]), metric, figure, low, high, delta, delta_low, delta_high, *places)
 
 
 def _forecast(metric: str, rows: Known, method: str, new: np.ndarray, target: Target) -> Forecast:
@@ -249,14 +248,14 @@ def _forecast(metric: str, rows: Known, method: str, new: np.ndarray, target: Ta
     (place,) = predict_place(others.inputs, others.targets, others.methods, new, LEVEL)
     named = list(zip(others.names, map(float, others.targets), strict=True))
     above, below = named[: place.rank - 1], named[place.rank - 1 :]
-    base = target.base.get(metric)
+    base = numeric(target.base.get(metric))
     return Forecast(
         metric,
         place,
         len(named),
         above[-1] if above else None,
         below[0] if below else None,
-        float(base) if known(base) else None,
+        base if np.isfinite(base) else None,
         validation,
         {
             name: (float(predicted), float(true))
