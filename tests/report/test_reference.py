@@ -92,8 +92,11 @@ def test_two_rows_of_one_corruptor_are_refused(
     table: Table, write: Callable[..., Path], lines: list[dict[str, Any]]
 ) -> None:
     twice = next(line for line in lines if line["role"] == "corrupted")
+    assert twice["detector"] == SWIN
+    file = write(lambda line: line, {**twice, "source_name": "other"})
+    assert find_target(file, None, table).detector == CONVNEXT
     with pytest.raises(BenchkitError, match=rf"several rows of '{twice['training_set']}'"):
-        find_target(write(lambda line: line, {**twice, "source_name": "other"}), None, table)
+        find_target(file, SWIN, table)
 
 
 def test_a_detector_on_two_boards_is_refused(
