@@ -75,11 +75,14 @@ def f1(counts: Sums) -> Values:
 
 
 def counts_at(histograms: Sums, edges: Values, threshold: float) -> Sums:
-    """The counts (..., 4) at a threshold, which must be one of the bins' edges; else BenchkitError."""
+    """Return the counts (..., 4) at a threshold, which must be one of the bins' edges; else BenchkitError."""
+    return split_at(histograms[..., 0, :], histograms[..., 1, :], edges, threshold)
+
+
+def split_at(clean: Sums, artifact: Sums, edges: Values, threshold: float) -> Sums:
+    """Return `counts_at` of the histograms (..., BINS) of clean and of artifact pixels."""
     first = edge_index(threshold, edges)
-    predicted = histograms[..., first:].sum(-1)
-    fp, tp = np.moveaxis(predicted, -1, 0)
-    tn, fn = np.moveaxis(histograms.sum(-1) - predicted, -1, 0)
+    (fp, tn), (tp, fn) = ((own[..., first:].sum(-1), own[..., :first].sum(-1)) for own in (clean, artifact))
     return np.stack([tp, fp, fn, tn], axis=-1)
 
 
@@ -110,9 +113,11 @@ def best_threshold(histograms: Sums, edges: Values) -> float:
 
 def precision_terms(histograms: Sums, edges: Values) -> Sums:
     """Return what `average_precision` needs, (..., 3, BINS): clean pixels, tied artifact pixels, and all others."""
-    spread = is_spread(edges)
-    clean, artifact = histograms[..., 0, :], histograms[..., 1, :]
-    return np.stack([clean, artifact * ~spread, artifact * spread], axis=-2)
+    terms = np.zeros((*histograms.shape[:-2], 3, histograms.shape[-1]), histograms.dtype)
+    terms[..., 0, :] = histograms[..., 0, :]
+    for place, bins in ((1, ~is_spread(edges)), (2, is_spread(edges))):
+        np.copyto(terms[..., place, :], histograms[..., 1, :], where=bins)
+    return terms
 
 
 def average_precision(terms: Sums) -> Values:
@@ -121,18 +126,34 @@ def average_precision(terms: Sums) -> Values:
     As in scikit-learn: a step's precision is that at its lower end. In a bin of one score all its artifact pixels are
     one step. In any other each is a step of its own, with the bin's clean pixels spread evenly among them.
     """
-    clean, tied, spread = np.moveaxis(np.asarray(terms, np.float64)[..., ::-1], -2, 0)
+    clean, tied, spread = (terms[..., part, ::-1] for part in range(3))
     found = tied + spread
     tp = np.cumsum(found, axis=-1)
     predicted = tp + np.cumsum(clean, axis=-1)
-    steps = np.where(found > 0, found * fraction(tp, predicted), 0.0)
+    # Whole numbers add up faster, and exactly. From here on all are floats.
+    clean, found, tp, predicted = (np.asarray(part, np.float64, order="C") for part in (clean, found, tp, predicted))
     # Of m artifact and n clean pixels after a true positives of b predicted ones, the j-th counts with the precision
     # (a + j) / (b + j + (j - 1/2) n / m) = (a + j) / (c (x + j)). The sum of 1 / (x + j) is a logarithm but for little.
-    c = 1 + np.nan_to_num(fraction(clean, found))
-    x = np.maximum((predicted - found - clean - (c - 1) / 2) / c, 0)
-    a = tp - found
-    mixed = (found + (a - x) * np.log((x + found + 0.5) / (x + 0.5))) / c
-    return fraction(np.where(spread > 0, mixed, steps).sum(-1), tp[..., -1])
+    # A bin without artifact pixels adds 0. Intervals need very many of these sums, so they are computed in place.
+    c = clean / np.where(found > 0, found, np.inf)
+    c += 1
+    x = predicted - found
+    x -= clean
+    x -= (c - 1) / 2
+    x /= c
+    np.maximum(x, 0, out=x)
+    steps = tp - found
+    steps -= x
+    x += 0.5
+    ratio = x + found
+    ratio /= x
+    steps *= np.log(ratio, out=ratio)
+    steps += found
+    steps /= c
+    if tied.any():
+        alone = found * (tp / np.where(predicted > 0, predicted, np.inf))
+        steps = np.where(spread > 0, steps, alone)
+    return fraction(steps.sum(-1), tp[..., -1])
 
 
 def auroc(histograms: Sums) -> Values:

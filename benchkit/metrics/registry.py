@@ -87,13 +87,13 @@ def _kind_recall_terms(m: Measured, kind: str) -> NDArray[Any]:
 
 
 def _kind_counts(m: Measured, kind: str) -> NDArray[Any]:
-    return pooled.counts_at(_kind_terms(m, kind), m.edges, THRESHOLD)
+    return pooled.split_at(m.histograms[:, CLEAN], _kind(m, kind), m.edges, THRESHOLD)
 
 
 def _kind_counts_at_validation_threshold(m: Measured, kind: str) -> NDArray[Any]:
     if m.threshold is None:
         return np.zeros((len(m), len(COUNTS)), np.int64)
-    return pooled.counts_at(_kind_terms(m, kind), m.edges, m.threshold)
+    return pooled.split_at(m.histograms[:, CLEAN], _kind(m, kind), m.edges, m.threshold)
 
 
 def _kind_terms(m: Measured, kind: str) -> NDArray[Any]:

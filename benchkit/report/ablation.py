@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchkit.metrics import COMPANION, PRIMARY, metric
+from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.board import plain_records, short_names
 from benchkit.report.board_table import Cell, Column, Group, Sheet
 from benchkit.report.data import RunData
 from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
-from benchkit.report.uncertainty import MARGIN, measured_terms
+from benchkit.report.uncertainty import MARGIN, measure_line
 from benchkit.statistics.comparisons import adjust_step_down, judge
 from benchkit.statistics.intervals import LEVEL, differences, intervals
-from benchkit.statistics.jackknife import jackknife
+from benchkit.statistics.jackknife import check_images
 
 #: The one axis of an ablation whose axes are crossed.
 CROSSED = "crossed"
@@ -144,8 +144,9 @@ def _compare(points: Sequence[Point], run: RunData) -> list[list[Any]]:
     """Return for every point the primary with its interval, and the difference to the base of its line."""
     cells = [{s: key for s, key in point.cells.items() if key in run.records} for point in points]
     names = [",".join(f"{s}:{key}" for s, key in own.items()) for own in cells]
-    terms = {name: measured_terms(own, run.records) for name, own in zip(names, cells, strict=True) if own}
-    methods = jackknife(terms, metric(PRIMARY).pooled) if terms else {}
+    unique = dict(zip(names, cells, strict=True))  # the base belongs to every axis, and its records are read once
+    methods = {name: measure_line(name, own, run.records)[PRIMARY] for name, own in unique.items() if own}
+    check_images(methods)
     # Seeds vary alike within one detector.
     detectors: dict[str | None, dict[str, Any]] = {}
     for point, name in zip(points, names, strict=True):

@@ -60,9 +60,10 @@ class Board:
     the training), the remaining numbers of the rows (train_images, dropped, confinement_* …), their means over seeds,
     and plugins: those of the line that do not ship with benchkit, with package, version and source hash, or None.
 
-    pairs, resolution: see `Uncertainty`; first and second are places in the frame. paper: of a run of one of the
-    paper's tables what benchkit.planning.paper_protocol.to_record says of it. shown: complete Specs and image sets ->
-    their texts for people. replicates: bootstrap draws behind the intervals of a board of an earlier version, else 0.
+    pairs, resolution, across: see `Uncertainty`; first and second of pairs are places in the frame. paper: of a run of
+    one of the paper's tables what benchkit.planning.paper_protocol.to_record says of it. shown: complete Specs and
+    image sets -> their texts for people. replicates: bootstrap draws behind the intervals of a board of an earlier
+    version, else 0.
     """
 
     run: str
@@ -75,6 +76,7 @@ class Board:
     pairs: Sequence[Record] = ()
     resolution: Sequence[Record] = ()
     replicates: int = 0
+    across: Mapping[str, Sequence[Record]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: RunData) -> Board:
@@ -98,7 +100,8 @@ class Board:
         note = " ".join(map(str, filter(None, (run.grid.get("note"), *(run.grid.get("remarks") or ())))))
         paper, shown = run.grid.get("paper"), run.grid.get("shown") or {}
         resolution = _plain_values(found.resolution)
-        return cls(run.run, title, note, frame, LEVEL, paper, shown, _plain_values(pairs), resolution)
+        across = {name: _plain_values(records) for name, records in found.across.items()}
+        return cls(run.run, title, note, frame, LEVEL, paper, shown, _plain_values(pairs), resolution, across=across)
 
     @property
     def trained(self) -> pd.DataFrame:
@@ -138,6 +141,7 @@ class Board:
     def as_json(self) -> dict[str, Any]:
         """Return the board as plain data; `from_json` reads it back."""
         more = {"resolution": list(self.resolution), "rows": self.rows(), "pairs": list(self.pairs)}
+        more |= {"across": {name: list(records) for name, records in self.across.items()}} if self.across else {}
         return {"schema": SCHEMA, **self._head(), **more}
 
     def _head(self) -> dict[str, Any]:

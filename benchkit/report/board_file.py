@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.metrics import PRIMARY
+from benchkit.report.across import FIELDS, PLACES
 from benchkit.report.aggregate import DERIVED, KEY
 from benchkit.report.old_schemas import upgraded
 from benchkit.report.text import known, short_reason
@@ -51,6 +52,7 @@ HEAD: Mapping[str, Callable[[Any], bool]] = {
 _MORE: Mapping[str, Callable[[Any], bool]] = {
     "replicates": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
     **dict.fromkeys(("pairs", "resolution"), lambda value: _is_records(value)),
+    "across": lambda value: value == {} or _is_across(value),
 }
 
 
@@ -87,6 +89,20 @@ def _is_records(value: Any) -> bool:
         and all(v is None or isinstance(v, bool | int | float | str) or _is_numbers(v) for v in record.values())
         for record in value
     )
+
+
+def _is_across(value: Any) -> bool:
+    """Whether a value is what `compare_settings` returns."""
+    if not isinstance(value, Mapping) or value.keys() != FIELDS.keys() or not all(map(_is_records, value.values())):
+        return False
+    if not all(record.keys() >= set(FIELDS[name]) for name, records in value.items() for record in records):
+        return False
+    lists = (record[name] for record in value["shares"] for name in ("settings", "means"))
+    if not all(map(_is_numbers, lists)):
+        return False
+    places = set(range(len(value["settings"])))
+    given = (record[name] for records in value.values() for record in records for name in PLACES if name in record)
+    return all(places.issuperset(own if isinstance(own, list) else [own]) for own in given)
 
 
 def _is_numbers(value: Any) -> bool:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchkit.errors import UnknownNameError
+from benchkit.report.across_table import across_notes
 from benchkit.report.board import Board
 from benchkit.report.board_table import Sheet, board_sheet
 from benchkit.report.text import known
@@ -59,7 +60,7 @@ def render(shown: Board | Tabular, form: str, width: int = 100) -> str:
         return csv_text(shown.frame)
     if form == "json":
         return json_text(shown.as_json())
-    sheet = board_sheet(shown) if isinstance(shown, Board) else shown.sheet()
+    sheet = board_sheet(shown).without([], *across_notes(shown)) if isinstance(shown, Board) else shown.sheet()
     if form == "table":
         return _printed(sheet, width)
     return markdown(sheet) if form == "markdown" else latex(sheet)

@@ -13,11 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchkit.metrics import COMPANION, COUNTS, PRIMARY, Measured, is_metric, metric
+from benchkit.report.across import Ranked, compare_settings
 from benchkit.report.settings import protocol_names
 from benchkit.report.text import known
 from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
 from benchkit.statistics.intervals import Difference, Interval, Pair, differences, intervals, pool_methods
-from benchkit.statistics.jackknife import Jackknife, jackknife
+from benchkit.statistics.jackknife import Jackknife, check_images, jackknife_seed, join_seeds
 from benchkit.statistics.ranks import rank_methods
 from benchkit.statistics.resolution import measure_resolution
 
@@ -73,12 +74,14 @@ class Uncertainty:
     lines: those of `aggregate_rows` with COLUMNS in the place of `cells`. pairs: one record per pair of trained lines
     that are ranked together and per ranking: metric, first, second (places in `lines`), difference, low, high, p,
     p_adjusted, improvement (probability that first is better), verdict. resolution: one record per ranking of lines:
-    metric, test_set, detector, protocol, trained_seeds, test_images, and the fields of `Resolution`.
+    metric, test_set, detector, protocol, trained_seeds, test_images, and the fields of `Resolution`. across: what
+    several settings say together, see `compare_settings`.
     """
 
     lines: pd.DataFrame
     pairs: list[dict[str, Any]] = field(default_factory=list)
     resolution: list[dict[str, Any]] = field(default_factory=list)
+    across: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def add_uncertainty(lines: pd.DataFrame, records: Records) -> Uncertainty:
@@ -92,6 +95,7 @@ def add_uncertainty(lines: pd.DataFrame, records: Records) -> Uncertainty:
     added: dict[int, dict[str, Any]] = {i: {name: _missing(name) for name in COLUMNS} for i in lines.index}
     pairs: list[dict[str, Any]] = []
     resolution: list[dict[str, Any]] = []
+    ranked: list[Ranked] = []
     for key, members in lines.groupby(["test_set", "detector", "protocol"], sort=False, dropna=False):
         finished: dict[Any, Mapping[int, str]] = dict(members["cells"].items())
         complete = {i: cells for i, cells in finished.items() if cells and set(cells.values()) <= records.keys()}
@@ -99,11 +103,14 @@ def add_uncertainty(lines: pd.DataFrame, records: Records) -> Uncertainty:
             added[i]["protocol"] = members.loc[i, "protocol"]
             if i not in complete and members.loc[i, "seeds"]:
                 added[i]["no_interval"] = _NO_RECORD
+        figures = _measure_lines(members, complete, records)
+        floor = _measure_floor(complete, records) if complete else np.nan
         for ranking in RANKINGS if complete else ():
-            group = _Group(members, complete, records, ranking)
+            group = _Group(members, figures, ranking)
             for i, columns in group.columns().items():
-                added[i] |= columns
+                added[i] |= {"floor": floor, **columns}
             pairs += group.pairs()
+            ranked.append(Ranked(ranking, group.ranked, group.adjusted))
             if group.ranked:
                 labels = zip(("test_set", "detector", "protocol"), (k if known(k) else None for k in key), strict=True)
                 resolution.append({"metric": ranking, **dict(labels), **group.resolution()})
@@ -114,15 +121,46 @@ def add_uncertainty(lines: pd.DataFrame, records: Records) -> Uncertainty:
     new = pd.DataFrame.from_dict(added, orient="index", columns=[*COLUMNS, *of_kinds])
     if "images" in result:  # lines without a record have a number of images all the same
         new["images"] = new["images"].fillna(result.pop("images"))
-    return Uncertainty(pd.concat([result, new], axis=1), pairs, resolution)
+    return Uncertainty(pd.concat([result, new], axis=1), pairs, resolution, compare_settings(lines, ranked))
 
 
-def measured_terms(cells: Mapping[int, str], records: Records, ranking: str = PRIMARY) -> dict[int, NDArray[Any]]:
-    """Return seed -> terms of a metric, (images, ...), of a line's finished cells; empty where a record is missing."""
-    if not all(key in records for key in cells.values()):
-        return {}
-    additive = metric(ranking).additive
-    return {seed: additive(Measured.from_arrays(records[key])) for seed, key in cells.items()}
+def measure_line(
+    name: str, cells: Mapping[int, str], records: Records, figures: Iterable[str] = (PRIMARY,)
+) -> dict[str, Jackknife]:
+    """Return metric -> figures and influences of a line's finished cells; metrics of kinds that a record lacks are not.
+
+    Each record is read once and not kept: those of a board together may be larger than the memory.
+    """
+    found: dict[str, list[Jackknife]] = {}
+    for seed, key in sorted(cells.items()):
+        measured = Measured.from_arrays(records[key])
+        for figure in figures:
+            kind = figure.partition(":")[2]
+            if not kind or kind in measured.kinds:
+                info = metric(figure)
+                own = jackknife_seed(name, seed, info.additive(measured), info.pooled)
+                found.setdefault(figure, []).append(own)
+    return {figure: join_seeds(name, own) for figure, own in found.items() if len(own) == len(cells)}
+
+
+def _measure_lines(lines: pd.DataFrame, cells: Cells, records: Records) -> dict[str, dict[str, Jackknife]]:
+    """Return metric -> line -> its Jackknife: of RANKINGS, and for trained lines of the figures by kind."""
+    kinds = [str(name) for name in lines if is_metric(str(name)) and str(name).partition(":")[0] in BY_KIND]
+    found: dict[str, dict[str, Jackknife]] = {}
+    for i, own in cells.items():
+        wanted = (*RANKINGS, *(kinds if lines.loc[i, "role"] != "trivial" else ()))
+        for figure, measured in measure_line(str(i), own, records, wanted).items():
+            found.setdefault(figure, {})[str(i)] = measured
+    for methods in found.values():
+        check_images(methods)
+    return found
+
+
+def _measure_floor(cells: Cells, records: Records) -> float:
+    """Return IoU and AP of a detector that predicts an artifact everywhere."""
+    first = next(iter(next(iter(cells.values())).values()))
+    counts = Measured.from_arrays(records[first]).table[list(COUNTS)].sum()
+    return float((counts["tp"] + counts["fn"]) / counts.sum()) if counts.sum() else np.nan
 
 
 def _missing(name: str) -> Any:
@@ -132,18 +170,9 @@ def _missing(name: str) -> Any:
 class _Group:
     """The lines of one test set, detector and protocol by one ranking."""
 
-    def __init__(self, lines: pd.DataFrame, cells: Cells, records: Records, ranking: str) -> None:
-        self.lines, self.cells, self.records = lines, cells, records
-        self.ranking, self.info = ranking, metric(ranking)
-        # A line at a time: the curves of all would take gigabytes.
-        terms = ((str(i), measured_terms(own, records, ranking)) for i, own in cells.items())
-        self.methods = jackknife(terms, self.info.pooled)
-        counts = (
-            Measured.from_arrays(records[next(iter(next(iter(cells.values())).values()))]).table[list(COUNTS)].sum()
-        )
-        annotated = counts["tp"] + counts["fn"]
-        #: IoU and AP of a detector that predicts an artifact everywhere.
-        self.floor = float(annotated / counts.sum()) if counts.sum() else np.nan
+    def __init__(self, lines: pd.DataFrame, figures: Mapping[str, Mapping[str, Jackknife]], ranking: str) -> None:
+        self.lines, self.figures, self.ranking = lines, figures, ranking
+        self.info, self.methods = metric(ranking), figures[ranking]
         # Rows without training do not vary with the seed, and do not compete.
         trained = [name for name in self.methods if lines.loc[int(name), "role"] != "trivial"]
         self.trained = {name: self.methods[name] for name in trained}
@@ -158,7 +187,7 @@ class _Group:
         unstable = pool_methods(self.trained).unstable
         found: dict[int, dict[str, Any]] = {}
         for name, interval in {**intervals(self.trained), **intervals(rest)}.items():
-            own = found.setdefault(int(name), {"images": self.methods[name].images, "floor": self.floor})
+            own = found.setdefault(int(name), {"images": self.methods[name].images})
             own |= {f"{self.ranking}_low": interval.low, f"{self.ranking}_high": interval.high}
             if self.ranking == PRIMARY:
                 own |= {"seed_variance": interval.seed_variance, "unstable": name in unstable}
@@ -177,13 +206,9 @@ class _Group:
 
     def _by_kind(self) -> Iterator[tuple[str, str, Interval]]:
         """Yield the trained lines with their intervals of the figures by kind that all of them have."""
-        names = [str(name) for name in self.lines if is_metric(str(name)) and str(name).partition(":")[0] in BY_KIND]
-        cells = {name: self.cells[int(name)] for name in self.trained}
-        kinds = [set(self.records[key]) for own in cells.values() for key in own.values()]
-        for figure in names if cells else ():
-            if all(f"kind:{figure.partition(':')[2]}" in known_kinds for known_kinds in kinds):
-                terms = ((name, measured_terms(own, self.records, figure)) for name, own in cells.items())
-                for name, sure in intervals(jackknife(terms, metric(figure).pooled)).items():
+        for figure, methods in self.figures.items():
+            if figure not in RANKINGS and methods.keys() == self.trained.keys():
+                for name, sure in intervals(methods).items():
                     yield name, figure, sure
 
     def _to_baseline(self, base: str) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -316,7 +316,7 @@ def load_run_data(
     info = next(r for r in results.runs() if r.id == run)
     rows = named_rows(results.rows(run), grid.get("shown") or {})
     done = rows.loc[rows["state"] == "done", "cell"]
-    return RunData(run, grid, info.environment, rows, {key: results.histograms(key) for key in done}, gallery)
+    return RunData(run, grid, info.environment, rows, results.read_histograms(done), gallery)
 
 
 def collect_gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:

@@ -11,6 +11,7 @@ import os
 import secrets
 import zlib
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -43,7 +44,7 @@ from benchkit.store.schema import (
 from benchkit.store.soundness import CHECKSUM, compute_blob_checksum, compute_row_checksum, find_damaged_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection
 
     from sqlalchemy.orm import Session
 
@@ -280,6 +281,10 @@ class ResultStore:
         """Return the score histograms of a cell; raises BenchkitError if none are stored or they are damaged."""
         return arrays_from_bytes(decompress(self._blob(cell_key, "histograms")))
 
+    def read_histograms(self, cell_keys: Iterable[str]) -> Mapping[str, dict[str, np.ndarray]]:
+        """Return the score histograms of cells, each read when it is used and not kept: all may exceed the memory."""
+        return _ReadWhenUsed(self.histograms, cell_keys)
+
     def _blob(self, cell_key: str, name: str) -> bytes:
         with self._database.reading() as session:
             blob = session.get(BlobRecord, (cell_key, name))
@@ -300,6 +305,27 @@ class ResultStore:
         insert = dialect.insert(table).values(values)
         rest = {name: insert.excluded[name] for name in values if name not in keys}
         session.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest))
+
+
+class _ReadWhenUsed(Mapping[str, dict[str, np.ndarray]]):
+    """A mapping whose values are read at every use."""
+
+    def __init__(self, read: Callable[[str], dict[str, np.ndarray]], keys: Iterable[str]) -> None:
+        self._read, self._keys = read, dict.fromkeys(keys)
+
+    def __getitem__(self, key: str) -> dict[str, np.ndarray]:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self._read(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys  # Mapping's own would read the value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def _get_run(session: Session, run_id: str) -> RunRecord:

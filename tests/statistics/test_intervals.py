@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ from scipy import stats
 from benchkit.errors import BenchkitError
 from benchkit.statistics.intervals import differences, intervals
 from benchkit.statistics.jackknife import jackknife
+from tests.helpers.benchmarks import load_benchmark
 
 
 def ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,20 +97,10 @@ def test_a_figure_of_one_image_has_no_interval() -> None:
     assert np.isnan([found.low, found.high]).all()
 
 
-def load_coverage() -> Any:
-    file = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
-    spec = importlib.util.spec_from_file_location("coverage_benchmark", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("world", ["seeds dominate", "both"])
 def test_nominal_95_percent_cover_in_a_small_simulation(world: str) -> None:
     """The whole table is `python benchmarks/coverage.py`."""
-    module = load_coverage()
+    module = load_benchmark("coverage")
     chosen = next(one for one in module.WORLDS if one.name == world)
     single, paired, *_ = module.cover(chosen, 3, 60)
     assert not single.fails
@@ -123,11 +111,11 @@ def test_nominal_95_percent_cover_in_a_small_simulation(world: str) -> None:
 @pytest.mark.slow
 def test_nominal_95_percent_cover_in_every_cell_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["coverage.py"])
-    assert load_coverage().main() == 0
+    assert load_benchmark("coverage").main() == 0
 
 
 def test_a_cell_fails_only_beyond_its_simulation_error() -> None:
-    coverage = load_coverage().Coverage
+    coverage = load_benchmark("coverage").Coverage
     assert coverage(92.0, 0.4).fails and coverage(98.0, 0.4).fails
     assert not coverage(92.5, 0.4).fails and not coverage(95.0, 0.4).fails
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from benchkit.errors import BenchkitError
 from benchkit.metrics import COMPANION, METRICS, metric
 from benchkit.report.ablation import AblationBoard
+from benchkit.report.across_table import across_section
 from benchkit.report.beside import NOT_RUN, Comparison, compare_with_paper
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_table import (
@@ -77,6 +78,7 @@ def page(
         "sheet": _sheet(board),
         "figures": _figures(board),
         "kinds": kinds_sheet(board),
+        "across": across_section(board),
         "unfinished": _unfinished(board),
         "gallery": _gallery(run, board, strips),
         "images": pictures.images,
