@@ -99,12 +99,12 @@ def _add_shares(
 ) -> None:
     """Add the distances of one reference by one metric, and the shares of the methods."""
     roles = dict(zip(map(str, lines.index), lines["role"], strict=True))
+    sources = dict(zip(map(str, lines.index), lines["source_name"], strict=True))
     if not any(roles.get(name) == reference for group in ranked for name in group.methods):
         return
 
     def fits(name: str, other: str) -> bool:
-        sources = [lines.loc[int(one), "source_name"] for one in (name, other)]
-        return sources[0] == sources[1] or not known(sources[0])
+        return not known(sources[name]) or bool(sources[name] == sources[other])
 
     sign = 1 if metric(ranking).higher_is_better else -1
     used: dict[int, Setting] = {}
