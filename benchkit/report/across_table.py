@@ -57,7 +57,7 @@ def across_notes(board: Board) -> tuple[str, ...]:
             best = "; ".join(f"{record['method']} {_share(record)}" for record in shares[:3])
             text += f" Share of the distance from {LOWER} to {REFERENCES[0]}, per cent: {best}."
         notes.append(one_line(text))
-    return (*notes, *_unused(board, settings))
+    return (*notes, *_few_seeds(board), *_unused(board, settings))
 
 
 def setting_names(board: Board) -> list[str]:
@@ -163,16 +163,17 @@ def _share_notes(board: Board, settings: list[str]) -> tuple[str, ...]:
         "the interquartile mean over all seeds of all settings: a quarter is cut from each end. Its interval covers "
         "new test images and new seeds in these settings, and no further setting. Seeds that a setting lacks are not "
         "used.",
-        *_two_seeds(board),
+        *_few_seeds(board),
         *_unused(board, settings),
     )
 
 
-def _two_seeds(board: Board) -> tuple[str, ...]:
-    """Return the warning that shares of two seeds need."""
-    if all(record["trained_seeds"] != 2 for record in board.across["shares"]):
-        return ()
-    return (f"Two seeds: nominal 95 % intervals of shares cover too rarely, in simulation {TWO_SEEDS}.",)
+def _few_seeds(board: Board) -> tuple[str, ...]:
+    """Return the warnings that shares of one or two seeds need."""
+    numbers = {record["trained_seeds"] for record in board.across["shares"]}
+    one = "Shares of one seed, the only one that all settings have: their intervals cover test images alone."
+    two = f"Two seeds: nominal 95 % intervals of shares cover too rarely, in simulation {TWO_SEEDS}."
+    return tuple(text for number, text in ((1, one), (2, two)) if number in numbers)
 
 
 def _unused(board: Board, settings: list[str]) -> tuple[str, ...]:
@@ -190,7 +191,7 @@ def _unused(board: Board, settings: list[str]) -> tuple[str, ...]:
 def _agreement_notes(board: Board) -> tuple[str, ...]:
     level = f"{board.level * 100:g} %"
     return (
-        f"Kendall's τ compares the orders of the rows that both settings have, without {listed(REFERENCES)}: 1 is the "
-        f"same order, 0 no relation, −1 the reverse. The bounds hold with {level} confidence: pairs that both settings "
+        f"Kendall's τ compares the orders of the rows that both settings have, without {' and '.join(REFERENCES)}: 1 "
+        f"is the same order, 0 no relation, −1 the reverse. The bounds hold with {level} confidence: pairs that both settings "
         "resolve are counted, all others may lie either way.",
     )

@@ -68,6 +68,18 @@ def test_a_setting_without_a_distance_is_left_out_and_named(board: Board) -> Non
     )
 
 
+def test_one_common_seed_covers_no_other_and_says_so(maker: Make) -> None:
+    run = maker()
+    for detector, seeds in (("a", (0, 1, 2)), ("b", (0,))):
+        for seed in seeds:
+            own = {"seed": seed, "detector": detector, "selector": "learned"}
+            run.cell("human", 0.9, **(own | {"selector": None}))
+            run.cell("pseudo", 0.5, **own).corrupted("blur:steps=5", 0.6, **own)
+    board = Board.of(run.run())
+    assert {r["trained_seeds"] for r in board.across["shares"]} == {1}
+    assert "their intervals cover test images alone" in " ".join(render(board, "markdown").split())
+
+
 def test_a_reference_below_pseudo_is_called_worse_and_two_seeds_warn(maker: Make) -> None:
     run = maker()
     for detector, human in (("a", 0.9), ("b", 0.1)):
