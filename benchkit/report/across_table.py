@@ -192,6 +192,6 @@ def _agreement_notes(board: Board) -> tuple[str, ...]:
     level = f"{board.level * 100:g} %"
     return (
         f"Kendall's τ compares the orders of the rows that both settings have, without {' and '.join(REFERENCES)}: 1 "
-        f"is the same order, 0 no relation, −1 the reverse. The bounds hold with {level} confidence: pairs that both settings "
-        "resolve are counted, all others may lie either way.",
+        f"is the same order, 0 no relation, −1 the reverse. The bounds hold with {level} confidence: pairs that both "
+        "settings resolve are counted, all others may lie either way.",
     )
