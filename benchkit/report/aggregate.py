@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchkit.errors import BenchkitError
 from benchkit.metrics import PRIMARY
+from benchkit.report.curves import average_curves
 from benchkit.report.text import known, listed
 from benchkit.store.results import ROW_COLUMNS
 from benchkit.store.schema import SETTINGS
@@ -35,12 +36,13 @@ def aggregate_rows(rows: pd.DataFrame, is_metric: Callable[[str], bool]) -> pd.D
     """Return one line per KEY in the rows' order.
 
     Columns: labels, settings, DERIVED, state, reason, seeds, planned_seeds; metrics as mean and NAME_std (with n - 1),
-    undefined where any seed's is; other numbers as the mean of those known; seconds as their sum. `cells` contains the
-    finished cells' keys by seed. Raises BenchkitError for a frame without the columns of a row.
+    undefined where any seed's is; other numbers as the mean of those known (`still_climbing`: the fraction of seeds);
+    seconds as their sum; `curve`: the mean learning curve, see benchkit.report.curves. `cells` contains the finished
+    cells' keys by seed. Raises BenchkitError for a frame without the columns of a row.
     """
     if missing := [name for name in _NEEDED if name not in rows]:
         raise BenchkitError(f"these rows do not come from a run: the column '{missing[0]}' is missing")
-    columns = [str(name) for name in rows if name not in _NEEDED]
+    columns = [str(name) for name in rows if name not in (*_NEEDED, "curve")]
     numbers = {name: pd.to_numeric(rows[name], errors="coerce").astype(float) for name in columns}
     numbers = {name: values for name, values in numbers.items() if is_metric(name) or values.notna().any()}
     if F1_AT_VALIDATION in numbers:
@@ -76,6 +78,7 @@ def _make_line(cells: pd.DataFrame, numbers: pd.DataFrame, metrics: np.ndarray) 
         "planned_seeds": cells["seed"].nunique(),
         "seconds": float(pd.to_numeric(cells["seconds"], errors="coerce").sum()),
         "cells": finished,
+        "curve": average_curves(cells.loc[done, "curve"]) if "curve" in cells else None,
     }
     return {**labels, **summary, **_average(numbers[done], metrics)}
 

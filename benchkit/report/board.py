@@ -56,6 +56,9 @@ class Board:
     protocol: the settings that differ from the grid's. floor: IoU and AP of a detector that predicts an artifact
     everywhere. no_interval: why there is none.
 
+    curve: the mean learning curve of the seeds, JSON of benchkit.report.curves.MeanCurve, or None; still_climbing: the
+    fraction of the seeds with a curve whose curve still climbs, see benchkit.metrics.curves.
+
     Then the settings that decide the figures (benchkit.store.schema.SETTINGS; steps: inversion steps; iterations: of
     the training), the remaining numbers of the rows (train_images, dropped, confinement_* …), their means over seeds,
     and plugins: those of the line that do not ship with benchkit, with package, version and source hash, or None.

@@ -13,7 +13,7 @@ from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.aggregate import AT_VALIDATION
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import MISSING_ROWS, TRIVIAL
-from benchkit.report.notes import REORDERED, UNSTABLE, foot_notes, head_notes
+from benchkit.report.notes import REORDERED, UNSTABLE, climbing_mark, foot_notes, head_notes
 from benchkit.report.settings import settings_line
 from benchkit.report.text import (
     MISSING,
@@ -254,10 +254,11 @@ def _row(
 
 
 def _companion(line: Line, rank: str) -> str:
-    """Return average precision with the place by it: `39.34 (1)`."""
+    """Return average precision with the place by it, and the marks of the row: `39.34 (1) † §2/5`."""
     figure = percent(numeric(line.get(COMPANION)))
-    mark = f" {REORDERED}" if line["reordered"] else ""
-    return figure if MISSING in (figure, rank) else f"{figure} ({rank.partition(' ')[0]}){mark}"
+    place = "" if MISSING in (figure, rank) else f"({rank.partition(' ')[0]})"
+    marks = (REORDERED if place and line["reordered"] else "", climbing_mark(line))
+    return " ".join(filter(None, (figure, place, *marks)))
 
 
 def _delta_cell(line: Line, ranking: str) -> Cell:

@@ -9,16 +9,18 @@ import numpy as np
 import pandas as pd
 
 from benchkit.metrics import PRIMARY
+from benchkit.metrics.curves import CLIMB
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import MISSING_ROWS
+from benchkit.report.curves import climbing_seeds
 from benchkit.report.text import MISSING, known, listed, numeric, percent
 from benchkit.report.third_party import shorten_hashes
 from benchkit.report.uncertainty import MARGIN, RANKINGS, rank_columns
 
 #: How people are shown the two rankings.
 NAMES = {PRIMARY: "artifact IoU at 0.5", RANKINGS[1]: "AP"}
-#: Marks of rows: the two rankings disagree; the seeds vary far more than those of other rows.
-REORDERED, UNSTABLE = "†", "‡"
+#: Marks of rows: the two rankings disagree; the seeds vary far more than those of other rows; training was too short.
+REORDERED, UNSTABLE, CLIMBING = "†", "‡", "§"
 #: Rows whose seeds differ by a larger standard deviation of IoU are named.
 SEEDS_DIFFER = 0.02
 #: Of nominal 95 % intervals with two seeds, and of the row whose seeds vary far more: benchmarks/coverage.py.
@@ -101,6 +103,21 @@ def _marks(board: Board) -> Iterator[str]:
             f"{UNSTABLE} The seeds of this row vary far more than those of other rows. Its interval is from its own "
             f"seeds alone, and covers too rarely: in simulation {UNSTABLE_ROWS} instead of 95 %."
         )
+    climbing = [found for line in board.trained.to_dict("records") if (found := climbing_seeds(line))[0]]
+    if climbing:
+        some = (f"{CLIMBING}{n}/{seeds}: in {n} of {seeds} seeds." for n, seeds in climbing if n < seeds)
+        yield (
+            f"{CLIMBING} Still climbing: average precision on validation images still rises at the end of the "
+            f"training, by more than {100 * CLIMB:g} points over the last third of the learning curve "
+            f"({len(climbing)} of {len(board.trained)} trained rows). More iterations would change these figures, so "
+            f"compare these rows with care. {next(some, '')}".strip()
+        )
+
+
+def climbing_mark(line: Mapping[str, Any]) -> str:
+    """Return the mark of a line that still climbs, `§`, or `§2/5` if it does in 2 of 5 seeds; else an empty text."""
+    climbing, seeds = climbing_seeds(line)
+    return "" if not climbing else CLIMBING if climbing == seeds else f"{CLIMBING}{climbing}/{seeds}"
 
 
 def _differing_seeds(board: Board) -> Iterator[str]:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, rankdata
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,18 @@ def rank_methods(
         name: Rank(int(place), 1 + ahead[name], len(names) - behind[name])
         for name, place in zip(names, places, strict=True)
     }
+
+
+def rank_at_points(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the ranks of methods at each point of time, and Kendall's tau-b of each point's order with the last.
+
+    values: (methods, points), greater is better. The ranks are (methods, points): 1 is best, ties share the best rank.
+    Tau is (points,), NaN where all methods have the same value at that point or at the last one.
+    """
+    ranks = rankdata(-values, method="min", axis=0).astype(np.int64)
+    varies = (values != values[:1]).any(axis=0)
+    tau = [
+        kendalltau(point, values[:, -1]).statistic if v and varies[-1] else np.nan
+        for point, v in zip(values.T, varies, strict=True)
+    ]
+    return ranks, np.array(tau, float)

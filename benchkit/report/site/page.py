@@ -35,6 +35,7 @@ from benchkit.report.data import RunData
 from benchkit.report.figures import confinement_figure, ranking_figure
 from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
 from benchkit.report.site.ablation import ablation_section
+from benchkit.report.site.curves import curves_section
 from benchkit.report.site.gallery import GAIN, Strip, galleries
 from benchkit.report.site.picture import Picture
 from benchkit.report.text import MISSING, known, number, numeric, one_line, percent
@@ -77,6 +78,7 @@ def page(
         "ablation": ablation_section(ablation) if ablation is not None else None,
         "sheet": _sheet(board),
         "figures": _figures(board),
+        "curves": curves_section(board),
         "kinds": kinds_sheet(board),
         "across": across_section(board),
         "unfinished": _unfinished(board),
