@@ -107,7 +107,7 @@ def curve_groups(trained: pd.DataFrame) -> list[tuple[str, list[CurveLine]]]:
     trained: lines of a board; those of an ablation's variants are skipped. Lines that differ in the test set alone have
     one curve. Detectors without any curve of several points are skipped.
     """
-    of_grid = trained[~trained["protocol"].map(bool)].drop_duplicates(["detector", "selector", "training_set"])
+    of_grid = trained[trained["protocol"].isin([None, ""])].drop_duplicates(["detector", "selector", "training_set"])
     groups = []
     for detector, frame in of_grid.groupby("detector", sort=False):
         lines = [{str(name): value for name, value in line.items()} for line in frame.to_dict("records")]
