@@ -89,12 +89,12 @@ def average_curves(texts: Iterable[Any]) -> str | None:
     return MeanCurve(**found).model_dump_json()
 
 
-def mean_curve(line: Mapping[str, Any]) -> MeanCurve | None:
+def mean_curve(line: Mapping[Any, Any]) -> MeanCurve | None:
     """Return the learning curve of a board's line, None where it has none that can be read."""
     return _parse(MeanCurve, line.get("curve"))
 
 
-def climbing_seeds(line: Mapping[str, Any]) -> tuple[int, int]:
+def climbing_seeds(line: Mapping[Any, Any]) -> tuple[int, int]:
     """Return in how many seeds a board's line still climbs, and how many seeds have a learning curve."""
     curve, fraction = mean_curve(line), numeric(line.get("still_climbing"))
     seeds = curve.seeds if curve else int(line["seeds"])

@@ -107,7 +107,9 @@ class _Scale(NamedTuple):
 
 
 def _panel(one: CurveLine, name: str, scale: _Scale, bases: Sequence[tuple[str, str]]) -> Panel:
-    curve, lines, bands, finals = one.curve, [*bases], [], []
+    curve, lines = one.curve, [*bases]
+    bands: list[tuple[str, str]] = []
+    finals: list[tuple[str, str, str]] = []
     for style, label, figure in (("iou", "IoU", "artifact_iou"), ("ap", "AP", "average_precision")):
         mean, low, high = (getattr(curve, f"{figure}{end}") for end in ("", "_min", "_max"))
         lines.append((style, scale.line(curve.iterations, mean)))
