@@ -179,7 +179,10 @@ def _resolution(board: Board, found: Mapping[str, Any]) -> str:
         bought = f"{images}. What more seeds would resolve is unknown." if images else ""
         return f"{text}, as far as one seed shows. {bought}".strip()
     bought = ", or ".join(filter(None, (_more(found.get("more_seeds"), "seeds"), images)))
-    return f"{text}. Variance of a difference: {shares}. {f'{bought}.' if bought else ''}".strip()
+    halves = numeric(found.get("split_halves"))
+    again = f"Two halves of the seeds order the rows alike with a rank correlation of {halves:.2f}."
+    sentences = (f"{text}. Variance of a difference: {shares}.", f"{bought}." if bought else "", again)
+    return " ".join(filter(None, sentences[: 3 if np.isfinite(halves) else 2]))
 
 
 def _more(value: Any, what: str) -> str:

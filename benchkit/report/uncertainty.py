@@ -20,6 +20,7 @@ from benchkit.statistics.comparisons import adjust_step_down, judge, probability
 from benchkit.statistics.intervals import Difference, Interval, Pair, differences, intervals, pool_methods
 from benchkit.statistics.jackknife import Jackknife, check_images, jackknife_seed, join_seeds
 from benchkit.statistics.ranks import rank_methods
+from benchkit.statistics.reliability import split_halves
 from benchkit.statistics.resolution import measure_resolution
 
 #: The two declared rankings of every board: the paper's figure, and one that no threshold decides.
@@ -74,8 +75,8 @@ class Uncertainty:
     lines: those of `aggregate_rows` with COLUMNS in the place of `cells`. pairs: one record per pair of trained lines
     that are ranked together and per ranking: metric, first, second (places in `lines`), difference, low, high, p,
     p_adjusted, improvement (probability that first is better), verdict. resolution: one record per ranking of lines:
-    metric, test_set, detector, protocol, trained_seeds, test_images, and the fields of `Resolution`. across: what
-    several settings say together, see `compare_settings`.
+    metric, test_set, detector, protocol, trained_seeds, test_images, split_halves, and the fields of `Resolution`.
+    across: what several settings say together, see `compare_settings`.
     """
 
     lines: pd.DataFrame
@@ -251,7 +252,8 @@ class _Group:
         one: Jackknife = next(iter(self.ranked.values()))
         found = measure_resolution(self.between, self.different, one.images)
         seeds = min(len(own.seeds) for own in self.ranked.values())
-        return {"trained_seeds": seeds, "test_images": one.images, **asdict(found)}
+        halves = split_halves(self.ranked)
+        return {"trained_seeds": seeds, "test_images": one.images, "split_halves": halves, **asdict(found)}
 
 
 def _reordered(
