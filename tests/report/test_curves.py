@@ -179,7 +179,7 @@ def test_the_page_draws_a_panel_per_row_and_the_order(made):
     assert "AP 55.00 IoU 20.00" in reader.text and "§ climbs in 1 of 2 seeds" in reader.text
     words = [a["aria-label"] for tag, a in reader.tags if tag == "svg"]
     assert words[0] == "human: AP 55.00 %, IoU 20.00 % at the end (first point: AP 20.00 %)"
-    assert "human: rank 2, 1, 1" in reader.text and "blur:steps=20 §" in reader.text
+    assert "human: rank 2, 1, 1" in reader.text and "§ blur:steps=20" in reader.text
     assert re.search(r"67 *0\.33", reader.text) and "−0.33" in reader.text
     assert "not what a shorter training would give" in reader.text
     # The plot is from 22 to 158, and from 80 (0 %) up to 5 (60 %).

@@ -143,7 +143,7 @@ def _paths(order: Order, names: Sequence[str]) -> list[Path]:
         line = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
         dots = "".join(f"M{x:g} {y:g}h0" for x, y in points)
         words = f"{name}: rank {', '.join(map(str, ranks))}"
-        shown = f"{name} {climbing_mark(one.line)}".strip()
+        shown = f"{climbing_mark(one.line)} {name}".strip()  # in front, where a long name is not cut
         paths.append(Path(shown, "base" if base else f"c{place % _COLOURS}", line, dots, words))
     return paths
 
