@@ -123,18 +123,19 @@ def _print(prediction: Prediction, seconds: float) -> None:
 
 
 def _readings(prediction: Prediction) -> Table:
-    from benchkit.report.text import bracketed, percent, signed
+    from benchkit.report.text import MISSING, bracketed, number, percent, signed
     from benchkit.search.prediction import LABELS
 
     table = _table(
         f"{prediction.corruptor}, as the instrument measures it",
-        ("detector", "ranking", "figure [95 %]", "Δ to pseudo [95 %]", "place by Δ"),
+        ("detector", "ranking", "figure [95 %]", "Δ to pseudo [95 %]", "of human's", "place by Δ"),
     )
     for one in prediction.readings:
         place = _place(one.rank, one.rank_low, one.rank_high, one.rows)
         figure = bracketed(percent(one.figure), percent(one.low), percent(one.high))
         delta = bracketed(signed(one.delta), signed(one.delta_low), signed(one.delta_high))
-        table.add_row(one.detector.partition(":")[0], LABELS[one.metric], figure, delta, place)
+        covered = MISSING if one.covered is None else f"{number(one.covered, 0, 100)} %"
+        table.add_row(one.detector.partition(":")[0], LABELS[one.metric], figure, delta, covered, place)
     return table
 
 

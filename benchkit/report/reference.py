@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,13 @@ def load_table(path: Path | None = None) -> Table:
 
     Raises BenchkitError for what is no board of one run.
     """
-    boards = load_boards(path, *SHIPPED)
+    package, file = SHIPPED
+    if path is None and not (resources.files(package) / file).is_file():
+        raise BenchkitError(
+            f"the reference rows ({file}) are not installed: measure them with 'benchkit compare predict --out DIR'"
+            ", and name DIR as `reference`"
+        )
+    boards = load_boards(path, package, file)
     where = "the reference rows that ship" if path is None else f"'{path}'"
     if len(boards) != 1:
         raise BenchkitError(f"`reference`: {where} has the rows of {len(boards)} runs, where one is needed")

@@ -42,8 +42,6 @@ from benchkit.statistics.intervals import LEVEL
 from benchkit.statistics.prediction import Place, Validation, predict_place, validate
 from benchkit.store.location import get_local_folder
 
-#: The instrument that ships, a preset.
-INSTRUMENT = "predict"
 #: Predictions are recorded in a database of their own: their rows lack what a comparison measures besides.
 RESULTS = "predictions.sqlite"
 #: The names of RANKINGS for people.
@@ -72,7 +70,8 @@ class Reading:
 
     figure, low, high: in [0, 1]. delta, delta_low, delta_high: the paired difference to `pseudo`. rank: the place of
     that difference among the reference rows, 1 + those with a higher one; rank_low, rank_high: that of the interval's
-    ends. rows: the number of reference rows.
+    ends. rows: the number of reference rows. covered: the difference as a fraction of that from `pseudo` to `human` in
+    the reference rows; None where these lack `human`, or it is not better.
     """
 
     detector: str
@@ -87,6 +86,7 @@ class Reading:
     rank_low: int
     rank_high: int
     rows: int
+    covered: float | None
 
 
 @dataclass(frozen=True)
@@ -162,10 +162,15 @@ def prepare_prediction(
         raise BenchkitError(f"cannot predict '{spec.short}': {skipped[0]}")
     # A prediction does not use confinement, which would cost a round trip at every number of steps.
     plan = Plan(tuple(replace(cell, confine=None) for cell in whole.cells))
+    check_same_instrument(table, describe_instrument(plan, registry))
+    return Request(spec, grid, plan, table, target, unbacked)
+
+
+def describe_instrument(plan: Plan, registry: Registry) -> list[dict[str, Any]]:
+    """Return the labels and settings of the planned rows of BASE, as `check_same_instrument` takes them."""
     bases = [make_cell_info(planned, registry) for planned in plan.cells if planned.cell.role == BASE]
     seeds = Counter(info.detector for info in bases)
-    check_same_instrument(table, [{**vars(info), **info.settings, "seeds": seeds[info.detector]} for info in bases])
-    return Request(spec, grid, plan, table, target, unbacked)
+    return [{**vars(info), **info.settings, "seeds": seeds[info.detector]} for info in bases]
 
 
 def measure(request: Request, registry: Registry, places: Places, options: RunOptions) -> Outcome:
@@ -238,7 +243,9 @@ def _read(line: Mapping[Any, Any], metric: str, table: Table, own: str) -> Readi
     others = others[others.index != own]
     rank, rank_low, rank_high = (1 + int((others > value).sum()) for value in (delta, delta_high, delta_low))
     places = (rank, rank_low, rank_high, len(others))
-    return Reading(str(line["detector"]), metric, figure, low, high, delta, delta_low, delta_high, *places)
+    base, human = (numeric((table.line(line["detector"], role) or {}).get(metric)) for role in (BASE, "human"))
+    covered = delta / (human - base) if human > base else None
+    return Reading(str(line["detector"]), metric, figure, low, high, delta, delta_low, delta_high, *places, covered)
 
 
 def _forecast(metric: str, rows: Known, method: str, new: np.ndarray, target: Target) -> Forecast:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import benchkit
+from benchkit.config.grid import load_grid
+from benchkit.errors import BenchkitError
+from benchkit.plugin.registry import Registry
+from benchkit.report.reference import SHIPPED, check_same_instrument, corruptor_key, load_table
+from benchkit.runs.run import make_plan
+from benchkit.search.prediction import describe_instrument
 from tests.cli.test_tune_cli import BRITTLE
 from tests.helpers.small_comparison import GRID, PLUGINS, Run, compare_once
 
@@ -18,10 +26,8 @@ CORRUPTORS = (
     *("none:steps=1", "blur:steps=1", "rotation:steps=1", "gaussian:steps=1", "gaussian:steps=2", "gaussian:steps=3"),
     *("pixel-blur", "cutpaste", "jpeg-block", "perlin-texture"),
 )
-INSTRUMENT = (
-    GRID.replace("[human, pseudo]", "[pseudo]")
-    .replace("[all-negative]", "[]")
-    .replace('["none:steps=1", "gaussian:steps=1"]', json.dumps([*CORRUPTORS]))
+INSTRUMENT = GRID.replace("[all-negative]", "[]").replace(
+    '["none:steps=1", "gaussian:steps=1"]', json.dumps([*CORRUPTORS])
 )
 METRICS = {"artifact_iou": "delta_pseudo", "average_precision": "average_precision_delta_pseudo"}
 
@@ -47,6 +53,9 @@ def instrument(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
     assert len(rows) == len(CORRUPTORS)
     for i, line in enumerate(rows):
         line |= {delta: float(np.sin(1 + 7 * i + len(delta))) / 5 for delta in METRICS.values()}
+    base = next(line for line in lines if line["role"] == "pseudo")
+    human = next(line for line in lines if line["role"] == "human")
+    human |= {"artifact_iou": base["artifact_iou"], "average_precision": base["average_precision"] + 0.1}
     (folder / "reference.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
@@ -90,6 +99,8 @@ def test_the_place_is_that_of_the_known_map(predict: Run, instrument: Path) -> N
         assert forecast["rows"] == forecast["validation"]["rows"] == len(CORRUPTORS)
         assert forecast["validation"]["methods"] == len(CORRUPTORS) - 2
         assert forecast["validation"]["spearman"] == pytest.approx(1)
+        better = {"artifact_iou": None, "average_precision": pytest.approx(reading["delta"] / 0.1)}
+        assert reading["covered"] == better[metric]
         assert forecast["base"] == figure(0)
         true = {line["training_set"]: line[metric] for line in rows if line["role"] == "corrupted"}
         assert forecast["checked"] == {name: [pytest.approx(value)] * 2 for name, value in true.items()}
@@ -98,9 +109,7 @@ def test_the_place_is_that_of_the_known_map(predict: Run, instrument: Path) -> N
 
 
 def test_it_prints_the_place_and_how_right_it_has_been(predict: Run, instrument: Path) -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.permutation(len(CORRUPTORS) + 1) / 20
-    board = write_board(instrument, lambda i, line: {**line, "average_precision": float(noise[i])})
+    board = write_board(instrument, lambda i, line: {**line, "average_precision": 5 * i % 12 / 20})  # no map gives this
     ended = predict("gaussian:steps=2", "--board", board, "--detector", "whole")
     assert ended.code == 0, ended.err
     assert "gaussian:steps=2, as the instrument measures it" in ended.out
@@ -177,3 +186,34 @@ def test_a_corruptor_that_fails_has_no_place(predict: Run, instrument: Path) -> 
     assert "gone badly" in ended.err
     assert "no place is predicted" in ended.err
     assert ended.out == ""
+
+
+def test_the_function_gives_what_the_command_prints(predict: Run, instrument: Path) -> None:
+    board = write_board(instrument, lambda i, line: line)
+    printed = json.loads(predict("brittle", "--board", board, "--json").out)
+    files = {"instrument": instrument / "small.yaml", "reference": instrument / "reference.jsonl", "board": board}
+    found = benchkit.predict("brittle", **files, plugins=[PLUGINS, instrument / "mine.py"], device="cpu")
+    assert json.loads(json.dumps(found.as_json())) == printed
+    with pytest.raises(BenchkitError, match="gone badly"):
+        benchkit.predict("brittle:way=badly", **files, plugins=[PLUGINS, instrument / "mine.py"], device="cpu")
+
+
+SHIPS = (resources.files(SHIPPED[0]) / SHIPPED[1]).is_file()
+
+
+@pytest.mark.skipif(not SHIPS, reason="the reference rows are not measured yet")
+def test_the_rows_that_ship_are_those_of_the_preset() -> None:
+    grid, registry, table = load_grid("predict"), Registry.load(), load_table()
+    check_same_instrument(table, describe_instrument(make_plan(grid, registry), registry))
+    planned = {corruptor_key(spec.name, spec.values) for spec in map(registry.complete, grid.corruptors)}
+    for detector in table.frame["detector"].unique():
+        lines = table.corrupted(detector)
+        assert planned == set(lines.index)
+        assert np.isfinite(lines[[*METRICS.values()]].to_numpy(float)).all()
+
+
+@pytest.mark.skipif(SHIPS, reason="the reference rows ship")
+def test_without_reference_rows_it_says_how_to_measure_them(run: Run) -> None:
+    ended = run("predict", "gaussian:steps=1")
+    assert ended.code == 2
+    assert "measure them with 'benchkit compare predict --out DIR', and name DIR as --reference" in ended.err
