@@ -58,8 +58,8 @@ def load_table(path: Path | None = None) -> Table:
     package, file = SHIPPED
     if path is None and not (resources.files(package) / file).is_file():
         raise BenchkitError(
-            f"the reference rows ({file}) are not installed: measure them with 'benchkit compare predict --out DIR'"
-            ", and name DIR as `reference`"
+            f"the reference rows ({file}) are not installed: measure them with 'benchkit compare predict', and name "
+            "its output folder as `reference`"
         )
     boards = load_boards(path, package, file)
     where = "the reference rows that ship" if path is None else f"'{path}'"

@@ -216,4 +216,4 @@ def test_the_rows_that_ship_are_those_of_the_preset() -> None:
 def test_without_reference_rows_it_says_how_to_measure_them(run: Run) -> None:
     ended = run("predict", "gaussian:steps=1")
     assert ended.code == 2
-    assert "measure them with 'benchkit compare predict --out DIR', and name DIR as --reference" in ended.err
+    assert "measure them with 'benchkit compare predict', and name its output folder as --reference" in ended.err
