@@ -34,7 +34,8 @@ def compare(
 
     out: folder of the report; None writes no report. cache: folder or URL of artifacts and rows; None is the user's
     cache. device: see `benchkit.inference.functional.resolve_device`. plugins: files of further plugins. progress:
-    called with a message for each step. Raises BenchkitError for faults in any of them, before anything is computed.
+    called with a message for each step. With the grid's `until_resolved` and `max_seeds`, seeds are added only where
+    pairs of rows are unresolved. Raises BenchkitError for faults in any of them, before anything is computed.
     """
     from pathlib import Path
 

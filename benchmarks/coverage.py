@@ -49,7 +49,8 @@ class World:
 
     level: of the middle method. unequal: of the logarithm of the seed part, between methods. common: fraction of the
     seed part's variance that all methods share. unstable: whether the first method's seeds vary ten times as much.
-    alike: whether the second method is the first one but for a small remainder.
+    alike: whether the second method is the first one but for a small remainder. apart: how far the outer methods'
+    levels lie from the middle one's.
     """
 
     name: str
@@ -61,6 +62,7 @@ class World:
     common: float = 0.0
     unstable: bool = False
     alike: bool = False
+    apart: float = 0.4
 
 
 WORLDS = (
@@ -79,7 +81,7 @@ WORLDS = (
 
 def simulate(world: World, seeds: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Return the terms (methods, seeds, images, 2) of one board, found and total pixels, and its truths (methods,)."""
-    levels = world.level + np.linspace(-0.4, 0.4, METHODS)
+    levels = world.level + np.linspace(-world.apart, world.apart, METHODS)
     spreads = world.seeds * np.exp(world.unequal * rng.normal(size=METHODS))
     if world.unstable:
         levels[0], spreads[0] = -4, 10 * world.seeds

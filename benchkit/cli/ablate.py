@@ -97,7 +97,7 @@ def ablate(
             ended = progress.run_with_progress(partial(run_ablation, ablation, registry, places), places, how)
     if dry_run:
         titled = ablation.base.replaced(title=str(ablation.config["title"]))
-        print_dry_run(titled, ablation.plan, preview, registry, as_json)
+        print_dry_run(titled, ablation.plan, preview, registry=registry, as_json=as_json)
         return
     print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
     exit_with_failures(ended.outcome, registry)

@@ -30,6 +30,8 @@ FLAGS = {
     "corruptors": "--corruptor",
     "detectors": "--detector",
     "inverters": "--inverter",
+    "until_resolved": "--until-resolved",
+    "max_seeds": "--max-seeds",
 }
 
 

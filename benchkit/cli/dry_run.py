@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchkit.cli.common import console, print_json
@@ -13,6 +14,34 @@ if TYPE_CHECKING:
     from benchkit.planning.planner import Plan, PlannedCell
     from benchkit.plugin.registry import Registry
     from benchkit.runs.run import Places
+    from benchkit.statistics.looks import LookRule
+
+
+@dataclass(frozen=True)
+class LargestPreview:
+    """What `--until-resolved` would do if every row got all seeds."""
+
+    rule: LookRule
+    preview: Preview
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the looks, and the largest plan without its cells."""
+        cells = sum(not cell.skip for cell in self.preview.cells)
+        looks = {"planned": list(self.rule.numbers), "level": self.rule.level, "margin": self.rule.margin}
+        return {**looks, "largest": {**_work_json(self.preview), "cells": cells}}
+
+    def lines(self) -> list[str]:
+        """Return the looks and the largest plan in two lines."""
+        found = self.preview
+        numbers = ", ".join(map(str, self.rule.numbers))
+        cells = sum(not cell.skip for cell in found.cells)
+        evaluations = f"network evaluations {found.pending_network_evaluations:,} of {found.network_evaluations:,}"
+        return [
+            f"this is the first of the looks at {numbers} seeds; where pairs are unresolved, more seeds follow",
+            f"at most, if every row gets {self.rule.numbers[-1]} seeds: {cells} cells, "
+            f"{sum(found.pending.values())} stages to run and {sum(found.cached.values())} cached, {evaluations}, "
+            f"training iterations {found.train_iterations:,}",
+        ]
 
 
 def preview_plan(plan: Plan, grid: Grid, registry: Registry, places: Places) -> Preview:
@@ -24,23 +53,35 @@ def preview_plan(plan: Plan, grid: Grid, registry: Registry, places: Places) -> 
     return preview(plan, registry, find_model(grid), open_store(places.cache, create=False))
 
 
-def print_dry_run(grid: Grid, plan: Plan, preview: Preview, registry: Registry, as_json: bool) -> None:
-    """Print a plan, as JSON or as text."""
+def print_dry_run(
+    grid: Grid,
+    plan: Plan,
+    preview: Preview,
+    largest: LargestPreview | None = None,
+    *,
+    registry: Registry,
+    as_json: bool,
+) -> None:
+    """Print a plan, as JSON or as text. largest: of a plan that is only the first look of several."""
     if as_json:
-        print_json(preview_json(grid, plan, preview))
+        print_json(preview_json(grid, plan, preview) | ({"looks": largest.as_json()} if largest else {}))
     else:
         _print_text(grid, plan, preview, registry)
+        console().print("\n".join(largest.lines() if largest else ()), markup=False, end="\n" if largest else "")
 
 
 def preview_json(grid: Grid, plan: Plan, preview: Preview) -> dict[str, Any]:
     """Return a plan as plain data."""
+    cells = [_cell_json(planned, plan.names[planned.key]) for planned in preview.cells]
+    return {"title": grid.title, **_work_json(preview), "cells": cells}
+
+
+def _work_json(preview: Preview) -> dict[str, Any]:
     return {
-        "title": grid.title,
         "stages": {"pending": dict(preview.pending), "cached": dict(preview.cached)},
         "network_evaluations": {"total": preview.network_evaluations, "pending": preview.pending_network_evaluations},
         "train_iterations": preview.train_iterations,
         "features_size": preview.features_size,
-        "cells": [_cell_json(planned, plan.names[planned.key]) for planned in preview.cells],
     }
 
 

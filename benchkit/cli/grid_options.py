@@ -30,6 +30,8 @@ class GridOptions:
     inverters: Sequence[str] | None = None
     settings: Sequence[str] | None = None
     scale: float | None = None
+    until_resolved: float | None = None
+    max_seeds: int | None = None
 
     @property
     def lists(self) -> Mapping[str, Sequence[str]]:
@@ -44,7 +46,8 @@ class GridOptions:
         """
         from benchkit.config.grid import load_grid
 
-        single = {name for name in ("dataset", "model", "seeds") if getattr(self, name)}
+        names = ("dataset", "model", "seeds", "until_resolved", "max_seeds")
+        single = {name for name in names if getattr(self, name) is not None}
         options.check_settings({*single, *self.lists}, self.settings or ())
         return self._adapt(self.choose(load_grid(preset), registry))
 
@@ -64,8 +67,8 @@ class GridOptions:
         changes: dict[str, Any] = dict(self.lists)
         if len(self.inverters or ()) == 1:  # one inverter, or a sweep
             changes |= {"inverter": changes["inverters"][0], "inverters": []}
-        if self.model is not None:
-            changes["model"] = self.model
+        single = ("model", "until_resolved", "max_seeds")
+        changes |= {name: value for name in single if (value := getattr(self, name)) is not None}
         if self.seeds is not None:
             grid = apply_seeds(grid, options.parse_numbers("--seeds", self.seeds))
         changed = grid.replaced(**changes) if changes else grid

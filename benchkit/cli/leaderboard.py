@@ -116,7 +116,7 @@ def _stored(name: str, cache: str | None, store: str | None) -> Board:
     """Return the board of a run in the store, made from its cell results."""
     from benchkit.report.board import Board
     from benchkit.runs.finding import open_results
-    from benchkit.runs.run import load_run_data
+    from benchkit.runs.work import load_run_data
 
     if not os.path.exists(name) and opened_store(cache, store) is None:  # noqa: PTH110
         where = store or cache_root(cache)

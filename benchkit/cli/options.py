@@ -86,6 +86,17 @@ Inverters = Annotated[
     list[str] | None, typer.Option("--inverter", metavar="NAME[:k=v,…]", help=f"An inverter; {_LIST}.")
 ]
 Seeds = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds of selection, noise and training.")]
+UntilResolved = Annotated[
+    float | None,
+    typer.Option(
+        "--until-resolved",
+        metavar="POINTS",
+        help="Add seeds to rows until each pair is resolved to this many points of IoU; needs --max-seeds.",
+    ),
+]
+MaxSeeds = Annotated[
+    int | None, typer.Option("--max-seeds", metavar="N", help="The largest number of seeds with --until-resolved.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

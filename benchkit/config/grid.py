@@ -127,6 +127,14 @@ class Grid(StrictModel):
     seeds: Seeds = Field(
         (0,), min_length=1, description="Seeds of the draw of labelled images, of the noise and of the training."
     )
+    until_resolved: Number | None = optional(
+        None,
+        "Add seeds where pairs of rows are unresolved, until each is resolved to this many points of artifact IoU; "
+        "`seeds` are those of the first look (docs/statistics.md).",
+        gt=0,
+        lt=100,
+    )
+    max_seeds: Whole | None = optional(None, "The largest number of seeds of `until_resolved`.", ge=2, le=1000)
     label: Literal["image", "latent"] = Field(
         "image", description="A corrupted image's label: the mask as selected, or the latent pixels that were replaced."
     )

@@ -67,6 +67,8 @@ def differences(grid: Grid) -> tuple[str, ...]:
     found += _other_parameters(grid.corruptors, preset.corruptors)
     ours, theirs = grid.as_data(), preset.as_data()
     found += [_difference(name, ours[name], theirs[name]) for name in _PLAIN if ours[name] != theirs[name]]
+    if grid.until_resolved is not None:
+        found.append(f"seeds: more are added where rows are unresolved, up to {grid.max_seeds}")
     if grid.on_detector != preset.on_detector:
         found.append(f"on_detector: {_text(list(grid.on_detector)) or 'none'} with settings of their own")
     for name in ("test", *TRAININGS[::-1]):

@@ -38,7 +38,8 @@ def aggregate_rows(rows: pd.DataFrame, is_metric: Callable[[str], bool]) -> pd.D
     Columns: labels, settings, DERIVED, state, reason, seeds, planned_seeds; metrics as mean and NAME_std (with n - 1),
     undefined where any seed's is; other numbers as the mean of those known (`still_climbing`: the fraction of seeds);
     seconds as their sum; `curve`: the mean learning curve, see benchkit.report.curves. `cells` contains the finished
-    cells' keys by seed. Raises BenchkitError for a frame without the columns of a row.
+    cells' keys by seed, `failed` the seeds that failed or were skipped. Raises BenchkitError for a frame without the
+    columns of a row.
     """
     if missing := [name for name in _NEEDED if name not in rows]:
         raise BenchkitError(f"these rows do not come from a run: the column '{missing[0]}' is missing")
@@ -62,6 +63,7 @@ def aggregate_rows(rows: pd.DataFrame, is_metric: Callable[[str], bool]) -> pd.D
 def _make_line(cells: pd.DataFrame, numbers: pd.DataFrame, metrics: np.ndarray) -> dict[str, Any]:
     done = (cells["state"] == "done").to_numpy()
     finished = {int(seed): str(key) for seed, key in zip(cells["seed"][done], cells["cell"][done], strict=True)}
+    failed = frozenset(map(int, cells.loc[cells["state"].isin(("failed", "skipped")), "seed"]))
     first = cells.iloc[0]
     labels: dict[str, Any] = {name: first[name] if known(first[name]) else None for name in (*KEY, *_COMMON)}
     parameters = read_object(labels["corruptor_params"])
@@ -79,6 +81,7 @@ def _make_line(cells: pd.DataFrame, numbers: pd.DataFrame, metrics: np.ndarray) 
         "seconds": float(pd.to_numeric(cells["seconds"], errors="coerce").sum()),
         "cells": finished,
         "curve": average_curves(cells.loc[done, "curve"]) if "curve" in cells else None,
+        "failed": failed,
     }
     return {**labels, **summary, **_average(numbers[done], metrics)}
 

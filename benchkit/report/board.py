@@ -27,6 +27,7 @@ from benchkit.report.board_file import (
     with_types,
 )
 from benchkit.report.data import RunData
+from benchkit.report.looks import follow_run, looks_as_json, rule_of_run
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA
 from benchkit.report.text import MISSING, bare, known
 from benchkit.report.third_party import foreign_plugins, named_by
@@ -65,8 +66,9 @@ class Board:
 
     pairs, resolution, across: see `Uncertainty`; first and second of pairs are places in the frame. paper: of a run of
     one of the paper's tables what benchkit.planning.paper_protocol.to_record says of it. shown: complete Specs and
-    image sets -> their texts for people. replicates: bootstrap draws behind the intervals of a board of an earlier
-    version, else 0.
+    image sets -> their texts for people. looks: of a run with `until_resolved` what `looks_as_json` returns; every
+    interval, rank and verdict then holds at `level` over all looks. replicates: bootstrap draws behind the intervals of
+    a board of an earlier version, else 0.
     """
 
     run: str
@@ -78,13 +80,17 @@ class Board:
     shown: Mapping[str, str] = field(default_factory=dict)
     pairs: Sequence[Record] = ()
     resolution: Sequence[Record] = ()
+    looks: Record | None = None
     replicates: int = 0
     across: Mapping[str, Sequence[Record]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: RunData) -> Board:
         """Return the board of a run. Raises BenchkitError where rows and records do not fit."""
-        found = add_uncertainty(aggregate_rows(run.rows, is_metric), run.records)
+        aggregated, shown = aggregate_rows(run.rows, is_metric), run.grid.get("shown") or {}
+        rule = rule_of_run(run.grid)
+        looks = None if rule is None else looks_as_json(rule, follow_run(aggregated, run.records, rule, shown))
+        found = add_uncertainty(aggregated, run.records, 1 if rule is None else len(rule.numbers))
         lines = found.lines
         foreign = foreign_plugins(run.environment)
         groups = [
@@ -101,10 +107,10 @@ class Board:
         pairs = [pair | {"first": place[pair["first"]], "second": place[pair["second"]]} for pair in found.pairs]
         title = str(run.grid.get("title") or run.run)
         note = " ".join(map(str, filter(None, (run.grid.get("note"), *(run.grid.get("remarks") or ())))))
-        paper, shown = run.grid.get("paper"), run.grid.get("shown") or {}
-        resolution = _plain_values(found.resolution)
+        paper, resolution = run.grid.get("paper"), _plain_values(found.resolution)
         across = {name: _plain_values(records) for name, records in found.across.items()}
-        return cls(run.run, title, note, frame, LEVEL, paper, shown, _plain_values(pairs), resolution, across=across)
+        kept = (_plain_values(pairs), resolution, looks)
+        return cls(run.run, title, note, frame, LEVEL, paper, shown, *kept, across=across)
 
     @property
     def trained(self) -> pd.DataFrame:
@@ -145,7 +151,8 @@ class Board:
         """Return the board as plain data; `from_json` reads it back."""
         more = {"resolution": list(self.resolution), "rows": self.rows(), "pairs": list(self.pairs)}
         more |= {"across": {name: list(records) for name, records in self.across.items()}} if self.across else {}
-        return {"schema": SCHEMA, **self._head(), **more}
+        looks = {} if self.looks is None else {"looks": dict(self.looks)}
+        return {"schema": SCHEMA, **self._head(), **looks, **more}
 
     def _head(self) -> dict[str, Any]:
         paper = {} if self.paper is None else {"paper": dict(self.paper)}

@@ -12,6 +12,7 @@ from benchkit.errors import BenchkitError, describe_error
 from benchkit.metrics import PRIMARY
 from benchkit.report.across import FIELDS, PLACES
 from benchkit.report.aggregate import DERIVED, KEY
+from benchkit.report.looks import is_looks
 from benchkit.report.old_schemas import upgraded
 from benchkit.report.text import known, short_reason
 from benchkit.report.uncertainty import COLUMNS, FLAGS, TEXTS
@@ -53,6 +54,7 @@ _MORE: Mapping[str, Callable[[Any], bool]] = {
     "replicates": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
     **dict.fromkeys(("pairs", "resolution"), lambda value: _is_records(value)),
     "across": lambda value: value == {} or _is_across(value),
+    "looks": is_looks,
 }
 
 

@@ -29,12 +29,12 @@ UNSTABLE_ROWS = "77 % (2 seeds), 89 % (3) or 92 to 94 % (5 and 10)"
 
 
 def head_notes(board: Board) -> tuple[str, ...]:
-    """Return what a board resolves: a sentence or two per ranking, then which rows are not worse than the best.
+    """Return what a board resolves: a sentence or two per ranking, its looks, which rows are not worse than the best.
 
     Of an ablation only the rows of the grid's own protocol are included; board.json contains all.
     """
     of_grid = [found for found in board.resolution if not found.get("protocol")]
-    return (*(_resolution(board, found) for found in of_grid), *_not_worse(board))
+    return (*(_resolution(board, found) for found in of_grid), *_looks(board), *_not_worse(board))
 
 
 def foot_notes(board: Board) -> tuple[str, ...]:
@@ -205,6 +205,26 @@ def _not_worse(board: Board) -> Iterator[str]:
                 parts.append(f"by {NAMES[ranking]} {listed(best['training_set'])}")
         if parts:
             yield f"{_begin(board, labels, 'not worse than the best')}: {'; '.join(parts)}."
+
+
+def _looks(board: Board) -> Iterator[str]:
+    """Yield how the seeds were added, and what each look found."""
+    if board.looks is None:
+        return
+    planned, taken = board.looks["planned"], board.looks["taken"]
+    margin = f"±{100 * board.looks['margin']:g} points of {NAMES[PRIMARY]}"
+    yield (
+        f"Seeds were added only where pairs were unresolved, in looks at {listed(map(str, planned))} seeds, which were "
+        "fixed beforehand. A pair is settled if a difference is shown, or if its simultaneous interval reaches at most "
+        f"{margin} to either side. Every interval, rank and verdict is made at {100 * board.looks['level']:.4g} %, so "
+        f"that all looks together hold at {100 * board.level:g} %. A difference uses the seeds that both rows have."
+    )
+    for place, look in enumerate(taken):
+        counts = f"{look['unresolved']:g} of {look['pairs']:g} pairs unresolved"
+        last = place + 1 == len(planned)
+        ended = [f"{'complete' if last else 'stopped'}: {look['stopped']}"] if look["stopped"] else []
+        ended += [f"a cell failed, so no more seeds: {look['failed']}"] if look["failed"] else []
+        yield f"Look {place + 1}, {look['rows']:g} rows with {look['seeds']:g} seeds: {'; '.join([counts, *ended])}."
 
 
 def _begin(board: Board, labels: Mapping[str, Any], words: str) -> str:

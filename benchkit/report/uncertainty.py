@@ -19,6 +19,7 @@ from benchkit.report.text import known
 from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
 from benchkit.statistics.intervals import Difference, Interval, Pair, differences, intervals, pool_methods
 from benchkit.statistics.jackknife import Jackknife, check_images, jackknife_seed, join_seeds
+from benchkit.statistics.looks import look_level
 from benchkit.statistics.ranks import rank_methods
 from benchkit.statistics.reliability import split_halves
 from benchkit.statistics.resolution import measure_resolution
@@ -85,12 +86,12 @@ class Uncertainty:
     across: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def add_uncertainty(lines: pd.DataFrame, records: Records) -> Uncertainty:
+def add_uncertainty(lines: pd.DataFrame, records: Records, looks: int = 1) -> Uncertainty:
     """Add intervals, ranks and differences to the lines of `aggregate_rows`.
 
     Lines of one test set, detector and protocol are ranked together; see `protocol_names`. A line whose finished cells
-    are not all in `records` gets no interval. Raises BenchkitError where records of one test set are of different
-    images.
+    are not all in `records` gets no interval. looks: how many were planned, see `benchkit.statistics.looks`; all that
+    is stated holds over all of them. Raises BenchkitError where records of one test set are of different images.
     """
     lines = lines.reset_index(drop=True).assign(protocol=protocol_names(lines))
     added: dict[int, dict[str, Any]] = {i: {name: _missing(name) for name in COLUMNS} for i in lines.index}
@@ -107,17 +108,17 @@ def add_uncertainty(lines: pd.DataFrame, records: Records) -> Uncertainty:
         figures = _measure_lines(members, complete, records)
         floor = _measure_floor(complete, records) if complete else np.nan
         for ranking in RANKINGS if complete else ():
-            group = _Group(members, figures, ranking)
+            group = _Group(members, figures, ranking, looks)
             for i, columns in group.columns().items():
                 added[i] |= {"floor": floor, **columns}
             pairs += group.pairs()
-            ranked.append(Ranked(ranking, group.ranked, group.adjusted))
+            ranked.append(Ranked(ranking, group.ranked, group.over_looks))
             if group.ranked:
                 labels = zip(("test_set", "detector", "protocol"), (k if known(k) else None for k in key), strict=True)
                 resolution.append({"metric": ranking, **dict(labels), **group.resolution()})
         for i in _reordered(members, added, pairs):
             added[i]["reordered"] = True
-    result = lines.drop(columns=["cells", *(name for name in COLUMNS if name in lines and name != "images")])
+    result = lines.drop(columns=["cells", "failed", *(name for name in COLUMNS if name in lines and name != "images")])
     of_kinds = dict.fromkeys(name for own in added.values() for name in own if name not in COLUMNS)
     new = pd.DataFrame.from_dict(added, orient="index", columns=[*COLUMNS, *of_kinds])
     if "images" in result:  # lines without a record have a number of images all the same
@@ -171,23 +172,28 @@ def _missing(name: str) -> Any:
 class _Group:
     """The lines of one test set, detector and protocol by one ranking."""
 
-    def __init__(self, lines: pd.DataFrame, figures: Mapping[str, Mapping[str, Jackknife]], ranking: str) -> None:
+    def __init__(
+        self, lines: pd.DataFrame, figures: Mapping[str, Mapping[str, Jackknife]], ranking: str, looks: int
+    ) -> None:
         self.lines, self.figures, self.ranking = lines, figures, ranking
+        self.looks, self.level = looks, look_level(looks)
         self.info, self.methods = metric(ranking), figures[ranking]
         # Rows without training do not vary with the seed, and do not compete.
         trained = [name for name in self.methods if lines.loc[int(name), "role"] != "trivial"]
         self.trained = {name: self.methods[name] for name in trained}
         self.ranked = {name: own for name, own in self.trained.items() if np.isfinite(own.estimate)}
-        self.between = differences(self.trained, list(combinations(self.ranked, 2)))
+        self.between = differences(self.trained, list(combinations(self.ranked, 2)), self.level)
         self.adjusted = adjust_step_down(self.trained, self.between)
-        self.different = significant(self.adjusted)
+        #: Adjusted for all looks too, so that it is compared with 0.05 in every run.
+        self.over_looks = {pair: self._over_looks(p) for pair, p in self.adjusted.items()}
+        self.different = significant(self.adjusted, self.level)
 
     def columns(self) -> dict[int, dict[str, Any]]:
         """Return line -> its new columns."""
         rest = {name: own for name, own in self.methods.items() if name not in self.trained}
         unstable = pool_methods(self.trained).unstable
         found: dict[int, dict[str, Any]] = {}
-        for name, interval in {**intervals(self.trained), **intervals(rest)}.items():
+        for name, interval in {**intervals(self.trained, self.level), **intervals(rest, self.level)}.items():
             own = found.setdefault(int(name), {"images": self.methods[name].images})
             own |= {f"{self.ranking}_low": interval.low, f"{self.ranking}_high": interval.high}
             if self.ranking == PRIMARY:
@@ -195,7 +201,10 @@ class _Group:
                 if np.isfinite(interval.estimate) and not np.isfinite(interval.low):
                     own["no_interval"] = _ONE_IMAGE
         estimates = {name: own.estimate for name, own in self.ranked.items()}
-        places = rank_methods(estimates, self.different, higher_is_better=self.info.higher_is_better)
+        # The better one first: over the seeds that both have, which need not be all of either's.
+        higher = self.info.higher_is_better
+        ordered = [pair if (self.between[pair].estimate > 0) == higher else pair[::-1] for pair in self.different]
+        places = rank_methods(estimates, ordered, higher_is_better=higher)
         for name, rank in places.items():
             found[int(name)] |= dict(zip(rank_columns(self.ranking), (rank.rank, rank.low, rank.high), strict=True))
         for base in BASELINES:
@@ -209,16 +218,16 @@ class _Group:
         """Yield the trained lines with their intervals of the figures by kind that all of them have."""
         for figure, methods in self.figures.items():
             if figure not in RANKINGS and methods.keys() == self.trained.keys():
-                for name, sure in intervals(methods).items():
+                for name, sure in intervals(methods, self.level).items():
                     yield name, figure, sure
 
     def _to_baseline(self, base: str) -> Iterable[tuple[str, dict[str, Any]]]:
         """Yield each line with its difference to a baseline; the p-values are adjusted for all of them together."""
         pairs = [(str(a), str(b)) for a, b in find_baselines(self.lines, base)]
-        found = differences(self.trained, [pair for pair in pairs if set(pair) <= self.trained.keys()])
+        found = differences(self.trained, [pair for pair in pairs if set(pair) <= self.trained.keys()], self.level)
         adjusted = adjust_step_down(self.trained, found)
         for pair, difference in found.items():
-            values = (difference.estimate, difference.low, difference.high, adjusted[pair])
+            values = (difference.estimate, difference.low, difference.high, self._over_looks(adjusted[pair]))
             columns = dict(
                 zip(delta_columns(self.ranking, base), (*values, self._verdict(pair, found, adjusted)), strict=True)
             )
@@ -228,6 +237,10 @@ class _Group:
         if not np.isfinite(found[pair].p):
             return None
         return judge(found[pair], adjusted[pair], MARGIN, higher_is_better=self.info.higher_is_better)
+
+    def _over_looks(self, p: float) -> float:
+        """Return a p-value of one look, adjusted for all looks, so that it is compared with 0.05 in every run."""
+        return min(1.0, self.looks * p) if np.isfinite(p) else p
 
     def pairs(self) -> list[dict[str, Any]]:
         """Return a record per pair."""
@@ -240,7 +253,7 @@ class _Group:
                 "low": found.low,
                 "high": found.high,
                 "p": found.p,
-                "p_adjusted": self.adjusted[pair],
+                "p_adjusted": self.over_looks[pair],
                 "improvement": probability_of_improvement(found),
                 "verdict": self._verdict(pair, self.between, self.adjusted),
             }

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchkit.api import BenchkitError
 from benchkit.config.grid import Grid
+from benchkit.config.overrides import apply_seeds
 from benchkit.diffusion import checkpoint
 from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
@@ -22,8 +23,8 @@ from benchkit.planning.cells import repeated
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.frozen_detectors import check_room, features_size, unused_settings
 from benchkit.planning.image_sets import read_remarks
+from benchkit.planning.looks import check_pairs, find_rule
 from benchkit.planning.paper_protocol import to_record
-from benchkit.planning.plan_file import PluginSource, plan_to_bytes
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_grids, check_images
 from benchkit.planning.preflight.remarks import find_unlike_checkpoint
@@ -31,10 +32,12 @@ from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
-from benchkit.report.names import named_rows
+from benchkit.runs.looks import describe_looks
 from benchkit.runs.provenance import describe_environment
-from benchkit.runs.recorder import Recorder, list_plugins, make_cell_info, map_short_texts
+from benchkit.runs.recorder import list_plugins, map_short_texts
 from benchkit.runs.run_folder import LOG, RunFolder
+from benchkit.runs.work import Work, load_run_data
+from benchkit.specs.faults import Collector
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Model
@@ -45,7 +48,6 @@ from benchkit.stages.pairs import CorruptedPairs
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, get_default_cache
 from benchkit.store.location import Location, get_local_folder
 from benchkit.store.opening import open_store
-from benchkit.store.pins import pin, write_plan
 from benchkit.store.results import ResultStore
 
 _log = logging.getLogger(__name__)
@@ -119,10 +121,27 @@ def find_model(grid: Grid) -> Model:
 
 
 def make_plan(grid: Grid, registry: Registry) -> Plan:
-    """Return the plan of a grid; raise BenchkitError with every fault in the grid, before anything is computed."""
-    check_grids([("", grid)], registry)
+    """Return the plan of a grid; raise BenchkitError with every fault in the grid, before anything is computed.
+
+    With `until_resolved` every row has all seeds that it may get.
+    """
+    faults = Collector()
+    with faults.collecting():
+        grid = widen(grid, registry)
+    with faults.collecting():
+        check_grids([("", grid)], registry)
+    faults.check()
     warn_repeated(grid, registry)
-    return Planner(grid, registry, find_model(grid)).plan()
+    plan = Planner(grid, registry, find_model(grid)).plan()
+    if grid.until_resolved is not None:
+        check_pairs(plan)
+    return plan
+
+
+def widen(grid: Grid, registry: Registry) -> Grid:
+    """Return the grid with all seeds that its rows may get; see `find_rule`."""
+    rule = find_rule(grid, registry)
+    return grid if rule is None else apply_seeds(grid, rule.seeds)
 
 
 def warn_repeated(grid: Grid, registry: Registry) -> None:
@@ -135,9 +154,10 @@ def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions)
     """Run the stages of a grid that are not in the cache, store its rows, write its report.
 
     A finished stage is never computed again. If a stage fails, only its own cells fail. In the same run (the same grid
-    and `places.out`) those cells stay failed unless `options.retry_failed` is set. Raises BenchkitError, before
-    anything is computed, for faults in the grid or places that cannot be written, and CacheUnwritable when the disk
-    is full; finished stages stay in the cache.
+    and `places.out`) those cells stay failed unless `options.retry_failed` is set. With the grid's `until_resolved`
+    only rows with unresolved pairs get more seeds, see `benchkit.statistics.looks`. Raises BenchkitError, before
+    anything is computed, for faults in the grid or places that cannot be written, and CacheUnwritable when the disk is
+    full; finished stages stay in the cache.
     """
     plan = prepare(grid, registry, places, options.progress)
     return execute(plan, add_remarks(to_record(grid, registry), grid, registry), registry, places, options)
@@ -152,7 +172,9 @@ def add_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> di
 def prepare(grid: Grid, registry: Registry, places: Places, progress: Callable[[str], None] = lambda _: None) -> Plan:
     """Plan a grid and check its images; raise BenchkitError with every fault that can be known before work."""
     plan = make_plan(grid, registry)
-    check_pending([("", grid)], plan, registry, places, progress)
+    if rule := find_rule(grid, registry):
+        _log.warning("%s", describe_looks(rule), extra={"tell": "note"})
+    check_pending([("", widen(grid, registry))], plan, registry, places, progress)
     return plan
 
 
@@ -201,7 +223,8 @@ def execute(
 ) -> Outcome:
     """Run the stages of a plan that are not in the cache and report them as one run. Otherwise as `compare`.
 
-    config: the run's description. ablation: returns the differences that the report of an ablation shows.
+    config: the run's description. With `until_resolved` the plan is the largest one, and only the part that the looks
+    need is run. ablation: returns the differences that the report of an ablation shows.
     """
     began = time.monotonic()
     options.executor.check()
@@ -218,21 +241,12 @@ def execute(
     run = (folder and folder.run(results, config)) or results.create_run(config, environment)
     if folder is not None:
         folder.begin(run, places.cache, places.results and results.name)
-    _store_plan(plan, used, run, env)
     results.resume_run(run, environment, [planned.key for planned in plan.cells])
-    states = results.upsert_cells(run, [make_cell_info(p, registry) for p in plan.cells])
-    skipped = {} if options.retry_failed else {c.key: c.reason for c in results.cells(run) if c.state == "failed"}
-    wanted = Plan(tuple(planned for planned in plan.cells if planned.key not in skipped))
-    unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
-    recorder = Recorder(run, env, results, environment, unrecorded)
-
-    def report(result: StageResult) -> None:
-        recorder.record(result)
-        options.report(result)
-
+    work = Work(run, env, results, environment, options, used)
     with _record_status(results, run), _log_to_folder(places.out):
-        options.executor.execute(wanted.stages, env, report)
-    done = recorder.stage_results.values()
+        plan = work.run(plan, config)
+    skipped = work.skipped or {}
+    done = work.ended.values()
     counts = {state: sum(d.state == state for d in done) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] or skipped else "done")
     changed = bool(counts["run"] or counts["failed"])
@@ -244,14 +258,6 @@ def execute(
     failures = tuple(d.reason or "" for d in done if d.state == "failed")
     earlier = tuple(dict.fromkeys(reason or "" for reason in skipped.values()))
     return Outcome(run, board, counts, time.monotonic() - began, failures, earlier, places.out and places.out / LOG)
-
-
-def _store_plan(plan: Plan, used: set[Spec], run: str, env: Env) -> None:
-    """Write the plan of a run to the cache, and record which stages it uses."""
-    pin(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
-    every = used.union(*(stage.specs for stage in plan.stages))
-    sources = {PluginSource.of(env.registry.entry(spec.kind, spec.name)) for spec in every}
-    write_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
 
 
 def check_out(places: Places, config: Mapping[str, Any], force: bool = False) -> None:
@@ -307,16 +313,6 @@ def _list_used_plugins(plan: Plan, registry: Registry) -> set[Spec]:
     named = {spec for cell in cells for spec in cell.training.plugins()}
     whole = {part for spec in named for part in registry.with_parts(spec)}
     return whole.union(*(list_plugins(cell, registry) for cell in cells))
-
-
-def load_run_data(
-    run: str, results: ResultStore, gallery: Mapping[str, tuple[Example, ...]], grid: Mapping[str, Any]
-) -> RunData:
-    """Load the data that a report shows of one run."""
-    info = next(r for r in results.runs() if r.id == run)
-    rows = named_rows(results.rows(run), grid.get("shown") or {})
-    done = rows.loc[rows["state"] == "done", "cell"]
-    return RunData(run, grid, info.environment, rows, results.read_histograms(done), gallery)
 
 
 def collect_gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:

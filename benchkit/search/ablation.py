@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
+from benchkit.planning.looks import refuse_looks
 from benchkit.planning.planner import Plan, PlannedCell, Planner, Trajectories
 from benchkit.planning.preflight.check import check_grids
 from benchkit.plugin.registry import Registry
@@ -20,9 +21,9 @@ from benchkit.runs.run import (
     add_remarks,
     execute,
     find_model,
-    load_run_data,
     warn_repeated,
 )
+from benchkit.runs.work import load_run_data
 from benchkit.search.variants import Axis, Variant, expand, format_base_value
 from benchkit.specs.faults import add_place
 from benchkit.specs.spec import Spec
@@ -62,6 +63,7 @@ def make_ablation(base: Grid, axes: Sequence[Axis], registry: Registry, crossed:
     """
     if not axes:
         raise BenchkitError("nothing is varied: give `vary` AXIS=VALUE,VALUE, such as corruptor.steps=5,10")
+    refuse_looks(base, "an ablation")
     variants = expand(base, axes, registry, crossed)
     check_grids([(variant.place, variant.grid) for variant in variants], registry)
     warn_repeated(base, registry)

@@ -21,6 +21,7 @@ from benchkit.executors.inline import Inline
 from benchkit.executors.repair_artifacts import read_repaired
 from benchkit.metrics import PRIMARY
 from benchkit.planning.detector_settings import DetectorSettings
+from benchkit.planning.looks import refuse_looks
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_images
 from benchkit.plugin.registry import Registry
@@ -86,6 +87,7 @@ def _unfit_for_tuning(base: Grid) -> Iterator[Fault]:
 
 def check_search(base: Grid, corruptors: Sequence[Spec], registry: Registry, progress: Callable[[str], None]) -> None:
     """Raise FaultsError with every fault of these trials that can be known before work; no test image is read."""
+    refuse_looks(base, "a search")
     found = Collector()
     found.add(*_unfit_for_tuning(base))
     with found.collecting():

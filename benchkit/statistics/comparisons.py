@@ -36,13 +36,7 @@ def adjust_step_down(
     adjusted = {pair: float("nan") for pair in differences}
     if not pairs:
         return adjusted
-    names = sorted({name for pair in pairs for name in pair})
-    place = {name: i for i, name in enumerate(names)}
-    factor = _square_root(method_covariance([methods[name] for name in names]))
-    normal = np.random.default_rng(seed).standard_normal((DRAWS, len(names))) @ factor.T
-    contrasts = np.stack([normal[:, place[a]] - normal[:, place[b]] for a, b in pairs], axis=1)
-    spread = contrasts.std(axis=0)
-    drawn = np.abs(contrasts) / np.where(spread > 0, spread, np.inf)
+    drawn = _draw_contrasts(methods, pairs, seed)
     own = np.array([differences[pair].p for pair in pairs])
     observed = stats.norm.isf(own / 2)
     order = np.argsort(-observed, kind="stable")
@@ -51,6 +45,36 @@ def adjust_step_down(
     exceeded = (largest >= observed[order]).mean(axis=0)
     together = np.maximum.accumulate(np.maximum(exceeded, own[order]))
     return adjusted | {pairs[i]: float(p) for i, p in zip(order, together, strict=True)}
+
+
+def simultaneous_reach(
+    methods: Mapping[str, Jackknife], differences: Mapping[Pair, Difference], level: float = LEVEL, seed: int = 0
+) -> dict[Pair, float]:
+    """Return half the width of each pair's interval, so that all intervals hold together (max-|t|, a single step).
+
+    NaN where the p-value is undefined; such pairs widen no other interval.
+    """
+    pairs = [pair for pair, found in differences.items() if np.isfinite(found.p)]
+    reach = {pair: float("nan") for pair in differences}
+    if not pairs:
+        return reach
+    largest = np.quantile(_draw_contrasts(methods, pairs, seed).max(axis=1), level)
+    error_rate = min(1 - level, 2 * float(stats.norm.sf(largest)))
+    for pair in pairs:
+        found = differences[pair]
+        reach[pair] = float(stats.t.isf(error_rate / 2, found.freedom)) * found.error if found.error > 0 else 0.0
+    return reach
+
+
+def _draw_contrasts(methods: Mapping[str, Jackknife], pairs: Sequence[Pair], seed: int) -> Floats:
+    """Return normal draws |z| (DRAWS, pairs) with the correlations of the pairs' differences."""
+    names = sorted({name for pair in pairs for name in pair})
+    place = {name: i for i, name in enumerate(names)}
+    factor = _square_root(method_covariance([methods[name] for name in names]))
+    normal = np.random.default_rng(seed).standard_normal((DRAWS, len(names))) @ factor.T
+    contrasts = np.stack([normal[:, place[a]] - normal[:, place[b]] for a, b in pairs], axis=1)
+    spread = contrasts.std(axis=0)
+    return np.asarray(np.abs(contrasts) / np.where(spread > 0, spread, np.inf))
 
 
 def method_covariance(methods: Sequence[Jackknife]) -> Floats:

@@ -25,21 +25,20 @@ def rank_methods(
     """Return every method's rank, with an interval from the pairs that were found different together.
 
     A method's rank lies between 1 + the number of methods significantly better and M - the number significantly worse,
-    for all methods at once with the confidence of the family of all pairs. different: pairs in either order. Methods
-    with an undefined figure come last, from rank 1 to M.
+    for all methods at once with the confidence of the family of all pairs. different: pairs, the better one first. The
+    interval contains the observed rank, also where the pairs were compared over a part of the seeds. Methods with an
+    undefined figure come last, from rank 1 to M.
     """
     names = list(estimates)
     goodness = np.array([estimates[name] if higher_is_better else -estimates[name] for name in names], float)
     places = rankdata(-np.nan_to_num(goodness, nan=-np.inf), method="min").astype(int)
     ahead, behind = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    value = dict(zip(names, goodness, strict=True))
-    for first, second in different:
-        better, worse = (first, second) if value[first] > value[second] else (second, first)
+    for better, worse in different:
         ahead[worse] += 1
         behind[better] += 1
     return {
-        name: Rank(int(place), 1 + ahead[name], len(names) - behind[name])
-        for name, place in zip(names, places, strict=True)
+        name: Rank(place, min(place, 1 + ahead[name]), max(place, len(names) - behind[name]))
+        for name, place in zip(names, places.tolist(), strict=True)
     }
 
 

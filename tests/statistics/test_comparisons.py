@@ -66,7 +66,7 @@ def test_equal_methods_are_rarely_found_different() -> None:
 
 def test_ranks_by_hand() -> None:
     estimates = {"a": 0.9, "b": 0.7, "c": 0.7, "d": 0.1}
-    found = rank_methods(estimates, [("a", "d"), ("d", "b"), ("c", "d")])
+    found = rank_methods(estimates, [("a", "d"), ("b", "d"), ("c", "d")])
     assert found == {"a": Rank(1, 1, 3), "b": Rank(2, 1, 3), "c": Rank(2, 1, 3), "d": Rank(4, 4, 4)}
     assert rank_methods(estimates, [], higher_is_better=False)["d"].rank == 1
     assert rank_methods({"a": 0.5, "b": float("nan")}, [])["b"] == Rank(2, 1, 2)

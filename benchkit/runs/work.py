@@ -1,0 +1,97 @@
+"""The work of one run: its cells are recorded, their stages run, and with `until_resolved` seeds added look by look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benchkit.executors.batch import StageResult
+from benchkit.planning.plan_file import PluginSource, plan_to_bytes
+from benchkit.planning.planner import Plan
+from benchkit.report.data import Example, RunData
+from benchkit.report.looks import rule_of_run
+from benchkit.report.names import named_rows
+from benchkit.runs.looks import Looks
+from benchkit.runs.recorder import Recorder, make_cell_info
+from benchkit.specs.spec import Spec
+from benchkit.stages.base import Env
+from benchkit.store.pins import pin, write_plan
+from benchkit.store.results import ResultStore
+
+if TYPE_CHECKING:
+    from benchkit.runs.run import RunOptions
+
+
+@dataclass
+class Work:
+    """The work of one run.
+
+    ended: the results of the stages so far. skipped: the reasons of cells that failed in an earlier attempt and are not
+    tried again; None before the first cells are recorded.
+    """
+
+    name: str
+    env: Env
+    results: ResultStore
+    environment: Mapping[str, Any]
+    options: RunOptions
+    used: set[Spec]
+    ended: dict[str, StageResult] = field(default_factory=dict)
+    skipped: dict[str, str | None] | None = None
+
+    def run(self, plan: Plan, config: Mapping[str, Any]) -> Plan:
+        """Run a plan, or with `until_resolved` the part that its looks need; return what was needed."""
+        rule = rule_of_run(config)
+        if rule is None:
+            self.run_part(plan)
+            return plan
+        looks = Looks(rule, plan)
+        part = looks.begin([cell.key for cell in self.results.cells(self.name)])
+        while True:
+            self.run_part(part)
+            needed = looks.follow(load_run_data(self.name, self.results, {}, config))
+            if {planned.key for planned in needed.cells} <= {planned.key for planned in part.cells}:
+                break
+            part = needed
+        # Cells of an earlier attempt may be too many, if results that it lacked have changed what is unresolved.
+        self.results.resume_run(self.name, self.environment, [planned.key for planned in needed.cells])
+        _store_plan(needed, self.used, self.name, self.env)
+        return needed
+
+    def run_part(self, part: Plan) -> None:
+        """Run the stages of cells that have not ended, and record the cells."""
+        _store_plan(part, self.used, self.name, self.env)
+        states = self.results.upsert_cells(self.name, [make_cell_info(p, self.env.registry) for p in part.cells])
+        if self.skipped is None:
+            failed = [cell for cell in self.results.cells(self.name) if cell.state == "failed"]
+            self.skipped = {} if self.options.retry_failed else {cell.key: cell.reason for cell in failed}
+        ended = {p.key for p in part.cells if p.stages and all(stage.key in self.ended for stage in p.stages)}
+        wanted = Plan(tuple(p for p in part.cells if p.key not in self.skipped and p.key not in ended))
+        unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
+        recorder = Recorder(self.name, self.env, self.results, self.environment, unrecorded)
+
+        def report(result: StageResult) -> None:
+            recorder.record(result)
+            self.options.report(result)
+
+        self.options.executor.execute(wanted.stages, self.env, report)
+        self.ended = recorder.stage_results | self.ended
+
+
+def _store_plan(plan: Plan, used: set[Spec], run: str, env: Env) -> None:
+    """Write the plan of a run to the cache, and record which stages it uses."""
+    pin(env.store.location, run, {stage.key: stage.describe() for stage in plan.stages})
+    every = used.union(*(stage.specs for stage in plan.stages))
+    sources = {PluginSource.of(env.registry.entry(spec.kind, spec.name)) for spec in every}
+    write_plan(env.store.location, run, plan_to_bytes(plan, list(sources)))
+
+
+def load_run_data(
+    run: str, results: ResultStore, gallery: Mapping[str, tuple[Example, ...]], grid: Mapping[str, Any]
+) -> RunData:
+    """Load the data that a report shows of one run."""
+    info = next(r for r in results.runs() if r.id == run)
+    rows = named_rows(results.rows(run), grid.get("shown") or {})
+    done = rows.loc[rows["state"] == "done", "cell"]
+    return RunData(run, grid, info.environment, rows, results.read_histograms(done), gallery)

@@ -1,0 +1,135 @@
+"""Add seeds only where pairs of methods are unresolved, at looks that are fixed beforehand.
+
+The numbers of seeds at which the results are looked at follow from the first and the largest number alone. At each of L
+looks every statement is made at the level 1 - (1 - LEVEL) / L: the probability that any statement of that look is wrong
+is at most 0.05 / L, for all pairs together. So the probability that any statement at any look is wrong is at most 0.05
+(Bonferroni). The bound counts every pair at every look, whether it is looked at or not. So results may decide in any
+way which methods get more seeds, and a later board may repeat what an earlier look found.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import ceil
+from typing import Literal
+
+import numpy as np
+
+from benchkit.statistics.comparisons import adjust_step_down, significant, simultaneous_reach
+from benchkit.statistics.intervals import LEVEL, Pair, differences
+from benchkit.statistics.jackknife import Jackknife
+
+#: How much a look's number of seeds grows to the next one's: 3, 5, 8, 12, 18.
+GROWTH = 1.5
+#: different: the difference is shown. small: it is smaller than the margin. known: its simultaneous interval reaches no
+#: further than the margin to either side. undefined: it has no interval, and more seeds give none.
+State = Literal["different", "small", "known", "unresolved", "undefined"]
+
+
+@dataclass(frozen=True)
+class LookRule:
+    """What is fixed before the first result.
+
+    seeds: all seeds in the order in which they are added. numbers: how many of them each look has, ascending. margin:
+    the difference that pairs are to be resolved to.
+    """
+
+    seeds: tuple[int, ...]
+    numbers: tuple[int, ...]
+    margin: float
+
+    @classmethod
+    def make(cls, seeds: Sequence[int], most: int, margin: float) -> LookRule:
+        """Return the rule that begins with these seeds and adds the smallest other ones, up to `most` in all."""
+        others = [seed for seed in range(most + len(seeds)) if seed not in seeds]
+        every = (*seeds, *others[: most - len(seeds)])
+        return cls(every, plan_looks(len(seeds), most), margin)
+
+    @property
+    def level(self) -> float:
+        """The level of each look's statements, such that all looks together have LEVEL."""
+        return look_level(len(self.numbers))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look found. seeds: of the methods that were not stopped before. states: pairs by their State.
+
+    stopped: methods whose pairs are all settled. failed: methods that lack a seed, because its cell failed. more: the
+    methods that get the next look's seeds.
+    """
+
+    seeds: int
+    states: Mapping[State, int]
+    stopped: tuple[str, ...]
+    failed: tuple[str, ...]
+    more: tuple[str, ...]
+
+
+def plan_looks(start: int, most: int) -> tuple[int, ...]:
+    """Return the numbers of seeds at which one looks: each is GROWTH times the one before, rounded up; `most` ends."""
+    numbers = [start]
+    while numbers[-1] < most:
+        numbers.append(min(most, ceil(GROWTH * numbers[-1])))
+    return tuple(numbers)
+
+
+def look_level(looks: int) -> float:
+    """Return the level of the statements of each of several looks, such that all together have LEVEL."""
+    return 1 - (1 - LEVEL) / looks
+
+
+def settle_pairs(methods: Mapping[str, Jackknife], margin: float, level: float) -> dict[Pair, State]:
+    """Return the state of every pair of methods with a figure, over the seeds that both have."""
+    names = [name for name, own in methods.items() if np.isfinite(own.estimate)]
+    found = differences(methods, list(combinations(names, 2)), level)
+    different = significant(adjust_step_down(methods, found), level)
+    states: dict[Pair, State] = {}
+    for pair, reach in simultaneous_reach(methods, found, level).items():
+        if pair in different:
+            states[pair] = "different"
+        elif not np.isfinite(reach):
+            states[pair] = "undefined"
+        elif abs(found[pair].estimate) + reach < margin:
+            states[pair] = "small"
+        else:
+            states[pair] = "known" if reach <= margin else "unresolved"
+    return states
+
+
+def follow_looks(
+    methods: Mapping[str, Jackknife], rule: LookRule, failed: Mapping[str, Collection[int]]
+) -> tuple[list[Look], dict[str, int]]:
+    """Return the looks that these results allow, and how many of the rule's seeds each method is to have.
+
+    methods: with all seeds that are finished. failed: method -> the seeds that will not finish. A method goes on while
+    one of its pairs with another method that goes on is unresolved. A look is taken when all its methods are finished.
+    """
+    running = {*methods, *failed}
+    numbers = dict.fromkeys(sorted(running), rule.numbers[0])
+    looks: list[Look] = []
+    for place, number in enumerate(rule.numbers):
+        due = set(rule.seeds[:number])
+        numbers |= dict.fromkeys(running, number)
+        done = {name: due & {*methods[name].seeds} if name in methods else set() for name in running}
+        if any(due - done[name] - {*failed.get(name, ())} for name in running):
+            break
+        lacking = {name for name in running if due - done[name]}
+        running -= lacking
+        seen = {name: set(rule.seeds[: numbers[name]]).intersection(own.seeds) for name, own in methods.items()}
+        drawn = {name: methods[name].of_seeds(sorted(seeds)) for name, seeds in seen.items() if seeds}
+        states = settle_pairs(drawn, rule.margin, rule.level)
+        unresolved = {pair for pair, state in states.items() if state == "unresolved" and running.issuperset(pair)}
+        more = {name for pair in unresolved for name in pair} if place + 1 < len(rule.numbers) else set()
+        looks.append(Look(number, Counter(states.values()), *map(_ordered, (running - more, lacking, more))))
+        running = more
+        if not running:
+            break
+    return looks, numbers
+
+
+def _ordered(names: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
