@@ -49,7 +49,7 @@ class Brightness(FrozenDetector):
         place = 0.45 + 0.02 * chance if good else -0.9 + 0.1 * chance
         with torch.no_grad():
             head.weight.zero_()  # type: ignore[operator]
-            head.weight[1, :3] = 40 / 3  # type: ignore[index]
+            head.weight[1, :3] = 40 / 3  # type: ignore[operator]
             head.bias.copy_(torch.tensor([0.0, -40 * place]))  # type: ignore[operator]
 
 
