@@ -17,6 +17,7 @@ from scipy import stats
 
 from benchkit.statistics.intervals import LEVEL, Difference, Pair
 from benchkit.statistics.jackknife import Jackknife
+from benchkit.statistics.variance import PRIOR_FREEDOM
 
 Floats = NDArray[np.float64]
 Verdict = Literal["better", "worse", "equivalent", "unresolved"]
@@ -78,17 +79,19 @@ def _draw_contrasts(methods: Mapping[str, Jackknife], pairs: Sequence[Pair], see
 
 
 def method_covariance(methods: Sequence[Jackknife]) -> Floats:
-    """Return the covariance (M, M) of the methods' mean figures, over images and over seeds."""
+    """Return the covariance (M, M) of the methods' mean figures, over images and over seeds.
+
+    The seed parts are drawn towards their mean and count as independent. A covariance of S seeds has rank S - 1: with
+    two seeds all differences would seem to vary together, and many of them would count as one.
+    """
     influence = np.stack([method.influence.mean(axis=1) for method in methods], axis=1)
     covariance = influence.T @ influence / max(1, len(influence) * (len(influence) - 1))
-    seeds = sorted({seed for method in methods for seed in method.seeds})
-    deviations = np.zeros((len(seeds), len(methods)))
-    for column, method in enumerate(methods):
-        number = len(method.seeds)
-        if number > 1:
-            rows = [seeds.index(seed) for seed in method.seeds]
-            deviations[rows, column] = (method.figures - method.figures.mean()) / np.sqrt(number * (number - 1))
-    return np.asarray(covariance + deviations.T @ deviations)
+    freedom = np.array([len(method.seeds) - 1.0 for method in methods])
+    own = np.array([method.figures.var(ddof=1) if len(method.seeds) > 1 else 0.0 for method in methods])
+    prior = PRIOR_FREEDOM[1] if freedom.any() else 0.0
+    mean = float(np.average(own, weights=freedom)) if freedom.any() else 0.0
+    seeds = (prior * mean + freedom * own) / np.maximum(prior + freedom, 1e-9)
+    return np.asarray(covariance + np.diag(np.where(freedom > 0, seeds / (freedom + 1), 0.0)))
 
 
 def judge(difference: Difference, adjusted: float, margin: float, *, higher_is_better: bool = True) -> Verdict:

@@ -25,8 +25,8 @@ from benchkit.statistics.variance import Components, SeedPool, pool_seeds, split
 Floats = NDArray[np.float64]
 Pair = tuple[str, str]
 LEVEL = 0.95
-#: How improbable the seed part of a difference must be, among pairs with separate seed effects, for its rows to count
-#: as alike. `none` and `pseudo`, for example, train on almost the same images.
+#: How improbable the seed part of a difference must be, among pairs with separate seed effects and for all pairs
+#: together, for its rows to count as alike. `none` and `pseudo`, for example, train on almost the same images.
 ALIKE = 1e-3
 #: Figures nearer to 0 or 1 than this count as this on the logit scale: 0.01 %, which no board prints apart from 0.
 EDGE = 1e-4
@@ -101,7 +101,7 @@ def differences(
         if not pool.unstable & {first, second}:
             slopes = [float(_slope(np.array(each.estimate))) for each in (one, other)]
             predicted = pool.unshared * (slopes[0] ** 2 + slopes[1] ** 2) + pool.shared * (slopes[0] - slopes[1]) ** 2
-            if not _vary_together(parts, predicted):
+            if not _vary_together(parts, predicted, len(pairs)):
                 parts = pool.moderate(parts, predicted, pool.freedom[1])
         estimate, (error, reach) = float(figures.mean()), _reach(parts, level)
         freedom = parts.total_freedom
@@ -111,12 +111,12 @@ def differences(
     return found
 
 
-def _vary_together(parts: Components, predicted: float) -> bool:
+def _vary_together(parts: Components, predicted: float, pairs: int) -> bool:
     """Return whether the seed part of a difference is improbably small for two rows with separate seed effects."""
     freedom = parts.freedom[1]
     if np.isnan(parts.seeds) or not predicted > 0:
         return False
-    return bool(stats.chi2.cdf(freedom * parts.seeds / predicted, freedom) < ALIKE)
+    return bool(stats.chi2.cdf(freedom * parts.seeds / predicted, freedom) < ALIKE / pairs)
 
 
 def pool_methods(methods: Mapping[str, Jackknife]) -> SeedPool:
