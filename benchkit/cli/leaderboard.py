@@ -1,4 +1,4 @@
-"""`benchkit leaderboard`: boards of finished runs, side by side and beside the paper's rows. It loads no torch."""
+"""`benchkit leaderboard`: boards of finished runs, alone and side by side, and submissions. It loads no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import options
+from benchkit.cli import leaderboard_submit, options
 from benchkit.cli.common import cache_folder, cache_root, console, places_named, print_json
 from benchkit.cli.unused_options import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _FORMATS = ("table", "markdown", "csv", "json", "latex")
 
-app = App(help="Show boards of finished runs, also beside the paper's rows.", rich_markup_mode=None)
+app = App(
+    help="Show boards of finished runs, also beside the paper's rows; submit them, and check submissions.",
+    rich_markup_mode=None,
+)
 
 
 @app.command("show")
@@ -78,6 +81,10 @@ def list_(cache: options.Cache = None, store: options.Store = None, as_json: opt
         _print_runs(rows)
     else:
         print(f"no runs in {store or cache_root(cache)}: 'benchkit compare' makes one")
+
+
+app.command("submit")(leaderboard_submit.submit)
+app.command("check")(leaderboard_submit.check)
 
 
 def opened_store(cache: str | None, store: str | None) -> ResultStore | None:

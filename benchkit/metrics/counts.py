@@ -133,10 +133,11 @@ class Measured:
     """The stored record of N test images.
 
     table: one row per image, tp, fp, fn, tn and cc, kld, sim, nss. edges: (BINS,) lower edges of the score bins, see
-    `fit_edges`. histograms: int64 (N, 2, BINS), the scores of clean and of artifact pixels. regions: float64 (N, BINS),
-    the scores of the artifact pixels, each region weighing 1 whatever its size, or None. kinds: kind -> int64
-    (N, BINS), the scores of the kind's pixels, zero where an image has none. threshold: chosen on validation data
-    (`best_threshold`), or None; a choice, not a measurement, so it is not stored.
+    `fit_edges`; a record of a submission has two bins, below and above THRESHOLD. histograms: int64 (N, 2, BINS), the
+    scores of clean and of artifact pixels. regions: float64 (N, BINS), the scores of the artifact pixels, each region
+    weighing 1 whatever its size, or None. kinds: kind -> int64 (N, BINS), the scores of the kind's pixels, zero where
+    an image has none. threshold: chosen on validation data (`best_threshold`), or None; a choice, not a measurement,
+    so it is not stored.
     """
 
     table: pd.DataFrame
@@ -151,9 +152,9 @@ class Measured:
         lengths |= set() if self.regions is None else {len(self.regions)}
         if len(lengths) > 1:
             raise BenchkitError(f"the parts of a record have different numbers of images: {sorted(lengths)}")
-        if self.histograms.shape[1:] != (2, BINS) or self.edges.shape != (BINS,):
+        if self.edges.ndim != 1 or self.histograms.shape[1:] != (2, len(self.edges)):
             found = f"{self.histograms.shape} with {self.edges.shape} edges"
-            raise BenchkitError(f"score histograms must be (N, 2, {BINS}) with as many edges, not {found}")
+            raise BenchkitError(f"score histograms must be (N, 2, bins) with as many edges, not {found}")
 
     def __len__(self) -> int:
         """The number of images."""

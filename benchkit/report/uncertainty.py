@@ -126,6 +126,11 @@ def add_uncertainty(lines: pd.DataFrame, records: Records, looks: int = 1) -> Un
     return Uncertainty(pd.concat([result, new], axis=1), pairs, resolution, compare_settings(lines, ranked))
 
 
+def without_key(figure: str) -> str:
+    """Return the name in a record of a figure's values without each image, (N,), and in the last place with all."""
+    return f"without:{figure}"
+
+
 def measure_line(
     name: str, cells: Mapping[int, str], records: Records, figures: Iterable[str] = (PRIMARY,)
 ) -> dict[str, Jackknife]:
@@ -135,10 +140,13 @@ def measure_line(
     """
     found: dict[str, list[Jackknife]] = {}
     for seed, key in sorted(cells.items()):
-        measured = Measured.from_arrays(records[key])
+        record = records[key]
+        measured = Measured.from_arrays(record)
         for figure in figures:
-            kind = figure.partition(":")[2]
-            if not kind or kind in measured.kinds:
+            kind, stored = figure.partition(":")[2], record.get(without_key(figure))
+            if stored is not None:
+                found.setdefault(figure, []).append(Jackknife.of_seed(seed, float(stored[-1]), stored[:-1]))
+            elif not kind or kind in measured.kinds:
                 info = metric(figure)
                 own = jackknife_seed(name, seed, info.additive(measured), info.pooled)
                 found.setdefault(figure, []).append(own)

@@ -119,6 +119,11 @@ def significant(adjusted: Mapping[Pair, float], level: float = LEVEL) -> set[Pai
 
 
 def _square_root(covariance: Floats) -> Floats:
-    """Return L with L L^T = covariance, also where it is singular."""
+    """Return L with L L^T = covariance, also where it is singular.
+
+    An eigenvector may have either sign, which libraries choose differently: here its largest component is positive, so
+    that every machine draws the same.
+    """
     values, vectors = np.linalg.eigh(covariance)
+    vectors = vectors * np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0))
     return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))

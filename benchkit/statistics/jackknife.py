@@ -38,6 +38,12 @@ class Jackknife:
     figures: Floats
     influence: Floats
 
+    @classmethod
+    def of_seed(cls, seed: int, figure: float, without: Floats) -> Jackknife:
+        """Return one seed's, from its figure and the figures without each image, (N,)."""
+        influence = (len(without) - 1) * (without.mean() - without)
+        return cls((seed,), np.array([figure], np.float64), influence[:, None])
+
     @property
     def images(self) -> int:
         """The number of test images, N."""
@@ -79,12 +85,15 @@ def jackknife_seed(name: str, seed: int, terms: NDArray[Any], pooled: Pooled) ->
         raise BenchkitError(f"method '{name}' is scored on no images")
     if terms.dtype.kind == "f" and not np.isfinite(terms).all():
         raise BenchkitError(f"method '{name}' has terms that are not finite; see benchkit.metrics.mean_terms for NaN")
-    total, images = terms.sum(axis=0), len(terms)  # whole numbers stay whole: curves add them up faster
+    return Jackknife.of_seed(seed, *leave_one_out(terms, pooled))
+
+
+def leave_one_out(terms: NDArray[Any], pooled: Pooled) -> tuple[float, Floats]:
+    """Return the figure of one seed's terms, (N, ...), and the figures without each image, (N,)."""
+    total = terms.sum(axis=0)  # whole numbers stay whole: curves add them up faster
     block = max(1, _NUMBERS_AT_ONCE // total.size)
-    parts = [pooled(total - terms[start : start + block]) for start in range(0, images, block)]
-    without = np.concatenate(parts, dtype=np.float64)
-    influence = (images - 1) * (without.mean() - without)
-    return Jackknife((seed,), np.array([pooled(total)], np.float64), influence[:, None])
+    parts = [pooled(total - terms[start : start + block]) for start in range(0, len(terms), block)]
+    return float(pooled(total)), np.concatenate(parts, dtype=np.float64)
 
 
 def join_seeds(name: str, parts: Sequence[Jackknife]) -> Jackknife:

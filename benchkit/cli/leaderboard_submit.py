@@ -1,0 +1,117 @@
+"""`benchkit leaderboard submit` and `check`: boards as files that anybody can check. They load no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchkit.cli import options
+from benchkit.cli.common import places_named, print_json
+from benchkit.errors import BenchkitError
+
+
+def submit(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or the start of an id, or its --out folder.")],
+    name: Annotated[
+        str, typer.Option("--name", help="Of the submission and its folder: letters, digits, '-' and '_'.")
+    ],
+    link: Annotated[str, typer.Option("--link", metavar="URL", help="Where to read about the rows.")],
+    contact: Annotated[str | None, typer.Option("--contact", help="Whom to ask.")] = None,
+    tuned_on: Annotated[
+        str | None, typer.Option("--tuned-on", help="On which data settings were chosen, such as 'validation'.")
+    ] = None,
+    seen: Annotated[
+        str | None, typer.Option("--seen", help="Which data plugins or their weights were trained on before.")
+    ] = None,
+    plugin_link: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin-link",
+            metavar="'KIND NAME=URL'",
+            help="Where to get a plugin that does not ship with benchkit; repeatable.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The folder in which the folder --name is made.")
+    ] = Path("leaderboard/submissions"),
+    force: options.Force = False,
+    cache: options.Cache = None,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write a finished run as a submission: its rows, what was measured on every test image, and its board."""
+    from benchkit.leaderboard.submission import FACTS, write_submission
+    from benchkit.leaderboard.submit import Declaration, make_submission
+    from benchkit.runs.finding import open_results
+    from benchkit.system.output_files import check_folder
+
+    links = [one.partition("=") for one in plugin_link or ()]
+    if bad := ["=".join(one) for one in links if not one[1] or len(one[0].split()) != 2]:
+        raise BenchkitError(
+            f"--plugin-link '{bad[0]}': write 'KIND NAME=https://…', such as 'corruptor mine=https://…'"
+        )
+    results = open_results(places_named(run, cache, store), run)
+    declared = Declaration(name, link, contact, tuned_on, seen, {plugin.strip(): url for plugin, _, url in links})
+    facts = declared.checked()
+    folder = out / facts.name
+    check_folder(folder, force, FACTS, "a submission")
+    submission = make_submission(results.find_run(run), results, declared)
+    sizes = write_submission(submission, folder, force)
+    if as_json:
+        print_json({"folder": str(folder), "files": sizes, "protocol": submission.facts.protocol})
+    else:
+        cells, images = len(submission.rows), sum(map(len, submission.images.values()))
+        print(f"{folder}: {cells} cells on {images} test images, {sum(sizes.values()) / 1e6:.1f} MB")
+        print(f"check it with: benchkit leaderboard check {folder}")
+
+
+def check(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR…", help="Folders of submissions, or folders that contain some.")
+    ],
+    as_json: options.AsJson = False,
+) -> None:
+    """Check submissions: every figure is recomputed from what was measured on the test images. Exit code 2: a fault.
+
+    All faults are printed, one line for each submission. Plugins are loaded to compare their sources, and not run.
+    """
+    from benchkit.cli.common import tell
+    from benchkit.leaderboard.check import check_folder, check_together, find_submissions
+    from benchkit.leaderboard.merge import group_by_protocol
+    from benchkit.plugin.registry import Registry
+
+    shipped = {f"{one.kind} {one.name}": one.source_hash for one in Registry.load().entries() if one.is_built_in}
+    checked, faults = [], []
+    for folder in find_submissions(folders):
+        try:
+            checked.append(check_folder(folder, shipped))
+        except BenchkitError as error:
+            faults.append(str(error))
+    if not faults:
+        check_together(checked)
+    groups = group_by_protocol([one.submission for one in checked])
+    if as_json:
+        found = [
+            {
+                "name": one.submission.facts.name,
+                "protocol": one.submission.facts.protocol,
+                "cells": len(one.submission.rows),
+                "rows": len(one.board.frame),
+                "notes": list(one.notes),
+            }
+            for one in checked
+        ]
+        print_json({"submissions": found, "faults": faults})
+    for one in checked if not as_json else ():
+        own = one.submission
+        print(f"{own.facts.name}: recomputed, {len(one.board.frame)} rows, {len(own.terms)} cells with terms")
+        for note in one.notes:
+            print(f"  note: {note}")
+    if len(groups) > 1 and not as_json:
+        print(f"{len(groups)} protocols: their rows are ranked apart")
+    for fault in faults[1:]:
+        tell(f"error: {fault}")
+    if faults:
+        raise BenchkitError(faults[0])

@@ -1,0 +1,192 @@
+"""Check submissions: is every figure the one that follows from the terms, and do several of them fit together?
+
+This finds contradictions. Figures that were invented together with their terms contradict nothing: whether a row can
+be computed again is another question, which re-running its cells answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchkit.errors import BenchkitError
+from benchkit.leaderboard.rules import check_rules
+from benchkit.leaderboard.submission import FACTS, Submission, read_submission
+from benchkit.metrics import COMPANION, PRIMARY, is_metric
+from benchkit.report.board import Board
+from benchkit.report.text import known
+from benchkit.report.third_party import OWN
+
+#: Figures are equal up to this: the last bits of a logarithm depend on the processor.
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A submission whose figures are those of its terms. notes: what does not count against it, but should be known."""
+
+    submission: Submission
+    board: Board
+    notes: tuple[str, ...] = ()
+
+
+def find_submissions(paths: Iterable[Path]) -> list[Path]:
+    """Return the folders of submissions: each path is one, or contains some. Raises BenchkitError where there is none.
+
+    Folders without a submission.json beside submissions are faults, files are not: a README may stand there.
+    """
+    found = []
+    for path in paths:
+        if not path.exists():
+            raise BenchkitError(f"there is no folder '{path}'")
+        if not path.is_dir():
+            raise BenchkitError(f"'{path}' is a file: unpack an archive, and name the folder of a submission")
+        inner = [one for one in sorted(path.iterdir()) if one.is_dir() and not one.name.startswith(".")]
+        if (path / FACTS).exists():
+            found.append(path)
+        elif not any((one / FACTS).exists() for one in inner):
+            raise BenchkitError(f"'{path}' is no submission and contains none: there is no {FACTS}")
+        else:
+            found += inner
+    return list(dict.fromkeys(found))
+
+
+def check_folder(folder: Path, shipped: Mapping[str, str]) -> Checked:
+    """Read and check one submission; raise BenchkitError, in one line, for its first fault."""
+    submission = read_submission(folder)
+    if folder.resolve().name != submission.facts.name:
+        raise BenchkitError(f"{folder.name}: its name is '{submission.facts.name}': name the folder so")
+    try:
+        return check_submission(submission, shipped)
+    except BenchkitError as error:
+        raise BenchkitError(f"{submission.where}: {error}") from None
+
+
+def check_submission(submission: Submission, shipped: Mapping[str, str]) -> Checked:
+    """Check one submission; raise BenchkitError, in one line, for its first fault.
+
+    shipped: `KIND NAME` of this version's own plugins -> sha256 of their source; a submission of another version may
+    have other ones, which becomes a note.
+    """
+    check_rules(submission.facts, submission.rows)
+    _check_terms(submission)
+    for cell, name, seed, column, reported, right in _differing_figures(submission):
+        raise BenchkitError(
+            f"row '{name}', seed {seed} (cell {cell[:12]}): '{column}' is {_text(reported)}, but its terms give "
+            f"{_text(right)}"
+        )
+    board = Board.of(submission.data)
+    _check_board(submission, board)
+    return Checked(submission, board, tuple(_notes(submission, shipped)))
+
+
+def check_together(checked: Sequence[Checked]) -> None:
+    """Raise BenchkitError where submissions of one protocol contradict each other: other images, or one cell twice."""
+    tested: dict[tuple[str, str], Submission] = {}
+    cells: dict[str, Submission] = {}
+    for submission in (one.submission for one in checked):
+        for test_set, own in submission.images.items():
+            first = tested.setdefault((submission.facts.protocol, test_set), submission)
+            if first.images[test_set].digest != own.digest:
+                raise BenchkitError(
+                    f"{submission.where}: its test images '{test_set}' are others than those of {first.where}, which "
+                    "has the same protocol"
+                )
+        for cell, terms in submission.terms.items():
+            other = cells.setdefault(cell, submission).terms[cell]
+            if not (np.array_equal(terms.tp, other.tp) and np.array_equal(terms.fp, other.fp)):
+                raise BenchkitError(
+                    f"{submission.where}: the cell {cell[:12]} has other counts than in {cells[cell].where}: one "
+                    "cell has one result, up to the last bits of a device; run it again"
+                )
+
+
+def _check_terms(submission: Submission) -> None:
+    done = set(submission.rows.loc[submission.rows["state"] == "done", "cell"])
+    if other := done.symmetric_difference(submission.terms):
+        what = "no terms are there" if min(other) in done else "terms are there, but it is not done"
+        raise BenchkitError(f"the cell {min(other)[:12]}: {what}")
+    digests = {test_set: images.digest for test_set, images in submission.images.items()}
+    for test_set in digests.keys() | submission.facts.test_sets.keys():
+        if digests.get(test_set) != submission.facts.test_sets.get(test_set):
+            raise BenchkitError(f"the test images '{test_set}' are not those whose digest it states")
+    for line in submission.rows.to_dict("records"):
+        if line["cell"] in submission.terms:
+            images = submission.images[line["test_set"]]
+            if line["test_images"] != len(images):
+                raise BenchkitError(f"a row of {line['test_images']} test images has terms of {len(images)}")
+            if fault := submission.terms[line["cell"]].find_fault(images):
+                raise BenchkitError(
+                    f"row '{line['training_set']}', seed {line['seed']} (cell {line['cell'][:12]}): {fault}"
+                )
+
+
+def _differing_figures(submission: Submission) -> Iterator[tuple[str, str, int, str, Any, Any]]:
+    """Yield cell, row, seed, column, reported and recomputed value of every figure that differs."""
+    for name in (PRIMARY, COMPANION):
+        if submission.terms and name not in submission.rows:
+            raise BenchkitError(f"its rows have no column '{name}'")
+    names = [name for name in map(str, submission.rows) if is_metric(name) or name.endswith("images")]
+    for line in submission.rows.to_dict("records"):
+        terms = submission.terms.get(line["cell"])
+        if terms is None:
+            continue
+        threshold = line.get("threshold")
+        right = terms.figures(submission.images[line["test_set"]], threshold if known(threshold) else None)
+        for name in names:
+            if name in right or is_metric(name):
+                value = right.get(name, np.nan)
+                if not _equal(line[name], value):
+                    yield line["cell"], line["training_set"], line["seed"], name, line[name], value
+
+
+def _check_board(submission: Submission, board: Board) -> None:
+    for place, column, reported, right in _differences(submission.board, board.as_json(), (), ""):
+        where = "the board"
+        if len(place) > 1 and place[0] in ("rows", "pairs", "resolution"):
+            rows = board.frame["training_set"]
+            where = f"row '{rows[place[1]]}' of the board" if place[0] == "rows" else f"'{place[0]}' of the board"
+        raise BenchkitError(f"{where}: '{column}' is {_text(reported)}, but the terms give {_text(right)}")
+
+
+def _differences(
+    reported: Any, right: Any, place: tuple[Any, ...], column: str
+) -> Iterator[tuple[tuple[Any, ...], str, Any, Any]]:
+    if isinstance(reported, dict) and isinstance(right, dict):
+        for key in dict.fromkeys((*right, *reported)):
+            yield from _differences(reported.get(key), right.get(key), (*place, key), str(key))
+    elif isinstance(reported, list) and isinstance(right, list):
+        if len(reported) != len(right):
+            yield place, f"number of {column}", len(reported), len(right)
+        for i, (one, other) in enumerate(zip(reported, right, strict=False)):
+            yield from _differences(one, other, (*place, i), column)
+    elif not _equal(reported, right):
+        yield place, column, reported, right
+
+
+def _equal(reported: Any, right: Any) -> bool:
+    if not known(reported) or not known(right):
+        return not known(reported) and not known(right)
+    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (reported, right))
+    if numbers:
+        return math.isclose(reported, right, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return type(reported) is type(right) and bool(reported == right)
+
+
+def _notes(submission: Submission, shipped: Mapping[str, str]) -> Iterator[str]:
+    plugins = submission.facts.environment["plugins"]
+    own = {name: facts["source"] for name, facts in plugins.items() if facts.get("origin") == OWN}
+    other = [name for name, source in own.items() if shipped.get(name) != source]
+    if other:
+        yield f"computed with another version of {', '.join(sorted(other))} than this one has"
+    if (submission.facts.environment.get("git") or {}).get("dirty"):
+        yield "computed with changed files, which its commit does not have"
+
+
+def _text(value: Any) -> str:
+    return "unknown" if not known(value) else repr(value)

@@ -1,0 +1,256 @@
+"""A submission: a finished run as a folder of files, without pictures, from which its board can be made again.
+
+submission.json: who, what was declared, the grid, the environment. rows.parquet: a line per cell. images.parquet and
+the other files of `terms_file`: what is kept of every test image. board.json: the board as it was reported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchkit.errors import BenchkitError, describe_error, shortened
+from benchkit.leaderboard.terms import ScoredImages, Terms
+from benchkit.leaderboard.terms_file import CURVES, IMAGES, SUMS, TEST_IMAGES, terms_from_files, terms_to_files
+from benchkit.report.board import Board
+from benchkit.report.data import RunData
+from benchkit.report.load import BOARD_FILE
+from benchkit.report.text import known, one_line
+from benchkit.store.encoding import json_to_bytes, parse_json
+from benchkit.system.files import read_regular
+from benchkit.system.output_files import replace_folder
+
+#: Version of the files. Earlier versions stay readable: see READABLE, and the samples in tests/leaderboard.
+SCHEMA = 1
+READABLE = (1,)
+FACTS, ROWS = "submission.json", "rows.parquet"
+TERMS = (IMAGES, CURVES, SUMS, TEST_IMAGES)
+FILES = (FACTS, ROWS, *TERMS, BOARD_FILE)
+#: Bytes of one file, and cells of one submission: more than any run has.
+MOST_BYTES, MOST_CELLS = 2**27, 100_000
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+#: A name is a folder, an address and a cell of a table: no path, markup or formula can be one.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
+#: What people write about themselves: one line that is no formula in a table and contains no markup.
+Text = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=r"^[^=+\-@\s<>\x00-\x1f\x7f-\x9f][^<>\x00-\x1f\x7f-\x9f]*$")
+]
+Link = Annotated[str, Field(max_length=300, pattern=r"^https://[^\s<>\"'\x00-\x1f]+$")]
+_RULES = {
+    ("name",): "no name: use at most 40 letters, digits, '-' and '_'",
+    ("link", "sources"): "no address: it begins with https:// and has no spaces or markup",
+    ("contact", "tuned_on", "seen"): "not one line of at most 500 characters without < and >, or begins with = + - @",
+}
+_PATH = re.compile(r"(?<![\w.:/])(?:~?/|[A-Za-z]:\\)[^\s,;:'\"()|+=]+")
+
+
+class Facts(BaseModel):
+    """The contents of submission.json.
+
+    link: where to read about the rows. tuned_on: on which data settings were chosen. seen: which data plugins or their
+    weights have been trained on. run, created: the run's id and time. grid: the run's description. environment: what
+    `benchkit.runs.provenance.describe_environment` returned. protocol: digest of `read_protocol`. test_sets: name ->
+    `ScoredImages.digest`. sources: `KIND NAME` of plugins that do not ship with benchkit -> where to get them.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Annotated[str, Field(pattern=NAME)]
+    link: Link
+    contact: Text | None = None
+    tuned_on: Text | None = None
+    seen: Text | None = None
+    run: Annotated[str, Field(pattern=r"^[\w.-]{1,80}$")]
+    created: Annotated[str, Field(pattern=r"^[\w.:+-]{1,40}$")]
+    grid: dict[str, Any]
+    environment: dict[str, Any]
+    protocol: Sha256
+    test_sets: dict[str, Sha256]
+    sources: dict[str, Link] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """One submission. rows: a line per cell. terms: cell -> its terms. images: test set -> its images.
+
+    board: the reported board as plain data; None where it has not been read. where: names it in messages.
+    """
+
+    facts: Facts
+    rows: pd.DataFrame
+    terms: Mapping[str, Terms]
+    images: Mapping[str, ScoredImages]
+    board: Mapping[str, Any] | None
+    where: str
+
+    @cached_property
+    def data(self) -> RunData:
+        """The run as a report sees it; its records are those of `Terms.record`."""
+        sets = dict(zip(self.rows["cell"], self.rows["test_set"], strict=True))
+        records = {cell: own.record(self.images[sets[cell]]) for cell, own in self.terms.items()}
+        return RunData(self.facts.run, self.facts.grid, self.facts.environment, self.rows, records)
+
+    def files(self) -> dict[str, bytes]:
+        """Return file name -> contents, with the board that follows from the terms."""
+        facts = self.facts.model_dump(mode="json", by_alias=True)
+        return {
+            FACTS: json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n",
+            ROWS: rows_to_parquet(self.rows),
+            **terms_to_files(self.terms, self.images),
+            BOARD_FILE: json_to_bytes(Board.of(self.data).as_json()),
+        }
+
+
+def write_submission(submission: Submission, folder: Path, force: bool = False) -> dict[str, int]:
+    """Write a submission into a folder, made if need be, all of its files or none; return file name -> bytes.
+
+    Raises BenchkitError where the folder has other files, or a submission and `force` is not set.
+    """
+    files = submission.files()
+    with replace_folder(folder, force, FACTS, lambda: FILES) as aside:
+        for name, data in files.items():
+            (aside / name).write_bytes(data)
+    return {name: len(data) for name, data in files.items()}
+
+
+def read_submission(folder: Path) -> Submission:
+    """Return the submission in a folder; raise BenchkitError, in one line, for anything that is not one.
+
+    Whether its figures are right is not checked here: see `benchkit.leaderboard.check`.
+    """
+    where = folder.name
+    files = {name: _read_file(folder, name) for name in FILES}
+    facts = read_facts(files[FACTS], f"{where}/{FACTS}")
+    rows = rows_from_parquet(files[ROWS], f"{where}/{ROWS}")
+    terms, images = terms_from_files(files, where)
+    if unknown := set(terms) - set(rows["cell"]):
+        raise BenchkitError(f"{where}/{IMAGES}: the cell {min(unknown)[:12]} is in no line of {ROWS}")
+    if missing := set(rows.loc[rows["cell"].isin(list(terms)), "test_set"]) - set(images):
+        raise BenchkitError(f"{where}/{TEST_IMAGES}: the test set '{min(missing)}' is missing")
+    board = parse_json(files[BOARD_FILE])
+    if not isinstance(board, dict):
+        raise BenchkitError(f"{where}/{BOARD_FILE}: not a board")
+    return Submission(facts, rows, terms, images, board, where)
+
+
+def read_facts(data: bytes, where: str) -> Facts:
+    """Return the contents of submission.json; raise BenchkitError naming the key that is wrong."""
+    try:
+        found = parse_json(data)
+    except BenchkitError as error:
+        raise BenchkitError(f"{where}: {error}") from None
+    if not isinstance(found, dict) or "schema" not in found:
+        raise BenchkitError(f"{where}: not a submission: it has no 'schema'")
+    if found["schema"] not in READABLE:
+        raise BenchkitError(f"{where}: schema {found['schema']!r}, but this version of benchkit reads schema {SCHEMA}")
+    try:
+        return Facts.model_validate(found)
+    except ValidationError as error:
+        key, fault = describe_fault(error)
+        raise BenchkitError(f"{where}: '{key}': {fault}") from None
+
+
+def describe_fault(error: ValidationError) -> tuple[str, str]:
+    """Return the key of the first fault in submission.json, and what is wrong with its value."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] in ("string_pattern_mismatch", "string_too_long", "string_too_short"):
+        shown = f"'{shortened(one_line(first['input']))}' is "
+        for names, rule in _RULES.items():
+            if first["loc"][0] in names:
+                return key, f"{shown}{rule}"
+    return key, str(first["msg"])
+
+
+def digest_submission(folder: Path) -> str:
+    """Return the sha256 of all files of a submission: another one for any change."""
+    parts = [hashlib.sha256(_read_file(folder, name)).hexdigest() for name in FILES]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _read_file(folder: Path, name: str) -> bytes:
+    path = folder / name
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise BenchkitError(f"{folder.name}/{name}: more than {MOST_BYTES} bytes")
+        return read_regular(path)
+    except FileNotFoundError:
+        raise BenchkitError(f"{folder.name}: the file {name} is missing") from None
+    except OSError as error:
+        raise BenchkitError(f"{folder.name}/{name}: cannot be read: {error.strerror or error}") from None
+
+
+def rows_to_parquet(rows: pd.DataFrame) -> bytes:
+    """Return rows as Parquet: texts, flags, whole numbers and numbers, each undefined where nothing is known."""
+    sink = io.BytesIO()
+    table = pa.table({str(name): _to_arrow(column) for name, column in normalise_rows(rows).items()})
+    pq.write_table(table, sink, compression="zstd", compression_level=19, write_statistics=False)
+    return sink.getvalue()
+
+
+def rows_from_parquet(data: bytes, where: str) -> pd.DataFrame:
+    """Return the rows as `normalise_rows` gives them; raise BenchkitError for other bytes."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if file.metadata.num_rows > MOST_CELLS:
+            raise BenchkitError(f"{where}: {file.metadata.num_rows} cells, the limit is {MOST_CELLS}")
+        table = file.read(use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise BenchkitError(f"{where}: not a readable Parquet file: {describe_error(error)}") from None
+    if missing := [name for name in ("cell", "test_set", "checkpoint_sha256") if name not in table.column_names]:
+        raise BenchkitError(f"{where}: the column '{missing[0]}' is missing")
+    return normalise_rows(pd.DataFrame({name: _from_arrow(table.column(name)) for name in table.column_names}))
+
+
+def normalise_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with one type per column: text or flag with None, whole numbers, or numbers with NaN."""
+    columns = {}
+    for name, column in rows.items():
+        values = [value.item() if isinstance(value, np.generic) else value for value in column]
+        values = [value if known(value) and value is not pd.NA else None for value in values]
+        kinds = {type(value) for value in values if value is not None}
+        if kinds and kinds <= {int} and None not in values:
+            columns[str(name)] = pd.Series(values, dtype="int64")
+        elif kinds <= {int, float}:
+            columns[str(name)] = pd.Series([np.nan if value is None else float(value) for value in values], dtype=float)
+        elif kinds == {bool}:
+            columns[str(name)] = pd.Series(values, dtype=object)
+        else:
+            texts = [value if value is None else str(value) for value in values]
+            columns[str(name)] = pd.Series(texts, dtype=object)
+    return pd.DataFrame(columns)
+
+
+def _to_arrow(column: pd.Series) -> pa.Array:
+    if column.dtype != object:
+        return pa.array(column.to_numpy(), from_pandas=column.dtype == float)
+    flags = any(isinstance(value, bool) for value in column)
+    return pa.array(column.tolist(), pa.bool_() if flags else pa.string())
+
+
+def _from_arrow(column: pa.ChunkedArray) -> pd.Series:
+    values = column.to_pylist() if column.null_count or not pa.types.is_primitive(column.type) else column.to_numpy()
+    return pd.Series(values, dtype=object if isinstance(values, list) else None)
+
+
+def hide_paths(value: Any) -> Any:
+    """Return plain data or text with every absolute path cut to its last part, `…/NAME`."""
+    if isinstance(value, str):
+        return _PATH.sub(lambda found: "…/" + re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], value)
+    if isinstance(value, Mapping):
+        return {hide_paths(key): hide_paths(one) for key, one in value.items()}
+    return [hide_paths(one) for one in value] if isinstance(value, list | tuple) else value
