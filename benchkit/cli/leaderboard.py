@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import leaderboard_submit, options
+from benchkit.cli import leaderboard_site, leaderboard_submit, options
 from benchkit.cli.common import cache_folder, cache_root, console, places_named, print_json
 from benchkit.cli.unused_options import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 _FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 app = App(
-    help="Show boards of finished runs, also beside the paper's rows; submit them, and check submissions.",
+    help="Show boards of finished runs, also beside the paper's rows; submit and check them; build a site of them.",
     rich_markup_mode=None,
 )
+app.command("build", short_help="Build a static site of boards.")(leaderboard_site.build)
+app.command("serve", short_help="Open a site in a browser.")(leaderboard_site.serve)
 
 
 @app.command("show")

@@ -14,7 +14,6 @@ from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.specs.grammar import print_value
 
 if TYPE_CHECKING:
-    from benchkit.api import Plugin
     from benchkit.plugin.registry import Broken, Entry, Registry
 
 app = App(
@@ -34,6 +33,8 @@ def list_(
     strict: options.Strict = False,
 ) -> None:
     """List all plugins, and the skipped ones with the reason."""
+    from benchkit.plugin.description import describe
+
     registry = load_registry(plugin, plugin_folder, strict)
     if as_json:
         plugins = [describe(entry) for entry in registry.entries()]
@@ -55,6 +56,8 @@ def show(
     strict: options.Strict = False,
 ) -> None:
     """Show one plugin: what it does, its parameters, where it comes from."""
+    from benchkit.plugin.description import describe
+
     entry = find_plugin(load_registry(plugin, plugin_folder, strict), name, kind)
     facts = describe(entry)
     if as_json:
@@ -83,54 +86,6 @@ def find_plugin(registry: Registry, name: str, kind: str | None) -> Entry:
     return matches[0]
 
 
-def describe(entry: Entry) -> dict[str, Any]:
-    """Return a plugin as plain data."""
-    from benchkit.plugin.registry import why_unavailable
-
-    return {
-        "kind": entry.kind,
-        "name": entry.name,
-        "doc": inspect.cleandoc(entry.cls.__doc__ or ""),
-        "parameters": parameters_of(entry.cls),
-        "origin": entry.origin,
-        "version": entry.version,
-        "source_hash": entry.source_hash,
-        "unavailable": why_unavailable(entry.cls),
-    }
-
-
-def parameters_of(cls: type[Plugin]) -> list[dict[str, Any]]:
-    """Return name, type, default, range and meaning of every parameter."""
-    from typing import get_type_hints
-
-    from benchkit.plugin.registry import parameters
-
-    hints = get_type_hints(cls)
-    return [
-        {
-            "name": field.name,
-            "type": getattr(hints[field.name], "__name__", str(hints[field.name])),
-            "default": _scalar(field.default),
-            "range": format_range(field.metadata.get("bounds") or {}, field.metadata.get("choices")),
-            "doc": field.metadata.get("doc", ""),
-        }
-        for field in parameters(cls)
-    ]
-
-
-def _scalar(value: Any) -> bool | int | float | str | None:
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
-
-
-def format_range(bounds: dict[str, float], choices: Any) -> str:
-    """Return bounds or choices as text: `>= 0, < 1`, `a, b or c`; empty if every value is allowed."""
-    if choices:
-        *first, last = map(str, choices)
-        return f"{', '.join(first)} or {last}" if first else last
-    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    return ", ".join(f"{signs[name]} {value}" for name, value in bounds.items())
-
-
 def _broken(broken: Broken) -> dict[str, str]:
     return {"name": broken.name, "origin": broken.origin, "reason": broken.reason}
 
@@ -139,6 +94,8 @@ def _print_list(registry: Registry) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
+
+    from benchkit.plugin.description import parameters_of
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for header in ("kind", "name", "parameters", "origin", "what it does"):

@@ -2,4 +2,5 @@
 
 terms: what is kept of every test image. submission: the files. rules: what a submission must fulfil. check: are its
 figures those of its terms. merge: rows from several submissions as one board.
+site: pages of many boards.
 """

@@ -131,21 +131,21 @@ def latex(sheet: Sheet) -> str:
     for group in sheet.groups:
         body.append("\\midrule")
         if group.title and len(sheet.groups) > 1:
-            body.append(f"\\multicolumn{{{number}}}{{l}}{{\\emph{{{_latex(group.title)}}}}} \\\\")
-        body += [" & ".join(_latex(cell.text) for cell in row) + " \\\\" for row in group.rows]
+            body.append(f"\\multicolumn{{{number}}}{{l}}{{\\emph{{{latex_text(group.title)}}}}} \\\\")
+        body += [" & ".join(latex_text(cell.text) for cell in row) + " \\\\" for row in group.rows]
     header = " & ".join(_stacked(column.header) for column in columns) + " \\\\"
     return "\n".join(
         [
             "% \\usepackage{booktabs}",
             "\\begin{table}",
-            f"\\caption{{{_latex(sheet.title)}}}",
+            f"\\caption{{{latex_text(sheet.title)}}}",
             f"\\begin{{tabular}}{{{''.join('l' if column.text else 'r' for column in columns)}}}",
             "\\toprule",
             header,
             *body,
             "\\bottomrule",
             "\\end{tabular}",
-            *(f"\\par\\footnotesize {_latex(note)}" for note in (*sheet.head, *sheet.notes)),
+            *(f"\\par\\footnotesize {latex_text(note)}" for note in (*sheet.head, *sheet.notes)),
             "\\end{table}",
             "",
         ]
@@ -226,12 +226,13 @@ def _markdown(text: str) -> str:
     return text.translate(_MARKDOWN).replace("://", ":\u200b//").replace("www.", "www\u200b.").replace("@", "@\u200b")
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Return foreign text with every special character of LaTeX escaped."""
     return text.translate(_LATEX)
 
 
 def _stacked(header: str) -> str:
-    lines = [_latex(line) for line in header.split("\n")]
+    lines = [latex_text(line) for line in header.split("\n")]
     return lines[0] if len(lines) == 1 else "\\shortstack[r]{" + " \\\\ ".join(lines) + "}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.cli.plugins import format_range
+from benchkit.plugin.description import format_range
 from tests.helpers.small_comparison import PLUGINS, Run
 
 KINDS = ("corruptor", "selector", "detector", "inverter", "dataset")

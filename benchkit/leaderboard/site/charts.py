@@ -1,0 +1,85 @@
+"""The charts of a method's page as plain data; site.js gives them to Plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from benchkit.leaderboard.site.rows import Row
+from benchkit.report.text import known
+from benchkit.report.uncertainty import BY_KIND
+
+#: A chart's title, the sentence below it, and its data.
+Chart = tuple[str, str, dict[str, Any]]
+#: Lines of one chart; more cannot be told apart.
+_MOST = 6
+
+
+def depth_chart(rows: Sequence[Row]) -> Chart | None:
+    """Return artifact IoU over inversion steps, a line per detector and selector; None with fewer than two depths."""
+    lines: dict[str, dict[float, Row]] = {}
+    for row in rows:
+        if (
+            row["kind"] == "trained"
+            and known(row.get("steps"))
+            and known(row.get("iou"))
+            and row["role"] == "corrupted"
+        ):
+            others = row["name"].replace(f"steps={row['steps']:g}", "").strip(":,")
+            label = ", ".join(filter(None, (others, row["detector"], row["selector"], row["board"])))
+            lines.setdefault(label, {})[float(row["steps"])] = row
+    lines = {label: dict(sorted(own.items())) for label, own in lines.items() if len(own) > 1}
+    if not lines:
+        return None
+    traces = []
+    for colour, (label, own) in enumerate(list(lines.items())[:_MOST]):
+        traces.append({"kind": "line", "name": label, "color": colour, "x": list(own), **_bounds(own.values(), "iou")})
+    words = "Artifact IoU with its 95 % interval over the number of inversion steps, counted from the clean end."
+    return "Over depth", words, {"x": "inversion steps", "y": "artifact IoU, %", "traces": traces}
+
+
+def kinds_chart(rows: Sequence[Row]) -> Chart | None:
+    """Return IoU, or else recall, by kind of artifact: bars for the best row of each detector; None without kinds."""
+    measured = [row for row in rows if row["kind"] == "trained" and known(row.get("iou"))]
+    figure = next((name for name in BY_KIND if any(row["kinds"].get(name) for row in measured)), None)
+    best: dict[str, Row] = {}
+    for row in measured if figure else ():
+        if row["kinds"].get(figure) and (row["detector"] not in best or row["iou"] > best[row["detector"]]["iou"]):
+            best[row["detector"]] = row
+    traces = []
+    for colour, row in enumerate(list(best.values())[:_MOST]):
+        kinds = {kind: figures for kind, figures in row["kinds"][figure].items() if known(figures[0])}
+        value, up, down = _errors([tuple(figures) for figures in kinds.values()])
+        names = [kind.replace("_", " ") for kind in kinds]
+        label = f"{row['name']}, {row['detector']}"
+        traces.append({"kind": "bars", "name": label, "color": colour, "x": names, "y": value, "up": up, "down": down})
+    if not traces:
+        return None
+    name = "IoU" if figure == "kind_iou" else "recall"
+    words = (
+        f"{name} of each kind of artifact, with its 95 % interval, of the best row of each detector. Pixels of one "
+        "kind against clean pixels: a rare kind has a low IoU, so compare methods, not kinds."
+    )
+    data = {"x": "", "y": f"{name}, %", "traces": traces, "category": True, "height": 480}
+    return "By kind of artifact", words[:1].upper() + words[1:], data
+
+
+def cost_words(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what one corrupted image of a method costs, where that is known."""
+    costs = sorted({int(row["evaluations"]) for row in rows if known(row.get("evaluations"))})
+    if costs:
+        span = str(costs[0]) if len(costs) == 1 else f"{costs[0]} to {costs[-1]}"
+        yield f"One corrupted image takes {span} network evaluations of the diffusion model."
+
+
+def _bounds(rows: Iterable[Row], key: str) -> dict[str, list[float]]:
+    value, up, down = _errors([(row[key], row.get(f"{key}_low"), row.get(f"{key}_high")) for row in rows])
+    return {"y": value, "up": up, "down": down}
+
+
+def _errors(figures: Sequence[tuple[Any, Any, Any]]) -> tuple[list[float], list[float], list[float]]:
+    """Return figures in per cent, and how far their intervals reach up and down."""
+    values = [round(100 * float(value), 4) for value, _, _ in figures]
+    up = [round(100 * (high - value), 4) if known(high) else 0.0 for value, _, high in figures]
+    down = [round(100 * (value - low), 4) if known(low) else 0.0 for value, low, _ in figures]
+    return values, up, down

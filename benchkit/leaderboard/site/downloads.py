@@ -1,0 +1,105 @@
+"""What a reader can take along: rows as CSV, JSON and Parquet, tables as LaTeX, rankings as SVG, and how to cite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from benchkit.leaderboard.site.rows import Group, Row, Tables, by_rank
+from benchkit.leaderboard.site.sources import Source
+from benchkit.report.board import Board, plain_records
+from benchkit.report.figures import ranking_figure
+from benchkit.report.tables import csv_text, json_text, latex_text, parquet_bytes, render
+from benchkit.report.text import MISSING, bracketed, known, numeric, percent
+from benchkit.report.uncertainty import RANKINGS
+
+#: A figure with more rows than this would be longer than any page.
+_MOST_DRAWN = 120
+_HIDDEN = ("kinds", "place", "group", "method_slug", "detector_slug", "dataset_slug", "board_slug")
+
+
+def download_files(sources: Sequence[Source], tables: Tables) -> dict[str, bytes]:
+    """Return the files of `downloads/`: all rows of the site, and every board in full."""
+    frame = pd.DataFrame([{k: v for k, v in row.items() if k not in _HIDDEN} for row in tables.rows])
+    files = {
+        "downloads/rows.csv": csv_text(frame).encode("utf-8", "replace"),
+        "downloads/rows.json": json_text({"rows": plain_records(frame)}).encode("utf-8", "replace"),
+        "downloads/rows.parquet": parquet_bytes(frame),
+    }
+    for source in sources:
+        folder = f"downloads/{source.slug}"
+        groups = [group for group in tables.groups if group.board == source.slug and group.ranked]
+        files |= {
+            f"{folder}/board.csv": render(source.board, "csv").encode("utf-8", "replace"),
+            f"{folder}/board.json": render(source.board, "json").encode("utf-8", "replace"),
+            f"{folder}/board.parquet": parquet_bytes(source.board.frame),
+            f"{folder}/board.tex": latex_table(source, groups, tables.rows).encode("utf-8", "replace"),
+            **_figures(source.board, folder),
+        }
+    return files
+
+
+def _figures(board: Board, folder: str) -> dict[str, bytes]:
+    if len(board.frame) > _MOST_DRAWN:
+        return {}
+    drawn = {f"{folder}/{name}.svg": ranking_figure(board, r) for r, name in zip(RANKINGS, ("iou", "ap"), strict=True)}
+    return {path: svg for path, svg in drawn.items() if svg is not None}
+
+
+def latex_table(source: Source, groups: Iterable[Group], rows: Sequence[Row]) -> str:
+    """Return a board's rankings as a LaTeX table (needs booktabs).
+
+    A figure is bold only if its row is resolved as the best: every other row of its ranking is worse beyond chance.
+    """
+    body = []
+    for group in groups:
+        body += ["\\midrule", f"\\multicolumn{{5}}{{l}}{{\\emph{{{latex_text(group.title)}}}}} \\\\"]
+        for place in by_rank(group, RANKINGS[0], rows):
+            row = rows[place]
+            names = [latex_text(row["name"]), latex_text(row["selector"] or MISSING)]
+            body.append(
+                " & ".join([*names, _places(row), _figure(row, "iou", ""), _figure(row, "ap", "_ap")]) + " \\\\"
+            )
+    return "\n".join(
+        [
+            "% \\usepackage{booktabs}",
+            "\\begin{table}",
+            f"\\caption{{{latex_text(source.board.title)}. Per cent, with 95\\,\\% intervals. The rank is by artifact "
+            "IoU, with its simultaneous interval. Bold: every other row of the ranking is worse beyond chance.}",
+            "\\begin{tabular}{llrrr}",
+            "\\toprule",
+            "method & selector & rank & artifact IoU & AP \\\\",
+            *body,
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\end{table}",
+            "",
+        ]
+    )
+
+
+def _places(row: Row) -> str:
+    low, high = row.get("rank_low"), row.get("rank_high")
+    return f"{row['rank']:.0f}" + (f" {{[}}{low:.0f}--{high:.0f}{{]}}" if known(low) and known(high) else "")
+
+
+def _figure(row: Row, key: str, end: str) -> str:
+    text = latex_text(bracketed(*(percent(numeric(row.get(key + part))) for part in ("", "_low", "_high"))))
+    return f"\\textbf{{{text}}}" if row.get(f"rank{end}_high") == 1 else text
+
+
+def bibtex(source: Source) -> str:
+    """Return a BibTeX entry for a board."""
+    board = source.board
+    year = board.run[:4] if board.run[:4].isdigit() else ""
+    link = source.declared.get("link")
+    fields: Mapping[str, str] = {
+        "title": latex_text(board.title),
+        "author": latex_text(str(source.declared.get("authors") or source.name)),
+        "year": year,
+        "note": latex_text(f"benchkit board {source.name}, run {board.run}"),
+        "url": latex_text(str(link)) if link else "",
+    }
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@misc{{benchkit-{source.slug},", *lines, "}"])

@@ -1,0 +1,339 @@
+"""The site's pages as HTML. Foreign text reaches them through templates that escape it; links to hosts are checked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from benchkit.leaderboard.site.changes import Change
+from benchkit.leaderboard.site.charts import cost_words, depth_chart, kinds_chart
+from benchkit.leaderboard.site.columns import COLUMNS
+from benchkit.leaderboard.site.downloads import bibtex
+from benchkit.leaderboard.site.payload import RESOLUTION_HEADERS, script_json
+from benchkit.leaderboard.site.rows import PAPER, Group, Row, Tables
+from benchkit.leaderboard.site.sources import BADGES, Source
+from benchkit.report.board_table import unfinished
+from benchkit.report.notes import NAMES, foot_notes
+from benchkit.report.settings import settings_line
+from benchkit.report.text import MISSING, bracketed, known, number, numeric, one_line, percent, plain_number, signed
+from benchkit.report.uncertainty import MARGIN, RANKINGS
+
+if TYPE_CHECKING:
+    from benchkit.plugin.registry import Registry
+
+#: What a browser may load: the site's own scripts, styles and images. No page can ask another host for anything.
+POLICY = (
+    "default-src 'none'; script-src 'self' file:; style-src 'self' file: 'unsafe-inline'; "
+    "img-src 'self' file: data: blob:; connect-src 'none'; base-uri 'none'; form-action 'none'"
+)
+NAVIGATION = (
+    *(("index.html", "Board"), ("methods.html", "Methods"), ("detectors.html", "Detectors")),
+    *(("datasets.html", "Datasets"), ("boards.html", "Submissions"), ("statistics.html", "Statistics")),
+    *(("changes.html", "Changes"), ("downloads.html", "Downloads")),
+)
+_KINDS = {"method": "corruptor", "detector": "detector", "dataset": "dataset"}
+_ROLES = {
+    "human": "Trains on the labelled images alone, without any corruption.",
+    "pseudo": "Trains on clean images with the selected regions as labels, but without any corruption. "
+    "A corruption must beat it.",
+    "oracle": "Trains on wild images with their labels.",
+    "all-positive": "Predicts an artifact everywhere.",
+    "all-negative": "Predicts no artifact anywhere.",
+    "mean-mask": "Predicts for every image how often each pixel is an artifact in the labelled images.",
+}
+
+
+class TableCell(NamedTuple):
+    """A cell of a page's table: its text, the number to sort it by, and the page it links to."""
+
+    text: str
+    value: float | None = None
+    href: str = ""
+
+
+class Pages:
+    """Makes all pages of a site from its tables."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        tables: Tables,
+        registry: Registry,
+        changes: Sequence[Change] | None,
+        files: Sequence[str],
+    ) -> None:
+        self.sources, self.tables, self.registry = sources, tables, registry
+        self.changes, self.downloads = changes, [path for path in files if path.startswith("downloads/")]
+        loader = ChoiceLoader([PackageLoader("benchkit.leaderboard.site"), PackageLoader("benchkit.report")])
+        self.templates = Environment(
+            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """Return the pages, path -> UTF-8."""
+        pages = {
+            "index.html": self._render("board.html", "Board", "index.html", **self._board()),
+            "statistics.html": self._render("statistics.html", "Statistics", "statistics.html", **self._statistics()),
+            "changes.html": self._render("changes.html", "Changes", "changes.html", changes=self.changes),
+            "downloads.html": self._render("downloads.html", "Downloads", "downloads.html", **self._downloads()),
+        }
+        for kind, title in (
+            ("method", "Methods"),
+            ("detector", "Detectors"),
+            ("dataset", "Datasets"),
+            ("board", "Submissions"),
+        ):
+            slugs = [slug for slug in self.tables.names.get(kind, {}) if self.tables.rows_of(kind, slug)]
+            listed = self._list(kind, slugs)
+            pages[f"{kind}s.html"] = self._render("list.html", title, f"{kind}s.html", **listed)
+            for slug in slugs:
+                about = self._about_board(slug) if kind == "board" else self._about(kind, slug)
+                name = self.tables.names[kind][slug]
+                pages[f"{kind}s/{slug}.html"] = self._render("thing.html", name, f"{kind}s.html", "../", **about)
+        return {path: text.encode("utf-8", "replace") for path, text in pages.items()}
+
+    def _render(self, template: str, title: str, active: str, root: str = "", **context: Any) -> str:
+        return self.templates.get_template(template).render(
+            title=title, active=active, root=root, policy=POLICY, navigation=NAVIGATION, **context
+        )
+
+    # ---- the board ----
+
+    def _board(self) -> dict[str, Any]:
+        ranked = [group for group in self.tables.groups if group.ranked and group.rows and not group.protocol]
+        return {
+            "findings": [finding for group in ranked if (finding := self._finding(group))],
+            "headers": ("ranked together", "ranking", *RESOLUTION_HEADERS),
+            "filters": [
+                *(("board", "Board"), ("dataset", "Dataset"), ("detector", "Detector"), ("selector", "Selector")),
+                *(("role", "Role"), ("steps", "Steps"), ("badge", "Badge")),
+            ],
+            "costs": [
+                column for column in COLUMNS if column.key in ("evaluations", "seconds", "iterations", "train_images")
+            ],
+            "rows": len(self.tables.rows),
+            "boards": [(source.slug, source.name, one_line(source.board.title)) for source in self.sources],
+            "notes": [note for source in self.sources if (note := one_line(source.board.note))],
+        }
+
+    def _finding(self, group: Group) -> dict[str, Any] | None:
+        """Return which rows of a group no other row beats beyond chance, by either ranking."""
+        best = {}
+        for ranking, key in zip(RANKINGS, ("rank", "rank_ap"), strict=True):
+            rows = [self.tables.rows[i] for i in group.rows if self.tables.rows[i].get(f"{key}_low") == 1]
+            best[ranking] = sorted(rows, key=lambda row: row[key])
+        if not any(best.values()):
+            return None
+        row = self.tables.rows[group.rows[0]]
+        return {
+            "title": group.title,
+            "href": f"detectors/{group.detector}.html",
+            "dataset": row["dataset"],
+            "board": row["board"],
+            "of": len([i for i in group.rows if known(self.tables.rows[i].get("rank"))]),
+            "best": [
+                (
+                    NAMES[ranking],
+                    [(r["name"], f"methods/{r['method_slug']}.html", percent(numeric(r.get(key)))) for r in rows],
+                )
+                for (ranking, rows), key in zip(best.items(), ("iou", "ap"), strict=True)
+            ],
+        }
+
+    # ---- lists and their pages ----
+
+    def _list(self, kind: str, slugs: Iterable[str]) -> dict[str, Any]:
+        headers = {
+            "method": ("method", "what it does", "rows", "in tier 1, IoU", "in tier 1, AP"),
+            "detector": ("detector", "what it is", "rows", "", ""),
+            "dataset": ("dataset", "what it is", "rows", "", ""),
+            "board": ("submission", "title", "rows", "badge", "run"),
+        }[kind]
+        lines = []
+        for slug in slugs:
+            rows = self.tables.rows_of(kind, slug)
+            cells = [TableCell(self.tables.names[kind][slug], None, f"{kind}s/{slug}.html")]
+            source = next((s for s in self.sources if s.slug == slug), None) if kind == "board" else None
+            if kind == "board":
+                title = one_line(source.board.title) if source else "Figures as the paper prints them; never ranked."
+                cells += [TableCell(title), TableCell(str(len(rows)), len(rows))]
+                cells += [TableCell(rows[0]["badge"]), TableCell(source.board.run if source else MISSING)]
+            else:
+                first = self._doc(kind, slug, rows).partition("\n\n")[0].replace("\n", " ")
+                cells += [TableCell(first or MISSING), TableCell(str(len(rows)), len(rows))]
+                if kind == "method":
+                    for tier in ("tier", "tier_ap"):
+                        of = sum(known(row.get(tier)) for row in rows)
+                        best = sum(row.get(tier) == 1 for row in rows)
+                        cells.append(TableCell(f"{best} of {of}" if of else MISSING, best))
+            lines.append(cells)
+        words = {
+            "method": "What a detector can be trained on: corruptions, and the baselines they are compared with.",
+            "detector": "The networks that were trained.",
+            "dataset": "The test images.",
+            "board": "Where the rows come from. A badge says what stands behind the figures of a submission.",
+        }
+        return {"headers": [text for text in headers if text], "lines": lines, "words": words[kind]}
+
+    def _doc(self, kind: str, slug: str, rows: Sequence[Row]) -> str:
+        entry = self._entry(kind, self.tables.names[kind][slug])
+        if entry is not None:
+            return inspect.cleandoc(entry.cls.__doc__ or "")
+        return _ROLES.get(self.tables.names[kind][slug], "") if kind == "method" else ""
+
+    def _entry(self, kind: str, name: str) -> Any:
+        plain = name.partition("/")[0] if kind == "dataset" else name
+        return self.registry.entry(_KINDS[kind], plain) if self.registry.has(_KINDS[kind], plain) else None
+
+    def _about(self, kind: str, slug: str) -> dict[str, Any]:
+        name, rows = self.tables.names[kind][slug], self.tables.rows_of(kind, slug)
+        entry = self._entry(kind, name)
+        charts = []
+        if kind == "method":
+            charts = [chart for chart in (depth_chart(rows), kinds_chart(rows)) if chart]
+        if kind == "detector":
+            charts = [chart for chart in (kinds_chart([r for r in rows if r.get("rank_low") == 1]),) if chart]
+        facts = {"Kind": kind if kind != "method" else "corruptor" if entry else rows[0]["role"]}
+        if entry is not None:
+            facts["From"] = f"{entry.origin} {entry.version or ''}".strip()
+            facts["Source"] = f"sha256 {entry.source_hash}"
+        elif kind == "method" and rows[0]["role"] in ("corrupted", "mixed"):
+            facts["Plugin"] = "not installed where this site was built; its rows name its source"
+        foreign = sorted({row["plugins"] for row in rows if known(row.get("plugins"))})
+        return {
+            "facts": facts,
+            "text": self._doc(kind, slug, rows),
+            "parameters": self._parameters(entry),
+            "table": self._table(rows, "../", kind),
+            "charts": [
+                (f"chart-{i}", title, words, Markup(script_json(data))) for i, (title, words, data) in enumerate(charts)
+            ],
+            "notes": [*foreign, *(cost_words(rows) if kind == "method" else ())],
+            "confinement": self._confinement(rows) if kind == "method" else None,
+            "sections": [],
+            "files": [],
+            "citation": "",
+            "link": "",
+            "view": f"{kind}={rows[0][kind]}" if kind != "method" else f"q={name}",
+        }
+
+    def _parameters(self, entry: Any) -> list[dict[str, Any]]:
+        from benchkit.plugin.description import parameters_of
+
+        return parameters_of(entry.cls) if entry is not None else []
+
+    def _table(self, rows: Sequence[Row], root: str, kind: str) -> dict[str, Any]:
+        """Return the rows of a page as a table: headers with their kind, and cells."""
+        labels = [k for k in ("method", "detector", "dataset", "board") if k != kind]
+        headers = [*labels, "selector", "rank, IoU", "artifact IoU", "rank, AP", "AP", "Δ to pseudo, IoU", "badge"]
+        lines = []
+        for row in rows:
+            cells = [
+                TableCell(row["name"] if k == "method" else row[k], None, f"{root}{k}s/{row[f'{k}_slug']}.html")
+                for k in labels
+            ]
+            if kind == "method":
+                cells.insert(0, TableCell(row["name"]))
+            cells += [TableCell(row["selector"] or MISSING), _rank(row, ""), _figure(row, "iou"), _rank(row, "_ap")]
+            cells += [_figure(row, "ap"), _delta(row), TableCell(row["badge"])]
+            lines.append(cells)
+        if kind == "method":
+            headers.insert(0, "method")
+        text = {"method", "detector", "dataset", "board", "selector", "badge"}
+        return {"headers": [(header, header in text) for header in headers], "lines": lines}
+
+    def _confinement(self, rows: Sequence[Row]) -> dict[str, Any] | None:
+        measured = [row for row in rows if known(row.get("inside")) and known(row.get("outside"))]
+        if not measured:
+            return None
+        lines = [
+            [
+                TableCell(row["name"]),
+                TableCell(row["detector"]),
+                TableCell(row["selector"] or MISSING),
+                *(TableCell(percent(row[k]), row[k]) for k in ("inside", "change_outside")),
+                TableCell(number(row["outside"], 1), row["outside"]),
+            ]
+            for row in measured
+        ]
+        headers = [("method", True), ("detector", True), ("selector", True)]
+        headers += [("change inside, %", False), ("change outside, %", False), ("PSNR outside, dB", False)]
+        return {"headers": headers, "lines": lines}
+
+    def _about_board(self, slug: str) -> dict[str, Any]:
+        rows = self.tables.rows_of("board", slug)
+        source = next((one for one in self.sources if one.slug == slug), None)
+        facts = {"Badge": rows[0]["badge"], "Rows": str(len(rows))}
+        sections: list[tuple[str, list[str]]] = []
+        if source is not None:
+            facts |= {"Run": source.board.run, "Title": one_line(source.board.title)}
+            facts |= {one_line(k): one_line(v) for k, v in source.declared.items() if isinstance(v, str | int | float)}
+            sections = [
+                ("How to read it", [*foot_notes(source.board), *filter(None, [settings_line(source.board)])]),
+                ("What did not run", list(unfinished(source.board))),
+                ("What re-running gave", [f"{one_line(k)}: {one_line(v)}" for k, v in source.verified.items()]),
+            ]
+        return {
+            "facts": facts,
+            "text": one_line(source.board.note)
+            if source
+            else "The figures of the paper's Tables 1 to 4, as printed. "
+            "They were measured on other images than ours, and are never ranked with measured rows.",
+            "parameters": [],
+            "table": self._table(rows, "../", "board"),
+            "charts": [],
+            "notes": [],
+            "confinement": None,
+            "sections": [(title, list(map(one_line, lines))) for title, lines in sections if lines],
+            "files": [path for path in self.downloads if path.startswith(f"downloads/{slug}/")],
+            "citation": bibtex(source) if source else "",
+            "view": f"board={rows[0]['board']}",
+            "link": safe_link(source.declared.get("link")) if source else "",
+        }
+
+    # ---- other pages ----
+
+    def _statistics(self) -> dict[str, Any]:
+        return {"margin": plain_number(100 * MARGIN), "badges": BADGES, "columns": COLUMNS}
+
+    def _downloads(self) -> dict[str, Any]:
+        boards = [
+            (source.name, [p for p in self.downloads if p.startswith(f"downloads/{source.slug}/")], bibtex(source))
+            for source in self.sources
+        ]
+        every = [path for path in self.downloads if path.count("/") == 1]
+        return {"every": every, "boards": boards, "paper": PAPER in self.tables.names.get("board", {})}
+
+
+def safe_link(link: object) -> str:
+    """Return a link that a page may offer: of http or https with a host; empty for anything else."""
+    try:
+        parts = urlsplit(str(link or ""))
+    except ValueError:
+        return ""
+    return parts.geturl() if parts.scheme in ("http", "https") and parts.hostname else ""
+
+
+def _figure(row: Mapping[str, Any], key: str) -> TableCell:
+    value, low, high = (numeric(row.get(key + end)) for end in ("", "_low", "_high"))
+    text = bracketed(*map(percent, (value, low, high)))
+    return TableCell(text if text != MISSING or row["state"] == "done" else str(row["state"]), row.get(key))
+
+
+def _rank(row: Mapping[str, Any], end: str) -> TableCell:
+    rank, low, high = (row.get(f"rank{end}{part}") for part in ("", "_low", "_high"))
+    if not known(rank):
+        return TableCell(MISSING)
+    interval = f" [{low:.0f}–{high:.0f}]" if known(low) and known(high) else ""
+    return TableCell(f"{rank:.0f}{interval}", rank)
+
+
+def _delta(row: Mapping[str, Any]) -> TableCell:
+    value, low, high = (numeric(row.get(f"pseudo{end}")) for end in ("", "_low", "_high"))
+    text = bracketed(signed(value), percent(low), percent(high))
+    return TableCell(f"{text} {row['pseudo_verdict']}" if known(row.get("pseudo_verdict")) else text, row.get("pseudo"))

@@ -1,0 +1,115 @@
+"""The board's data as scripts: a page that was opened as a file may not read other files, but it may load scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from benchkit.leaderboard.site.columns import COLUMNS, column_records
+from benchkit.leaderboard.site.rows import Group, Tables, resolved_neighbours
+from benchkit.report.notes import NAMES
+from benchkit.report.text import known, numeric, percent
+from benchkit.report.uncertainty import RANKINGS
+
+#: Beside the columns' own fields, what the script needs of a row.
+_FIELDS = (
+    *("id", "group", "kind", "state", "unstable", "reordered", "planned_seeds", "sd"),
+    *("method_slug", "detector_slug", "dataset_slug", "board_slug"),
+)
+_ENDS = {"interval": ("_low", "_high"), "rank": ("_low", "_high"), "delta": ("_low", "_high", "_verdict")}
+#: Digits of the numbers that the table shows; the downloads have all digits.
+_DIGITS = 6
+
+
+def data_script(tables: Tables) -> str:
+    """Return the script with all rows, a list per field; texts that repeat are written once."""
+    names = [*_FIELDS, *(c.key + end for c in COLUMNS for end in ("", *_ENDS.get(c.kind, ())))]
+    data = {
+        "columns": column_records(),
+        "fields": {name: _field([row.get(name) for row in tables.rows]) for name in names},
+        "groups": [_group(group, tables) for group in tables.groups],
+        "boards": [{"slug": slug, "name": name} for slug, name in tables.names.get("board", {}).items()],
+    }
+    return f"window.benchkitData = {script_json(data)};\n"
+
+
+def pairs_scripts(tables: Tables) -> dict[str, str]:
+    """Return board -> the script with its paired differences, read when two of its rows are compared."""
+    found: dict[str, list[Any]] = {}
+    for group in tables.groups:
+        for place, ranking in enumerate(RANKINGS):
+            for (first, second), pair in group.pairs.get(ranking, {}).items():
+                figures = ("difference", "low", "high", "p_adjusted", "improvement")
+                numbers = [_short(pair.get(name)) for name in figures]
+                found.setdefault(group.board, []).append([place, first, second, *numbers, pair.get("verdict")])
+    return {slug: f"window.benchkitPairs({script_json(slug)}, {script_json(p)});\n" for slug, p in found.items()}
+
+
+def script_json(data: Any) -> str:
+    """Return plain data as JSON that cannot end a script element."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _field(values: list[Any]) -> Any:
+    if any(isinstance(value, str) for value in values):
+        words = list(dict.fromkeys(value for value in values if isinstance(value, str)))
+        places = {word: i for i, word in enumerate(words)}
+        return {"words": words, "places": [places.get(value, -1) for value in values]}
+    return [_short(value) for value in values]
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else float(f"{value:.{_DIGITS}g}")
+    return value
+
+
+def _group(group: Group, tables: Tables) -> dict[str, Any]:
+    resolution = []
+    words = {}
+    for ranking, key in zip(RANKINGS, ("rank", "rank_ap"), strict=True):
+        found = group.resolution.get(ranking)
+        if found is None:
+            continue
+        differ, neighbours = resolved_neighbours(group, ranking, tables.rows)
+        cells = resolution_cells(found, differ, neighbours)
+        resolution.append({"ranking": NAMES[ranking], "cells": cells})
+        words[key] = f"resolves {cells[0]}; {cells[1]} pairs and {cells[2]} neighbours differ beyond chance"
+    board = tables.names.get("board", {}).get(group.board, group.board)
+    title = f"{group.title} ({board})" if group.board != "paper" else group.title
+    return {"title": title, "ranked": group.ranked, "rows": group.rows, "words": words, "resolution": resolution}
+
+
+RESOLUTION_HEADERS = (
+    *("resolves", "pairs that differ", "neighbours that differ", "images", "seeds", "images × seeds"),
+    *("with 5 more seeds", "with 500 more images"),
+)
+
+
+def resolution_cells(found: Mapping[str, Any], differ: int, neighbours: int) -> list[str]:
+    """Return the texts of RESOLUTION_HEADERS for one ranking of a group."""
+
+    def more(value: Any) -> str:
+        figures = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+        return _points(figures[1]) if len(figures) == 2 else "–"
+
+    single = found.get("trained_seeds") == 1
+    parts = ["–" if single else _part(found.get(name)) for name in ("images", "seeds", "interaction")]
+    counts = (f"{found.get('resolved', 0)} of {found.get('pairs', 0)}", f"{differ} of {neighbours}")
+    return [
+        _points(found.get("difference")),
+        *counts,
+        *parts,
+        more(found.get("more_seeds")),
+        more(found.get("more_images")),
+    ]
+
+
+def _points(value: Any) -> str:
+    return f"{percent(numeric(value))} points" if known(value) else "–"
+
+
+def _part(value: Any) -> str:
+    return f"{numeric(value) * 100:.0f} %" if known(value) else "–"

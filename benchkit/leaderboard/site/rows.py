@@ -1,0 +1,251 @@
+"""The rows of all boards as records: what the tables show, what ranks together, tiers, and who beats whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from benchkit.leaderboard.site.costs import Costs
+from benchkit.leaderboard.site.sources import Slugs, Source
+from benchkit.report.board import Board, plain_records, short_names
+from benchkit.report.board_file import TRAINED
+from benchkit.report.board_table import selector_names
+from benchkit.report.leaderboard import PaperLine
+from benchkit.report.text import bare, known, one_line
+from benchkit.report.uncertainty import BY_KIND, RANKINGS, delta_columns, rank_columns
+from benchkit.specs.keys import digest
+
+#: The board of the figures that the paper prints.
+PAPER = "paper"
+#: Fields of a row of the site <- columns of a board.
+_FIGURES = {
+    "iou_validation": "artifact_iou_validation_threshold",
+    "auroc": "auroc",
+    "f1": "f1",
+    "iou_per_image": "artifact_iou_per_image",
+    "inside": "confinement_change_inside",
+    "outside": "confinement_psnr_outside",
+    "change_outside": "confinement_change_outside",
+    **{name: name for name in ("steps", "seconds", "seeds", "planned_seeds", "iterations", "train_images", "role")},
+    **{name: name for name in ("state", "reason", "unstable", "reordered", "plugins", "variant", "no_interval")},
+    "sd": "artifact_iou_std",
+}
+#: A difference is shown where its adjusted p-value is at most this; ranks use the same.
+ALPHA = 0.05
+Row = dict[str, Any]
+
+
+@dataclass
+class Group:
+    """Rows that are ranked together. pairs: per ranking (first, second) -> its record, places in the site's rows."""
+
+    board: str
+    title: str
+    detector: str
+    dataset: str
+    protocol: str = ""
+    ranked: bool = True
+    rows: list[int] = field(default_factory=list)
+    pairs: dict[str, dict[tuple[int, int], Mapping[str, Any]]] = field(default_factory=dict)
+    resolution: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def beats(self, ranking: str, first: int, second: int) -> int:
+        """Return 1 where the first row is significantly better, -1 where it is worse, else 0."""
+        known_pairs = self.pairs.get(ranking, {})
+        sign = 1 if (first, second) in known_pairs else -1
+        pair = known_pairs.get((first, second) if sign > 0 else (second, first))
+        if pair is None or not known(pair.get("p_adjusted")) or pair["p_adjusted"] > ALPHA:
+            return 0
+        return sign * (1 if pair["difference"] > 0 else -1)
+
+
+@dataclass
+class Tables:
+    """Everything that the pages show. names: kind (method, detector, dataset, board) -> slug -> text for people."""
+
+    rows: list[Row] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    names: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def rows_of(self, kind: str, slug: str) -> list[Row]:
+        """Return the rows of one method, detector, dataset or board."""
+        return [row for row in self.rows if row[f"{kind}_slug"] == slug]
+
+
+class Maker:
+    """Makes Tables from boards and from the paper's lines."""
+
+    def __init__(self, costs: Costs) -> None:
+        self.tables, self.costs = Tables(), costs
+        self._slugs = {kind: Slugs() for kind in ("method", "detector", "dataset")}
+        self._ids: set[str] = set()
+
+    def add_board(self, source: Source) -> None:
+        """Add all rows of a board."""
+        board, first = source.board, len(self.tables.rows)
+        detectors = short_names(board.frame["detector"], board.shown)
+        groups: dict[tuple[Any, ...], int] = {}
+        for line in plain_records(board.frame):
+            selectors = selector_names(board, line["detector"])
+            row = self._row(line, board, detectors, selectors) | {"badge": source.badge}
+            row |= self._linked("board", source.slug, source.name)
+            ranked = line["group"] == TRAINED
+            protocol = (line["protocol"] or "") if ranked else ""
+            key = (line["test_set"], line["detector"], protocol) if ranked else (line["group"],)
+            if key not in groups:
+                groups[key] = len(self.tables.groups)
+                title = row["detector"] + (f", {one_line(protocol)}" if protocol else "")
+                words = {"trivial": "without training", "missing": "without figures"}
+                self.tables.groups.append(
+                    Group(
+                        source.slug,
+                        title if ranked else words[line["group"]],
+                        row["detector_slug"] if ranked else "",
+                        row["dataset_slug"],
+                        protocol,
+                        ranked,
+                    )
+                )
+            self._append(row, groups[key])
+        self._add_pairs(board, first, groups)
+
+    def add_paper(self, lines: Iterable[PaperLine]) -> None:
+        """Add the figures that the paper prints, a group per table and detector; they are not ranked."""
+        groups: dict[Any, int] = {}
+        for line in lines:
+            if line.metric != RANKINGS[0]:
+                continue
+            key = (line.table, line.detector_label)
+            if key not in groups:
+                groups[key] = len(self.tables.groups)
+                title = f"{line.detector_label}, as printed in the paper's Table {line.table}"
+                self.tables.groups.append(Group(PAPER, title, "", "", ranked=False))
+            method = line.name if line.steps is None else f"{line.name}:steps={line.steps}"
+            row: Row = {
+                "name": method,
+                "role": line.method_role,
+                "selector": line.selector,
+                "source": line.dataset,
+                "steps": line.steps,
+                "iou": line.value / 100,
+                "kind": "reported",
+                "badge": "reported",
+                "label": line.label,
+                "state": "done",
+            }
+            row |= self._linked("method", self._slugs["method"].of(line.name), line.name)
+            detector = line.detector or line.detector_label
+            self._linked("detector", self._slugs["detector"].of(detector), detector)
+            row |= self._linked("detector", self._slugs["detector"].of(detector), line.detector_label)
+            row |= self._linked("dataset", self._slugs["dataset"].of(line.test_set), line.test_set)
+            row |= self._linked("board", PAPER, "the paper")
+            self._append(row, groups[key])
+
+    def _append(self, row: Row, group: int) -> None:
+        place = len(self.tables.rows)
+        identity = [row.get(k) for k in ("board_slug", "name", "selector", "detector", "dataset", "source", "label")]
+        row["id"] = digest([identity, self.tables.groups[group].title])[:8]
+        while row["id"] in self._ids:
+            row["id"] = digest([row["id"]])[:8]
+        self._ids.add(row["id"])
+        self.tables.rows.append(row | {"group": group, "place": place})
+        self.tables.groups[group].rows.append(place)
+
+    def _linked(self, kind: str, slug: str, text: str) -> Row:
+        self.tables.names.setdefault(kind, {}).setdefault(slug, one_line(text))
+        return {kind: one_line(text), f"{kind}_slug": slug}
+
+    def _row(
+        self, line: Mapping[str, Any], board: Board, detectors: Mapping[str, str], selectors: Mapping[str, str]
+    ) -> Row:
+        row: Row = {name: line.get(column) for name, column in _FIGURES.items()}
+        for ranking, short, end in zip(RANKINGS, ("iou", "ap"), ("", "_ap"), strict=True):
+            row |= {short + part: line.get(ranking + part) for part in ("", "_low", "_high")}
+            row |= dict(
+                zip((f"rank{end}{p}" for p in ("", "_low", "_high")), map(line.get, rank_columns(ranking)), strict=True)
+            )
+            for base in ("pseudo", "human"):
+                parts = zip(("", "_low", "_high", "_p", "_verdict"), delta_columns(ranking, base), strict=True)
+                row |= {f"{base}{end}{part}": line.get(column) for part, column in parts}
+        method = line["corruptor"] or line["method"] or line["role"]
+        detector, test = line["detector"], line["test_set"]
+        row |= self._linked("method", self._slugs["method"].of(bare(method)), bare(method))
+        images = str(test).partition("[")[0]
+        row |= self._linked("dataset", self._slugs["dataset"].of(images), board.short(test))
+        self.tables.names["dataset"][row["dataset_slug"]] = one_line(images)
+        name = bare(detector) if known(detector) else "none"
+        row |= self._linked("detector", self._slugs["detector"].of(name), detectors.get(detector, "–"))
+        self.tables.names["detector"][row["detector_slug"]] = one_line(name)
+        return row | {
+            "kind": line["group"],
+            "name": one_line(line["training_set"]),
+            "selector": one_line(selectors.get(line["selector"], "")) or None,
+            "source": one_line(line["source_name"]) if known(line["source_name"]) else None,
+            "inverter": one_line(board.short(line["inverter"])) if known(line["inverter"]) else None,
+            "evaluations": self.costs.evaluations(line),
+            "kinds": _kinds(line),
+        }
+
+    def _add_pairs(self, board: Board, first: int, groups: Mapping[Any, int]) -> None:
+        rows, made = self.tables.rows, [self.tables.groups[place] for place in groups.values()]
+        for pair in board.pairs:
+            places = (first + int(pair["first"]), first + int(pair["second"]))
+            if max(places) < len(rows) and rows[places[0]]["group"] == rows[places[1]]["group"]:
+                self.tables.groups[rows[places[0]]["group"]].pairs.setdefault(str(pair["metric"]), {})[places] = pair
+        for found in board.resolution:
+            key = (found.get("test_set"), found.get("detector"), found.get("protocol") or "")
+            if key in groups:
+                self.tables.groups[groups[key]].resolution[str(found.get("metric"))] = found
+        for group in made:
+            for ranking, end in zip(RANKINGS, ("", "_ap"), strict=True):
+                for place, tier in find_tiers(group, ranking, rows).items():
+                    rows[place][f"tier{end}"] = tier
+
+
+def _kinds(line: Mapping[str, Any]) -> dict[str, dict[str, list[Any]]]:
+    """Return figure -> kind of artifact -> value and bounds, for the figures by kind that have intervals."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for column in line:
+        figure, _, kind = column.partition(":")
+        if figure in BY_KIND and f"{column}_low" in line:
+            found.setdefault(figure, {})[kind] = [line[column + end] for end in ("", "_low", "_high")]
+    return found
+
+
+def by_rank(group: Group, ranking: str, rows: Sequence[Row]) -> list[int]:
+    """Return the places of a group's ranked rows, the best first."""
+    column = "rank" if ranking == RANKINGS[0] else "rank_ap"
+    return sorted((place for place in group.rows if known(rows[place].get(column))), key=lambda i: (rows[i][column], i))
+
+
+def find_tiers(group: Group, ranking: str, rows: Sequence[Row]) -> dict[int, int]:
+    """Return the tier of every ranked row.
+
+    Each tier has a leader. Down the ranking, the first row that the leader beats beyond chance leads the next tier. So
+    a tier never stretches along a chain of neighbours.
+    """
+    found: dict[int, int] = {}
+    leader, tier = None, 0
+    for place in by_rank(group, ranking, rows) if group.pairs.get(ranking) else ():
+        if leader is None or group.beats(ranking, leader, place) > 0:
+            leader, tier = place, tier + 1
+        found[place] = tier
+    return found
+
+
+def resolved_neighbours(group: Group, ranking: str, rows: Sequence[Row]) -> tuple[int, int]:
+    """Return how many neighbours of a ranking differ beyond chance, and how many there are."""
+    order = by_rank(group, ranking, rows)
+    neighbours = list(pairwise(order))
+    return sum(group.beats(ranking, a, b) != 0 for a, b in neighbours), len(neighbours)
+
+
+def make_tables(sources: Iterable[Source], paper: Iterable[PaperLine], costs: Costs) -> Tables:
+    """Return the tables of a site: the boards in their order, then the paper's figures."""
+    maker = Maker(costs)
+    for source in sources:
+        maker.add_board(source)
+    maker.add_paper(paper)
+    return maker.tables

@@ -1,0 +1,321 @@
+"use strict";
+// The board: one table of all rows. The address holds everything that a reader chose, so that a view can be linked.
+(() => {
+  const { columns, fields, groups, boards } = window.benchkitData;
+  const values = (name) => {
+    const field = fields[name];
+    return field && field.words ? field.places.map((i) => (i < 0 ? null : field.words[i])) : field || [];
+  };
+  const data = Object.fromEntries(Object.keys(fields).map((name) => [name, values(name)]));
+  const count = data.id.length;
+  const byId = new Map(data.id.map((id, i) => [id, i]));
+  const byKey = new Map(columns.map((column) => [column.key, column]));
+  const FILTERS = ["board", "dataset", "detector", "selector", "role", "steps", "badge"];
+  const PAGE = 100;
+  const RANKS = { rank: "tier", rank_ap: "tier_ap" };
+  const DEFAULT_COLUMNS = columns.filter((c) => c.shown).map((c) => c.key).join(",");
+  const $ = (id) => document.getElementById(id);
+  const { make, percent, signed, interval, number } = window.benchkitText;
+
+  // ---- the state in the address ----
+  let state = {};
+  const readState = () => {
+    const given = new URLSearchParams(location.hash.slice(1));
+    state = { sort: "rank", cols: DEFAULT_COLUMNS, page: "1", cmp: "", q: "", by: "iou", cost: "evaluations" };
+    for (const [key, value] of given) state[key] = value;
+    if (!byKey.has(state.sort.replace("-", ""))) state.sort = "rank";
+  };
+  const address = () => {
+    const shown = new URLSearchParams();
+    const plain = { sort: "rank", cols: DEFAULT_COLUMNS, page: "1", by: "iou", cost: "evaluations" };
+    for (const key of [...FILTERS, "q", "sort", "cols", "page", "cmp", "by", "cost"]) {
+      if (state[key] && state[key] !== plain[key]) shown.set(key, state[key]);
+    }
+    return `#${shown}`;
+  };
+  const change = (more, keep = false) => {
+    if (!("page" in more)) state.page = "1";
+    Object.assign(state, more);
+    const next = address();
+    if (keep) { history.replaceState(null, "", next); draw(); }
+    else { location.hash = next; draw(); }
+  };
+
+  // ---- which rows, in which order ----
+  const text = (i, key) => (data[key][i] === null || data[key][i] === undefined ? "" : String(data[key][i]));
+  const chosen = () => {
+    const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = FILTERS.filter((key) => state[key]);
+    const found = [];
+    for (let i = 0; i < count; i++) {
+      if (!wanted.every((key) => text(i, key) === state[key])) continue;
+      const own = words.length ? ["name", "selector", "detector", "dataset", "board", "source"].map((k) => text(i, k)).join(" ").toLowerCase() : "";
+      if (words.every((word) => own.includes(word))) found.push(i);
+    }
+    return found;
+  };
+  const compareBy = (key, sign) => (a, b) => {
+    const [x, y] = [data[key][a], data[key][b]];
+    const [no, nor] = [x === null || x === undefined, y === null || y === undefined];
+    if (no || nor) return no && nor ? a - b : no ? 1 : -1; // what has no figure stays last either way
+    const order = typeof x === "string" ? x.localeCompare(y, "en") : x - y;
+    return sign * order || a - b;
+  };
+  const ordered = (rows) => {
+    const key = state.sort.replace("-", "");
+    const sign = state.sort.startsWith("-") ? -1 : 1;
+    const within = compareBy(key, sign);
+    // Ranks are places within a group, so only there can they be compared.
+    return rows.sort(key in RANKS ? (a, b) => data.group[a] - data.group[b] || within(a, b) : within);
+  };
+
+  // ---- cells ----
+  const TITLES = { reported: "Nobody recomputed this figure.", recomputed: "Every figure was recomputed from the terms of each image.", "re-run": "Some of its cells, chosen by a hash, were trained again." };
+  const ends = {};
+  for (const key of ["iou", "ap"]) ends[key] = Math.max(0.01, ...data[`${key}_high`].map((v) => v || 0));
+  const tied = (i, key) => groups[data.group[i]].rows.filter((j) => data[key][j] === data[key][i]).length > 1;
+  const CELLS = {
+    text: (i, key) => text(i, key) || "–",
+    count: (i, key) => (data[key][i] === null ? "–" : String(data[key][i])),
+    percent: (i, key) => percent(data[key][i]),
+    number: (i, key) => number(data[key][i]),
+    tier: (i, key) => (data[key][i] ? String(data[key][i]) : "–"),
+    interval: (i, key) => {
+      const [value, low, high] = ["", "_low", "_high"].map((end) => data[key + end][i]);
+      if (value === null) return make("span", { class: "state" }, data.state[i] === "done" ? "–" : text(i, "state"));
+      const cell = make("span", { class: "figure" }, make("b", {}, percent(value)));
+      if (low === null) return cell;
+      const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("i"), make("b"));
+      bar.firstChild.style.left = `${(100 * low) / ends[key]}%`;
+      bar.firstChild.style.width = `${(100 * (high - low)) / ends[key]}%`;
+      bar.lastChild.style.left = `${(100 * value) / ends[key]}%`;
+      cell.append(make("span", { class: "ends" }, ` ${interval(low, high)}`), bar);
+      return cell;
+    },
+    rank: (i, key) => {
+      if (data[key][i] === null) return "–";
+      const mark = key === "rank_ap" && data.reordered[i] ? make("abbr", { title: "changes places between the two rankings: calibration moved it" }, "†") : "";
+      const ends = `[${Math.floor(data[`${key}_low`][i])}–${Math.ceil(data[`${key}_high`][i])}]`;
+      return make("span", { class: "figure" }, make("b", {}, Math.floor(data[key][i]) + (tied(i, key) ? "=" : "")), mark, make("span", { class: "ends" }, ` ${ends}`));
+    },
+    delta: (i, key) => {
+      const [value, low, high, verdict] = ["", "_low", "_high", "_verdict"].map((end) => data[key + end][i]);
+      if (value === null) return "–";
+      return make("span", { class: "figure" }, make("b", {}, signed(value)), make("span", { class: "ends" }, ` ${interval(low, high)}`), verdict ? make("span", { class: `verdict ${verdict}` }, verdict) : "");
+    },
+    seeds: (i) => {
+      const planned = data.planned_seeds[i];
+      const some = planned && planned !== data.seeds[i] ? ` of ${planned}` : "";
+      const mark = data.unstable[i] ? make("abbr", { title: "its seeds vary far more than other rows'" }, "‡") : "";
+      return data.seeds[i] === null ? "–" : make("span", {}, `${data.seeds[i]}${some}`, mark, data.sd[i] === null ? "" : make("span", { class: "ends" }, `, sd ${percent(data.sd[i])}`));
+    },
+    badge: (i, key) => make("span", { class: `badge ${data[key][i]}`, title: TITLES[data[key][i]] || "" }, data[key][i]),
+    link: (i, key) => {
+      const kind = key === "name" ? "method" : key;
+      const label = text(i, key) || "–";
+      if (label === "–") return label;
+      return make("a", { href: `${kind}s/${data[`${kind}_slug`][i]}.html` }, label);
+    },
+  };
+  const LEFT = ["text", "link", "badge"];
+
+  // ---- drawing ----
+  const drawHead = (shown) => {
+    const [key, down] = [state.sort.replace("-", ""), state.sort.startsWith("-")];
+    const cells = [make("th", { scope: "col" }, make("span", { class: "hidden" }, "compare"))];
+    for (const column of shown) {
+      const on = column.key === key;
+      const first = column.best > 0 ? `-${column.key}` : column.key;
+      const next = on ? (down ? column.key : `-${column.key}`) : first;
+      const button = make("button", { type: "button", title: column.meaning }, column.header);
+      button.addEventListener("click", () => { change({ sort: next }); const again = document.querySelector(`th[data-key="${column.key}"] button`); if (again) again.focus(); });
+      cells.push(make("th", { scope: "col", "data-key": column.key, class: LEFT.includes(column.kind) ? "left" : "", ...(on ? { "aria-sort": down ? "descending" : "ascending" } : {}) }, button));
+    }
+    $("head").replaceChildren(...cells);
+  };
+  const drawBody = (shown, rows) => {
+    const key = state.sort.replace("-", "");
+    const compared = state.cmp.split(",").filter(Boolean);
+    const lines = [];
+    let group = -1;
+    let tier = null;
+    for (const i of rows) {
+      if (key in RANKS && data.group[i] !== group) {
+        group = data.group[i];
+        tier = null;
+        const about = groups[group];
+        lines.push(make("tr", { class: "heading" }, make("th", { scope: "rowgroup", colspan: shown.length + 1 }, make("span", {}, about.title), make("small", {}, about.words[key] || ""))));
+      }
+      const own = key in RANKS ? data[RANKS[key]][i] : null;
+      const box = make("input", { type: "checkbox", "aria-label": `compare ${text(i, "name")}, ${text(i, "detector")}` });
+      box.checked = compared.includes(data.id[i]);
+      box.addEventListener("change", () => choose(data.id[i], box.checked));
+      const line = make("tr", { id: `row-${data.id[i]}`, class: [own && tier && own !== tier ? "tier" : "", box.checked ? "on" : "", data.kind[i]].join(" ") }, make("td", { class: "box" }, box));
+      for (const column of shown) {
+        const name = column.key === "name";
+        line.append(make(name ? "th" : "td", { ...(name ? { scope: "row" } : {}), class: LEFT.includes(column.kind) ? `left ${column.key}` : column.key }, CELLS[column.kind](i, column.key)));
+      }
+      if (own) tier = own;
+      lines.push(line);
+    }
+    if (!lines.length) lines.push(make("tr", {}, make("td", { class: "left", colspan: shown.length + 1 }, "No row fits these filters.")));
+    $("body").replaceChildren(...lines);
+  };
+  const choose = (id, on) => {
+    const others = state.cmp.split(",").filter((one) => one && one !== id);
+    change({ cmp: (on ? [...others, id].slice(-2) : others).join(","), page: state.page });
+    const box = document.querySelector(`#row-${CSS.escape(id)} input`);
+    if (box) box.focus();
+  };
+  const drawPages = (total) => {
+    const last = Math.max(1, Math.ceil(total / PAGE));
+    const at = Math.min(last, Math.max(1, parseInt(state.page, 10) || 1));
+    const step = (to, label, words) => {
+      const button = make("button", { type: "button", "aria-label": words }, label);
+      button.disabled = to < 1 || to > last;
+      button.addEventListener("click", () => change({ page: String(to) }));
+      return button;
+    };
+    $("count").textContent = `${total} of ${count} rows${last > 1 ? `, page ${at} of ${last}` : ""}`;
+    $("pages").replaceChildren(...(last > 1 ? [step(1, "«", "first page"), step(at - 1, "‹", "previous page"), step(at + 1, "›", "next page"), step(last, "»", "last page")] : []));
+    return at;
+  };
+  const drawHeader = (rows) => {
+    const seen = [...new Set(rows.map((i) => data.group[i]))].map((place) => groups[place]).filter((g) => g.resolution.length);
+    $("resolution").replaceChildren(...seen.flatMap((g) => g.resolution.map((one) => make("tr", {}, make("th", { scope: "row", class: "left" }, g.title), make("td", { class: "left" }, one.ranking), ...one.cells.map((cell) => make("td", {}, cell))))));
+    $("resolution-box").hidden = !seen.length;
+  };
+
+  // ---- two rows compared ----
+  const pairsOf = {};
+  window.benchkitPairs = (board, pairs) => { pairsOf[board] = pairs; drawCompare(); };
+  const needPairs = (board) => {
+    if (board in pairsOf) return pairsOf[board];
+    pairsOf[board] = null; // on its way
+    const script = make("script", { src: `data/pairs-${board}.js` });
+    script.addEventListener("error", () => { pairsOf[board] = []; drawCompare(); });
+    document.head.append(script);
+    return null;
+  };
+  const WORDS = {
+    better: (a, b) => `${a} is better than ${b}.`,
+    worse: (a, b) => `${a} is worse than ${b}.`,
+    equivalent: (a, b) => `${a} and ${b} are equivalent: they differ by less than 1 point.`,
+    unresolved: (a, b) => `Unresolved: these data do not tell ${a} and ${b} apart.`,
+  };
+  const drawCompare = () => {
+    const rows = state.cmp.split(",").filter((id) => byId.has(id)).map((id) => byId.get(id));
+    const panel = $("compare");
+    panel.hidden = !rows.length;
+    if (!rows.length) return;
+    const label = (i) => `${text(i, "name")} (${text(i, "detector")})`;
+    const list = $("compare-text");
+    $("compare-link").href = address();
+    if (rows.length === 1) return list.replaceChildren(make("p", {}, `${label(rows[0])} is chosen. Choose a second row to see their paired difference.`));
+    const [a, b] = rows;
+    const parts = [make("h3", {}, `${label(a)} − ${label(b)}`)];
+    if (data.group[a] !== data.group[b] || !groups[data.group[a]].ranked) {
+      parts.push(make("p", {}, "There is no paired difference. Rows are paired if they are of one board, detector, test set and protocol, and were measured; these two are not."));
+      for (const key of ["iou", "ap"]) if (data[key][a] !== null && data[key][b] !== null) parts.push(make("p", {}, `${byKey.get(key).header}: ${percent(data[key][a])} and ${percent(data[key][b])}.`));
+      return list.replaceChildren(...parts);
+    }
+    const pairs = needPairs(data.board_slug[a]);
+    if (!pairs) return list.replaceChildren(...parts, make("p", {}, "Reading the pairs…"));
+    const body = make("tbody");
+    for (const [place, key] of [[0, "iou"], [1, "ap"]]) {
+      const found = pairs.find((p) => p[0] === place && ((p[1] === a && p[2] === b) || (p[1] === b && p[2] === a)));
+      if (!found) continue;
+      const turn = found[1] === a ? 1 : -1;
+      const [, , , difference, low, high, adjusted, improvement, verdict] = found;
+      const turned = turn > 0 ? verdict : { better: "worse", worse: "better" }[verdict] || verdict;
+      const [from, to] = turn > 0 ? [low, high] : [high === null ? null : -high, low === null ? null : -low];
+      const chance = improvement === null ? "–" : percent(turn > 0 ? improvement : 1 - improvement);
+      body.append(make("tr", {}, make("th", { scope: "row", class: "left" }, byKey.get(key).header), make("td", {}, percent(data[key][a])), make("td", {}, percent(data[key][b])), make("td", {}, make("b", {}, signed(turn * difference)), " ", interval(from, to)), make("td", {}, adjusted === null ? "–" : adjusted < 0.0001 ? "< 0.0001" : adjusted.toFixed(4)), make("td", {}, chance), make("td", { class: "left" }, turned ? make("span", { class: `verdict ${turned}` }, turned) : "–")));
+      if (turned) parts.push(make("p", { class: "verdict-words" }, make("b", {}, `By ${byKey.get(key).header}: `), WORDS[turned](text(a, "name"), text(b, "name"))));
+    }
+    if (!body.children.length) parts.push(make("p", {}, "This board has no paired difference of these two rows."));
+    else {
+      const names = ["", text(a, "name"), text(b, "name"), "difference, points", "p, adjusted", "chance that the first is better, %", "verdict"];
+      parts.push(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Paired difference" }, make("table", {}, make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)))), body)));
+    }
+    list.replaceChildren(...parts);
+  };
+
+  // ---- cost against quality ----
+  const front = (points) => {
+    const found = [];
+    let best = -Infinity;
+    for (const point of points.sort((p, q) => p.x - q.x || q.y - p.y)) if (point.y > best) { found.push(point); best = point.y; }
+    return found;
+  };
+  const drawCosts = () => {
+    if (!$("costs").open) return;
+    const [key, cost] = [state.by === "ap" ? "ap" : "iou", byKey.has(state.cost) ? state.cost : "evaluations"];
+    const parts = new Map();
+    for (const i of chosen()) {
+      if (data.kind[i] !== "trained" || data[key][i] === null || data[cost][i] === null) continue;
+      const name = `${text(i, "detector")}${boards.length > 1 ? `, ${text(i, "board")}` : ""}`;
+      if (!parts.has(name)) parts.set(name, []);
+      parts.get(name).push({ i, x: data[cost][i], y: 100 * data[key][i] });
+    }
+    const traces = [];
+    let colour = 0;
+    for (const [name, points] of parts) {
+      const mark = { color: colour++ };
+      const edge = (end) => points.map(({ i, y }) => (data[`${key}_${end}`][i] === null ? 0 : Math.abs(100 * data[`${key}_${end}`][i] - y)));
+      traces.push({ kind: "points", name, ...mark, x: points.map((p) => p.x), y: points.map((p) => p.y), text: points.map((p) => text(p.i, "name")), ids: points.map((p) => data.id[p.i]), up: edge("high"), down: edge("low") });
+      const line = front([...points]);
+      traces.push({ kind: "front", name: `${name}: Pareto front`, ...mark, x: line.map((p) => p.x), y: line.map((p) => p.y) });
+    }
+    $("no-costs").hidden = traces.length > 0;
+    window.benchkitChart($("cost-chart"), { x: byKey.get(cost).header, y: `${byKey.get(key).header}, %`, traces, pick: (id) => choose(id, !state.cmp.split(",").includes(id)) });
+  };
+
+  // ---- controls ----
+  const controls = () => {
+    for (const key of FILTERS) {
+      const found = [...new Set(data[key].filter((v) => v !== null && v !== undefined && v !== "–").map(String))];
+      found.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+      const select = $(`filter-${key}`);
+      select.replaceChildren(make("option", { value: "" }, "all"), ...found.map((value) => make("option", { value }, value)));
+      select.addEventListener("change", () => change({ [key]: select.value }));
+    }
+    $("search").addEventListener("input", () => change({ q: $("search").value }, true));
+    $("reset").addEventListener("click", () => { location.hash = "#"; });
+    $("columns").replaceChildren(...columns.map((column) => {
+      const box = make("input", { type: "checkbox", value: column.key });
+      box.addEventListener("change", () => change({ cols: [...$("columns").querySelectorAll("input:checked")].map((one) => one.value).join(",") || "name", page: state.page }));
+      return make("label", { title: column.meaning }, box, ` ${column.header}`);
+    }));
+    for (const key of ["by", "cost"]) $(key).addEventListener("change", () => change({ [key]: $(key).value, page: state.page }));
+    $("costs").addEventListener("toggle", drawCosts);
+    $("compare-close").addEventListener("click", () => change({ cmp: "", page: state.page }));
+    $("copy").addEventListener("click", async () => {
+      try { await navigator.clipboard.writeText(location.href); $("copy").textContent = "Copied"; }
+      catch { $("copy").textContent = "Copy it from the address bar"; }
+      setTimeout(() => { $("copy").textContent = "Copy link to this view"; }, 2000);
+    });
+  };
+  let drawn = null;
+  const draw = () => {
+    drawn = location.hash || "#";
+    for (const key of FILTERS) $(`filter-${key}`).value = state[key] || "";
+    if (document.activeElement !== $("search")) $("search").value = state.q;
+    const keys = state.cols.split(",").filter((key) => byKey.has(key));
+    for (const box of $("columns").querySelectorAll("input")) box.checked = keys.includes(box.value);
+    [$("by").value, $("cost").value] = [state.by, state.cost];
+    const shown = columns.filter((column) => keys.includes(column.key));
+    const rows = ordered(chosen());
+    const at = drawPages(rows.length);
+    drawHead(shown);
+    drawBody(shown, rows.slice((at - 1) * PAGE, at * PAGE));
+    drawHeader(rows);
+    drawCompare();
+    drawCosts();
+  };
+  controls();
+  readState();
+  draw();
+  // A view that `change` drew is drawn already: drawing it again would take the focus from the control that was used.
+  window.addEventListener("hashchange", () => { if ((location.hash || "#") !== drawn) { readState(); draw(); } });
+})();

@@ -1,0 +1,227 @@
+"""The site as files: the same data give the same bytes, foreign text is escaped, tiers and ranks are the board's."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchkit.errors import BenchkitError
+from benchkit.leaderboard.site.build import find_drift, make_site, read_manifest, write_site
+from benchkit.leaderboard.site.changes import find_changes, load_earlier_rows
+from benchkit.leaderboard.site.costs import Costs
+from benchkit.leaderboard.site.pages import safe_link
+from benchkit.leaderboard.site.rows import Group, find_tiers, make_tables, resolved_neighbours
+from benchkit.leaderboard.site.sources import Slugs, load_sources
+from benchkit.plugin.registry import Registry
+from benchkit.report.leaderboard import paper_lines
+from tests.leaderboard.made_site import SCRIPT, board_folder, built, make_sources, two_detectors
+from tests.report.conftest import standard
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.load()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    return make_sources(tmp_path_factory.mktemp("runs"), hostile=SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def files(sources, registry) -> dict[str, bytes]:
+    return make_site(sources, paper_lines(), registry)
+
+
+@pytest.fixture(scope="module")
+def tables(sources, registry):
+    return make_tables(sources, paper_lines(), Costs(registry))
+
+
+# --- the files --------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_data_give_the_same_bytes(files, tmp_path, registry):
+    again = make_site(make_sources(tmp_path, hostile=SCRIPT), paper_lines(), Registry.load())
+    assert {path for path in files if files[path] != again.get(path)} == set()
+
+
+def test_drift_names_what_differs(tmp_path):
+    site = built(tmp_path)
+    files = {path: (site / path).read_bytes() for path in [*read_manifest(site), "site.json"]}
+    assert find_drift(files, site) == []
+    (site / "index.html").write_text("edited")
+    (site / "more.html").write_text("more")
+    (site / "methods.html").unlink()
+    drift = " ".join(find_drift(files, site))
+    assert "differ: index.html" in drift and "missing: methods.html" in drift and "not of this site: more.html" in drift
+
+
+def test_a_site_replaces_an_earlier_one_and_nothing_else(tmp_path, files):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("mine")
+    with pytest.raises(BenchkitError, match="other files"):
+        write_site(files, tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+    write_site({"site.json": files["site.json"], "old.html": b""}, tmp_path / "site")
+    write_site({"site.json": files["site.json"], "index.html": b"new"}, tmp_path / "site")
+    assert (tmp_path / "site" / "index.html").read_bytes() == b"new"
+
+
+def test_a_folder_that_is_no_site_is_refused(tmp_path):
+    with pytest.raises(BenchkitError, match="is no site"):
+        find_drift({}, tmp_path)
+
+
+def test_every_link_of_a_page_leads_to_a_file(files):
+    for path, data in files.items():
+        if not path.endswith(".html"):
+            continue
+        for link in re.findall(r'(?:href|src)="([^"#]+)', data.decode()):
+            if link == "data:,":
+                continue
+            assert "://" not in link, f"{path}: {link}"
+            target = Path(path).parent / link
+            assert "/".join(_resolved(target)) in files, f"{path}: {link}"
+
+
+def _resolved(path: Path) -> list[str]:
+    parts: list[str] = []
+    for part in path.parts:
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    return parts
+
+
+def test_foreign_text_is_never_markup(files):
+    for path, data in files.items():
+        if path.endswith((".html", ".js")) and not path.startswith("assets/"):
+            assert b"<img" not in data and b"onerror=window.hacked=1></script>" not in data, path
+
+
+def test_the_policy_allows_no_other_host(files):
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', files["index.html"].decode()).group(1)
+    assert "default-src &#39;none&#39;" in policy and "http" not in policy and "*" not in policy
+
+
+def test_slugs_are_names_of_files_and_differ():
+    slugs = Slugs()
+    texts = ["../../etc/passwd", "a b", "a-b", "A_B", "", "…", "con<script>", "x" * 300]
+    given = [slugs.of(text) for text in texts]
+    assert len(set(given)) == len(texts)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) and len(slug) <= 52 for slug in given)
+    assert [slugs.of(text) for text in texts] == given
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,x", "//evil", "http://", "ftp://a/b", None])
+def test_only_links_to_web_pages_are_links(link):
+    assert safe_link(link) == ""
+    assert safe_link("https://example.org/a?b=c") == "https://example.org/a?b=c"
+
+
+# --- the rows ---------------------------------------------------------------------------------------------------------
+
+
+def test_ranks_are_those_of_the_board(sources, tables):
+    frame = sources[0].board.frame
+    own = [row for row in tables.rows if row["board_slug"] == "first"]
+    assert [row["rank"] for row in own] == [None if rank != rank else rank for rank in frame["rank"]]
+    assert len({row["id"] for row in tables.rows}) == len(tables.rows)
+
+
+def test_the_papers_rows_are_reported_and_never_ranked(tables):
+    paper = [row for row in tables.rows if row["board_slug"] == "paper"]
+    assert len(paper) == len(paper_lines())
+    assert all(row["badge"] == "reported" and row.get("rank") is None for row in paper)
+    assert not any(group.ranked for group in tables.groups if group.board == "paper")
+
+
+def pair(difference: float, p: float) -> dict[str, float]:
+    return {"difference": difference, "p_adjusted": p}
+
+
+def test_tiers_are_anchored_at_their_leader():
+    """Neighbours 1 and 2, 2 and 3 do not differ, 1 and 3 do: 3 leads the next tier, and 4 belongs to it."""
+    rows = [{"rank": place + 1.0} for place in range(4)]
+    clear, unclear = pair(0.1, 0.001), pair(0.1, 0.4)
+    pairs = {(0, 1): unclear, (0, 2): clear, (0, 3): clear, (1, 2): unclear, (1, 3): clear, (3, 2): pair(-0.1, 0.3)}
+    group = Group("b", "g", "d", "t", rows=[0, 1, 2, 3], pairs={"artifact_iou": pairs})
+    assert find_tiers(group, "artifact_iou", rows) == {0: 1, 1: 1, 2: 2, 3: 2}
+    assert resolved_neighbours(group, "artifact_iou", rows) == (0, 3)
+    assert group.beats("artifact_iou", 0, 2) == 1 and group.beats("artifact_iou", 2, 0) == -1
+
+
+def test_a_group_without_pairs_has_no_tiers():
+    assert find_tiers(Group("b", "g", "d", "t", rows=[0]), "artifact_iou", [{"rank": 1.0}]) == {}
+
+
+def test_network_evaluations_are_counted_from_the_plugins(registry):
+    line = {"role": "corrupted", "corruptor": "gaussian", "corruptor_params": '{"steps": 10}', "inverter": "ddim"}
+    costs = Costs(registry)
+    assert costs.evaluations(line | {"num_inference_steps": 50.0}) == 20
+    assert costs.evaluations(line | {"corruptor_params": '{"steps": 0}'}) == 0
+    assert costs.evaluations(line | {"corruptor": "prompt-swap", "num_inference_steps": 50.0}) == 30
+    assert costs.evaluations(line | {"corruptor": "pixel-blur"}) == 0
+    assert costs.evaluations(line | {"corruptor": "not-installed", "num_inference_steps": 50.0}) is None
+    assert costs.evaluations({"role": "human", "corruptor": None}) is None
+
+
+# --- what changed -----------------------------------------------------------------------------------------------------
+
+
+def test_changes_name_what_is_new_gone_and_different(tmp_path, registry, tables):
+    site = built(tmp_path)
+    earlier = load_earlier_rows(site)
+    assert find_changes(earlier, earlier) == []
+    changed = [dict(row) for row in earlier]
+    gone = changed.pop()
+    changed[0] |= {"iou": changed[0]["iou"] + 0.01, "badge": "re-run"}
+    changed[1]["id"] = "other"
+    found = {change.kind: change for change in find_changes(earlier, changed)}
+    assert "badge reported → re-run" in found["changed"].words and "artifact IoU" in found["changed"].words
+    assert found["new"].name == changed[1]["name"]
+    assert gone["name"] in [c.name for c in find_changes(earlier, changed) if c.kind == "gone"]
+
+
+def test_an_earlier_site_without_rows_is_refused(tmp_path):
+    with pytest.raises(BenchkitError, match="no rows of an earlier site"):
+        load_earlier_rows(tmp_path)
+
+
+# --- downloads --------------------------------------------------------------------------------------------------------
+
+
+def test_latex_is_bold_only_where_resolved(files, tables):
+    text = files["downloads/first/board.tex"].decode()
+    resolved = sum(row.get(f"rank{end}_high") == 1 for row in tables.rows for end in ("", "_ap"))
+    assert text.count("\\textbf") == resolved > 0
+    assert "<img" not in text and "\\textless{}img" in text
+
+
+def test_downloads_hold_every_row_with_all_digits(files, tables):
+    rows = json.loads(files["downloads/rows.json"])["rows"]
+    assert [row["iou"] for row in rows] == [row.get("iou") for row in tables.rows]
+    lines = files["downloads/rows.csv"].decode().split("\n")
+    assert not any(line.startswith(("=", "+", "-", "@")) for line in lines)
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_boards_gives_all_of_them(tmp_path):
+    for name in ("b", "a"):
+        board_folder(tmp_path / name, standard())
+    (tmp_path / "other").mkdir()
+    assert [source.name for source in load_sources([tmp_path, tmp_path / "a"])] == ["a", "b"]
+
+
+def test_a_folder_without_boards_is_refused(tmp_path):
+    with pytest.raises(BenchkitError, match=r"contains no board\.json"):
+        load_sources([tmp_path])
+
+
+def test_a_run_of_nobody_elses_is_reported(tmp_path):
+    folder = board_folder(tmp_path / "run", two_detectors())
+    assert load_sources([folder])[0].badge == "reported"

@@ -1,0 +1,170 @@
+"""The site in Chromium, opened as a file: it sorts, filters, compares and links, and asks no host for anything."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.leaderboard.made_site import SCRIPT, built
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt install chromium")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    return built(tmp_path_factory.mktemp("site"), hostile=SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
+    with playwright.sync_playwright() as p:
+        started = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """A page that fails its test if a script fails or anything beside the site's own files is asked for."""
+    faults: list[str] = []
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    inside = site.as_uri()
+    allowed = (inside, "data:", "blob:")
+    opened.on("request", lambda asked: None if asked.url.startswith(allowed) else faults.append(asked.url))
+    yield opened
+    assert opened.evaluate("window.hacked") is None
+    context.close()
+    assert faults == []
+
+
+def open_page(page, site: Path, name: str = "index.html") -> None:
+    page.goto(f"{site.as_uri()}/{name}")
+
+
+def names(page) -> list[str]:
+    return page.locator("#body th.name").all_inner_texts()
+
+
+def figures(page, key: str) -> list[float]:
+    return [float(text) for text in page.locator(f"#body td.{key} .figure > b").all_inner_texts()]
+
+
+def test_a_column_sorts_both_ways_and_says_so(page, site):
+    open_page(page, site)
+    header = page.locator('th[data-key="ap"]')
+    header.locator("button").click()
+    assert header.get_attribute("aria-sort") == "descending"
+    assert figures(page, "ap") == sorted(figures(page, "ap"), reverse=True)
+    header.locator("button").click()
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert figures(page, "ap") == sorted(figures(page, "ap"))
+    assert page.evaluate("document.activeElement.closest('th').dataset.key") == "ap"
+
+
+def test_filters_narrow_the_rows_and_live_in_the_address(page, site):
+    open_page(page, site)
+    every = len(names(page))
+    page.select_option("#filter-detector", "upernet-convnext")
+    assert 0 < len(names(page)) < every
+    assert "detector=upernet-convnext" in page.url
+    page.fill("#search", "renoise")
+    assert set(names(page)) == {"renoise-masked:steps=10"}
+    page.go_back()
+    page.wait_for_function("document.querySelector('#filter-detector').value === ''")
+    assert len(names(page)) == every
+
+
+def test_a_link_restores_the_view(page, site, browser):
+    open_page(page, site)
+    page.select_option("#filter-role", "corrupted")
+    page.locator('th[data-key="iou"] button').click()
+    page.locator("details.menu summary").click()
+    page.locator('#columns input[value="steps"]').check()
+    shown, address = names(page), page.url
+    other = browser.new_page()
+    other.goto(address)
+    assert names(other) == shown
+    assert other.locator('th[data-key="steps"]').count() == 1
+    other.close()
+
+
+def test_two_rows_of_one_ranking_have_a_paired_difference(page, site):
+    open_page(page, site)
+    boxes = page.locator("#body tr:not(.heading) input")
+    boxes.nth(0).check()
+    assert "Choose a second row" in page.locator("#compare").inner_text()
+    boxes.nth(1).check()
+    page.wait_for_selector("#compare table")
+    words = page.locator("#compare").inner_text()
+    assert "difference, points" in words and "p, adjusted" in words
+    assert page.locator("#compare .verdict").count() == 2
+    shown = page.locator("#compare tbody tr").first.locator("td").all_inner_texts()
+    assert abs(float(shown[0]) - float(shown[1]) - float(shown[2].split()[0].replace("\u2212", "-"))) < 0.02
+    page.locator("#compare-close").click()
+    assert page.locator("#compare").is_hidden()
+
+
+def test_rows_of_two_rankings_have_none(page, site):
+    open_page(page, site)
+    page.locator("#body tr.trained input").first.check()
+    page.locator("#body tr.reported input").first.check()
+    assert "There is no paired difference" in page.locator("#compare").inner_text()
+
+
+def test_the_chart_of_costs_has_a_front(page, site):
+    open_page(page, site)
+    page.select_option("#cost", "seconds")
+    page.locator("#cost-chart").scroll_into_view_if_needed()
+    page.wait_for_selector("#cost-chart .plotly .scatterlayer .trace", timeout=20000)
+    assert page.locator("#cost-chart .scatterlayer .trace").count() >= 2
+
+
+def test_a_method_has_its_curve_and_kinds(page, site):
+    open_page(page, site, "methods/blur.html")
+    for chart in page.locator("[data-chart]").all():
+        chart.scroll_into_view_if_needed()
+    page.wait_for_selector("[data-chart] .plotly .trace", timeout=20000)
+    headings = page.locator("h2").all_inner_texts()
+    assert "Over depth" in headings and "By kind of artifact" in headings and "Parameters" in headings
+
+
+def test_hostile_names_are_text(page, site):
+    open_page(page, site)
+    assert any("onerror" in name for name in names(page))
+    assert page.locator("img").count() == 0
+    hostile = next(path for path in (site / "methods").iterdir() if "onerror" in path.name or "img" in path.name)
+    open_page(page, site, f"methods/{hostile.name}")
+    assert "<img" in page.locator("h1").inner_text()
+
+
+def test_the_theme_is_kept(page, site):
+    open_page(page, site)
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.locator("#theme").click()
+    after = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert before != after
+    open_page(page, site, "statistics.html")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == after
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+@pytest.mark.parametrize("name", ["index.html", "methods/blur.html", "statistics.html", "boards/first.html"])
+def test_no_serious_finding_and_nothing_too_wide(page, site, name, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page.set_viewport_size({"width": width, "height": 900})
+    open_page(page, site, name)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(page, options={"preload": False}).response["violations"]
+    serious = [
+        f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
