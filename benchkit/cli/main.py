@@ -34,7 +34,7 @@ COMMANDS = {
     "compare": ("compare", "Run a comparison: corrupt, train, score, rank."),
     "ablate": ("ablate", "Vary one setting of a comparison at a time."),
     "tune": ("tune", "Search the parameters of a corruptor."),
-    "predict": ("predict", "Predict a corruptor's place on a board within a minute."),
+    "predict": ("predict", "Predict a corruptor's place on a board, from short trainings."),
     "figure": ("figure", "Draw the paper's Figures 4 to 8 from a run."),
     "export": ("export", "Write the training set or the detector of a run."),
     "detect": ("detect", "Find artifacts in any images."),

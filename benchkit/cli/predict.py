@@ -67,7 +67,7 @@ def predict(
     plugin_folder: options.PluginFolders = None,
     strict: options.Strict = False,
 ) -> None:
-    """Predict a corruptor's place on a board of fully trained detectors, within about a minute.
+    """Predict a corruptor's place on a board of fully trained detectors, from short trainings.
 
     Two detectors with a frozen trunk measure the corruptor. Rows that they and the board have in common turn their
     figures into the board's, and say how often such predictions were right. Exit code 3: the corruptor failed.
