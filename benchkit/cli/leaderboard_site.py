@@ -70,9 +70,10 @@ def build(
 
     if not folders and not SUBMISSIONS.is_dir():
         raise BenchkitError(f"there is no folder {SUBMISSIONS} here: name the folders of the boards")
-    sources = load_sources(folders or [SUBMISSIONS])
     earlier = None if since is None else load_earlier_rows(since)
     registry = load_registry(plugin, plugin_folder)
+    shipped = {f"{one.kind} {one.name}": one.source_hash for one in registry.entries() if one.is_built_in}
+    sources = load_sources(folders or [SUBMISSIONS], shipped)
     files = make_site(sources, paper_lines() if paper else (), registry, earlier)
     if check is not None:
         if drift := find_drift(files, check):

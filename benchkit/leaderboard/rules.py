@@ -144,7 +144,7 @@ def _missing_rows(grid: Mapping[str, Any], rows: pd.DataFrame) -> Iterator[str]:
         for detector in detectors:
             own = rows[rows["detector"] == detector]
             per_region = own[own["role"].isin(("pseudo", "corrupted", "mixed"))]
-            regions = per_region[["selector", "source_name"]].fillna("").drop_duplicates()
+            regions = per_region[["selector", "source_name"]].astype(object).fillna("").drop_duplicates()
             wanted = [("human", None), ("oracle", None), ("pseudo", None)]
             wanted = [pair for pair in wanted if pair[0] in (grid.get("baselines") or ())]
             wanted += [("corrupted", method) for method in grid.get("corruptors") or ()]
@@ -157,7 +157,8 @@ def _missing_rows(grid: Mapping[str, Any], rows: pd.DataFrame) -> Iterator[str]:
                     lines = lines[lines["method"] == method]
                 if role in ("pseudo", "corrupted", "mixed"):
                     lines = lines[
-                        (lines["selector"].fillna("") == selector) & (lines["source_name"].fillna("") == source)
+                        (lines["selector"].astype(object).fillna("") == selector)
+                        & (lines["source_name"].astype(object).fillna("") == source)
                     ]
                 if not len(lines):
                     name = _short(role if method is None else method)

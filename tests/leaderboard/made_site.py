@@ -35,7 +35,7 @@ def two_detectors(hostile: str = "") -> Maker:
 
 def make_sources(folder: Path, hostile: str = "") -> list[Source]:
     """Return one board, read back from a folder."""
-    return load_sources([board_folder(folder / "first", two_detectors(hostile))])
+    return load_sources([board_folder(folder / "first", two_detectors(hostile))], {})
 
 
 def built(folder: Path, hostile: str = "") -> Path:

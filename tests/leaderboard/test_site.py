@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,12 @@ from benchkit.leaderboard.site.costs import Costs
 from benchkit.leaderboard.site.pages import safe_link
 from benchkit.leaderboard.site.rows import Group, find_tiers, make_tables, resolved_neighbours
 from benchkit.leaderboard.site.sources import Slugs, load_sources
+from benchkit.leaderboard.submission import digest_submission, write_submission
 from benchkit.plugin.registry import Registry
+from benchkit.report.data import RunData
 from benchkit.report.leaderboard import paper_lines
+from benchkit.specs.keys import digest
+from tests.leaderboard.conftest import make_data, submit_data
 from tests.leaderboard.made_site import SCRIPT, board_folder, built, make_sources, two_detectors
 from tests.report.conftest import standard
 
@@ -147,14 +152,14 @@ def test_tiers_are_anchored_at_their_leader():
     rows = [{"rank": place + 1.0} for place in range(4)]
     clear, unclear = pair(0.1, 0.001), pair(0.1, 0.4)
     pairs = {(0, 1): unclear, (0, 2): clear, (0, 3): clear, (1, 2): unclear, (1, 3): clear, (3, 2): pair(-0.1, 0.3)}
-    group = Group("b", "g", "d", "t", rows=[0, 1, 2, 3], pairs={"artifact_iou": pairs})
+    group = Group("b", "b", "g", "d", "t", rows=[0, 1, 2, 3], pairs={"artifact_iou": pairs})
     assert find_tiers(group, "artifact_iou", rows) == {0: 1, 1: 1, 2: 2, 3: 2}
     assert resolved_neighbours(group, "artifact_iou", rows) == (0, 3)
     assert group.beats("artifact_iou", 0, 2) == 1 and group.beats("artifact_iou", 2, 0) == -1
 
 
 def test_a_group_without_pairs_has_no_tiers():
-    assert find_tiers(Group("b", "g", "d", "t", rows=[0]), "artifact_iou", [{"rank": 1.0}]) == {}
+    assert find_tiers(Group("b", "b", "g", "d", "t", rows=[0]), "artifact_iou", [{"rank": 1.0}]) == {}
 
 
 def test_network_evaluations_are_counted_from_the_plugins(registry):
@@ -214,14 +219,78 @@ def test_a_folder_of_boards_gives_all_of_them(tmp_path):
     for name in ("b", "a"):
         board_folder(tmp_path / name, standard())
     (tmp_path / "other").mkdir()
-    assert [source.name for source in load_sources([tmp_path, tmp_path / "a"])] == ["a", "b"]
+    assert [source.name for source in load_sources([tmp_path, tmp_path / "a"], {})] == ["a", "b"]
 
 
 def test_a_folder_without_boards_is_refused(tmp_path):
     with pytest.raises(BenchkitError, match=r"contains no board\.json"):
-        load_sources([tmp_path])
+        load_sources([tmp_path], {})
 
 
 def test_a_run_of_nobody_elses_is_reported(tmp_path):
     folder = board_folder(tmp_path / "run", two_detectors())
-    assert load_sources([folder])[0].badge == "reported"
+    assert load_sources([folder], {})[0].members[0].badge == "reported"
+
+
+# --- submissions ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_submissions(tmp_path_factory) -> Path:
+    """Two submissions of one protocol, which share their baselines."""
+    folder = tmp_path_factory.mktemp("submissions")
+    for name, methods in (("first", {"blur:steps=20": 0.2}), ("second", {"renoise-masked:steps=10": 0.62})):
+        data = make_data(methods)
+        corrupted = data.rows.loc[data.rows["role"] == "corrupted", "cell"]
+        own = {cell: cell for cell in data.rows["cell"]} | {cell: digest([name, cell]) for cell in corrupted}
+        rows = data.rows.assign(cell=[own[cell] for cell in data.rows["cell"]])
+        records = {own[cell]: record for cell, record in data.records.items()}
+        made = RunData(data.run, data.grid, data.environment, rows, records)
+        write_submission(submit_data(made, name), folder / name)
+    return folder
+
+
+@pytest.fixture
+def submitted(two_submissions, tmp_path) -> Path:
+    """A copy of the two submissions."""
+    return Path(shutil.copytree(two_submissions, tmp_path / "submissions"))
+
+
+def test_submissions_of_one_protocol_are_ranked_together(submitted, registry):
+    sources = load_sources([submitted], {})
+    assert [[member.name for member in source.members] for source in sources] == [["first", "second"]]
+    tables = make_tables(sources, [], Costs(registry))
+    own = {row["name"]: (row["board"], row["badge"]) for row in tables.rows}
+    assert own["blur:steps=20"] == ("first", "recomputed") and own["renoise-masked:steps=10"] == (
+        "second",
+        "recomputed",
+    )
+    rank = {row["name"]: row["rank"] for row in tables.rows if row["rank"]}
+    assert sorted(rank.values()) == [1, 2, 3, 4]
+    places = {row["name"]: row["place"] for row in tables.rows}
+    pairs = tables.groups[0].pairs["artifact_iou"]
+    both = {places["blur:steps=20"], places["renoise-masked:steps=10"]}
+    assert any({*pair} == both for pair in pairs), "rows of two submissions are paired"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "badge"), [("verified", "re-run"), ("differs", "differs"), ("cannot run", "recomputed")]
+)
+def test_re_running_gives_a_badge(submitted, verdict, badge):
+    facts = {"schema": 1, "verdict": verdict, "submission": digest_submission(submitted / "first"), "cells": []}
+    (submitted / "first" / "verified.json").write_text(json.dumps(facts))
+    members = {m.name: m.badge for source in load_sources([submitted], {}) for m in source.members}
+    assert members == {"first": badge, "second": "recomputed"}
+
+
+def test_re_running_of_another_state_gives_none(submitted):
+    (submitted / "first" / "verified.json").write_text(json.dumps({"verdict": "verified", "submission": "0" * 64}))
+    assert load_sources([submitted], {})[0].members[0].badge == "recomputed"
+
+
+def test_a_submission_that_fails_its_check_is_refused(submitted):
+    board = json.loads((submitted / "first" / "board.json").read_text())
+    board["rows"][0]["artifact_iou"] += 0.001
+    (submitted / "first" / "board.json").write_text(json.dumps(board))
+    with pytest.raises(BenchkitError, match="first"):
+        load_sources([submitted], {})

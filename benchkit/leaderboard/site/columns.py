@@ -69,7 +69,7 @@ COLUMNS = (
         True,
         1,
     ),
-    Column("badge", "Badge", "What stands behind the row: reported, recomputed or re-run.", "badge", True),
+    Column("badge", "Badge", "What stands behind the row: reported, recomputed, re-run or differs.", "badge", True),
     Column(
         "tier", "Tier, IoU", "Rows that the leader of their tier does not beat beyond chance, by IoU.", "tier", best=-1
     ),
@@ -130,7 +130,7 @@ COLUMNS = (
     Column("source", "Source", "The clean images that were corrupted.", "text"),
     Column("inverter", "Inverter", "What mapped clean latents to noisier ones.", "text"),
     Column("dataset", "Dataset", "The test images.", "link"),
-    Column("board", "Board", "The board that the row is from.", "link"),
+    Column("board", "Submission", "The run or submission that the row is from.", "link"),
 )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from benchkit.leaderboard.site.rows import Group, Row, Tables, by_rank
-from benchkit.leaderboard.site.sources import Source
+from benchkit.leaderboard.site.sources import Member, Source
 from benchkit.report.board import Board, plain_records
 from benchkit.report.figures import ranking_figure
 from benchkit.report.tables import csv_text, json_text, latex_text, parquet_bytes, render
@@ -89,17 +89,16 @@ def _figure(row: Row, key: str, end: str) -> str:
     return f"\\textbf{{{text}}}" if row.get(f"rank{end}_high") == 1 else text
 
 
-def bibtex(source: Source) -> str:
-    """Return a BibTeX entry for a board."""
-    board = source.board
-    year = board.run[:4] if board.run[:4].isdigit() else ""
-    link = source.declared.get("link")
-    fields: Mapping[str, str] = {
+def bibtex(member: Member, board: Board) -> str:
+    """Return a BibTeX entry for a run or a submission."""
+    created = member.declared.get("created", board.run)
+    run = member.declared.get("run", board.run)
+    fields = {
         "title": latex_text(board.title),
-        "author": latex_text(str(source.declared.get("authors") or source.name)),
-        "year": year,
-        "note": latex_text(f"benchkit board {source.name}, run {board.run}"),
-        "url": latex_text(str(link)) if link else "",
+        "author": f"{{{latex_text(member.name)}}}",
+        "year": created[:4] if created[:4].isdigit() else "",
+        "note": latex_text(f"benchkit leaderboard, run {run}, {member.badge}"),
+        "url": latex_text(member.link),
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@misc{{benchkit-{source.slug},", *lines, "}"])
+    return "\n".join([f"@misc{{benchkit-{member.slug},", *lines, "}"])

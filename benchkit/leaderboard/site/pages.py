@@ -16,7 +16,7 @@ from benchkit.leaderboard.site.columns import COLUMNS
 from benchkit.leaderboard.site.downloads import bibtex
 from benchkit.leaderboard.site.payload import RESOLUTION_HEADERS, script_json
 from benchkit.leaderboard.site.rows import PAPER, Group, Row, Tables
-from benchkit.leaderboard.site.sources import BADGES, Source
+from benchkit.leaderboard.site.sources import BADGES, Member, Source
 from benchkit.report.board_table import unfinished
 from benchkit.report.notes import NAMES, foot_notes
 from benchkit.report.settings import settings_line
@@ -110,7 +110,7 @@ class Pages:
             "findings": [finding for group in ranked if (finding := self._finding(group))],
             "headers": ("ranked together", "ranking", *RESOLUTION_HEADERS),
             "filters": [
-                *(("board", "Board"), ("dataset", "Dataset"), ("detector", "Detector"), ("selector", "Selector")),
+                *(("board", "Submission"), ("dataset", "Dataset"), ("detector", "Detector"), ("selector", "Selector")),
                 *(("role", "Role"), ("steps", "Steps"), ("badge", "Badge")),
             ],
             "costs": [
@@ -158,11 +158,11 @@ class Pages:
         for slug in slugs:
             rows = self.tables.rows_of(kind, slug)
             cells = [TableCell(self.tables.names[kind][slug], None, f"{kind}s/{slug}.html")]
-            source = next((s for s in self.sources if s.slug == slug), None) if kind == "board" else None
             if kind == "board":
+                source, member = self._member(slug)
                 title = one_line(source.board.title) if source else "Figures as the paper prints them; never ranked."
                 cells += [TableCell(title), TableCell(str(len(rows)), len(rows))]
-                cells += [TableCell(rows[0]["badge"]), TableCell(source.board.run if source else MISSING)]
+                cells += [TableCell(rows[0]["badge"]), TableCell(source.board.run if source and member else MISSING)]
             else:
                 first = self._doc(kind, slug, rows).partition("\n\n")[0].replace("\n", " ")
                 cells += [TableCell(first or MISSING), TableCell(str(len(rows)), len(rows))]
@@ -265,35 +265,47 @@ class Pages:
         headers += [("change inside, %", False), ("change outside, %", False), ("PSNR outside, dB", False)]
         return {"headers": headers, "lines": lines}
 
+    def _member(self, slug: str) -> tuple[Source | None, Member | None]:
+        """Return the board and the member of a slug; none for the paper."""
+        found = ((source, member) for source in self.sources for member in source.members if member.slug == slug)
+        return next(found, (None, None))
+
     def _about_board(self, slug: str) -> dict[str, Any]:
         rows = self.tables.rows_of("board", slug)
-        source = next((one for one in self.sources if one.slug == slug), None)
-        facts = {"Badge": rows[0]["badge"], "Rows": str(len(rows))}
-        sections: list[tuple[str, list[str]]] = []
-        if source is not None:
-            facts |= {"Run": source.board.run, "Title": one_line(source.board.title)}
-            facts |= {one_line(k): one_line(v) for k, v in source.declared.items() if isinstance(v, str | int | float)}
+        source, member = self._member(slug)
+        facts = {"Badge": f"{rows[0]['badge']}: {BADGES[rows[0]['badge']]}", "Rows": str(len(rows))}
+        about: dict[str, Any] = {"sections": [], "files": [], "citation": "", "link": ""}
+        text = (
+            "The figures of the paper's Tables 1 to 4, as printed. They were measured on other images than ours, and "
+            "are never ranked with measured rows."
+        )
+        if source is not None and member is not None:
+            board, text = source.board, one_line(source.board.note)
+            facts |= {"Title": one_line(board.title), **({} if member.declared else {"Run": board.run})}
+            facts |= {name.capitalize(): one_line(value) for name, value in member.declared.items() if value}
+            if len(source.members) > 1:
+                facts["Ranked with"] = ", ".join(m.name for m in source.members if m is not member)
             sections = [
-                ("How to read it", [*foot_notes(source.board), *filter(None, [settings_line(source.board)])]),
-                ("What did not run", list(unfinished(source.board))),
-                ("What re-running gave", [f"{one_line(k)}: {one_line(v)}" for k, v in source.verified.items()]),
+                ("What its check says", list(member.notes)),
+                ("How to read it", [*foot_notes(board), *filter(None, [settings_line(board)])]),
+                ("What did not run", list(unfinished(board))),
             ]
+            about = {
+                "sections": [(title, list(map(one_line, lines))) for title, lines in sections if lines],
+                "files": [path for path in self.downloads if path.startswith(f"downloads/{source.slug}/")],
+                "citation": bibtex(member, board),
+                "link": safe_link(member.link),
+            }
         return {
             "facts": facts,
-            "text": one_line(source.board.note)
-            if source
-            else "The figures of the paper's Tables 1 to 4, as printed. "
-            "They were measured on other images than ours, and are never ranked with measured rows.",
+            "text": text,
             "parameters": [],
             "table": self._table(rows, "../", "board"),
             "charts": [],
             "notes": [],
             "confinement": None,
-            "sections": [(title, list(map(one_line, lines))) for title, lines in sections if lines],
-            "files": [path for path in self.downloads if path.startswith(f"downloads/{slug}/")],
-            "citation": bibtex(source) if source else "",
             "view": f"board={rows[0]['board']}",
-            "link": safe_link(source.declared.get("link")) if source else "",
+            **about,
         }
 
     # ---- other pages ----
@@ -303,7 +315,11 @@ class Pages:
 
     def _downloads(self) -> dict[str, Any]:
         boards = [
-            (source.name, [p for p in self.downloads if p.startswith(f"downloads/{source.slug}/")], bibtex(source))
+            (
+                source.name,
+                [path for path in self.downloads if path.startswith(f"downloads/{source.slug}/")],
+                "\n\n".join(bibtex(member, source.board) for member in source.members),
+            )
             for source in self.sources
         ]
         every = [path for path in self.downloads if path.count("/") == 1]

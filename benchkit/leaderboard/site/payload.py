@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchkit.leaderboard.site.columns import COLUMNS, column_records
-from benchkit.leaderboard.site.rows import Group, Tables, resolved_neighbours
+from benchkit.leaderboard.site.rows import PAPER, Group, Tables, resolved_neighbours
+from benchkit.leaderboard.site.sources import BADGES
 from benchkit.report.notes import NAMES
 from benchkit.report.text import known, numeric, percent
 from benchkit.report.uncertainty import RANKINGS
@@ -29,6 +30,7 @@ def data_script(tables: Tables) -> str:
         "columns": column_records(),
         "fields": {name: _field([row.get(name) for row in tables.rows]) for name in names},
         "groups": [_group(group, tables) for group in tables.groups],
+        "badges": BADGES,
         "boards": [{"slug": slug, "name": name} for slug, name in tables.names.get("board", {}).items()],
     }
     return f"window.benchkitData = {script_json(data)};\n"
@@ -77,9 +79,9 @@ def _group(group: Group, tables: Tables) -> dict[str, Any]:
         cells = resolution_cells(found, differ, neighbours)
         resolution.append({"ranking": NAMES[ranking], "cells": cells})
         words[key] = f"resolves {cells[0]}; {cells[1]} pairs and {cells[2]} neighbours differ beyond chance"
-    board = tables.names.get("board", {}).get(group.board, group.board)
-    title = f"{group.title} ({board})" if group.board != "paper" else group.title
-    return {"title": title, "ranked": group.ranked, "rows": group.rows, "words": words, "resolution": resolution}
+    title = f"{group.title} ({group.name})" if group.board != PAPER else group.title
+    more = {"words": words, "resolution": resolution}
+    return {"title": title, "board": group.board, "ranked": group.ranked, "rows": group.rows, **more}
 
 
 RESOLUTION_HEADERS = (

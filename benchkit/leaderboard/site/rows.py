@@ -39,9 +39,13 @@ Row = dict[str, Any]
 
 @dataclass
 class Group:
-    """Rows that are ranked together. pairs: per ranking (first, second) -> its record, places in the site's rows."""
+    """Rows that are ranked together. board, name: slug and name of their board.
+
+    pairs: ranking -> (first, second) -> its record; they are places in the site's rows.
+    """
 
     board: str
+    name: str
     title: str
     detector: str
     dataset: str
@@ -89,8 +93,9 @@ class Maker:
         groups: dict[tuple[Any, ...], int] = {}
         for line in plain_records(board.frame):
             selectors = selector_names(board, line["detector"])
-            row = self._row(line, board, detectors, selectors) | {"badge": source.badge}
-            row |= self._linked("board", source.slug, source.name)
+            owner = source.owner(line)
+            row = self._row(line, board, detectors, selectors) | {"badge": owner.badge}
+            row |= self._linked("board", owner.slug, owner.name)
             ranked = line["group"] == TRAINED
             protocol = (line["protocol"] or "") if ranked else ""
             key = (line["test_set"], line["detector"], protocol) if ranked else (line["group"],)
@@ -101,6 +106,7 @@ class Maker:
                 self.tables.groups.append(
                     Group(
                         source.slug,
+                        source.name,
                         title if ranked else words[line["group"]],
                         row["detector_slug"] if ranked else "",
                         row["dataset_slug"],
@@ -121,7 +127,7 @@ class Maker:
             if key not in groups:
                 groups[key] = len(self.tables.groups)
                 title = f"{line.detector_label}, as printed in the paper's Table {line.table}"
-                self.tables.groups.append(Group(PAPER, title, "", "", ranked=False))
+                self.tables.groups.append(Group(PAPER, "the paper", title, "", "", ranked=False))
             method = line.name if line.steps is None else f"{line.name}:steps={line.steps}"
             row: Row = {
                 "name": method,

@@ -1,87 +1,155 @@
-"""What a site is built from: boards in folders, with the badge that their checks earned."""
+"""What a site is built from: boards of runs and of submissions, each row with the badge that its checks earned."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchkit.errors import BenchkitError
+from benchkit.leaderboard.check import Checked, check_folder, check_together
+from benchkit.leaderboard.merge import group_by_protocol, merge_submissions
+from benchkit.leaderboard.submission import FACTS, digest_submission
+from benchkit.report.aggregate import KEY, read_object
 from benchkit.report.board import Board
+from benchkit.report.data import RunData
 from benchkit.report.load import BOARD_FILE, load_board
-from benchkit.report.text import one_line
+from benchkit.report.text import known, one_line
+from benchkit.store.encoding import parse_json
+from benchkit.system.files import read_regular
 
-#: What stands behind a figure. reported: nobody recomputed it. recomputed: `benchkit leaderboard check` computed it
-#: again from the terms of every image. re-run: `benchkit leaderboard verify` trained some of its cells again.
-BADGES = ("reported", "recomputed", "re-run")
-SUBMISSION_FILE, VERIFIED_FILE = "submission.json", "verified.json"
+#: What stands behind a figure, and what it means; a submission has the last one that it earned.
+BADGES = {
+    "reported": "The figures are as a paper or a run states them. Nobody recomputed them.",
+    "recomputed": "The submission contains what was measured on every test image with every seed. "
+    "benchkit leaderboard check computed every figure again from it.",
+    "re-run": "Besides, benchkit leaderboard verify trained some cells again from their description. A hash chose the "
+    "cells, so that the submitter could not.",
+    "differs": "benchkit leaderboard verify trained some cells again and got other figures. Do not rely on these rows.",
+}
+_VERIFIED_FILE = "verified.json"
+_VERDICTS = {"verified": "re-run", "differs": "differs"}
 _LONGEST_SLUG = 48
 
 
 @dataclass(frozen=True)
-class Source:
-    """One board of the site. name: of its folder. badge: one of BADGES. declared: what its submitter declares.
+class Member:
+    """Where rows come from: one run, or one submission. declared: what its submitter declares. notes: of its check."""
 
-    verified: what re-running some of its cells gave, empty where nobody did.
+    name: str
+    slug: str
+    badge: str = "reported"
+    link: str = ""
+    declared: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One board: of a run, or of all submissions of one protocol, which are ranked and paired together.
+
+    owners: `row_key` of a row -> the member that it is from; the first member has all others.
     """
 
     name: str
     slug: str
     board: Board
-    badge: str = "reported"
-    declared: Mapping[str, Any] = field(default_factory=dict)
-    verified: Mapping[str, Any] = field(default_factory=dict)
+    members: tuple[Member, ...]
+    owners: Mapping[tuple[str, ...], Member] = field(default_factory=dict)
+
+    def owner(self, line: Mapping[str, Any]) -> Member:
+        """Return the member that a row of the board is from."""
+        return self.owners.get(row_key(line), self.members[0])
 
 
-def load_sources(folders: Iterable[Path]) -> list[Source]:
-    """Return the boards of all folders, sorted by name; a folder has a board, or contains folders that have one.
+def row_key(line: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return what identifies a row of a board, of a run's cells as of a board's lines."""
+    texts = {name: str(line[name]) if known(line[name]) else "" for name in KEY}
+    texts["corruptor_params"] = str(sorted(read_object(line["corruptor_params"]).items()))
+    return tuple(texts.values())
 
-    Raises BenchkitError for a folder without any board, and for a board that cannot be read.
+
+def load_sources(folders: Iterable[Path], shipped: Mapping[str, str]) -> list[Source]:
+    """Return the boards of all folders; a folder is a run's, a submission, or contains some of these.
+
+    Every submission is checked, and those of one protocol give one board. shipped: see `check_submission`. Raises
+    BenchkitError for a folder without a board, for a board that cannot be read, and for a submission that fails its
+    check.
     """
-    found: dict[Path, None] = {}
-    for folder in folders:
-        if (folder / BOARD_FILE).is_file():
-            found[folder] = None
-            continue
-        inside = sorted(child for child in folder.glob("*") if (child / BOARD_FILE).is_file())
-        if not inside:
-            raise BenchkitError(f"'{folder}' contains no {BOARD_FILE}: name a run's folder, or a folder of submissions")
-        found |= dict.fromkeys(inside)
+    found = sorted(_find_boards(folders), key=lambda path: (path.name, str(path)))
     slugs = Slugs()
-    folders = sorted(found, key=lambda path: (path.resolve().name, str(path.resolve())))
-    return [_load(folder, slugs) for folder in folders]
+    slugs.of("paper")  # the paper's rows have this one
+    sources, checked = [], []
+    for folder in found:
+        if (folder / FACTS).is_file():
+            checked.append((folder, check_folder(folder, shipped)))
+        else:
+            member = Member(one_line(folder.name), slugs.of(folder.name, folder))
+            sources.append(Source(member.name, member.slug, load_board(folder), (member,)))
+    check_together([one for _, one in checked])
+    members = {one.submission.facts.name: _member(folder, one, slugs) for folder, one in checked}
+    boards = {one.submission.facts.name: one.board for _, one in checked}
+    for submissions in group_by_protocol([one.submission for _, one in checked]).values():
+        own = tuple(members[one.facts.name] for one in submissions)
+        if len(own) == 1:
+            sources.append(Source(own[0].name, own[0].slug, boards[own[0].name], own))
+            continue
+        merged = merge_submissions(submissions)
+        name = " + ".join(member.name for member in own[:3]) + (" + …" if len(own) > 3 else "")
+        board = Board.of(merged)
+        sources.append(Source(name, slugs.of(f"ranking {name}"), board, own, _find_owners(merged, members)))
+    return sources
 
 
-def _load(folder: Path, slugs: Slugs) -> Source:
-    board = load_board(folder)
-    declared, verified = _read_json(folder / SUBMISSION_FILE), _read_json(folder / VERIFIED_FILE)
-    name = one_line(declared.get("name") or folder.resolve().name)
-    return Source(name, slugs.of(name, folder), board, find_badge(folder, declared, verified), declared, verified)
+def _find_boards(folders: Iterable[Path]) -> set[Path]:
+    """Return the folders that have a board.json, at the given places or one level below."""
+    found: set[Path] = set()
+    for folder in folders:
+        if not folder.is_dir():
+            raise BenchkitError(f"there is no folder '{folder}'")
+        inner = [child for child in folder.iterdir() if (child / BOARD_FILE).is_file()]
+        own = [folder] if (folder / BOARD_FILE).is_file() else inner
+        if not own:
+            raise BenchkitError(f"'{folder}' contains no {BOARD_FILE}: name a run's folder, or a folder of submissions")
+        found |= {one.resolve() for one in own}
+    return found
 
 
-def find_badge(folder: Path, declared: Mapping[str, Any], verified: Mapping[str, Any]) -> str:
-    """Return the badge of a folder: re-run where `verify` passed, recomputed where `check` passes, else reported."""
-    if not declared:
-        return "reported"
-    if verified.get("verdict") == "verified":
-        return "re-run"
-    return "reported"
+def _member(folder: Path, checked: Checked, slugs: Slugs) -> Member:
+    facts, verified = checked.submission.facts, _read_verified(folder)
+    declared = {"run": facts.run, "created": facts.created, "protocol": facts.protocol}
+    declared |= {"contact": facts.contact or "", "tuned on": facts.tuned_on or "", "has seen": facts.seen or ""}
+    declared |= {f"where to get {plugin}": link for plugin, link in facts.sources.items()}
+    notes = [*checked.notes, *_rerun_notes(verified)]
+    badge = _VERDICTS.get(str(verified.get("verdict")), "recomputed")
+    return Member(facts.name, slugs.of(facts.name, folder), badge, facts.link, declared, notes)
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    """Return a JSON object, empty where there is no such file; raise BenchkitError for anything else in it."""
+def _read_verified(folder: Path) -> dict[str, Any]:
+    """Return what re-running gave; empty if nobody did, or if the submission was changed since."""
     try:
-        data = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+        found = parse_json(read_regular(folder / _VERIFIED_FILE))
+    except (OSError, BenchkitError):
         return {}
-    except (OSError, ValueError, RecursionError):
-        raise BenchkitError(f"'{file}' is no JSON: write it again with `benchkit leaderboard submit`") from None
-    if not isinstance(data, dict):
-        raise BenchkitError(f"'{file}' contains no object: write it again with `benchkit leaderboard submit`")
-    return data
+    return found if isinstance(found, dict) and found.get("submission") == digest_submission(folder) else {}
+
+
+def _rerun_notes(verified: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each cell that was trained again."""
+    cells = verified.get("cells") or ()
+    words = [
+        f"{cell.get('row')}, {cell.get('detector')}, seed {cell.get('seed')}: {cell.get('state')}"
+        + (f" ({cell['reason']})" if cell.get("reason") else "")
+        for cell in cells
+        if isinstance(cell, Mapping)
+    ]
+    return [f"Trained again on {verified.get('date')} by {verified.get('tool')}: {'; '.join(words)}."] if words else []
+
+
+def _find_owners(merged: RunData, members: Mapping[str, Member]) -> dict[tuple[str, ...], Member]:
+    return {row_key(line): members[line["submission"]] for line in merged.rows.to_dict("records")}
 
 
 class Slugs:

@@ -70,7 +70,7 @@
   };
 
   // ---- cells ----
-  const TITLES = { reported: "Nobody recomputed this figure.", recomputed: "Every figure was recomputed from the terms of each image.", "re-run": "Some of its cells, chosen by a hash, were trained again." };
+  const TITLES = window.benchkitData.badges;
   const ends = {};
   for (const key of ["iou", "ap"]) ends[key] = Math.max(0.01, ...data[`${key}_high`].map((v) => v || 0));
   const tied = (i, key) => groups[data.group[i]].rows.filter((j) => data[key][j] === data[key][i]).length > 1;
@@ -219,7 +219,7 @@
       for (const key of ["iou", "ap"]) if (data[key][a] !== null && data[key][b] !== null) parts.push(make("p", {}, `${byKey.get(key).header}: ${percent(data[key][a])} and ${percent(data[key][b])}.`));
       return list.replaceChildren(...parts);
     }
-    const pairs = needPairs(data.board_slug[a]);
+    const pairs = needPairs(groups[data.group[a]].board);
     if (!pairs) return list.replaceChildren(...parts, make("p", {}, "Reading the pairs…"));
     const body = make("tbody");
     for (const [place, key] of [[0, "iou"], [1, "ap"]]) {
