@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, describe_error
 from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import FACTS, Submission, read_submission
 from benchkit.metrics import COMPANION, PRIMARY, is_metric
@@ -58,6 +58,13 @@ def find_submissions(paths: Iterable[Path]) -> list[Path]:
 
 def check_folder(folder: Path, shipped: Mapping[str, str]) -> Checked:
     """Read and check one submission; raise BenchkitError, in one line, for its first fault."""
+    try:
+        return _check_folder(folder, shipped)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # made by a stranger
+        raise BenchkitError(f"{folder.name}: not what a submission contains: {describe_error(error)}") from error
+
+
+def _check_folder(folder: Path, shipped: Mapping[str, str]) -> Checked:
     submission = read_submission(folder)
     if folder.resolve().name != submission.facts.name:
         raise BenchkitError(f"{folder.name}: its name is '{submission.facts.name}': name the folder so")

@@ -32,6 +32,8 @@ _COMMON = (
     *("checkpoint_sha256", "dtype", "autoencoder", "num_inference_steps", "schema_version"),
 )
 _LONGEST = 2000
+#: Roles that have a row for every selector and source.
+_BY_REGION = ("pseudo", "corrupted", "mixed")
 
 
 def check_rules(facts: Facts, rows: pd.DataFrame) -> None:
@@ -105,7 +107,8 @@ def _several_protocols(facts: Facts, rows: pd.DataFrame) -> Iterator[str]:
             values = list(dict.fromkeys(value for value in own[name].tolist() if known(value)))
             if len(values) > 1:
                 yield f"its rows are of several protocols: '{bare(str(detector))}' has two different '{name}'"
-    if facts.grid.get("num_inference_steps") not in (None, *rows["num_inference_steps"].dropna().tolist()[:1]):
+    steps = {value for value in rows["num_inference_steps"].tolist() if known(value)}
+    if steps and facts.grid.get("num_inference_steps") not in steps:
         yield "its rows are of another protocol than its grid: 'num_inference_steps' differs"
     if digest_protocol(facts.grid, facts.environment, rows) != facts.protocol:
         yield "'protocol' is not the digest of its grid, datasets and checkpoint"
@@ -133,48 +136,40 @@ def _wrong_seeds(grid: Mapping[str, Any], rows: pd.DataFrame) -> Iterator[str]:
 
 def _missing_rows(grid: Mapping[str, Any], rows: pd.DataFrame) -> Iterator[str]:
     """Yield the rows of the grid that have no line for one of its detectors, selectors and sources."""
-    for rule in grid.get("trivial") or ():
-        if rule not in set(rows.loc[rows["role"] == "trivial", "method"]):
-            yield f"the row '{_short(rule)}' of its grid is missing"
-    sources = max(1, len(grid.get("sources") or ()))
-    for name in map(str, grid.get("detectors") or ()):
-        detectors = [one for one in rows["detector"].dropna().unique() if _is(name, one)]
+    names = ("role", "method", "detector", "selector", "source_name")
+    columns = ([value if known(value) else None for value in rows[name]] for name in names)
+    lines = set(zip(*columns, strict=True))
+    rules = {method for role, method, *_ in lines if role == "trivial"}
+    yield from (
+        f"the row '{_short(rule)}' of its grid is missing" for rule in grid.get("trivial", ()) if rule not in rules
+    )
+    baselines = [(role, None) for role in ("human", "oracle", "pseudo") if role in grid.get("baselines", ())]
+    methods = [("corrupted", method) for method in grid.get("corruptors", ())]
+    methods += [("mixed", method) for method in grid.get("with_human", ())]
+    number = max(1, len(grid.get("sources", ()))) * len(grid.get("selectors", ()))
+    for name in grid.get("detectors", ()):
+        detectors = {line[2] for line in lines if line[2] is not None and _is(name, line[2])}
         if not detectors:
             yield f"the rows of the detector '{_short(name)}' of its grid are missing"
-        for detector in detectors:
-            own = rows[rows["detector"] == detector]
-            per_region = own[own["role"].isin(("pseudo", "corrupted", "mixed"))]
-            regions = per_region[["selector", "source_name"]].astype(object).fillna("").drop_duplicates()
-            wanted = [("human", None), ("oracle", None), ("pseudo", None)]
-            wanted = [pair for pair in wanted if pair[0] in (grid.get("baselines") or ())]
-            wanted += [("corrupted", method) for method in grid.get("corruptors") or ()]
-            wanted += [("mixed", method) for method in grid.get("with_human") or ()]
-            if len(regions) < sources * len(grid.get("selectors") or ()) and len(wanted) > 2:
-                yield f"rows of a selector or a source of its grid are missing ('{bare(str(detector))}')"
-            for (role, method), (selector, source) in product(wanted, regions.itertuples(index=False)):
-                lines = own[own["role"] == role]
-                if method is not None:
-                    lines = lines[lines["method"] == method]
-                if role in ("pseudo", "corrupted", "mixed"):
-                    lines = lines[
-                        (lines["selector"].astype(object).fillna("") == selector)
-                        & (lines["source_name"].astype(object).fillna("") == source)
-                    ]
-                if not len(lines):
-                    name = _short(role if method is None else method)
-                    yield f"the row '{name}' of its grid is missing ('{bare(str(detector))}'); list no row twice"
+        for detector in sorted(detectors):
+            own = {(role, method, *region) for role, method, of, *region in lines if of == detector}
+            regions = {tuple(region) for role, _, *region in own if role in _BY_REGION}
+            if len(regions) < number and (methods or ("pseudo", None) in baselines):
+                yield f"rows of a selector or a source of its grid are missing ('{bare(detector)}')"
+            for (role, method), region in product([*baselines, *methods], sorted(regions, key=str) or [(None, None)]):
+                if (role, method, *(region if role in _BY_REGION else (None, None))) not in own:
+                    of = _short(method or role)
+                    yield f"the row '{of}' of its grid is missing ('{bare(detector)}'); a grid lists no row twice"
 
 
 def _unknown_plugins(facts: Facts, rows: pd.DataFrame) -> Iterator[str]:
-    plugins = facts.environment.get("plugins")
-    plugins = plugins if isinstance(plugins, Mapping) else {}
+    plugins = facts.environment["plugins"]
     used = {name for text in rows["uses"] if known(text) for name in str(text).split("; ")}
     for name in sorted(used):
-        own = plugins.get(name)
-        if not isinstance(own, Mapping) or not isinstance(own.get("source"), str) or len(own["source"]) != 64:
+        if name not in plugins:
             yield f"the source of the plugin '{_short(name)}' is unknown: run the comparison again with this version"
             continue
-        if own.get("origin") != OWN and name not in facts.sources:
+        if plugins[name]["origin"] != OWN and name not in facts.sources:
             yield (
                 f"the plugin '{_short(name)}' does not ship with benchkit: say where to get it, with the entry "
                 f"'{_short(name)}=https://…' of `plugin_link`"

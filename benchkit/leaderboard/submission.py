@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from benchkit.errors import BenchkitError, describe_error, shortened
 from benchkit.leaderboard.terms import ScoredImages, Terms
@@ -57,6 +57,45 @@ _RULES = {
 _PATH = re.compile(r"(?<![\w.:/])(?:~?/|[A-Za-z]:\\)[^\s,;:'\"()|+=]+")
 
 
+class _Described(BaseModel):
+    """The keys of a record that are read; others may stand beside them."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class _Grid(_Described):
+    title: str
+    note: str = ""
+    remarks: list[str] = []
+    dataset: str
+    seeds: list[int]
+    detectors: list[str]
+    selectors: list[str] = []
+    corruptors: list[str] = []
+    with_human: list[str] = []
+    baselines: list[str] = []
+    trivial: list[str] = []
+    sources: list[dict[str, Any]] = []
+    on_detector: dict[str, _OnDetector] = {}
+    shown: dict[str, str] = {}
+
+
+class _OnDetector(_Described):
+    seeds: list[int] | None = None
+
+
+class _Plugin(_Described):
+    origin: str
+    source: Sha256
+    version: str | None = None
+
+
+class _Environment(_Described):
+    plugins: dict[str, _Plugin]
+    datasets: dict[str, str]
+    git: dict[str, Any] | None = None
+
+
 class Facts(BaseModel):
     """The contents of submission.json.
 
@@ -81,6 +120,12 @@ class Facts(BaseModel):
     protocol: Sha256
     test_sets: dict[str, Sha256]
     sources: dict[str, Link] = {}
+
+    @field_validator("grid", "environment")
+    @classmethod
+    def _has_the_keys_that_are_read(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        (_Grid if info.field_name == "grid" else _Environment).model_validate(value)
+        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,20 +186,13 @@ def read_submission(folder: Path) -> Submission:
         raise BenchkitError(f"{where}/{IMAGES}: the cell {min(unknown)[:12]} is in no line of {ROWS}")
     if missing := set(rows.loc[rows["cell"].isin(list(terms)), "test_set"]) - set(images):
         raise BenchkitError(f"{where}/{TEST_IMAGES}: the test set '{min(missing)}' is missing")
-    board = parse_json(files[BOARD_FILE])
-    if not isinstance(board, dict):
-        raise BenchkitError(f"{where}/{BOARD_FILE}: not a board")
+    board = _parse(files[BOARD_FILE], f"{where}/{BOARD_FILE}")
     return Submission(facts, rows, terms, images, board, where)
 
 
 def read_facts(data: bytes, where: str) -> Facts:
     """Return the contents of submission.json; raise BenchkitError naming the key that is wrong."""
-    try:
-        found = parse_json(data)
-    except BenchkitError as error:
-        raise BenchkitError(f"{where}: {error}") from None
-    if not isinstance(found, dict) or "schema" not in found:
-        raise BenchkitError(f"{where}: not a submission: it has no 'schema'")
+    found = _parse(data, where)
     if found["schema"] not in READABLE:
         raise BenchkitError(f"{where}: schema {found['schema']!r}, but this version of benchkit reads schema {SCHEMA}")
     try:
@@ -162,6 +200,16 @@ def read_facts(data: bytes, where: str) -> Facts:
     except ValidationError as error:
         key, fault = describe_fault(error)
         raise BenchkitError(f"{where}: '{key}': {fault}") from None
+
+
+def _parse(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = parse_json(data)
+    except BenchkitError as error:
+        raise BenchkitError(f"{where}: {error}") from None
+    if not isinstance(found, dict) or "schema" not in found:
+        raise BenchkitError(f"{where}: it has no 'schema', so it is no file of a submission")
+    return found
 
 
 def describe_fault(error: ValidationError) -> tuple[str, str]:

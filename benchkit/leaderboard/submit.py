@@ -18,7 +18,15 @@ from benchkit.metrics import Measured
 from benchkit.report.names import named_rows
 from benchkit.store.results import ResultStore
 
-_NO_RUN = {"run": "none", "created": "none", "grid": {}, "environment": {}, "protocol": "0" * 64, "test_sets": {}}
+_NO_GRID = {"title": "", "dataset": "", "seeds": [], "detectors": []}
+_NO_RUN = {
+    "run": "none",
+    "created": "none",
+    "protocol": "0" * 64,
+    "test_sets": {},
+    "grid": _NO_GRID,
+    "environment": {"plugins": {}, "datasets": {}},
+}
 
 
 @dataclass(frozen=True)

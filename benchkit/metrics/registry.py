@@ -45,7 +45,7 @@ class MetricInfo:
 
 
 def _counts(m: Measured) -> NDArray[Any]:
-    return m.table[list(COUNTS)].to_numpy(dtype=np.int64)
+    return np.stack([m.table[name].to_numpy(np.int64) for name in COUNTS], axis=1)
 
 
 def _counts_at_validation_threshold(m: Measured) -> NDArray[Any]:

@@ -1,0 +1,340 @@
+"""Forged and damaged submissions: each is one clear line. What only a re-run can catch passes here, and says so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchkit.errors import BenchkitError
+from benchkit.leaderboard import submission as files
+from benchkit.leaderboard.check import Checked, check_folder, check_submission, check_together, find_submissions
+from benchkit.leaderboard.protocol import digest_protocol
+from benchkit.leaderboard.submission import Submission, read_submission, write_submission
+from benchkit.leaderboard.terms import Terms
+from benchkit.report.board import Board
+from tests.leaderboard.conftest import make_data, submit_data
+
+SHIPPED = dict.fromkeys(
+    ("corruptor blur", "corruptor gaussian", "corruptor renoise-masked", "dataset portraits", "inverter odd"), "ab" * 32
+)
+
+
+def check(submission: Submission) -> Checked:
+    """Check a submission with the board that it reports, or with its own where it reports none."""
+    board = submission.board or Board.of(submission.data).as_json()
+    return check_submission(replace(submission, board=json.loads(json.dumps(board))), SHIPPED)
+
+
+def cell_of(submission: Submission, method: str, seed: int = 0) -> str:
+    rows = submission.rows
+    return str(rows.loc[(rows["method"] == method) & (rows["seed"] == seed), "cell"].iloc[0])
+
+
+def with_terms(submission: Submission, cell: str, change: Callable[[Terms], Terms]) -> Submission:
+    return replace(submission, terms={**submission.terms, cell: change(submission.terms[cell])})
+
+
+def with_rows(submission: Submission, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Submission:
+    return replace(submission, rows=change(submission.rows.copy()).reset_index(drop=True))
+
+
+def with_facts(submission: Submission, **values: Any) -> Submission:
+    return replace(submission, facts=submission.facts.model_copy(update=values))
+
+
+def set_value(column: str, value: Any) -> Callable[[Submission], Submission]:
+    """A forgery of one value of one seed of the row `blur:steps=20`."""
+
+    def change(rows: pd.DataFrame) -> pd.DataFrame:
+        place = (rows["method"] == "blur:steps=20") & (rows["seed"] == 0)
+        values = [value if here else old for here, old in zip(place, rows[column], strict=True)]
+        return rows.assign(**{column: pd.Series(values, dtype=object if isinstance(value, str) else None)})
+
+    def forge(submission: Submission) -> Submission:
+        return with_rows(submission, change)
+
+    forge.__name__ = f"set_{column}"
+    return forge
+
+
+def one_digit_of_a_row(submission: Submission) -> Submission:
+    old = submission.rows.loc[submission.rows["method"] == "blur:steps=20", "artifact_iou"].iloc[0]
+    return set_value("artifact_iou", old + 1e-6)(submission)
+
+
+def one_digit_of_the_board(submission: Submission) -> Submission:
+    board = json.loads(json.dumps(Board.of(submission.data).as_json()))
+    board["rows"][1]["artifact_iou_low"] += 1e-6
+    return replace(submission, board=board)
+
+
+def a_verdict_of_the_board(submission: Submission) -> Submission:
+    board = json.loads(json.dumps(Board.of(submission.data).as_json()))
+    pair = next(pair for pair in board["pairs"] if pair["verdict"] != "better")
+    pair["verdict"] = "better"
+    return replace(submission, board=board)
+
+
+def one_image(submission: Submission) -> Submission:
+    """One more pixel of one image is found, and the histogram says so too: only the figure does not follow."""
+
+    def change(terms: Terms) -> Terms:
+        tested = submission.images["portraits/test[12]"]
+        image = int(np.flatnonzero(terms.tp < tested.artifact)[0])
+        tp, artifact = terms.tp.copy(), terms.artifact.copy()
+        below = int(np.flatnonzero((terms.edges < 0.5) & (artifact > 0))[-1])
+        tp[image], artifact[below], artifact[-1] = tp[image] + 1, artifact[below] - 1, artifact[-1] + 1
+        return replace(terms, tp=tp, artifact=artifact)
+
+    return with_terms(submission, cell_of(submission, "blur:steps=20"), change)
+
+
+def counts_without_their_histogram(submission: Submission) -> Submission:
+    cell = cell_of(submission, "blur:steps=20")
+    return with_terms(submission, cell, lambda terms: replace(terms, fp=np.maximum(terms.fp - 1, 0)))
+
+
+def more_pixels_than_an_image_has(submission: Submission) -> Submission:
+    cell = cell_of(submission, "blur:steps=20")
+    return with_terms(submission, cell, lambda terms: replace(terms, tp=terms.tp + 500))
+
+
+def a_seed_left_out(submission: Submission) -> Submission:
+    cell = cell_of(submission, "blur:steps=20", 2)
+    fewer = {key: own for key, own in submission.terms.items() if key != cell}
+    return with_rows(replace(submission, terms=fewer), lambda rows: rows[rows["cell"] != cell])
+
+
+def a_failed_row_left_out(submission: Submission) -> Submission:
+    return with_rows(submission, lambda rows: rows[rows["method"] != "gaussian:steps=10"])
+
+
+def lucky_seeds(submission: Submission) -> Submission:
+    """The seeds 0 to 4 are called 3 to 7, as if the best of many had been taken."""
+    grid = submission.facts.grid | {"seeds": [3, 4, 5, 6, 7]}
+    rows = submission.rows.assign(seed=submission.rows["seed"] + 3)
+    return with_facts(replace(submission, rows=rows), grid=grid, protocol=digest_protocol(grid, *rest(submission)))
+
+
+def too_few_seeds(submission: Submission) -> Submission:
+    return submit_data(make_data({"blur:steps=20": 0.2}, seeds=range(4)))
+
+
+def two_protocols(submission: Submission) -> Submission:
+    return set_value("num_inference_steps", 20)(submission)
+
+
+def two_trainings(submission: Submission) -> Submission:
+    return set_value("training", '{"iterations": 9000}')(submission)
+
+
+def another_grid(submission: Submission) -> Submission:
+    return with_facts(submission, grid=submission.facts.grid | {"labelled": 50})
+
+
+def other_images(submission: Submission) -> Submission:
+    tested = submission.images["portraits/test[12]"]
+    other = replace(tested, ids=tuple(f"portraits/test/{i + 1}" for i in range(len(tested))))
+    return replace(submission, images={"portraits/test[12]": other})
+
+
+def many_rows_of_one_name(submission: Submission) -> Submission:
+    line = submission.rows[submission.rows["method"] == "gaussian:steps=10"].iloc[[0]]
+    many = pd.concat([line] * 10_000, ignore_index=True).assign(cell=[f"f{i:063d}" for i in range(10_000)])
+    return with_rows(submission, lambda rows: pd.concat([rows, many.astype(rows.dtypes)], ignore_index=True))
+
+
+def a_plugin_from_nowhere(submission: Submission) -> Submission:
+    plugins = dict(submission.facts.environment["plugins"])
+    plugins["corruptor blur"] = plugins["corruptor blur"] | {"origin": "mine.py"}
+    return with_facts(submission, environment=submission.facts.environment | {"plugins": plugins})
+
+
+def a_plugin_without_source(submission: Submission) -> Submission:
+    plugins = {key: own for key, own in submission.facts.environment["plugins"].items() if key != "corruptor blur"}
+    return with_facts(submission, environment=submission.facts.environment | {"plugins": plugins})
+
+
+def rest(submission: Submission) -> tuple[Any, pd.DataFrame]:
+    return submission.facts.environment, submission.rows
+
+
+FORGERIES: dict[Callable[[Submission], Submission], str] = {
+    one_digit_of_a_row: "row 'blur:steps=20', seed 0 .*: 'artifact_iou' is 0.*, but its terms give 0",
+    one_digit_of_the_board: "row '.*' of the board: 'artifact_iou_low' is .*, but the terms give",
+    a_verdict_of_the_board: "'pairs' of the board: 'verdict' is 'better', but the terms give",
+    one_image: "row 'blur:steps=20', seed 0 .*: 'artifact_iou' is",
+    counts_without_their_histogram: "'fp' at 0.5 is .* pixels, its score histogram",
+    more_pixels_than_an_image_has: "pixels in 'tp' of image 'portraits/test/0', which has",
+    set_value("images", 11): "'images' is 11.0, but its terms give 12",
+    set_value("recall", np.nan): "'recall' is unknown, but its terms give",
+    a_seed_left_out: "the row 'blur:steps=20' has the seeds 0, 1, 3, 4, its protocol 0, 1, 2, 3, 4",
+    a_failed_row_left_out: "the row 'gaussian:steps=10' of its grid is missing",
+    set_value("state", "pending"): "not finished: a cell of the row 'blur:steps=20' is pending",
+    set_value("seed", 7): "'blur:steps=20' has the seeds 1, 2, 3, 4, 7",
+    lucky_seeds: "rows of 'upernet-swin' have the seeds 3, 4, 5, 6, 7: use 0 to 4",
+    too_few_seeds: "rows of 'upernet-swin' have 4 seeds: on 'portraits' 5 are needed",
+    two_protocols: "several protocols: 'num_inference_steps' is 50 and 20",
+    two_trainings: "several protocols: 'upernet-swin' has two different 'training'",
+    set_value("variant", "steps=3"): "several protocols: an ablation has no ranking",
+    another_grid: "'protocol' is not the digest of its grid",
+    other_images: "the test images .* are not those whose digest it states",
+    many_rows_of_one_name: "10001 lines are of the row 'gaussian:steps=10' and seed 0",
+    set_value("method", "x\u202ereversed"): "a row's 'method' is not one line of text",
+    a_plugin_from_nowhere: "'corruptor blur' does not ship with benchkit: say where to get it",
+    a_plugin_without_source: "the source of the plugin 'corruptor blur' is unknown",
+}
+
+
+@pytest.mark.parametrize(("forge", "message"), FORGERIES.items(), ids=lambda one: getattr(one, "__name__", ""))
+def test_check_catches(submission: Submission, forge: Callable[[Submission], Submission], message: str) -> None:
+    with pytest.raises(BenchkitError, match=message) as caught:
+        check(forge(submission))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_honest_submission_passes(submission: Submission) -> None:
+    checked = check(submission)
+    assert checked.notes == ()
+    assert checked.board.as_json() == Board.of(submission.data).as_json()
+
+
+def invented_terms(submission: Submission) -> Submission:
+    """All terms and figures are those of a better detector: they contradict nothing."""
+    return submit_data(make_data({"renoise-masked:steps=10": 0.9, "blur:steps=20": 0.2, "gaussian:steps=10": None}))
+
+
+def narrower_intervals(submission: Submission) -> Submission:
+    """The average precision without each image moves half as far as it did."""
+
+    def change(terms: Terms) -> Terms:
+        return replace(terms, without=(terms.without + terms.without.mean()) / 2)
+
+    return with_terms(submission, cell_of(submission, "blur:steps=20"), change)
+
+
+def a_seed_twice(submission: Submission) -> Submission:
+    """The cell of one seed has the figures and the terms of another."""
+    first, second = (cell_of(submission, "blur:steps=20", seed) for seed in (0, 1))
+    rows = submission.rows.copy()
+    labels = {"cell", "seed"}
+    for name in rows.columns.difference([*labels]):
+        rows.loc[rows["cell"] == second, name] = rows.loc[rows["cell"] == first, name].to_numpy()
+    return replace(submission, rows=rows, terms={**submission.terms, second: submission.terms[first]})
+
+
+def a_row_that_was_never_planned(submission: Submission) -> Submission:
+    """A row is taken out of the grid as well as out of the files."""
+    fewer = [name for name in submission.facts.grid["corruptors"] if not name.startswith("gaussian")]
+    return with_facts(a_failed_row_left_out(submission), grid=submission.facts.grid | {"corruptors": fewer})
+
+
+@pytest.mark.parametrize("forge", [invented_terms, narrower_intervals, a_seed_twice, a_row_that_was_never_planned])
+def test_only_a_rerun_can_catch(submission: Submission, forge: Callable[[Submission], Submission]) -> None:
+    """These contradict nothing: `check` passes them, which is what its badge says."""
+    check(forge(submission))
+
+
+def test_another_source_of_a_plugin_is_a_note(submission: Submission) -> None:
+    board = json.loads(json.dumps(Board.of(submission.data).as_json()))
+    shipped = SHIPPED | {"corruptor blur": "cd" * 32}
+    (note,) = check_submission(replace(submission, board=board), shipped).notes
+    assert note == "computed with another version of corruptor blur than this one has"
+
+
+def test_a_link_makes_a_foreign_plugin_welcome(submission: Submission) -> None:
+    foreign = a_plugin_from_nowhere(submission)
+    check(with_facts(foreign, sources={"corruptor blur": "https://example.org/mine.py"}))
+
+
+def test_images_of_two_submissions_are_the_same(submission: Submission) -> None:
+    other = other_images(submission)
+    digests = {name: own.digest for name, own in other.images.items()}
+    changed = replace(with_facts(other, name="other", test_sets=digests), where="other")
+    with pytest.raises(BenchkitError, match=r"other: its test images 'portraits/test.*' are others than those of mine"):
+        check_together([check(submission), check(changed)])
+
+
+def test_one_cell_has_one_result(submission: Submission) -> None:
+    better = replace(invented_terms(submission), where="better")
+    with pytest.raises(BenchkitError, match=r"better: the cell 0.* has other counts than in mine"):
+        check_together([check(submission), check(better)])
+    check_together([check(submission), check(submission)])
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    shutil.copytree(written, tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def test_a_folder_of_one_and_of_many(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "other")
+    (tmp_path / "README.md").write_text("about them")
+    assert find_submissions([tmp_path]) == [folder, tmp_path / "other"]
+    assert find_submissions([folder, tmp_path]) == [folder, tmp_path / "other"]
+    check_folder(folder, SHIPPED)
+    with pytest.raises(BenchkitError, match="other: its name is 'mine': name the folder so"):
+        check_folder(tmp_path / "other", SHIPPED)
+
+
+@pytest.mark.parametrize("name", files.FILES)
+@pytest.mark.parametrize("damage", ["missing", "cut", "other", "folder", "empty object"])
+def test_damaged_files(folder: Path, name: str, damage: str) -> None:
+    path = folder / name
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    elif damage != "missing":
+        path.write_bytes(
+            {"cut": data[: len(data) // 2], "other": b"PK\x03\x04 an archive", "empty object": b"{}"}[damage]
+        )
+    with pytest.raises(BenchkitError, match="mine") as caught:
+        check_folder(folder, SHIPPED)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_is_not_opened(folder: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    with pytest.raises(BenchkitError, match="is a file: unpack an archive"):
+        find_submissions([Path(archive)])
+    with pytest.raises(BenchkitError, match="there is no folder"):
+        find_submissions([tmp_path / "nowhere"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BenchkitError, match="is no submission and contains none"):
+        find_submissions([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("grid", {"seeds": 5, "on_detector": [1]}),
+        ("grid", {"on_detector": {"upernet-swin": 3}}),
+        ("grid", {"detectors": None, "seeds": [0, 1, "two"]}),
+        ("environment", {"plugins": [], "datasets": {}}),
+        ("environment", {"plugins": {"corruptor blur": "ab"}, "datasets": None}),
+    ],
+)
+def test_records_of_another_shape(folder: Path, key: str, value: dict[str, Any]) -> None:
+    facts = json.loads((folder / files.FACTS).read_text())
+    facts[key] |= value
+    (folder / files.FACTS).write_text(json.dumps(facts))
+    with pytest.raises(BenchkitError, match="mine") as caught:
+        check_folder(folder, SHIPPED)
+    assert "\n" not in str(caught.value)
+
+
+def test_written_again_is_checked_again(submission: Submission, tmp_path: Path) -> None:
+    write_submission(submission, tmp_path / "mine")
+    once = read_submission(tmp_path / "mine")
+    write_submission(once, tmp_path / "mine", force=True)
+    assert check_folder(tmp_path / "mine", SHIPPED).submission.facts == submission.facts
