@@ -113,12 +113,12 @@ def run_with_progress(work: Callable[[RunOptions], T], places: Places, how: RunO
 
     open_store(places.cache, create=False)  # refuses another version's cache before --out is made
     with shown() as screen:
-        executor = _ReportingExecutor(screen, how.executor)
+        executor = ReportingExecutor(screen, how.executor)
         return work(replace(how, executor=executor, report=lambda _: screen.advance(), progress=screen.note))
 
 
 @dataclass
-class _ReportingExecutor:
+class ReportingExecutor:
     """An executor that also tells the progress how many stages there are, and when they are finished."""
 
     screen: Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -69,7 +69,7 @@ class FinishedRun:
         results = open_results(places, name)
         run = results.find_run(name)
         info = next(one for one in results.runs() if one.id == run)
-        grid = _grid(info)
+        grid = parse_record(info.config, f"run {run}")
         states = {cell.key: cell for cell in results.cells(run)}
         env = Env(registry, open_store(places.cache, create=False), device)
         data = read_plan(places.cache, run)
@@ -273,15 +273,14 @@ def _changes(info: RunInfo, registry: Registry) -> Iterator[str]:
             yield f"{kind} '{name}' ({then}; {entry.origin}, sha256 {entry.source_hash[:12]} now)"
 
 
-def _grid(info: RunInfo) -> Grid:
-    """Return the Grid of a run\'s record."""
-    config = {key: value for key, value in info.config.items() if key not in _BESIDE}
+def parse_record(config: Mapping[str, Any], what: str) -> Grid:
+    """Return the Grid of a run's record; raise BenchkitError, beginning with `what`, if this version cannot read it."""
     try:
-        return Grid.model_validate(config)
+        return Grid.model_validate({key: value for key, value in config.items() if key not in _BESIDE})
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise BenchkitError(
-            f"run {info.id} is not a comparison of this version ({where}: {error.errors()[0]['msg']}): name a run of "
+            f"{what} is not a comparison of this version ({where}: {error.errors()[0]['msg']}): name a run of "
             "'benchkit compare' or 'benchkit ablate'"
         ) from None
 

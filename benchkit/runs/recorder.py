@@ -188,7 +188,7 @@ class Recorder:
             if result.state in ("failed", "skipped"):
                 self.results.set_state(self.run, planned.key, "failed", reason=result.reason)
                 return
-        row, counts, measured = read_repaired(lambda: _row(planned, self.env), planned.stages, self.env)
+        row, counts, measured = read_repaired(lambda: read_row(planned, self.env), planned.stages, self.env)
         provenance = {**self.environment, "threads": count_threads()}
         self.results.save_row(planned.key, row, counts, measured, provenance=provenance)
         results = (self.stage_results.get(stage.key) for stage in Plan((planned,)).stages)
@@ -196,7 +196,7 @@ class Recorder:
         self.results.set_state(self.run, planned.key, "done", seconds=seconds)
 
 
-def _row(planned: PlannedCell, env: Env) -> tuple[dict[str, Any], pd.DataFrame, dict[str, np.ndarray]]:
+def read_row(planned: PlannedCell, env: Env) -> tuple[dict[str, Any], pd.DataFrame, dict[str, np.ndarray]]:
     """Return a finished cell's metrics, per-image counts and histograms."""
     assert planned.evaluate is not None
     facts = parse_json(env.store.open(planned.evaluate.key).read("row.json"))
