@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchkit.api.plugin import Plugin
+from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,16 @@ class Dataset(Plugin):
         where the files lie.
         """
         return {}
+
+    def draw_fresh(self, secret: str, indices: Sequence[int], autoencode: Callable[[Any], Any]) -> list[Sample]:
+        """Return new annotated images, as those of the split `test` are, that follow from `secret` and the index alone.
+
+        autoencode: images (N, H, W, 3) uint8 -> the same after one pass through the checkpoint's autoencoder. They are
+        the images of a season (leaderboard/README.md). A dataset that draws some also has a parameter `season`, the
+        path of a file that `benchkit.readers.season` reads, whose images are its split `season`. By default it raises
+        BenchkitError, because a dataset of fixed images has no others.
+        """
+        raise BenchkitError(f"dataset '{self.name}' has fixed images: it cannot draw fresh ones")
 
     @abstractmethod
     def labelled(self, count: int, seed: int) -> list[int]:

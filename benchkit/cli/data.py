@@ -58,7 +58,7 @@ def export(
     if not source.autoencode:
         note_unused({"raw", "model", "device"}, f"the images of '{dataset}' never pass the autoencoder")
     with replace_folder(out, force, MANIFEST, lambda: ROOMS) as folder:
-        passed = _autoencoder(model, device) if source.autoencode and not raw else None
+        passed = load_autoencoder(model, device) if source.autoencode and not raw else None
         writing = Export(source, dataset, split, size, folder, None if passed is None else passed[0])
         with progress.shown() as screen:
             screen.start(size)
@@ -78,7 +78,7 @@ def checked_size(name: str, source: Dataset, split: str, count: int | None) -> i
     return count or sizes[split]
 
 
-def _autoencoder(model: str, device: str) -> tuple[str, Callable[[ndarray], ndarray]]:
+def load_autoencoder(model: str, device: str) -> tuple[str, Callable[[ndarray], ndarray]]:
     """Return the checkpoint's identity, and a function of images (N, H, W, 3) uint8: one autoencoder pass."""
     from benchkit.inference.functional import image_tensor, load_backend
     from benchkit.stages.images import to_tensor, to_uint8

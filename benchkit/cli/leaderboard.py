@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import leaderboard_site, leaderboard_submit, leaderboard_verify, options
+from benchkit.cli import leaderboard_season, leaderboard_site, leaderboard_submit, leaderboard_verify, options
 from benchkit.cli.common import cache_folder, cache_root, console, places_named, print_json
 from benchkit.cli.unused_options import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
@@ -88,6 +88,7 @@ def list_(cache: options.Cache = None, store: options.Store = None, as_json: opt
 app.command("submit")(leaderboard_submit.submit)
 app.command("check")(leaderboard_submit.check)
 app.command("verify")(leaderboard_verify.verify)
+app.add_typer(leaderboard_season.app, name="season")
 
 
 def opened_store(cache: str | None, store: str | None) -> ResultStore | None:

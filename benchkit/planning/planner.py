@@ -188,6 +188,14 @@ class Planner:
         confine = self._confine(cell.training, cell) if isinstance(cell.training, Corrupted) else None
         return PlannedCell(cell, Evaluate(train, test, held, self._features(train.detector, (*test, *held))), confine)
 
+    def evaluate_on(self, planned: PlannedCell, test: ImageSet) -> Evaluate:
+        """Return the evaluation of a planned cell's predictor on other test images."""
+        assert planned.evaluate is not None
+        predictor, held, images = planned.evaluate.predictor, planned.evaluate.validation, self.images(test)
+        if not isinstance(predictor, Train):
+            return Evaluate(predictor, images, held)
+        return Evaluate(predictor, images, held, self._features(predictor.detector, (*images, *held)))
+
     @_once
     def _validation(self, spec: Spec) -> tuple[Images, ...]:
         wanted = self.grid.validation

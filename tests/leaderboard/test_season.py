@@ -1,0 +1,163 @@
+"""Seasons: a commitment binds, the secret opens it, and stored detectors are scored on images nobody knew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchkit.api import Sample
+from benchkit.cli.main import main
+from benchkit.errors import BenchkitError
+from benchkit.leaderboard import season as seasons
+from benchkit.leaderboard.submission import write_submission
+from benchkit.leaderboard.submit import Declaration, make_submission
+from benchkit.plugin.registry import Registry
+from benchkit.readers.season import read_season, season_to_bytes
+from benchkit.runs.finding import open_results
+from benchkit.runs.run import Places
+from tests.helpers.small_comparison import GRID, PLUGINS, compare_once
+
+FRESH = Path(__file__).parent / "fresh_plugins.py"
+SECRET = "correct horse battery"
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def scored(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with the cache of a small run of three seeds and its submission `mine`; and the run's id."""
+    folder = tmp_path_factory.mktemp("season")
+    (folder / "grid.yaml").write_text(GRID.format(model=tiny_checkpoint).replace("seeds: [0]", "seeds: [0, 1, 2]"))
+    run = json.loads(compare_once(folder, folder / "grid.yaml", "--json", "--device", "cpu").result.out)["run"]
+    results = open_results(Places(cache=folder / "cache"), run)
+    sources = dict.fromkeys(("dataset shapes", "detector dot"), "https://example.org/plugin")
+    submission = make_submission(run, results, Declaration("mine", "https://example.org", sources=sources))
+    write_submission(submission, folder / "mine")
+    return folder, run
+
+
+@pytest.fixture
+def season(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    def command(word: str, *arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        given = [*arguments, "--dir", tmp_path / "seasons", "--plugin", FRESH]
+        code = main(["leaderboard", "season", word, *map(str, given)])
+        return code, *capsys.readouterr()
+
+    return command
+
+
+def opened(season: Command, tmp_path: Path, tiny_checkpoint: Path) -> Path:
+    """Commit to a season of five images and reveal it; return the file of its images."""
+    images = tmp_path / "first.npz"
+    assert season("commit", "first", "--dataset", "shapes-fresh", "--count", 5, "--secret", SECRET)[0] == 0
+    assert season("reveal", "first", "--secret", SECRET, "--images", images, "--model", tiny_checkpoint)[0] == 0
+    return images
+
+
+def test_the_commitment_tells_nothing_and_binds(season: Command, tmp_path: Path) -> None:
+    code, out, _ = season("commit", "first", "--dataset", "shapes-fresh", "--count", 5, "--secret", SECRET)
+    file = tmp_path / "seasons" / "first.json"
+    assert code == 0
+    assert SECRET not in file.read_text()
+    assert seasons.find_season("first", file.parent).commitment in out
+    assert season("commit", "first", "--dataset", "shapes-fresh", "--secret", SECRET)[0] == 2
+    before = file.read_bytes()
+    code, _, err = season("reveal", "first", "--secret", "another horse battery")
+    assert code == 2
+    assert "this secret is not the one that was committed to" in err
+    assert file.read_bytes() == before
+    changed = json.loads(before) | {"count": 4}
+    file.write_text(json.dumps(changed))
+    assert season("reveal", "first", "--secret", SECRET)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["../x", "--secret", SECRET], "no name of a season"),
+        (["x", "--secret", "short"], "has 5 characters"),
+        (["x", "--secret", SECRET, "--dataset", "portraits"], "has fixed images"),
+    ],
+)
+def test_faults_of_a_commitment(season: Command, tmp_path: Path, arguments: list[str], fault: str) -> None:
+    code, _, err = season("commit", *arguments)
+    assert code == 2
+    assert fault in err
+    assert not (tmp_path / "seasons").exists()
+
+
+def test_a_run_is_scored_on_images_that_it_never_saw(
+    season: Command, scored: tuple[Path, str], tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    folder, run = scored
+    images = opened(season, tmp_path, tiny_checkpoint)
+    shutil.copytree(folder / "mine", tmp_path / "mine")
+    given = [run, "first", "--images", images, "--cache", folder / "cache", "--submission", tmp_path / "mine"]
+    code, out, err = season("score", *given, "--plugin", PLUGINS)
+    assert code == 0, err
+    assert "Kendall's tau" in out
+    first = (tmp_path / "mine" / "season-first.json").read_bytes()
+    found = json.loads(first)
+    rows = {one["training_set"]: one for one in found["rows"]}
+    assert rows.keys() == {"human", "pseudo", "none:steps=1", "gaussian:steps=1"}
+    assert found["images_sha256"] == seasons.find_season("first", tmp_path / "seasons").images
+    assert {line["images"] for line in found["board"]["rows"]} == {5}
+    assert any(one["public"] != one["fresh"] for one in found["rows"])
+    assert season("score", *given, "--plugin", PLUGINS)[0] == 0
+    assert (tmp_path / "mine" / "season-first.json").read_bytes() == first
+
+
+def test_only_a_revealed_season_with_its_own_images_and_weights_is_scored(
+    season: Command, scored: tuple[Path, str], tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    folder, run = scored
+    images = opened(season, tmp_path, tiny_checkpoint)
+    season("commit", "second", "--dataset", "shapes-fresh", "--count", 5, "--secret", SECRET + "2")
+    given = ["--cache", folder / "cache", "--plugin", PLUGINS]
+    code, _, err = season("score", run, "second", "--images", images, *given)
+    assert (code, "is not revealed yet" in err) == (2, True)
+    season("reveal", "second", "--secret", SECRET + "2", "--images", tmp_path / "b.npz", "--model", tiny_checkpoint)
+    code, _, err = season("score", run, "second", "--images", images, *given)
+    assert (code, "does not hold the images of season 'second'" in err) == (2, True)
+    bare = tmp_path / "bare"
+    shutil.copytree(folder / "cache", bare)
+    shutil.rmtree(bare / "objects")
+    code, _, err = season("score", run, "first", "--images", images, "--cache", bare, "--plugin", PLUGINS)
+    assert (code, "are not in the cache" in err) == (2, True)
+
+
+def test_the_dataset_must_be_the_one_of_the_commitment(tmp_path: Path) -> None:
+    registry = Registry.load(files=[FRESH])
+    made = seasons.commit("first", "shapes-fresh", 0, 2, SECRET, registry)
+    other = tmp_path / "fresh_plugins.py"
+    other.write_text(FRESH.read_text().replace('f"1 ', 'f"2 '))
+    with pytest.raises(BenchkitError, match="another one than when it was committed to"):
+        seasons.draw_season(
+            seasons.reveal(made, SECRET), Registry.load(files=[other]), lambda images: images, lambda _: None
+        )
+
+
+def test_images_come_back_from_their_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    masks = rng.random((3, 5, 7)) < 0.5
+    kinds: list[dict[str, Any]] = [{"a, b": masks[1], "ä": masks[2]}, {}, {"ä": masks[0]}]
+    samples = [
+        Sample(f"s-{i}", rng.integers(0, 256, (5, 7, 3), dtype=np.uint8), masks[i], "text" if i else None, kinds[i])
+        for i in range(3)
+    ]
+    (tmp_path / "x.npz").write_bytes(season_to_bytes(samples))
+    for one, back in zip(samples, read_season(str(tmp_path / "x.npz")), strict=True):
+        assert (one.id, one.caption) == (back.id, back.caption)
+        np.testing.assert_array_equal(one.image, back.image)
+        np.testing.assert_array_equal(one.mask, back.mask)
+        assert one.kinds.keys() == back.kinds.keys()
+        assert all(np.array_equal(mask, back.kinds[kind]) for kind, mask in one.kinds.items())
+    (tmp_path / "x.npz").write_bytes(b"something else")
+    with pytest.raises(BenchkitError, match="does not hold a season's images"):
+        read_season(str(tmp_path / "x.npz"))
