@@ -31,14 +31,15 @@ SEASONS = Path("leaderboard/seasons")
 @app.command("commit")
 def commit(
     name: Name,
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", metavar="NAME[:k=v,…]", help="A dataset that draws fresh images: portraits-fresh."),
+    ],
     count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="How many images.")] = 500,
     first: Annotated[int, typer.Option("--first", min=0, metavar="N", help="The index of the first image.")] = 0,
     secret: Annotated[
         str | None, typer.Option("--secret", metavar="TEXT", help="At least 16 characters. Default: drawn and printed.")
     ] = None,
-    dataset: Annotated[
-        str, typer.Option("--dataset", metavar="NAME", help="A dataset that can draw fresh images.")
-    ] = "portraits-fresh",
     folder: Folder = SEASONS,
     plugin: options.PluginFiles = None,
 ) -> None:
@@ -116,7 +117,7 @@ def score(
     from benchkit.leaderboard.season_score import score_season
     from benchkit.outputs.finished_run import FinishedRun
     from benchkit.runs.finding import open_results
-    from benchkit.runs.run import load_run_data
+    from benchkit.runs.work import load_run_data
     from benchkit.system.output_files import write_file
 
     made = seasons.find_season(name, folder)

@@ -66,7 +66,7 @@ def test_the_commitment_tells_nothing_and_binds(season: Command, tmp_path: Path)
     assert code == 0
     assert SECRET not in file.read_text()
     assert seasons.find_season("first", file.parent).commitment in out
-    assert season("commit", "first", "--dataset", "shapes-fresh", "--secret", SECRET)[0] == 2
+    assert "exists already" in season("commit", "first", "--dataset", "shapes-fresh", "--secret", SECRET)[2]
     before = file.read_bytes()
     code, _, err = season("reveal", "first", "--secret", "another horse battery")
     assert code == 2
@@ -80,8 +80,8 @@ def test_the_commitment_tells_nothing_and_binds(season: Command, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (["../x", "--secret", SECRET], "no name of a season"),
-        (["x", "--secret", "short"], "has 5 characters"),
+        (["../x", "--dataset", "shapes-fresh", "--secret", SECRET], "no name of a season"),
+        (["x", "--dataset", "shapes-fresh", "--secret", "short"], "has 5 characters"),
         (["x", "--secret", SECRET, "--dataset", "portraits"], "has fixed images"),
     ],
 )

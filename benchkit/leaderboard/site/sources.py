@@ -11,14 +11,13 @@ from typing import Any
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.check import Checked, check_folder, check_together
 from benchkit.leaderboard.merge import group_by_protocol, merge_submissions
-from benchkit.leaderboard.submission import FACTS, digest_submission
+from benchkit.leaderboard.submission import FACTS
+from benchkit.leaderboard.verified import read_verified
 from benchkit.report.aggregate import KEY, read_object
 from benchkit.report.board import Board
 from benchkit.report.data import RunData
 from benchkit.report.load import BOARD_FILE, load_board
 from benchkit.report.text import known, one_line
-from benchkit.store.encoding import parse_json
-from benchkit.system.files import read_regular
 
 #: What stands behind a figure, and what it means; a submission has the last one that it earned.
 BADGES = {
@@ -29,7 +28,6 @@ BADGES = {
     "cells, so that the submitter could not.",
     "differs": "benchkit leaderboard verify trained some cells again and got other figures. Do not rely on these rows.",
 }
-_VERIFIED_FILE = "verified.json"
 _VERDICTS = {"verified": "re-run", "differs": "differs"}
 _LONGEST_SLUG = 48
 
@@ -118,22 +116,13 @@ def _find_boards(folders: Iterable[Path]) -> set[Path]:
 
 
 def _member(folder: Path, checked: Checked, slugs: Slugs) -> Member:
-    facts, verified = checked.submission.facts, _read_verified(folder)
+    facts, verified = checked.submission.facts, read_verified(folder)
     declared = {"run": facts.run, "created": facts.created, "protocol": facts.protocol}
     declared |= {"contact": facts.contact or "", "tuned on": facts.tuned_on or "", "has seen": facts.seen or ""}
     declared |= {f"where to get {plugin}": link for plugin, link in facts.sources.items()}
     notes = [*checked.notes, *_rerun_notes(verified)]
     badge = _VERDICTS.get(str(verified.get("verdict")), "recomputed")
     return Member(facts.name, slugs.of(facts.name, folder), badge, facts.link, declared, notes)
-
-
-def _read_verified(folder: Path) -> dict[str, Any]:
-    """Return what re-running gave; empty if nobody did, or if the submission was changed since."""
-    try:
-        found = parse_json(read_regular(folder / _VERIFIED_FILE))
-    except (OSError, BenchkitError):
-        return {}
-    return found if isinstance(found, dict) and found.get("submission") == digest_submission(folder) else {}
 
 
 def _rerun_notes(verified: Mapping[str, Any]) -> list[str]:
