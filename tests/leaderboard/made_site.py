@@ -9,15 +9,19 @@ from benchkit.leaderboard.site.sources import Source, load_sources
 from benchkit.plugin.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import paper_lines
+from benchkit.report.site.page import page
 from benchkit.report.tables import render
-from tests.report.conftest import Maker, standard
+from tests.report.conftest import Maker, examples, standard
 
 SCRIPT = "<img src=x onerror=window.hacked=1></script><script>window.hacked=1</script>"
 
 
 def board_folder(folder: Path, maker: Maker) -> Path:
-    """Write a run's board into a folder, as `benchkit compare --out` does."""
+    """Write a run's board into a folder, as `benchkit compare --out` does; its page too, where it has pictures."""
     folder.mkdir(parents=True)
+    if maker.gallery:
+        run = maker.run()
+        (folder / "index.html").write_text(page(run, Board.of(run)), "utf-8")
     (folder / "board.json").write_text(render(Board.of(maker.run()), "json"), "utf-8")
     return folder
 
@@ -25,6 +29,7 @@ def board_folder(folder: Path, maker: Maker) -> Path:
 def two_detectors(hostile: str = "") -> Maker:
     """Return two detectors with three seeds each, a method at two depths, and rows without figures."""
     maker = standard(seeds=(0, 1, 2), hostile=hostile)
+    maker.gallery = {"blur:steps=20": examples(6)}
     for seed in (0, 1, 2):
         maker.cell("human", 0.5, seed=seed, detector="upernet-convnext:size=mini")
         for name, quality in (("blur:steps=20", 0.4), ("renoise-masked:steps=10", 0.6)):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.site.build import find_drift, make_site, read_manifest, write_site
 from benchkit.leaderboard.site.changes import find_changes, load_earlier_rows
 from benchkit.leaderboard.site.costs import Costs
+from benchkit.leaderboard.site.gallery import SHOWN, read_gallery
 from benchkit.leaderboard.site.pages import safe_link
 from benchkit.leaderboard.site.rows import Group, find_tiers, make_tables, resolved_neighbours
 from benchkit.leaderboard.site.sources import Slugs, load_sources
@@ -23,7 +27,7 @@ from benchkit.report.leaderboard import paper_lines
 from benchkit.specs.keys import digest
 from tests.leaderboard.conftest import make_data, submit_data
 from tests.leaderboard.made_site import SCRIPT, board_folder, built, make_sources, two_detectors
-from tests.report.conftest import standard
+from tests.report.conftest import examples, standard
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +107,7 @@ def _resolved(path: Path) -> list[str]:
 def test_foreign_text_is_never_markup(files):
     for path, data in files.items():
         if path.endswith((".html", ".js")) and not path.startswith("assets/"):
-            assert b"<img" not in data and b"onerror=window.hacked=1></script>" not in data, path
+            assert b"<img src=x" not in data and b"onerror=window.hacked=1></script>" not in data, path
 
 
 def test_the_policy_allows_no_other_host(files):
@@ -210,6 +214,36 @@ def test_downloads_hold_every_row_with_all_digits(files, tables):
     assert [row["iou"] for row in rows] == [row.get("iou") for row in tables.rows]
     lines = files["downloads/rows.csv"].decode().split("\n")
     assert not any(line.startswith(("=", "+", "-", "@")) for line in lines)
+
+
+# --- examples ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_runs_examples_are_those_of_its_page(sources, files):
+    shown = sources[0].gallery.of("blur:steps=20")
+    assert len(shown) == SHOWN and shown[0].caption.startswith("portraits/clean/0")
+    for one, made in zip(shown, examples(SHOWN), strict=True):
+        for path, pixels in ((one.before, made.before), (one.after, made.after)):
+            assert np.array_equal(np.asarray(Image.open(io.BytesIO(files[path])).convert("RGB")), pixels)
+    assert sources[0].gallery.of("gaussian:steps=10") == []
+
+
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        ("data:image/webp;base64,", "data:image/svg+xml;base64,"),
+        ("data:image/webp;base64,", "https://example.org/"),
+        ('class="outline" d="', 'class="outline" d="url(x)'),
+        ('transform="scale(', 'transform="matrix('),
+    ],
+)
+def test_of_a_page_only_images_and_lines_are_accepted(tmp_path, what, instead):
+    folder = board_folder(tmp_path / "run", two_detectors())
+    assert read_gallery(folder).of("blur:steps=20")
+    text = (folder / "index.html").read_text()
+    assert what in text
+    (folder / "index.html").write_text(text.replace(what, instead))
+    assert read_gallery(folder).of("blur:steps=20") == []
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------

@@ -51,11 +51,11 @@ def open_page(page, site: Path, name: str = "index.html") -> None:
 
 
 def names(page) -> list[str]:
-    return page.locator("#body th.name").all_inner_texts()
+    return page.locator("#body th.col-name").all_inner_texts()
 
 
 def figures(page, key: str) -> list[float]:
-    return [float(text) for text in page.locator(f"#body td.{key} .figure > b").all_inner_texts()]
+    return [float(text) for text in page.locator(f"#body td.col-{key} .figure > b").all_inner_texts()]
 
 
 def test_a_column_sorts_both_ways_and_says_so(page, site):
@@ -137,10 +137,23 @@ def test_a_method_has_its_curve_and_kinds(page, site):
     assert "Over depth" in headings and "By kind of artifact" in headings and "Parameters" in headings
 
 
+def test_a_slider_uncovers_the_image_before(page, site):
+    open_page(page, site, "methods/blur.html")
+    clip = "getComputedStyle(document.querySelector('.pair .after')).clipPath"
+    before = page.evaluate(clip)
+    slider = page.locator("input.slider").first
+    slider.focus()
+    slider.press("End")
+    assert page.evaluate(clip) != before and "100%" in page.evaluate(clip)
+    assert page.evaluate("document.querySelector('.pair img').naturalWidth") == 16
+    page.locator("#masks").uncheck()
+    assert page.locator(".pair .outline").first.is_hidden()
+
+
 def test_hostile_names_are_text(page, site):
     open_page(page, site)
     assert any("onerror" in name for name in names(page))
-    assert page.locator("img").count() == 0
+    assert page.locator("img").count() == 0 and page.locator("#body script").count() == 0
     hostile = next(path for path in (site / "methods").iterdir() if "onerror" in path.name or "img" in path.name)
     open_page(page, site, f"methods/{hostile.name}")
     assert "<img" in page.locator("h1").inner_text()

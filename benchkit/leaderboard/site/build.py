@@ -53,6 +53,8 @@ def make_site(
     }
     files |= {f"data/pairs-{slug}.js": text.encode() for slug, text in pairs_scripts(tables).items()}
     files |= download_files(sources, tables)
+    for source in sources:
+        files |= source.gallery.files
     changes = None if earlier is None else find_changes(earlier, tables.rows)
     files |= Pages(sources, tables, registry, changes, sorted(files)).files()
     return files | {MANIFEST: _manifest(files)}

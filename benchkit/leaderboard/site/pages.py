@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from benchkit.leaderboard.site.changes import Change
 from benchkit.leaderboard.site.charts import cost_words, depth_chart, kinds_chart
 from benchkit.leaderboard.site.columns import COLUMNS
 from benchkit.leaderboard.site.downloads import bibtex
+from benchkit.leaderboard.site.gallery import Shown
 from benchkit.leaderboard.site.payload import RESOLUTION_HEADERS, script_json
 from benchkit.leaderboard.site.rows import PAPER, Group, Row, Tables
 from benchkit.leaderboard.site.sources import BADGES, Member, Source
@@ -88,11 +89,11 @@ class Pages:
             ("dataset", "Datasets"),
             ("board", "Submissions"),
         ):
-            slugs = [slug for slug in self.tables.names.get(kind, {}) if self.tables.rows_of(kind, slug)]
-            listed = self._list(kind, slugs)
+            every = self.tables.rows_by(kind)
+            listed = self._list(kind, every)
             pages[f"{kind}s.html"] = self._render("list.html", title, f"{kind}s.html", **listed)
-            for slug in slugs:
-                about = self._about_board(slug) if kind == "board" else self._about(kind, slug)
+            for slug, rows in every.items():
+                about = self._about_board(slug, rows) if kind == "board" else self._about(kind, slug, rows)
                 name = self.tables.names[kind][slug]
                 pages[f"{kind}s/{slug}.html"] = self._render("thing.html", name, f"{kind}s.html", "../", **about)
         return {path: text.encode("utf-8", "replace") for path, text in pages.items()}
@@ -147,7 +148,7 @@ class Pages:
 
     # ---- lists and their pages ----
 
-    def _list(self, kind: str, slugs: Iterable[str]) -> dict[str, Any]:
+    def _list(self, kind: str, every: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
         headers = {
             "method": ("method", "what it does", "rows", "in tier 1, IoU", "in tier 1, AP"),
             "detector": ("detector", "what it is", "rows", "", ""),
@@ -155,8 +156,7 @@ class Pages:
             "board": ("submission", "title", "rows", "badge", "run"),
         }[kind]
         lines = []
-        for slug in slugs:
-            rows = self.tables.rows_of(kind, slug)
+        for slug, rows in every.items():
             cells = [TableCell(self.tables.names[kind][slug], None, f"{kind}s/{slug}.html")]
             if kind == "board":
                 source, member = self._member(slug)
@@ -190,8 +190,8 @@ class Pages:
         plain = name.partition("/")[0] if kind == "dataset" else name
         return self.registry.entry(_KINDS[kind], plain) if self.registry.has(_KINDS[kind], plain) else None
 
-    def _about(self, kind: str, slug: str) -> dict[str, Any]:
-        name, rows = self.tables.names[kind][slug], self.tables.rows_of(kind, slug)
+    def _about(self, kind: str, slug: str, rows: Sequence[Row]) -> dict[str, Any]:
+        name = self.tables.names[kind][slug]
         entry = self._entry(kind, name)
         charts = []
         if kind == "method":
@@ -219,8 +219,15 @@ class Pages:
             "files": [],
             "citation": "",
             "link": "",
+            "examples": self._examples(rows) if kind == "method" else [],
             "view": f"{kind}={rows[0][kind]}" if kind != "method" else f"q={name}",
         }
+
+    def _examples(self, rows: Sequence[Row]) -> list[tuple[str, list[Shown]]]:
+        """Return the examples of a method's rows, each row once."""
+        names = dict.fromkeys(row["name"] for row in rows)
+        found = {name: [shown for source in self.sources for shown in source.gallery.of(name)] for name in names}
+        return [(name, shown) for name, shown in found.items() if shown]
 
     def _parameters(self, entry: Any) -> list[dict[str, Any]]:
         from benchkit.plugin.description import parameters_of
@@ -270,8 +277,7 @@ class Pages:
         found = ((source, member) for source in self.sources for member in source.members if member.slug == slug)
         return next(found, (None, None))
 
-    def _about_board(self, slug: str) -> dict[str, Any]:
-        rows = self.tables.rows_of("board", slug)
+    def _about_board(self, slug: str, rows: Sequence[Row]) -> dict[str, Any]:
         source, member = self._member(slug)
         facts = {"Badge": f"{rows[0]['badge']}: {BADGES[rows[0]['badge']]}", "Rows": str(len(rows))}
         about: dict[str, Any] = {"sections": [], "files": [], "citation": "", "link": ""}
@@ -304,6 +310,7 @@ class Pages:
             "charts": [],
             "notes": [],
             "confinement": None,
+            "examples": [],
             "view": f"board={rows[0]['board']}",
             **about,
         }

@@ -73,9 +73,12 @@ class Tables:
     groups: list[Group] = field(default_factory=list)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def rows_of(self, kind: str, slug: str) -> list[Row]:
-        """Return the rows of one method, detector, dataset or board."""
-        return [row for row in self.rows if row[f"{kind}_slug"] == slug]
+    def rows_by(self, kind: str) -> dict[str, list[Row]]:
+        """Return slug -> its rows, for every method, detector, dataset or board that has rows."""
+        found: dict[str, list[Row]] = {slug: [] for slug in self.names.get(kind, {})}
+        for row in self.rows:
+            found[row[f"{kind}_slug"]].append(row)
+        return {slug: rows for slug, rows in found.items() if rows}
 
 
 class Maker:
@@ -91,10 +94,10 @@ class Maker:
         board, first = source.board, len(self.tables.rows)
         detectors = short_names(board.frame["detector"], board.shown)
         groups: dict[tuple[Any, ...], int] = {}
+        selectors = {detector: selector_names(board, detector) for detector in dict.fromkeys(board.frame["detector"])}
         for line in plain_records(board.frame):
-            selectors = selector_names(board, line["detector"])
             owner = source.owner(line)
-            row = self._row(line, board, detectors, selectors) | {"badge": owner.badge}
+            row = self._row(line, board, detectors, selectors[line["detector"]]) | {"badge": owner.badge}
             row |= self._linked("board", owner.slug, owner.name)
             ranked = line["group"] == TRAINED
             protocol = (line["protocol"] or "") if ranked else ""

@@ -11,6 +11,7 @@ from typing import Any
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.check import Checked, check_folder, check_together
 from benchkit.leaderboard.merge import group_by_protocol, merge_submissions
+from benchkit.leaderboard.site.gallery import Gallery, read_gallery
 from benchkit.leaderboard.submission import FACTS
 from benchkit.leaderboard.verified import read_verified
 from benchkit.report.aggregate import KEY, read_object
@@ -48,7 +49,8 @@ class Member:
 class Source:
     """One board: of a run, or of all submissions of one protocol, which are ranked and paired together.
 
-    owners: `row_key` of a row -> the member that it is from; the first member has all others.
+    owners: `row_key` of a row -> the member that it is from; the first member has all others. gallery: of a run's
+    folder.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Source:
     board: Board
     members: tuple[Member, ...]
     owners: Mapping[tuple[str, ...], Member] = field(default_factory=dict)
+    gallery: Gallery = field(default_factory=lambda: Gallery({}, {}))
 
     def owner(self, line: Mapping[str, Any]) -> Member:
         """Return the member that a row of the board is from."""
@@ -85,7 +88,7 @@ def load_sources(folders: Iterable[Path], shipped: Mapping[str, str]) -> list[So
             checked.append((folder, check_folder(folder, shipped)))
         else:
             member = Member(one_line(folder.name), slugs.of(folder.name, folder))
-            sources.append(Source(member.name, member.slug, load_board(folder), (member,)))
+            sources.append(Source(member.name, member.slug, load_board(folder), (member,), {}, read_gallery(folder)))
     check_together([one for _, one in checked])
     members = {one.submission.facts.name: _member(folder, one, slugs) for folder, one in checked}
     boards = {one.submission.facts.name: one.board for _, one in checked}

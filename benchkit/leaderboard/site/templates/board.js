@@ -153,7 +153,7 @@
       const line = make("tr", { id: `row-${data.id[i]}`, class: [own && tier && own !== tier ? "tier" : "", box.checked ? "on" : "", data.kind[i]].join(" ") }, make("td", { class: "box" }, box));
       for (const column of shown) {
         const name = column.key === "name";
-        line.append(make(name ? "th" : "td", { ...(name ? { scope: "row" } : {}), class: LEFT.includes(column.kind) ? `left ${column.key}` : column.key }, CELLS[column.kind](i, column.key)));
+        line.append(make(name ? "th" : "td", { ...(name ? { scope: "row" } : {}), class: `${LEFT.includes(column.kind) ? "left " : ""}col-${column.key}` }, CELLS[column.kind](i, column.key)));
       }
       if (own) tier = own;
       lines.push(line);
@@ -236,6 +236,7 @@
     if (!body.children.length) parts.push(make("p", {}, "This board has no paired difference of these two rows."));
     else {
       const names = ["", text(a, "name"), text(b, "name"), "difference, points", "p, adjusted", "chance that the first is better, %", "verdict"];
+      parts.push(make("p", { class: "small muted" }, "The interval is of this pair alone. The verdict is corrected for all pairs of the ranking, so an interval without 0 can be unresolved."));
       parts.push(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Paired difference" }, make("table", {}, make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)))), body)));
     }
     list.replaceChildren(...parts);

@@ -91,7 +91,7 @@
 
   // ---- before and after ----
   for (const slider of document.querySelectorAll("input.slider")) {
-    const show = () => slider.closest(".compare-images").style.setProperty("--part", `${slider.value}%`);
+    const show = () => slider.closest("figure").querySelector(".pair").style.setProperty("--part", `${slider.value}%`);
     slider.addEventListener("input", show);
     show();
   }

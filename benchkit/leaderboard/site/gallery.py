@@ -1,0 +1,125 @@
+"""Examples of what a method does, read from the page of a run: images before and after, and the mask's outline.
+
+A run's page is the only file of its report that contains pictures. Of a page, which may be anybody's, only images in
+WebP and outlines made of lines are accepted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from benchkit.report.text import one_line
+from benchkit.report.write import PAGE_FILE
+
+#: Examples of one row that are shown.
+SHOWN = 4
+_PREFIX = "data:image/webp;base64,"
+_OUTLINE = re.compile(r"[Mhv0-9 ]{0,200000}")
+_SCALE = re.compile(r"scale\([0-9.]{1,12} [0-9.]{1,12}\)")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One example: files of the images, their size in pixels, the outline as path data, and its scale."""
+
+    caption: str
+    before: str
+    after: str
+    width: str
+    height: str
+    outline: str
+    scale: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The examples of a run. rows: heading of a row -> its examples. files: path in the site -> image."""
+
+    rows: Mapping[str, Sequence[Shown]]
+    files: Mapping[str, bytes]
+
+    def of(self, name: str) -> list[Shown]:
+        """Return the examples of a row by its printed name; a heading may also name the selector."""
+        found = [shown for heading, own in self.rows.items() for shown in own if heading.partition(" · ")[0] == name]
+        return found[:SHOWN]
+
+
+def read_gallery(folder: Path) -> Gallery:
+    """Return the gallery of a run's folder; empty where the folder has no page or the page no pictures."""
+    try:
+        text = (folder / PAGE_FILE).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return Gallery({}, {})
+    reader = _Reader()
+    reader.feed(text)
+    files: dict[str, bytes] = {}
+    paths: dict[str, str] = {}
+    for name, uri in reader.images.items():
+        data = _decoded(uri)
+        if data is not None:
+            paths[name] = f"gallery/{hashlib.sha256(data).hexdigest()[:16]}.webp"
+            files[paths[name]] = data
+    rows: dict[str, list[Shown]] = {}
+    for heading, strip in reader.strips:
+        before, after = (strip["images"] + ["", ""])[:2]
+        if before in paths and after in paths and _OUTLINE.fullmatch(strip["d"]) and _SCALE.fullmatch(strip["scale"]):
+            box = [part if part.isdigit() else "1" for part in strip["box"].split()[2:4]]
+            shown = Shown(one_line(strip["caption"]), paths[before], paths[after], *box, strip["d"], strip["scale"])
+            rows.setdefault(heading, []).append(shown)
+    used = {path for own in rows.values() for shown in own[:SHOWN] for path in (shown.before, shown.after)}
+    return Gallery(rows, {path: data for path, data in files.items() if path in used})
+
+
+def _decoded(uri: str) -> bytes | None:
+    try:
+        data = base64.b64decode(uri.removeprefix(_PREFIX), validate=True) if uri.startswith(_PREFIX) else b""
+    except (binascii.Error, ValueError):
+        return None
+    return data if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
+
+
+class _Reader(HTMLParser):
+    """Collects the images of a run's page, and what each figure of its gallery shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: dict[str, str] = {}
+        self.strips: list[tuple[str, dict[str, Any]]] = []
+        self._heading, self._tag = "", ""
+        self._strip: dict[str, Any] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self._tag = tag
+        if tag == "image" and "id" in given:
+            self.images[given["id"]] = given.get("href", "")
+        elif tag == "h3":
+            self._heading = ""
+        elif tag == "figure" and given.get("class") == "strip":
+            self._strip = {"images": [], "d": "", "scale": "", "box": "", "caption": ""}
+        elif self._strip is not None and tag == "svg":
+            self._strip["box"] = given.get("viewbox", "")
+        elif self._strip is not None and tag == "use":
+            self._strip["images"].append(given.get("href", "").removeprefix("#"))
+        elif self._strip is not None and tag == "path":
+            self._strip |= {"d": given.get("d", ""), "scale": given.get("transform", "")}
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "figure" and self._strip is not None:
+            self.strips.append((" ".join(self._heading.split()), self._strip))
+            self._strip = None
+        self._tag = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._tag == "h3":
+            self._heading += data
+        elif self._tag == "figcaption" and self._strip is not None:
+            self._strip["caption"] += data
