@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -10,12 +12,14 @@ from benchkit.leaderboard.site.rows import Group, Row, Tables, by_rank
 from benchkit.leaderboard.site.sources import Member, Source
 from benchkit.report.board import Board, plain_records
 from benchkit.report.figures import ranking_figure
-from benchkit.report.tables import csv_text, json_text, latex_text, parquet_bytes, render
+from benchkit.report.tables import csv_text, latex_text, parquet_bytes, render
 from benchkit.report.text import MISSING, bracketed, known, numeric, percent
 from benchkit.report.uncertainty import RANKINGS
 
 #: A figure with more rows than this would be longer than any page.
 _MOST_DRAWN = 120
+#: A longer board, with its hundreds of columns, is given as Parquet alone: as text it has hundreds of megabytes.
+_MOST_AS_TEXT = 2000
 _HIDDEN = ("kinds", "place", "group", "method_slug", "detector_slug", "dataset_slug", "board_slug")
 
 
@@ -24,20 +28,26 @@ def download_files(sources: Sequence[Source], tables: Tables) -> dict[str, bytes
     frame = pd.DataFrame([{k: v for k, v in row.items() if k not in _HIDDEN} for row in tables.rows])
     files = {
         "downloads/rows.csv": csv_text(frame).encode("utf-8", "replace"),
-        "downloads/rows.json": json_text({"rows": plain_records(frame)}).encode("utf-8", "replace"),
+        "downloads/rows.json": _json({"rows": plain_records(frame)}),
         "downloads/rows.parquet": parquet_bytes(frame),
     }
     for source in sources:
         folder = f"downloads/{source.slug}"
         groups = [group for group in tables.groups if group.board == source.slug and group.ranked]
+        if len(source.board.frame) <= _MOST_AS_TEXT:
+            files[f"{folder}/board.csv"] = render(source.board, "csv").encode("utf-8", "replace")
+            files[f"{folder}/board.json"] = _json(source.board.as_json())
         files |= {
-            f"{folder}/board.csv": render(source.board, "csv").encode("utf-8", "replace"),
-            f"{folder}/board.json": render(source.board, "json").encode("utf-8", "replace"),
             f"{folder}/board.parquet": parquet_bytes(source.board.frame),
             f"{folder}/board.tex": latex_table(source, groups, tables.rows).encode("utf-8", "replace"),
             **_figures(source.board, folder),
         }
     return files
+
+
+def _json(data: Any) -> bytes:
+    """Return plain data as JSON on one line: indented, 10,000 rows would take a minute."""
+    return json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
 
 
 def _figures(board: Board, folder: str) -> dict[str, bytes]:

@@ -49,6 +49,10 @@ _ROLES = {
 }
 
 
+#: Rows of a page's table; the board has all of them.
+_MOST_ROWS = 500
+
+
 class TableCell(NamedTuple):
     """A cell of a page's table: its text, the number to sort it by, and the page it links to."""
 
@@ -239,7 +243,7 @@ class Pages:
         labels = [k for k in ("method", "detector", "dataset", "board") if k != kind]
         headers = [*labels, "selector", "rank, IoU", "artifact IoU", "rank, AP", "AP", "Δ to pseudo, IoU", "badge"]
         lines = []
-        for row in rows:
+        for row in rows[:_MOST_ROWS]:
             cells = [
                 TableCell(row["name"] if k == "method" else row[k], None, f"{root}{k}s/{row[f'{k}_slug']}.html")
                 for k in labels
@@ -252,7 +256,7 @@ class Pages:
         if kind == "method":
             headers.insert(0, "method")
         text = {"method", "detector", "dataset", "board", "selector", "badge"}
-        return {"headers": [(header, header in text) for header in headers], "lines": lines}
+        return {"headers": [(header, header in text) for header in headers], "lines": lines, "of": len(rows)}
 
     def _confinement(self, rows: Sequence[Row]) -> dict[str, Any] | None:
         measured = [row for row in rows if known(row.get("inside")) and known(row.get("outside"))]
@@ -270,7 +274,7 @@ class Pages:
         ]
         headers = [("method", True), ("detector", True), ("selector", True)]
         headers += [("change inside, %", False), ("change outside, %", False), ("PSNR outside, dB", False)]
-        return {"headers": headers, "lines": lines}
+        return {"headers": headers, "lines": lines[:_MOST_ROWS], "of": len(lines)}
 
     def _member(self, slug: str) -> tuple[Source | None, Member | None]:
         """Return the board and the member of a slug; none for the paper."""

@@ -9,12 +9,13 @@ from typing import Any
 
 from benchkit.leaderboard.site.costs import Costs
 from benchkit.leaderboard.site.sources import Slugs, Source
+from benchkit.report.aggregate import KEY
 from benchkit.report.board import Board, plain_records, short_names
 from benchkit.report.board_file import TRAINED
 from benchkit.report.board_table import selector_names
 from benchkit.report.leaderboard import PaperLine
 from benchkit.report.text import bare, known, one_line
-from benchkit.report.uncertainty import BY_KIND, RANKINGS, delta_columns, rank_columns
+from benchkit.report.uncertainty import BASELINES, BY_KIND, RANKINGS, delta_columns, rank_columns
 from benchkit.specs.keys import digest
 
 #: The board of the figures that the paper prints.
@@ -31,6 +32,13 @@ _FIGURES = {
     **{name: name for name in ("steps", "seconds", "seeds", "planned_seeds", "iterations", "train_images", "role")},
     **{name: name for name in ("state", "reason", "unstable", "reordered", "plugins", "variant", "no_interval")},
     "sd": "artifact_iou_std",
+}
+_NEEDED = {
+    *_FIGURES.values(),
+    *(*KEY, "training_set", "group", "protocol", "num_inference_steps"),
+    *(ranking + end for ranking in RANKINGS for end in ("", "_low", "_high")),
+    *(column for ranking in RANKINGS for column in rank_columns(ranking)),
+    *(column for ranking in RANKINGS for base in BASELINES for column in delta_columns(ranking, base)),
 }
 #: A difference is shown where its adjusted p-value is at most this; ranks use the same.
 ALPHA = 0.05
@@ -95,7 +103,7 @@ class Maker:
         detectors = short_names(board.frame["detector"], board.shown)
         groups: dict[tuple[Any, ...], int] = {}
         selectors = {detector: selector_names(board, detector) for detector in dict.fromkeys(board.frame["detector"])}
-        for line in plain_records(board.frame):
+        for line in plain_records(board.frame[[name for name in board.frame if _is_shown(str(name))]]):
             owner = source.owner(line)
             row = self._row(line, board, detectors, selectors[line["detector"]]) | {"badge": owner.badge}
             row |= self._linked("board", owner.slug, owner.name)
@@ -175,7 +183,7 @@ class Maker:
             row |= dict(
                 zip((f"rank{end}{p}" for p in ("", "_low", "_high")), map(line.get, rank_columns(ranking)), strict=True)
             )
-            for base in ("pseudo", "human"):
+            for base in BASELINES:
                 parts = zip(("", "_low", "_high", "_p", "_verdict"), delta_columns(ranking, base), strict=True)
                 row |= {f"{base}{end}{part}": line.get(column) for part, column in parts}
         method = line["corruptor"] or line["method"] or line["role"]
@@ -211,6 +219,12 @@ class Maker:
             for ranking, end in zip(RANKINGS, ("", "_ap"), strict=True):
                 for place, tier in find_tiers(group, ranking, rows).items():
                     rows[place][f"tier{end}"] = tier
+
+
+def _is_shown(column: str) -> bool:
+    """Return whether the site shows a column of a board, or needs it; a board has hundreds of others."""
+    figure, _, kind = column.partition(":")
+    return figure in BY_KIND if kind else column in _NEEDED
 
 
 def _kinds(line: Mapping[str, Any]) -> dict[str, dict[str, list[Any]]]:
