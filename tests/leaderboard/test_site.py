@@ -235,6 +235,7 @@ def test_a_runs_examples_are_those_of_its_page(sources, files):
         ("data:image/webp;base64,", "https://example.org/"),
         ('class="outline" d="', 'class="outline" d="url(x)'),
         ('transform="scale(', 'transform="matrix('),
+        ('viewBox="0 0 ', 'viewBox="0 '),
     ],
 )
 def test_of_a_page_only_images_and_lines_are_accepted(tmp_path, what, instead):

@@ -23,6 +23,7 @@ from benchkit.report.write import PAGE_FILE
 SHOWN = 4
 _PREFIX = "data:image/webp;base64,"
 _OUTLINE = re.compile(r"[Mhv0-9 ]{0,200000}")
+_BOX = re.compile(r"0 0 ([0-9]{1,5}) ([0-9]{1,5})")
 _SCALE = re.compile(r"scale\([0-9.]{1,12} [0-9.]{1,12}\)")
 
 
@@ -70,10 +71,13 @@ def read_gallery(folder: Path) -> Gallery:
     rows: dict[str, list[Shown]] = {}
     for heading, strip in reader.strips:
         before, after = (strip["images"] + ["", ""])[:2]
-        if before in paths and after in paths and _OUTLINE.fullmatch(strip["d"]) and _SCALE.fullmatch(strip["scale"]):
-            box = [part if part.isdigit() else "1" for part in strip["box"].split()[2:4]]
-            shown = Shown(one_line(strip["caption"]), paths[before], paths[after], *box, strip["d"], strip["scale"])
-            rows.setdefault(heading, []).append(shown)
+        size = _BOX.fullmatch(strip["box"])
+        drawn = _OUTLINE.fullmatch(strip["d"]) and _SCALE.fullmatch(strip["scale"])
+        if before in paths and after in paths and size and drawn:
+            images = (paths[before], paths[after], size[1], size[2])
+            rows.setdefault(heading, []).append(
+                Shown(one_line(strip["caption"]), *images, outline=strip["d"], scale=strip["scale"])
+            )
     used = {path for own in rows.values() for shown in own[:SHOWN] for path in (shown.before, shown.after)}
     return Gallery(rows, {path: data for path, data in files.items() if path in used})
 
