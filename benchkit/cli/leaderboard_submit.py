@@ -48,7 +48,7 @@ def submit(
     from benchkit.system.output_files import check_folder
 
     links = [one.partition("=") for one in plugin_link or ()]
-    if bad := ["=".join(one) for one in links if not one[1] or len(one[0].split()) != 2]:
+    if bad := ["".join(one) for one in links if not one[1] or len(one[0].split()) != 2]:
         raise BenchkitError(
             f"--plugin-link '{bad[0]}': write 'KIND NAME=https://…', such as 'corruptor mine=https://…'"
         )

@@ -250,6 +250,28 @@ def test_another_source_of_a_plugin_is_a_note(submission: Submission) -> None:
     assert note == "computed with another version of corruptor blur than this one has"
 
 
+def other_version(submission: Submission) -> Submission:
+    packages = {**submission.facts.environment["packages"], "artifact-benchkit": "0.0.1"}
+    return with_facts(submission, environment={**submission.facts.environment, "packages": packages})
+
+
+@pytest.mark.parametrize("forge", [one_digit_of_the_board, a_verdict_of_the_board])
+def test_another_version_may_compute_intervals_otherwise(
+    submission: Submission, forge: Callable[[Submission], Submission]
+) -> None:
+    (note,) = check(other_version(forge(submission))).notes
+    assert note.startswith("its board is of another version of benchkit, which computed otherwise, and is not shown")
+
+
+def test_no_version_computes_another_mean(submission: Submission) -> None:
+    board = json.loads(json.dumps(Board.of(submission.data).as_json()))
+    board["rows"][0]["recall_std"] += 1e-6
+    with pytest.raises(BenchkitError, match="'recall_std' is"):
+        check(other_version(replace(submission, board=board)))
+    with pytest.raises(BenchkitError, match="'artifact_iou' is"):
+        check(other_version(one_digit_of_a_row(submission)))
+
+
 def test_a_link_makes_a_foreign_plugin_welcome(submission: Submission) -> None:
     foreign = a_plugin_from_nowhere(submission)
     check(with_facts(foreign, sources={"corruptor blur": "https://example.org/mine.py"}))
@@ -338,3 +360,14 @@ def test_written_again_is_checked_again(submission: Submission, tmp_path: Path) 
     once = read_submission(tmp_path / "mine")
     write_submission(once, tmp_path / "mine", force=True)
     assert check_folder(tmp_path / "mine", SHIPPED).submission.facts == submission.facts
+
+
+def test_submissions_of_schema_1_stay_readable() -> None:
+    """A stored sample: its figures are recomputed by every later version, its board may be of an earlier one."""
+    checked = check_folder(Path(__file__).parents[1] / "data" / "submission-1" / "sample", SHIPPED)
+    frame = checked.board.frame
+    assert list(frame["training_set"]) == ["pseudo", "human", "blur:steps=20", "gaussian:steps=10"]
+    figures = [0.23968634079169093, 0.1922986503070534, 0.16633840052592425, np.nan]
+    np.testing.assert_allclose(frame["artifact_iou"], figures, rtol=1e-12)
+    assert checked.submission.rows["state"].value_counts().to_dict() == {"done": 15, "failed": 5}
+    assert checked.submission.facts.contact == "nobody"

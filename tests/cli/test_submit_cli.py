@@ -1,0 +1,117 @@
+"""`benchkit leaderboard submit` and `check` as commands: what they write, print and refuse."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from benchkit.leaderboard.submission import FILES, read_submission
+from tests.helpers.small_comparison import GRID, Finished, Run, compare_once
+
+LINK = ("--link", "https://example.org/paper")
+
+
+@pytest.fixture(scope="module")
+def three_seeds(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("three-seeds")
+    grid = folder / "grid.yaml"
+    grid.write_text(GRID.format(model=tiny_checkpoint).replace("seeds: [0]", "seeds: [0, 1, 2]"))
+    return compare_once(folder, grid, "--out", folder / "out", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def links(three_seeds: Finished) -> tuple[str, ...]:
+    """Where to get the plugins of the tests, which do not ship with benchkit."""
+    with closing(sqlite3.connect(three_seeds.cache / "results.sqlite")) as database:
+        ((text,),) = database.execute("SELECT environment FROM runs")
+    plugins = json.loads(text)["plugins"]
+    foreign = [name for name, one in plugins.items() if one["origin"] != "package artifact-benchkit"]
+    return tuple(word for name in foreign for word in ("--plugin-link", f"{name}=https://example.org/tiny.py"))
+
+
+@pytest.fixture
+def submitted(run: Run, three_seeds: Finished, links: tuple[str, ...], tmp_path: Path) -> Path:
+    """The folder of a submission; `tmp_path/all` contains it."""
+    out = tmp_path / "all"
+    result = run("leaderboard", "submit", three_seeds.out, "--name", "tiny", *LINK, *links, "--out", out)
+    assert result.code == 0, result.err
+    return out / "tiny"
+
+
+def test_a_run_is_submitted_and_checked(run: Run, submitted: Path) -> None:
+    result = run("leaderboard", "check", submitted.parent)
+    assert result.code == 0, result.err
+    assert result.out.startswith("tiny: recomputed, 5 rows, ")
+    found = json.loads(run("leaderboard", "check", submitted, "--json").out)
+    assert [one["name"] for one in found["submissions"]] == ["tiny"]
+    assert found["faults"] == []
+
+
+def test_the_board_is_that_of_the_run(three_seeds: Finished, submitted: Path) -> None:
+    reported = json.loads((three_seeds.out / "board.json").read_text())["rows"]
+    rows = json.loads((submitted / "board.json").read_text())["rows"]
+    names = ("training_set", "artifact_iou", "artifact_iou_low", "average_precision", "average_precision_high", "rank")
+    assert [[row[name] for name in names] for row in rows] == [[row[name] for name in names] for row in reported]
+
+
+def test_it_names_no_folder_and_no_machine(three_seeds: Finished, submitted: Path) -> None:
+    read = read_submission(submitted)
+    texts = json.dumps(read.facts.model_dump(mode="json")) + read.rows.to_csv() + json.dumps(read.board)
+    assert str(three_seeds.out.parent.parent) not in texts
+    assert str(Path.home()) not in texts
+    assert platform.node() not in texts
+
+
+def test_a_submission_is_replaced_with_force_only(
+    run: Run, submitted: Path, three_seeds: Finished, links: tuple[str, ...]
+) -> None:
+    again = ("leaderboard", "submit", three_seeds.out, "--name", "tiny", *LINK, *links, "--out", submitted.parent)
+    result = run(*again)
+    assert (result.code, result.out) == (2, "")
+    assert "is not empty" in result.err
+    assert run(*again, "--force").code == 0
+    assert sorted(path.name for path in submitted.iterdir()) == sorted(FILES)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--name", "../tiny", *LINK), "--name: '../tiny' is no name"),
+        (("--name", "tiny", "--link", "ftp://example.org"), "--link: 'ftp://example.org' is no address"),
+        (("--name", "tiny", *LINK, "--seen", "=1+1"), "--seen: '=1+1' is not one line"),
+        (("--name", "tiny", *LINK, "--plugin-link", "tiny.py"), "--plugin-link 'tiny.py': write 'KIND NAME="),
+        (("--name", "tiny", *LINK), "does not ship with benchkit: say where to get it, with the entry"),
+    ],
+)
+def test_what_is_refused(
+    run: Run, three_seeds: Finished, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    result = run("leaderboard", "submit", three_seeds.out, *options, "--out", tmp_path / "all")
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "all").exists()
+
+
+def test_a_run_with_one_seed_is_no_result(run: Run, finished: Finished, tmp_path: Path) -> None:
+    result = run("leaderboard", "submit", finished.out, "--name", "tiny", *LINK, "--out", tmp_path / "all")
+    assert (result.code, result.out) == (2, "")
+    assert "have 1 seeds: on 'shapes' 3 are needed" in result.err
+
+
+def test_every_faulty_submission_is_one_line(run: Run, submitted: Path) -> None:
+    board = json.loads((submitted / "board.json").read_text())
+    board["rows"][0]["artifact_iou"] = 0.99
+    (submitted / "board.json").write_text(json.dumps(board))
+    (submitted.parent / "other").mkdir()
+    result = run("leaderboard", "check", submitted.parent)
+    assert (result.code, result.out) == (2, "")
+    lines = sorted(result.err.splitlines())
+    assert len(lines) == 2
+    assert "other: the file submission.json is missing" in lines[0]
+    assert "tiny: row 'human' of the board: 'artifact_iou' is 0.99, but the terms give" in lines[1]
