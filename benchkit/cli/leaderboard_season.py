@@ -133,7 +133,7 @@ def score(
             if (of := read_submission(submission).facts.run) != opened.id:
                 raise BenchkitError(f"'{submission}' is the submission of run {of}, not of {opened.id}")
         public = load_run_data(opened.id, open_results(places, run), {}, opened.info.config)
-        reporting = progress.ReportingExecutor(screen, stages_run_in)
+        reporting = progress.ReportingExecutor(screen, stages_run_in, "board of the season")
         found = score_season(opened, public, made, str(images.resolve()), reporting, screen.note)
     if submission is not None:
         text = json.dumps(found.as_json(), indent=1, ensure_ascii=False, allow_nan=False)

@@ -82,7 +82,7 @@ def verify(
     ):
         resolved = resolve_device(device, several=True)
         with progress.shown() as screen:
-            reporting = progress.ReportingExecutor(screen, stages_run_in)
+            reporting = progress.ReportingExecutor(screen, stages_run_in, "compare figures and counts")
             verified = run_again(rerun, registry, reporting, resolved, screen.note, Path(cache))
     file = write_verified(folder, verified)
     if as_json:

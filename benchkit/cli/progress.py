@@ -114,23 +114,32 @@ def run_with_progress(work: Callable[[RunOptions], T], places: Places, how: RunO
     open_store(places.cache, create=False)  # refuses another version's cache before --out is made
     with shown() as screen:
         executor = ReportingExecutor(screen, how.executor)
-        return work(replace(how, executor=executor, report=lambda _: screen.advance(), progress=screen.note))
+        return work(replace(how, executor=executor, progress=screen.note))
 
 
 @dataclass
 class ReportingExecutor:
-    """An executor that also tells the progress how many stages there are, and when they are finished."""
+    """An executor that also tells the progress how many stages there are, and when each is finished.
+
+    after: what is done when all are.
+    """
 
     screen: Progress
     executor: Executor
+    after: str = "report: rows, tables and page"
 
     def check(self) -> None:
         self.executor.check()
 
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[StageResult], None]) -> None:
         self.screen.start(len(stages))
-        self.executor.execute(stages, env, report)
-        self.screen.note("report: rows, tables and page")
+
+        def count(result: StageResult) -> None:
+            report(result)
+            self.screen.advance()
+
+        self.executor.execute(stages, env, count)
+        self.screen.note(self.after)
 
 
 def clock(seconds: float) -> str:

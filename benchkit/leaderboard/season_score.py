@@ -82,6 +82,7 @@ def score_season(
     planner = Planner(run.grid, registry, run.model(done[0]))
     fresh = {planned.key: PlannedCell(planned.cell, planner.evaluate_on(planned, test)) for planned in done}
     results: dict[str, StageResult] = {}
+    run.env.progress = progress
     stages = Plan(tuple(fresh.values())).stages
     executor.execute(stages, run.env, lambda result: results.__setitem__(result.stage.key, result))
     for result in results.values():
