@@ -167,8 +167,9 @@ def _find_excess(outcome: CellOutcome) -> str | None:
 
 
 def _describe_difference(outcome: CellOutcome, excess: str | None) -> str:
-    """Return in one line what differs: the ranked figures, and the one in excess of the tolerance."""
+    """Return in one line what differs: the ranked figures and the one beyond the tolerance, else the first one."""
     names = [name for name in dict.fromkeys((PRIMARY, COMPANION, excess or "")) if name in outcome.figures]
+    names = names or list(outcome.figures)[:1]
     parts = []
     for name in names:
         reported, right = outcome.figures[name]

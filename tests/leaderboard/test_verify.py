@@ -27,9 +27,10 @@ from benchkit.leaderboard.submission import (
     write_submission,
 )
 from benchkit.leaderboard.submit import Declaration, make_submission
-from benchkit.leaderboard.terms import Terms
+from benchkit.leaderboard.terms import ScoredImages, Terms
 from benchkit.leaderboard.verified import VERIFIED, read_verified
-from benchkit.metrics import measure
+from benchkit.leaderboard.verify import compare_cell
+from benchkit.metrics import COMPANION, PRIMARY, measure
 from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
 from benchkit.report.names import cell_names
@@ -212,6 +213,51 @@ def test_nobody_chooses_the_cells(submitted: Path) -> None:
     assert chosen(digest, 5) == every[:5] == chosen(digest, 5)
     assert len({tuple(chosen(f"{i:064}", 3)) for i in range(20)}) > 15
     assert chosen(digest, EVERY, "salt") != every
+
+
+@pytest.mark.parametrize(
+    ("figure", "change", "state", "exact"),
+    [
+        (None, 0, "verified", True),
+        (PRIMARY, 0.004, "verified", False),
+        (PRIMARY, 0.006, "differs", False),
+        (COMPANION, -0.006, "differs", False),
+        ("auroc", 0.04, "verified", False),
+        ("auroc", 0.2, "differs", False),
+        (PRIMARY, None, "differs", False),
+    ],
+)
+def test_the_tolerance_decides(
+    submission: Submission, figure: str | None, change: float | None, state: str, exact: bool
+) -> None:
+    row, figures, terms, images = _rerun(submission)
+    if figure is not None:
+        figures[figure] = None if change is None else figures[figure] + change
+    outcome = compare_cell(submission, row, figures, terms, images)
+    assert (outcome.state, outcome.exact) == (state, exact)
+    assert set(outcome.figures) == ({figure} if figure else set())
+    assert bool(outcome.reason) != exact
+
+
+def test_counts_and_test_images_are_compared_too(submission: Submission) -> None:
+    row, figures, terms, images = _rerun(submission)
+    half = replace(terms, fp=terms.fp // 2)
+    outcome = compare_cell(submission, row, figures, half, images)
+    assert outcome.state == "differs"
+    assert "of the predicted pixels differ" in outcome.reason
+    moved = replace(terms, tp=terms.tp.copy())
+    moved.tp[0] += 1
+    assert compare_cell(submission, row, figures, moved, images).state == "verified"
+    others = replace(images, ids=images.ids[::-1])
+    assert "its test images" in compare_cell(submission, row, figures, terms, others).reason
+
+
+def _rerun(submission: Submission) -> tuple[dict[str, Any], dict[str, Any], Terms, ScoredImages]:
+    """What re-running the first finished row gives if nothing differs."""
+    row = next(row for row in submission.rows.to_dict("records") if row["state"] == "done")
+    terms, images = submission.terms[row["cell"]], submission.images[row["test_set"]]
+    figures = {name: value for name, value in terms.figures(images, None).items() if name in row}
+    return {str(name): value for name, value in row.items()}, figures, terms, images
 
 
 SEVERAL = """\
