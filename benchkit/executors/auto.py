@@ -9,7 +9,6 @@ from pathlib import Path
 
 from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
-from benchkit.executors.limits import check_limit
 from benchkit.executors.processes import Processes
 from benchkit.stages.base import Env, Stage
 
@@ -31,7 +30,7 @@ class Auto:
 
     def check(self) -> None:
         """Raise BenchkitError if this process cannot keep the time limit."""
-        check_limit(self.time_limit)
+        Inline(self.time_limit).check()
 
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[StageResult], None]) -> None:
         """Run the stages, see Executor."""

@@ -124,7 +124,7 @@ def test_settings_and_scale_are_the_grids(run: Run, held: Path) -> None:
     )
     smaller = run("tune", "gaussian", "portraits", "--scale", 0.05, "--trials", 3, "--dry-run")
     assert smaller.code == 0, smaller.err
-    assert "3 trials x 6 trainings x 30 iterations, 12 sources" in smaller.out
+    assert "3 trials x 10 trainings x 100 iterations, 12 sources" in smaller.out
     assert "split 'validation', 5 images" in smaller.out
 
 

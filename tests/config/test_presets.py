@@ -315,13 +315,13 @@ def test_missing_images_are_told_with_what_runs_without_them(registry: Registry,
 
 @pytest.mark.parametrize("name", TABLES)
 def test_what_a_run_of_a_table_records_is_read_back_as_its_grid(name: str, registry: Registry) -> None:
-    from benchkit.outputs.finished_run import _grid
+    from benchkit.outputs.finished_run import parse_record
     from benchkit.store.results import RunInfo
 
     grid = table(name)
     info = RunInfo("r", "", "done", to_record(grid, registry), {}, {})
     assert "paper" in info.config
-    assert _grid(info) == grid.replaced(on_dataset={})
+    assert parse_record(info.config, "r") == grid.replaced(on_dataset={})
 
 
 # --- other data, settings, scale --------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def prepared(*options: object) -> Arguments:
 CASES: dict[str, Bad] = {
     "address of no cluster": bad(compared("--executor", "ray", "--address", "127.0.0.1:9"), "no Ray cluster answers"),
     "address without port": bad(compared("--executor", "ray", "--address", "nowhere"), "write HOST:PORT"),
-    "address of this process": bad(compared("--address", "auto"), "--address auto: --executor inline has no address"),
+    "address of this process": bad(compared("--address", "auto"), "--address auto: --executor auto has no address"),
     "two addresses": bad(
         compared("--executor", "ray:address=10.0.0.1:6379", "--address", "10.0.0.2:6379"), "names another"
     ),

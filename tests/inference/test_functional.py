@@ -57,8 +57,8 @@ def test_importing_the_package_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_package_offers_five_functions_and_no_others() -> None:
-    assert benchkit.__all__ == ["compare", "corrupt", "invert", "load_backend", "load_detector"]
+def test_the_package_offers_six_functions_and_no_others() -> None:
+    assert benchkit.__all__ == ["compare", "corrupt", "invert", "load_backend", "load_detector", "predict"]
     assert set(benchkit.__all__) <= set(dir(benchkit))
     assert benchkit.invert is functional.invert
     with pytest.raises(AttributeError, match="no attribute 'convert'"):
