@@ -45,7 +45,7 @@ def main() -> None:
         raise SystemExit("no finished run of `quick` in the cache: run `make compare` first")
     first = next(iter(found.values()))
     strips = [row("source and region", [outlined(e.before, e.mask) for e in first])]
-    strips += [row(name, [e.after for e in examples]) for name, examples in found.items()]
+    strips += [row(plan.names[key], [e.after for e in examples]) for key, examples in found.items()]
     sheet = Image.new("RGB", (strips[0].width, sum(s.height for s in strips)), "white")
     top = 0
     for strip in strips:
