@@ -41,8 +41,11 @@ def write_report(run: RunData, out: Path, ablation: AblationBoard | None = None,
 
 
 def shown_text(run: str, cells: Iterable[str]) -> str:
-    """Return the text of SHOWN: which run the report shows, and a digest of the cells in it."""
-    return json_text({"run": run, "cells": digest(sorted(cells))})
+    """Return the text of SHOWN: which run the report shows, and a digest of the cells in it.
+
+    A plan may name a cell several times, as a trivial row does that is the same for every seed; it counts once.
+    """
+    return json_text({"run": run, "cells": digest(sorted(set(cells)))})
 
 
 def _markdown(board: Board) -> str:

@@ -19,7 +19,7 @@ from benchkit.report import text
 from benchkit.report.board import Board
 from benchkit.report.board_table import Cell, Column, Group, Sheet, board_sheet
 from benchkit.report.tables import FORMATS, csv_text, latex, markdown, parquet_bytes, render, rich_notes, rich_table
-from benchkit.report.write import FILES, write_report
+from benchkit.report.write import FILES, shown_text, write_report
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -218,3 +218,7 @@ def test_columns_of_mixed_things_still_make_parquet():
     frame["c"] = pd.Series([True, None, False], dtype=object)
     read = pq.read_table(io.BytesIO(parquet_bytes(frame))).to_pydict()
     assert read == {"a": ["1", "x", None], "b": [1.0, None, 2.5], "c": [True, None, False]}
+
+
+def test_a_report_shows_each_cell_once_however_often_the_plan_names_it() -> None:
+    assert shown_text("r", ["a", "b", "a"]) == shown_text("r", ["b", "a"]) != shown_text("r", ["a"])
