@@ -110,7 +110,7 @@ def score(
 ) -> None:
     """Score the trained detectors of a run on a revealed season, and print public and fresh figures side by side.
 
-    The weights are read from the run's cache. A submission has none, so whoever has the run does this.
+    The weights are read from the run's cache. A submission has no weights, so only the owner of the run can score it.
     """
     from benchkit.inference.functional import resolve_device
     from benchkit.leaderboard import season as seasons
