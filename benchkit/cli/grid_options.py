@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ class GridOptions:
         names = ("dataset", "model", "seeds", "until_resolved", "max_seeds")
         single = {name for name in names if getattr(self, name) is not None}
         options.check_settings({*single, *self.lists}, self.settings or ())
-        return self._adapt(self.choose(load_grid(preset), registry))
+        return self._adapt(self.choose(load_grid(preset), registry), registry)
 
     def choose(self, grid: Grid, registry: Registry | None = None) -> Grid:
         """Return the grid with the dataset, model, seeds and plugins of the command line.
@@ -74,9 +74,9 @@ class GridOptions:
         changed = grid.replaced(**changes) if changes else grid
         return _drop_mixed_rows(changed, registry) if "corruptors" in changes else changed
 
-    def _adapt(self, grid: Grid) -> Grid:
+    def _adapt(self, grid: Grid, registry: Registry | None) -> Grid:
         """Return the grid with `--set`, then `--scale`, applied; print remarks about the result."""
-        from benchkit.config.overrides import apply_settings, find_idle_settings, find_overruled, scale_grid
+        from benchkit.config.overrides import apply_settings, find_idle_settings, scale_grid
 
         grid = apply_settings(grid, self.settings) if self.settings else grid
         if self.scale is not None:
@@ -84,9 +84,30 @@ class GridOptions:
             if smaller.replaced(scale=grid.scale, title=grid.title) == grid:
                 tell(f"note: --scale {self.scale:g} changes nothing: no number of images or iterations gets smaller")
             grid = smaller
-        for remark in (*find_overruled(grid, self.settings or ()), *find_idle_settings(grid)):
+        overruled = () if registry is None else _find_overruled(grid, registry, self.settings or ())
+        for remark in (*overruled, *find_idle_settings(grid)):
             tell(f"note: {remark}")
         return grid
+
+
+def _find_overruled(grid: Grid, registry: Registry, settings: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each training setting of `--set` that a detector with its own settings does not follow."""
+    from benchkit.config.grid import TRAININGS
+    from benchkit.config.overrides import split_setting
+    from benchkit.planning.detector_settings import DetectorSettings
+
+    try:
+        detectors, own = [registry.complete(spec) for spec in grid.detectors], DetectorSettings(grid, registry)
+    except BenchkitError:
+        return  # planning reports it
+    for path, _ in map(split_setting, settings):
+        if len(path) != 2 or path[0] not in TRAININGS:
+            continue
+        for detector in detectors:
+            key = own.key(detector, path[0], path[1])  # type: ignore[arg-type]
+            if key != ".".join(path):
+                name = ".".join(path)
+                yield f"`set` {name} does not change detector '{detector.short}': write {key}=VALUE"
 
 
 def _drop_mixed_rows(grid: Grid, registry: Registry | None) -> Grid:

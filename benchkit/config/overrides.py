@@ -51,7 +51,7 @@ def apply_settings(grid: Grid, texts: Iterable[str]) -> Grid:
     data = grid.as_data()
     earlier: list[list[str]] = []
     for text in texts:
-        path, value = _split_setting(text)
+        path, value = split_setting(text)
         key = ".".join(path)
         if path[0] == "source" and grid.sources:
             raise BenchkitError(f"`set` {text}: this grid has several sources: write sources.0{key[6:]}=VALUE")
@@ -74,19 +74,7 @@ def apply_settings(grid: Grid, texts: Iterable[str]) -> Grid:
         raise BenchkitError(f"`set`: {str(error).removeprefix(_FROM)}") from None
 
 
-def find_overruled(grid: Grid, texts: Iterable[str]) -> Iterator[str]:
-    """Yield a sentence for each setting of a training that detectors with settings of their own do not follow."""
-    for text in texts:
-        (part, *rest), _ = _split_setting(text)
-        if part not in _BUDGETS or len(rest) != 1:
-            continue
-        for detector, own in grid.on_detector.items():
-            if rest[0] in getattr(own, part).model_fields_set and detector.name in {one.name for one in grid.detectors}:
-                key = f"{part}.{rest[0]}"
-                yield f"`set` {key} does not change detector '{detector}': write on_detector.{detector}.{key}=VALUE"
-
-
-def _split_setting(text: str) -> tuple[list[str], str]:
+def split_setting(text: str) -> tuple[list[str], str]:
     """Return the keys of `KEY.KEY=VALUE`, and the value's text; raises BenchkitError for another form."""
     if found := _OF_DETECTOR.fullmatch(text):
         name, keys, value = found.groups()
