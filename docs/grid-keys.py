@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from benchkit.config.grid import Grid, SetSize, SourceSet
+from benchkit.config.grid import Grid, OracleSet, SetSize, SourceSet
 from benchkit.config.grid_parts import Names, OnDetector, SomeTraining, Sweep
 from benchkit.config.settings import fields_of
 from benchkit.specs.spec import Spec
@@ -36,6 +36,7 @@ replaces any of these keys: `--set training.iterations=100`.
 SECTIONS: dict[type, tuple[str, str]] = {
     Grid: ("A grid", "grid"),
     SetSize: ("A set", "set"),
+    OracleSet: ("An oracle", "oracle"),
     SourceSet: ("A source", "source"),
     TrainingConfig: ("A training", "training"),
     OnDetector: ("Settings of one detector", "settings of one detector"),

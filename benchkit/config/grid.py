@@ -34,6 +34,7 @@ from benchkit.config.grid_parts import (
     change_training,
     optional,
 )
+from benchkit.config.grid_parts import OracleSet as OracleSet
 from benchkit.config.grid_parts import SetSize as SetSize
 from benchkit.config.grid_parts import SourceSet as SourceSet
 from benchkit.config.origin import UNREADABLE, Origin, lines_of
@@ -86,7 +87,7 @@ class Grid(StrictModel):
     sources: tuple[SourceSet, ...] = optional(
         (), "Several sources instead of `source`; each has its own rows, which contain its name."
     )
-    oracle: SetSize | None = Field(
+    oracle: OracleSet | None = Field(
         None,
         description="The annotated images of the row `oracle`; null: as many of the split `wild` as the source has.",
     )

@@ -124,6 +124,16 @@ class SetSize(StrictModel):
     fraction: Number = optional(1.0, "Without a `size`: this fraction of the images.", gt=0, le=1)
 
 
+class OracleSet(SetSize):
+    """The images of the row `oracle`, and how long it is trained."""
+
+    iterations: Whole | None = optional(
+        None,
+        "Training iterations of the row; null: as many as the other rows. Many more images take longer to learn.",
+        ge=1,
+    )
+
+
 class SourceSet(SetSize):
     """Images to corrupt: of the grid's dataset or another one."""
 

@@ -148,8 +148,10 @@ def find_idle_settings(grid: Grid) -> Iterator[str]:
 def _smaller(images: Mapping[str, Any], factor: float) -> dict[str, Any]:
     size = images["size"]
     if size is None:
-        return {**images, "fraction": images.get("fraction", 1.0) * factor}
-    return {**images, "size": max(LEAST, round(size * factor))}
+        smaller = {**images, "fraction": images.get("fraction", 1.0) * factor}
+    else:
+        smaller = {**images, "size": max(LEAST, round(size * factor))}
+    return _shorter(smaller, factor) if images.get("iterations") else smaller
 
 
 def _shorter(training: Mapping[str, Any], factor: float) -> dict[str, Any]:

@@ -217,6 +217,9 @@ class Planner:
         assert cell.detector is not None
         pairs = self._pairs(cell.training, cell)
         config = self.settings.training(cell.detector, "selector_training" if cell.role == "human" else "training")
+        oracle = self.grid.oracle
+        if cell.role == "oracle" and oracle is not None and oracle.iterations is not None:
+            config = replace(config, iterations=oracle.iterations)
         return self._train(pairs, cell.detector, config, cell)
 
     def _train(self, pairs: AnyPairs, detector: Spec, config: TrainingConfig, cell: Cell) -> Train:

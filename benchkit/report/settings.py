@@ -70,7 +70,7 @@ def protocol_names(lines: pd.DataFrame) -> list[str]:
     found = []
     for line in lines.to_dict("records"):
         skipped = {*_LABELS, *(["source_set"] if known(line["source_name"]) else [])}
-        skipped |= {"labelled"} if line["role"] == "oracle" else set()
+        skipped |= {"labelled", "training.iterations"} if line["role"] == "oracle" else set()
         own = {name: value for name, value in _settings_of_line(line) if name not in skipped}
         fitting = (group for group in groups if all(group.get(name, value) == value for name, value in own.items()))
         group = next(fitting, None) if known(line["variant"]) else groups[0]

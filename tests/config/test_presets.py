@@ -352,6 +352,8 @@ def test_scale_multiplies_sizes_and_iterations_and_has_floors() -> None:
     assert (written["iterations"], written["warmup"], written["lr"]) == (60, 5, 1e-3)
     assert (least.source.size, least.oracle.size, least.labelled, least.training.iterations) == (2, 2, 2, 1)
     assert tenth.seeds == whole.seeds and tenth.corruptors == whole.corruptors
+    longer = scale_grid(whole.replaced(oracle={"split": "wild", "size": 2000, "iterations": 6000}), 0.1)
+    assert longer.oracle is not None and (longer.oracle.size, longer.oracle.iterations) == (200, 600)
     twice = scale_grid(scale_grid(whole, 0.1), 0.5)
     assert twice.title == f"{whole.title} (scaled by 0.05)" and twice.source.size == 12
     assert scale_grid(whole, 1) == whole

@@ -184,11 +184,11 @@ def test_a_generated_page_is_up_to_date(script: str) -> None:
 
 
 def test_every_key_of_a_grid_is_described() -> None:
-    from benchkit.config.grid import Grid, SetSize, SourceSet
+    from benchkit.config.grid import Grid, OracleSet, SetSize, SourceSet
     from benchkit.config.grid_parts import OnDetector
 
     text = (ROOT / "docs" / "grid-keys.md").read_text()
-    for model in (Grid, SetSize, SourceSet, OnDetector, TrainingConfig):
+    for model in (Grid, SetSize, OracleSet, SourceSet, OnDetector, TrainingConfig):
         for key, field in fields_of(model).items():
             assert field.description and field.description.endswith("."), key
             assert f"| `{key}` |" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,18 @@ def test_every_row_of_the_detector_has_its_own_training_and_seeds(registry: Regi
         ("dot", 7): 4,
         ("upernet-swin", 7): 4,
     }
+
+
+def test_the_oracle_can_have_its_own_iterations(registry: Registry) -> None:
+    """More images take longer to learn; no other row follows, and no other setting of the oracle's training changes."""
+    oracle = {"split": "wild", "size": 4, "iterations": 70}
+    before, after = (plan(grid(oracle=given), registry).cells for given in ({**oracle, "iterations": None}, oracle))
+    for old, new in zip(before, after, strict=True):
+        longer = new.train and new.cell.role == "oracle"
+        assert new.train == (
+            replace(old.train, config=replace(old.train.config, iterations=70)) if longer else old.train
+        )
+    assert sum(one.cell.role == "oracle" for one in after) == 3
 
 
 def test_trivial_rows_have_the_seeds_of_the_grid(registry: Registry) -> None:
