@@ -13,7 +13,8 @@ from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
     from benchkit.api import Sample
-    from benchkit.report.pictures import Form, Picture, PictureSheet
+    from benchkit.report.figures import Format
+    from benchkit.report.pictures import Picture, PictureSheet
 
 #: Default and largest number of images on a sheet.
 COUNT, MOST = 16, 200
@@ -55,7 +56,7 @@ def show(
     wanted = min(size, COUNT) if count is None else count
     samples = read_samples(source, split, range(wanted))
     held = f"{wanted} of {source.splits()[split]:,} images"
-    write_file(out, draw_pictures(contact_sheet(f"{dataset}, {split}: {held}", samples), cast("Form", form)))
+    write_file(out, draw_pictures(contact_sheet(f"{dataset}, {split}: {held}", samples), cast("Format", form)))
     print(f"{wanted} images of {dataset}/{split} in {out}")
 
 

@@ -37,10 +37,11 @@ _VARYING = {"labelled": "labelled", "source_images": "source\nimages", "iteratio
 
 
 class Cell(NamedTuple):
-    """A cell's text, and the number to sort it by where it has one."""
+    """A cell's text, and the number to sort it by where it has one. best: resolved as the best of its ranking."""
 
     text: str
     value: float = math.nan
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,13 +238,14 @@ def _row(
     line: Line, detectors: Mapping[str, str], selectors: Mapping[str, str], rank: str, rank_ap: str
 ) -> tuple[Cell, ...]:
     low, high = (percent(line[f"{COMPANION}_{end}"]) for end in ("low", "high"))
+    best, best_ap = (bool(line[rank_columns(ranking)[2]] == 1) for ranking in RANKINGS)
     return (
         Cell(rank, line["rank"]),
         Cell(one_line(line["training_set"])),
         Cell(_name(line["selector"], selectors)),
         Cell(_name(line["detector"], detectors)),
-        Cell(primary_text(line), line[PRIMARY]),
-        Cell(_companion(line, rank_ap), numeric(line.get(COMPANION))),
+        Cell(primary_text(line), line[PRIMARY], best),
+        Cell(_companion(line, rank_ap), numeric(line.get(COMPANION)), best_ap),
         Cell(bracketed("", low, high).strip() or MISSING),
         Cell(rank_ap, line[rank_columns(COMPANION)[0]]),
         *(_delta_cell(line, ranking) for ranking in RANKINGS),

@@ -1,4 +1,4 @@
-"""Figures of a board as SVG or PNG bytes: the rankings with intervals, and the confinement of corruptions."""
+"""Figures of a board as SVG, PDF or PNG bytes: the rankings with intervals, and the confinement of corruptions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Format = Literal["svg", "png"]
+Format = Literal["svg", "pdf", "png"]
+#: What a file would say of its date and program: left out, so that equal figures give equal bytes.
+UNSIGNED: dict[Format, dict[str, None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
 _WIDTH = 7.6
 _LINE = 0.27
 #: Characters of a method's name, and of method and selector where both are printed.
@@ -197,6 +203,7 @@ def _settings(colours: Theme) -> dict[str, Any]:
         "ytick.major.size": 0,
         "ytick.major.pad": 7,
         "svg.fonttype": "path",
+        "pdf.fonttype": 42,
         # Equal boards give equal bytes.
         "svg.hashsalt": "benchkit",
     }
@@ -215,6 +222,5 @@ def _new_figure(lines: list[int]) -> tuple[Figure, list[Axes]]:
 def saved(figure: Figure, form: Format) -> bytes:
     """Return the figure as a file's bytes, on a transparent ground; equal figures give equal bytes."""
     sink = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
-    figure.savefig(sink, format=form, transparent=True, dpi=144, metadata=metadata)
+    figure.savefig(sink, format=form, transparent=True, dpi=144, metadata=UNSIGNED[form])
     return sink.getvalue()

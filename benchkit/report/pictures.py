@@ -5,18 +5,17 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchkit.report.figures import UNSIGNED, Format
 from benchkit.report.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Form = Literal["png", "svg", "pdf"]
 FORMS = ("png", "svg", "pdf")
 #: Colours of outlines; both stand out from skin, sky and leaves, each on a dark line of its own.
 SELECTED, UNCHANGED = "#5dff5d", "#ff9d2e"
@@ -51,7 +50,7 @@ class PictureSheet:
     foot: str = ""
 
 
-def draw_pictures(sheet: PictureSheet, form: Form) -> bytes:
+def draw_pictures(sheet: PictureSheet, form: Format) -> bytes:
     """Draw the sheet as a file's bytes, on white; equal sheets give equal bytes."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -137,13 +136,8 @@ def _draw(ax: Axes, picture: Picture | None) -> None:
         ax.set_xlabel(lines_below, parse_math=False, labelpad=2, fontsize=6.5)
 
 
-def _saved(figure: Any, form: Form) -> bytes:
+def _saved(figure: Any, form: Format) -> bytes:
     """Return the figure's bytes without date and program name."""
-    nothing: dict[Form, Sequence[str]] = {
-        "svg": ("Date", "Creator"),
-        "pdf": ("CreationDate", "Creator", "Producer"),
-        "png": ("Software",),
-    }
     sink = io.BytesIO()
-    figure.savefig(sink, format=form, facecolor="white", dpi=_DPI, metadata=dict.fromkeys(nothing[form]))
+    figure.savefig(sink, format=form, facecolor="white", dpi=_DPI, metadata=UNSIGNED[form])
     return sink.getvalue()

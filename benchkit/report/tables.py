@@ -18,7 +18,7 @@ from rich.text import Text
 from benchkit.errors import UnknownNameError
 from benchkit.report.across_table import across_notes
 from benchkit.report.board import Board
-from benchkit.report.board_table import Sheet, board_sheet
+from benchkit.report.board_table import Cell, Sheet, board_sheet
 from benchkit.report.text import known
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
@@ -125,14 +125,18 @@ def markdown(sheet: Sheet) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    """Return a sheet as a LaTeX table (needs booktabs, and textcomp before 2020), every special character escaped."""
+    """Return a sheet as a LaTeX table (needs booktabs, and textcomp before 2020), every special character escaped.
+
+    Bold is only a figure that is resolved as the best of its ranking.
+    """
     columns, number = sheet.columns, len(sheet.columns)
     body: list[str] = []
     for group in sheet.groups:
         body.append("\\midrule")
         if group.title and len(sheet.groups) > 1:
             body.append(f"\\multicolumn{{{number}}}{{l}}{{\\emph{{{latex_text(group.title)}}}}} \\\\")
-        body += [" & ".join(latex_text(cell.text) for cell in row) + " \\\\" for row in group.rows]
+        body += [" & ".join(map(_latex_cell, row)) + " \\\\" for row in group.rows]
+    bold = ["Bold: every other row of its ranking is worse beyond chance."] * any(c.best for r in sheet.rows for c in r)
     header = " & ".join(_stacked(column.header) for column in columns) + " \\\\"
     return "\n".join(
         [
@@ -145,7 +149,7 @@ def latex(sheet: Sheet) -> str:
             *body,
             "\\bottomrule",
             "\\end{tabular}",
-            *(f"\\par\\footnotesize {latex_text(note)}" for note in (*sheet.head, *sheet.notes)),
+            *(f"\\par\\footnotesize {latex_text(note)}" for note in (*sheet.head, *bold, *sheet.notes)),
             "\\end{table}",
             "",
         ]
@@ -229,6 +233,11 @@ def _markdown(text: str) -> str:
 def latex_text(text: str) -> str:
     """Return foreign text with every special character of LaTeX escaped."""
     return text.translate(_LATEX)
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = latex_text(cell.text)
+    return f"\\textbf{{{text}}}" if cell.best else text
 
 
 def _stacked(header: str) -> str:

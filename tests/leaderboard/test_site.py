@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 from benchkit.errors import BenchkitError
+from benchkit.leaderboard.site.answers import find_answers
 from benchkit.leaderboard.site.build import find_drift, make_site, read_manifest, write_site
 from benchkit.leaderboard.site.changes import find_changes, load_earlier_rows
 from benchkit.leaderboard.site.costs import Costs
+from benchkit.leaderboard.site.equations import find_equation, to_mathml
 from benchkit.leaderboard.site.gallery import SHOWN, read_gallery
 from benchkit.leaderboard.site.pages import safe_link
 from benchkit.leaderboard.site.rows import Group, find_tiers, make_tables, resolved_neighbours
@@ -214,6 +216,81 @@ def test_downloads_hold_every_row_with_all_digits(files, tables):
     assert [row["iou"] for row in rows] == [row.get("iou") for row in tables.rows]
     lines = files["downloads/rows.csv"].decode().split("\n")
     assert not any(line.startswith(("=", "+", "-", "@")) for line in lines)
+
+
+def test_a_ranking_is_drawn_for_papers(files):
+    assert files["downloads/first/iou.pdf"].startswith(b"%PDF") and files["downloads/first/ap.svg"].startswith(b"<?xml")
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+def _group(figures, worse_than_first, baselines=()):
+    """A group of rows with these figures, and the pairs of the first one with all others."""
+    rows = [
+        {"name": f"m{i}", "method_slug": f"m{i}", "role": "human" if i in baselines else "corrupted", "iou": figure}
+        | {"rank": i + 1.0, "evaluations": 60 - i, "seeds": 3, "dataset": "made/test[9]", "badge": "reported"}
+        for i, figure in enumerate(figures)
+    ]
+    first = next(i for i in range(len(rows)) if i not in baselines)
+    pairs = {
+        (first, i): {"difference": 0.1, "p_adjusted": 0.01 if i in worse_than_first else 0.5}
+        for i in range(first + 1, len(rows))
+    }
+    group = Group("mine", "mine", "net", "net", "made", rows=list(range(len(rows))), pairs={"artifact_iou": pairs})
+    return group, rows
+
+
+def test_the_answer_names_every_method_that_is_not_separable():
+    group, rows = _group([0.5, 0.4, 0.39, 0.1], worse_than_first={3}, baselines={0})
+    (answer,) = find_answers([group], rows)
+    (ranked,) = answer.ranked
+    assert (ranked.best.name, [tie.name for tie in ranked.ties], ranked.rows) == ("m1", ["m2"], 3)
+    assert ranked.cheapest[0].name == "m2" and "58 network evaluations" in ranked.cheapest[1]
+    assert answer.evidence == "made/test[9], 3 seeds, reported"
+
+
+def test_the_answer_claims_no_separation_without_pairs():
+    group, rows = _group([0.5, 0.4], set())
+    group.pairs.clear()
+    assert find_answers([group], rows)[0].ranked[0].ties is None
+
+
+def test_the_answer_says_how_the_best_stands_against_the_baselines():
+    group, rows = _group([0.5, 0.4], {1})
+    rows[0] |= {"human": -0.02, "human_low": -0.05, "human_high": 0.01, "human_verdict": "unresolved"}
+    (words,) = find_answers([group], rows)[0].ranked[0].against
+    assert words == "Not separable from the labelled images alone (human): −2.00 [−5.00, 1.00] points."
+
+
+def test_nothing_is_answered_where_only_baselines_are_ranked():
+    group, rows = _group([0.5, 0.4], set(), baselines={1})
+    rows[0]["role"] = "oracle"
+    assert find_answers([group], rows) == []
+
+
+# --- equations --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("doc", "equation"),
+    [
+        ("Adds noise: f = sqrt(alpha_bar) z_0 + n (eq. 4).", "f = sqrt(alpha_bar) z_0 + n"),
+        ("Is noise: f = n ~ N(0, I) (Table 2).", "f = n ~ N(0, I)"),
+        ("Guides.\n\neps = own + w (other -\nown) inside. More.", "eps = own + w (other - own) inside"),
+        ("Lays a texture. If = is no equation.", None),
+    ],
+)
+def test_the_equation_of_a_docstring_is_found(doc, equation):
+    assert find_equation(doc) == equation
+
+
+def test_an_equation_is_drawn_and_escaped():
+    drawn = to_mathml("f = sqrt(1 - alpha_bar) z_0' + <img> (a b)")
+    assert "<msqrt><mrow><mn>1</mn><mo>−</mo><mover>" in drawn and "<img" not in drawn
+    assert "<msub><mrow><mi>z</mi></mrow><mi>0</mi></msub></mrow><mo>′</mo>" in drawn
+    for tag in ("math ", "mrow>", "msqrt>", "mi>", "mo>", "msub>", "msup>", "mover>", "mtext>"):
+        assert drawn.count(f"<{tag}") == drawn.count(f"</{tag.rstrip(' >')}>")
 
 
 # --- examples ---------------------------------------------------------------------------------------------------------

@@ -137,6 +137,15 @@ def test_a_method_has_its_curve_and_kinds(page, site):
     assert "Over depth" in headings and "By kind of artifact" in headings and "Parameters" in headings
 
 
+def test_a_method_has_its_equation_and_the_board_its_answer(page, site):
+    open_page(page, site, "methods/renoise-masked.html")
+    box = page.locator("math msqrt").first.bounding_box()
+    assert box["width"] > 10 and box["height"] > 10
+    open_page(page, site)
+    page.locator(".answer a.best").first.click()
+    assert "/methods/" in page.url
+
+
 def test_a_slider_uncovers_the_image_before(page, site):
     open_page(page, site, "methods/blur.html")
     clip = "getComputedStyle(document.querySelector('.pair .after')).clipPath"

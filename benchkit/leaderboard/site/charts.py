@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from benchkit.leaderboard.site.rows import Row
+from benchkit.report.curves import mean_curve
 from benchkit.report.text import known
 from benchkit.report.uncertainty import BY_KIND
 
@@ -36,6 +37,29 @@ def depth_chart(rows: Sequence[Row]) -> Chart | None:
         traces.append({"kind": "line", "name": label, "color": colour, "x": list(own), **_bounds(own.values(), "iou")})
     words = "Artifact IoU with its 95 % interval over the number of inversion steps, counted from the clean end."
     return "Over depth", words, {"x": "inversion steps", "y": "artifact IoU, %", "traces": traces}
+
+
+def learning_chart(rows: Sequence[Row]) -> Chart | None:
+    """Return average precision over training iterations, a line per row; None where no row has a learning curve."""
+    curves = [(row, curve) for row in rows if (curve := mean_curve(row)) and len(curve.iterations) > 1]
+    traces = []
+    for colour, (row, curve) in enumerate(curves[:_MOST]):
+        names = ("average_precision", "average_precision_min", "average_precision_max")
+        points = zip(*(getattr(curve, name) for name in names), strict=True)
+        value, up, down = _errors(list(points))
+        label = ", ".join(filter(None, (row["name"], row["detector"], row["selector"], row["board"])))
+        traces.append(
+            {"kind": "line", "name": label, "color": colour, "x": curve.iterations, "y": value, "up": up, "down": down}
+        )
+    if not traces:
+        return None
+    words = (
+        "Average precision on validation images during training, mean of the seeds; the bars reach from the lowest to "
+        "the highest seed. A curve that still climbs at its end would gain from a longer training."
+    )
+    if len(curves) > _MOST:
+        words += f" The first {_MOST} of {len(curves)} rows."
+    return "Learning curves", words, {"x": "iterations", "y": "average precision, %", "traces": traces}
 
 
 def kinds_chart(rows: Sequence[Row]) -> Chart | None:

@@ -1,26 +1,30 @@
-"""What a reader can take along: rows as CSV, JSON and Parquet, tables as LaTeX, rankings as SVG, and how to cite."""
+"""What a reader can take along: rows as CSV, JSON and Parquet, tables as LaTeX, rankings as SVG and PDF, a citation."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
-from benchkit.leaderboard.site.rows import Group, Row, Tables, by_rank
+from benchkit.leaderboard.site.rows import Tables
 from benchkit.leaderboard.site.sources import Member, Source
 from benchkit.report.board import Board, plain_records
-from benchkit.report.figures import ranking_figure
-from benchkit.report.tables import csv_text, latex_text, parquet_bytes, render
-from benchkit.report.text import MISSING, bracketed, known, numeric, percent
+from benchkit.report.board_table import board_sheet
+from benchkit.report.figures import Format, ranking_figure
+from benchkit.report.tables import csv_text, latex, latex_text, parquet_bytes, render
 from benchkit.report.uncertainty import RANKINGS
 
 #: A figure with more rows than this would be longer than any page.
 _MOST_DRAWN = 120
 #: A longer board, with its hundreds of columns, is given as Parquet alone: as text it has hundreds of megabytes.
 _MOST_AS_TEXT = 2000
-_HIDDEN = ("kinds", "place", "group", "method_slug", "detector_slug", "dataset_slug", "board_slug")
+#: Columns of a board's table in LaTeX: those that are at least so vital.
+_LEAST_VITAL = 2
+FIGURE_FORMS: tuple[Format, ...] = ("svg", "pdf")
+_HIDDEN = ("kinds", "curve", "place", "group", "method_slug", "detector_slug", "dataset_slug", "board_slug")
 
 
 def download_files(sources: Sequence[Source], tables: Tables) -> dict[str, bytes]:
@@ -33,13 +37,12 @@ def download_files(sources: Sequence[Source], tables: Tables) -> dict[str, bytes
     }
     for source in sources:
         folder = f"downloads/{source.slug}"
-        groups = [group for group in tables.groups if group.board == source.slug and group.ranked]
         if len(source.board.frame) <= _MOST_AS_TEXT:
             files[f"{folder}/board.csv"] = render(source.board, "csv").encode("utf-8", "replace")
             files[f"{folder}/board.json"] = _json(source.board.as_json())
         files |= {
             f"{folder}/board.parquet": parquet_bytes(source.board.frame),
-            f"{folder}/board.tex": latex_table(source, groups, tables.rows).encode("utf-8", "replace"),
+            f"{folder}/board.tex": latex_table(source.board).encode("utf-8", "replace"),
             **_figures(source.board, folder),
         }
     return files
@@ -53,50 +56,17 @@ def _json(data: Any) -> bytes:
 def _figures(board: Board, folder: str) -> dict[str, bytes]:
     if len(board.frame) > _MOST_DRAWN:
         return {}
-    drawn = {f"{folder}/{name}.svg": ranking_figure(board, r) for r, name in zip(RANKINGS, ("iou", "ap"), strict=True)}
-    return {path: svg for path, svg in drawn.items() if svg is not None}
+    files = {}
+    for (ranking, name), form in product(zip(RANKINGS, ("iou", "ap"), strict=True), FIGURE_FORMS):
+        if (drawn := ranking_figure(board, ranking, form=form)) is not None:
+            files[f"{folder}/{name}.{form}"] = drawn
+    return files
 
 
-def latex_table(source: Source, groups: Iterable[Group], rows: Sequence[Row]) -> str:
-    """Return a board's rankings as a LaTeX table (needs booktabs).
-
-    A figure is bold only if its row is resolved as the best: every other row of its ranking is worse beyond chance.
-    """
-    body = []
-    for group in groups:
-        body += ["\\midrule", f"\\multicolumn{{5}}{{l}}{{\\emph{{{latex_text(group.title)}}}}} \\\\"]
-        for place in by_rank(group, RANKINGS[0], rows):
-            row = rows[place]
-            names = [latex_text(row["name"]), latex_text(row["selector"] or MISSING)]
-            body.append(
-                " & ".join([*names, _places(row), _figure(row, "iou", ""), _figure(row, "ap", "_ap")]) + " \\\\"
-            )
-    return "\n".join(
-        [
-            "% \\usepackage{booktabs}",
-            "\\begin{table}",
-            f"\\caption{{{latex_text(source.board.title)}. Per cent, with 95\\,\\% intervals. The rank is by artifact "
-            "IoU, with its simultaneous interval. Bold: every other row of the ranking is worse beyond chance.}",
-            "\\begin{tabular}{llrrr}",
-            "\\toprule",
-            "method & selector & rank & artifact IoU & AP \\\\",
-            *body,
-            "\\bottomrule",
-            "\\end{tabular}",
-            "\\end{table}",
-            "",
-        ]
-    )
-
-
-def _places(row: Row) -> str:
-    low, high = row.get("rank_low"), row.get("rank_high")
-    return f"{row['rank']:.0f}" + (f" {{[}}{low:.0f}--{high:.0f}{{]}}" if known(low) and known(high) else "")
-
-
-def _figure(row: Row, key: str, end: str) -> str:
-    text = latex_text(bracketed(*(percent(numeric(row.get(key + part))) for part in ("", "_low", "_high"))))
-    return f"\\textbf{{{text}}}" if row.get(f"rank{end}_high") == 1 else text
+def latex_table(board: Board) -> str:
+    """Return a board as a LaTeX table for a paper: ranks and figures, without the columns that matter least."""
+    sheet = board_sheet(board)
+    return latex(sheet.without(i for i, column in enumerate(sheet.columns) if column.vital > _LEAST_VITAL))
 
 
 def bibtex(member: Member, board: Board) -> str:

@@ -10,19 +10,21 @@ from urllib.parse import urlsplit
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchkit.leaderboard.site.answers import find_answers
 from benchkit.leaderboard.site.changes import Change
-from benchkit.leaderboard.site.charts import cost_words, depth_chart, kinds_chart
+from benchkit.leaderboard.site.charts import cost_words, depth_chart, kinds_chart, learning_chart
 from benchkit.leaderboard.site.columns import COLUMNS
 from benchkit.leaderboard.site.downloads import bibtex
+from benchkit.leaderboard.site.equations import find_equation, to_mathml
 from benchkit.leaderboard.site.gallery import Shown
 from benchkit.leaderboard.site.payload import RESOLUTION_HEADERS, script_json
-from benchkit.leaderboard.site.rows import PAPER, Group, Row, Tables
+from benchkit.leaderboard.site.rows import PAPER, Row, Tables
 from benchkit.leaderboard.site.sources import BADGES, Member, Source
 from benchkit.report.board_table import unfinished
-from benchkit.report.notes import NAMES, foot_notes
+from benchkit.report.notes import foot_notes
 from benchkit.report.settings import settings_line
 from benchkit.report.text import MISSING, bracketed, known, number, numeric, one_line, percent, plain_number, signed
-from benchkit.report.uncertainty import MARGIN, RANKINGS
+from benchkit.report.uncertainty import MARGIN
 
 if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry
@@ -110,9 +112,8 @@ class Pages:
     # ---- the board ----
 
     def _board(self) -> dict[str, Any]:
-        ranked = [group for group in self.tables.groups if group.ranked and group.rows and not group.protocol]
         return {
-            "findings": [finding for group in ranked if (finding := self._finding(group))],
+            "answers": find_answers(self.tables.groups, self.tables.rows),
             "headers": ("ranked together", "ranking", *RESOLUTION_HEADERS),
             "filters": [
                 *(("board", "Submission"), ("dataset", "Dataset"), ("detector", "Detector"), ("selector", "Selector")),
@@ -124,30 +125,6 @@ class Pages:
             "rows": len(self.tables.rows),
             "boards": [(source.slug, source.name, one_line(source.board.title)) for source in self.sources],
             "notes": [note for source in self.sources if (note := one_line(source.board.note))],
-        }
-
-    def _finding(self, group: Group) -> dict[str, Any] | None:
-        """Return which rows of a group no other row beats beyond chance, by either ranking."""
-        best = {}
-        for ranking, key in zip(RANKINGS, ("rank", "rank_ap"), strict=True):
-            rows = [self.tables.rows[i] for i in group.rows if self.tables.rows[i].get(f"{key}_low") == 1]
-            best[ranking] = sorted(rows, key=lambda row: row[key])
-        if not any(best.values()):
-            return None
-        row = self.tables.rows[group.rows[0]]
-        return {
-            "title": group.title,
-            "href": f"detectors/{group.detector}.html",
-            "dataset": row["dataset"],
-            "board": row["board"],
-            "of": len([i for i in group.rows if known(self.tables.rows[i].get("rank"))]),
-            "best": [
-                (
-                    NAMES[ranking],
-                    [(r["name"], f"methods/{r['method_slug']}.html", percent(numeric(r.get(key)))) for r in rows],
-                )
-                for (ranking, rows), key in zip(best.items(), ("iou", "ap"), strict=True)
-            ],
         }
 
     # ---- lists and their pages ----
@@ -199,7 +176,7 @@ class Pages:
         entry = self._entry(kind, name)
         charts = []
         if kind == "method":
-            charts = [chart for chart in (depth_chart(rows), kinds_chart(rows)) if chart]
+            charts = [chart for chart in (depth_chart(rows), kinds_chart(rows), learning_chart(rows)) if chart]
         if kind == "detector":
             charts = [chart for chart in (kinds_chart([r for r in rows if r.get("rank_low") == 1]),) if chart]
         facts = {"Kind": kind if kind != "method" else "corruptor" if entry else rows[0]["role"]}
@@ -208,10 +185,13 @@ class Pages:
             facts["Source"] = f"sha256 {entry.source_hash}"
         elif kind == "method" and rows[0]["role"] in ("corrupted", "mixed"):
             facts["Plugin"] = "not installed where this site was built; its rows name its source"
+        if entry is not None and kind == "method":
+            facts["Acts on"] = _describe_place(entry.cls)
         foreign = sorted({row["plugins"] for row in rows if known(row.get("plugins"))})
         return {
             "facts": facts,
             "text": self._doc(kind, slug, rows),
+            "equation": self._equation(kind, slug, rows),
             "parameters": self._parameters(entry),
             "table": self._table(rows, "../", kind),
             "charts": [
@@ -226,6 +206,10 @@ class Pages:
             "examples": self._examples(rows) if kind == "method" else [],
             "view": f"{kind}={rows[0][kind]}" if kind != "method" else f"q={name}",
         }
+
+    def _equation(self, kind: str, slug: str, rows: Sequence[Row]) -> Markup | None:
+        equation = find_equation(self._doc(kind, slug, rows)) if kind == "method" else None
+        return None if equation is None else to_mathml(equation)
 
     def _examples(self, rows: Sequence[Row]) -> list[tuple[str, list[Shown]]]:
         """Return the examples of a method's rows, each row once."""
@@ -309,6 +293,7 @@ class Pages:
         return {
             "facts": facts,
             "text": text,
+            "equation": None,
             "parameters": [],
             "table": self._table(rows, "../", "board"),
             "charts": [],
@@ -335,6 +320,19 @@ class Pages:
         ]
         every = [path for path in self.downloads if path.count("/") == 1]
         return {"every": every, "boards": boards, "paper": PAPER in self.tables.names.get("board", {})}
+
+
+def _describe_place(cls: type) -> str:
+    """Return where in the pipeline a corruptor acts."""
+    from benchkit.api import CompositeCorruptor, LatentCorruptor, PixelCorruptor, ResamplingCorruptor
+
+    places = {
+        PixelCorruptor: "the pixels inside the mask; no diffusion model runs",
+        ResamplingCorruptor: "every resampling step",
+        LatentCorruptor: "the inverted latent: inside the mask it is replaced by f (eq. 5), then resampled to an image",
+        CompositeCorruptor: "what its parts act on",
+    }
+    return next((words for base, words in places.items() if issubclass(cls, base)), MISSING)
 
 
 def safe_link(link: object) -> str:

@@ -31,6 +31,7 @@ _FIGURES = {
     "change_outside": "confinement_change_outside",
     **{name: name for name in ("steps", "seconds", "seeds", "planned_seeds", "iterations", "train_images", "role")},
     **{name: name for name in ("state", "reason", "unstable", "reordered", "plugins", "variant", "no_interval")},
+    "curve": "curve",
     "sd": "artifact_iou_std",
 }
 _NEEDED = {
