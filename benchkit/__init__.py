@@ -11,18 +11,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchkit.functions.compare import compare
     from benchkit.functions.predict import predict
-    from benchkit.inference.detector import load_detector
-    from benchkit.inference.functional import corrupt, invert, load_backend
+    from benchkit.functions.steps import Corrupted, corrupt, invert, load_model
+    from benchkit.inference.detector import TrainedDetector, load_detector
+    from benchkit.inference.image_batch import ImageBatch
 
-__all__ = ["compare", "corrupt", "invert", "load_backend", "load_detector", "predict"]
+__all__ = [
+    "Corrupted",
+    "ImageBatch",
+    "TrainedDetector",
+    "compare",
+    "corrupt",
+    "invert",
+    "load_detector",
+    "load_model",
+    "predict",
+]
 
 #: Public name -> its module, which is imported when the name is first used.
 _MODULES = {
+    "Corrupted": "benchkit.functions.steps",
+    "ImageBatch": "benchkit.inference.image_batch",
+    "TrainedDetector": "benchkit.inference.detector",
     "compare": "benchkit.functions.compare",
-    "corrupt": "benchkit.inference.functional",
-    "invert": "benchkit.inference.functional",
-    "load_backend": "benchkit.inference.functional",
+    "corrupt": "benchkit.functions.steps",
+    "invert": "benchkit.functions.steps",
     "load_detector": "benchkit.inference.detector",
+    "load_model": "benchkit.functions.steps",
     "predict": "benchkit.functions.predict",
 }
 

@@ -21,7 +21,15 @@ class BenchkitError(Exception):
     """An error that the caller can correct. The message names the file, key or setting, and the remedy."""
 
 
-class UnknownNameError(BenchkitError):
+class ArgumentValueError(BenchkitError, ValueError):
+    """An argument of a Python call that has the right type and an unusable value: a shape, a range, a length."""
+
+
+class ArgumentTypeError(BenchkitError, TypeError):
+    """An argument of a Python call that has the wrong type: a generator, a class in place of an instance."""
+
+
+class UnknownNameError(ArgumentValueError):
     """An unknown name. The message suggests the nearest known name.
 
     remedy: what to do if the name is correct.

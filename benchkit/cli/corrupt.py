@@ -183,27 +183,33 @@ class _Work:
         import numpy as np
         from PIL import Image
 
-        from benchkit.api import Corruptor, Inverter, PixelCorruptor
-        from benchkit.diffusion.masks import to_image, to_latent
-        from benchkit.inference import functional
+        from benchkit.api import Corruptor, PixelCorruptor
+        from benchkit.functions import steps
+        from benchkit.inference.images import check_divisible
         from benchkit.specs.spec import Spec
         from benchkit.stages.images import to_uint8
 
         plugin = registry.make(Spec.parse("corruptor", corruptor), Corruptor)
         if isinstance(plugin, PixelCorruptor):
             refuse_unused({"inverter"}, f"'{plugin.name}' works on pixels and needs no inversion; leave it out")
-        way = registry.make(Spec.parse("inverter", inverter), Inverter)  # type: ignore[type-abstract]
-        backend = functional.load_backend(*checkpoint)
-        functional.check_divisible("the image", self.before.size, backend.factor)
+        model = steps.load_model(checkpoint[0], device=checkpoint[1])
+        check_divisible("the image", self.before.size, model.factor)
         # The reference image is a second image with an empty mask.
-        pictures, captions = [self.before], [self.caption]
+        pictures, captions, ids = [self.before], [self.caption], [self.name]
+        masks = self.selected[None]
         if self.reference is not None:
-            pictures, captions = [self.before, self.reference[0]], [self.caption, self.reference[1]]
-        images = functional.image_tensor(pictures, backend.factor)
-        masks = functional.mask_tensor(
-            np.stack([self.selected, *(np.zeros_like(self.selected) for _ in pictures[1:])]), images
+            pictures, captions = [*pictures, self.reference[0]], [*captions, self.reference[1]]
+            ids, masks = [*ids, "reference"], np.stack([self.selected, np.zeros_like(self.selected)])
+        made = steps.corrupt(
+            plugin,
+            pictures,
+            masks,
+            model=model,
+            inverter=inverter,
+            captions=captions,
+            seed=self.seed,
+            ids=ids,
+            label="latent",
+            plugins=registry,
         )
-        names = [self.name, "reference"][: len(pictures)]
-        made = functional.corrupt(backend, images, masks, plugin, self.seed, way, captions, names, registry=registry)
-        replaced = to_image(to_latent(masks, backend.factor), backend.factor)[0].numpy()
-        return Image.fromarray(to_uint8(made)[0]), replaced
+        return Image.fromarray(to_uint8(made.images[:1])[0]), made.labels[0].numpy()

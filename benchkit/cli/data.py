@@ -80,10 +80,9 @@ def checked_size(name: str, source: Dataset, split: str, count: int | None) -> i
 
 def load_autoencoder(model: str, device: str) -> tuple[str, Callable[[ndarray], ndarray]]:
     """Return the checkpoint's identity, and a function of images (N, H, W, 3) uint8: one autoencoder pass."""
-    from benchkit.inference.functional import image_tensor, load_backend
-    from benchkit.stages.images import to_tensor, to_uint8
+    from benchkit.functions.steps import load_model
+    from benchkit.inference.images import image_tensor
+    from benchkit.stages.images import to_uint8
 
-    backend = load_backend(model, device)
-    return backend.identity, lambda images: to_uint8(
-        backend.autoencode(image_tensor(to_tensor(images), backend.factor))
-    )
+    loaded = load_model(model, device=device)
+    return loaded.identity, lambda images: to_uint8(loaded.autoencode(image_tensor(images, loaded.factor)))

@@ -103,9 +103,9 @@ def _load(
     source: str, query: RowQuery, where: tuple[str | None, str | None], registry: Registry, device: str
 ) -> TrainedDetector:
     from benchkit.inference.detector import is_detector, load_detector
-    from benchkit.inference.functional import resolve_device
     from benchkit.outputs.exports.detector import trained_detector
     from benchkit.outputs.finished_run import FinishedRun
+    from benchkit.system.devices import resolve_device
 
     if is_detector(Path(source)):
         return load_detector(source, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))

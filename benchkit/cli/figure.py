@@ -61,10 +61,10 @@ def figure(
     after more steps. 8: selected regions that hardly changed. Figures 4, 6 and 8 show the first method of the run that
     changes images, unless --row names another.
     """
-    from benchkit.inference.functional import resolve_device
     from benchkit.outputs.finished_run import FinishedRun, RowQuery
     from benchkit.outputs.paper_figures import FigureRequest, draw_figure
     from benchkit.report.pictures import draw_pictures
+    from benchkit.system.devices import resolve_device
     from benchkit.system.output_files import write_file
 
     if number != 6:

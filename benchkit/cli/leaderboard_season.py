@@ -112,12 +112,12 @@ def score(
 
     The weights are read from the run's cache. A submission has no weights, so only the owner of the run can score it.
     """
-    from benchkit.inference.functional import resolve_device
     from benchkit.leaderboard import season as seasons
     from benchkit.leaderboard.season_score import score_season
     from benchkit.outputs.finished_run import FinishedRun
     from benchkit.runs.finding import open_results
     from benchkit.runs.work import load_run_data
+    from benchkit.system.devices import resolve_device
     from benchkit.system.output_files import write_file
 
     made = seasons.find_season(name, folder)

@@ -48,11 +48,11 @@ def verify(
     A hash of the submission chooses the cells. Nothing is downloaded. The outcome is written to DIR/verified.json.
     Exit code 3: a cell differs, or cannot run here.
     """
-    from benchkit.inference.functional import resolve_device
     from benchkit.leaderboard.verified import write_verified
     from benchkit.leaderboard.verify import plan_rerun, preview_rerun
     from benchkit.leaderboard.verify import verify as run_again
     from benchkit.plugin.placeholders import TolerantRegistry
+    from benchkit.system.devices import resolve_device
 
     stages_run_in = options.parse_executor(executor, time_limit, None)
     with redirect_stdout(sys.stderr), forbid_downloads():

@@ -38,7 +38,7 @@ def check(
 
     Exit code 0: all checks passed. 3: some failed. 2: there is no such plugin, file or package.
     """
-    from benchkit.inference.functional import resolve_device
+    from benchkit.system.devices import resolve_device
     from benchkit.testing import reports_on
 
     # Made only when there is a picture to draw.

@@ -58,8 +58,8 @@ def preview(
 ) -> None:
     """Draw what a plugin does to a few images: one row per image, one column per parameter value and seed."""
     from benchkit.cli.pictures import check_target, save_image
-    from benchkit.inference import functional
     from benchkit.outputs.plugin_preview import PreviewRequest, make_columns
+    from benchkit.system.devices import resolve_device
     from benchkit.testing.targets import split_target
 
     name, given = split_target(target)
@@ -72,7 +72,7 @@ def preview(
         tell(f"note: --seeds {seeds}: a seed that is given twice is shown once")
     specs = _specs(entry, given, set_ or ())
     _note_unused_options(entry)
-    resolved = functional.resolve_device(device)
+    resolved = resolve_device(device)
     request = PreviewRequest(specs, numbers, images, mask, dataset, inverter, model, resolved)
     save_image(to, sheet(make_columns(registry, request, tell)), "--out")
     print(f"{to}: {images} images, {len(specs)} values, {len(numbers)} seeds")

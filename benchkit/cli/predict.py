@@ -73,9 +73,9 @@ def predict(
     figures into the board's, and say how often such predictions were right. Exit code 3: the corruptor failed.
     """
     from benchkit.config.grid import load_grid
-    from benchkit.inference.functional import resolve_device
     from benchkit.runs.run import Places, RunOptions
     from benchkit.search.prediction import make_prediction, measure, prepare_prediction
+    from benchkit.system.devices import resolve_device
 
     executor = options.parse_executor("inline", time_limit, None)
     places = Places(cache=cache_root(cache))

@@ -20,15 +20,15 @@ Check = Callable[[], object]
 
 def make_run_options(device: str, executor: Executor, retry_failed: bool, force: bool) -> RunOptions:
     """Return the options of a run; raise BenchkitError if the device is not available."""
-    from benchkit.inference.functional import resolve_device
     from benchkit.runs.run import RunOptions
+    from benchkit.system.devices import resolve_device
 
     return RunOptions(resolve_device(device, several=True), executor, retry_failed=retry_failed, force=force)
 
 
 def option_checks(check_out: Check | None, device: str) -> list[Check]:
     """Return the checks of --device and, if given, of --out. They create nothing and load nothing for `auto`."""
-    from benchkit.inference.functional import resolve_device
+    from benchkit.system.devices import resolve_device
 
     # `auto` is available on every machine, and to resolve it may load torch.
     checks: list[Check] = [] if device == "auto" else [partial(resolve_device, device, several=True)]

@@ -181,10 +181,10 @@ def _search(
 ) -> list[Search]:
     """Search each corruptor and return the searches; write the trials to --out as they end."""
     from benchkit.executors.choose import keep_workers
-    from benchkit.inference.functional import resolve_device
     from benchkit.search.trials import as_json, write_trials
     from benchkit.search.tuning import Scorer, budget, describe_search
     from benchkit.stages.base import Env
+    from benchkit.system.devices import resolve_device
     from benchkit.system.output_files import check_writable
 
     chosen_device = resolve_device(device, several=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 import torch
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import ArgumentValueError, BenchkitError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,9 +74,9 @@ class Schedule:
         return phi, math.sqrt(1 - alpha_bar_s) - phi * math.sqrt(1 - alpha_bar_t)
 
     def check_steps(self, k: int, at_least: int = 0) -> int:
-        """Return k; raise BenchkitError if the schedule has no such step."""
+        """Return k; raise ArgumentValueError if the schedule has no such step."""
         if not at_least <= k <= self.steps:
-            raise BenchkitError(f"steps={k} is outside this schedule: choose {at_least} to {self.steps}")
+            raise ArgumentValueError(f"steps={k} is outside this schedule: choose {at_least} to {self.steps}")
         return k
 
     @classmethod

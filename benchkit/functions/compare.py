@@ -23,15 +23,15 @@ def compare(
     """Run a comparison: a preset's name, a YAML file or a Grid. Finished stages come from the cache.
 
     out: folder of the report; None writes no report. cache: folder or URL of artifacts and rows; None is the user's
-    cache. device: see `benchkit.inference.functional.resolve_device`. plugins: files of further plugins. progress:
+    cache. device: see `benchkit.system.devices.resolve_device`. plugins: files of further plugins. progress:
     called with a message for each step. With the grid's `until_resolved` and `max_seeds`, seeds are added only where
     pairs of rows are unresolved. Raises BenchkitError for faults in any of them, before anything is computed.
     """
     from benchkit.config.grid import Grid, load_grid
-    from benchkit.inference.functional import resolve_device
     from benchkit.plugin.registry import Registry
     from benchkit.runs import run
     from benchkit.store.location import get_default_cache, parse_location
+    from benchkit.system.devices import resolve_device
 
     base = grid if isinstance(grid, Grid) else load_grid(str(grid))
     registry = Registry.load(files=[Path(file) for file in plugins])

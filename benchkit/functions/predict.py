@@ -31,11 +31,11 @@ def predict(
     others as in `compare`. Raises BenchkitError for faults in any of them, and if the corruptor fails.
     """
     from benchkit.config.grid import Grid, load_grid
-    from benchkit.inference.functional import resolve_device
     from benchkit.plugin.registry import Registry
     from benchkit.runs.run import Places, RunOptions
     from benchkit.search import prediction
     from benchkit.store.location import get_default_cache, parse_location
+    from benchkit.system.devices import resolve_device
 
     registry = Registry.load(files=[Path(file) for file in plugins])
     places = Places(None, get_default_cache() if cache is None else parse_location(cache))

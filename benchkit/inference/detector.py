@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
     from torch import Tensor, nn
+
+    from benchkit.inference.image_batch import ImageBatch
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 #: Of the card.
@@ -53,31 +55,32 @@ class TrainedDetector:
     card: Mapping[str, Any]
     tile: int = TILE
 
-    def __call__(self, images: Sequence[Image | np.ndarray]) -> list[np.ndarray]:
+    def __call__(self, images: ImageBatch | Sequence[Image | np.ndarray] | np.ndarray) -> list[np.ndarray]:
         """Return artifact probabilities of images of any sizes: PIL images or (H, W, 3) uint8 -> (H, W) float32 each.
 
         A PIL image is rotated as its EXIF says, and so is its map. An image with a side above `tile` is processed in
-        overlapping tiles. Raises BenchkitError for anything else.
+        overlapping tiles. Raises ArgumentTypeError or ArgumentValueError for anything else.
         """
+        from benchkit.inference.images import pixel_arrays
         from benchkit.inference.tiling import predict_tiled
         from benchkit.training import loop as training
 
-        if not isinstance(images, Iterable) or getattr(images, "ndim", None) == 3:
-            raise BenchkitError("a detector takes a list of images: write detector([image])")
         return [
-            predict_tiled(lambda x: training.predict(self.network, x), _pixels(image), self.tile) for image in images
+            predict_tiled(lambda x: training.predict(self.network, x), pixels, self.tile)
+            for pixels in pixel_arrays(images)
         ]
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Return artifact probabilities with gradients, for a reward or guidance: (N, 3, H, W) in [0, 1] -> (N, H, W).
 
-        The images are processed whole, on the network's device. Raises BenchkitError for another shape, and for values
-        more than 0.1 outside [0, 1].
+        The images are processed whole, on the network's device. Raises ArgumentTypeError or ArgumentValueError for
+        another type or shape, and for values more than 0.1 outside [0, 1].
         """
+        from benchkit.inference.images import check_floats
         from benchkit.training.loop import device_of
         from benchkit.training.padding import heads
 
-        _check_floats(images)
+        check_floats(images, tolerance=TOLERATED)
         return heads(self.network, images.to(device_of(self.network)).float())[0].softmax(1)[:, 1]
 
     def scores(self, probabilities: np.ndarray) -> Scores:
@@ -95,12 +98,12 @@ def load_detector(
 ) -> TrainedDetector:
     """Return the detector that `benchkit export` wrote into a folder, in evaluation mode.
 
-    device: see `benchkit.inference.functional.resolve_device`. registry: the plugins; None means the
+    device: see `benchkit.system.devices.resolve_device`. registry: the plugins; None means the
     installed ones. warn: called with one line if the plugin's source has changed since training; None means Python's
     warnings. Raises BenchkitError if the folder holds no detector, if its weights are damaged or do not fit the plugin,
     or if there is no such plugin.
     """
-    from benchkit.inference.functional import resolve_device
+    from benchkit.system.devices import resolve_device
     from benchkit.training import weights
 
     path, card = Path(folder), read_card(Path(folder))
@@ -162,29 +165,3 @@ def _check_digest(file: Path, expected: str) -> None:
         raise BenchkitError(f"cannot read '{file}': {error.strerror or error}") from None
     if found != expected:
         raise BenchkitError(f"'{file}' is damaged or incomplete: its sha256 is not that in the card; copy it again")
-
-
-def _check_floats(images: Any) -> None:
-    import torch
-
-    if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
-        shape = tuple(images.shape) if hasattr(images, "shape") else type(images).__name__
-        raise BenchkitError(f"images of shape {shape}: give a tensor (N, 3, H, W), channels before rows and columns")
-    if not images.is_floating_point():
-        raise BenchkitError(f"images of type {images.dtype}: give floats in [0, 1], such as images.float() / 255")
-    low, high = (float(one) for one in images.detach().aminmax())
-    if not (low >= -TOLERATED and high <= 1 + TOLERATED):
-        hint = "divide by 255" if low >= 0 and 2 < high <= 255 else "clamp them, or scale them"
-        raise BenchkitError(f"images with values from {low:.4g} to {high:.4g}: give floats in [0, 1]; {hint}")
-
-
-def _pixels(image: Any) -> np.ndarray:
-    import numpy as np
-    from PIL import Image
-
-    from benchkit.readers.images import to_rgb
-
-    pixels = to_rgb(image, "an image") if isinstance(image, Image.Image) else np.asarray(image)
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-        raise BenchkitError(f"an image is a PIL image or (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}")
-    return pixels

@@ -19,7 +19,7 @@ from benchkit.api import (
     SelectionContext,
 )
 from benchkit.errors import BenchkitError
-from benchkit.inference import functional
+from benchkit.inference import corruption
 from benchkit.plugin.registry import Registry
 from benchkit.plugin.samples import read_samples
 from benchkit.specs.grammar import print_value
@@ -29,7 +29,6 @@ from benchkit.specs.training_sets import CHUNK
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.diffusion.backend import DiffusionBackend
 
 #: The mask without a selector: a box in the middle, with half of the image's sides.
 BOX = "box"
@@ -124,8 +123,13 @@ def read_sheet_samples(registry: Registry, request: PreviewRequest) -> list[Samp
 def _corrupted(
     registry: Registry, request: PreviewRequest, samples: list[Sample], progress: Callable[[str], None]
 ) -> list[Column]:
+    import torch
+
+    from benchkit.diffusion.backend import DiffusionBackend
+
     masks = _masks(registry, request, samples)
-    backend = functional.load_backend(request.model, request.device)
+    captions, ids = [s.caption for s in samples], [s.id for s in samples]
+    backend = DiffusionBackend.load(request.model, request.device)
     inner = registry.make(Spec.parse("inverter", request.inverter), Inverter)  # type: ignore[type-abstract]
     way, images = CachedInverter(inner), _tensor(samples)
     found = [Column("image", [s.image for s in samples])]
@@ -135,23 +139,10 @@ def _corrupted(
         for seed in request.seeds:
             progress(f"{spec} seed {seed}")
             way.seed[0] = seed
-            made = _one(backend, images, masks, plugin, way, seed, samples, registry)
+            inputs = corruption.Inputs(images, torch.from_numpy(masks), captions, ids, seed)
+            made = corruption.corrupt(backend, plugin, way, inputs, registry)
             found.append(Column(_heading(spec, seed, request), list(_uint8(made))))
     return found
-
-
-def _one(
-    backend: DiffusionBackend,
-    images: Tensor,
-    masks: NDArray[np.bool_],
-    plugin: Corruptor,
-    way: Inverter,
-    seed: int,
-    samples: list[Sample],
-    registry: Registry,
-) -> Tensor:
-    captions, ids = [s.caption for s in samples], [s.id for s in samples]
-    return functional.corrupt(backend, images, masks, plugin, seed, way, captions, ids, registry)
 
 
 def _masks(registry: Registry, request: PreviewRequest, samples: list[Sample]) -> NDArray[np.bool_]:

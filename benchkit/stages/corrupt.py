@@ -55,13 +55,24 @@ class Region:
 
     def finish(self, env: Env, images: Tensor, masks: Tensor, factor: int) -> Arrays:
         """Return the stage's arrays: corrupted images and their labels."""
-        from benchkit.diffusion.masks import paste_background, to_image, to_latent
+        original = None if self.paste_background is None else to_tensor(env.arrays(self.paste_background)["images"])
+        images, labels = finish_images(images, masks, original, self.label, factor)
+        return {"images": to_uint8(images), "labels": labels.numpy()}
 
-        if self.paste_background is not None:
-            original = to_tensor(env.arrays(self.paste_background)["images"]).to(images)
-            images = paste_background(original, images, masks.to(images.device))
-        labels = masks if self.label == "image" else to_image(to_latent(masks, factor), factor)
-        return {"images": to_uint8(images), "labels": labels.cpu().numpy()}
+
+def finish_images(
+    images: Tensor, masks: Tensor, original: Tensor | None, label: Label, factor: int
+) -> tuple[Tensor, Tensor]:
+    """Return decoded images (N, 3, H, W), with `original` outside the masks if it is given, and their labels.
+
+    masks: (N, H, W) bool on the CPU. The labels are the masks, or with `latent` all pixels of the latent pixels in
+    them, (N, H, W) bool on the CPU. factor: image pixels per latent pixel along a side.
+    """
+    from benchkit.diffusion.masks import paste_background, to_image, to_latent
+
+    if original is not None:
+        images = paste_background(original.to(images), images, masks.to(images.device))
+    return images, masks if label == "image" else to_image(to_latent(masks, factor), factor)
 
 
 @dataclass(frozen=True)

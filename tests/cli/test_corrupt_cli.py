@@ -52,12 +52,19 @@ def test_the_image_is_what_the_python_api_makes(
     result = run("corrupt", image, "--mask", mask, *spec, "--model", tiny_checkpoint, "--out", out, "--device", "cpu")
     assert result.code == 0, result.err
     assert result.out == f"{out}: gaussian:steps=2 inside 16.4 % of the image\n"
-    backend = benchkit.load_backend(tiny_checkpoint, device="cpu")
+    backend = benchkit.load_model(tiny_checkpoint, device="cpu")
     marked = torch.from_numpy(selection())[None]
     made = benchkit.corrupt(
-        backend, [Image.open(image)], marked, "gaussian:steps=2", 3, "ddim", ["a face"], ["clean-00007"]
+        "gaussian:steps=2",
+        [Image.open(image)],
+        marked,
+        model=backend,
+        inverter="ddim",
+        captions=["a face"],
+        seed=3,
+        ids=["clean-00007"],
     )
-    expected = (made[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    expected = (made.images[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     assert np.array_equal(np.asarray(Image.open(out)), expected)
     assert [path.name for path in folder.iterdir()] == ["after.png"]
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import benchkit
+from benchkit.inference.images import image_tensor
 from benchkit.plugin.loading import import_file
 from tests.helpers.small_comparison import PLUGINS, Run
 
@@ -56,10 +57,10 @@ def test_a_raw_export_holds_the_datasets_own_pixels(run: Run, tmp_path: Path) ->
 def test_images_pass_the_autoencoder_once(run: Run, tmp_path: Path, tiny_checkpoint: Path) -> None:
     result = run(*SHAPES, "--split", "clean", "--out", tmp_path / "x", "--model", tiny_checkpoint)
     assert result.code == 0, result.err
-    backend = benchkit.load_backend(tiny_checkpoint, device="cpu")
+    backend = benchkit.load_model(tiny_checkpoint, device="cpu")
     samples = shapes("clean", 20)
     for chunk in (samples[:16], samples[16:]):
-        images = benchkit.inference.functional.image_tensor([Image.fromarray(s.image) for s in chunk], 8)
+        images = image_tensor([Image.fromarray(s.image) for s in chunk], 8)
         decoded = (backend.autoencode(images) * 255).round().byte().permute(0, 2, 3, 1).numpy()
         for sample, expected in zip(chunk, decoded, strict=True):
             assert np.array_equal(pixels(tmp_path / "x" / "images" / f"{sample.id}.png"), expected)
@@ -216,7 +217,7 @@ def test_a_sheet_shows_images_with_their_masks(run: Run, shots: Path, tmp_path: 
 
 def test_what_stands_under_a_picture_and_what_is_hatched() -> None:
     from benchkit.api import Sample
-    from benchkit.cli.data_show import contact_sheet
+    from benchkit.report.contact_sheet import contact_sheet
     from benchkit.report.pictures import draw_pictures
 
     image, mask = np.full((16, 16, 3), 90, np.uint8), np.zeros((16, 16), bool)

@@ -52,7 +52,9 @@ def loaded(folder: Path, opened: FinishedRun, warned: list[str] | None = None) -
 def test_one_picture_alone_is_refused_with_the_right_form(saved: Path, opened: FinishedRun) -> None:
     detector = load_detector(saved, "cpu", registry=opened.env.registry, warn=[].append)
     for picture in (Image.new("RGB", (32, 32)), np.zeros((32, 32, 3), np.uint8)):
-        with pytest.raises(BenchkitError, match=r"takes a list of images: write detector\(\[image\]\)"):
+        with pytest.raises(
+            BenchkitError, match=r"put the one image into a list, \[images\]|one image write images\[None\]"
+        ):
             detector(picture)
 
 

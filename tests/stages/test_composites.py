@@ -52,7 +52,7 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="module")
 def backend(tiny_checkpoint: Path) -> DiffusionBackend:
-    return benchkit.load_backend(tiny_checkpoint, device="cpu", steps=10)
+    return benchkit.load_model(tiny_checkpoint, device="cpu", num_inference_steps=10)
 
 
 def plan(registry: Registry, location: str = "here", **changes: object) -> Plan:
@@ -256,7 +256,7 @@ def test_a_mixture_makes_what_its_parts_make(backend: DiffusionBackend) -> None:
     images, masks, ids = pictures(CHUNK + 3), boxes(CHUNK + 3), [f"i{k}" for k in range(CHUNK + 3)]
 
     def made(corruptor: str) -> Tensor:
-        return benchkit.corrupt(backend, images, masks, corruptor, inverter="ddim", ids=ids)
+        return benchkit.corrupt(corruptor, images, masks, model=backend, inverter="ddim", ids=ids).images
 
     one, two = made("gaussian:steps=2"), made("pixel-blur")
     assert torch.equal(made("mixture:of=gaussian:steps=2+pixel-blur,weights=1+0"), one)
@@ -267,11 +267,10 @@ def test_a_mixture_makes_what_its_parts_make(backend: DiffusionBackend) -> None:
     assert [a != b for a, b in zip(from_one, from_two, strict=True)] == [True] * (CHUNK + 3)
     assert any(from_one)
     assert any(from_two)
-    alone = benchkit.corrupt(
-        backend, images[-1:], masks[-1:], "mixture:of=gaussian:steps=2+pixel-blur", inverter="ddim", ids=ids[-1:]
-    )
+    mixture = "mixture:of=gaussian:steps=2+pixel-blur"
+    alone = benchkit.corrupt(mixture, images[-1:], masks[-1:], model=backend, inverter="ddim", ids=ids[-1:])
     # A chunk of one image and one of three may differ in the last bit.
-    assert torch.allclose(alone[0], both[-1], atol=1e-5)
+    assert torch.allclose(alone.images[0], both[-1], atol=1e-5)
 
 
 def test_references_are_others_and_drawn_by_seed_and_id() -> None:
@@ -290,7 +289,7 @@ def test_references_are_others_and_drawn_by_seed_and_id() -> None:
 def test_interpolation_reads_the_reference_and_no_other(backend: DiffusionBackend) -> None:
     """Twenty images in two chunks: the written-out blend, wherever the reference image stands."""
     images, masks, ids = pictures(20), torch.ones(20, 32, 32, dtype=torch.bool), [f"i{k}" for k in range(20)]
-    made = benchkit.corrupt(backend, images, masks, "mode-interpolation:steps=0,weight=1.0", ids=ids)
+    made = benchkit.corrupt("mode-interpolation:steps=0,weight=1.0", images, masks, model=backend, ids=ids).images
     z_0 = torch.cat([backend.encode(images[:16]), backend.encode(images[16:])])
     factor = backend.schedule.alpha_bar[0] ** 0.5
     other = z_0[draw_references(0, ids, range(20), 20)]
@@ -298,7 +297,7 @@ def test_interpolation_reads_the_reference_and_no_other(backend: DiffusionBacken
     with pytest.raises(
         BenchkitError, match=r"'mode-interpolation' draws a reference image .*: give two images or more"
     ):
-        benchkit.corrupt(backend, images[:1], masks[:1], "mode-interpolation:steps=1")
+        benchkit.corrupt("mode-interpolation:steps=1", images[:1], masks[:1], model=backend)
 
 
 def test_running_spends_what_was_planned_and_agrees_with_the_python_api(
@@ -329,7 +328,7 @@ def test_running_spends_what_was_planned_and_agrees_with_the_python_api(
         chunks = [s for s in stages if s.corruptor == known.complete(Spec.parse("corruptor", name))]
         found = np.concatenate([env.arrays(s)["images"] for s in chunks])
         captions, ids = [s.caption for s in samples], [s.id for s in samples]
-        direct = benchkit.corrupt(backend, images, masks, name, 0, "ddim", captions, ids)
+        direct, _ = benchkit.corrupt(name, images, masks, model=backend, inverter="ddim", captions=captions, ids=ids)
         assert np.abs(found.astype(int) - (direct * 255).round().permute(0, 2, 3, 1).numpy()).max() <= 1, name
 
 

@@ -162,7 +162,7 @@ def test_names_of_several_devices(name: str, devices: tuple[str, ...]) -> None:
     ],
 )
 def test_wrong_devices_are_named(name: str, several: bool, message: str) -> None:
-    from benchkit.inference.functional import resolve_device
+    from benchkit.system.devices import resolve_device
 
     with pytest.raises(BenchkitError, match=message):
         resolve_device(name, several=several)

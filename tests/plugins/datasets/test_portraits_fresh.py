@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchkit.inference.functional import load_backend
+from benchkit.functions.steps import load_model
 from benchkit.stages.images import to_tensor, to_uint8
 from benchkit_plugins.datasets.portraits.dataset import Portraits
 from benchkit_plugins.datasets.portraits.splits import generator
@@ -13,7 +13,7 @@ from benchkit_plugins.datasets.portraits_fresh import FreshPortraits, draw_image
 
 
 def autoencode(images: np.ndarray) -> np.ndarray:
-    return to_uint8(load_backend("portraits", "cpu").autoencode(to_tensor(images)))
+    return to_uint8(load_model("portraits", device="cpu").autoencode(to_tensor(images)))
 
 
 def test_the_recipe_is_that_of_the_frozen_test_split() -> None:

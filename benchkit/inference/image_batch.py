@@ -1,0 +1,143 @@
+"""Images of a dataset, held together with their masks, captions and ids."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from benchkit.errors import ArgumentTypeError, ArgumentValueError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchkit.api import Sample
+
+#: Images on the contact sheet of a batch.
+SHOWN = 24
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """Some images of a split, in order. A notebook shows them on a contact sheet with their masks.
+
+    samples: the dataset's records, see `benchkit.api.Sample`. source: where they come from, for people.
+
+    Example:
+        >>> import benchkit
+        >>> batch = benchkit.load_dataset("portraits")["clean"][:2]
+        >>> batch.images.shape, batch.images.dtype
+        ((2, 128, 128, 3), dtype('uint8'))
+        >>> len(batch.captions), len(batch.ids)
+        (2, 2)
+    """
+
+    samples: tuple[Sample, ...]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise ArgumentValueError("samples: the batch is empty: choose one image or more")
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield the samples in order."""
+        return iter(self.samples)
+
+    def __getitem__(self, rows: slice | Sequence[int]) -> ImageBatch:
+        """Return some of the images; of one image, use `batch.samples[i]`."""
+        return ImageBatch(tuple(self.samples[i] for i in check_rows(rows, len(self), "batch")), self.source)
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The images, (N, H, W, 3) uint8; raises ArgumentValueError if they have several sizes."""
+        from benchkit.inference.images import pixel_arrays, stack
+
+        return stack(pixel_arrays(self), "images")
+
+    @cached_property
+    def masks(self) -> np.ndarray:
+        """The annotated artifact pixels, (N, H, W) bool.
+
+        Raises ArgumentValueError if an image is not annotated: `annotated` says which, `samples[i].mask` is None there.
+        """
+        import numpy as np
+
+        without = [sample.id for sample in self.samples if sample.mask is None]
+        if without:
+            raise ArgumentValueError(
+                f"masks: {len(without)} of these {len(self)} images are not annotated ('{without[0]}' is the first): "
+                "take annotated ones (see .annotated), or make masks with benchkit.select"
+            )
+        self.images  # noqa: B018  # raises for several sizes
+        return np.stack([np.asarray(sample.mask) for sample in self.samples])
+
+    @property
+    def annotated(self) -> np.ndarray:
+        """Which images have a mask, (N,) bool; an empty mask says that the image has no artifact."""
+        import numpy as np
+
+        return np.array([sample.mask is not None for sample in self.samples])
+
+    @property
+    def captions(self) -> tuple[str | None, ...]:
+        """The captions; None where an image has none."""
+        return tuple(sample.caption for sample in self.samples)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The images' ids, which the noise of every method is drawn by."""
+        return tuple(sample.id for sample in self.samples)
+
+    def __repr__(self) -> str:
+        shapes = {sample.image.shape[:2] for sample in self.samples}
+        size = " and ".join(f"{width}x{height}" for height, width in sorted(shapes)[:2])
+        source = f", from {self.source}" if self.source else ""
+        return f"<ImageBatch: {len(self)} images of {size} pixels, {self.annotated.sum()} annotated{source}>"
+
+    @cached_property
+    def _sheet(self) -> bytes:
+        from benchkit.report.contact_sheet import contact_sheet
+        from benchkit.report.pictures import draw_pictures
+
+        first = f", the first {SHOWN} of {len(self)} images" if len(self) > SHOWN else f", {len(self)} images"
+        return draw_pictures(contact_sheet(f"{self.source}{first}", self.samples[:SHOWN]), "png")
+
+    def _repr_png_(self) -> bytes:
+        """Return the contact sheet, for a notebook."""
+        return self._sheet
+
+    def _repr_html_(self) -> str:
+        """Return the contact sheet with a text for readers who do not see it."""
+        return html_picture(self._sheet, f"Contact sheet: {repr(self).strip('<>')}")
+
+
+def html_picture(png: bytes, text: str) -> str:
+    """Return a PNG file as HTML that needs no other file; text: what it shows, escaped here."""
+    data = base64.b64encode(png).decode("ascii")
+    return f'<img style="max-width:100%;height:auto" alt="{html.escape(text)}" src="data:image/png;base64,{data}">'
+
+
+def check_rows(rows: slice | Sequence[int], size: int, name: str) -> list[int]:
+    """Return the indices that a slice or a list of whole numbers means; negative ones count from the end.
+
+    Raises ArgumentTypeError for anything else, ArgumentValueError for numbers out of range and for none.
+    """
+    if isinstance(rows, slice):
+        chosen = list(range(size)[rows])
+    else:
+        try:
+            chosen = [range(size)[i] for i in rows]
+        except TypeError:
+            raise ArgumentTypeError(f"{name}[{rows!r}]: give a slice such as [:16], or a list of indices") from None
+        except IndexError:
+            raise ArgumentValueError(f"{name}[{list(rows)!r}]: there are {size} images: give 0 to {size - 1}") from None
+    if not chosen:
+        raise ArgumentValueError(f"{name}: no image is chosen of {size}: widen the range")
+    return chosen
