@@ -10,33 +10,49 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchkit.functions.compare import compare
+    from benchkit.functions.comparison import Comparison, PairedDifference, load_comparison
+    from benchkit.functions.plots import gallery, plot_ablation, plot_board, plot_depth
     from benchkit.functions.predict import predict
     from benchkit.functions.steps import Corrupted, corrupt, invert, load_model
     from benchkit.inference.detector import TrainedDetector, load_detector
     from benchkit.inference.image_batch import ImageBatch
 
 __all__ = [
+    "Comparison",
     "Corrupted",
     "ImageBatch",
+    "PairedDifference",
     "TrainedDetector",
     "compare",
     "corrupt",
+    "gallery",
     "invert",
+    "load_comparison",
     "load_detector",
     "load_model",
+    "plot_ablation",
+    "plot_board",
+    "plot_depth",
     "predict",
 ]
 
 #: Public name -> its module, which is imported when the name is first used.
 _MODULES = {
+    "Comparison": "benchkit.functions.comparison",
     "Corrupted": "benchkit.functions.steps",
     "ImageBatch": "benchkit.inference.image_batch",
+    "PairedDifference": "benchkit.functions.comparison",
     "TrainedDetector": "benchkit.inference.detector",
     "compare": "benchkit.functions.compare",
     "corrupt": "benchkit.functions.steps",
+    "gallery": "benchkit.functions.plots",
     "invert": "benchkit.functions.steps",
+    "load_comparison": "benchkit.functions.comparison",
     "load_detector": "benchkit.inference.detector",
     "load_model": "benchkit.functions.steps",
+    "plot_ablation": "benchkit.functions.plots",
+    "plot_board": "benchkit.functions.plots",
+    "plot_depth": "benchkit.functions.plots",
     "predict": "benchkit.functions.predict",
 }
 

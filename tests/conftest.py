@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.small_comparison import GRID, Finished, compare_once
+from tests.helpers.small_comparison import GRID, SHOWN, Finished, compare_once
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,17 @@ def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The small comparison, run once; tests that change anything work on a copy."""
     folder = tmp_path_factory.mktemp("finished")
     return compare_once(folder, grid, "--out", folder / "out", "--device", "cpu")
+
+
+@pytest.fixture(scope="session")
+def shown(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A comparison with something for every figure and export, run once; tests only read it."""
+    from benchkit.store.run_id_file import RunMark, write_mark
+
+    folder = tmp_path_factory.mktemp("shown")
+    (folder / "shown.yaml").write_text(SHOWN.format(model=tiny_checkpoint))
+    # No report is drawn, which would take most of the time; the folder names the run as a report's does.
+    shown = compare_once(folder, folder / "shown.yaml", "--json")
+    shown.out.mkdir()
+    write_mark(shown.out, RunMark(json.loads(shown.result.out)["run"]))
+    return shown

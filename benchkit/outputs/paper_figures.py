@@ -49,7 +49,7 @@ def draw_figure(number: int, run: FinishedRun, request: FigureRequest) -> Pictur
 def draw_before_and_after(run: FinishedRun, request: FigureRequest) -> PictureSheet:
     """Figure 4: images above, corrupted images below with the selected region outlined."""
     planned = _find_method(run, request.row)
-    examples = _load_examples(run, planned, request.count or 6)
+    examples = load_examples(run, planned, request.count or 6)
     return PictureSheet(
         title=f"Before and after: {run.name(planned)}",
         columns=tuple(example.id for example in examples),
@@ -69,7 +69,7 @@ def draw_methods(run: FinishedRun, request: FigureRequest) -> PictureSheet:
     comparable = (p for p in (chosen, *run.corrupted()) if _setting(p) == _setting(chosen))
     unique = {tuple(stage.key for stage in _chunks(p)): p for p in [*comparable][::-1]}
     rows = [p for p in run.corrupted() if p in unique.values()]
-    columns = {run.name(p): _load_examples(run, p, request.count or 4) for p in rows if run.is_done(p)}
+    columns = {run.name(p): load_examples(run, p, request.count or 4) for p in rows if run.is_done(p)}
     missing = [run.name(p) for p in rows if not run.is_done(p)]
     note = f" Not finished: {', '.join(missing)}." if missing else ""
     return _compare_columns(
@@ -102,7 +102,7 @@ def draw_latents(run: FinishedRun, request: FigureRequest) -> PictureSheet:
     """Figure 7: one corruptor on the image latent (0 steps) beside the same corruptor after more steps."""
     by_steps = {_steps(p): p for p in _find_step_rows(run, request.row)}
     columns = {
-        steps: _load_examples(run, run.find_cell(RowQuery(run.name(p)), [p]), request.count or 4)
+        steps: load_examples(run, run.find_cell(RowQuery(run.name(p)), [p]), request.count or 4)
         for steps, p in sorted(by_steps.items())
     }
     return _compare_columns(
@@ -294,7 +294,7 @@ def _chunks(planned: PlannedCell) -> tuple[AnyCorrupt, ...]:
     return pairs.chunks
 
 
-def _load_examples(run: FinishedRun, planned: PlannedCell, count: int) -> list[Example]:
+def load_examples(run: FinishedRun, planned: PlannedCell, count: int) -> list[Example]:
     """Load the first images of a corrupted set with a non-empty selection; raise BenchkitError if there is none."""
     examples: list[Example] = []
     for stage in _chunks(planned):

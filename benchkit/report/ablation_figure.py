@@ -14,6 +14,7 @@ from benchkit.report.text import known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Okabe and Ito's colours that are visible on light and dark ground, and distinct for colour-blind readers.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
@@ -26,22 +27,28 @@ _MOST_LEVEL, _UPRIGHT = 6, 1.8
 
 
 def ablation_figure(board: AblationBoard, theme: str = "light", form: Format = "svg") -> bytes:
+    """Return the figure of `draw_ablation` as a file's bytes."""
+    with drawing(THEMES[theme]):
+        return saved(draw_ablation(board, theme), form)
+
+
+def draw_ablation(board: AblationBoard, theme: str = "light") -> Figure:
     """Draw the figure; base values are the hollow points, rows without figures are skipped."""
-    from matplotlib.figure import Figure
+    from benchkit.report.notebook_figure import NotebookFigure
 
     colours = THEMES[theme]
     axes_of = list(board.frame.groupby("axis", sort=False))
     styles = _styles(board)
     with drawing(colours):
         heights = [_HEIGHT + _UPRIGHT * (lines["value"].nunique() > _MOST_LEVEL) for _, lines in axes_of]
-        figure = Figure(figsize=(_WIDTH, sum(heights) + 0.3), layout="constrained")
+        figure = NotebookFigure(figsize=(_WIDTH, sum(heights) + 0.3), layout="constrained")
         panels = figure.subplots(len(axes_of), 1, squeeze=False, height_ratios=heights)[:, 0]
         for ax, (axis, lines) in zip(panels, axes_of, strict=True):
             _panel(ax, lines, styles, colours)
             ax.set_title(short_label(str(axis)), loc="left", parse_math=False)
             ax.set_ylabel("artifact IoU, %", color=colours.ink)
             ax.grid(True, axis="y")
-        return saved(figure, form)
+        return figure
 
 
 def _styles(board: AblationBoard) -> dict[tuple[Any, ...], tuple[str, str, str]]:

@@ -62,6 +62,13 @@ def recoloured(svg: bytes, theme: str = "dark") -> bytes:
 
 
 def ranking_figure(board: Board, ranking: str = PRIMARY, theme: str = "light", form: Format = "svg") -> bytes | None:
+    """Return the figure of `draw_ranking` as a file's bytes; None without figures."""
+    with drawing(THEMES[theme]):
+        figure = draw_ranking(board, ranking, theme)
+        return None if figure is None else saved(figure, form)
+
+
+def draw_ranking(board: Board, ranking: str = PRIMARY, theme: str = "light") -> Figure | None:
     """Draw one of RANKINGS: every row as a dot with its interval, a panel per detector; None without figures.
 
     Lines mark the baselines; predictions without training are in every panel, hollow.
@@ -90,7 +97,7 @@ def ranking_figure(board: Board, ranking: str = PRIMARY, theme: str = "light", f
         axes[-1].set_xlabel(f"{name}, % (bars: {board.level * 100:g} % interval)")
         for ax in axes:
             ax.set_xlim(0, max(1.0, *(other.get_xlim()[1] for other in axes)))
-        return saved(figure, form)
+        return figure
 
 
 def confinement_figure(board: Board, theme: str = "light", form: Format = "svg") -> bytes | None:
@@ -211,10 +218,10 @@ def _settings(colours: Theme) -> dict[str, Any]:
 
 def _new_figure(lines: list[int]) -> tuple[Figure, list[Axes]]:
     """Make a figure of panels, one below the other, each as high as its lines need."""
-    from matplotlib.figure import Figure
+    from benchkit.report.notebook_figure import NotebookFigure
 
     height = sum(lines) * _LINE + 0.62 * len(lines) + 0.3
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    figure = NotebookFigure(figsize=(_WIDTH, height), layout="constrained")
     axes = figure.subplots(len(lines), 1, squeeze=False, height_ratios=[n + 0.5 for n in lines])
     return figure, list(axes[:, 0])
 

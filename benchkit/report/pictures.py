@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from benchkit.report.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMS = ("png", "svg", "pdf")
 #: Colours of outlines; both stand out from skin, sky and leaves, each on a dark line of its own.
@@ -51,9 +54,18 @@ class PictureSheet:
 
 
 def draw_pictures(sheet: PictureSheet, form: Format) -> bytes:
-    """Draw the sheet as a file's bytes, on white; equal sheets give equal bytes."""
+    """Return the sheet as a file's bytes, on white; equal sheets give equal bytes."""
+    sink = io.BytesIO()
+    with _settings():
+        figure = pictures_figure(sheet)
+        figure.savefig(sink, format=form, facecolor="white", dpi=_DPI, metadata=UNSIGNED[form])
+    return sink.getvalue()
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Set matplotlib's settings for a sheet; loads matplotlib."""
     import matplotlib
-    from matplotlib.figure import Figure
 
     settings: dict[str, Any] = {
         "font.family": "sans-serif",
@@ -66,6 +78,14 @@ def draw_pictures(sheet: PictureSheet, form: Format) -> bytes:
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # A name in a script that the font lacks shows as boxes; a command line's output has it right.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
+
+
+def pictures_figure(sheet: PictureSheet) -> Figure:
+    """Draw the sheet as a matplotlib figure."""
+    from benchkit.report.notebook_figure import NotebookFigure
+
+    with _settings():
         heights = [max(_aspect(picture) for picture in row if picture) for row in sheet.rows]
         width = _LEFT + len(sheet.columns) * (_SIDE + 0.06)
         foot = textwrap.wrap(one_line(sheet.foot), max(30, int(width * 18)))
@@ -74,7 +94,7 @@ def draw_pictures(sheet: PictureSheet, form: Format) -> bytes:
         notes = sum(max(len(picture.note.splitlines()) for picture in row if picture) for row in sheet.rows)
         lines = head + 1.3 * len(title) + len(foot) + notes + 1
         height = sum(_SIDE * h + 0.06 for h in heights) + _LINE * lines
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = NotebookFigure(figsize=(width, height), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)  # type: ignore[union-attr,call-arg]
         axes = figure.subplots(len(sheet.rows), len(sheet.columns), squeeze=False, height_ratios=heights)
         for y, row in enumerate(sheet.rows):
@@ -87,7 +107,7 @@ def draw_pictures(sheet: PictureSheet, form: Format) -> bytes:
         figure.suptitle("\n".join(title), x=0.01, ha="left", fontsize=9, fontweight="bold", parse_math=False)
         if foot:
             figure.supxlabel("\n".join(foot), x=0.01, ha="left", fontsize=7, color="#5b636e", parse_math=False)
-        return _saved(figure, form)
+        return figure
 
 
 def heading(text: str) -> str:
@@ -134,10 +154,3 @@ def _draw(ax: Axes, picture: Picture | None) -> None:
     if picture.note:
         lines_below = "\n".join(map(one_line, picture.note.splitlines()))
         ax.set_xlabel(lines_below, parse_math=False, labelpad=2, fontsize=6.5)
-
-
-def _saved(figure: Any, form: Format) -> bytes:
-    """Return the figure's bytes without date and program name."""
-    sink = io.BytesIO()
-    figure.savefig(sink, format=form, facecolor="white", dpi=_DPI, metadata=UNSIGNED[form])
-    return sink.getvalue()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from benchkit.cli.main import main
 from benchkit.outputs.finished_run import FinishedRun
-from tests.helpers.small_comparison import PLUGINS, SHOWN, Finished, Result, Run, compare_once, keep_last_options
+from tests.helpers.small_comparison import PLUGINS, Finished, Result, Run, keep_last_options
 
 
 @pytest.fixture
@@ -33,20 +32,6 @@ def run(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         return Result(code, out, err)
 
     return command
-
-
-@pytest.fixture(scope="session")
-def shown(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A comparison with something for every figure and export, run once; tests only read it."""
-    from benchkit.store.run_id_file import RunMark, write_mark
-
-    folder = tmp_path_factory.mktemp("shown")
-    (folder / "shown.yaml").write_text(SHOWN.format(model=tiny_checkpoint))
-    # No report is drawn, which would take most of the time; the folder names the run as a report's does.
-    shown = compare_once(folder, folder / "shown.yaml", "--json")
-    shown.out.mkdir()
-    write_mark(shown.out, RunMark(json.loads(shown.result.out)["run"]))
-    return shown
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,17 @@ def page(
     return _templates().get_template("page.html").render(context)
 
 
+def board_fragment(board: Board) -> str:
+    """Return the board as the page shows it, as HTML for a notebook; all foreign text is escaped."""
+    context = {
+        "title": one_line(board.title),
+        "note": one_line(board.note),
+        "sheet": _sheet(board),
+        "unfinished": unfinished(board),
+    }
+    return _templates().get_template("notebook.html").render(context)
+
+
 def _templates() -> Environment:
     return Environment(
         loader=PackageLoader("benchkit.report"),
