@@ -1,4 +1,4 @@
-"""What the paper's size costs here: network evaluations and training iterations a second, for docs/reproduce.md.
+"""What the paper's size costs here: network evaluations and training iterations a second, for docs/how-to/reproduce.md.
 
     python benchmarks/full_size.py [--device cuda]
 

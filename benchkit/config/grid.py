@@ -68,7 +68,7 @@ class Grid(StrictModel):
     )
     model: str = Field(
         "portraits",
-        description="The diffusion checkpoint: a name, a folder or a repository id, with options (docs/models.md).",
+        description="The diffusion checkpoint: a name, a folder or a repository id, with options (docs/how-to/models.md).",
     )
     num_inference_steps: Whole = Field(
         50,
@@ -131,7 +131,7 @@ class Grid(StrictModel):
     until_resolved: Number | None = optional(
         None,
         "Add seeds where pairs of rows are unresolved, until each is resolved to this many points of artifact IoU; "
-        "`seeds` are those of the first look (docs/statistics.md).",
+        "`seeds` are those of the first look (docs/explanation/statistics.md).",
         gt=0,
         lt=100,
     )

@@ -1,7 +1,7 @@
 """What a grid is made of: the types of its settings, sets of images, trainings.
 
 The descriptions of the fields are the reference of a grid file's keys: `python docs/grid-keys.py` writes
-docs/grid-keys.md.
+docs/reference/grid-keys.md.
 """
 
 from __future__ import annotations

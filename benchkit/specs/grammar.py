@@ -1,4 +1,4 @@
-"""The text form of values: how they are quoted, read and printed (docs/names.md).
+"""The text form of values: how they are quoted, read and printed (docs/reference/names.md).
 
 The one grammar of `NAME:key=value,key=a|b` in options, grid files, settings, ablations, search spaces and composites.
 A value in quotes is text. A value without quotes is a number, true, false or null where it is written as one, else

@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.small_comparison import PLUGINS, Finished, Result, Run
 
-#: What somebody writes who has read docs/write-a-corruptor.md and nothing else.
+#: What somebody writes who has read docs/how-to/write-a-corruptor.md and nothing else.
 TEXT = '''\
 """The selected latent upside down, with a little noise on it."""
 

@@ -1,4 +1,4 @@
-"""Writes docs/gallery.md: the description and the preview of every corruptor and selector.
+"""Writes docs/reference/plugins/index.md: the description and the preview of every corruptor and selector.
 
 python docs/gallery.py              # the page and the pictures, through `benchkit plugins preview` (minutes)
 python docs/gallery.py NAME...      # the page, and these plugins' pictures only

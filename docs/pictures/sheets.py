@@ -1,4 +1,4 @@
-"""Draw the contact sheets of docs/portraits.md: every split, every artifact kind.
+"""Draw the contact sheets of docs/explanation/portraits.md: every split, every artifact kind.
 
     python docs/sheets.py
 

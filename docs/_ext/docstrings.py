@@ -1,0 +1,48 @@
+"""Docstrings as reStructuredText: they are written plainly, with single backticks, indented code and examples (`>>>`)."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from typing import Any
+
+_CODE = re.compile(r"`([^`]+)`")
+_SIGNS = re.compile(r"([*|\\]|_(?=\W|$))")
+#: A heading that napoleon turns into a section; what is indented below it is text.
+_HEADING = re.compile(r"(Args|Arguments|Returns|Raises|Yields|Attributes|Notes?|References|Examples?):")
+
+
+def marked_up(paragraph: str) -> str:
+    """Return a paragraph with its code in double backticks and every other sign escaped."""
+    parts = _CODE.split(paragraph)
+    return "".join(f"``{part}``" if i % 2 else _SIGNS.sub(r"\\\1", part) for i, part in enumerate(parts))
+
+
+def converted(lines: list[str]) -> list[str]:
+    """Return a docstring's lines as reStructuredText. An indented paragraph is code, unless a heading stands above it."""
+    out: list[str] = []
+    below_heading = False
+    for blank, group in groupby(lines, key=lambda line: not line.strip()):
+        paragraph = list(group)
+        indented = not blank and all(line.startswith((" ", "\t")) for line in paragraph)
+        if blank:
+            out += paragraph
+        elif paragraph[0].lstrip().startswith(">>>"):
+            out += paragraph
+        elif indented and not below_heading:
+            out += ["::", "", *paragraph]
+        else:
+            out += marked_up("\n".join(paragraph)).split("\n")
+            below_heading = indented or bool(_HEADING.fullmatch(paragraph[0].strip()))
+    return out
+
+
+def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Convert a docstring in place."""
+    lines[:] = converted(lines)
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Run before napoleon, which reads the sections Example, Args, Returns and Raises."""
+    app.connect("autodoc-process-docstring", process, priority=100)
+    return {"version": "1", "parallel_read_safe": True}

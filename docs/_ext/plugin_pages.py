@@ -1,0 +1,209 @@
+"""A page for every built-in plugin: equation, parameters, preview, reference, and what the official board says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from markdown_text import escaped
+
+from benchkit.plugin.description import describe
+from benchkit.plugin.registry import KINDS, Entry, Registry
+from benchkit.specs.grammar import print_value
+
+DOCS = Path(__file__).parents[1]
+FOLDER = DOCS / "reference" / "plugins"
+BOARD = DOCS.parent / "leaderboard" / "portraits-frozen.jsonl"
+TEXTS = Path(__file__).parent / "plugins.yaml"
+#: Plugins without a preview, and why.
+UNSEEN = {
+    "selector annotated": "It selects what people annotated: see the [sheets of the dataset](/explanation/portraits.md#sheets).",
+    "selector learned": "It needs a trained detector. The page of any run shows the regions that it selected.",
+    "dataset portraits": "See the [sheets of its splits and artifacts](/explanation/portraits.md#sheets).",
+    "dataset portraits-fresh": "Its images look like those of `portraits`. They are secret until a season is revealed.",
+    "dataset folder": "It shows your own images: `benchkit data show folder:root=FOLDER`.",
+    "dataset richhf-18k": "The package does not contain its images: `benchkit data show richhf-18k` after its preparation.",
+    "dataset dalle3-hq": "The package does not contain its images: `benchkit data show dalle3-hq` after its preparation.",
+}
+WRITE_YOUR_OWN = {
+    "corruptor": "write-a-corruptor",
+    "selector": "write-a-selector",
+    "inverter": "write-an-inverter",
+    "detector": "write-a-detector",
+    "dataset": "write-a-dataset",
+}
+
+
+def built_in(kind: str) -> list[Entry]:
+    """Return the built-in plugins of a kind, by name."""
+    return sorted((e for e in _registry().entries(kind) if e.is_built_in), key=lambda entry: entry.name)
+
+
+def write_pages(folder: Path = FOLDER) -> None:
+    """Write one page for each plugin to FOLDER/KINDs/NAME.md, and remove pages of plugins that are gone."""
+    for kind in KINDS:
+        place = folder / f"{kind}s"
+        place.mkdir(parents=True, exist_ok=True)
+        wanted = {f"{entry.name}.md": page(entry) for entry in built_in(kind)}
+        for old in place.glob("*.md"):
+            if old.name not in wanted:
+                old.unlink()
+        for name, text in wanted.items():
+            if not (place / name).is_file() or (place / name).read_text() != text:
+                (place / name).write_text(text)
+
+
+def gallery(kind: str) -> str:
+    """Return the table of a kind's plugins: the link to each page, its first sentence, and its picture."""
+    lines = [f"| {kind} | what it does |", "|---|---|"]
+    for entry in built_in(kind):
+        first = describe(entry)["doc"].partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+        lines.append(f"| [`{entry.name}`](/reference/plugins/{kind}s/{entry.name}.md) | {escaped(first)} |")
+    pages = "\n".join(f"{kind}s/{entry.name}" for entry in built_in(kind))
+    return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", pages, "```", ""])
+
+
+def page(entry: Entry) -> str:
+    """Return the page of one plugin, as MyST Markdown."""
+    facts, texts = describe(entry), plugin_texts()[f"{entry.kind} {entry.name}"]
+    first, _, rest = facts["doc"].partition("\n\n")
+    parts = [f"# {entry.name}", f"*{entry.kind.capitalize()}.* {escaped(' '.join(first.split()))}"]
+    parts += [escaped(rest)] if rest else []
+    parts += ["## Equation", *equation(entry.kind, texts)]
+    parts += ["## Parameters", *parameter_table(facts["parameters"], entry.name)]
+    parts += ["## Preview", preview(entry)]
+    parts += ["## Reference", texts["reference"].strip()]
+    parts += ["## On the official board", *board_says(entry.kind, entry.name)]
+    parts += [f"To write one of your own: [how to]({f'/how-to/{WRITE_YOUR_OWN[entry.kind]}.md'})."]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def equation(kind: str, texts: dict[str, str]) -> Iterator[str]:
+    """Yield the equation, what its symbols mean, and what core does around it."""
+    if "equation" not in texts:
+        yield texts["note"]
+        return
+    yield f"$$\n{texts['equation'].strip()}\n$$"
+    if "where" in texts:
+        yield texts["where"].strip()
+    if kind == "corruptor":
+        yield (
+            "Inside the mask the image becomes $f$, outside it stays. The [glossary](/reference/glossary.md) explains the "
+            "other symbols, and [the method](/explanation/method.md) all steps."
+        )
+    else:
+        yield "The [glossary](/reference/glossary.md) explains the other symbols."
+
+
+def parameter_table(parameters: list[dict[str, Any]], name: str) -> Iterator[str]:
+    """Yield the table of parameters, and how one is given."""
+    if not parameters:
+        yield f"None: `{name}`."
+        return
+    lines = ["| parameter | type | default | range | meaning |", "|---|---|---|---|---|"]
+    for one in parameters:
+        default = f"`{print_value(one['default'])}`" if one["default"] != "" else "empty"
+        wide = one["range"].replace(">=", "≥").replace("<=", "≤") or "any"
+        cells = (f"`{one['name']}`", one["type"], default, wide, one["doc"] or "")
+        lines.append("| " + " | ".join(escaped(cell).replace("|", "\\|") for cell in cells) + " |")
+    yield "\n".join(lines)
+    yield f"Written as `{name}:{parameters[0]['name']}=…` ([names and values](/reference/names.md))."
+
+
+def preview(entry: Entry) -> str:
+    """Return the plugin's picture, or why there is none."""
+    key = f"{entry.kind} {entry.name}"
+    if key in UNSEEN:
+        return UNSEEN[key]
+    said = {
+        "corruptor": "Clean images, the mask (a box in the middle), and the result for each value.",
+        "selector": "Clean images, and the regions that it selects.",
+        "inverter": "Clean images, the mask, and the round trip without corruption after 10, 20 and 50 steps.",
+        "detector": "Test images with the annotated pixels outlined, and the probability that a detector predicts after "
+        "300 iterations on 100 labelled images.",
+    }[entry.kind]
+    return f"![Preview of {entry.name}](/images/{picture_name(entry.kind, entry.name)})\n\n{said}"
+
+
+def picture_name(kind: str, name: str) -> str:
+    """Return the file name of a plugin's picture."""
+    return f"preview-{name}.png" if kind in ("corruptor", "selector") else f"preview-{kind}-{name}.png"
+
+
+def board_says(kind: str, name: str) -> Iterator[str]:
+    """Yield what the official board says of a plugin: its rows, or that it has none."""
+    rows = [row for row in board_rows() if row["group"] == "trained" and name in used(kind, row)]
+    head = board_rows()[0]
+    seeds, planned = head["seeds"], 10
+    part = f"{seeds} of {planned} seeds" if seeds < planned else f"{seeds} seeds"
+    link = "[the whole board](/explanation/portraits.md#the-board)"
+    if not rows:
+        yield f"The official board of `portraits` has no row with it; see {link}."
+        return
+    if kind != "corruptor":
+        yield f"{len(rows)} rows of the official board of `portraits` use it ({part}); see {link}."
+        return
+    yield "\n".join([*board_table(rows)])
+    yield (
+        f"Average precision (AP) in per cent with 95 % intervals, {part}, on the test images of `portraits`. Δ is the "
+        "paired difference to `pseudo`, the same regions without corruption. *Unresolved*: the board cannot tell the two "
+        f"apart ([what verdicts mean](/explanation/statistics.md#what-a-board-says)). A rank interval 2–30 means that any "
+        f"place from 2 to 30 is possible. On other images, another order is possible; see {link}."
+    )
+
+
+def board_table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the table of a corruptor's rows."""
+    yield "| row | rank by AP | AP | Δ AP to `pseudo` | |"
+    yield "|---|---|--:|--:|---|"
+    for row in rows:
+        key = "average_precision"
+        low, high = (round(row[f"{key}_rank_{end}"]) for end in ("low", "high"))
+        delta = " ".join(interval(row, f"{key}_delta_pseudo", sign="+"))
+        yield (
+            f"| `{row['training_set']}` | {round(row[f'{key}_rank'])} ({low}–{high}) of {ranked()} | "
+            f"{' '.join(interval(row, key))} | {delta} | {row[f'{key}_delta_pseudo_verdict']} |"
+        )
+
+
+def interval(row: dict[str, Any], key: str, sign: str = "") -> tuple[str, str]:
+    """Return a figure and its interval in per cent."""
+    middle, low, high = (100 * row[name] for name in (key, f"{key}_low", f"{key}_high"))
+    return f"{middle:{sign}.1f}".replace("-", "−"), f"[{low:.1f}, {high:.1f}]".replace("-", "−")
+
+
+def used(kind: str, row: dict[str, Any]) -> set[str]:
+    """Return the names of a kind's plugins in a row; of a selector also the detector that it trains."""
+    if kind == "dataset":
+        return {row["test_set"].partition("/")[0]}
+    text = row.get(kind) or ""
+    names = {text.partition(":")[0]} if text else set()
+    if kind == "detector" and "detector=" in (row.get("selector") or ""):
+        names.add(row["selector"].partition("detector=")[2].split(",")[0])
+    return names
+
+
+def ranked() -> int:
+    """Return the number of ranked rows."""
+    return sum(row["group"] == "trained" for row in board_rows())
+
+
+@cache
+def plugin_texts() -> dict[str, dict[str, str]]:
+    """Return the equations and references by KIND NAME."""
+    return yaml.safe_load(TEXTS.read_text())
+
+
+@cache
+def board_rows() -> list[dict[str, Any]]:
+    """Return the rows of the official board."""
+    return [json.loads(line) for line in BOARD.read_text().splitlines()]
+
+
+@cache
+def _registry() -> Registry:
+    return Registry.load()
