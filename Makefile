@@ -11,7 +11,7 @@ PYTEST := -m pytest --numprocesses $(TESTERS) --dist loadfile
 # Work in processes that a test starts itself is not counted.
 MEASURED := $(BIN)/python -m slipcover --source benchkit,plugins,leaderboard --json --out .coverage.json
 
-.PHONY: compare test test-all lint bench shape docs clean
+.PHONY: compare test test-all lint bench shape docs pictures clean
 
 compare: $(VENV)/installed
 	$(BIN)/benchkit compare quick --out $(OUT)
@@ -20,7 +20,7 @@ test: $(VENV)/installed-dev lint
 	$(MEASURED) $(PYTEST) -m "not slow"
 	@$(BIN)/python -c "import json; print('The tests run {percent_covered:.1f} % of the lines.'.format(**json.load(open('.coverage.json'))['summary']))"
 
-test-all: $(VENV)/installed-dev lint
+test-all: $(VENV)/installed-dev $(VENV)/installed-docs lint
 	FUZZ_TRIES=3000 $(BIN)/python $(PYTEST)
 
 lint: $(VENV)/installed-dev
@@ -36,13 +36,17 @@ bench: $(VENV)/installed-dev
 shape:
 	$(PYTHON) benchmarks/shape.py
 
-docs: $(VENV)/installed-dev
-	$(BIN)/python docs/sheets.py
-	$(BIN)/python docs/methods.py
-	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python docs/gallery.py
-	$(BIN)/python docs/api.py
-	$(BIN)/python docs/grid-keys.py
-	$(BIN)/python docs/diagram.py
+# The site: warnings are errors. Notebooks run, and no page needs another host.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -E -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+# The pictures of the documents, drawn again; minutes. `methods.py` needs a finished `make compare`.
+pictures: $(VENV)/installed
+	$(BIN)/python docs/pictures/diagram.py
+	$(BIN)/python docs/pictures/sheets.py
+	$(BIN)/python docs/pictures/methods.py
+	$(BIN)/python docs/pictures/previews.py
 
 # Bytecode on all cores at once, where pip takes one; a package may hold files that no Python compiles.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -55,5 +59,9 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable ".[dev]"
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP) --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build .coverage.json *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build docs/_build docs/included docs/reference/plugins/*/ .coverage.json *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import importlib.metadata
+import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -13,7 +13,16 @@ author = "the authors of benchkit"
 copyright = "the authors of benchkit"
 release = importlib.metadata.version("artifact-benchkit")
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinx_design", "docstrings", "mathml", "site_pages"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "docstrings",
+    "mathml",
+    "site_pages",
+]
 exclude_patterns = ["_build", "_ext", "pictures"]
 templates_path = ["_templates"]
 highlight_language = "none"

@@ -68,7 +68,7 @@ class Grid(StrictModel):
     )
     model: str = Field(
         "portraits",
-        description="The diffusion checkpoint: a name, a folder or a repository id, with options (docs/how-to/models.md).",
+        description="The diffusion checkpoint: a name, a folder or a repository, with options (docs/how-to/models.md).",
     )
     num_inference_steps: Whole = Field(
         50,

@@ -1,4 +1,4 @@
-"""Docstrings as reStructuredText: they are written plainly, with single backticks, indented code and examples (`>>>`)."""
+"""Docstrings as reStructuredText: they have single backticks, indented code and examples (`>>>`)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ def marked_up(paragraph: str) -> str:
 
 
 def converted(lines: list[str]) -> list[str]:
-    """Return a docstring's lines as reStructuredText. An indented paragraph is code, unless a heading stands above it."""
+    """Return a docstring as reStructuredText. An indented paragraph is code, unless a heading stands above it."""
     out: list[str] = []
     below_heading = False
     for blank, group in groupby(lines, key=lambda line: not line.strip()):
         paragraph = list(group)
         indented = not blank and all(line.startswith((" ", "\t")) for line in paragraph)
-        if blank:
-            out += paragraph
-        elif paragraph[0].lstrip().startswith(">>>"):
+        if blank or paragraph[0].lstrip().startswith(">>>"):
             out += paragraph
         elif indented and not below_heading:
             out += ["::", "", *paragraph]

@@ -1,4 +1,4 @@
-"""A page for every built-in plugin: equation, parameters, preview, reference, and what the official board says of it."""
+"""A page for every built-in plugin: equation, parameters, preview, reference, what the official board says of it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ DOCS = Path(__file__).parents[1]
 FOLDER = DOCS / "reference" / "plugins"
 BOARD = DOCS.parent / "leaderboard" / "portraits-frozen.jsonl"
 TEXTS = Path(__file__).parent / "plugins.yaml"
+_SHEETS = "[sheets of the dataset](/explanation/portraits.md#sheets)"
+_PREPARED = "The package does not contain its images; `benchkit data show` shows a prepared set."
+_TRAINABLE = ("convex-convnext", "frozen-convnext", "frozen-swin", "upernet-convnext", "upernet-swin")
+_TRAINED = "The [first tutorial](/tutorials/index.md) shows what a trained detector predicts."
 #: Plugins without a preview, and why.
 UNSEEN = {
-    "selector annotated": "It selects what people annotated: see the [sheets of the dataset](/explanation/portraits.md#sheets).",
+    "selector annotated": f"It selects what people annotated; see the {_SHEETS}.",
     "selector learned": "It needs a trained detector. The page of any run shows the regions that it selected.",
-    "dataset portraits": "See the [sheets of its splits and artifacts](/explanation/portraits.md#sheets).",
+    "detector frozen-mmseg": "It needs an mmsegmentation config.",
+    "detector mmseg": "It needs an mmsegmentation config.",
+    **{f"detector {name}": _TRAINED for name in _TRAINABLE},
+    "dataset portraits": f"See the {_SHEETS}.",
     "dataset portraits-fresh": "Its images look like those of `portraits`. They are secret until a season is revealed.",
     "dataset folder": "It shows your own images: `benchkit data show folder:root=FOLDER`.",
-    "dataset richhf-18k": "The package does not contain its images: `benchkit data show richhf-18k` after its preparation.",
-    "dataset dalle3-hq": "The package does not contain its images: `benchkit data show dalle3-hq` after its preparation.",
+    "dataset richhf-18k": _PREPARED,
+    "dataset dalle3-hq": _PREPARED,
 }
 WRITE_YOUR_OWN = {
     "corruptor": "write-a-corruptor",
@@ -92,8 +99,9 @@ def equation(kind: str, texts: dict[str, str]) -> Iterator[str]:
         yield texts["where"].strip()
     if kind == "corruptor":
         yield (
-            "Inside the mask the image becomes $f$, outside it stays. The [glossary](/reference/glossary.md) explains the "
-            "other symbols, and [the method](/explanation/method.md) all steps."
+            "Inside the mask, $f$ replaces the latent (or the pixels); outside nothing changes. The "
+            "[glossary](/reference/glossary.md) explains the other symbols, [the method](/explanation/method.md) all "
+            "steps."
         )
     else:
         yield "The [glossary](/reference/glossary.md) explains the other symbols."
@@ -123,8 +131,8 @@ def preview(entry: Entry) -> str:
         "corruptor": "Clean images, the mask (a box in the middle), and the result for each value.",
         "selector": "Clean images, and the regions that it selects.",
         "inverter": "Clean images, the mask, and the round trip without corruption after 10, 20 and 50 steps.",
-        "detector": "Test images with the annotated pixels outlined, and the probability that a detector predicts after "
-        "300 iterations on 100 labelled images.",
+        "detector": "Test images with the annotated pixels outlined, and the probability of an artifact that the "
+        "detector predicts after a short training on 100 labelled images.",
     }[entry.kind]
     return f"![Preview of {entry.name}](/images/{picture_name(entry.kind, entry.name)})\n\n{said}"
 
@@ -150,9 +158,9 @@ def board_says(kind: str, name: str) -> Iterator[str]:
     yield "\n".join([*board_table(rows)])
     yield (
         f"Average precision (AP) in per cent with 95 % intervals, {part}, on the test images of `portraits`. Δ is the "
-        "paired difference to `pseudo`, the same regions without corruption. *Unresolved*: the board cannot tell the two "
-        f"apart ([what verdicts mean](/explanation/statistics.md#what-a-board-says)). A rank interval 2–30 means that any "
-        f"place from 2 to 30 is possible. On other images, another order is possible; see {link}."
+        "paired difference to `pseudo`, the same regions without corruption. *Unresolved* means that the board cannot "
+        "tell the two apart ([what verdicts mean](/explanation/statistics.md#what-a-board-says)). The brackets after a "
+        f"rank are the places that are possible. On other images the order may differ. See {link}."
     )
 
 

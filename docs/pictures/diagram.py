@@ -1,7 +1,7 @@
 """Draw docs/images/comparison.svg: the stages of one comparison, and which plugin acts in which stage.
 
-python docs/diagram.py          # writes the file
-python docs/diagram.py --check  # exit code 1 if the file is not up to date
+python docs/pictures/diagram.py          # writes the file
+python docs/pictures/diagram.py --check  # exit code 1 if the file is not up to date
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-OUT = Path(__file__).parent / "images" / "comparison.svg"
+OUT = Path(__file__).parents[1] / "images" / "comparison.svg"
 WIDTH, HEIGHT = 1010, 420
 BOX_WIDTH, BOX_HEIGHT, COLUMN, ROW = 132, 52, 168, 112
 FILL = {"data": "#e8eef7", "stage": "#ffffff", "plugin": "#fdebd3"}

@@ -1,6 +1,6 @@
 """Draw docs/images/methods.png from a finished run of the preset `quick`: sources, regions, and every method.
 
-benchkit compare quick --out runs/quick && python docs/methods.py
+benchkit compare quick --out runs/quick && python docs/pictures/methods.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchkit.plugin.registry import Registry
 from benchkit.runs.run import Places, collect_gallery, make_plan
 from benchkit.stages.base import Env
 
-OUT = Path(__file__).parent / "images" / "methods.png"
+OUT = Path(__file__).parents[1] / "images" / "methods.png"
 LABEL, SCALE = 150, 1
 
 

@@ -1,6 +1,6 @@
 """Draw the contact sheets of docs/explanation/portraits.md: every split, every artifact kind.
 
-    python docs/sheets.py
+    python docs/pictures/sheets.py
 
 Images are shown as detectors meet them, after one pass through the embedded autoencoder; marks are outlined.
 """
@@ -19,7 +19,7 @@ from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit.stages.images import to_tensor, to_uint8
 
-OUT = Path(__file__).parent / "images"
+OUT = Path(__file__).parents[1] / "images"
 COLUMNS, ROWS, SCALE = 8, 3, 1
 KIND_EXAMPLES = 8
 OUTLINE = (0, 255, 80)

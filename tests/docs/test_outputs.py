@@ -17,7 +17,7 @@ from benchkit.specs.training_sets import CHUNK
 from benchkit.store.artifacts import ArtifactStore
 from tests.docs.test_documents import commands, parsed
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to"
 REPRODUCE = (DOCS / "reproduce.md").read_text()
 SIZE = 32
 
