@@ -15,8 +15,11 @@ from benchkit.api import corruptors, datasets, ddim, detectors, function_form, i
 PARTS: dict[str, tuple[str, ...]] = {
     "Comparisons": ("compare", "ablate", "tune", "predict", "load_comparison"),
     "Results": ("Comparison", "DryRun", "plot_board", "plot_ablation", "plot_depth", "gallery", "figure", "export"),
-    "Images, step by step": ("load_dataset", "load_model", "load_backend", "invert", "select", "corrupt"),
-    "Detectors, step by step": ("train", "evaluate", "load_detector"),
+    "Images, step by step": (
+        *("load_dataset", "DatasetView", "SplitView", "ImageBatch", "load_model"),
+        *("invert", "select", "corrupt", "Corrupted"),
+    ),
+    "Detectors, step by step": ("train", "TrainedDetector", "evaluate", "load_detector"),
     "Plugins": ("check", "preview", "save_plugin"),
 }
 #: What a plugin imports, by the module that defines it.
