@@ -16,6 +16,7 @@ from benchkit.errors import BenchkitError
 from benchkit.specs.keys import LATER, canonical, digest, keyed_fields
 from benchkit.specs.spec import Spec
 from benchkit.store.artifacts import ArtifactStore, arrays_from_bytes, arrays_to_bytes
+from benchkit.store.stored_rows import StoredTensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 UNKEYED: Mapping[str, Any] = {"keyed": False}
 
 Arrays = dict[str, np.ndarray]
+ARRAYS = "arrays.safetensors"
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,13 @@ class Env:
             self._trunks[spec] = build_trunk(self.registry.make(spec, FrozenDetector)).to(self.device)  # type: ignore[type-abstract]
         return self._trunks[spec]
 
-    def arrays(self, stage: Stage, name: str = "arrays.safetensors") -> Arrays:
+    def arrays(self, stage: Stage, name: str = ARRAYS) -> Arrays:
         """Return the arrays of a finished stage."""
         return arrays_from_bytes(self.store.open(stage.key).read(name))
+
+    def mapped(self, stage: Stage) -> StoredTensors:
+        """Return the arrays of a finished stage, of which a row is read when it is asked for."""
+        return StoredTensors(self.store.open(stage.key), ARRAYS)
 
     def tensor(self, stage: Stage, name: str) -> Tensor:
         """Return one array of a finished stage as a tensor on the device."""
@@ -182,7 +188,7 @@ class Stage(ABC):
 
 def packed(arrays: Arrays, **meta: Any) -> Output:
     """Return an Output of one file of arrays."""
-    return Output({"arrays.safetensors": arrays_to_bytes(arrays)}, meta)
+    return Output({ARRAYS: arrays_to_bytes(arrays)}, meta)
 
 
 def _keyed(value: Any, top: bool = False) -> Any:

@@ -1,20 +1,26 @@
 """Where a detector's training pairs come from: finished stages joined to (images, masks).
 
+They stay on disk: a row is read when it is asked for. Only where masks have to be made (a selector's, or labels with
+ignored pixels) are they in memory.
+
 Ignored pixels are pixels whose label is not known. So they matter where the dataset's labels are used. Pseudo-labels
 and corruptions bring labels of their own for every pixel: what the dataset ignores there plays no role.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from benchkit.errors import BenchkitError
-from benchkit.stages.base import Arrays, Env
+from benchkit.stages.base import Env
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images, check_ids, check_labelled
 from benchkit.stages.select import Select
+from benchkit.system.stack import Rows, Stack
 from benchkit.training.augmentation import IGNORED
 
 
@@ -26,18 +32,19 @@ class Pairs:
     None for all of them.
     """
 
-    images: np.ndarray
-    masks: np.ndarray
+    images: Rows
+    masks: Rows
     dropped: int = 0
     kept: np.ndarray | None = None
 
-    @property
+    @cached_property
     def prevalence(self) -> float:
         """Return the fraction of artifact pixels among those not ignored; raise BenchkitError if all are ignored."""
-        counted = self.masks if self.masks.dtype == np.bool_ else self.masks[self.masks != IGNORED]
-        if not counted.size:
+        counts = [(np.count_nonzero(mask == 1), np.count_nonzero(mask != IGNORED)) for mask in self.masks]
+        artifact, counted = map(sum, zip(*counts, strict=True))
+        if not counted:
             raise BenchkitError("every pixel of the training images is ignored: no label is left to learn from")
-        return float(counted.mean())
+        return artifact / counted
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,8 @@ class LabelledPairs:
         check_ids(self.images, env)
         for stage in self.images:
             check_labelled(stage, env)
-        parts = [env.arrays(stage) for stage in self.images]
-        return Pairs(np.concatenate([p["images"] for p in parts]), np.concatenate([labels_of(p) for p in parts]))
+        parts = [env.mapped(stage) for stage in self.images]
+        return Pairs(Stack([part["images"] for part in parts]), Stack([labels_of(part) for part in parts]))
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,8 @@ class PseudoPairs:
         return self.images
 
     def load(self, env: Env) -> Pairs:
-        images = np.concatenate([env.arrays(stage)["images"] for stage in self.images])
-        return kept(images, self.select.masks(env))
+        images = Stack([env.mapped(stage)["images"] for stage in self.images])
+        return kept(images, Stack([self.select.masks(env)]))
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,8 @@ class CorruptedPairs:
         return self.chunks
 
     def load(self, env: Env) -> Pairs:
-        parts = [env.arrays(stage) for stage in self.chunks]
-        return kept(np.concatenate([p["images"] for p in parts]), np.concatenate([p["labels"] for p in parts]))
+        parts = [env.mapped(stage) for stage in self.chunks]
+        return kept(*(Stack([part[name] for part in parts]) for name in ("images", "labels")))
 
 
 @dataclass(frozen=True)
@@ -105,8 +112,7 @@ class MixedPairs:
 
     def load(self, env: Env) -> Pairs:
         loaded = [part.load(env) for part in self.parts]
-        images = np.concatenate([p.images for p in loaded])
-        masks = np.concatenate([p.masks for p in loaded])
+        images, masks = Stack([p.images for p in loaded]), Stack([p.masks for p in loaded])
         kept = np.concatenate([np.ones(len(p.masks), bool) if p.kept is None else p.kept for p in loaded])
         return Pairs(images, masks, sum(p.dropped for p in loaded), kept)
 
@@ -114,13 +120,15 @@ class MixedPairs:
 AnyPairs = LabelledPairs | PseudoPairs | CorruptedPairs | MixedPairs
 
 
-def labels_of(arrays: Arrays) -> np.ndarray:
+def labels_of(arrays: Mapping[str, Rows]) -> Rows:
     """Return the labels (N, H, W) of an Images stage: bool, or uint8 with IGNORED where any pixel is ignored."""
-    ignored = arrays.get("ignored")
-    return arrays["masks"] if ignored is None else np.where(ignored, np.uint8(IGNORED), arrays["masks"])
+    masks = arrays["masks"]
+    if "ignored" not in arrays:
+        return masks
+    return np.where(np.stack(list(arrays["ignored"])), np.uint8(IGNORED), np.stack(list(masks)))
 
 
-def kept(images: np.ndarray, masks: np.ndarray) -> Pairs:
+def kept(images: Stack, masks: Stack) -> Pairs:
     """Return the pairs whose mask is not empty, and how many were dropped."""
-    keep = np.asarray(masks.any(axis=(1, 2)))
-    return Pairs(images[keep], masks[keep], int((~keep).sum()), keep)
+    keep = np.array([mask.any() for mask in masks], bool)
+    return Pairs(images.where(keep), masks.where(keep), int((~keep).sum()), keep)

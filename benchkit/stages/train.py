@@ -88,14 +88,14 @@ class Train(Stage):
         from benchkit.training import weights
 
         pairs = self.pairs.load(env)
-        if not len(pairs.images):
+        if not len(pairs.masks):
             raise BenchkitError(
                 f"nothing to train '{self.detector.short}' on: all {pairs.dropped} selections are empty; "
                 "lower the threshold"
             )
         if not pairs.prevalence:
             raise BenchkitError(
-                f"nothing to train '{self.detector}' on: none of the {len(pairs.images)} training images shows an "
+                f"nothing to train '{self.detector}' on: none of the {len(pairs.masks)} training images shows an "
                 "artifact; name labelled images with artifacts"
             )
         with env.store.workdir(self.key) as work:
@@ -108,7 +108,7 @@ class Train(Stage):
             weights.save_network(network, work / "weights.safetensors")
             data = (work / "weights.safetensors").read_bytes()
         files = {"weights.safetensors": data, "history.json": json_to_bytes(history)}
-        facts: dict[str, Any] = {"images": len(pairs.images), "dropped": pairs.dropped, "config": asdict(self.config)}
+        facts: dict[str, Any] = {"images": len(pairs.masks), "dropped": pairs.dropped, "config": asdict(self.config)}
         facts |= {"prevalence": pairs.prevalence, "curve": _curve(history)}
         if hasattr(network, "pretraining"):
             facts["pretraining"] = str(network.pretraining)
@@ -139,7 +139,8 @@ class Train(Stage):
         from benchkit.training.loop import fit
 
         known = maps_by_image(self.features)
-        data = FeatureSet([known[stage.key].maps(env) for stage in self.pairs.stages], pairs.kept, pairs.masks)
+        parts = [known[stage.key].maps(env) for stage in self.pairs.stages]
+        data = FeatureSet(parts, pairs.kept, np.asarray(pairs.masks))
         mean, std = data.statistics()
         network.mean.copy_(mean)
         network.std.copy_(std)

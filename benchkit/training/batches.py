@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchkit.errors import BenchkitError
 from benchkit.specs.training_config import TrainingConfig
+from benchkit.system.stack import Rows
 from benchkit.training import augmentation
 from benchkit.training.augmentation import IGNORED
 from benchkit.training.ddp import Team
@@ -50,10 +51,13 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class ImageBatches:
-    """Augmented images. images: (N, H, W, 3) uint8; masks: (N, H, W) bool, or uint8 class ids and IGNORED."""
+    """Augmented images. images: (N, H, W, 3) uint8; masks: (N, H, W) bool, or uint8 class ids and IGNORED.
 
-    images: np.ndarray
-    masks: np.ndarray
+    Both are read row by row, so that they may lie on disk.
+    """
+
+    images: Rows
+    masks: Rows
 
     def check(self, config: TrainingConfig, num_classes: int) -> None:
         check_data(self.images, self.masks, config, num_classes)
@@ -96,7 +100,7 @@ def indices_at(count: int, batch: int, seed: int, iteration: int) -> list[int]:
 
 
 def batch_at(
-    images: np.ndarray, masks: np.ndarray, config: TrainingConfig, seed: int, iteration: int
+    images: Rows, masks: Rows, config: TrainingConfig, seed: int, iteration: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the batch of one iteration: crops (B, h, w, 3) uint8 and their labels (B, h, w) int64.
 
@@ -156,24 +160,23 @@ def to_input(images: np.ndarray, device: torch.device) -> Tensor:
     return torch.tensor(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(255).contiguous()
 
 
-def check_data(images: np.ndarray, masks: np.ndarray, config: TrainingConfig, num_classes: int) -> None:
+def check_data(images: Rows, masks: Rows, config: TrainingConfig, num_classes: int) -> None:
     """Raise BenchkitError unless images (N, H, W, 3) and masks (N, H, W) can train a network of num_classes."""
     check_images(images)
     _require(len(images) > 0, "training: there are no images")
     same = masks.shape == images.shape[:3] and masks.dtype in (np.bool_, np.uint8)
     _require(same, f"training: masks must be {images.shape[:3]} bool or uint8, not {masks.shape} {masks.dtype}")
-    counted = masks if masks.dtype == np.bool_ else masks[masks != IGNORED]
-    _require(counted.size > 0, "training: every pixel is ignored: no label is left to learn from")
-    largest = int(counted.max())
-    _require(largest < num_classes, f"training: masks hold class {largest}, but there are {num_classes} classes")
+    largest = [int(mask[mask != IGNORED].max()) for mask in masks if (mask != IGNORED).any()]
+    _require(bool(largest), "training: every pixel is ignored: no label is left to learn from")
+    _require(max(largest) < num_classes, f"training: masks hold class {max(largest)}, but there are {num_classes} classes")
     side = min(images.shape[1:3])
     _require(config.crop is None or config.crop <= side, f"training: crop {config.crop} exceeds the images' {side}")
     weights = config.class_weights
     _require(weights is None or len(weights) == num_classes, f"training: class_weights must be {num_classes} numbers")
 
 
-def check_images(images: np.ndarray) -> None:
-    fit = images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8
+def check_images(images: Rows) -> None:
+    fit = len(images.shape) == 4 and images.shape[3] == 3 and images.dtype == np.uint8
     _require(fit, f"images must be (N, H, W, 3) uint8, not {images.shape} {images.dtype}")
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from benchkit.errors import BenchkitError
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.system.memory import explain_out_of_memory
+from benchkit.system.stack import Rows
 from benchkit.training.averaging import WeightAverage
 from benchkit.training.batches import Batches, ImageBatches, batch_at, check_data, crop_window, to_input
 from benchkit.training.checkpoint import UnusableCheckpoint, identity_of, resume, save_checkpoint
@@ -70,7 +71,7 @@ class Measure:
 
 
 def train(
-    network: nn.Module, images: np.ndarray, masks: np.ndarray, config: TrainingConfig, seed: int, **options: Any
+    network: nn.Module, images: Rows, masks: Rows, config: TrainingConfig, seed: int, **options: Any
 ) -> list[dict[str, float]]:
     """Train `network` in place on images and return the losses of every iteration; options: see `fit`.
 

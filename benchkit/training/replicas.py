@@ -21,6 +21,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from benchkit.errors import BenchkitError
 from benchkit.specs.training_config import TrainingConfig
+from benchkit.system.stack import Rows
 from benchkit.training import loop as training
 from benchkit.training.ddp import synchronised
 from benchkit.training.weights import load_network, save_network
@@ -61,8 +62,8 @@ def train_on(
     devices: tuple[str, ...],
     build: Build,
     network: nn.Module,
-    images: np.ndarray,
-    masks: np.ndarray,
+    images: Rows,
+    masks: Rows,
     config: TrainingConfig,
     seed: int,
     *,
@@ -83,8 +84,8 @@ def train_on(
         raise BenchkitError(f"a batch of {config.batch} cannot be shared by {len(devices)} devices: name fewer")
     with tempfile.TemporaryDirectory(dir=checkpoint.parent, prefix="replicas-") as name:
         folder = Path(name)
-        np.save(folder / "images.npy", images)
-        np.save(folder / "masks.npy", masks)
+        _write(folder / "images.npy", images)
+        _write(folder / "masks.npy", masks)
         save_network(network, folder / "start.safetensors")
         threads = max(1, torch.get_num_threads() // len(devices))
         _run(_Job(build, devices, folder, config, seed, num_classes, checkpoint, threads), progress)
@@ -92,6 +93,14 @@ def train_on(
     return training.train(
         network, images, masks, config, seed, optimiser=optimiser, num_classes=num_classes, checkpoint=checkpoint
     )
+
+
+def _write(path: Path, rows: Rows) -> None:
+    """Write an array as a .npy file, row by row: it may be larger than the memory."""
+    whole = np.lib.format.open_memmap(path, "w+", rows.dtype, rows.shape)
+    for index, row in enumerate(rows):
+        whole[index] = row
+    whole.flush()
 
 
 def _run(job: _Job, progress: training.Progress | None) -> None:
