@@ -84,7 +84,7 @@ def ablate(
     with redirect_stdout(sys.stderr), forbid_downloads(dry_run):  # stdout is for results, not for what plugins print
         registry = TolerantRegistry(load_registry(plugin, plugin_folder, strict))
         base = asked.load(preset, registry)
-        plan = partial(_plan, base, vary or [], registry, crossed, places)
+        plan = partial(_plan, base, vary or [], registry, crossed, places, device)
         check_folder = None if out is None else partial(check_writable, out, probe=False)
         if dry_run:
             ablation = plan_and_check(plan, *option_checks(check_folder, device))
@@ -103,7 +103,7 @@ def ablate(
     exit_with_failures(ended.outcome, registry)
 
 
-def _plan(base: Grid, vary: list[str], registry: Registry, crossed: bool, places: Places) -> Ablation:
+def _plan(base: Grid, vary: list[str], registry: Registry, crossed: bool, places: Places, device: str) -> Ablation:
     """Return the base with its variants, after all checks."""
     from benchkit.runs.run import check_pending
     from benchkit.search.ablation import make_ablation
@@ -111,7 +111,7 @@ def _plan(base: Grid, vary: list[str], registry: Registry, crossed: bool, places
 
     ablation = make_ablation(base, [Axis.parse(text) for text in vary], registry, crossed)
     with progress.shown() as screen:
-        check_pending(ablation.grids, ablation.plan, registry, places, screen.note)
+        check_pending(ablation.grids, ablation.plan, registry, places, screen.note, device)
     return ablation
 
 

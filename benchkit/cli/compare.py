@@ -67,7 +67,9 @@ def compare(
         note_unused_inverter(grid, registry)
         check_out = None if out is None else partial(check_out_folder, grid, registry, places, force)
         if dry_run:
-            plan, *previews = plan_and_check(partial(_plan, grid, registry, places), *option_checks(check_out, device))
+            plan, *previews = plan_and_check(
+                partial(_plan, grid, registry, places, device), *option_checks(check_out, device)
+            )
         else:
             make = partial(make_run_options, device, stages_run_in, retry_failed, force)
             how = check_then_make(make, check_out, partial(run.prepare, grid, registry, places))
@@ -79,13 +81,13 @@ def compare(
     exit_with_failures(outcome, registry)
 
 
-def _plan(grid: Grid, registry: Registry, places: Places) -> tuple[Any, ...]:
+def _plan(grid: Grid, registry: Registry, places: Places, device: str) -> tuple[Any, ...]:
     """Return the plan and its preview; with `--until-resolved` those of the first look, and the largest preview."""
     from benchkit.planning.looks import find_rule, take_seeds
     from benchkit.runs.run import prepare
 
     with progress.shown() as screen:
-        plan = prepare(grid, registry, places, screen.note)
+        plan = prepare(grid, registry, places, screen.note, device)
     preview = preview_plan(plan, grid, registry, places)
     if (rule := find_rule(grid, registry)) is None:
         return plan, preview

@@ -108,7 +108,7 @@ def tune(
     check_out = None if out is None else partial(check_folder, out, True, STORAGE, "the trials of a search")
     with redirect_stdout(sys.stderr), forbid_downloads(dry_run):  # stdout is for results, not for what plugins print
         registry = load_registry(plugin, plugin_folder, strict)
-        make = partial(_make_spaces, corruptors, space or [], base, registry)
+        make = partial(_make_spaces, corruptors, space or [], base, registry, device)
         spaces = plan_and_check(make, *option_checks(check_out, device))
         searches = [] if dry_run else _search(spaces, base, registry, places, tuner, device, stages_run_in)
         spent = budget(base, tuner.trials, registry)
@@ -140,8 +140,9 @@ def _make_tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) ->
     return Tuner(trials, seed, out, retry_failed)
 
 
-def _make_spaces(texts: list[str], given: list[str], base: Grid, registry: Registry) -> dict[Spec, Space]:
+def _make_spaces(texts: list[str], given: list[str], base: Grid, registry: Registry, device: str) -> dict[Spec, Space]:
     """Return the search space of each corruptor; find every fault before anything is computed or written."""
+    from benchkit.runs.run import check_precisions
     from benchkit.search.search_space import check_keys, corners, make_space, parse_space
     from benchkit.search.tuning import check_search, make_trial_plan
     from benchkit.specs.faults import Collector
@@ -164,6 +165,8 @@ def _make_spaces(texts: list[str], given: list[str], base: Grid, registry: Regis
     ends = [corner for spec, space in spaces.items() for corner in corners(spec, space)]
     with progress.shown() as screen, faults.collecting():
         check_search(base, ends, registry, screen.note)
+    with faults.collecting():
+        check_precisions([("", base)], registry, device)
     faults.check()
     for corner in ends:
         make_trial_plan(base, corner, registry)

@@ -35,6 +35,8 @@ _BUDGETS = ("training", "selector_training")
 #: The training settings that the sentence always contains; the others only if they are not TrainingConfig's defaults.
 _ALWAYS = ("iterations", "batch", "lr")
 _DEFAULTS = {one.name: one.default for one in fields(TrainingConfig)}
+#: Settings that came after rows had been recorded; a record without them was made with the default.
+_ADDED = {one.name: one.default for one in fields(TrainingConfig) if one.metadata.get("later")}
 _HASH = 12
 
 #: What a row is rather than how it was made: rows that differ in these are ranked together.
@@ -96,7 +98,8 @@ def _settings_of_line(line: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             value = line[name]
             yield name, int(value) if isinstance(value, float) else value
     for budget in _BUDGETS:
-        yield from ((f"{budget}.{key}", value) for key, value in read_object(line.get(budget)).items())
+        recorded = read_object(line.get(budget))
+        yield from ((f"{budget}.{key}", value) for key, value in ((_ADDED if recorded else {}) | recorded).items())
 
 
 def settings_line(board: Board) -> str:

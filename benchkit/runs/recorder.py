@@ -146,7 +146,10 @@ def _config(train: Train | None, registry: Registry) -> str | None:
     """Return a training's config as JSON, without settings that do not change results; None for one that has none."""
     if train is None or ((head := frozen(registry, train.detector)) and head.fits_itself):
         return None
-    values = {name: value for name, value in asdict(train.config).items() if name != "checkpoint_every"}
+    values = asdict(train.config)
+    del values["checkpoint_every"]
+    if train.config.precision == "float32":  # as rows say that were recorded before there was another one
+        del values["precision"]
     return json.dumps(values, sort_keys=True)
 
 

@@ -19,6 +19,7 @@ from benchkit.diffusion import checkpoint
 from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.repair_artifacts import read_repaired
+from benchkit.inference.functional import resolve_device
 from benchkit.planning.cells import repeated
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.frozen_detectors import check_room, features_size, unused_settings
@@ -27,6 +28,7 @@ from benchkit.planning.looks import check_pairs, find_rule
 from benchkit.planning.paper_protocol import to_record
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_grids, check_images
+from benchkit.planning.preflight.precision import find_emulated, find_unsupported, list_precisions
 from benchkit.planning.preflight.remarks import find_unlike_checkpoint
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import AblationBoard
@@ -40,7 +42,7 @@ from benchkit.runs.work import Work, load_run_data
 from benchkit.specs.faults import Collector
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
-from benchkit.stages.base import Env, Model
+from benchkit.stages.base import Env, Model, each_device
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.features import Features
 from benchkit.stages.images import Images
@@ -159,7 +161,7 @@ def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions)
     anything is computed, for faults in the grid or places that cannot be written, and CacheUnwritable when the disk is
     full; finished stages stay in the cache.
     """
-    plan = prepare(grid, registry, places, options.progress)
+    plan = prepare(grid, registry, places, options.progress, options.device)
     return execute(plan, add_remarks(to_record(grid, registry), grid, registry), registry, places, options)
 
 
@@ -169,12 +171,18 @@ def add_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> di
     return {**config, **({"remarks": list(remarks)} if remarks else {})}
 
 
-def prepare(grid: Grid, registry: Registry, places: Places, progress: Callable[[str], None] = lambda _: None) -> Plan:
+def prepare(
+    grid: Grid,
+    registry: Registry,
+    places: Places,
+    progress: Callable[[str], None] = lambda _: None,
+    device: str = "auto",
+) -> Plan:
     """Plan a grid and check its images; raise BenchkitError with every fault that can be known before work."""
     plan = make_plan(grid, registry)
     if rule := find_rule(grid, registry):
         _log.warning("%s", describe_looks(rule), extra={"tell": "note"})
-    check_pending([("", widen(grid, registry))], plan, registry, places, progress)
+    check_pending([("", widen(grid, registry))], plan, registry, places, progress, device)
     return plan
 
 
@@ -184,8 +192,11 @@ def check_pending(
     registry: Registry,
     places: Places,
     progress: Callable[[str], None] = lambda _: None,
+    device: str = "auto",
 ) -> None:
     """Raise FaultsError for faulty images of grids, unless every row of their plan is finished.
+
+    The same for a precision that the device does not have.
 
     Raise BenchkitError where the features of frozen detectors do not fit onto the cache's disk. Also log the remarks on
     datasets and checkpoint.
@@ -193,10 +204,30 @@ def check_pending(
     log_remarks([grid for _, grid in grids], registry)
     store = open_store(places.cache, create=False)
     if not all(store.has(stage.key) for planned in plan.cells for stage in planned.stages):
-        check_images(grids, registry, progress)
+        faults = Collector()
+        with faults.collecting():
+            check_images(grids, registry, progress)
+        with faults.collecting():
+            check_precisions(grids, registry, device)
+        faults.check()
         pending = [stage for stage in plan.stages if isinstance(stage, Features) and not store.has(stage.key)]
         if pending:
             check_room(features_size(pending, registry), get_local_folder(places.cache))
+
+
+def check_precisions(grids: Sequence[tuple[str, Grid]], registry: Registry, device: str) -> None:
+    """Raise FaultsError for trainings in a precision that the device does not have; log those that it emulates.
+
+    device: resolved only where a training is not in float32, because that may load torch.
+    """
+    faults = Collector()
+    for place, grid in grids:
+        if precisions := list_precisions(grid, registry):
+            device = resolve_device(device, several=True)
+            faults.add(*find_unsupported(precisions, each_device(device)[0]), place=place)
+            for text in find_emulated(precisions, each_device(device)[0]):
+                _log.warning("%s", text, extra={"tell": "note"})
+    faults.check()
 
 
 def log_remarks(grids: Sequence[Grid], registry: Registry) -> None:

@@ -26,6 +26,7 @@ Number = Annotated[float, Strict(), BeforeValidator(_read_number)]
 Flag = Annotated[bool, Strict()]
 Schedule = Literal["constant", "poly", "linear-warmup-poly", "one-cycle"]
 Weight = Annotated[Number, Field(gt=0)]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -111,6 +112,15 @@ class TrainingConfig:
             exclude_if=lambda value: not value,
         ),
     ] = field(default=False, metadata=LATER)
+    precision: Annotated[
+        Precision,
+        Field(
+            description="What the network multiplies in: `float32` (by torch's default a GPU's convolutions may round "
+            "to TF32), `tf32` (matrix products too; NVIDIA GPUs from compute capability 8), or `bfloat16` (the forward "
+            "pass by torch's autocast). Weights, logits and loss are float32, and so is prediction.",
+            exclude_if=lambda value: value == "float32",
+        ),
+    ] = field(default="float32", metadata=LATER)
 
     @model_validator(mode="after")
     def _check_together(self) -> TrainingConfig:

@@ -157,7 +157,13 @@ def crop_window(
 
 def to_input(images: np.ndarray, device: torch.device) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1] on `device`."""
-    return torch.tensor(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(255).contiguous()
+    moved = to_device(torch.tensor(np.ascontiguousarray(images)), device)
+    return moved.permute(0, 3, 1, 2).float().div(255).contiguous()
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a CPU's tensor on `device`; to a GPU it is copied from pinned memory, while the GPU computes."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def check_data(images: Rows, masks: Rows, config: TrainingConfig, num_classes: int) -> None:
@@ -168,7 +174,9 @@ def check_data(images: Rows, masks: Rows, config: TrainingConfig, num_classes: i
     _require(same, f"training: masks must be {images.shape[:3]} bool or uint8, not {masks.shape} {masks.dtype}")
     largest = [int(mask[mask != IGNORED].max()) for mask in masks if (mask != IGNORED).any()]
     _require(bool(largest), "training: every pixel is ignored: no label is left to learn from")
-    _require(max(largest) < num_classes, f"training: masks hold class {max(largest)}, but there are {num_classes} classes")
+    _require(
+        max(largest) < num_classes, f"training: masks hold class {max(largest)}, but there are {num_classes} classes"
+    )
     side = min(images.shape[1:3])
     _require(config.crop is None or config.crop <= side, f"training: crop {config.crop} exceeds the images' {side}")
     weights = config.class_weights

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from benchkit.training.checkpoint import UnusableCheckpoint, identity_of, resume
 from benchkit.training.ddp import Team
 from benchkit.training.losses import shared_losses
 from benchkit.training.padding import at_multiple, multiple_of
+from benchkit.training.precision import Arithmetic
 from benchkit.training.predict import PREDICT_BATCH, device_of, predict, predict_classes
+from benchkit.training.prefetch import each_batch
 from benchkit.training.weights import load_network, save_network
 
 __all__ = [
@@ -93,54 +96,67 @@ def fit(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     measure: Measure | None = None,
+    prefetch: bool | None = None,
 ) -> list[dict[str, float]]:
     """Train `network` in place on its own device and return the losses of every iteration.
 
     optimiser: AdamW with the config's values if None; its own lr is what the schedule scales. checkpoint: a file to
     resume from and to write; left behind after the last iteration, for the caller to delete. measure: of the learning
-    curve. The same seed, starting weights and number of threads give the same bits on a CPU. Where torch's process
-    group is initialised, every process calls this alike and trains on its share of each batch; the first one writes.
-    Raises BenchkitError for unfit data, a loss that is not finite (naming the iteration) or memory that ran out (saying
-    what would need less), UnusableCheckpoint for a checkpoint that is damaged or of another run; the network may then
-    hold a part of it.
+    curve, always in float32. prefetch: whether a thread makes the next batch during an iteration; None: on GPUs. It
+    changes no result. The same seed, starting weights and number of threads give the same bits on a CPU. Where torch's
+    process group is initialised, every process calls this alike and trains on its share of each batch; the first one
+    writes. Raises BenchkitError for unfit data, a precision that the device does not have, a loss that is not finite
+    (naming the iteration) or memory that ran out (saying what would need less), UnusableCheckpoint for a checkpoint
+    that is damaged or of another run; the network may then hold a part of it.
     """
     data.check(config, num_classes)
     if seed < 0:
         raise BenchkitError(f"training: the seed must not be negative: {seed}")
+    device, team = device_of(network), Team.current()
+    arithmetic = Arithmetic(config.precision, device)
     optimiser = optimiser or adamw(network, config)
     for group in optimiser.param_groups:
         group.setdefault("initial_lr", group["lr"])  # which a schedule that begins later asks for
-    average = WeightAverage(network, config.ema_decay) if config.ema_decay else None
     identity = identity_of(network, data, config, seed) if checkpoint else ""
-    resumed = bool(checkpoint and checkpoint.exists())
-    history = resume(checkpoint, identity, network, optimiser, average) if checkpoint and resumed else []
-    device, team = device_of(network), Team.current()
-    with _reproducible(device), explain_out_of_memory("while training", lambda: data.smaller(config, team)):
+    history: list[dict[str, float]] = []
+    with (
+        arithmetic.layout(network),
+        _reproducible(device),
+        explain_out_of_memory("while training", lambda: data.smaller(config, team)),
+    ):
+        average = WeightAverage(network, config.ema_decay) if config.ema_decay else None
+        if checkpoint and checkpoint.exists():
+            history = resume(checkpoint, identity, network, optimiser, average)
+            arithmetic.restore(optimiser)
         network.train()
         shown = data.example(config, device)
         model: Callable[[Tensor], Any] = team.joined(network)
         if shown is not None:
             model = at_multiple(model, multiple_of(network, shown))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, config.lr_factor, last_epoch=len(history) - 1)
-        for iteration in range(len(history), config.iterations):
-            inputs, labels = data.at(config, seed, iteration, team, device)
-            torch.manual_seed(_torch_seed(seed, iteration, team.rank))
-            losses = shared_losses(model(inputs), labels, config, num_classes, team)
-            history.append(_step(network, optimiser, losses, config, iteration, team))
-            schedule.step()
-            done = iteration + 1
-            if average is not None:
-                average.update(network, done)
-            if measure is not None and measure.is_due(done, config.iterations):
-                history[-1] |= _measured(network, measure, average)
-            if not team.writes:
-                continue
-            if checkpoint and (done % config.checkpoint_every == 0 or done == config.iterations):
-                save_checkpoint(checkpoint, identity, network, optimiser, history, average)
-            if progress:
-                progress(done, config.iterations, history[-1])
-    if average is not None:
-        network.load_state_dict(average.state)
+        numbers = range(len(history), config.iterations)
+        ahead = device.type == "cuda" if prefetch is None else prefetch
+        make = partial(data.at, config, seed, team=team, device=device)
+        with closing(each_batch(make, numbers, device, ahead)) as batches:
+            for iteration, (inputs, labels) in zip(numbers, batches, strict=True):
+                torch.manual_seed(_torch_seed(seed, iteration, team.rank))
+                with arithmetic.products():
+                    losses = shared_losses(arithmetic.forward(model, inputs), labels, config, num_classes, team)
+                    history.append(_step(network, optimiser, losses, config, iteration, team))
+                schedule.step()
+                done = iteration + 1
+                if average is not None:
+                    average.update(network, done)
+                if measure is not None and measure.is_due(done, config.iterations):
+                    history[-1] |= _measured(network, measure, average)
+                if not team.writes:
+                    continue
+                if checkpoint and (done % config.checkpoint_every == 0 or done == config.iterations):
+                    save_checkpoint(checkpoint, identity, network, optimiser, history, average)
+                if progress:
+                    progress(done, config.iterations, history[-1])
+        if average is not None:
+            network.load_state_dict(average.state)
     network.eval()
     return history
 
@@ -173,13 +189,20 @@ def _step(
     loss = losses[0] + config.auxiliary_weight * sum(losses[1:], start=losses[0].new_zeros(()))
     record = dict(zip(("loss", "main"), team.mean(torch.stack([loss, losses[0]]).detach()).tolist(), strict=True))
     if not math.isfinite(record["loss"]):
-        raise BenchkitError(f"training diverged: the loss is {record['loss']} at iteration {iteration}; lower the lr")
+        raise BenchkitError(_diverged(record["loss"], iteration, config))
     optimiser.zero_grad()
     loss.backward()
     if config.clip_norm is not None:
         nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
     optimiser.step()
     return record
+
+
+def _diverged(loss: float, iteration: int, config: TrainingConfig) -> str:
+    said = f"training diverged: the loss is {loss} at iteration {iteration}"
+    if config.precision == "float32":
+        return f"{said}; lower the lr"
+    return f"{said}, computed in {config.precision}; set the training's precision to float32, or lower the lr"
 
 
 def _torch_seed(seed: int, iteration: int, rank: int) -> int:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from benchkit.errors import BenchkitError
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.training.augmentation import IGNORED
+from benchkit.training.batches import to_device
 from benchkit.training.ddp import Team
 
 
@@ -37,7 +38,7 @@ def losses(output: Any, labels: np.ndarray, config: TrainingConfig, num_classes:
     If no pixel counts, the loss and its gradient are 0, in place of the mean 0 / 0.
     """
     logits = [output] if isinstance(output, Tensor) else list(output)
-    target = torch.from_numpy(labels).to(logits[0].device)
+    target = to_device(torch.from_numpy(labels), logits[0].device)
     expected = (target.shape[0], num_classes, *target.shape[1:])
     for one in logits:
         if tuple(one.shape) != expected:
