@@ -19,7 +19,6 @@ from benchkit.diffusion import checkpoint
 from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.repair_artifacts import read_repaired
-from benchkit.inference.functional import resolve_device
 from benchkit.planning.cells import repeated
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.frozen_detectors import check_room, features_size, unused_settings
@@ -51,6 +50,7 @@ from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, get_default
 from benchkit.store.location import Location, get_local_folder
 from benchkit.store.opening import open_store
 from benchkit.store.results import ResultStore
+from benchkit.system.devices import resolve_device
 
 _log = logging.getLogger(__name__)
 
