@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import sys
 from contextlib import redirect_stdout
@@ -19,7 +18,7 @@ from benchkit.cli.unused_options import App
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
-    from benchkit.leaderboard.season_score import SeasonScore
+    from benchkit.leaderboard.season_result import SeasonResult
 
 app = App(help="Commit to fresh test images, reveal them later, and score stored detectors on them.")
 
@@ -92,13 +91,16 @@ def reveal(
 
 @app.command("score")
 def score(
-    run: options.RunName,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|RUN",
+            help="The folder of a submission, in which the score is written; or a run, as its id or --out folder, to "
+            "print the score only.",
+        ),
+    ],
     name: Name,
     images: Annotated[Path, typer.Option("--images", metavar="FILE.npz", help="What `season reveal` drew.")],
-    submission: Annotated[
-        Path | None,
-        typer.Option("--submission", metavar="DIR", help="The run's submission: write season-NAME.json beside it."),
-    ] = None,
     device: options.Device = "cpu",
     executor: options.ExecutorName = "inline",
     cache: options.Cache = None,
@@ -108,53 +110,59 @@ def score(
     plugin: options.PluginFiles = None,
     plugin_folder: options.PluginFolders = None,
 ) -> None:
-    """Score the trained detectors of a run on a revealed season, and print public and fresh figures side by side.
+    """Score the trained detectors of a submission on a revealed season; print public and fresh figures side by side.
 
-    The weights are read from the run's cache. A submission has no weights, so only the owner of the run can score it.
+    The weights are read from the cache of the submission's run. A submission has no weights, so only the owner of the
+    run can score it. DIR/season-NAME gets the figures with what they follow from, as the submission itself has it.
     """
     from benchkit.leaderboard import season as seasons
+    from benchkit.leaderboard.season_check import PREFIX
+    from benchkit.leaderboard.season_result import SeasonResult
     from benchkit.leaderboard.season_score import score_season
+    from benchkit.leaderboard.submission import FACTS, find_facts, write_submission
     from benchkit.outputs.finished_run import FinishedRun
+    from benchkit.report.board import Board
     from benchkit.runs.finding import open_results
     from benchkit.runs.work import load_run_data
     from benchkit.system.devices import resolve_device
-    from benchkit.system.output_files import write_file
 
     made = seasons.find_season(name, folder)
-    if made.secret is None or not made.matches(made.secret):
+    if made.secret is None:
         raise BenchkitError(f"season '{name}' is not revealed yet: run 'benchkit leaderboard season reveal' first")
     stages_run_in = options.parse_executor(executor, None, None)
+    facts = find_facts(Path(target)) if (Path(target) / FACTS).is_file() else None
+    run = target if facts is None else facts.run
     places = places_named(run, cache, store)
     with redirect_stdout(sys.stderr), progress.shown() as screen:
         opened = FinishedRun.open(run, places, load_registry(plugin, plugin_folder), resolve_device(device))
-        if submission is not None:
-            from benchkit.leaderboard.submission import read_submission
-
-            if (of := read_submission(submission).facts.run) != opened.id:
-                raise BenchkitError(f"'{submission}' is the submission of run {of}, not of {opened.id}")
         public = load_run_data(opened.id, open_results(places, run), {}, opened.info.config)
         reporting = progress.ReportingExecutor(screen, stages_run_in, "board of the season")
-        found = score_season(opened, public, made, str(images.resolve()), reporting, screen.note)
-    if submission is not None:
-        text = json.dumps(found.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        write_file(submission / f"season-{name}.json", f"{text}\n".encode())
-    print_json(found.as_json()) if as_json else _print_score(found)
+        scored = score_season(opened, public, made, str(images.resolve()), reporting, screen.note)
+        found = SeasonResult(made, Board.of(public), Board.of(scored.data), (facts.name,) if facts else ())
+        if facts is not None:
+            write_submission(scored.as_submission(facts, made), Path(target) / f"{PREFIX}{name}", force=True)
+    print_json(found.as_json()) if as_json else _print_result(found)
 
 
-def _print_score(found: SeasonScore) -> None:
+def _print_result(found: SeasonResult) -> None:
     from rich import box
     from rich.table import Table
 
-    from benchkit.report.text import bare, percent
+    from benchkit.metrics import PRIMARY
+    from benchkit.report.text import bare, percent, plain_number
 
-    for detector, tau in found.tau.items():
+    for detector in found.detectors:
         table = Table(title=f"season {found.season.name}: {bare(detector)}", title_justify="left", box=box.SIMPLE_HEAD)
         for header in ("row", "IoU public", "fresh", "rank public", "fresh"):
             table.add_column(header, justify="left" if header == "row" else "right")
-        for one in found.pairs:
-            if str(one["detector"]) == detector:
-                figures = [percent(one[what]) for what in ("public", "fresh")]
-                ranks = ["" if one[what] is None else f"{one[what]:g}" for what in ("public_rank", "fresh_rank")]
-                table.add_row(str(one["training_set"]), *figures, *ranks)
+        for row in found.rows:
+            if str(row.public["detector"]) == detector:
+                figures = [percent(line[PRIMARY]) for line in row]
+                table.add_row(str(row.public["training_set"]), *figures, *(plain_number(line["rank"]) for line in row))
         console().print(table, markup=False)
-        print(f"Kendall's tau of the two orders: {'unknown' if tau is None else f'{tau:.2f}'}")
+        agreed = found.agreement(detector)
+        print(f"Kendall's tau of the two orders: {'unknown' if agreed.tau is None else f'{agreed.tau:.2f}'}")
+        print(
+            f"{agreed.pairs} pairs of rows differ beyond chance on the public images; on the fresh ones "
+            f"{agreed.confirmed} are confirmed, {agreed.reversed} reversed"
+        )

@@ -16,6 +16,7 @@ from benchkit.errors import BenchkitError
 
 #: Where submissions lie in a checkout.
 SUBMISSIONS = Path("leaderboard/submissions")
+SEASONS = Path("leaderboard/seasons")
 
 
 def build(
@@ -41,6 +42,9 @@ def build(
             metavar="SITE", help="An earlier site, or its downloads/rows.json: the page of changes compares with it."
         ),
     ] = None,
+    seasons: Annotated[
+        Path, typer.Option("--seasons", metavar="DIR", help="The folder of the seasons' files.")
+    ] = SEASONS,
     paper: Annotated[
         bool, typer.Option("--paper/--no-paper", help="Include the figures that the paper reports.")
     ] = True,
@@ -63,6 +67,7 @@ def build(
         if workflows is None:
             raise BenchkitError("name the folder to write with `out`, or a site to compare with `check`")
         return
+    from benchkit.leaderboard.season import list_seasons
     from benchkit.leaderboard.site.build import find_drift, make_site, write_site
     from benchkit.leaderboard.site.changes import load_earlier_rows
     from benchkit.leaderboard.site.sources import load_sources
@@ -73,8 +78,9 @@ def build(
     earlier = None if since is None else load_earlier_rows(since)
     registry = load_registry(plugin, plugin_folder)
     shipped = {f"{one.kind} {one.name}": one.source_hash for one in registry.entries() if one.is_built_in}
-    sources = load_sources(folders or [SUBMISSIONS], shipped)
-    files = make_site(sources, paper_lines() if paper else (), registry, earlier)
+    opened = list_seasons(seasons)
+    sources = load_sources(folders or [SUBMISSIONS], shipped, opened)
+    files = make_site(sources, paper_lines() if paper else (), registry, earlier, opened)
     if check is not None:
         if drift := find_drift(files, check):
             raise BenchkitError(f"'{check}' is not what the data give: {'; '.join(drift)}; build it again")

@@ -71,6 +71,9 @@ def check(
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR…", help="Folders of submissions, or folders that contain some.")
     ],
+    seasons: Annotated[Path, typer.Option("--seasons", metavar="DIR", help="The folder of the seasons' files.")] = Path(
+        "leaderboard/seasons"
+    ),
     as_json: options.AsJson = False,
 ) -> None:
     """Check submissions: every figure is recomputed from what was measured on the test images. Exit code 2: a fault.
@@ -80,17 +83,22 @@ def check(
     from benchkit.cli.common import tell
     from benchkit.leaderboard.check import check_folder, check_together, find_submissions
     from benchkit.leaderboard.merge import group_by_protocol
+    from benchkit.leaderboard.season import list_seasons
+    from benchkit.leaderboard.season_check import check_scores, check_scores_together
     from benchkit.plugin.registry import Registry
 
     shipped = {f"{one.kind} {one.name}": one.source_hash for one in Registry.load().entries() if one.is_built_in}
-    checked, faults = [], []
+    checked, faults, scores, opened = [], [], [], list_seasons(seasons)
     for folder in find_submissions(folders):
         try:
             checked.append(check_folder(folder, shipped))
+            scores += check_scores(folder, checked[-1], opened, shipped)
         except BenchkitError as error:
             faults.append(str(error))
     if not faults:
         check_together(checked)
+        check_scores_together(scores)
+    scored = {one.submission.facts.name: [s.season.name for s in scores if s.public is one] for one in checked}
     groups = group_by_protocol([one.submission for one in checked])
     if as_json:
         found = [
@@ -100,6 +108,7 @@ def check(
                 "cells": len(one.submission.rows),
                 "rows": len(one.board.frame),
                 "notes": list(one.notes),
+                "seasons": scored[one.submission.facts.name],
             }
             for one in checked
         ]
@@ -109,6 +118,8 @@ def check(
         print(f"{own.facts.name}: recomputed, {len(one.board.frame)} rows, {len(own.terms)} cells with terms")
         for note in one.notes:
             print(f"  note: {note}")
+        for season in scored[own.facts.name]:
+            print(f"  season {season}: recomputed")
     if len(groups) > 1 and not as_json:
         print(f"{len(groups)} protocols: their rows are ranked apart")
     for fault in faults[1:]:

@@ -71,6 +71,8 @@ def _check_folder(folder: Path, shipped: Mapping[str, str]) -> Checked:
     submission = read_submission(folder)
     if folder.resolve().name != submission.facts.name:
         raise BenchkitError(f"{folder.name}: its name is '{submission.facts.name}': name the folder so")
+    if submission.facts.season is not None:
+        raise BenchkitError(f"{folder.name}: it is the score of a season, which belongs into its submission's folder")
     try:
         return check_submission(submission, shipped)
     except BenchkitError as error:

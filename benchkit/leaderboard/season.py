@@ -13,12 +13,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from benchkit.errors import BenchkitError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from benchkit.errors import BenchkitError, shortened
 from benchkit.leaderboard.submission import NAME
 from benchkit.plugin.registry import Registry
 from benchkit.readers.season import season_to_bytes
+from benchkit.report.text import one_line
 from benchkit.specs.keys import digest
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
@@ -31,6 +34,9 @@ SCHEMA = 1
 LEAST_SECRET = 16
 
 
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 @dataclass(frozen=True)
 class Season:
     """One season. first, count: the range of indices. fingerprint: the dataset's when it was committed to.
@@ -39,19 +45,24 @@ class Season:
     its images, None until they are drawn.
     """
 
-    name: str
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=NAME)]
     dataset: str
     fingerprint: str
-    first: int
-    count: int
-    commitment: str
+    first: Annotated[int, Field(ge=0)]
+    count: Annotated[int, Field(gt=0)]
+    commitment: Sha256
     committed: str
     secret: str | None = None
-    images: str | None = None
+    images: Sha256 | None = None
 
     def matches(self, secret: str) -> bool:
         """Return whether this is the secret that was committed to."""
         return self.commitment == _commitment(self.name, self.dataset, self.fingerprint, self.first, self.count, secret)
+
+
+_SEASON = TypeAdapter(Season)
 
 
 def _commitment(name: str, dataset: str, fingerprint: str, first: int, count: int, secret: str) -> str:
@@ -112,14 +123,27 @@ def write_season(season: Season, folder: Path) -> Path:
 
 
 def find_season(name: str, folder: Path) -> Season:
-    """Return the season in FOLDER/NAME.json; raise BenchkitError if there is none."""
+    """Return the season in FOLDER/NAME.json; raise BenchkitError if there is none, or if its secret is a wrong one."""
     path = folder / f"{name}.json"
     try:
         found = parse_json(read_regular(path))
         if found.pop("schema") != SCHEMA:
             raise ValueError("another schema")
-        return Season(**found)
+        season = _SEASON.validate_json(json.dumps(found), strict=True)
     except OSError as error:
         raise BenchkitError(f"there is no season '{name}': {path}: {error.strerror or error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = f"'{'.'.join(map(str, first['loc']))}': {first['msg']}"
+        raise BenchkitError(f"{path}: not a season of this version: {fault}") from None
     except (BenchkitError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise BenchkitError(f"{path}: not a season of this version: {error}") from None
+    if season.name != name:
+        raise BenchkitError(f"{path}: this season's name is '{shortened(one_line(season.name))}': name the file so")
+    return season if season.secret is None else reveal(season, season.secret)
+
+
+def list_seasons(folder: Path) -> list[Season]:
+    """Return the seasons of a folder, the earliest first; none if there is no such folder."""
+    found = [find_season(path.stem, folder) for path in folder.glob("*.json")]
+    return sorted(found, key=lambda season: (season.committed, season.name))

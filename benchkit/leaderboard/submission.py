@@ -103,6 +103,7 @@ class Facts(BaseModel):
     weights have been trained on. run, created: the run's id and time. grid: the run's description. environment: what
     `benchkit.runs.provenance.describe_environment` returned. protocol: digest of `read_protocol`. test_sets: name ->
     `ScoredImages.digest`. sources: `KIND NAME` of plugins that do not ship with benchkit -> where to get them.
+    season: the commitment of the season whose images these are; None for the public ones.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -120,6 +121,7 @@ class Facts(BaseModel):
     protocol: Sha256
     test_sets: dict[str, Sha256]
     sources: dict[str, Link] = {}
+    season: Sha256 | None = None
 
     @field_validator("grid", "environment")
     @classmethod
@@ -152,6 +154,8 @@ class Submission:
     def files(self) -> dict[str, bytes]:
         """Return file name -> contents, with the board that follows from the terms."""
         facts = self.facts.model_dump(mode="json", by_alias=True)
+        if self.facts.season is None:  # as versions without seasons wrote it
+            del facts["season"]
         return {
             FACTS: json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n",
             ROWS: rows_to_parquet(self.rows),
@@ -188,6 +192,11 @@ def read_submission(folder: Path) -> Submission:
         raise BenchkitError(f"{where}/{TEST_IMAGES}: the test set '{min(missing)}' is missing")
     board = _parse(files[BOARD_FILE], f"{where}/{BOARD_FILE}")
     return Submission(facts, rows, terms, images, board, where)
+
+
+def find_facts(folder: Path) -> Facts:
+    """Return what the submission in a folder says of itself; raise BenchkitError if there is none."""
+    return read_facts(_read_file(folder, FACTS), f"{folder.name}/{FACTS}")
 
 
 def read_facts(data: bytes, where: str) -> Facts:

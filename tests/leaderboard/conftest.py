@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from benchkit.leaderboard.protocol import digest_protocol
-from benchkit.leaderboard.submission import Submission, normalise_rows, write_submission
+from benchkit.leaderboard.season import Season, _commitment, reveal
+from benchkit.leaderboard.season_score import Scored
+from benchkit.leaderboard.submission import Submission, find_facts, normalise_rows, write_submission
 from benchkit.leaderboard.submit import Declaration, reduce_records
 from benchkit.metrics import Measured, by_kind
 from benchkit.report.data import RunData
@@ -44,9 +46,9 @@ def grid_of(methods: Iterable[str], seeds: Iterable[int] = SEEDS) -> dict[str, A
     }
 
 
-def make_data(methods: dict[str, float | None], seeds: Iterable[int] = SEEDS) -> RunData:
+def make_data(methods: dict[str, float | None], seeds: Iterable[int] = SEEDS, images: int = IMAGES) -> RunData:
     """The rows human, pseudo and those of `methods`, name -> quality; None is a row that failed."""
-    maker = Maker(images=IMAGES, grid=grid_of(methods, seeds))
+    maker = Maker(images=images, grid=grid_of(methods, seeds))
     for seed in seeds:
         maker.cell("human", 0.45, seed=seed, uses="dataset portraits")
         maker.cell("pseudo", 0.5, seed=seed, selector=SELECTOR, uses="dataset portraits")
@@ -54,7 +56,7 @@ def make_data(methods: dict[str, float | None], seeds: Iterable[int] = SEEDS) ->
             state = {} if quality is not None else {"state": "failed", "reason": "RuntimeError: out of luck"}
             maker.corrupted(name, quality, seed=seed, selector=SELECTOR, **state)
     for line in maker.lines:
-        line |= {"detector": DETECTOR, **COMMON}
+        line |= {"detector": DETECTOR, **COMMON, "test_images": images}
         if line["cell"] in maker.records:
             line |= by_kind(Measured.from_arrays(maker.records[line["cell"]]))
     bare = {name.partition(":")[0] for name in methods}
@@ -72,8 +74,27 @@ def submit_data(data: RunData, name: str = "mine", **declared: Any) -> Submissio
     described["protocol"] = digest_protocol(data.grid, data.environment, rows)
     declaration = Declaration(name, "https://example.org/paper", **declared)
     facts = declaration.checked(run=data.run, created="2025-01-01T00:00:00+00:00", **described)
-    names = [f"portraits/test/{i}" for i in range(IMAGES)]
+    names = [f"portraits/test/{i}" for i in range(int(rows["test_images"].iloc[0]))]
     return reduce_records(facts, rows, lambda cell: (Measured.from_arrays(data.records[cell]), names))
+
+
+def make_season(name: str = "spring", secret: str | None = "a secret of 16 letters") -> Season:
+    """A season of 20 images, revealed if there is a secret."""
+    found = (name, "portraits-fresh", "f" * 64, 0, 20)
+    season = Season(*found, _commitment(*found, secret or "another secret"), "2026-01-01T00:00:00+00:00")
+    return season if secret is None else reveal(season, secret)
+
+
+def write_score(folder: Path, methods: dict[str, float | None], season: Season, **changes: Any) -> Path:
+    """Score the submission in a folder, which has these methods, in a season: with other figures, on other images."""
+    facts = find_facts(folder)
+    data = make_data(methods, images=season.count)
+    rows = data.rows.assign(test_set=f"season {season.name}")
+    names = [f"fresh/{i}" for i in range(season.count)]
+    own = RunData(data.run, data.grid, data.environment, rows, data.records)
+    score = Scored(own, dict.fromkeys(data.records, names)).as_submission(facts.model_copy(update=changes), season)
+    write_submission(score, folder / f"season-{season.name}", force=True)
+    return folder / f"season-{season.name}"
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,9 @@ from benchkit.api import Sample
 from benchkit.cli.main import main
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard import season as seasons
-from benchkit.leaderboard.submission import write_submission
+from benchkit.leaderboard.check import check_folder
+from benchkit.leaderboard.season_check import check_scores, join_scores
+from benchkit.leaderboard.submission import FILES, write_submission
 from benchkit.leaderboard.submit import Declaration, make_submission
 from benchkit.plugin.registry import Registry
 from benchkit.readers.season import read_season, season_to_bytes
@@ -93,24 +95,39 @@ def test_faults_of_a_commitment(season: Command, tmp_path: Path, arguments: list
 
 
 def test_a_run_is_scored_on_images_that_it_never_saw(
-    season: Command, scored: tuple[Path, str], tmp_path: Path, tiny_checkpoint: Path
+    season: Command,
+    scored: tuple[Path, str],
+    tmp_path: Path,
+    tiny_checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, run = scored
     images = opened(season, tmp_path, tiny_checkpoint)
     shutil.copytree(folder / "mine", tmp_path / "mine")
-    given = [run, "first", "--images", images, "--cache", folder / "cache", "--submission", tmp_path / "mine"]
-    code, out, err = season("score", *given, "--plugin", PLUGINS)
+    given = ["first", "--images", images, "--cache", folder / "cache", "--plugin", PLUGINS]
+    code, out, err = season("score", tmp_path / "mine", *given)
     assert code == 0, err
-    assert "Kendall's tau" in out
-    first = (tmp_path / "mine" / "season-first.json").read_bytes()
-    found = json.loads(first)
-    rows = {one["training_set"]: one for one in found["rows"]}
-    assert rows.keys() == {"human", "pseudo", "none:steps=1", "gaussian:steps=1"}
-    assert found["images_sha256"] == seasons.find_season("first", tmp_path / "seasons").images
-    assert {line["images"] for line in found["board"]["rows"]} == {5}
-    assert any(one["public"] != one["fresh"] for one in found["rows"])
-    assert season("score", *given, "--plugin", PLUGINS)[0] == 0
-    assert (tmp_path / "mine" / "season-first.json").read_bytes() == first
+    assert "Kendall's tau" in out and "differ beyond chance on the public images" in out
+    where = tmp_path / "mine" / "season-first"
+    written = {path.name: path.read_bytes() for path in where.iterdir()}
+    assert written.keys() == set(FILES)
+    opened_seasons = seasons.list_seasons(tmp_path / "seasons")
+    (score,) = check_scores(tmp_path / "mine", check_folder(tmp_path / "mine", {}), opened_seasons, {})
+    (result,) = join_scores([score])
+    assert {row.public["training_set"] for row in result.rows} == {
+        "human",
+        "pseudo",
+        "none:steps=1",
+        "gaussian:steps=1",
+    }
+    assert {line["images"] for line in result.fresh.rows()} == {5}
+    assert any(row.public["artifact_iou"] != row.fresh["artifact_iou"] for row in result.rows)
+    assert main(["leaderboard", "check", str(tmp_path / "mine"), "--seasons", str(tmp_path / "seasons")]) == 0
+    assert "season first: recomputed" in capsys.readouterr().out
+    assert season("score", tmp_path / "mine", *given)[0] == 0
+    assert {path.name: path.read_bytes() for path in where.iterdir()} == written
+    code, out, _ = season("score", run, *given, "--json")
+    assert len(json.loads(out)["rows"]) == 4 and json.loads(out)["submissions"] == []
 
 
 def test_only_a_revealed_season_with_its_own_images_and_weights_is_scored(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError
+from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.site.changes import find_changes
 from benchkit.leaderboard.site.costs import Costs
 from benchkit.leaderboard.site.downloads import download_files
@@ -35,11 +36,12 @@ def make_site(
     paper: Sequence[PaperLine],
     registry: Registry,
     earlier: Sequence[Mapping[str, Any]] | None = None,
+    seasons: Sequence[Season] = (),
 ) -> dict[str, bytes]:
     """Return the files of a site, path -> bytes; the same input and versions give the same bytes.
 
     paper: the figures that the paper prints. registry: the plugins that pages describe. earlier: rows of an earlier
-    site, see `load_earlier_rows`; None without one.
+    site, see `load_earlier_rows`; None without one. seasons: all that were opened, scored or not.
     """
     tables = make_tables(sources, paper, Costs(registry))
     files: dict[str, bytes] = {
@@ -56,7 +58,7 @@ def make_site(
     for source in sources:
         files |= source.gallery.files
     changes = None if earlier is None else find_changes(earlier, tables.rows)
-    files |= Pages(sources, tables, registry, changes, sorted(files)).files()
+    files |= Pages(sources, tables, registry, changes, sorted(files), seasons).files()
     return files | {MANIFEST: _manifest(files)}
 
 

@@ -24,6 +24,8 @@ class Column:
     best: int = 0
 
 
+#: Columns of fresh figures, which a season gives.
+FRESH = ("rank_fresh", "rank_fresh_ap", "fresh", "fresh_ap", "lead")
 COLUMNS = (
     Column(
         "rank",
@@ -68,6 +70,24 @@ COLUMNS = (
         "delta",
         True,
         1,
+    ),
+    Column(
+        "rank_fresh",
+        "Fresh rank, IoU",
+        "Place by artifact IoU on the images of a season, which nobody knew before, among the rows that were scored.",
+        "rank",
+        best=-1,
+    ),
+    Column("rank_fresh_ap", "Fresh rank, AP", "The same by average precision.", "rank", best=-1),
+    Column("fresh", "Fresh IoU", "Artifact IoU on the images of a season, with its interval.", "interval", best=1),
+    Column("fresh_ap", "Fresh AP", "Average precision on the images of a season.", "interval", best=1),
+    Column(
+        "lead",
+        "Lead change",
+        "Change of the difference to pseudo from public to fresh images, in points of IoU. Below zero: the row was "
+        "fitted to the public images.",
+        "delta",
+        best=1,
     ),
     Column("badge", "Badge", "What stands behind the row: reported, recomputed, re-run or differs.", "badge", True),
     Column(
@@ -134,6 +154,6 @@ COLUMNS = (
 )
 
 
-def column_records() -> list[dict[str, Any]]:
-    """Return the columns as plain data for the page."""
-    return [asdict(column) for column in COLUMNS]
+def column_records(seasons: bool) -> list[dict[str, Any]]:
+    """Return the columns as plain data for the page; those of fresh figures only where there are seasons."""
+    return [asdict(column) for column in COLUMNS if seasons or column.key not in FRESH]

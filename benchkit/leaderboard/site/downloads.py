@@ -21,10 +21,12 @@ from benchkit.report.uncertainty import RANKINGS
 _MOST_DRAWN = 120
 #: A longer board, with its hundreds of columns, is given as Parquet alone: as text it has hundreds of megabytes.
 _MOST_AS_TEXT = 2000
+#: What names a row in the file of all seasons.
+_LABELS = ("name", "selector", "detector", "dataset", "board", "iou", "ap")
 #: Columns of a board's table in LaTeX: those that are at least so vital.
 _LEAST_VITAL = 2
 FIGURE_FORMS: tuple[Format, ...] = ("svg", "pdf")
-_HIDDEN = ("kinds", "curve", "place", "group", "method_slug", "detector_slug", "dataset_slug", "board_slug")
+_HIDDEN = ("kinds", "curve", "seasons", "place", "group", "method_slug", "detector_slug", "dataset_slug", "board_slug")
 
 
 def download_files(sources: Sequence[Source], tables: Tables) -> dict[str, bytes]:
@@ -35,6 +37,15 @@ def download_files(sources: Sequence[Source], tables: Tables) -> dict[str, bytes
         "downloads/rows.json": _json({"rows": plain_records(frame)}),
         "downloads/rows.parquet": parquet_bytes(frame),
     }
+    fresh = [
+        {"season": name, "id": row["id"], **{key: row[key] for key in _LABELS}, **row["seasons"][name]}
+        for name in tables.seasons
+        for row in tables.rows
+        if name in row.get("seasons", {})
+    ]
+    if fresh:
+        files["downloads/seasons.csv"] = csv_text(pd.DataFrame(fresh)).encode("utf-8", "replace")
+        files["downloads/seasons.json"] = _json({"rows": plain_records(pd.DataFrame(fresh))})
     for source in sources:
         folder = f"downloads/{source.slug}"
         if len(source.board.frame) <= _MOST_AS_TEXT:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.site.answers import find_answers
 from benchkit.leaderboard.site.changes import Change
 from benchkit.leaderboard.site.charts import cost_words, depth_chart, kinds_chart, learning_chart
@@ -19,11 +20,13 @@ from benchkit.leaderboard.site.equations import find_equation, to_mathml
 from benchkit.leaderboard.site.gallery import Shown
 from benchkit.leaderboard.site.payload import RESOLUTION_HEADERS, script_json
 from benchkit.leaderboard.site.rows import PAPER, Row, Tables
+from benchkit.leaderboard.site.seasons import describe_season
 from benchkit.leaderboard.site.sources import BADGES, Member, Source
+from benchkit.leaderboard.site.table_cells import TableCell, make_delta, make_figure, make_rank
 from benchkit.report.board_table import unfinished
 from benchkit.report.notes import foot_notes
 from benchkit.report.settings import settings_line
-from benchkit.report.text import MISSING, bracketed, known, number, numeric, one_line, percent, plain_number, signed
+from benchkit.report.text import MISSING, known, number, one_line, percent, plain_number
 from benchkit.report.uncertainty import MARGIN
 
 if TYPE_CHECKING:
@@ -36,8 +39,8 @@ POLICY = (
 )
 NAVIGATION = (
     *(("index.html", "Board"), ("methods.html", "Methods"), ("detectors.html", "Detectors")),
-    *(("datasets.html", "Datasets"), ("boards.html", "Submissions"), ("statistics.html", "Statistics")),
-    *(("changes.html", "Changes"), ("downloads.html", "Downloads")),
+    *(("datasets.html", "Datasets"), ("boards.html", "Submissions"), ("seasons.html", "Seasons")),
+    *(("statistics.html", "Statistics"), ("changes.html", "Changes"), ("downloads.html", "Downloads")),
 )
 _KINDS = {"method": "corruptor", "detector": "detector", "dataset": "dataset"}
 _ROLES = {
@@ -55,14 +58,6 @@ _ROLES = {
 _MOST_ROWS = 500
 
 
-class TableCell(NamedTuple):
-    """A cell of a page's table: its text, the number to sort it by, and the page it links to."""
-
-    text: str
-    value: float | None = None
-    href: str = ""
-
-
 class Pages:
     """Makes all pages of a site from its tables."""
 
@@ -73,8 +68,9 @@ class Pages:
         registry: Registry,
         changes: Sequence[Change] | None,
         files: Sequence[str],
+        seasons: Sequence[Season] = (),
     ) -> None:
-        self.sources, self.tables, self.registry = sources, tables, registry
+        self.sources, self.tables, self.registry, self.seasons = sources, tables, registry, seasons
         self.changes, self.downloads = changes, [path for path in files if path.startswith("downloads/")]
         loader = ChoiceLoader([PackageLoader("benchkit.leaderboard.site"), PackageLoader("benchkit.report")])
         self.templates = Environment(
@@ -89,6 +85,7 @@ class Pages:
             "changes.html": self._render("changes.html", "Changes", "changes.html", changes=self.changes),
             "downloads.html": self._render("downloads.html", "Downloads", "downloads.html", **self._downloads()),
         }
+        pages |= self._season_pages()
         for kind, title in (
             ("method", "Methods"),
             ("detector", "Detectors"),
@@ -118,6 +115,7 @@ class Pages:
             "filters": [
                 *(("board", "Submission"), ("dataset", "Dataset"), ("detector", "Detector"), ("selector", "Selector")),
                 *(("role", "Role"), ("steps", "Steps"), ("badge", "Badge")),
+                *((("season", "Season"),) if self.tables.seasons else ()),
             ],
             "costs": [
                 column for column in COLUMNS if column.key in ("evaluations", "seconds", "iterations", "train_images")
@@ -234,8 +232,13 @@ class Pages:
             ]
             if kind == "method":
                 cells.insert(0, TableCell(row["name"]))
-            cells += [TableCell(row["selector"] or MISSING), _rank(row, ""), _figure(row, "iou"), _rank(row, "_ap")]
-            cells += [_figure(row, "ap"), _delta(row), TableCell(row["badge"])]
+            cells += [
+                TableCell(row["selector"] or MISSING),
+                make_rank(row, ""),
+                make_figure(row, "iou"),
+                make_rank(row, "_ap"),
+            ]
+            cells += [make_figure(row, "ap"), make_delta(row), TableCell(row["badge"])]
             lines.append(cells)
         if kind == "method":
             headers.insert(0, "method")
@@ -304,6 +307,16 @@ class Pages:
             **about,
         }
 
+    # ---- seasons ----
+
+    def _season_pages(self) -> dict[str, str]:
+        listed = [describe_season(season, self.sources) for season in self.seasons]
+        pages = {"seasons.html": self._render("seasons.html", "Seasons", "seasons.html", seasons=listed)}
+        for one in listed:
+            name = f"seasons/{one.season.name}.html"
+            pages[name] = self._render("season.html", f"Season {one.season.name}", "seasons.html", "../", one=one)
+        return pages
+
     # ---- other pages ----
 
     def _statistics(self) -> dict[str, Any]:
@@ -342,23 +355,3 @@ def safe_link(link: object) -> str:
     except ValueError:
         return ""
     return parts.geturl() if parts.scheme in ("http", "https") and parts.hostname else ""
-
-
-def _figure(row: Mapping[str, Any], key: str) -> TableCell:
-    value, low, high = (numeric(row.get(key + end)) for end in ("", "_low", "_high"))
-    text = bracketed(*map(percent, (value, low, high)))
-    return TableCell(text if text != MISSING or row["state"] == "done" else str(row["state"]), row.get(key))
-
-
-def _rank(row: Mapping[str, Any], end: str) -> TableCell:
-    rank, low, high = (row.get(f"rank{end}{part}") for part in ("", "_low", "_high"))
-    if not known(rank):
-        return TableCell(MISSING)
-    interval = f" [{low:.0f}–{high:.0f}]" if known(low) and known(high) else ""
-    return TableCell(f"{rank:.0f}{interval}", rank)
-
-
-def _delta(row: Mapping[str, Any]) -> TableCell:
-    value, low, high = (numeric(row.get(f"pseudo{end}")) for end in ("", "_low", "_high"))
-    text = bracketed(signed(value), percent(low), percent(high))
-    return TableCell(f"{text} {row['pseudo_verdict']}" if known(row.get("pseudo_verdict")) else text, row.get("pseudo"))

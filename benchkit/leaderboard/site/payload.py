@@ -27,8 +27,9 @@ def data_script(tables: Tables) -> str:
     """Return the script with all rows, a list per field; texts that repeat are written once."""
     names = [*_FIELDS, *(c.key + end for c in COLUMNS for end in ("", *_ENDS.get(c.kind, ())))]
     data = {
-        "columns": column_records(),
+        "columns": column_records(bool(tables.seasons)),
         "fields": {name: _field([row.get(name) for row in tables.rows]) for name in names},
+        "seasons": [_season(name, tables) for name in tables.seasons],
         "groups": [_group(group, tables) for group in tables.groups],
         "badges": BADGES,
         "boards": [{"slug": slug, "name": name} for slug, name in tables.names.get("board", {}).items()],
@@ -60,6 +61,13 @@ def _field(values: list[Any]) -> Any:
         places = {word: i for i, word in enumerate(words)}
         return {"words": words, "places": [places.get(value, -1) for value in values]}
     return [_short(value) for value in values]
+
+
+def _season(name: str, tables: Tables) -> dict[str, Any]:
+    """Return the fresh figures of one season, a list per field; null where a row was not scored."""
+    scored = [row.get("seasons", {}).get(name, {}) for row in tables.rows]
+    fields = dict.fromkeys(key for own in scored for key in own)
+    return {"name": name, "fields": {key: [_short(own.get(key)) for own in scored] for key in fields}}
 
 
 def _short(value: Any) -> Any:

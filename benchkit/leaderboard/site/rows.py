@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from benchkit.leaderboard.season_result import ScoredRow
 from benchkit.leaderboard.site.costs import Costs
-from benchkit.leaderboard.site.sources import Slugs, Source
+from benchkit.leaderboard.site.sources import Slugs, Source, row_key
 from benchkit.report.aggregate import KEY
 from benchkit.report.board import Board, plain_records, short_names
 from benchkit.report.board_file import TRAINED
@@ -76,11 +77,15 @@ class Group:
 
 @dataclass
 class Tables:
-    """Everything that the pages show. names: kind (method, detector, dataset, board) -> slug -> text for people."""
+    """Everything that the pages show. names: kind (method, detector, dataset, board) -> slug -> text for people.
+
+    seasons: names of those in which rows were scored, the earliest first.
+    """
 
     rows: list[Row] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
+    seasons: list[str] = field(default_factory=list)
 
     def rows_by(self, kind: str) -> dict[str, list[Row]]:
         """Return slug -> its rows, for every method, detector, dataset or board that has rows."""
@@ -103,11 +108,18 @@ class Maker:
         board, first = source.board, len(self.tables.rows)
         detectors = short_names(board.frame["detector"], board.shown)
         groups: dict[tuple[Any, ...], int] = {}
+        fresh = {
+            (row_key(row.public), result.season.name): _fresh_figures(row)
+            for result in source.seasons
+            for row in result.rows
+        }
         selectors = {detector: selector_names(board, detector) for detector in dict.fromkeys(board.frame["detector"])}
         for line in plain_records(board.frame[[name for name in board.frame if _is_shown(str(name))]]):
             owner = source.owner(line)
             row = self._row(line, board, detectors, selectors[line["detector"]]) | {"badge": owner.badge}
             row |= self._linked("board", owner.slug, owner.name)
+            names = [result.season.name for result in source.seasons]
+            row["seasons"] = {name: fresh[row_key(line), name] for name in names if (row_key(line), name) in fresh}
             ranked = line["group"] == TRAINED
             protocol = (line["protocol"] or "") if ranked else ""
             key = (line["test_set"], line["detector"], protocol) if ranked else (line["group"],)
@@ -222,6 +234,18 @@ class Maker:
                     rows[place][f"tier{end}"] = tier
 
 
+def _fresh_figures(row: ScoredRow) -> Row:
+    """Return what a season gave for a row: its fresh figures, and its place among the rows that were scored."""
+    found: Row = {}
+    for ranking, short, end in zip(RANKINGS, ("fresh", "fresh_ap"), ("", "_ap"), strict=True):
+        columns = rank_columns(ranking)
+        for part, rank in zip(("", "_low", "_high"), columns, strict=True):
+            found |= {short + part: row.fresh.get(ranking + part), f"rank_fresh{end}{part}": row.fresh.get(rank)}
+        found[f"rank_public{end}"] = row.public.get(columns[0])
+        found |= dict(zip((f"lead{end}{p}" for p in ("", "_low", "_high")), row.lead_change(ranking), strict=True))
+    return {name: value if known(value) else None for name, value in found.items()}
+
+
 def _is_shown(column: str) -> bool:
     """Return whether the site shows a column of a board, or needs it; a board has hundreds of others."""
     figure, _, kind = column.partition(":")
@@ -268,8 +292,10 @@ def resolved_neighbours(group: Group, ranking: str, rows: Sequence[Row]) -> tupl
 
 def make_tables(sources: Iterable[Source], paper: Iterable[PaperLine], costs: Costs) -> Tables:
     """Return the tables of a site: the boards in their order, then the paper's figures."""
-    maker = Maker(costs)
+    maker, seasons = Maker(costs), set()
     for source in sources:
         maker.add_board(source)
+        seasons |= {(result.season.committed, result.season.name) for result in source.seasons}
+    maker.tables.seasons = [name for _, name in sorted(seasons)]
     maker.add_paper(paper)
     return maker.tables

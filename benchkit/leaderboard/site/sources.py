@@ -11,6 +11,9 @@ from typing import Any
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.check import Checked, check_folder, check_together
 from benchkit.leaderboard.merge import group_by_protocol, merge_submissions
+from benchkit.leaderboard.season import Season
+from benchkit.leaderboard.season_check import check_scores, check_scores_together, join_scores
+from benchkit.leaderboard.season_result import SeasonResult
 from benchkit.leaderboard.site.gallery import Gallery, read_gallery
 from benchkit.leaderboard.submission import FACTS
 from benchkit.leaderboard.verified import read_verified
@@ -50,7 +53,7 @@ class Source:
     """One board: of a run, or of all submissions of one protocol, which are ranked and paired together.
 
     owners: `row_key` of a row -> the member that it is from; the first member has all others. gallery: of a run's
-    folder.
+    folder. seasons: those in which some of its rows were scored.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Source:
     members: tuple[Member, ...]
     owners: Mapping[tuple[str, ...], Member] = field(default_factory=dict)
     gallery: Gallery = field(default_factory=lambda: Gallery({}, {}))
+    seasons: Sequence[SeasonResult] = ()
 
     def owner(self, line: Mapping[str, Any]) -> Member:
         """Return the member that a row of the board is from."""
@@ -72,12 +76,12 @@ def row_key(line: Mapping[Any, Any]) -> tuple[str, ...]:
     return tuple(texts.values())
 
 
-def load_sources(folders: Iterable[Path], shipped: Mapping[str, str]) -> list[Source]:
+def load_sources(folders: Iterable[Path], shipped: Mapping[str, str], seasons: Sequence[Season] = ()) -> list[Source]:
     """Return the boards of all folders; a folder is a run's, a submission, or contains some of these.
 
-    Every submission is checked, and those of one protocol give one board. shipped: see `check_submission`. Raises
-    BenchkitError for a folder without a board, for a board that cannot be read, and for a submission that fails its
-    check.
+    Every submission is checked with its scores of seasons, and those of one protocol give one board. shipped: see
+    `check_submission`. seasons: all that there are. Raises BenchkitError for a folder without a board, for a board that
+    cannot be read, and for a submission that fails its check.
     """
     found = sorted(_find_boards(folders), key=lambda path: (path.name, str(path)))
     slugs = Slugs()
@@ -90,17 +94,21 @@ def load_sources(folders: Iterable[Path], shipped: Mapping[str, str]) -> list[So
             member = Member(one_line(folder.name), slugs.of(folder.name, folder))
             sources.append(Source(member.name, member.slug, load_board(folder), (member,), {}, read_gallery(folder)))
     check_together([one for _, one in checked])
+    scores = {one.submission.facts.name: check_scores(folder, one, seasons, shipped) for folder, one in checked}
+    check_scores_together([score for own in scores.values() for score in own])
     members = {one.submission.facts.name: _member(folder, one, slugs) for folder, one in checked}
     boards = {one.submission.facts.name: one.board for _, one in checked}
     for submissions in group_by_protocol([one.submission for _, one in checked]).values():
         own = tuple(members[one.facts.name] for one in submissions)
+        found_scores = join_scores([score for one in submissions for score in scores[one.facts.name]])
         if len(own) == 1:
-            sources.append(Source(own[0].name, own[0].slug, boards[own[0].name], own))
+            sources.append(Source(own[0].name, own[0].slug, boards[own[0].name], own, seasons=found_scores))
             continue
         merged = merge_submissions(submissions)
         name = " + ".join(member.name for member in own[:3]) + (" + …" if len(own) > 3 else "")
         board = Board.of(merged)
-        sources.append(Source(name, slugs.of(f"ranking {name}"), board, own, _find_owners(merged, members)))
+        owners = _find_owners(merged, members)
+        sources.append(Source(name, slugs.of(f"ranking {name}"), board, own, owners, seasons=found_scores))
     return sources
 
 

@@ -1,7 +1,7 @@
 "use strict";
 // The board: one table of all rows. The address holds everything that a reader chose, so that a view can be linked.
 (() => {
-  const { columns, fields, groups, boards } = window.benchkitData;
+  const { columns, fields, groups, boards, seasons } = window.benchkitData;
   const values = (name) => {
     const field = fields[name];
     return field && field.words ? field.places.map((i) => (i < 0 ? null : field.words[i])) : field || [];
@@ -10,9 +10,10 @@
   const count = data.id.length;
   const byId = new Map(data.id.map((id, i) => [id, i]));
   const byKey = new Map(columns.map((column) => [column.key, column]));
-  const FILTERS = ["board", "dataset", "detector", "selector", "role", "steps", "badge"];
+  const FILTERS = ["board", "dataset", "detector", "selector", "role", "steps", "badge", ...(seasons.length ? ["season"] : [])];
   const PAGE = 100;
-  const RANKS = { rank: "tier", rank_ap: "tier_ap" };
+  const RANKS = { rank: "tier", rank_ap: "tier_ap", rank_fresh: "", rank_fresh_ap: "" };
+  const FRESH = ["rank_fresh", "fresh", "lead"]; // shown beside the public figures where a season is chosen
   const DEFAULT_COLUMNS = columns.filter((c) => c.shown).map((c) => c.key).join(",");
   const $ = (id) => document.getElementById(id);
   const { make, percent, signed, interval, number } = window.benchkitText;
@@ -41,14 +42,21 @@
     else { location.hash = next; draw(); }
   };
 
+  // Fresh figures are those of the chosen season, else of the latest one.
+  const useSeason = () => {
+    const chosen = seasons.find((one) => one.name === state.season) || seasons[seasons.length - 1];
+    if (chosen) Object.assign(data, chosen.fields);
+  };
+
   // ---- which rows, in which order ----
   const text = (i, key) => (data[key][i] === null || data[key][i] === undefined ? "" : String(data[key][i]));
   const chosen = () => {
     const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = FILTERS.filter((key) => state[key]);
+    const wanted = FILTERS.filter((key) => state[key] && key !== "season");
     const found = [];
     for (let i = 0; i < count; i++) {
       if (!wanted.every((key) => text(i, key) === state[key])) continue;
+      if (state.season && seasons.length && data.fresh[i] === null) continue;
       const own = words.length ? ["name", "selector", "detector", "dataset", "board", "source"].map((k) => text(i, k)).join(" ").toLowerCase() : "";
       if (words.every((word) => own.includes(word))) found.push(i);
     }
@@ -72,7 +80,7 @@
   // ---- cells ----
   const TITLES = window.benchkitData.badges;
   const ends = {};
-  for (const key of ["iou", "ap"]) ends[key] = Math.max(0.01, ...data[`${key}_high`].map((v) => v || 0));
+  for (const [key, fresh] of [["iou", "fresh"], ["ap", "fresh_ap"]]) ends[fresh] = ends[key] = Math.max(0.01, ...data[`${key}_high`].map((v) => v || 0));
   const tied = (i, key) => groups[data.group[i]].rows.filter((j) => data[key][j] === data[key][i]).length > 1;
   const CELLS = {
     text: (i, key) => text(i, key) || "–",
@@ -146,7 +154,7 @@
         const about = groups[group];
         lines.push(make("tr", { class: "heading" }, make("th", { scope: "rowgroup", colspan: shown.length + 1 }, make("span", {}, about.title), make("small", {}, about.words[key] || ""))));
       }
-      const own = key in RANKS ? data[RANKS[key]][i] : null;
+      const own = RANKS[key] ? data[RANKS[key]][i] : null;
       const box = make("input", { type: "checkbox", "aria-label": `compare ${text(i, "name")}, ${text(i, "detector")}` });
       box.checked = compared.includes(data.id[i]);
       box.addEventListener("change", () => choose(data.id[i], box.checked));
@@ -275,7 +283,7 @@
   // ---- controls ----
   const controls = () => {
     for (const key of FILTERS) {
-      const found = [...new Set(data[key].filter((v) => v !== null && v !== undefined && v !== "–").map(String))];
+      const found = key === "season" ? seasons.map((one) => one.name) : [...new Set(data[key].filter((v) => v !== null && v !== undefined && v !== "–").map(String))];
       found.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
       const select = $(`filter-${key}`);
       select.replaceChildren(make("option", { value: "" }, "all"), ...found.map((value) => make("option", { value }, value)));
@@ -302,7 +310,9 @@
     drawn = location.hash || "#";
     for (const key of FILTERS) $(`filter-${key}`).value = state[key] || "";
     if (document.activeElement !== $("search")) $("search").value = state.q;
+    useSeason();
     const keys = state.cols.split(",").filter((key) => byKey.has(key));
+    if (state.season && state.cols === DEFAULT_COLUMNS) keys.push(...FRESH);
     for (const box of $("columns").querySelectorAll("input")) box.checked = keys.includes(box.value);
     [$("by").value, $("cost").value] = [state.by, state.cost];
     const shown = columns.filter((column) => keys.includes(column.key));

@@ -47,7 +47,7 @@
     const color = colours[one.color % colours.length];
     const base = { x: one.x, y: one.y, name: one.name, text: one.text, ids: one.ids, line: { color }, marker: { color, size: 8 } };
     const bars = (up, down) => (up ? { type: "data", symmetric: false, array: up, arrayminus: down, color, thickness: 1.2, width: 0 } : undefined);
-    if (one.kind === "front") return { ...base, mode: "lines", line: { color, shape: "hv", dash: "dot", width: 1.5 }, hoverinfo: "skip" };
+    if (one.kind === "front") return { ...base, mode: "lines", line: { color, shape: one.shape || "hv", dash: "dot", width: 1.5 }, hoverinfo: "skip" };
     if (one.kind === "bars") return { ...base, type: "bar", error_y: bars(one.up, one.down) };
     const hover = `<b>%{text}</b><br>%{x}, %{y:.2f} %<extra>${escapeMarkup(one.name)}</extra>`;
     return { ...base, mode: one.kind === "line" ? "lines+markers" : "markers", text: (one.text || []).map(escapeMarkup), error_y: bars(one.up, one.down), error_x: bars(one.right, one.left), hovertemplate: one.text ? hover : undefined };

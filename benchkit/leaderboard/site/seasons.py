@@ -1,0 +1,145 @@
+"""The pages of seasons: what was committed to, what was revealed, who was scored, public and fresh figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from benchkit.leaderboard.season import Season
+from benchkit.leaderboard.season_result import Agreement, ScoredRow, SeasonResult
+from benchkit.leaderboard.site.payload import script_json
+from benchkit.leaderboard.site.sources import Source
+from benchkit.leaderboard.site.table_cells import TableCell, make_delta, make_figure, make_rank
+from benchkit.report.board import short_names
+from benchkit.report.board_table import selector_names
+from benchkit.report.notes import NAMES
+from benchkit.report.text import MISSING, known, numeric, one_line, plain_number
+from benchkit.report.uncertainty import RANKINGS, delta_columns, rank_columns
+
+_HEADERS = (
+    *(("row", True), ("selector", True), ("public", False), ("fresh", False), ("public rank", False)),
+    *(("fresh rank", False), ("places moved", False), ("Δ to pseudo, public", False), ("fresh", False)),
+    ("lead change", False),
+)
+
+
+class RankedTable(NamedTuple):
+    """Public and fresh figures by one ranking: a table, the agreement of the two orders, and a chart."""
+
+    ranking: str
+    table: Mapping[str, Any]
+    agreement: Agreement
+    chart_id: str
+    chart: Markup
+
+
+class DetectorPart(NamedTuple):
+    """What a season gave for one detector and the submissions of one protocol."""
+
+    title: str
+    ranked: Sequence[RankedTable]
+
+
+class SeasonPage(NamedTuple):
+    """Everything that the pages show of a season. members: (name, slug of its page) of the scored submissions."""
+
+    season: Season
+    state: str
+    members: Sequence[tuple[str, str]]
+    rows: int
+    parts: Sequence[DetectorPart]
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What was committed to, and what was revealed."""
+        season = self.season
+        last = season.first + season.count - 1
+        found = {"State": self.state, "Committed": season.committed, "Commitment": f"sha256 {season.commitment}"}
+        found |= {"Dataset": season.dataset, "Images": f"{season.count}, indices {season.first} to {last}"}
+        found["Fingerprint of the dataset"] = season.fingerprint
+        found["Secret"] = season.secret if season.secret is not None else "not revealed yet"
+        if season.images is not None:
+            found["File of the images"] = f"sha256 {season.images}"
+        return {name: one_line(text) for name, text in found.items()}
+
+
+def describe_season(season: Season, sources: Sequence[Source]) -> SeasonPage:
+    """Return what the pages show of a season."""
+    parts: list[DetectorPart] = []
+    members: dict[str, str] = {}
+    rows = 0
+    for source in sources:
+        for result in source.seasons:
+            if result.season.name == season.name:
+                rows += len(result.rows)
+                members |= {member.name: member.slug for member in source.members if member.name in result.submissions}
+                parts += (
+                    _part(source, result, detector, len(parts) + i) for i, detector in enumerate(result.detectors)
+                )
+    state = "committed" if season.secret is None else "scored" if members else "revealed"
+    return SeasonPage(season, state, list(members.items()), rows, parts)
+
+
+def _part(source: Source, result: SeasonResult, detector: str, number: int) -> DetectorPart:
+    title = short_names(result.public.frame["detector"], result.public.shown).get(detector, detector)
+    rows = [row for row in result.rows if str(row.public["detector"]) == detector]
+    selectors = selector_names(result.public, detector)
+    ranked: list[RankedTable] = []
+    for ranking in RANKINGS:
+        shown = sorted(rows, key=lambda row: numeric(row.public.get(rank_columns(ranking)[0])))
+        lines = [_line(source, row, ranking, selectors) for row in shown]
+        chart = Markup(script_json(_chart(shown, ranking)))
+        table = {"headers": _HEADERS, "lines": lines, "of": len(lines)}
+        agreement = result.agreement(detector, ranking)
+        ranked.append(RankedTable(NAMES[ranking], table, agreement, f"chart-{number}-{len(ranked)}", chart))
+    return DetectorPart(one_line(title) + (f" ({source.name})" if len(source.members) > 1 else ""), ranked)
+
+
+def _line(source: Source, row: ScoredRow, ranking: str, selectors: Mapping[str, str]) -> list[TableCell]:
+    ranks = rank_columns(ranking)
+    before, after = (numeric(line.get(ranks[0])) for line in row)
+    change = dict(zip(("lead", "lead_low", "lead_high"), row.lead_change(ranking), strict=True))
+    moved = before - after
+    selector = one_line(selectors.get(row.public["selector"], "")) or MISSING
+    cells = [TableCell(one_line(row.public["training_set"])), TableCell(selector)]
+    cells += [make_figure({**line, "state": "done"}, ranking) for line in row]
+    cells += [
+        make_rank(dict(zip(("rank", "rank_low", "rank_high"), map(line.get, ranks), strict=True)), "") for line in row
+    ]
+    cells.append(TableCell(("+" if moved > 0 else "") + plain_number(moved) if known(moved) else MISSING, moved))
+    for line in row:
+        parts = zip(
+            ("pseudo", "pseudo_low", "pseudo_high", "_p", "pseudo_verdict"),
+            delta_columns(ranking, "pseudo"),
+            strict=True,
+        )
+        cells.append(make_delta({name: line.get(column) for name, column in parts}))
+    return [*cells, make_delta(change, "lead")]
+
+
+def _chart(rows: Sequence[ScoredRow], ranking: str) -> dict[str, Any]:
+    """Return a scatter of fresh over public figures, with the intervals of both."""
+    known_rows = [row for row in rows if all(known(line.get(ranking)) for line in row)]
+
+    def values(place: int) -> dict[str, list[float]]:
+        lines = [row[place] for row in known_rows]
+        value = [100 * float(line[ranking]) for line in lines]
+        up, down = (
+            [abs(100 * numeric(line.get(ranking + end)) - v) for line, v in zip(lines, value, strict=True)]
+            for end in ("_high", "_low")
+        )
+        return {
+            "value": value,
+            "up": [u if known(u) else 0.0 for u in up],
+            "down": [d if known(d) else 0.0 for d in down],
+        }
+
+    public, fresh = values(0), values(1)
+    trace = {"kind": "points", "name": "rows", "color": 0, "x": public["value"], "y": fresh["value"]}
+    trace |= {"right": public["up"], "left": public["down"], "up": fresh["up"], "down": fresh["down"]}
+    trace["text"] = [one_line(row.public["training_set"]) for row in known_rows]
+    top = max([*public["value"], *fresh["value"], 0.0])
+    same = {"kind": "front", "name": "equal on both", "color": 1, "x": [0, top], "y": [0, top], "shape": "linear"}
+    return {"x": f"{NAMES[ranking]} on the public images, %", "y": "on fresh images, %", "traces": [trace, same]}

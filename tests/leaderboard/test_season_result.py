@@ -1,0 +1,212 @@
+"""Scores of seasons: recomputed as submissions are, bound to submission and season, shown beside public figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchkit.errors import BenchkitError
+from benchkit.leaderboard.check import check_folder
+from benchkit.leaderboard.season import Season, find_season, list_seasons, write_season
+from benchkit.leaderboard.season_check import check_scores, check_scores_together, join_scores
+from benchkit.leaderboard.season_result import SeasonResult
+from benchkit.leaderboard.site.build import make_site
+from benchkit.leaderboard.site.sources import load_sources
+from benchkit.leaderboard.submission import FACTS, write_submission
+from benchkit.plugin.registry import Registry
+from benchkit.statistics.intervals import subtract_independent
+from tests.leaderboard.conftest import make_data, make_season, submit_data, write_score
+
+PUBLIC = {"renoise-masked:steps=10": 0.62, "blur:steps=20": 0.8}
+FRESH = {"renoise-masked:steps=10": 0.62, "blur:steps=20": 0.3}
+
+
+@pytest.fixture(scope="module")
+def season() -> Season:
+    return make_season()
+
+
+@pytest.fixture(scope="module")
+def scored(season: Season, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A submission of two methods, of which `blur` is far better on the public images, and its score."""
+    folder = tmp_path_factory.mktemp("scored") / "mine"
+    write_submission(submit_data(make_data(PUBLIC), "mine"), folder)
+    write_score(folder, FRESH, season)
+    return folder
+
+
+@pytest.fixture
+def folder(scored: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(scored, tmp_path / "mine"))
+
+
+def result_of(folder: Path, season: Season) -> SeasonResult:
+    return join_scores(check_scores(folder, check_folder(folder, {}), [season], {}))[0]
+
+
+def test_a_fitted_row_loses_its_lead_and_its_rank(folder: Path, season: Season) -> None:
+    rows = {row.public["training_set"]: row for row in result_of(folder, season).rows}
+    change, _, high = rows["blur:steps=20"].lead_change("artifact_iou")
+    assert high < 0
+    assert change == pytest.approx(
+        rows["blur:steps=20"].fresh["delta_pseudo"] - rows["blur:steps=20"].public["delta_pseudo"]
+    )
+    low, high = rows["renoise-masked:steps=10"].lead_change("artifact_iou")[1:]
+    assert low < 0 < high
+    assert (rows["blur:steps=20"].public["rank"], rows["blur:steps=20"].fresh["rank"]) == (1, 4)
+
+
+def test_the_agreement_counts_confirmed_and_reversed_pairs(folder: Path, season: Season) -> None:
+    found = result_of(folder, season)
+    agreed = found.agreement(found.detectors[0])
+    assert agreed.reversed >= 1 and agreed.confirmed >= 1
+    assert agreed.confirmed + agreed.reversed <= agreed.pairs
+    same = SeasonResult(season, found.public, found.public)
+    own = same.agreement(found.detectors[0])
+    assert (own.tau, own.confirmed, own.reversed) == (pytest.approx(1), own.pairs, 0)
+
+
+def forge_a_count(where: Path, folder: Path, season: Season) -> None:
+    board = json.loads((where / "board.json").read_text())
+    board["rows"][0]["artifact_iou"] += 0.01
+    (where / "board.json").write_text(json.dumps(board))
+
+
+def score_other_rows(where: Path, folder: Path, season: Season) -> None:
+    write_score(folder, {"renoise-masked:steps=10": 0.62, "blur:steps=10": 0.3}, season)
+
+
+def score_as_another(where: Path, folder: Path, season: Season) -> None:
+    state_in(where, name="another")
+
+
+def score_in_another_season(where: Path, folder: Path, season: Season) -> None:
+    state_in(where, season="0" * 64)
+
+
+def state_in(where: Path, **changes: str) -> None:
+    (where / FACTS).write_text(json.dumps(json.loads((where / FACTS).read_text()) | changes))
+
+
+def rename_the_season(where: Path, folder: Path, season: Season) -> None:
+    where.rename(folder / "season-autumn")
+
+
+@pytest.mark.parametrize(
+    ("forge", "message"),
+    [
+        (forge_a_count, "mine/season-spring: row 'renoise-masked:steps=10' of the board: 'artifact_iou'"),
+        (score_other_rows, "is not the one of the submission"),
+        (score_as_another, "is the score of 'another'"),
+        (score_in_another_season, "its images are those of another season"),
+        (rename_the_season, "mine/season-autumn: the season is unknown"),
+    ],
+)
+def test_a_forged_score_is_refused(
+    folder: Path, season: Season, forge: Callable[[Path, Path, Season], None], message: str
+) -> None:
+    forge(folder / "season-spring", folder, season)
+    with pytest.raises(BenchkitError) as error:
+        result_of(folder, season)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_nobody_is_scored_before_the_secret_is_out(folder: Path, season: Season) -> None:
+    with pytest.raises(BenchkitError, match="not revealed yet"):
+        result_of(folder, replace(season, secret=None))
+
+
+def test_a_score_is_no_submission(folder: Path, season: Season, tmp_path: Path) -> None:
+    (folder / "season-spring").rename(tmp_path / "mine2")
+    facts = json.loads((tmp_path / "mine2" / FACTS).read_text()) | {"name": "mine2"}
+    (tmp_path / "mine2" / FACTS).write_text(json.dumps(facts))
+    with pytest.raises(BenchkitError, match="the score of a season"):
+        check_folder(tmp_path / "mine2", {})
+
+
+def test_all_are_scored_on_the_same_images(folder: Path, season: Season) -> None:
+    (score,) = check_scores(folder, check_folder(folder, {}), [season], {})
+    facts = score.fresh.submission.facts.model_copy(update={"test_sets": {"season spring": "0" * 64}})
+    other = replace(score.fresh, submission=replace(score.fresh.submission, facts=facts))
+    with pytest.raises(BenchkitError, match="was scored on other images than mine"):
+        check_scores_together([score, score._replace(fresh=other)])
+
+
+def test_the_interval_of_a_difference_of_independent_figures_covers_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.5, 0.03, 20000), rng.normal(0.3, 0.04, 20000)
+    covered = 0
+    for a, b in zip(first, second, strict=True):
+        _, low, high = subtract_independent(
+            (a, a - 1.96 * 0.03, a + 1.96 * 0.03), (b, b - 1.96 * 0.04, b + 1.96 * 0.04)
+        )
+        covered += low <= 0.2 <= high
+    assert covered / 20000 == pytest.approx(0.95, abs=0.005)
+    assert subtract_independent((0.5, 0.4, 0.7), (0.5, 0.5, 0.5)) == pytest.approx((0, -0.1, 0.2))
+
+
+# --- the files of seasons ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"secret": "not the secret at all"}, "not the one that was committed to"),
+        ({"first": -1}, "'first'"),
+        ({"count": "20"}, "'count'"),
+        ({"commitment": "<b>"}, "'commitment'"),
+        ({"name": "../other"}, "'name'"),
+        ({"name": "other"}, "name the file so"),
+        ({"more": 1}, "not a season of this version"),
+        ({"schema": 2}, "another schema"),
+    ],
+)
+def test_a_file_that_is_no_season_is_refused(
+    tmp_path: Path, season: Season, changes: dict[str, object], message: str
+) -> None:
+    path = write_season(season, tmp_path)
+    assert find_season("spring", tmp_path) == season
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(BenchkitError) as error:
+        list_seasons(tmp_path)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_seasons_are_listed_by_their_commitment(tmp_path: Path, season: Season) -> None:
+    later = replace(make_season("autumn", None), committed="2026-06-01T00:00:00+00:00")
+    write_season(later, tmp_path)
+    write_season(season, tmp_path)
+    assert [one.name for one in list_seasons(tmp_path)] == ["spring", "autumn"]
+    assert list_seasons(tmp_path / "none") == []
+
+
+# --- the site ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_site_has_a_page_for_every_season(folder: Path, season: Season) -> None:
+    waiting = make_season("autumn", None)
+    seasons = [season, waiting]
+    files = make_site(load_sources([folder], {}, seasons), (), Registry.load(), seasons=seasons)
+    page = files["seasons/spring.html"].decode()
+    assert season.commitment in page and "a secret of 16 letters" in page and "indices 0 to 19" in page
+    assert "../boards/mine.html" in page and "reverse" in page
+    assert "not revealed yet" in files["seasons/autumn.html"].decode()
+    assert "spring" in files["seasons.html"].decode() and "autumn" in files["seasons.html"].decode()
+    lines = json.loads(files["downloads/seasons.json"])["rows"]
+    blur = next(line for line in lines if line["name"] == "blur:steps=20")
+    assert blur["season"] == "spring" and blur["lead_high"] < 0 and blur["rank_fresh"] == 4
+
+
+def test_without_seasons_nothing_speaks_of_fresh_figures(folder: Path) -> None:
+    shutil.rmtree(folder / "season-spring")
+    files = make_site(load_sources([folder], {}), (), Registry.load())
+    assert "No season has been opened" in files["seasons.html"].decode()
+    assert b'"rank_fresh"' not in files["data/board.js"].partition(b'"fields"')[0]
+    assert "downloads/seasons.csv" not in files
