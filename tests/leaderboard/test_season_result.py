@@ -199,6 +199,7 @@ def test_the_site_has_a_page_for_every_season(folder: Path, season: Season) -> N
     assert "../boards/mine.html" in page and "reverse" in page
     assert "not revealed yet" in files["seasons/autumn.html"].decode()
     assert "spring" in files["seasons.html"].decode() and "autumn" in files["seasons.html"].decode()
+    assert "On the fresh images of season spring" in files["index.html"].decode()
     lines = json.loads(files["downloads/seasons.json"])["rows"]
     blur = next(line for line in lines if line["name"] == "blur:steps=20")
     assert blur["season"] == "spring" and blur["lead_high"] < 0 and blur["rank_fresh"] == 4

@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from benchkit.leaderboard.site.build import make_site, write_site
+from benchkit.leaderboard.site.sources import load_sources
+from benchkit.leaderboard.submission import write_submission
+from benchkit.plugin.registry import Registry
+from benchkit.report.leaderboard import paper_lines
+from tests.leaderboard.conftest import make_data, make_season, submit_data, write_score
 from tests.leaderboard.made_site import SCRIPT, built
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -21,6 +27,18 @@ def site(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def season_site(tmp_path_factory) -> Path:
+    """A site with a submission that was scored in a season."""
+    folder = tmp_path_factory.mktemp("seasons")
+    write_submission(submit_data(make_data({"blur:steps=20": 0.8, "rotation:steps=20": 0.6}), "mine"), folder / "mine")
+    season = make_season()
+    write_score(folder / "mine", {"blur:steps=20": 0.3, "rotation:steps=20": 0.6}, season)
+    files = make_site(load_sources([folder], {}, [season]), paper_lines(), Registry.load(), seasons=[season])
+    write_site(files, folder / "site")
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
     with playwright.sync_playwright() as p:
@@ -30,15 +48,14 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, site):
+def page(browser, site, season_site):
     """A page that fails its test if a script fails or anything beside the site's own files is asked for."""
     faults: list[str] = []
     context = browser.new_context(viewport={"width": 1300, "height": 900})
     opened = context.new_page()
     opened.on("pageerror", lambda error: faults.append(str(error)))
     opened.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
-    inside = site.as_uri()
-    allowed = (inside, "data:", "blob:")
+    allowed = (site.as_uri(), season_site.as_uri(), "data:", "blob:")
     opened.on("request", lambda asked: None if asked.url.startswith(allowed) else faults.append(asked.url))
     yield opened
     assert opened.evaluate("window.hacked") is None
@@ -111,6 +128,31 @@ def test_two_rows_of_one_ranking_have_a_paired_difference(page, site):
     assert abs(float(shown[0]) - float(shown[1]) - float(shown[2].split()[0].replace("\u2212", "-"))) < 0.02
     page.locator("#compare-close").click()
     assert page.locator("#compare").is_hidden()
+
+
+def test_a_season_shows_its_rows_with_public_and_fresh_ranks(page, season_site):
+    open_page(page, season_site)
+    page.select_option("#filter-season", "spring")
+    assert "season=spring" in page.url
+    assert set(names(page)) == {"blur:steps=20", "rotation:steps=20", "pseudo", "human"}
+    keys = page.locator("#head th").evaluate_all("all => all.map((one) => one.dataset.key)")
+    assert keys[1:3] == ["rank", "rank_fresh"]
+    row = page.locator("#body tr", has=page.locator("th", has_text="blur:steps=20"))
+    assert row.locator("td.col-rank").inner_text().startswith("1 ")
+    assert row.locator("td.col-rank_fresh").inner_text().startswith("4 ")
+    page.locator('th[data-key="rank_fresh"] button').click()
+    assert names(page)[-1] == "blur:steps=20"
+
+
+def test_the_page_of_a_season(page, season_site):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page.set_viewport_size({"width": 390, "height": 900})
+    open_page(page, season_site, "seasons/spring.html")
+    page.locator("[data-chart]").first.scroll_into_view_if_needed()
+    page.wait_for_selector("[data-chart] .plotly .trace", timeout=20000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    found = axe.Axe().run(page, options={"preload": False}).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 def test_rows_of_two_rankings_have_none(page, site):

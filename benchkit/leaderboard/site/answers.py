@@ -34,7 +34,8 @@ class Ranked(NamedTuple):
 
     best: the method with the best figure. ties: the methods that it does not beat beyond chance, None where nothing
     is known of pairs. rows: how many methods are ranked. cheapest: of best and ties, with its cost in words; None where
-    costs are unknown, or where it is the best. against: a sentence for each baseline.
+    costs are unknown, or where it is the best. against: a sentence for each baseline, and for
+    each season.
     """
 
     ranking: str
@@ -88,7 +89,7 @@ def _answer(group: Group, ranking: str, rows: Sequence[Row]) -> Ranked | None:
         None if ties is None else [_choice(rows[place], key) for place in ties],
         len(places),
         _find_cheapest(rows, [best, *(ties or ())], key),
-        list(_compare(rows[best], "" if key == "iou" else "_ap")),
+        [*_compare(rows[best], "" if key == "iou" else "_ap"), *_describe_fresh(rows[best], key)],
     )
 
 
@@ -116,3 +117,12 @@ def _compare(row: Mapping[str, Any], end: str) -> Iterator[str]:
         if known(value) and verdict in _VERDICTS:
             difference = bracketed(signed(value), percent(low), percent(high))
             yield f"{_VERDICTS[verdict].format(_BASES[base])}: {difference} points."
+
+
+def _describe_fresh(row: Mapping[str, Any], key: str) -> Iterator[str]:
+    """Yield the figure and the place of a row on the images of each season in which it was scored."""
+    fresh, rank = ("fresh", "rank_fresh") if key == "iou" else ("fresh_ap", "rank_fresh_ap")
+    for season, own in (row.get("seasons") or {}).items():
+        figure = bracketed(*(percent(numeric(own.get(fresh + end))) for end in ("", "_low", "_high")))
+        if known(own.get(rank)):
+            yield f"On the fresh images of season {season}: {figure}, place {own[rank]:.0f} of the rows scored there."

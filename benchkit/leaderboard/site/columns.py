@@ -36,7 +36,15 @@ COLUMNS = (
         True,
         -1,
     ),
+    Column(
+        "rank_fresh",
+        "Fresh rank, IoU",
+        "Place by artifact IoU on the images of a season, which nobody knew before, among the rows that were scored.",
+        "rank",
+        best=-1,
+    ),
     Column("rank_ap", "Rank, AP", "Place by average precision, and its interval.", "rank", True, -1),
+    Column("rank_fresh_ap", "Fresh rank, AP", "The same by average precision.", "rank", best=-1),
     Column(
         "name",
         "Method",
@@ -55,6 +63,7 @@ COLUMNS = (
         True,
         1,
     ),
+    Column("fresh", "Fresh IoU", "Artifact IoU on the images of a season, with its interval.", "interval", best=1),
     Column(
         "ap",
         "AP",
@@ -63,6 +72,7 @@ COLUMNS = (
         True,
         1,
     ),
+    Column("fresh_ap", "Fresh AP", "Average precision on the images of a season.", "interval", best=1),
     Column(
         "pseudo",
         "Δ to pseudo, IoU",
@@ -72,20 +82,10 @@ COLUMNS = (
         1,
     ),
     Column(
-        "rank_fresh",
-        "Fresh rank, IoU",
-        "Place by artifact IoU on the images of a season, which nobody knew before, among the rows that were scored.",
-        "rank",
-        best=-1,
-    ),
-    Column("rank_fresh_ap", "Fresh rank, AP", "The same by average precision.", "rank", best=-1),
-    Column("fresh", "Fresh IoU", "Artifact IoU on the images of a season, with its interval.", "interval", best=1),
-    Column("fresh_ap", "Fresh AP", "Average precision on the images of a season.", "interval", best=1),
-    Column(
         "lead",
         "Lead change",
-        "Change of the difference to pseudo from public to fresh images, in points of IoU. Below zero: the row was "
-        "fitted to the public images.",
+        "Change of the difference to pseudo from public to fresh images, in points of IoU. Below zero: a sign "
+        "that the row was fitted to the public images.",
         "delta",
         best=1,
     ),

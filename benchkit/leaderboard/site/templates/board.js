@@ -277,6 +277,7 @@
       traces.push({ kind: "front", name: `${name}: Pareto front`, ...mark, x: line.map((p) => p.x), y: line.map((p) => p.y) });
     }
     $("no-costs").hidden = traces.length > 0;
+    $("cost-chart").hidden = !traces.length;
     window.benchkitChart($("cost-chart"), { x: byKey.get(cost).header, y: `${byKey.get(key).header}, %`, traces, pick: (id) => choose(id, !state.cmp.split(",").includes(id)) });
   };
 
