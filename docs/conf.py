@@ -74,7 +74,8 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_center": [],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
 }
 html_sidebars = {"index": []}
+html_context = {"default_mode": "auto"}
 copybutton_exclude = ".linenos, .gp, .go"

@@ -1,6 +1,6 @@
 """What a grid is made of: the types of its settings, sets of images, trainings.
 
-The descriptions of the fields are the reference of a grid file's keys: `python docs/grid-keys.py` writes
+The descriptions of the fields are the reference of a grid file's keys: `make docs` completes
 docs/reference/grid-keys.md.
 """
 

@@ -50,6 +50,7 @@ def section(name: str, command: Any) -> Iterator[str]:
 def row(one: Any, context: Any) -> str:
     """Return the table row of an argument or option, as `--help` shows it."""
     left, text = one.get_help_record(context)
+    left = re.sub(r" <\w+>$", "", left)
     flags = f"`{left.replace('|', chr(92) + '|')}`"
     return f"| {flags} | {prose(text).replace('|', chr(92) + '|')} |"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
@@ -18,8 +20,12 @@ def marked_up(paragraph: str) -> str:
     return "".join(f"``{part}``" if i % 2 else _SIGNS.sub(r"\\\1", part) for i, part in enumerate(parts))
 
 
-def converted(lines: list[str]) -> list[str]:
-    """Return a docstring as reStructuredText. An indented paragraph is code, unless a heading stands above it."""
+def converted(lines: list[str], names: Iterable[str] = ()) -> list[str]:
+    """Return a docstring as reStructuredText. An indented paragraph is code, unless a heading stands above it.
+
+    names: of parameters and fields; where the text explains them (`name: meaning`) they are shown in bold.
+    """
+    explained = re.compile(rf"((?:^|(?<=[.)] ))(?:(?:{_any_of(names)})(?:, | and )?)+):(?=\s)", re.MULTILINE)
     out: list[str] = []
     below_heading = False
     for blank, group in groupby(lines, key=lambda line: not line.strip()):
@@ -30,14 +36,27 @@ def converted(lines: list[str]) -> list[str]:
         elif indented and not below_heading:
             out += ["::", "", *paragraph]
         else:
-            out += marked_up("\n".join(paragraph)).split("\n")
+            text = marked_up("\n".join(paragraph))
+            out += (explained.sub(r"**\1**:", text) if names else text).split("\n")
             below_heading = indented or bool(_HEADING.fullmatch(paragraph[0].strip()))
     return out
 
 
+def _any_of(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or "(?!)"
+
+
+def names_of(value: Any) -> list[str]:
+    """Return the names that a docstring may explain: arguments of a function, fields of a class."""
+    try:
+        return [name for name in inspect.signature(value).parameters if name != "self"]
+    except (TypeError, ValueError):
+        return []
+
+
 def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Convert a docstring in place."""
-    lines[:] = converted(lines)
+    lines[:] = converted(lines, names_of(obj))
 
 
 def setup(app: Any) -> dict[str, Any]:

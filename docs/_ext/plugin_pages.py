@@ -51,11 +51,11 @@ def built_in(kind: str) -> list[Entry]:
 
 
 def write_pages(folder: Path = FOLDER) -> None:
-    """Write one page for each plugin to FOLDER/KINDs/NAME.md, and remove pages of plugins that are gone."""
+    """Write FOLDER/KINDs/index.md and one page for each plugin beside it; remove pages of plugins that are gone."""
     for kind in KINDS:
         place = folder / f"{kind}s"
         place.mkdir(parents=True, exist_ok=True)
-        wanted = {f"{entry.name}.md": page(entry) for entry in built_in(kind)}
+        wanted = {f"{entry.name}.md": page(entry) for entry in built_in(kind)} | {"index.md": kind_page(kind)}
         for old in place.glob("*.md"):
             if old.name not in wanted:
                 old.unlink()
@@ -64,14 +64,24 @@ def write_pages(folder: Path = FOLDER) -> None:
                 (place / name).write_text(text)
 
 
+def kind_page(kind: str) -> str:
+    """Return the page of a kind: its plugins, each with its picture."""
+    names = [entry.name for entry in built_in(kind)]
+    seen = [name for name in names if f"{kind} {name}" not in UNSEEN]
+    pictures = [f"### [{name}]({name}.md)\n\n![Preview of {name}](/images/{picture_name(kind, name)})" for name in seen]
+    toctree = "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])
+    parts = [f"# {kind.capitalize()}s", gallery(kind), *(["## Gallery", *pictures] if pictures else []), toctree]
+    return "\n\n".join(parts) + "\n"
+
+
 def gallery(kind: str) -> str:
-    """Return the table of a kind's plugins: the link to each page, its first sentence, and its picture."""
+    """Return the table of a kind's plugins: the link to each page, and its first sentence."""
     lines = [f"| {kind} | what it does |", "|---|---|"]
     for entry in built_in(kind):
-        first = describe(entry)["doc"].partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-        lines.append(f"| [`{entry.name}`](/reference/plugins/{kind}s/{entry.name}.md) | {escaped(first)} |")
-    pages = "\n".join(f"{kind}s/{entry.name}" for entry in built_in(kind))
-    return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", pages, "```", ""])
+        first = describe(entry)["doc"].partition("\n\n")[0].replace("\n", " ")
+        said = escaped(first).replace("|", "\\|")
+        lines.append(f"| [`{entry.name}`](/reference/plugins/{kind}s/{entry.name}.md) | {said} |")
+    return "\n".join(lines)
 
 
 def page(entry: Entry) -> str:
