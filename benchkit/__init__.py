@@ -11,49 +11,63 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchkit.functions.compare import compare
     from benchkit.functions.comparison import Comparison, PairedDifference, load_comparison
+    from benchkit.functions.datasets import DatasetView, SplitView, load_dataset
     from benchkit.functions.plots import gallery, plot_ablation, plot_board, plot_depth
     from benchkit.functions.predict import predict
-    from benchkit.functions.steps import Corrupted, corrupt, invert, load_model
+    from benchkit.functions.steps import Corrupted, corrupt, invert, load_model, select
+    from benchkit.functions.training import evaluate, train
     from benchkit.inference.detector import TrainedDetector, load_detector
     from benchkit.inference.image_batch import ImageBatch
 
 __all__ = [
     "Comparison",
     "Corrupted",
+    "DatasetView",
     "ImageBatch",
     "PairedDifference",
+    "SplitView",
     "TrainedDetector",
     "compare",
     "corrupt",
+    "evaluate",
     "gallery",
     "invert",
     "load_comparison",
+    "load_dataset",
     "load_detector",
     "load_model",
     "plot_ablation",
     "plot_board",
     "plot_depth",
     "predict",
+    "select",
+    "train",
 ]
 
 #: Public name -> its module, which is imported when the name is first used.
 _MODULES = {
     "Comparison": "benchkit.functions.comparison",
     "Corrupted": "benchkit.functions.steps",
+    "DatasetView": "benchkit.functions.datasets",
     "ImageBatch": "benchkit.inference.image_batch",
     "PairedDifference": "benchkit.functions.comparison",
+    "SplitView": "benchkit.functions.datasets",
     "TrainedDetector": "benchkit.inference.detector",
     "compare": "benchkit.functions.compare",
     "corrupt": "benchkit.functions.steps",
+    "evaluate": "benchkit.functions.training",
     "gallery": "benchkit.functions.plots",
     "invert": "benchkit.functions.steps",
     "load_comparison": "benchkit.functions.comparison",
+    "load_dataset": "benchkit.functions.datasets",
     "load_detector": "benchkit.inference.detector",
     "load_model": "benchkit.functions.steps",
     "plot_ablation": "benchkit.functions.plots",
     "plot_board": "benchkit.functions.plots",
     "plot_depth": "benchkit.functions.plots",
     "predict": "benchkit.functions.predict",
+    "select": "benchkit.functions.steps",
+    "train": "benchkit.functions.training",
 }
 
 

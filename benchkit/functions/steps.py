@@ -1,4 +1,4 @@
-"""The steps of a corruption by themselves: load a checkpoint, invert, corrupt. Importing it loads no torch.
+"""The steps of a corruption by themselves: load a checkpoint, select, invert, corrupt. Importing it loads no torch.
 
 Plugins are text `NAME:key=value`, a Spec, a class (which means its defaults) or a plugin. Images are an ImageBatch, a
 sequence of PIL images of one size (their EXIF rotation is applied), a uint8 array (N, H, W, 3), or a float tensor
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchkit.api import Corruptor, Inverter
-from benchkit.errors import ArgumentValueError
+from benchkit.api import Corruptor, Inverter, RegionSelector, Sample, SelectionContext
+from benchkit.errors import ArgumentTypeError, ArgumentValueError
 from benchkit.functions.arguments import (
     Plugins,
     check_seed,
@@ -25,17 +25,19 @@ from benchkit.functions.arguments import (
     make_plugin,
     texts_of,
 )
-from benchkit.inference.image_batch import html_picture
-from benchkit.inference.images import image_tensor, mask_tensor
+from benchkit.inference.image_batch import ImageBatch, html_picture
+from benchkit.inference.images import image_tensor, mask_tensor, pixel_arrays, stack
 from benchkit.specs.spec import Spec
-from benchkit.specs.training_sets import Label
+from benchkit.specs.training_sets import CHUNK, Label
 from benchkit.system.devices import resolve_device
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
 
     from benchkit.diffusion.backend import DiffusionBackend
+    from benchkit.inference.detector import TrainedDetector
     from benchkit.inference.images import Images, Masks
 
 #: Rows of the sheet that a notebook shows of corrupted images.
@@ -204,3 +206,111 @@ def corrupt(
     original = pixels if paste_background else None
     made, labels = finish_images(decoded, regions, original, label, backend.factor)
     return Corrupted(made, labels, pixels.cpu(), tuple(names))
+
+
+def select(
+    selector: str | Spec | RegionSelector | type[RegionSelector],
+    images: Images,
+    *,
+    detector: TrainedDetector | None = None,
+    seed: int = 0,
+    ids: Sequence[str] | None = None,
+    plugins: Plugins = (),
+) -> Tensor:
+    """Select the regions to corrupt (Sec. 3); return masks, (N, H, W) bool, on the CPU.
+
+    images: an ImageBatch where the selector reads masks, captions or attributes of samples. In a comparison a selector
+    sees images after the autoencoder, see `ImageBatch.autoencoded`. detector: a trained one, for a learned selector.
+    Its scores are cut at the selector's threshold, or else where the mean selected area equals the fraction of
+    artifact pixels that the detector was trained on. seed, ids: of the selector's random draws. plugins: files of
+    further plugins. Raises ArgumentTypeError and ArgumentValueError for unusable arguments, PluginError for a plugin
+    that breaks its contract.
+
+    Example:
+        >>> import benchkit
+        >>> batch = benchkit.load_dataset("portraits")["clean"][:4]
+        >>> masks = benchkit.select("random-boxes", batch)
+        >>> masks.shape, masks.dtype
+        (torch.Size([4, 128, 128]), torch.bool)
+    """
+    import numpy as np
+    import torch
+
+    from benchkit.diffusion.noise import ImageNoise
+    from benchkit.inference.detector import predict_chunk
+    from benchkit.stages.images import to_tensor
+    from benchkit.stages.select import score_function, select_regions
+    from benchkit.stages.threshold import matching_threshold
+
+    registry = load_plugins(plugins)
+    plugin = make_plugin("selector", selector, RegionSelector, registry)  # type: ignore[type-abstract]
+    pixels = stack(pixel_arrays(images), "images")
+    captions, names = texts_of(images, len(pixels), None, ids)
+    samples = images.samples if isinstance(images, ImageBatch) else _plain_samples(pixels, names, captions)
+    _check_needs(plugin, samples)
+    options: dict[str, Any] = {"detector": detector, "seed": check_seed(seed), "ids": names, "plugins": registry}
+    parts = [select(text, images, **options) for text in plugin.parts()]
+    chunks = [slice(start, start + CHUNK) for start in range(0, len(pixels), CHUNK)]
+    scored, threshold = [], None
+    if plugin.required_detector() is not None and not parts:
+        detector = _check_detector(plugin, detector)
+        scored = [predict_chunk(detector.network, pixels[rows]) for rows in chunks]
+        threshold = plugin.threshold()
+        if threshold is None:
+            threshold = matching_threshold(np.concatenate(scored), _prevalence(detector))
+    masks = []
+    for number, rows in enumerate(chunks):
+        score = None
+        if scored and detector is not None:
+            score = score_function(pixels[rows], scored[number], partial(predict_chunk, detector.network))
+        at = SelectionContext(
+            images=to_tensor(pixels[rows]),
+            samples=samples[rows],
+            rng=ImageNoise(seed, names[rows]),
+            score=score,
+            threshold=threshold,
+            parts=tuple(part[rows] for part in parts),
+        )
+        masks.append(select_regions(plugin, at))
+    return torch.cat(masks)
+
+
+def _plain_samples(pixels: np.ndarray, ids: Sequence[str], captions: Sequence[str | None]) -> tuple[Sample, ...]:
+    return tuple(Sample(id, image, None, text) for id, image, text in zip(ids, pixels, captions, strict=True))
+
+
+def _check_needs(plugin: RegionSelector, samples: Sequence[Sample]) -> None:
+    """Raise ArgumentValueError where a sample lacks what the selector reads."""
+    for need in plugin.needs():
+        for sample in samples:
+            own = {"mask": sample.mask, "caption": sample.caption}
+            if (own[need] if need in own else sample.attributes.get(need)) is None:
+                raise ArgumentValueError(
+                    f"images: selector '{plugin.name}' reads the {need} of every image, and '{sample.id}' has none: "
+                    "give an ImageBatch of a dataset that has it"
+                )
+    if samples:
+        plugin.check_sample(samples[0])
+
+
+def _check_detector(plugin: RegionSelector, detector: TrainedDetector | None) -> TrainedDetector:
+    from benchkit.inference.detector import TrainedDetector
+
+    if not isinstance(detector, TrainedDetector):
+        given = "none was given" if detector is None else f"not this {type(detector).__name__}"
+        raise ArgumentTypeError(
+            f"detector: selector '{plugin.name}' needs a trained detector, {given}: give what benchkit.train or "
+            "benchkit.load_detector returned"
+        )
+    return detector
+
+
+def _prevalence(detector: TrainedDetector) -> float:
+    """Return the fraction of artifact pixels that a detector was trained on."""
+    found = (detector.card.get("training") or {}).get("prevalence")
+    if not isinstance(found, int | float):
+        raise ArgumentValueError(
+            "detector: its card does not say which fraction of the training pixels were artifacts: give the selector "
+            "a threshold, such as learned:tau=0.5"
+        )
+    return float(found)

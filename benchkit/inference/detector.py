@@ -89,6 +89,24 @@ class TrainedDetector:
         return Scores(float(probabilities.mean()), float(probabilities.max()), area)
 
 
+def predict_chunk(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Return a network's artifact probabilities of a chunk of images, as the stages compute them.
+
+    images: (N, H, W, 3) uint8, at most CHUNK of one size -> (N, H, W) float32 in [0, 1].
+    """
+    import torch
+
+    from benchkit.training.batches import to_input
+    from benchkit.training.features import FrozenNetwork
+    from benchkit.training.loop import device_of, predict
+
+    if not isinstance(network, FrozenNetwork):
+        return predict(network, images)
+    with torch.inference_mode():
+        maps = network.maps(to_input(images, device_of(network)))
+    return network.predict(maps, (images.shape[1], images.shape[2]))
+
+
 def load_detector(
     folder: str | Path,
     device: str = "auto",

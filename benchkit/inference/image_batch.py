@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from benchkit.api import Sample
+    from benchkit.diffusion.backend import DiffusionBackend
 
 #: Images on the contact sheet of a batch.
 SHOWN = 24
@@ -84,6 +85,32 @@ class ImageBatch:
         import numpy as np
 
         return np.array([sample.mask is not None for sample in self.samples])
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """What a detector learns from: `masks`, or (N, H, W) uint8 with 255 where any pixel is ignored."""
+        import numpy as np
+
+        if all(sample.ignored is None for sample in self.samples):
+            return self.masks
+        blank = np.zeros(self.masks.shape[1:], bool)
+        ignored = np.stack([blank if sample.ignored is None else sample.ignored for sample in self.samples])
+        return np.where(ignored, np.uint8(255), self.masks)
+
+    def autoencoded(self, model: DiffusionBackend) -> ImageBatch:
+        """Return the batch after one pass through a checkpoint's autoencoder.
+
+        In a comparison every image passes it once, so that no detector can recognise the decoder instead of the
+        artifacts. `corrupt` and `evaluate` do this themselves. Do it before `select` and `train`. model: of
+        `benchkit.load_model`; its factor must divide the images' sides.
+        """
+        from benchkit.inference.images import check_divisible
+        from benchkit.stages.images import autoencode
+
+        check_divisible("images", (self.images.shape[2], self.images.shape[1]), model.factor)
+        decoded = autoencode(model, self.images)
+        samples = (replace(sample, image=image) for sample, image in zip(self.samples, decoded, strict=True))
+        return ImageBatch(tuple(samples), f"{self.source}, autoencoded")
 
     @property
     def captions(self) -> tuple[str | None, ...]:

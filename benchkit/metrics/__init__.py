@@ -9,6 +9,7 @@ from benchkit.metrics.counts import (
     Scored,
     count,
     measure,
+    measure_parts,
     record,
 )
 from benchkit.metrics.heatmaps import heatmap_measures
@@ -70,6 +71,7 @@ __all__ = [
     "mean_of",
     "mean_terms",
     "measure",
+    "measure_parts",
     "metric",
     "precision",
     "precision_terms",

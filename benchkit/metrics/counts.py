@@ -7,7 +7,7 @@ no count, no histogram, no region and no map.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -217,6 +217,18 @@ def measure(
         raise BenchkitError(f"kinds are given for {len(kinds)} images but scores for {len(scored)}")
     edges = fit_edges([scored.sample()], () if threshold is None else (threshold,))
     return replace(record(scored, edges, density), threshold=threshold)
+
+
+def measure_parts(parts: Sequence[Callable[[], tuple[Scored, Any]]], threshold: float | None = None) -> Measured:
+    """Return the record of all images; the edges of its score bins fit all of them and include the threshold.
+
+    parts: each returns a batch and its density, see `measure`. It is called twice, so that only one batch need be in
+    memory.
+    """
+    samples = [part()[0].sample() for part in parts]
+    edges = fit_edges(samples, () if threshold is None else (threshold,))
+    batches = (part() for part in parts)
+    return Measured.concat([record(scored, edges, density) for scored, density in batches])
 
 
 def record(scored: Scored, edges: NDArray[np.float64], density: Any = None) -> Measured:

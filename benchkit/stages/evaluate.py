@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -129,29 +130,24 @@ class Evaluate(Stage):
 def _measured(
     env: Env, stages: Sequence[Images], predict: Predict, work: Path, threshold: float | None = None
 ) -> Measured:
-    """Return the record of all images; the edges of its score bins fit all of them and include the threshold.
-
-    The scores are kept in `work` until the edges are known, so that memory holds those of one stage only.
-    """
+    """Return the record of all images. The scores are kept in `work`, so that memory holds those of one stage only."""
     from benchkit import metrics
 
-    samples = []
-    for number, stage in enumerate(stages):
-        scores = predict(stage)
-        np.save(work / f"scores-{number}.npy", scores)
-        samples.append(_scored(env, stage, scores).sample())
-    edges = metrics.fit_edges(samples, () if threshold is None else (threshold,))
     parts = []
     for number, stage in enumerate(stages):
-        scored = _scored(env, stage, np.load(work / f"scores-{number}.npy"))
-        parts.append(metrics.record(scored, edges, env.arrays(stage).get(HEATMAP)))
-    return metrics.Measured.concat(parts)
+        np.save(work / f"scores-{number}.npy", predict(stage))
+        parts.append(partial(_scored, env, stage, work / f"scores-{number}.npy"))
+    return metrics.measure_parts(parts, threshold)
 
 
-def _scored(env: Env, stage: Images, scores: np.ndarray) -> Scored:
-    """Return a finished Images stage with its scores."""
+def _scored(env: Env, stage: Images, scores: Path) -> tuple[Scored, np.ndarray | None]:
+    return score_arrays(env.arrays(stage), env.meta(stage)["kinds"], np.load(scores))
+
+
+def score_arrays(arrays: Arrays, names: Sequence[str], scores: np.ndarray) -> tuple[Scored, np.ndarray | None]:
+    """Return the arrays and kinds of `label_arrays` with scores (N, H, W), and their graded maps if they have any."""
     from benchkit import metrics
 
-    arrays, masks = env.arrays(stage), kind_masks(env, stage)
+    masks = kind_masks(arrays, names)
     kinds = [{kind: marks[i] for kind, marks in masks.items()} for i in range(len(scores))]
-    return metrics.Scored(scores, arrays["masks"], kinds, arrays.get("ignored"))
+    return metrics.Scored(scores, arrays["masks"], kinds, arrays.get("ignored")), arrays.get(HEATMAP)

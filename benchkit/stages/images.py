@@ -10,11 +10,13 @@ import numpy as np
 
 from benchkit.api import BenchkitError, Dataset, Sample
 from benchkit.plugin.samples import HEATMAP, read_samples
-from benchkit.specs.training_sets import ImageSet
-from benchkit.stages.base import UNKEYED, Env, Model, Output, Stage, packed
+from benchkit.specs.training_sets import CHUNK, ImageSet
+from benchkit.stages.base import UNKEYED, Arrays, Env, Model, Output, Stage, packed
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from benchkit.diffusion.backend import DiffusionBackend
 
 
 @dataclass(frozen=True)
@@ -96,29 +98,43 @@ class Images(Stage):
         images = np.stack([s.image for s in samples])
         if self.latents is not None:
             images = to_uint8(env.backend(self.latents.model).decode(env.tensor(self.latents, "z_0")))
-        kinds = sorted({kind for s in samples for kind in s.kinds})
-        blank = np.zeros(images.shape[1:3], bool)
-        marks = [[s.kinds.get(kind, blank) for kind in kinds] for s in samples]
-        arrays = {
-            "images": images,
-            "masks": np.stack([blank if s.mask is None else s.mask for s in samples]).astype(bool),
-            "labelled": np.array([s.mask is not None for s in samples]),
-            "kinds": np.packbits(np.array(marks, bool).reshape(len(samples), len(kinds), blank.size), axis=-1),
-        }
-        if any(s.ignored is not None and s.ignored.any() for s in samples):
-            arrays["ignored"] = np.stack([blank if s.ignored is None else s.ignored for s in samples])
-        graded = [s.attributes.get(HEATMAP) for s in samples]
-        if all(isinstance(one, np.ndarray) and one.shape == blank.shape for one in graded):
-            arrays[HEATMAP] = np.stack(graded)  # type: ignore[arg-type]
+        arrays, kinds = label_arrays(samples, images)
         return packed(arrays, kinds=kinds, **_names(samples))
 
     def describe(self) -> str:
         return f"images {self.source.split} ({len(self.source.indices)})"
 
 
-def kind_masks(env: Env, stage: Images) -> dict[str, np.ndarray]:
-    """Return artifact kind -> (N, H, W) bool of one finished Images stage."""
-    arrays, names = env.arrays(stage), env.meta(stage)["kinds"]
+def autoencode(backend: DiffusionBackend, images: np.ndarray) -> np.ndarray:
+    """Return images (N, H, W, 3) uint8 after one pass through the autoencoder, in chunks as `Latents` and `Images`."""
+    parts = []
+    for start in range(0, len(images), CHUNK):
+        z_0 = backend.encode(to_tensor(images[start : start + CHUNK]))
+        parts.append(to_uint8(backend.decode(z_0.contiguous())))
+    return np.concatenate(parts)
+
+
+def label_arrays(samples: Sequence[Sample], images: np.ndarray) -> tuple[Arrays, list[str]]:
+    """Return images (N, H, W, 3) uint8 with the labels of their samples, as `Images` stores them, and the kinds."""
+    kinds = sorted({kind for s in samples for kind in s.kinds})
+    blank = np.zeros(images.shape[1:3], bool)
+    marks = [[s.kinds.get(kind, blank) for kind in kinds] for s in samples]
+    arrays = {
+        "images": images,
+        "masks": np.stack([blank if s.mask is None else s.mask for s in samples]).astype(bool),
+        "labelled": np.array([s.mask is not None for s in samples]),
+        "kinds": np.packbits(np.array(marks, bool).reshape(len(samples), len(kinds), blank.size), axis=-1),
+    }
+    if any(s.ignored is not None and s.ignored.any() for s in samples):
+        arrays["ignored"] = np.stack([blank if s.ignored is None else s.ignored for s in samples])
+    graded = [s.attributes.get(HEATMAP) for s in samples]
+    if all(isinstance(one, np.ndarray) and one.shape == blank.shape for one in graded):
+        arrays[HEATMAP] = np.stack(graded)  # type: ignore[arg-type]
+    return arrays, kinds
+
+
+def kind_masks(arrays: Arrays, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return artifact kind -> (N, H, W) bool of the arrays and kinds of `label_arrays`."""
     count, height, width = arrays["masks"].shape
     if not names:
         return {}

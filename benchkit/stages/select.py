@@ -63,19 +63,10 @@ class Select(Stage):
         self, env: Env, index: int, scored: np.ndarray, network: Callable[[], Any]
     ) -> Callable[[Tensor], Tensor]:
         """Return the detector as the selector calls it; `scored`: what it says of the images of chunk `index`."""
-        import torch
-
         from benchkit.training import loop as training
 
         own = env.arrays(self.images[index])["images"]
-
-        def score(images: Tensor) -> Tensor:
-            pixels = to_uint8(images)
-            if np.array_equal(pixels, own):
-                return torch.from_numpy(scored.copy())
-            return torch.from_numpy(training.predict(network(), pixels))
-
-        return score
+        return score_function(own, scored, lambda images: training.predict(network(), images))
 
     def _chunk(
         self,
@@ -87,7 +78,6 @@ class Select(Stage):
     ) -> np.ndarray:
         import torch
 
-        from benchkit.diffusion.checks import call, check_unchanged
         from benchkit.diffusion.noise import ImageNoise
 
         stage = self.images[index]
@@ -101,11 +91,7 @@ class Select(Stage):
             threshold=threshold,
             parts=tuple(torch.from_numpy(part.masks(env, rows)) for part in self.parts),
         )
-        shown = replace(at, images=images.clone())
-        like = torch.zeros((len(images), *images.shape[2:]), dtype=torch.bool)
-        masks = call(plugin, partial(plugin.select, shown), like=like)
-        check_unchanged(plugin, shown, at, ("images",))
-        return masks.numpy()
+        return select_regions(plugin, at).numpy()
 
     def masks(self, env: Env, rows: slice = slice(None)) -> np.ndarray:
         """Return the finished selection, (N, H, W) bool; rows: only these images are unpacked."""
@@ -116,3 +102,32 @@ class Select(Stage):
 
     def describe(self) -> str:
         return f"select {self.selector.name} ({sum(len(s.source.indices) for s in self.images)})"
+
+
+def score_function(
+    own: np.ndarray, scored: np.ndarray, predict: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[Tensor], Tensor]:
+    """Return a detector as a selector calls it: images (N, 3, H, W) in [0, 1] -> probabilities (N, H, W).
+
+    scored: the probabilities of the images `own` (N, H, W, 3) uint8; predict: gives those of any other images.
+    """
+    import torch
+
+    def score(images: Tensor) -> Tensor:
+        pixels = to_uint8(images)
+        return torch.from_numpy(scored.copy() if np.array_equal(pixels, own) else predict(pixels))
+
+    return score
+
+
+def select_regions(plugin: RegionSelector, at: SelectionContext) -> Tensor:
+    """Return the regions that a selector chooses, (N, H, W) bool; raise PluginError if it breaks its contract."""
+    import torch
+
+    from benchkit.diffusion.checks import call, check_unchanged
+
+    shown = replace(at, images=at.images.clone())
+    like = torch.zeros((len(at.images), *at.images.shape[2:]), dtype=torch.bool)
+    masks = call(plugin, partial(plugin.select, shown), like=like)
+    check_unchanged(plugin, shown, at, ("images",))
+    return masks

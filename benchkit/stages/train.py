@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchkit.plugin.registry import Registry
-    from benchkit.training.features import FeatureSet, FrozenNetwork
+    from benchkit.training.features import FeatureSet, FrozenNetwork, Maps
     from benchkit.training.loop import Measure
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -52,19 +52,107 @@ class Rebuild:
 
         registry = Registry.load(files=self.files)
         plugin = registry.make(self.detector, Detector)  # type: ignore[type-abstract]
-        network = start_network(registry, self.detector, self.seed).to(device)
+        network = start_network(registry, plugin, self.seed).to(device)
         return network, plugin.optimiser(network, self.lr)
 
 
 def start_network(
-    registry: Registry, detector: Spec, seed: int, make_trunk: Callable[[], nn.Module] | None = None
+    registry: Registry, detector: Detector, seed: int, make_trunk: Callable[[], nn.Module] | None = None
 ) -> nn.Module:
     """Return a detector's network with the starting weights that `seed` draws; make_trunk: see `build_network`."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_network(registry, registry.make(detector, Detector), make_trunk)  # type: ignore[type-abstract]
+        return build_network(registry, detector, make_trunk)
+
+
+def check_pairs(pairs: Pairs, name: str) -> None:
+    """Raise BenchkitError unless a detector can learn from these pairs; name: the detector's, for messages."""
+    if not len(pairs.masks):
+        raise BenchkitError(
+            f"nothing to train '{name}' on: all {pairs.dropped} selections are empty; lower the threshold"
+        )
+    if not pairs.prevalence:
+        raise BenchkitError(
+            f"nothing to train '{name}' on: none of the {len(pairs.masks)} training images shows an artifact; "
+            "name labelled images with artifacts"
+        )
+
+
+def train_network(
+    plugin: Detector,
+    network: nn.Module,
+    pairs: Pairs,
+    config: TrainingConfig,
+    seed: int,
+    *,
+    name: str,
+    maps: Sequence[Maps] = (),
+    loop: Callable[..., list[dict[str, float]]] | None = None,
+    measure: Measure | None = None,
+    **options: Any,
+) -> list[dict[str, float]]:
+    """Train a detector's network in place on pairs; return the losses of every iteration.
+
+    name: the detector's, for messages. maps: of a frozen detector, the feature maps of each chunk of images, in order.
+    loop: the loop over images, by default `benchkit.training.loop.train`. measure: of the learning curve. options:
+    `checkpoint` and `progress`, see `benchkit.training.loop.fit`.
+    """
+    from benchkit.training import loop as training
+    from benchkit.training.averaging import set_prior
+
+    if config.prior_bias and not set_prior(network, pairs.prevalence, config.class_weights):
+        log.warning(
+            "training.prior_bias has no effect on detector '%s': it has no output layer of two channels with a bias",
+            name,
+        )
+    options["optimiser"] = plugin.optimiser(network, config.lr)
+    if isinstance(plugin, FrozenDetector):
+        return _train_head(plugin, network, pairs, config, seed, name, maps, measure, options)  # type: ignore[arg-type]
+    measured = {} if measure is None else {"measure": measure}
+    return (loop or training.train)(network, pairs.images, pairs.masks, config, seed, **options, **measured)
+
+
+def _train_head(
+    plugin: FrozenDetector,
+    network: FrozenNetwork,
+    pairs: Pairs,
+    config: TrainingConfig,
+    seed: int,
+    name: str,
+    maps: Sequence[Maps],
+    measure: Measure | None,
+    options: Mapping[str, Any],
+) -> list[dict[str, float]]:
+    """Train a head on the features of the pairs, by the suite's loop or the plugin's own method."""
+    from benchkit.training.features import FeatureBatches, FeatureSet, HeadOnFeatures
+    from benchkit.training.loop import fit
+
+    data = FeatureSet(maps, pairs.kept, np.asarray(pairs.masks))
+    mean, std = data.statistics()
+    network.mean.copy_(mean)
+    network.std.copy_(std)
+    if plugin.fits_itself:
+        _fit_itself(plugin, network, data, name)
+        return [] if measure is None else [dict(measure.figures(network))]
+    head = HeadOnFeatures(network, data.size)
+    return fit(head, FeatureBatches(data, network), config, seed, **options, measure=measure)
+
+
+def _fit_itself(plugin: FrozenDetector, network: FrozenNetwork, data: FeatureSet, name: str) -> None:
+    import torch
+
+    from benchkit.training.features import join_maps
+
+    labels, weights = (one.to(network.mean.device) for one in data.cells())
+    every = (network.standardised([one.to(network.mean) for one in data.maps(i)]) for i in range(len(data)))
+    features = torch.cat([join_maps(maps, data.size) for maps in every])
+    network.train()
+    plugin.fit(network.head, features, labels, weights)
+    network.eval()
+    if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+        raise BenchkitError(f"fit() of detector '{name}' left weights that are not finite")
 
 
 @dataclass(frozen=True)
@@ -88,16 +176,7 @@ class Train(Stage):
         from benchkit.training import weights
 
         pairs = self.pairs.load(env)
-        if not len(pairs.masks):
-            raise BenchkitError(
-                f"nothing to train '{self.detector.short}' on: all {pairs.dropped} selections are empty; "
-                "lower the threshold"
-            )
-        if not pairs.prevalence:
-            raise BenchkitError(
-                f"nothing to train '{self.detector}' on: none of the {len(pairs.masks)} training images shows an "
-                "artifact; name labelled images with artifacts"
-            )
+        check_pairs(pairs, self.detector.short)
         with env.store.workdir(self.key) as work:
             try:
                 network, history = self._trained(env, pairs, work / CHECKPOINT)
@@ -118,62 +197,24 @@ class Train(Stage):
         """Return the network after its last iteration, and every iteration's losses; goes on from the checkpoint."""
         plugin = env.registry.make(self.detector, Detector)  # type: ignore[type-abstract]
         network = self._start(env)
-        if self.config.prior_bias:
-            self._set_prior(network, pairs)
-        options: dict[str, Any] = {
-            "optimiser": plugin.optimiser(network, self.config.lr),
-            "checkpoint": checkpoint,
-            "progress": lambda done, total, _: env.progress(f"{self.describe()} {done}/{total}"),
-        }
-        if isinstance(plugin, FrozenDetector):
-            return network, self._train_head(env, plugin, network, pairs, options)  # type: ignore[arg-type]
-        if len(env.devices) == 1 and self.validation:
-            options["measure"] = self._measure(env, network, WHOLE_POINTS)
-        return network, self._loop(env)(network, pairs.images, pairs.masks, self.config, self.seed, **options)
-
-    def _train_head(
-        self, env: Env, plugin: FrozenDetector, network: FrozenNetwork, pairs: Pairs, options: Mapping[str, Any]
-    ) -> list[dict[str, float]]:
-        """Train a head on the features of the pairs, by the suite's loop or the plugin's own method."""
-        from benchkit.training.features import FeatureBatches, FeatureSet, HeadOnFeatures
-        from benchkit.training.loop import fit
-
-        known = maps_by_image(self.features)
-        parts = [known[stage.key].maps(env) for stage in self.pairs.stages]
-        data = FeatureSet(parts, pairs.kept, np.asarray(pairs.masks))
-        mean, std = data.statistics()
-        network.mean.copy_(mean)
-        network.std.copy_(std)
-        measure = self._measure(env, network, HEAD_POINTS) if self.validation else None
-        if plugin.fits_itself:
-            self._fit_itself(plugin, network, data)
-            return [] if measure is None else [dict(measure.figures(network))]
-        head = HeadOnFeatures(network, data.size)
-        return fit(head, FeatureBatches(data, network), self.config, self.seed, **options, measure=measure)
-
-    def _fit_itself(self, plugin: FrozenDetector, network: FrozenNetwork, data: FeatureSet) -> None:
-        import torch
-
-        from benchkit.training.features import join_maps
-
-        labels, weights = (one.to(network.mean.device) for one in data.cells())
-        every = (network.standardised([one.to(network.mean) for one in data.maps(i)]) for i in range(len(data)))
-        features = torch.cat([join_maps(maps, data.size) for maps in every])
-        network.train()
-        plugin.fit(network.head, features, labels, weights)
-        network.eval()
-        if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
-            raise BenchkitError(f"fit() of detector '{self.detector.short}' left weights that are not finite")
-
-    def _set_prior(self, network: nn.Module, pairs: Pairs) -> None:
-        from benchkit.training.averaging import set_prior
-
-        if not set_prior(network, pairs.prevalence, self.config.class_weights):
-            log.warning(
-                "training.prior_bias has no effect on detector '%s': it has no output layer of two channels with a "
-                "bias",
-                self.detector.short,
-            )
+        is_frozen, known = isinstance(plugin, FrozenDetector), maps_by_image(self.features)
+        measure = None
+        if self.validation and (is_frozen or len(env.devices) == 1):
+            measure = self._measure(env, network, HEAD_POINTS if is_frozen else WHOLE_POINTS)
+        history = train_network(
+            plugin,
+            network,
+            pairs,
+            self.config,
+            self.seed,
+            name=self.detector.short,
+            maps=[known[stage.key].maps(env) for stage in self.pairs.stages] if is_frozen else (),
+            loop=self._loop(env),
+            measure=measure,
+            checkpoint=checkpoint,
+            progress=lambda done, total, _: env.progress(f"{self.describe()} {done}/{total}"),
+        )
+        return network, history
 
     def _measure(self, env: Env, network: nn.Module, points: int) -> Measure:
         """Return what the learning curve is made of: figures of the validation images."""
@@ -205,7 +246,8 @@ class Train(Stage):
     def _start(self, env: Env) -> nn.Module:
         trunk = self.features[0].trunk if self.features else None
         make_trunk = None if trunk is None else partial(env.trunk, trunk)
-        return start_network(env.registry, self.detector, self.seed, make_trunk).to(env.device)
+        plugin = env.registry.make(self.detector, Detector)  # type: ignore[type-abstract]
+        return start_network(env.registry, plugin, self.seed, make_trunk).to(env.device)
 
     def network(self, env: Env) -> nn.Module:
         """Return the trained network, in evaluation mode on env.device."""

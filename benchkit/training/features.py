@@ -122,10 +122,13 @@ class FrozenNetwork(nn.Module):
         self._trunks: list[nn.Module] = []  # in a list, where nn.Module does not look for parts
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.from_maps(self.maps(images), (images.shape[2], images.shape[3]))
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the maps of images (N, 3, H, W) in [0, 1] as they are stored, see `trunk_maps`."""
         if not self._trunks:
             self._trunks.append(self._make_trunk())
-        trunk = self._trunks[0].to(self.mean.device)
-        return self.from_maps(trunk_maps(trunk, images), (images.shape[2], images.shape[3]))
+        return trunk_maps(self._trunks[0].to(self.mean.device), images)
 
     def from_maps(self, maps: Maps, size: tuple[int, int]) -> Tensor:
         """Return the logits (N, 2, H, W) of images of this size from their stored maps."""

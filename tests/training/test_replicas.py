@@ -189,6 +189,7 @@ def benchkit_detectors():
 
 
 def test_another_process_finds_a_strangers_file_and_starts_alike(tmp_path: Path) -> None:
+    from benchkit.api import Detector
     from benchkit.plugin.registry import Registry
     from benchkit.specs.spec import Spec
     from benchkit.stages.train import Rebuild, start_network
@@ -196,7 +197,8 @@ def test_another_process_finds_a_strangers_file_and_starts_alike(tmp_path: Path)
     file = tmp_path / "single.py"
     file.write_text(PLUGIN)
     spec = Spec.of("detector", "single-for-replicas", width=2)
-    here = start_network(Registry.load(files=[file]), spec, 5)
+    registry = Registry.load(files=[file])
+    here = start_network(registry, registry.make(spec, Detector), 5)  # type: ignore[type-abstract]
     there, optimiser = Rebuild(spec, 5, 1e-3, (file,))("cpu")
     assert optimiser is None
     for name, value in here.state_dict().items():
