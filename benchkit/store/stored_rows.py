@@ -41,24 +41,34 @@ class StoredTensors(Mapping[str, "StoredRows"]):
     def __len__(self) -> int:
         return len(self.header)
 
-    @cached_property
-    def map(self) -> mmap.mmap:
-        """Return the mapped file. A file that is deleted later can still be read."""
-        with self.artifact.path(self.file).open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-    @cached_property
+    @property
     def header(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the entry of each tensor: `dtype`, `shape`, and `data_offsets` behind the header."""
-        try:
-            return {name: entry for name, entry in json.loads(self.map[8 : self.start]).items() if name[:2] != "__"}
-        except (ValueError, AttributeError) as error:
-            raise DamagedResult(self.artifact.key, f"'{self.file}' is not a readable safetensors file") from error
+        return self._opened[1]
+
+    def read(self, offset: int, size: int, dtype: np.dtype[Any]) -> np.ndarray:
+        """Return `size` values from `offset` on, counted from the end of the header; a copy."""
+        mapped, _, start = self._opened
+        found = np.frombuffer(mapped, dtype, size, start + offset).copy()
+        if hasattr(mmap, "MADV_DONTNEED"):
+            # Else every page that was ever read counts as this process's memory. The whole map, because reading some
+            # bytes also maps pages around them.
+            mapped.madvise(mmap.MADV_DONTNEED)
+        return found
 
     @cached_property
-    def start(self) -> int:
-        """Return where the tensors begin: behind 8 bytes with the length of the header, and the header."""
-        return 8 + int.from_bytes(self.map[:8], "little")
+    def _opened(self) -> tuple[mmap.mmap, Mapping[str, Mapping[str, Any]], int]:
+        """Return the mapped file, its header, and where the tensors begin: behind 8 bytes with the header's length.
+
+        A file that is deleted later can still be read.
+        """
+        with self.artifact.path(self.file).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            try:
+                header = {name: entry for name, entry in json.loads(file.read(length)).items() if name[:2] != "__"}
+            except (ValueError, AttributeError) as error:
+                raise DamagedResult(self.artifact.key, f"'{self.file}' is not a readable safetensors file") from error
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), header, 8 + length
 
 
 class StoredRows:
@@ -90,13 +100,7 @@ class StoredRows:
         if not 0 <= index < count:
             raise IndexError(f"row {index} of {count}")
         size = math.prod(shape)
-        begin = self.tensors.start + self._entry["data_offsets"][0] + index * size
-        row = np.frombuffer(self.tensors.map, self.dtype, size, begin).reshape(shape).copy()
-        if hasattr(mmap, "MADV_DONTNEED"):
-            # Else every page that was ever read counts as this process's memory.
-            page = begin - begin % mmap.PAGESIZE
-            self.tensors.map.madvise(mmap.MADV_DONTNEED, page, begin + size - page)
-        return row
+        return self.tensors.read(self._entry["data_offsets"][0] + index * size, size, self.dtype).reshape(shape)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[index] for index in range(len(self)))
