@@ -50,6 +50,10 @@ CASES: dict[str, Bad] = {
     "learning rate infinite": bad(compared_file("iterations: 2,", "iterations: 2, lr: .inf,"), "lr"),
     "weight decay infinite": bad(compared_file("iterations: 2,", "iterations: 2, weight_decay: .inf,"), "weight_decay"),
     "resize upside down": bad(compared_file("iterations: 2,", "iterations: 2, resize: [2, 1],"), "resize"),
+    "an unknown precision": bad(compared_file("iterations: 2,", "iterations: 2, precision: float16,"), "'bfloat16'"),
+    "a precision that the device does not have": bad(
+        compared_file("iterations: 2,", "iterations: 2, precision: tf32,"), "device 'cpu' has no tf32", "float32"
+    ),
     "positive crop without a crop": bad(
         compared_file("iterations: 2,", "iterations: 2, positive_crop: 0.5,"), "positive_crop needs a crop"
     ),

@@ -95,6 +95,7 @@ def test_runs_of_one_setting_are_compared_by_differences(maker) -> None:
     [
         ({"inverter": "ddim"}, "inverter (renoise:iterations=1 | ddim)"),
         ({"training": budget(iterations=5)}, "training.iterations (140 | 5)"),
+        ({"training": budget(precision="bfloat16")}, "training.precision (float32 | bfloat16)"),
         ({"source_set": "portraits/clean[16]"}, "source (folder:root=mine/clean[48] | portraits/clean[16])"),
         ({"dtype": "float16"}, "dtype (float32 | float16)"),
         ({"label": "latent"}, "label (image | latent)"),
@@ -113,6 +114,21 @@ def test_runs_of_different_settings_are_not_put_under_one_legend(maker, changes:
     assert "B − A" not in text
     # The same method of both still stands in one line.
     assert len(shown.sheet().rows) == 2
+
+
+def test_a_record_without_a_later_setting_has_its_default(maker) -> None:
+    spelled = budget(precision="float32", ema_decay=0.0)
+    assert differing((board(maker), board(maker, training=spelled, selector_training=spelled))) == {}
+    assert "precision" not in settings_line(board(maker, training=spelled))
+    assert "crop 64, precision bfloat16" in settings_line(board(maker, training=budget(precision="bfloat16")))
+
+
+def test_variants_of_two_precisions_have_two_protocols(maker) -> None:
+    made = maker()
+    for variant, training in ((None, budget()), ("training.precision=bfloat16", budget(precision="bfloat16"))):
+        made.corrupted("gaussian:steps=5", 0.4, **SETTINGS, training=training, variant=variant)
+    names = dict(zip(*(Board.of(made.run()).frame[key] for key in ("variant", "protocol")), strict=True))
+    assert names["training.precision=bfloat16"] == "training.precision bfloat16"
 
 
 def test_seeds_alone_forbid_no_comparison(maker) -> None:
