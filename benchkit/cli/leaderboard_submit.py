@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchkit.cli import options
-from benchkit.cli.common import places_named, print_json
+from benchkit.cli.common import places_named, print_json, tell
 from benchkit.errors import BenchkitError
 
 
@@ -36,34 +38,59 @@ def submit(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The folder in which the folder --name is made.")
     ] = Path("leaderboard/submissions"),
+    examples: Annotated[
+        bool,
+        typer.Option(
+            "--examples/--no-examples",
+            help="Add small images of every row: corrupted ones, and the heat maps of its detectors on test images. "
+            "They are read from the run's cache; its plugins must be installed.",
+        ),
+    ] = False,
     force: options.Force = False,
     cache: options.Cache = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
+    plugin: options.PluginFiles = None,
+    plugin_folder: options.PluginFolders = None,
 ) -> None:
     """Write a finished run as a submission: its rows, what was measured on every test image, and its board."""
+    from benchkit.leaderboard.examples import EXAMPLES, examples_to_parquet
     from benchkit.leaderboard.submission import FACTS, write_submission
     from benchkit.leaderboard.submit import Declaration, make_submission
     from benchkit.runs.finding import open_results
-    from benchkit.system.output_files import check_folder
+    from benchkit.system.output_files import check_folder, write_file
 
     links = [one.partition("=") for one in plugin_link or ()]
     if bad := ["".join(one) for one in links if not one[1] or len(one[0].split()) != 2]:
         raise BenchkitError(
             f"--plugin-link '{bad[0]}': write 'KIND NAME=https://…', such as 'corruptor mine=https://…'"
         )
-    results = open_results(places_named(run, cache, store), run)
+    places = places_named(run, cache, store)
+    results = open_results(places, run)
     declared = Declaration(name, link, contact, tuned_on, seen, {plugin.strip(): url for plugin, _, url in links})
     facts = declared.checked()
     folder = out / facts.name
     check_folder(folder, force, FACTS, "a submission")
     submission = make_submission(results.find_run(run), results, declared)
+    images = b""
+    if examples:
+        from benchkit.cli.common import load_registry
+        from benchkit.leaderboard.make_examples import make_examples
+        from benchkit.outputs.finished_run import FinishedRun
+
+        with redirect_stdout(sys.stderr):
+            opened = FinishedRun.open(run, places, load_registry(plugin, plugin_folder))
+            images = examples_to_parquet(make_examples(opened, tell))
     sizes = write_submission(submission, folder, force)
+    (folder / EXAMPLES).unlink(missing_ok=True)
+    if images:
+        write_file(folder / EXAMPLES, images)
+        sizes[EXAMPLES] = len(images)
     if as_json:
         print_json({"folder": str(folder), "files": sizes, "protocol": submission.facts.protocol})
     else:
-        cells, images = len(submission.rows), sum(map(len, submission.images.values()))
-        print(f"{folder}: {cells} cells on {images} test images, {sum(sizes.values()) / 1e6:.1f} MB")
+        cells, number = len(submission.rows), sum(map(len, submission.images.values()))
+        print(f"{folder}: {cells} cells on {number} test images, {sum(sizes.values()) / 1e6:.1f} MB")
         print(f"check it with: benchkit leaderboard check {folder}")
 
 
@@ -80,8 +107,8 @@ def check(
 
     All faults are printed, one line for each submission. Plugins are loaded to compare their sources, and not run.
     """
-    from benchkit.cli.common import tell
     from benchkit.leaderboard.check import check_folder, check_together, find_submissions
+    from benchkit.leaderboard.examples import read_examples
     from benchkit.leaderboard.merge import group_by_protocol
     from benchkit.leaderboard.season import list_seasons
     from benchkit.leaderboard.season_check import check_scores, check_scores_together
@@ -92,6 +119,7 @@ def check(
     for folder in find_submissions(folders):
         try:
             checked.append(check_folder(folder, shipped))
+            read_examples(folder, checked[-1].submission)
             scores += check_scores(folder, checked[-1], opened, shipped)
         except BenchkitError as error:
             faults.append(str(error))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from benchkit.leaderboard.examples import EXAMPLES, read_examples
 from benchkit.leaderboard.submission import FILES, read_submission
-from tests.helpers.small_comparison import GRID, Finished, Run, compare_once
+from tests.helpers.small_comparison import GRID, PLUGINS, Finished, Run, compare_once
 
 LINK = ("--link", "https://example.org/paper")
 
@@ -50,6 +51,22 @@ def test_a_run_is_submitted_and_checked(run: Run, submitted: Path) -> None:
     found = json.loads(run("leaderboard", "check", submitted, "--json").out)
     assert [one["name"] for one in found["submissions"]] == ["tiny"]
     assert found["faults"] == []
+
+
+def test_examples_are_read_from_the_cache_of_the_run(
+    run: Run, three_seeds: Finished, links: tuple[str, ...], tmp_path: Path
+) -> None:
+    given = (three_seeds.out, "--name", "tiny", *LINK, *links, "--out", tmp_path, "--plugin", PLUGINS)
+    result = run("leaderboard", "submit", *given, "--examples")
+    assert result.code == 0, result.err
+    found = read_examples(tmp_path / "tiny", read_submission(tmp_path / "tiny"))
+    names = read_submission(tmp_path / "tiny").rows.set_index("cell")["training_set"]
+    assert {(names[one.cell], one.kind) for one in found} >= {("gaussian:steps=1", "corrupted"), ("human", "heat")}
+    assert run("leaderboard", "check", tmp_path / "tiny").code == 0
+    (tmp_path / "tiny" / EXAMPLES).write_bytes(b"something else")
+    assert "examples.parquet" in run("leaderboard", "check", tmp_path / "tiny").err
+    assert run("leaderboard", "submit", *given, "--force").code == 0
+    assert not (tmp_path / "tiny" / EXAMPLES).exists()
 
 
 def test_the_board_is_that_of_the_run(three_seeds: Finished, submitted: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 #: An equation begins with one of these names, at the start of a sentence or after a colon.
 _EQUATION = re.compile(r"(?:^|[:.]\s+)((?:f|eps|I_a|z_[ts]) = .+)", re.DOTALL | re.MULTILINE)
@@ -55,7 +55,9 @@ def _draw_token(token: str) -> Markup:
         return Markup("<mtext>&nbsp;{}&nbsp;</mtext>").format(token)
     symbol = Markup("<mi>{}</mi>").format(_NAMES.get(name, name))
     if below == "bar":
-        symbol = Markup("<mover><mrow>{}</mrow><mo>¯</mo></mover>").format(symbol)
-    elif below:
-        symbol = Markup("<msub><mrow>{}</mrow><mi>{}</mi></msub>").format(symbol, escape(below))
-    return Markup("<msup><mrow>{}</mrow><mo>′</mo></msup>").format(symbol) if token.endswith("'") else symbol
+        return Markup("<mover><mrow>{}</mrow><mo>¯</mo></mover>").format(symbol)
+    prime = Markup("<mo>′</mo>") if token.endswith("'") else ""
+    if not below:
+        return Markup("<msup>{}{}</msup>").format(symbol, prime) if prime else symbol
+    tag = Markup("msubsup" if prime else "msub")
+    return Markup("<{}>{}<mi>{}</mi>{}</{}>").format(tag, symbol, below, prime, tag)

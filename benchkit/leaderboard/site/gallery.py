@@ -1,4 +1,4 @@
-"""Examples of what a method does, read from the page of a run: images before and after, and the mask's outline.
+"""Examples of what a method does and of what detectors see, of a submission or of the page of a run.
 
 A run's page is the only file of its report that contains pictures. Of a page, which may be anybody's, only images in
 WebP and outlines made of lines are accepted.
@@ -11,20 +11,21 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from benchkit.report.text import one_line
+import pandas as pd
+
+from benchkit.leaderboard.examples import OUTLINE, SCALE, SmallExample
+from benchkit.report.text import bare, known, one_line
 from benchkit.report.write import PAGE_FILE
 
 #: Examples of one row that are shown.
 SHOWN = 4
 _PREFIX = "data:image/webp;base64,"
-_OUTLINE = re.compile(r"[Mhv0-9 ]{0,200000}")
 _BOX = re.compile(r"0 0 ([0-9]{1,5}) ([0-9]{1,5})")
-_SCALE = re.compile(r"scale\([0-9.]{1,12} [0-9.]{1,12}\)")
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,14 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The examples of a run. rows: heading of a row -> its examples. files: path in the site -> image."""
+    """The examples of a board. rows: heading of a row -> its examples. files: path in the site -> image.
+
+    heat: printed name of a row -> test images, with the scores of a detector that was trained on it.
+    """
 
     rows: Mapping[str, Sequence[Shown]]
     files: Mapping[str, bytes]
+    heat: Mapping[str, Sequence[Shown]] = field(default_factory=dict)
 
     def of(self, name: str) -> list[Shown]:
         """Return the examples of a row by its printed name; a heading may also name the selector."""
@@ -61,18 +66,14 @@ def read_gallery(folder: Path) -> Gallery:
         return Gallery({}, {})
     reader = _Reader()
     reader.feed(text)
-    files: dict[str, bytes] = {}
-    paths: dict[str, str] = {}
-    for name, uri in reader.images.items():
-        data = _decoded(uri)
-        if data is not None:
-            paths[name] = f"gallery/{hashlib.sha256(data).hexdigest()[:16]}.webp"
-            files[paths[name]] = data
+    decoded = {name: data for name, uri in reader.images.items() if (data := _decoded(uri)) is not None}
+    paths = {name: _path_of(data) for name, data in decoded.items()}
+    files = {paths[name]: data for name, data in decoded.items()}
     rows: dict[str, list[Shown]] = {}
     for heading, strip in reader.strips:
         before, after = (strip["images"] + ["", ""])[:2]
         size = _BOX.fullmatch(strip["box"])
-        drawn = _OUTLINE.fullmatch(strip["d"]) and _SCALE.fullmatch(strip["scale"])
+        drawn = OUTLINE.fullmatch(strip["d"]) and SCALE.fullmatch(strip["scale"])
         if before in paths and after in paths and size and drawn:
             images = (paths[before], paths[after], size[1], size[2])
             rows.setdefault(heading, []).append(
@@ -80,6 +81,27 @@ def read_gallery(folder: Path) -> Gallery:
             )
     used = {path for own in rows.values() for shown in own[:SHOWN] for path in (shown.before, shown.after)}
     return Gallery(rows, {path: data for path, data in files.items() if path in used})
+
+
+def make_gallery(examples: Sequence[SmallExample], rows: pd.DataFrame) -> Gallery:
+    """Return the checked examples of submissions; rows: a line per cell, with the names of their rows."""
+    lines = {line["cell"]: line for line in rows.to_dict("records")}
+    found: dict[str, dict[str, list[Shown]]] = {"corrupted": {}, "heat": {}}
+    files: dict[str, bytes] = {}
+    for one in examples:
+        if (line := lines.get(one.cell)) is None:
+            continue  # a row that another submission has, too
+        files |= {_path_of(data): data for data in (one.before, one.after)}
+        detector = [bare(str(line["detector"]))] if one.kind == "heat" and known(line["detector"]) else []
+        caption = ", ".join([*detector, one.caption])
+        size = (str(one.width), str(one.height))
+        shown = Shown(caption, _path_of(one.before), _path_of(one.after), *size, outline=one.mask, scale=one.scale)
+        found[one.kind].setdefault(one_line(line["training_set"]), []).append(shown)
+    return Gallery(found["corrupted"], files, found["heat"])
+
+
+def _path_of(data: bytes) -> str:
+    return f"gallery/{hashlib.sha256(data).hexdigest()[:16]}.webp"
 
 
 def _decoded(uri: str) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -54,6 +55,8 @@ _ROLES = {
 }
 
 
+#: The end of a line inside a paragraph of a docstring; lists and indented lines keep their lines.
+_LINE_END = re.compile(r"(?<!\n)\n(?![\n\s*-])")
 #: Rows of a page's table; the board has all of them.
 _MOST_ROWS = 500
 
@@ -162,7 +165,7 @@ class Pages:
     def _doc(self, kind: str, slug: str, rows: Sequence[Row]) -> str:
         entry = self._entry(kind, self.tables.names[kind][slug])
         if entry is not None:
-            return inspect.cleandoc(entry.cls.__doc__ or "")
+            return _LINE_END.sub(" ", inspect.cleandoc(entry.cls.__doc__ or ""))
         return _ROLES.get(self.tables.names[kind][slug], "") if kind == "method" else ""
 
     def _entry(self, kind: str, name: str) -> Any:
@@ -202,6 +205,7 @@ class Pages:
             "citation": "",
             "link": "",
             "examples": self._examples(rows) if kind == "method" else [],
+            "heat": self._heat_maps(rows) if kind == "method" else [],
             "view": f"{kind}={rows[0][kind]}" if kind != "method" else f"q={name}",
         }
 
@@ -213,6 +217,12 @@ class Pages:
         """Return the examples of a method's rows, each row once."""
         names = dict.fromkeys(row["name"] for row in rows)
         found = {name: [shown for source in self.sources for shown in source.gallery.of(name)] for name in names}
+        return [(name, shown) for name, shown in found.items() if shown]
+
+    def _heat_maps(self, rows: Sequence[Row]) -> list[tuple[str, list[Shown]]]:
+        """Return test images with the scores of the detectors that were trained on a method's rows, each row once."""
+        names = dict.fromkeys(row["name"] for row in rows)
+        found = {name: [one for source in self.sources for one in source.gallery.heat.get(name, ())] for name in names}
         return [(name, shown) for name, shown in found.items() if shown]
 
     def _parameters(self, entry: Any) -> list[dict[str, Any]]:
@@ -303,6 +313,7 @@ class Pages:
             "notes": [],
             "confinement": None,
             "examples": [],
+            "heat": [],
             "view": f"board={rows[0]['board']}",
             **about,
         }

@@ -10,11 +10,12 @@ from typing import Any
 
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.check import Checked, check_folder, check_together
+from benchkit.leaderboard.examples import read_examples
 from benchkit.leaderboard.merge import group_by_protocol, merge_submissions
 from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.season_check import check_scores, check_scores_together, join_scores
 from benchkit.leaderboard.season_result import SeasonResult
-from benchkit.leaderboard.site.gallery import Gallery, read_gallery
+from benchkit.leaderboard.site.gallery import Gallery, make_gallery, read_gallery
 from benchkit.leaderboard.submission import FACTS
 from benchkit.leaderboard.verified import read_verified
 from benchkit.report.aggregate import KEY, read_object
@@ -52,8 +53,8 @@ class Member:
 class Source:
     """One board: of a run, or of all submissions of one protocol, which are ranked and paired together.
 
-    owners: `row_key` of a row -> the member that it is from; the first member has all others. gallery: of a run's
-    folder. seasons: those in which some of its rows were scored.
+    owners: `row_key` of a row -> the member that it is from; the first member has all others. gallery: examples of
+    its rows. seasons: those in which some of its rows were scored.
     """
 
     name: str
@@ -96,19 +97,22 @@ def load_sources(folders: Iterable[Path], shipped: Mapping[str, str], seasons: S
     check_together([one for _, one in checked])
     scores = {one.submission.facts.name: check_scores(folder, one, seasons, shipped) for folder, one in checked}
     check_scores_together([score for own in scores.values() for score in own])
+    examples = {one.submission.facts.name: read_examples(folder, one.submission) for folder, one in checked}
     members = {one.submission.facts.name: _member(folder, one, slugs) for folder, one in checked}
     boards = {one.submission.facts.name: one.board for _, one in checked}
     for submissions in group_by_protocol([one.submission for _, one in checked]).values():
         own = tuple(members[one.facts.name] for one in submissions)
         found_scores = join_scores([score for one in submissions for score in scores[one.facts.name]])
         if len(own) == 1:
-            sources.append(Source(own[0].name, own[0].slug, boards[own[0].name], own, seasons=found_scores))
+            gallery = make_gallery(examples[own[0].name], submissions[0].rows)
+            sources.append(Source(own[0].name, own[0].slug, boards[own[0].name], own, {}, gallery, found_scores))
             continue
         merged = merge_submissions(submissions)
         name = " + ".join(member.name for member in own[:3]) + (" + …" if len(own) > 3 else "")
         board = Board.of(merged)
         owners = _find_owners(merged, members)
-        sources.append(Source(name, slugs.of(f"ranking {name}"), board, own, owners, seasons=found_scores))
+        gallery = make_gallery([one for member in own for one in examples[member.name]], merged.rows)
+        sources.append(Source(name, slugs.of(f"ranking {name}"), board, own, owners, gallery, found_scores))
     return sources
 
 
