@@ -35,6 +35,14 @@ def verify(
         str | None,
         typer.Option("--model", metavar="NAME|DIR|FILE", help="Where the submission's checkpoint lies here."),
     ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME:root=DIR",
+            help="Where a dataset of the submission lies here, or another parameter of its place; repeatable.",
+        ),
+    ] = None,
     device: options.Device = "cpu",
     executor: options.ExecutorName = "inline",
     time_limit: options.TimeLimit = None,
@@ -52,12 +60,14 @@ def verify(
     from benchkit.leaderboard.verify import plan_rerun, preview_rerun
     from benchkit.leaderboard.verify import verify as run_again
     from benchkit.plugin.placeholders import TolerantRegistry
+    from benchkit.specs.spec import Spec
     from benchkit.system.devices import resolve_device
 
     stages_run_in = options.parse_executor(executor, time_limit, None)
     with redirect_stdout(sys.stderr), forbid_downloads():
         registry = TolerantRegistry(load_registry(plugin, plugin_folder))
-        rerun = plan_rerun(folder, registry, cells, salt, model)
+        places = [Spec.parse("dataset", text) for text in dataset or ()]
+        rerun = plan_rerun(folder, registry, cells, salt, model, places)
         cost = preview_rerun(rerun, registry)
     if not as_json:
         _print_cost(len(rerun.chosen), cost)

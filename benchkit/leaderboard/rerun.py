@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from benchkit.config.grid import Grid
@@ -37,6 +38,35 @@ def choose_cells(submission: Submission, digest: str, number: int, salt: str = "
         return hashlib.sha256(f"{digest} {salt} {row['cell']}".encode()).hexdigest()
 
     return sorted(trained or done, key=place)[:number]
+
+
+def redirect_datasets(submission: Submission, datasets: Sequence[Spec]) -> Submission:
+    """Return a submission whose grid names its datasets as they lie here; only their fingerprint is part of a key.
+
+    datasets: name and the parameters that are other ones here, such as `root`. Raises BenchkitError for a dataset that
+    the submission does not use.
+    """
+    here = {spec.name: spec.values for spec in datasets}
+    facts, used = submission.facts, set()
+
+    def move(text: str) -> str:
+        spec = Spec.parse("dataset", text)
+        if spec.name not in here:
+            return text
+        used.add(spec.name)
+        return str(Spec.of("dataset", spec.name, **{**spec.values, **here[spec.name]}))
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {k: move(v) if k == "dataset" and isinstance(v, str) else walk(v) for k, v in value.items()}
+        return [*map(walk, value)] if isinstance(value, list) else value
+
+    grid = walk(facts.grid)
+    found = {move(text): fingerprint for text, fingerprint in (facts.environment.get("datasets") or {}).items()}
+    if unknown := sorted(here.keys() - used):
+        raise BenchkitError(f"{submission.where}: it does not use the dataset '{unknown[0]}'")
+    environment = {**facts.environment, "datasets": found}
+    return replace(submission, facts=facts.model_copy(update={"grid": grid, "environment": environment}))
 
 
 def plan_cell(

@@ -20,7 +20,7 @@ from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import Executor, StageResult
 from benchkit.leaderboard.check import check_folder
-from benchkit.leaderboard.rerun import CannotRun, Row, choose_cells, plan_cell
+from benchkit.leaderboard.rerun import CannotRun, Row, choose_cells, plan_cell, redirect_datasets
 from benchkit.leaderboard.submission import Submission, digest_submission, hide_paths
 from benchkit.leaderboard.terms import ScoredImages, Terms
 from benchkit.leaderboard.verified import CellOutcome, Verified
@@ -32,6 +32,7 @@ from benchkit.report.text import known
 from benchkit.runs.provenance import count_threads, get_package_versions, read_git_revision, read_processor_name
 from benchkit.runs.recorder import read_row
 from benchkit.runs.run import find_model
+from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env
 from benchkit.store.opening import open_store
 from benchkit.store.results import ROW_COLUMNS
@@ -64,19 +65,27 @@ class Rerun:
         return Plan(tuple(self.planned.values()))
 
 
-def plan_rerun(folder: Path, registry: Registry, number: int, salt: str = "", model: str | None = None) -> Rerun:
+def plan_rerun(
+    folder: Path,
+    registry: Registry,
+    number: int,
+    salt: str = "",
+    model: str | None = None,
+    datasets: Sequence[Spec] = (),
+) -> Rerun:
     """Choose cells of a submission and plan them; raise BenchkitError if `check` finds a fault in it.
 
-    model: where the checkpoint lies here, if not where the grid says.
+    model: where the checkpoint lies here, if not where the grid says. datasets: see `redirect_datasets`.
     """
     shipped = {f"{one.kind} {one.name}": one.source_hash for one in registry.entries() if one.is_built_in}
     submission, digest = check_folder(folder, shipped).submission, digest_submission(folder)
     rerun = Rerun(submission, digest, salt, choose_cells(submission, digest, number, salt))
     if not rerun.chosen:
         raise BenchkitError(f"{submission.where}: no row is finished, so there is nothing to run again")
+    here = redirect_datasets(submission, datasets)
     for row in rerun.chosen:
         try:
-            rerun.grids[row["cell"]], rerun.planned[row["cell"]] = plan_cell(submission, row, registry, model)
+            rerun.grids[row["cell"]], rerun.planned[row["cell"]] = plan_cell(here, row, registry, model)
         except CannotRun as reason:
             rerun.impossible[row["cell"]] = str(reason)
     return rerun

@@ -17,7 +17,7 @@ from benchkit.cli.main import main
 from benchkit.config.grid import load_grid, parse_grid
 from benchkit.leaderboard.check import check_folder
 from benchkit.leaderboard.protocol import digest_protocol
-from benchkit.leaderboard.rerun import choose_cells, narrow_grid
+from benchkit.leaderboard.rerun import choose_cells, narrow_grid, redirect_datasets
 from benchkit.leaderboard.submission import (
     FACTS,
     Submission,
@@ -174,6 +174,27 @@ def test_other_data_and_another_checkpoint_cannot_run(copy: Path, verify: Callab
     rows = submission.rows.assign(checkpoint_sha256="f" * 64)
     rewrite(copy, replace(submission, rows=rows))
     assert "is another one here (sha256 ffffffffffff" in verify(copy)[1]
+
+
+def test_a_dataset_may_lie_elsewhere(copy: Path) -> None:
+    submission = read_submission(copy)
+    grid = {
+        **submission.facts.grid,
+        "dataset": "shapes:size=3,root=…/old",
+        "sources": [{"dataset": "other", "size": 4}],
+    }
+    environment = {**submission.facts.environment, "datasets": {"shapes:root=…/old": "f" * 64, "other": "0" * 64}}
+    facts = submission.facts.model_copy(update={"grid": grid, "environment": environment})
+    moved = redirect_datasets(replace(submission, facts=facts), [Spec.parse("dataset", "shapes:root=/new")]).facts
+    assert Spec.parse("dataset", moved.grid["dataset"]).values == {"size": 3, "root": "/new"}
+    assert moved.grid["sources"] == grid["sources"]
+    assert moved.environment["datasets"] == {"shapes:root=/new": "f" * 64, "other": "0" * 64}
+
+
+def test_a_dataset_that_is_not_used_cannot_lie_elsewhere(copy: Path, verify: Callable[..., Any]) -> None:
+    code, _, err = verify(copy, "--dataset", "richhf:root=/data", "--dry-run")
+    assert code == 2
+    assert "mine: it does not use the dataset 'richhf'" in err
 
 
 def test_an_invented_key_is_other_work(copy: Path, verify: Callable[..., Any]) -> None:
