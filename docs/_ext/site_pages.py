@@ -30,6 +30,8 @@ GENERATED: dict[str, Callable[..., str]] = {
     "python": python_pages.reference,
 }
 _MARK = re.compile(r"^<!-- generated: ([\w-]+) ?([\w-]*) -->$", re.MULTILINE)
+#: Arguments below each other in a signature: Sphinx writes a list of definitions without terms, which is no valid HTML.
+_ARGUMENTS = re.compile(r"<dl>\s*((?:<dd>(?:(?!</?d[ld]>).)*</dd>\s*)+)</dl>", re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s#]+\.md)(#[^)\s]*)?\)")
 
 
@@ -68,8 +70,18 @@ def read_source(app: Any, name: str, source: list[str]) -> None:
         source[0] = relinked(text, page.parent)
 
 
+def repair_signatures(app: Any, name: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Write the arguments of a signature as lines."""
+    if "body" in context:
+        context["body"] = _ARGUMENTS.sub(
+            lambda match: match[1].replace("<dd>", '<span class="sig-argument">').replace("</dd>", "</span>"),
+            context["body"],
+        )
+
+
 def setup(app: Any) -> dict[str, Any]:
-    """Connect both to the build."""
+    """Connect all of it to the build."""
     app.connect("builder-inited", write_pages)
     app.connect("source-read", read_source)
+    app.connect("html-page-context", repair_signatures)
     return {"version": "1", "parallel_read_safe": True}
