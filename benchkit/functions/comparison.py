@@ -162,7 +162,7 @@ class Comparison:
         return tidy
 
     def metrics(self) -> pd.DataFrame:
-        """Return the board with every column, as `board.csv` has it: fractions in [0, 1] (docs/outputs.md)."""
+        """Return the board with every column, as `board.csv` has it: fractions in [0, 1] (docs/how-to/outputs.md)."""
         return self.outcome.board.frame.copy()
 
     @cached_property

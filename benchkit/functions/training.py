@@ -64,7 +64,7 @@ def train(
     images: what `corrupt` returned, an ImageBatch, or any other form of images. masks: (N, H, W) bool, the artifact
     pixels; None takes the labels of `images`, without ignored pixels. An image with an empty mask teaches that nothing
     is there. iterations: gradient steps. seed: of the starting weights and every draw. training: further settings, by
-    the keys of a grid's `training` (docs/grid-keys.md), such as `{"lr": 1e-3, "batch": 4}`. The defaults suit few
+    the keys of a grid's `training` (docs/reference/grid-keys.md), such as `{"lr": 1e-3, "batch": 4}`. The defaults suit few
     iterations; `{"lr": 6e-5, "schedule": "constant"}` is the paper's (Sec. 4.4). progress: called with a line now and
     then. plugins: files of further plugins.
 
@@ -174,7 +174,7 @@ def evaluate(
     """Score a trained detector on annotated images; return the figures of a board's row, by name, in per cent.
 
     `iou` is artifact IoU pooled over all pixels at the threshold 0.5, and `ap` average precision; the others have the
-    names of a board's columns (docs/outputs.md). Fractions are in per cent, other figures in their own unit. An
+    names of a board's columns (docs/how-to/outputs.md). Fractions are in per cent, other figures in their own unit. An
     undefined figure is NaN.
 
     dataset: what `load_dataset` returned, a split of it, images of it, or the dataset itself in any form. split, count:

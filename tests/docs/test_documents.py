@@ -208,6 +208,16 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in headings}, target
 
 
+def test_documents_that_code_names_exist() -> None:
+    lost = []
+    for folder in ("benchkit", "plugins", "recipes", "benchmarks", "tests", "leaderboard"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".yaml", ".md", ".jinja"):
+                named = re.findall(r"(?<![\w/])docs/[\w/-]+\.(?:md|py|png|ipynb)\b", path.read_text())
+                lost += [(path.name, name) for name in named if not (ROOT / name).exists()]
+    assert lost == []
+
+
 def test_the_ablations_and_searches_shown_are_accepted() -> None:
     from benchkit.cli.grid_options import GridOptions
     from benchkit.config.grid import load_grid
