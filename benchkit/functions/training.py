@@ -65,8 +65,8 @@ def train(
     pixels; None takes the labels of `images`, without ignored pixels. An image with an empty mask teaches that nothing
     is there. iterations: gradient steps. seed: of the starting weights and every draw. training: further settings, by
     the keys of a grid's `training` (docs/reference/grid-keys.md), such as `{"lr": 1e-3, "batch": 4}`. The defaults suit
-    few iterations; `{"lr": 6e-5, "schedule": "constant"}` is the paper's (Sec. 4.4). progress: called with a line now and
-    then. plugins: files of further plugins.
+    few iterations; `{"lr": 6e-5, "schedule": "constant"}` is the paper's (Sec. 4.4). progress: called with a line now
+    and then. plugins: files of further plugins.
 
     In a comparison every image has passed the autoencoder, see `ImageBatch.autoencoded`. Raises ArgumentTypeError and
     ArgumentValueError for unusable arguments, and BenchkitError where no image shows an artifact or training diverges.
