@@ -46,8 +46,8 @@ def test_training_is_that_of_the_stage(run: FinishedRun) -> None:
     settings = {key: value for key, value in asdict(stage.config).items() if key != "iterations"}
     made = benchkit.train(
         "dot",
-        pairs.images,
-        pairs.masks,
+        np.asarray(pairs.images),
+        np.asarray(pairs.masks),
         iterations=stage.config.iterations,
         seed=stage.seed,
         device="cpu",
