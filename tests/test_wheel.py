@@ -41,6 +41,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: zipfile.
                 expected.add(f"{package}/{path.relative_to(ROOT / folder).as_posix()}")
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert found == expected
+    assert "benchkit/py.typed" in found
 
 
 def test_requirements_leave_room_and_pins_are_in_the_constraints_alone(wheel: zipfile.ZipFile) -> None:

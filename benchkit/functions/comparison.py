@@ -43,6 +43,12 @@ class PairedDifference:
     that both rows have. p: of this pair, adjusted for all pairs of the board. improvement: the probability that the
     first row's true figure is the higher one. verdict: better, worse, equivalent (within one point) or unresolved; None
     where there is no interval. images, seeds: how many the figures are means over.
+
+    Example:
+        >>> import benchkit
+        >>> comparison = benchkit.load_comparison("runs/first")
+        >>> comparison.compare("gaussian", "pseudo")
+        gaussian:steps=1 ...
     """
 
     first: str

@@ -140,7 +140,7 @@ def load_dataset(
         >>> import benchkit
         >>> batch = benchkit.load_dataset("portraits")["clean"][:16]
         >>> batch
-        <ImageBatch: 16 images of 128x128 pixels, 16 annotated, from portraits, clean>
+        <ImageBatch: 16 images of 128x128 pixels, 0 annotated, from portraits, clean>
     """
     if isinstance(dataset, str):
         dataset = Spec.parse("dataset", dataset)

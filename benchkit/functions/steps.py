@@ -62,7 +62,7 @@ def load_model(
         >>> import benchkit
         >>> model = benchkit.load_model("portraits", device="cpu", num_inference_steps=10)
         >>> model.factor, model.latent_channels
-        (8, 4)
+        (8, 12)
     """
     from benchkit.diffusion.backend import DiffusionBackend
 
@@ -93,7 +93,7 @@ def invert(
         >>> model = benchkit.load_model("portraits", device="cpu", num_inference_steps=10)
         >>> batch = benchkit.load_dataset("portraits")["clean"][:2]
         >>> benchkit.invert(batch, 2, model=model, inverter="ddim").shape
-        torch.Size([3, 2, 4, 16, 16])
+        torch.Size([3, 2, 12, 16, 16])
     """
     import torch
 
@@ -114,6 +114,13 @@ class Corrupted:
 
     images: (N, 3, H, W) float32 in [0, 1], on the model's device. labels: (N, H, W) bool. before: the images as they
     were given, on the CPU. ids: of the images.
+
+    Example:
+        >>> import benchkit
+        >>> batch = benchkit.load_dataset("portraits")["pool"][:2]
+        >>> made = benchkit.corrupt("pixel-blur", batch, batch.masks)
+        >>> len(made), made.images.shape == made.before.shape
+        (2, True)
     """
 
     images: Tensor

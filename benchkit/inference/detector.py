@@ -48,6 +48,13 @@ class TrainedDetector:
 
     threshold: pixels with this probability or more are artifacts. card: facts on its origin. tile: the longest side in
     pixels that the network processes at once.
+
+    Example:
+        >>> import benchkit
+        >>> detector = benchkit.load_detector("detectors/human", "cpu")
+        >>> (heat,) = detector(benchkit.load_dataset("portraits")["test"][:1])
+        >>> 0 <= detector.scores(heat).mean <= 1
+        True
     """
 
     network: nn.Module
@@ -120,6 +127,12 @@ def load_detector(
     installed ones. warn: called with one line if the plugin's source has changed since training; None means Python's
     warnings. Raises BenchkitError if the folder holds no detector, if its weights are damaged or do not fit the plugin,
     or if there is no such plugin.
+
+    Example:
+        >>> import benchkit
+        >>> detector = benchkit.load_detector("detectors/human", "cpu")
+        >>> [heat.shape for heat in detector(benchkit.load_dataset("portraits")["test"][:2])]
+        [(128, 128), (128, 128)]
     """
     from benchkit.system.devices import resolve_device
     from benchkit.training import weights
