@@ -54,6 +54,7 @@ def corruptor(
         "__annotations__": {key: hint for key, (hint, _) in fields.items()},
         "name": name or function.__name__.replace("_", "-"),
         "corrupt": corrupt,
+        "made_of": staticmethod(function),  # whose source identifies a corruptor that no file has
         **{key: default for key, (_, default) in fields.items()},
     }
     base = PixelCorruptor if space == "pixel" else LatentCorruptor

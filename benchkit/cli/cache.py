@@ -14,6 +14,7 @@ from benchkit.cli import options
 from benchkit.cli.common import cache_root, console, print_json, tell
 from benchkit.cli.unused_options import App
 from benchkit.errors import BenchkitError
+from benchkit.functions.dry_run import format_size
 
 if TYPE_CHECKING:
     from benchkit.store.artifacts import Artifact, ArtifactStore
@@ -135,14 +136,6 @@ def parse_size(text: str | None) -> int | None:
     if found is None:
         raise BenchkitError(f"--max-size '{text}': write a number and K, M, G or T, such as 10G")
     return int(float(found[1]) * BYTES[found[2]])
-
-
-def format_size(size: int) -> str:
-    """Return a size as text, in the units of --max-size."""
-    for unit in reversed(BYTES):
-        if size >= BYTES[unit] and unit:
-            return f"{size / BYTES[unit]:.1f} {unit}B"
-    return f"{size} B"
 
 
 def _open_cache(cache: str | None) -> ArtifactStore:

@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError
+from benchkit.functions.progress import console as console
+from benchkit.functions.progress import one_line as one_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from benchkit.plugin.registry import Registry
     from benchkit.runs.run import Places
     from benchkit.store.location import Location
-
-#: Width of a table in a file or a pipe, which have no width of their own.
-PIPE_WIDTH = 160
 
 #: Options whose name differs from the grid's field that they fill.
 FLAGS = {
@@ -32,6 +29,7 @@ FLAGS = {
     "inverters": "--inverter",
     "until_resolved": "--until-resolved",
     "max_seeds": "--max-seeds",
+    "settings": "--set",
 }
 
 
@@ -79,12 +77,6 @@ def with_flags(text: str) -> str:
     return re.sub(r"`([a-z]\w*)`", lambda found: flags.get(found[1], found[0]), text)
 
 
-def one_line(text: str) -> str:
-    """Return the text on one line, with control characters as escapes."""
-    joined = " ".join(part.strip() for part in text.splitlines() if part.strip())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in joined)
-
-
 def as_flags(values: Mapping[str, Any]) -> str:
     """Return settings of a grid as options that a user can paste: `--set test.size=20 --set …`."""
     import json
@@ -104,21 +96,6 @@ def print_json(value: Any) -> None:
     import json  # imported here, since `benchkit --help` does without
 
     print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
-
-
-def console(stderr: bool = False) -> Console:
-    """Return a rich console. Into a pipe or a file it writes plain text, COLUMNS or PIPE_WIDTH characters wide.
-
-    FORCE_COLOR and similar variables, which build servers set, are ignored there: a log has no control codes.
-    """
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    if stream.isatty():
-        return Console(stderr=stderr, highlight=False, soft_wrap=False)
-    width = None if "COLUMNS" in os.environ else PIPE_WIDTH
-    plain: dict[str, Any] = {"force_terminal": False, "force_interactive": False, "color_system": None}
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, **plain)
 
 
 def cache_root(given: str | None = None) -> Location:

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from functools import partial
-from typing import TYPE_CHECKING, Any
 
-from benchkit.cli import options, progress
+from benchkit.cli import options
 from benchkit.cli.common import cache_root, load_registry, print_json
-from benchkit.cli.dry_run import LargestPreview, preview_plan, print_dry_run
-from benchkit.cli.grid_options import GridOptions, note_unused_inverter
-from benchkit.cli.outcome import exit_with_failures, outcome_json, print_outcome
-from benchkit.cli.preflight import check_out_folder, check_then_make, make_run_options, option_checks, plan_and_check
-from benchkit.system.fetching import forbid_downloads
-
-if TYPE_CHECKING:
-    from benchkit.config.grid import Grid
-    from benchkit.plugin.registry import Registry
-    from benchkit.runs.run import Places
+from benchkit.cli.outcome import exit_with_failures, outcome_json, print_dry_run, print_outcome
 
 
 def compare(
@@ -54,42 +43,28 @@ def compare(
     Finished work is kept in the cache and never computed again. Exit code 3: some cells failed; the board shows the
     others.
     """
-    from benchkit.plugin.placeholders import TolerantRegistry
-    from benchkit.runs import run
+    from benchkit.functions.compare import compare as run_comparison
+    from benchkit.functions.dry_run import DryRun
 
-    stages_run_in = options.parse_executor(executor, time_limit, address)
-    lists = (selector, corruptor, detector, inverter)
-    asked = GridOptions(dataset, model, seeds, *lists, setting, scale, until_resolved, max_seeds)
-    places = run.Places(out=out, cache=cache_root(cache), results=store)
-    with redirect_stdout(sys.stderr), forbid_downloads(dry_run):  # stdout is for results, not for what plugins print
-        registry = TolerantRegistry(load_registry(plugin, plugin_folder, strict))
-        grid = asked.load(preset, registry)
-        note_unused_inverter(grid, registry)
-        check_out = None if out is None else partial(check_out_folder, grid, registry, places, force)
-        if dry_run:
-            plan, *previews = plan_and_check(
-                partial(_plan, grid, registry, places, device), *option_checks(check_out, device)
-            )
-        else:
-            make = partial(make_run_options, device, stages_run_in, retry_failed, force)
-            how = check_then_make(make, check_out, partial(run.prepare, grid, registry, places))
-            outcome = progress.run_with_progress(partial(run.compare, grid, registry, places), places, how)
-    if dry_run:
-        print_dry_run(grid, plan, *previews, registry=registry, as_json=as_json)
+    asked = options.grid_arguments(dataset, model, seeds, selector, corruptor, detector, inverter, setting, scale)
+    with redirect_stdout(sys.stderr):  # stdout is for results, not for what plugins print
+        ended = run_comparison(
+            preset,
+            **asked,
+            until_resolved=until_resolved,
+            max_seeds=max_seeds,
+            out=out,
+            cache=cache_root(cache),
+            store=store,
+            device=device,
+            executor=options.parse_executor(executor, time_limit, address),
+            plugins=load_registry(plugin, plugin_folder, strict),
+            dry_run=dry_run,
+            force=force,
+            retry_failed=retry_failed,
+        )
+    if isinstance(ended, DryRun):
+        print_dry_run(ended, as_json)
         return
-    print_json(outcome_json(outcome)) if as_json else print_outcome(outcome, out)
-    exit_with_failures(outcome, registry)
-
-
-def _plan(grid: Grid, registry: Registry, places: Places, device: str) -> tuple[Any, ...]:
-    """Return the plan and its preview; with `--until-resolved` those of the first look, and the largest preview."""
-    from benchkit.planning.looks import find_rule, take_seeds
-    from benchkit.runs.run import prepare
-
-    with progress.shown() as screen:
-        plan = prepare(grid, registry, places, screen.note, device)
-    preview = preview_plan(plan, grid, registry, places)
-    if (rule := find_rule(grid, registry)) is None:
-        return plan, preview
-    first = take_seeds(plan, rule, {})
-    return first, preview_plan(first, grid, registry, places), LargestPreview(rule, preview)
+    print_json(outcome_json(ended)) if as_json else print_outcome(ended, out)
+    exit_with_failures(ended)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli import data_list, data_show, options, prepare, progress
+from benchkit.cli import data_list, data_show, options, prepare
 from benchkit.cli.common import load_registry
 from benchkit.cli.unused_options import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.functions import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable

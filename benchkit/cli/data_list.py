@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import options, progress
+from benchkit.cli import options
 from benchkit.cli.common import console, load_registry, one_line, print_json, tell
 from benchkit.errors import BenchkitError
+from benchkit.functions import progress
 
 if TYPE_CHECKING:
     from benchkit.api import Dataset

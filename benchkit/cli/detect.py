@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import options, progress
+from benchkit.cli import options
 from benchkit.cli.common import load_registry, one_line, places_named, tell
 from benchkit.cli.unused_options import note_unused, refuse_unused
 from benchkit.errors import BenchkitError
+from benchkit.functions import progress
 
 if TYPE_CHECKING:
     import numpy as np

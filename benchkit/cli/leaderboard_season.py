@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli import options, progress
+from benchkit.cli import options
 from benchkit.cli.common import console, load_registry, places_named, print_json, tell
 from benchkit.cli.unused_options import App
 from benchkit.errors import BenchkitError
+from benchkit.functions import progress
 
 if TYPE_CHECKING:
     from benchkit.leaderboard.season_result import SeasonResult

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli import options, progress
+from benchkit.cli import options
 from benchkit.cli.common import load_registry, print_json
 from benchkit.cli.outcome import SOME_CELLS_FAILED
+from benchkit.functions import progress
 from benchkit.system.fetching import forbid_downloads
 
 if TYPE_CHECKING:

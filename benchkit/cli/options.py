@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -169,13 +169,24 @@ def check_single_plugins(setting: str, texts: Iterable[str]) -> None:
             raise BenchkitError(f"{flag} '{shortened(text)}': give one plugin per option: write {each}")
 
 
-def check_settings(fields: Iterable[str], settings: Sequence[str]) -> None:
-    """Raise BenchkitError if `--set` repeats one of the grid's fields that another option gives."""
-    given = {FLAGS.get(field, f"--{field}") for field in fields}
-    for text in settings:
-        field = re.split(r"[.=]", text, maxsplit=1)[0].strip()
-        if (flag := FLAGS.get(field, f"--{field}")) in given:
-            raise BenchkitError(f"--set {shortened(text)}: {flag} sets the same; give one of the two")
+def grid_arguments(
+    dataset: str | None,
+    model: str | None,
+    seeds: str | None,
+    selectors: Sequence[str] | None,
+    corruptors: Sequence[str] | None,
+    detectors: Sequence[str] | None,
+    inverters: Sequence[str] | None,
+    settings: Sequence[str] | None,
+    scale: float | None,
+) -> dict[str, Any]:
+    """Return the options that change a grid as arguments of `benchkit.compare`; an empty list as None."""
+    lists = {"selectors": selectors, "corruptors": corruptors, "detectors": detectors, "inverters": inverters}
+    for field, texts in lists.items():
+        check_single_plugins(field, texts or ())
+    numbers = None if seeds is None else parse_numbers("--seeds", seeds)
+    own = {"dataset": dataset, "model": model, "seeds": numbers, "settings": settings, "scale": scale}
+    return {**{field: texts or None for field, texts in lists.items()}, **own}
 
 
 def parse_numbers(flag: str, text: str) -> list[int]:
@@ -201,7 +212,7 @@ def _suggest_numbers(text: str) -> str:
 def parse_executor(text: str, time_limit: float | None, address: str | None) -> Executor:
     """Return the executor of --executor, --time-limit and --address; raise BenchkitError for a wrong one."""
     from benchkit.executors import choose
+    from benchkit.functions.session import check_time_limit
 
-    if time_limit is not None and not 0 < time_limit < 1e9:
-        raise BenchkitError(f"--time-limit {time_limit:g}: give a number of seconds above 0")
+    check_time_limit(time_limit)
     return choose.parse_executor(text, time_limit, address)

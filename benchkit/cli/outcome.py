@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from benchkit.cli.common import console, log_file, tell
+from benchkit.cli.common import console, log_file, print_json, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchkit.plugin.placeholders import TolerantRegistry
+    from benchkit.functions.dry_run import DryRun
     from benchkit.runs.run import Outcome
 
 #: The exit code if some cells failed and others did not.
@@ -50,10 +50,30 @@ def print_counts(outcome: Outcome) -> None:
     print(f"\nrun {outcome.run}: {counts} stages in {outcome.seconds:.1f} s")
 
 
-def exit_with_failures(outcome: Outcome, registry: TolerantRegistry) -> None:
+def print_dry_run(dry_run: DryRun, as_json: bool) -> None:
+    """Print what a comparison would do, as JSON or as text."""
+    if as_json:
+        print_json(dry_run.as_json())
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=f"plan: {dry_run.title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("stage", "to run", "cached"):
+        table.add_column(header, justify="left" if header == "stage" else "right")
+    *kinds, total = dry_run.table()
+    for line in kinds:
+        table.add_row(*map(str, line))
+    table.add_section()
+    table.add_row(*map(str, total))
+    console().print(table)
+    console().print("\n".join(dry_run.lines()), markup=False)
+
+
+def exit_with_failures(outcome: Outcome) -> None:
     """Print each failure once, and the skipped plugins; raise typer.Exit with code 3 if there are any."""
-    for name, broken in registry.placeholders.items():
-        tell(f"failed: {name} was skipped ({broken.origin}): {broken.reason}")
+    for reason in outcome.skipped_plugins:
+        tell(f"failed: {reason}")
     for reason in dict.fromkeys(outcome.failures):
         tell(f"failed: {reason}")
     for reason in dict.fromkeys(outcome.earlier):
@@ -62,5 +82,5 @@ def exit_with_failures(outcome: Outcome, registry: TolerantRegistry) -> None:
         tell(f"some cells failed; tracebacks are in {outcome.log or log_file()}")
     if outcome.earlier:
         tell("cells that failed earlier were not retried; add --retry-failed to retry them")
-    if outcome.failures or outcome.earlier or registry.placeholders:
+    if outcome.failures or outcome.earlier or outcome.skipped_plugins:
         raise typer.Exit(SOME_CELLS_FAILED)

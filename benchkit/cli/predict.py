@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import redirect_stdout
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchkit.cli import options, progress
+from benchkit.cli import options
 from benchkit.cli.common import cache_root, console, load_registry, log_file, print_json, tell
 from benchkit.cli.outcome import SOME_CELLS_FAILED
 
@@ -72,30 +72,31 @@ def predict(
     Two detectors with a frozen trunk measure the corruptor. Rows that they and the board have in common turn their
     figures into the board's, and say how often such predictions were right. Exit code 3: the corruptor failed.
     """
-    from benchkit.config.grid import load_grid
-    from benchkit.runs.run import Places, RunOptions
-    from benchkit.search.prediction import make_prediction, measure, prepare_prediction
-    from benchkit.system.devices import resolve_device
+    from benchkit.functions.predict import predict as run_prediction
+    from benchkit.search.prediction import PredictionError
 
-    executor = options.parse_executor("inline", time_limit, None)
-    places = Places(cache=cache_root(cache))
-    with redirect_stdout(sys.stderr):  # stdout is for results, not for what plugins print
-        registry = load_registry(plugin, plugin_folder, strict)
-        how = RunOptions(resolve_device(device), executor)
-        with progress.shown() as screen:
-            request = prepare_prediction(
-                corruptor, registry, places, load_grid(instrument), reference, board, detector, screen.note
+    began = time.monotonic()
+    try:
+        with redirect_stdout(sys.stderr):  # stdout is for results, not for what plugins print
+            prediction = run_prediction(
+                corruptor,
+                board=board,
+                detector=detector,
+                instrument=instrument,
+                reference=reference,
+                cache=cache_root(cache),
+                device=device,
+                time_limit=time_limit,
+                plugins=load_registry(plugin, plugin_folder, strict),
             )
-        outcome = progress.run_with_progress(partial(measure, request, registry, places), places, how)
-    if outcome.failures:
-        tell(f"failed: {outcome.failures[0]}")
+    except PredictionError as error:
+        tell(f"failed: {error}")
         tell(f"no place is predicted; the traceback is in {log_file()}")
-        raise typer.Exit(SOME_CELLS_FAILED)
-    prediction = make_prediction(request, outcome.board)
+        raise typer.Exit(SOME_CELLS_FAILED) from None
     if as_json:
         print_json(prediction.as_json())
         return
-    _print(prediction, outcome.seconds)
+    _print(prediction, time.monotonic() - began)
 
 
 def _print(prediction: Prediction, seconds: float) -> None:

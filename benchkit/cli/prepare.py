@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchkit.cli import options, progress
+from benchkit.cli import options
 from benchkit.cli.common import load_registry, tell
 from benchkit.cli.unused_options import App, refuse_unused
 from benchkit.errors import BenchkitError
+from benchkit.functions import progress
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from benchkit.cli.progress import Progress
+    from benchkit.functions.progress import Progress
     from benchkit.inference.detector import TrainedDetector
     from benchkit.preparation.cleanest import Judge
 

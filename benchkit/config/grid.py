@@ -214,7 +214,7 @@ class Grid(StrictModel):
     def replaced(self, **changes: Any) -> Grid:
         """Return a copy with some fields replaced, and everything checked again."""
         kept = {**self.as_data(), "on_dataset": self.on_dataset}
-        made = _checked({**kept, **changes}, "the command line", {})
+        made = _checked({**kept, **changes}, "the arguments", {})
         made._origin = self._origin
         return made
 

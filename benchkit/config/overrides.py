@@ -17,7 +17,7 @@ _SETS = ("source", "oracle", "test", "validation")
 _BUDGETS = ("selector_training", "training")
 #: A setting of a detector, whose name may hold parameters: `on_detector.NAME:key=value.training.lr=0.1`.
 _OF_DETECTOR = re.compile(r"\s*on_detector\.(.+?)\.((?:training|selector_training|seeds)(?:\.\w+)*)\s*=(.*)", re.DOTALL)
-_FROM = "the command line: "
+_FROM = "the arguments: "
 
 
 def change_dataset(grid: Grid, text: str) -> Grid:
@@ -54,24 +54,24 @@ def apply_settings(grid: Grid, texts: Iterable[str]) -> Grid:
         path, value = split_setting(text)
         key = ".".join(path)
         if path[0] == "source" and grid.sources:
-            raise BenchkitError(f"`set` {text}: this grid has several sources: write sources.0{key[6:]}=VALUE")
+            raise BenchkitError(f"`settings` {text}: this grid has several sources: write sources.0{key[6:]}=VALUE")
         if path[0] == "inverter" and grid.inverters:
-            raise BenchkitError(f"`set` {text}: this grid has several inverters: write inverters=[A,B]")
+            raise BenchkitError(f"`settings` {text}: this grid has several inverters: write inverters=[A,B]")
         if any(path == one[: len(path)] for one in earlier):
-            raise BenchkitError(f"`set` {shortened(text)}: replaces what another `set` says; give '{key}' once")
+            raise BenchkitError(f"`settings` {shortened(text)}: replaces what another of them says; give '{key}' once")
         earlier.append(path)
         try:
             read = read_setting(Grid, path, value)
         except BenchkitError as error:
-            raise BenchkitError(f"`set` {shortened(text)}: {error}") from None
+            raise BenchkitError(f"`settings` {shortened(text)}: {error}") from None
         is_text = str in options_of(setting_type(Grid, path))
         if isinstance(read, str) and not is_text and re.search(r",\s*[\w.]+=", value):
-            raise BenchkitError(f"`set` {shortened(text)}: give each setting by a `set` of its own")
+            raise BenchkitError(f"`settings` {shortened(text)}: give each setting by itself")
         _put(data, path, read, text)
     try:
         return grid.replaced(**data)
     except BenchkitError as error:
-        raise BenchkitError(f"`set`: {str(error).removeprefix(_FROM)}") from None
+        raise BenchkitError(f"`settings`: {str(error).removeprefix(_FROM)}") from None
 
 
 def split_setting(text: str) -> tuple[list[str], str]:
@@ -83,7 +83,7 @@ def split_setting(text: str) -> tuple[list[str], str]:
     key, equals, value = text.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
-        raise BenchkitError(f"`set` '{text}': write KEY=VALUE, such as training.iterations=100")
+        raise BenchkitError(f"`settings` '{text}': write KEY=VALUE, such as training.iterations=100")
     return path, value
 
 
@@ -93,7 +93,7 @@ def _put(data: dict[str, Any], path: list[str], value: Any, text: str) -> None:
         index: Any = int(part) if isinstance(inner, list) and part.isdecimal() else part
         here = isinstance(inner, dict) or (isinstance(inner, list) and isinstance(index, int) and index < len(inner))
         if not here:
-            raise BenchkitError(f"`set` {text}: the grid has no '{'.'.join(path[: i + 1])}'")
+            raise BenchkitError(f"`settings` {text}: the grid has no '{'.'.join(path[: i + 1])}'")
         if i == len(path) - 1:
             inner[index] = value
             return

@@ -2,41 +2,174 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
+
+from benchkit.functions.grid_arguments import GridArguments, Plugins, Settings, note_unused_inverter
+from benchkit.functions.plugin_arguments import PluginLike, PluginSources
+from benchkit.functions.progress import Progressing, run_with_progress, shown
+from benchkit.functions.session import Check, Session, check_out_folder, plan_and_check
+from benchkit.system.fetching import forbid_downloads
 
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
+    from benchkit.executors.batch import Executor
+    from benchkit.functions.dry_run import DryRun
+    from benchkit.plugin.registry import Registry
     from benchkit.runs.run import Outcome
+    from benchkit.store.location import Location
+
+
+class RunArguments(TypedDict, total=False):
+    """The arguments that `compare` and `ablate` share, for type checkers; `compare` explains them."""
+
+    corruptors: Plugins
+    selectors: Plugins
+    detectors: Plugins
+    inverters: Plugins
+    dataset: PluginLike | None
+    model: str | Path | None
+    seeds: Iterable[int] | None
+    settings: Settings | None
+    scale: float | None
+    out: str | Path | None
+    cache: str | Path | Location | None
+    store: str | None
+    device: str
+    executor: str | Executor
+    time_limit: float | None
+    plugins: PluginSources | Registry
+    strict: bool
+    force: bool
+    retry_failed: bool
+    progress: Progressing
+
+
+class CompareArguments(RunArguments, total=False):
+    """The arguments of `compare` alone."""
+
+    until_resolved: float | None
+    max_seeds: int | None
+
+
+@overload
+def compare(
+    grid: str | Path | Grid = ..., *, dry_run: Literal[True], **arguments: Unpack[CompareArguments]
+) -> DryRun: ...
+
+
+@overload
+def compare(
+    grid: str | Path | Grid = ..., *, dry_run: Literal[False] = ..., **arguments: Unpack[CompareArguments]
+) -> Outcome: ...
+
+
+@overload
+def compare(
+    grid: str | Path | Grid = ..., *, dry_run: bool, **arguments: Unpack[CompareArguments]
+) -> Outcome | DryRun: ...
 
 
 def compare(
     grid: str | Path | Grid = "quick",
     *,
+    corruptors: Plugins = None,
+    selectors: Plugins = None,
+    detectors: Plugins = None,
+    inverters: Plugins = None,
+    dataset: PluginLike | None = None,
+    model: str | Path | None = None,
+    seeds: Iterable[int] | None = None,
+    until_resolved: float | None = None,
+    max_seeds: int | None = None,
+    settings: Settings | None = None,
+    scale: float | None = None,
     out: str | Path | None = None,
-    cache: str | Path | None = None,
+    cache: str | Path | Location | None = None,
+    store: str | None = None,
     device: str = "auto",
-    plugins: Sequence[str | Path] = (),
-    progress: Callable[[str], None] = lambda _: None,
-) -> Outcome:
-    """Run a comparison: a preset's name, a YAML file or a Grid. Finished stages come from the cache.
+    executor: str | Executor = "inline",
+    time_limit: float | None = None,
+    plugins: PluginSources | Registry = (),
+    strict: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+    retry_failed: bool = False,
+    progress: Progressing = True,
+) -> Outcome | DryRun:
+    """Train detectors on images made by each combination of corruptor and selector, then score and rank them.
 
-    out: folder of the report; None writes no report. cache: folder or URL of artifacts and rows; None is the user's
-    cache. device: see `benchkit.system.devices.resolve_device`. plugins: files of further plugins. progress:
-    called with a message for each step. With the grid's `until_resolved` and `max_seeds`, seeds are added only where
-    pairs of rows are unresolved. Raises BenchkitError for faults in any of them, before anything is computed.
+    Finished work is kept in the cache and never computed again. If a stage fails, only its own cells fail.
+
+    grid: a preset's name, a YAML file or a Grid; the arguments below change it.
+    corruptors, selectors, detectors, inverters: lists that replace the grid's. An entry is text `NAME:key=value`
+    (`key=a|b` makes two entries), a Spec, a class (meaning its defaults) or an instance. A class of a notebook needs no
+    file. Its source identifies it, so an edited cell is computed again, and an equal one is not.
+    dataset: one plugin in the same forms; it brings the settings that the preset changes for this dataset.
+    model: the diffusion checkpoint, by name or folder.
+    seeds: of selection, noise and training, such as `range(5)`.
+    until_resolved, max_seeds: add seeds to rows until each pair is resolved to so many points of artifact IoU.
+    settings: settings of the grid by their keys, such as `{"source.size": 64}` (docs/grid-keys.md).
+    scale: multiplies all numbers of images and iterations, in (0, 1].
+    out: folder for rows, tables and a web page; None writes none.
+    cache: folder or URL of finished stages and rows; None is $BENCHKIT_CACHE, or else the user's cache folder.
+    store: database of runs and rows; None is a file in the cache.
+    device: auto, cpu, cuda, cuda:N or mps; `cuda:0,1` trains on both.
+    executor: where stages run: inline (this process), auto, `processes:workers=N`, or `ray:address=…`.
+    time_limit: seconds that a stage may take.
+    plugins: files of further plugins, folders of such files, classes; or a Registry.
+    strict: raise for a plugin that cannot be used, instead of skipping its rows.
+    dry_run: compute nothing, and return what would run as a DryRun.
+    force: replace another run's report in `out`.
+    retry_failed: try again what failed in an earlier call with the same `out`.
+    progress: True for a bar, False for silence, or a function that takes a line of text.
+
+    Raises BenchkitError with every fault that can be known before work; nothing is written then. ArgumentTypeError
+    and ArgumentValueError name the argument.
+
+    Example:
+        >>> import benchkit
+        >>> benchkit.compare("quick", corruptors=["gaussian:steps=5"], seeds=range(2), dry_run=True).lines()[2]
+        'cells: 14'
     """
-    from benchkit.config.grid import Grid, load_grid
-    from benchkit.plugin.registry import Registry
-    from benchkit.runs import run
-    from benchkit.store.location import get_default_cache, parse_location
-    from benchkit.system.devices import resolve_device
-
-    base = grid if isinstance(grid, Grid) else load_grid(str(grid))
-    registry = Registry.load(files=[Path(file) for file in plugins])
-    places = run.Places(
-        None if out is None else Path(out), get_default_cache() if cache is None else parse_location(cache)
+    arguments = GridArguments(
+        dataset, model, seeds, selectors, corruptors, detectors, inverters, settings, scale, until_resolved, max_seeds
     )
-    options = run.RunOptions(resolve_device(device, several=True), progress=progress)
-    return run.compare(base, registry, places, options)
+    where = (out, cache, store, device, executor, time_limit)
+    with forbid_downloads(dry_run):
+        session = Session.make(plugins, strict, *where, progress, retry_failed, force)
+        asked = arguments.load(grid, session.registry)
+        note_unused_inverter(arguments, asked, session.registry)
+        check_out = None if out is None else partial(check_out_folder, asked, session)
+        if dry_run:
+            return plan_and_check(partial(_dry_run, asked, session), *session.checks(check_out))
+        return _run(asked, session, check_out)
+
+
+def _run(grid: Grid, session: Session, check_out: Check | None) -> Outcome:
+    from benchkit.runs import run
+
+    registry, places = session.registry, session.places
+    how = session.check_then_make(check_out, partial(run.prepare, grid, registry, places))
+    outcome = run_with_progress(partial(run.compare, grid, registry, places), places, how, session.progress)
+    return replace(outcome, skipped_plugins=session.list_skipped())
+
+
+def _dry_run(grid: Grid, session: Session) -> DryRun:
+    """Return the plan's dry run; with `until_resolved` that of the first look, and of the largest plan."""
+    from benchkit.functions.dry_run import LargestPreview, make_dry_run, preview_plan
+    from benchkit.planning.looks import find_rule, take_seeds
+    from benchkit.runs.run import prepare
+
+    registry, places = session.registry, session.places
+    with shown(session.progress) as screen:
+        plan = prepare(grid, registry, places, screen.note, session.device)
+    preview = preview_plan(plan, grid, registry, places)
+    if (rule := find_rule(grid, registry)) is None:
+        return make_dry_run(grid.title, grid, plan, registry, preview)
+    first = take_seeds(plan, rule, {})
+    largest = LargestPreview(rule, preview)
+    return make_dry_run(grid.title, grid, first, registry, preview_plan(first, grid, registry, places), largest)

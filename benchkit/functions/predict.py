@@ -1,45 +1,57 @@
-"""Predict a corruptor's place on a board, from Python."""
+"""Predict a corruptor's place on a board, from Python and for `benchkit predict`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchkit.functions.grid_arguments import load_base
+from benchkit.functions.plugin_arguments import PluginLike, PluginSources, name_plugin
+from benchkit.functions.progress import Progressing, run_with_progress, shown
+from benchkit.functions.session import Session
+
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
+    from benchkit.plugin.registry import Registry
     from benchkit.search.prediction import Prediction
+    from benchkit.store.location import Location
 
 
 def predict(
-    corruptor: str,
+    corruptor: PluginLike,
     *,
     board: str | Path | None = None,
     detector: str | None = None,
     instrument: str | Path | Grid = "predict",
     reference: str | Path | None = None,
-    cache: str | Path | None = None,
+    cache: str | Path | Location | None = None,
     device: str = "auto",
-    plugins: Sequence[str | Path] = (),
-    progress: Callable[[str], None] = lambda _: None,
+    time_limit: float | None = None,
+    plugins: PluginSources | Registry = (),
+    strict: bool = False,
+    progress: Progressing = True,
 ) -> Prediction:
-    """Predict a corruptor's place on a board from two detectors that train in seconds.
+    """Predict a corruptor's place on a board of fully trained detectors, from detectors that train in seconds.
 
-    corruptor: NAME or NAME:key=value,…. board: a board's file or folder; None is the board of portraits that ships.
-    detector: one of the board's; None is the one with the most rows that is trained whole. instrument: the comparison
-    that measures the corruptor. reference: the board of the rows that it has measured; None are those that ship. The
-    others as in `compare`. Raises BenchkitError for faults in any of them, and if the corruptor fails.
+    Two detectors with a frozen trunk measure the corruptor. Rows that they and the board have in common turn their
+    figures into the board's, and say how often such predictions were right.
+
+    corruptor: in any form that `compare` takes. board: a board's file or folder; None is the board of portraits that
+    ships. detector: one of the board's; None is the one with the most rows that is trained whole. instrument: the
+    comparison that measures the corruptor. reference: the board of the rows that it has measured; None are those that
+    ship. The other arguments: see `compare`. Raises BenchkitError for faults in any of them, and PredictionError if
+    the corruptor fails.
     """
-    from benchkit.config.grid import Grid, load_grid
-    from benchkit.plugin.registry import Registry
-    from benchkit.runs.run import Places, RunOptions
-    from benchkit.search import prediction
-    from benchkit.store.location import get_default_cache, parse_location
-    from benchkit.system.devices import resolve_device
+    from benchkit.search.prediction import PredictionError, make_prediction, measure, prepare_prediction
 
-    registry = Registry.load(files=[Path(file) for file in plugins])
-    places = Places(None, get_default_cache() if cache is None else parse_location(cache))
-    options = RunOptions(resolve_device(device), progress=progress)
-    grid = instrument if isinstance(instrument, Grid) else load_grid(str(instrument))
+    session = Session.make(plugins, strict, None, cache, None, device, "inline", time_limit, progress)
+    registry, places, how = session.registry, session.places, session.run_options()
+    text = name_plugin(corruptor, "corruptor", registry, "corruptor")
     rows, file = (None if path is None else Path(path) for path in (reference, board))
-    return prediction.predict(corruptor, registry, places, grid, options, rows, file, detector)
+    with shown(progress) as screen:
+        request = prepare_prediction(text, registry, places, load_base(instrument), rows, file, detector, screen.note)
+    outcome = run_with_progress(partial(measure, request, registry, places), places, how, progress)
+    if outcome.failures:
+        raise PredictionError(f"cannot predict '{request.corruptor.short}': {outcome.failures[0]}")
+    return make_prediction(request, outcome.board)

@@ -39,11 +39,11 @@ class PluginSource:
 
     @property
     def is_file(self) -> bool:
-        """Whether it came as a file, and not with an installed package."""
-        return self.version is None
+        """Whether it came as a file, and not with an installed package or as a class of a Python session."""
+        return self.version is None and self.file is not None
 
     def __str__(self) -> str:
-        where = f"file '{self.file or self.origin}'" if self.is_file else f"{self.origin} {self.version}"
+        where = f"file '{self.file}'" if self.is_file else f"{self.origin} {self.version or ''}".rstrip()
         return f"{where}, sha256 {self.source[:12]}"
 
 

@@ -26,6 +26,8 @@ class TolerantRegistry(Registry):
     def __init__(self, registry: Registry) -> None:
         super().__init__()
         self.__dict__.update(vars(registry))
+        # Classes that are added here, and datasets that are opened, stay here.
+        self._entries, self._datasets = dict(self._entries), dict(self._datasets)
         self.placeholders: dict[str, Broken] = {}
 
     def entry(self, kind: str, name: str) -> Entry:

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import os
 import re
+import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ import pluggy
 from benchkit import api
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.plugin import hookspecs
+from benchkit.plugin.class_source import plugin_source
 from benchkit.plugin.loading import (
     GROUP,
     HOOKS,
@@ -55,7 +57,8 @@ P = TypeVar("P", bound=api.Plugin)
 class Entry:
     """One usable plugin and where it came from.
 
-    source_hash: sha256 of its file and helpers. file: its source file, or None where there is none to see.
+    source_hash: sha256 of its file and helpers. file: its source file, or None where there is none to see. in_session:
+    a class of this Python session, which no other process can load.
     """
 
     kind: str
@@ -65,6 +68,7 @@ class Entry:
     version: str | None
     source_hash: str
     file: Path | None = None
+    in_session: bool = False
 
     @property
     def is_built_in(self) -> bool:
@@ -218,6 +222,40 @@ class Registry:
         entry = Entry(base.kind, cls.name, cls, found.origin, found.version, source, file)
         self._entries[base.kind, cls.name] = entry
 
+    def add_class(self, cls: type[api.Plugin]) -> Entry:
+        """Add a class of this Python session, such as one of a notebook, and return its entry.
+
+        Its name is its own `name`, or else the class's name in kebab case, which becomes its `name`. Its text
+        identifies it, see `plugin_source`. Raises BenchkitError for a class that is no usable plugin, has no source, or
+        has the name of another plugin.
+        """
+        base = next((one for one in HOOKS.values() if issubclass(cls, one)), None)
+        if base is None:
+            raise BenchkitError(f"class {cls.__name__} is no plugin: derive it from a class of benchkit.api")
+        if "name" not in vars(cls):
+            cls.name = _kebab(cls.__name__)
+        check_class(cls, base)
+        source = hashlib.sha256(plugin_source(cls, cls.name).encode()).hexdigest()
+        known = self._entries.get((base.kind, cls.name))
+        if known is None:
+            origin = f"class {cls.__name__} of a Python session"
+            known = Entry(base.kind, cls.name, cls, origin, None, source, in_session=True)
+            self._entries[base.kind, cls.name] = known
+        elif known.source_hash != source:
+            raise BenchkitError(
+                f"a {base.kind} named '{cls.name}' exists already ({known.origin}); class {cls.__name__} is another: "
+                "give it a `name` of its own"
+            )
+        return known
+
+    def find_class(self, cls: type[api.Plugin]) -> Entry | None:
+        """Return the entry of a class, or of the same class of a plugin file that was imported once more."""
+        for entry in self._entries.values():
+            same = entry.file is not None and _file_of(cls) == entry.file and cls.__name__ == entry.cls.__name__
+            if entry.cls is cls or same:
+                return entry
+        return None
+
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Return the usable plugins, sorted by kind and name."""
         chosen = [e for e in self._entries.values() if kind in (None, e.kind)]
@@ -310,6 +348,16 @@ class Registry:
         beside = self.make(spec, api.Plugin).depends_on()
         parts = [[part, self.identity(part)] for part in self.parts(spec)]
         return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
+
+
+def _kebab(name: str) -> str:
+    """Return a class's name as a plugin's: `MyBlur2D` as `my-blur2-d`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower().replace("_", "-").strip("-")
+
+
+def _file_of(cls: type) -> Path | None:
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return None if file is None or cls.__module__ == "__main__" else resolve_links(file)
 
 
 def _is_copy(source: str, known: Entry) -> bool:

@@ -100,6 +100,7 @@ class Outcome:
 
     stages: how many were run, cached, failed, skipped. failures: reasons of stages that failed now. earlier: reasons of
     cells that failed in this run before and were not tried again. log: file of the tracebacks, if any.
+    skipped_plugins: plugins that cannot be used, with the reason; the cells that need them were skipped.
     """
 
     run: str
@@ -109,6 +110,7 @@ class Outcome:
     failures: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
     log: Path | None = None
+    skipped_plugins: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as plain data, for JSON."""

@@ -52,6 +52,10 @@ LEAST_CORRELATION, LEAST_ROWS = 0.8, 20
 TOLERANCE = 0.005
 
 
+class PredictionError(BenchkitError):
+    """The corruptor failed, so that nothing is predicted."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What is to be predicted, planned and checked. target: None where no board backs the prediction, and why."""
@@ -204,24 +208,6 @@ def make_prediction(request: Request, board: Board) -> Prediction:
     warnings += _doubts(forecasts, target, request.table, own)
     about = {"where": target.where, "title": target.title, "detector": target.detector, "seeds": target.seeds}
     return Prediction(own.short, readings, about, tuple(forecasts), tuple(warnings))
-
-
-def predict(
-    corruptor: str,
-    registry: Registry,
-    places: Places,
-    instrument: Grid,
-    options: RunOptions,
-    reference: Path | None = None,
-    board: Path | None = None,
-    detector: str | None = None,
-) -> Prediction:
-    """Measure a corruptor and predict its place; see `prepare_prediction`. Raises BenchkitError if it fails."""
-    request = prepare_prediction(corruptor, registry, places, instrument, reference, board, detector, options.progress)
-    outcome = measure(request, registry, places, options)
-    if outcome.failures:
-        raise BenchkitError(f"cannot predict '{request.corruptor.short}': {outcome.failures[0]}")
-    return make_prediction(request, outcome.board)
 
 
 def _check_instrument(grid: Grid) -> None:

@@ -146,7 +146,7 @@ def _name_settings(settings: Sequence[tuple[str, str]]) -> Iterator[None]:
     try:
         yield
     except BenchkitError as error:
-        text = str(error).removeprefix("the command line: ")
+        text = str(error).removeprefix("the arguments: ")
         raise BenchkitError(f"`vary` {', '.join(f'{name}={value}' for name, value in settings)}: {text}") from None
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import typer
 
-from benchkit.cli import progress
-from benchkit.cli.grid_options import GridOptions
 from benchkit.cli.outcome import exit_with_failures
 from benchkit.config.grid import Grid, load_grid
 from benchkit.errors import BenchkitError
+from benchkit.functions import progress
+from benchkit.functions.grid_arguments import GridArguments
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from tests.helpers.small_comparison import PLUGINS, Finished, Run
@@ -212,7 +212,7 @@ def grid_of(**changes: object) -> Grid:
 def test_options_take_the_place_of_the_presets_lists() -> None:
     preset = grid_of(corruptors=["none", "blur"], detectors=["dot"], seeds=[0])
     lists = {"selectors": None, "corruptors": ["gaussian:steps=5|10"], "detectors": None}
-    changed = GridOptions(dataset="mine", seeds="2,1,2", **lists).choose(preset)
+    changed = GridArguments(dataset="mine", seeds=[2, 1, 2], **lists).choose(preset)
     assert texts(changed.corruptors) == ("gaussian:steps=5", "gaussian:steps=10")
     assert (str(changed.dataset), changed.model, changed.seeds) == ("mine", "portraits", (2, 1))
     assert texts(changed.detectors) == ("dot",)
@@ -221,59 +221,61 @@ def test_options_take_the_place_of_the_presets_lists() -> None:
 def test_mixed_rows_stay_for_what_is_still_compared() -> None:
     preset = grid_of(corruptors=["none", "blur"], with_human=["none", "blur"])
     lists = {"selectors": None, "corruptors": ["blur"], "detectors": None}
-    assert GridOptions(**lists).choose(preset).with_human == (BLUR,)
+    assert GridArguments(**lists).choose(preset).with_human == (BLUR,)
 
 
 def test_mixed_rows_stay_where_a_default_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     registry = Registry.load()
     depth = registry.complete(Spec.parse("corruptor", "gaussian")).values["steps"]
     preset = grid_of(corruptors=["blur"], with_human=[f"gaussian:steps={depth}"])
-    changed = GridOptions(corruptors=["gaussian"]).choose(preset, registry)
+    changed = GridArguments(corruptors=["gaussian"]).choose(preset, registry)
     assert (changed.with_human, capsys.readouterr().err) == (preset.with_human, "")
-    assert GridOptions(corruptors=["gaussian:steps=1"]).choose(preset, registry).with_human == ()
+    assert GridArguments(corruptors=["gaussian:steps=1"]).choose(preset, registry).with_human == ()
     assert "is skipped" in capsys.readouterr().err
 
 
 def test_nothing_said_changes_nothing() -> None:
     preset = grid_of(with_human=["blur"])
-    assert GridOptions().choose(preset) is preset
+    assert GridArguments().choose(preset) is preset
 
 
 def test_sweeps_on_the_command_line_are_those_of_a_file() -> None:
     swept = ["none", "blur:sigma=0.1|0.2,steps=3", "none"]
     lists = {"selectors": ["random-boxes:boxes=1|2"], "corruptors": swept, "detectors": ["a:x=1|2"]}
-    changed = GridOptions(inverters=["renoise:iterations=1|4"], **lists).choose(grid_of())
+    changed = GridArguments(inverters=["renoise:iterations=1|4"], **lists).choose(grid_of())
     assert texts(changed.corruptors) == ("none", "blur:sigma=0.1,steps=3", "blur:sigma=0.2,steps=3")
     assert changed == grid_of(**lists, inverter="renoise:iterations=1|4")
     assert [str(spec) for spec in changed.every_inverter] == ["renoise:iterations=1", "renoise:iterations=4"]
     with pytest.raises(BenchkitError, match=r"empty alternative; write sigma=VALUE\|VALUE"):
-        GridOptions(corruptors=["blur:sigma=1|"]).choose(grid_of())
+        GridArguments(corruptors=["blur:sigma=1|"]).choose(grid_of())
 
 
 def test_a_reason_of_several_failures_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = SimpleNamespace(failures=("corrupt a: no", "corrupt a: no", "train b: no"), earlier=(), log=Path("log"))
+    outcome = SimpleNamespace(
+        failures=("corrupt a: no", "corrupt a: no", "train b: no"), earlier=(), log=Path("log"), skipped_plugins=()
+    )
     with pytest.raises(typer.Exit):
-        exit_with_failures(outcome, SimpleNamespace(placeholders={}))  # type: ignore[arg-type]
+        exit_with_failures(outcome)  # type: ignore[arg-type]
     message = capsys.readouterr().err
     assert (message.count("corrupt a: no"), message.count("train b: no")) == (1, 1)
 
 
 def test_an_inverter_may_be_repeated() -> None:
-    several = GridOptions(inverters=["ddim", "renoise:iterations=1|4"]).choose(grid_of())
+    several = GridArguments(inverters=["ddim", "renoise:iterations=1|4"]).choose(grid_of())
     assert [str(spec) for spec in several.every_inverter] == ["ddim", "renoise:iterations=1", "renoise:iterations=4"]
-    one = GridOptions(inverters=["sdedit"]).choose(several)
+    one = GridArguments(inverters=["sdedit"]).choose(several)
     assert (one.inverter.text, one.inverters) == ("sdedit", ())
-    assert GridOptions(inverters=["ddim"]).choose(grid_of(inverters=["ddim", "sdedit"])).inverter.text == "ddim"
+    assert GridArguments(inverters=["ddim"]).choose(grid_of(inverters=["ddim", "sdedit"])).inverter.text == "ddim"
 
 
 def test_a_row_that_is_no_longer_compared_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    GridOptions(corruptors=["none"]).choose(grid_of(with_human=["blur"]))
+    GridArguments(corruptors=["none"]).choose(grid_of(with_human=["blur"]))
     assert "row 'human+blur' of " in capsys.readouterr().err
 
 
 def test_what_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
     lists = {"corruptors": ["none", "none"], "detectors": ["dot", "dot:x=1", "dot"], "inverters": ["ddim", "ddim"]}
-    changed = GridOptions(seeds="0,1,0", **lists).choose(grid_of())
+    changed = GridArguments(seeds=[0, 1, 0], **lists).choose(grid_of())
     assert (texts(changed.corruptors), changed.seeds, texts(changed.detectors)) == (
         ("none",),
         (0, 1),

@@ -211,7 +211,7 @@ def test_a_log_has_no_control_codes(run: Run, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, "1")
     assert run("plugins", "list").out == plain
     assert "\x1b" not in plain and max(map(len, plain.splitlines())) > 100
-    from benchkit.cli.progress import Lines, shown
+    from benchkit.functions.progress import Lines, shown
 
     with shown() as screen:
         assert isinstance(screen, Lines)

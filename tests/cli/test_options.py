@@ -9,7 +9,6 @@ import pytest
 
 from benchkit.cli import options
 from benchkit.cli.common import with_flags
-from benchkit.cli.grid_options import GridOptions
 from benchkit.cli.main import main
 from benchkit.config.grid import load_grid
 from benchkit.config.overrides import apply_settings, find_idle_settings
@@ -184,7 +183,8 @@ def test_the_right_form_of_a_list_of_numbers_is_shown(text: str, expected: str) 
 )
 def test_the_right_form_of_several_plugins_is_shown(lists: dict, expected: str) -> None:
     with pytest.raises(BenchkitError, match=f"give one plugin per option: write {expected}$"):
-        GridOptions(**lists).choose(QUICK)
+        for field, texts in lists.items():
+            options.check_single_plugins(field, texts)
 
 
 @pytest.mark.parametrize(

@@ -385,7 +385,7 @@ def test_a_share_of_a_set_without_a_size(registry: Registry) -> None:
 def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
     with pytest.raises(BenchkitError) as caught:
         apply_settings(load_grid("table1"), [setting])
-    assert message in str(caught.value) and "`set`" in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "`settings`" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_settings_reach_into_lists_and_empty_places() -> None:

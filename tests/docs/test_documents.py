@@ -219,8 +219,8 @@ def test_documents_that_code_names_exist() -> None:
 
 
 def test_the_ablations_and_searches_shown_are_accepted() -> None:
-    from benchkit.cli.grid_options import GridOptions
     from benchkit.config.grid import load_grid
+    from benchkit.functions.grid_arguments import GridArguments
     from benchkit.search.search_space import make_space, parse_space
     from benchkit.search.variants import Axis, expand
     from benchkit.specs.spec import Spec
@@ -231,7 +231,7 @@ def test_the_ablations_and_searches_shown_are_accepted() -> None:
         words = shlex.split(command)
         given = {flag: [b for a, b in pairwise(words) if a == flag] for flag in words}
         if words[1] == "ablate":
-            base = GridOptions(corruptors=given.get("--corruptor")).choose(load_grid(words[2]))
+            base = GridArguments(corruptors=given.get("--corruptor")).choose(load_grid(words[2]))
             assert len(expand(base, [Axis.parse(text) for text in given["--vary"]], REGISTRY, "--crossed" in words)) > 2
         if words[1] == "tune":
             for text in (words[2], *given.get("--corruptor", [])):

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchkit.cli.grid_options import GridOptions
 from benchkit.config.grid import Grid, load_grid, parse_grid
 from benchkit.config.grid_parts import change_training
 from benchkit.config.overrides import apply_settings, scale_grid
 from benchkit.errors import BenchkitError
+from benchkit.functions.grid_arguments import GridArguments
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.paper_protocol import differences
 from benchkit.planning.planner import Plan, Planner
@@ -201,7 +201,7 @@ def test_scale_makes_every_training_shorter() -> None:
 
 
 def test_seeds_of_the_command_line_hold_for_every_row(registry: Registry) -> None:
-    changed = GridOptions(seeds="3,4").choose(grid())
+    changed = GridArguments(seeds=[3, 4]).choose(grid())
     assert {one.cell.seed for one in plan(changed, registry).cells} == {3, 4}
     assert changed.on_detector[Spec("detector", "dot")].training.lr == 1e-3
 

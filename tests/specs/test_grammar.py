@@ -236,7 +236,7 @@ def test_settings_of_text_take_any_text() -> None:
 
 
 def test_a_list_in_a_setting_is_written_in_brackets() -> None:
-    with pytest.raises(BenchkitError, match=r"^`set` seeds=0,1: '0,1' is not a list: write seeds=\[0,1\]$"):
+    with pytest.raises(BenchkitError, match=r"^`settings` seeds=0,1: '0,1' is not a list: write seeds=\[0,1\]$"):
         apply_settings(load_grid("quick"), ["seeds=0,1"])
     with pytest.raises(BenchkitError, match=r"write corruptors=\['gaussian:steps=5'\]$"):
         apply_settings(load_grid("quick"), ["corruptors=gaussian:steps=5"])

@@ -1,0 +1,169 @@
+"""What a comparison would do, without running it: stages by kind, costs, rows and skipped cells."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchkit.config.grid import Grid
+    from benchkit.planning.dry_run import Preview
+    from benchkit.planning.planner import Plan, PlannedCell
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs.run import Places
+    from benchkit.statistics.looks import LookRule
+
+_UNITS = (("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10))
+
+
+@dataclass(frozen=True)
+class LargestPreview:
+    """What `until_resolved` would do if every row got all seeds."""
+
+    rule: LookRule
+    preview: Preview
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the looks, and the largest plan without its cells."""
+        cells = sum(not cell.skip for cell in self.preview.cells)
+        looks = {"planned": list(self.rule.numbers), "level": self.rule.level, "margin": self.rule.margin}
+        return {**looks, "largest": {**_work_json(self.preview), "cells": cells}}
+
+    def lines(self) -> list[str]:
+        """Return the looks and the largest plan in two lines."""
+        found = self.preview
+        numbers = ", ".join(map(str, self.rule.numbers))
+        cells = sum(not cell.skip for cell in found.cells)
+        evaluations = f"network evaluations {found.pending_network_evaluations:,} of {found.network_evaluations:,}"
+        return [
+            f"this is the first of the looks at {numbers} seeds; where pairs are unresolved, more seeds follow",
+            f"at most, if every row gets {self.rule.numbers[-1]} seeds: {cells} cells, "
+            f"{sum(found.pending.values())} stages to run and {sum(found.cached.values())} cached, {evaluations}, "
+            f"training iterations {found.train_iterations:,}",
+        ]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DryRun:
+    """What a comparison would do; nothing was computed or written.
+
+    title: of the comparison. pending, cached: numbers of stages by kind, to run and finished. cells: of the plan, with
+    the reason of each that is skipped. differences: where the comparison is not the paper's protocol. largest: of a
+    plan that is only the first look of several.
+    """
+
+    title: str
+    preview: Preview
+    names: Mapping[str, str]
+    kinds: tuple[str, ...]
+    differences: tuple[str, ...]
+    largest: LargestPreview | None = None
+
+    @property
+    def pending(self) -> Mapping[str, int]:
+        """Number of stages to run, by kind."""
+        return self.preview.pending
+
+    @property
+    def cached(self) -> Mapping[str, int]:
+        """Number of finished stages, by kind."""
+        return self.preview.cached
+
+    @property
+    def cells(self) -> tuple[PlannedCell, ...]:
+        """The planned cells and the skipped ones."""
+        return self.preview.cells
+
+    def __repr__(self) -> str:
+        planned = sum(not cell.skip for cell in self.cells)
+        to_run, done = (sum(numbers.values()) for numbers in (self.pending, self.cached))
+        return f"<DryRun of '{self.title}': {planned} cells, {to_run} stages to run, {done} cached>"
+
+    def _repr_html_(self) -> str:
+        """Return the table of stages and the lines below it, for a notebook."""
+        heads = "".join(f"<th>{head}</th>" for head in ("stage", "to run", "cached"))
+        rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in self.table())
+        lines = "<br>".join(map(html.escape, self.lines()))
+        return f"<table><caption>{html.escape(self.title)}</caption><tr>{heads}</tr>{rows}</table><p>{lines}</p>"
+
+    def table(self) -> list[tuple[str, int, int]]:
+        """Return the number of stages to run and finished of each kind; the last line has their sums."""
+        lines = [(kind, self.pending.get(kind, 0), self.cached.get(kind, 0)) for kind in self.kinds]
+        return [*lines, ("all", sum(self.pending.values()), sum(self.cached.values()))]
+
+    def lines(self) -> list[str]:
+        """Return costs, rows by role, and skipped cells, a line each."""
+        from benchkit.specs.cell import ROLES
+
+        found = self.preview
+        planned = [cell for cell in found.cells if not cell.skip]
+        lines = [
+            f"network evaluations: {found.pending_network_evaluations:,} to run of {found.network_evaluations:,} "
+            "(images)",
+            f"training iterations: {found.train_iterations:,} to run",
+            *([f"features: {format_size(found.features_size)} to write into the cache"] if found.features_size else []),
+            *(f"not the paper's protocol: {text}" for text in self.differences),
+            f"cells: {len(planned)}",
+        ]
+        for role in ROLES:
+            rows = dict.fromkeys(self.names[cell.key] for cell in planned if cell.cell.role == role)
+            lines += [f"rows, {role}: {', '.join(rows)}"] if rows else []
+        skipped = Counter(cell.skip for cell in found.cells if cell.skip)
+        lines += [f"skipped: {count} cells: {reason}" for reason, count in skipped.items()]
+        return lines + (self.largest.lines() if self.largest else [])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as plain data, for JSON."""
+        cells = [_cell_json(planned, self.names[planned.key]) for planned in self.cells]
+        looks = {"looks": self.largest.as_json()} if self.largest else {}
+        return {"title": self.title, **_work_json(self.preview), "cells": cells, **looks}
+
+
+def make_dry_run(
+    title: str, grid: Grid, plan: Plan, registry: Registry, preview: Preview, largest: LargestPreview | None = None
+) -> DryRun:
+    """Return the dry run of a plan. largest: see DryRun."""
+    from benchkit.planning.paper_protocol import find_all_differences
+
+    kinds = tuple(dict.fromkeys(type(stage).__name__.lower() for stage in plan.stages))
+    return DryRun(title, preview, dict(plan.names), kinds, tuple(find_all_differences(grid, registry)), largest)
+
+
+def preview_plan(plan: Plan, grid: Grid, registry: Registry, places: Places) -> Preview:
+    """Return which stages of the plan are cached already; write nothing, not even an empty cache."""
+    from benchkit.planning.dry_run import preview
+    from benchkit.runs.run import find_model
+    from benchkit.store.opening import open_store
+
+    return preview(plan, registry, find_model(grid), open_store(places.cache, create=False))
+
+
+def format_size(size: int) -> str:
+    """Return a number of bytes as text, such as `1.5 MB`."""
+    return next((f"{size / unit:.1f} {name}" for name, unit in _UNITS if size >= unit), f"{size} B")
+
+
+def _work_json(preview: Preview) -> dict[str, Any]:
+    return {
+        "stages": {"pending": dict(preview.pending), "cached": dict(preview.cached)},
+        "network_evaluations": {"total": preview.network_evaluations, "pending": preview.pending_network_evaluations},
+        "train_iterations": preview.train_iterations,
+        "features_size": preview.features_size,
+    }
+
+
+def _cell_json(planned: PlannedCell, name: str) -> dict[str, Any]:
+    cell = planned.cell
+    specs = {"selector": cell.training.selector, "inverter": cell.inverter, "detector": cell.detector}
+    return {
+        "training_set": name,
+        "role": cell.role,
+        **{kind: None if spec is None else str(spec) for kind, spec in specs.items()},
+        "source_name": cell.source_name,
+        "seed": cell.seed,
+        "state": "skipped" if planned.skip else "planned",
+        "reason": planned.skip,
+    }

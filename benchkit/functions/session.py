@@ -1,0 +1,159 @@
+"""What the functions that run comparisons share: plugins, places, device, executor and progress of one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError
+from benchkit.functions.plugin_arguments import PluginSources, keep_in_process, load_plugins
+from benchkit.functions.progress import Progressing
+
+if TYPE_CHECKING:
+    from benchkit.config.grid import Grid
+    from benchkit.executors.batch import Executor
+    from benchkit.plugin.placeholders import TolerantRegistry
+    from benchkit.plugin.registry import Registry
+    from benchkit.runs.run import Places, RunOptions
+    from benchkit.store.location import Location
+
+T = TypeVar("T")
+Check = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Session:
+    """The plugins, places and ways of one call. Its registry is its own, so that classes stay in this call."""
+
+    registry: TolerantRegistry
+    places: Places
+    device: str
+    executor: Executor
+    progress: Progressing
+    retry_failed: bool = False
+    force: bool = False
+
+    @classmethod
+    def make(
+        cls,
+        plugins: PluginSources | Registry,
+        strict: bool,
+        out: str | Path | None,
+        cache: str | Path | Location | None,
+        store: str | None,
+        device: str,
+        executor: str | Executor,
+        time_limit: float | None,
+        progress: Progressing,
+        retry_failed: bool = False,
+        force: bool = False,
+    ) -> Session:
+        """Return the session of a function's arguments; raise BenchkitError for a wrong one."""
+        from benchkit.plugin.placeholders import TolerantRegistry
+
+        if not isinstance(device, str):
+            raise ArgumentTypeError(f"device={device!r}: give text: auto, cpu, cuda, cuda:N or mps")
+        if not isinstance(progress, bool | None) and not callable(progress):
+            raise ArgumentTypeError(f"progress={progress!r}: give True, False or a function that takes a line of text")
+        registry = TolerantRegistry(load_plugins(plugins, strict))
+        ways = (device, make_executor(executor, time_limit), progress, retry_failed, force)
+        return cls(registry, make_places(out, cache, store), *ways)
+
+    def check_writable(self) -> None:
+        """Raise BenchkitError if `out` cannot be written; write nothing."""
+        from benchkit.system.output_files import check_writable
+
+        if self.places.out is not None:
+            check_writable(self.places.out, probe=False)
+
+    def list_skipped(self) -> tuple[str, ...]:
+        """Return the plugins whose cells were skipped because they cannot be used, with the reason of each."""
+        found = self.registry.placeholders.items()
+        return tuple(f"{name} was skipped ({broken.origin}): {broken.reason}" for name, broken in found)
+
+    def run_options(self) -> RunOptions:
+        """Return the options of a run; raise BenchkitError if the device or the executor cannot be used."""
+        from benchkit.runs.run import RunOptions
+        from benchkit.system.devices import resolve_device
+
+        device = resolve_device(self.device, several=True)
+        executor = keep_in_process(self.executor, self.registry, device)
+        return RunOptions(device, executor, retry_failed=self.retry_failed, force=self.force)
+
+    def checks(self, check_out: Check | None) -> list[Check]:
+        """Return the checks of the device, the executor and, if given, the output folder.
+
+        They create nothing, and load nothing for the device `auto`.
+        """
+        from benchkit.system.devices import resolve_device
+
+        # `auto` is available on every machine, and to resolve it may load torch.
+        checks: list[Check] = [] if self.device == "auto" else [partial(resolve_device, self.device, several=True)]
+        checks.append(partial(keep_in_process, self.executor, self.registry, self.device))
+        return checks if check_out is None else [*checks, check_out]
+
+    def check_then_make(self, check_out: Check | None, plan: Check) -> RunOptions:
+        """Return the run's options. If they or the output folder are refused, report the faults of the plan as well."""
+        try:
+            if check_out is not None:
+                check_out()
+            return self.run_options()
+        except BenchkitError:
+            plan_and_check(plan, self.run_options, *self.checks(check_out))
+            raise
+
+
+def make_places(
+    out: str | Path | None = None, cache: str | Path | Location | None = None, store: str | None = None
+) -> Places:
+    """Return where a run is kept. out: folder of the report. store: a database for the rows."""
+    from benchkit.runs.run import Places
+    from benchkit.store.location import get_default_cache, parse_location
+
+    where = get_default_cache() if cache is None else parse_location(cache) if isinstance(cache, str) else cache
+    return Places(None if out is None else Path(out), where, store)
+
+
+def make_executor(executor: str | Executor, time_limit: float | None = None) -> Executor:
+    """Return the executor that a text names; raise BenchkitError for a wrong one."""
+    from benchkit.executors.choose import parse_executor
+
+    check_time_limit(time_limit)
+    return parse_executor(executor, time_limit) if isinstance(executor, str) else executor
+
+
+def check_time_limit(seconds: float | None) -> None:
+    """Raise ArgumentValueError for a time limit that is not positive."""
+    if seconds is not None and not 0 < seconds < 1e9:
+        raise ArgumentValueError(f"`time_limit` {seconds:g}: give a number of seconds above 0")
+
+
+def check_out_folder(grid: Grid, session: Session) -> None:
+    """Raise BenchkitError if `out` cannot be written, or holds something other than this comparison's report."""
+    from benchkit.planning.paper_protocol import to_record
+    from benchkit.runs.run import check_out
+
+    session.check_writable()
+    try:
+        config = to_record(grid, session.registry)
+    except BenchkitError:
+        return  # planning reports what is wrong with the grid
+    check_out(session.places, config, session.force)
+
+
+def plan_and_check(plan: Callable[[], T], *checks: Check) -> T:
+    """Return what `plan` returns; raise FaultsError with the faults that it and all checks find."""
+    from benchkit.specs.faults import Collector
+
+    faults = Collector()
+    made: list[T] = []
+    with faults.collecting():
+        made.append(plan())
+    for check in checks:
+        with faults.collecting():
+            check()
+    faults.check()
+    return made[0]
