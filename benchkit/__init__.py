@@ -9,13 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchkit.functions.ablate import ablate
+    from benchkit.functions.check import Reports, check
     from benchkit.functions.compare import compare
     from benchkit.functions.comparison import Comparison, PairedDifference, load_comparison
     from benchkit.functions.datasets import DatasetView, SplitView, load_dataset
+    from benchkit.functions.dry_run import DryRun
+    from benchkit.functions.export import export
+    from benchkit.functions.figure import PaperFigure, figure
     from benchkit.functions.plots import gallery, plot_ablation, plot_board, plot_depth
     from benchkit.functions.predict import predict
+    from benchkit.functions.preview import preview
+    from benchkit.functions.save_plugin import save_plugin
     from benchkit.functions.steps import Corrupted, corrupt, invert, load_model, select
     from benchkit.functions.training import evaluate, train
+    from benchkit.functions.tune import Tuning, tune
     from benchkit.inference.detector import TrainedDetector, load_detector
     from benchkit.inference.image_batch import ImageBatch
 
@@ -23,13 +31,21 @@ __all__ = [
     "Comparison",
     "Corrupted",
     "DatasetView",
+    "DryRun",
     "ImageBatch",
     "PairedDifference",
+    "PaperFigure",
+    "Reports",
     "SplitView",
     "TrainedDetector",
+    "Tuning",
+    "ablate",
+    "check",
     "compare",
     "corrupt",
     "evaluate",
+    "export",
+    "figure",
     "gallery",
     "invert",
     "load_comparison",
@@ -40,8 +56,11 @@ __all__ = [
     "plot_board",
     "plot_depth",
     "predict",
+    "preview",
+    "save_plugin",
     "select",
     "train",
+    "tune",
 ]
 
 #: Public name -> its module, which is imported when the name is first used.
@@ -49,13 +68,21 @@ _MODULES = {
     "Comparison": "benchkit.functions.comparison",
     "Corrupted": "benchkit.functions.steps",
     "DatasetView": "benchkit.functions.datasets",
+    "DryRun": "benchkit.functions.dry_run",
     "ImageBatch": "benchkit.inference.image_batch",
     "PairedDifference": "benchkit.functions.comparison",
+    "PaperFigure": "benchkit.functions.figure",
+    "Reports": "benchkit.functions.check",
     "SplitView": "benchkit.functions.datasets",
     "TrainedDetector": "benchkit.inference.detector",
+    "Tuning": "benchkit.functions.tune",
+    "ablate": "benchkit.functions.ablate",
+    "check": "benchkit.functions.check",
     "compare": "benchkit.functions.compare",
     "corrupt": "benchkit.functions.steps",
     "evaluate": "benchkit.functions.training",
+    "export": "benchkit.functions.export",
+    "figure": "benchkit.functions.figure",
     "gallery": "benchkit.functions.plots",
     "invert": "benchkit.functions.steps",
     "load_comparison": "benchkit.functions.comparison",
@@ -66,8 +93,11 @@ _MODULES = {
     "plot_board": "benchkit.functions.plots",
     "plot_depth": "benchkit.functions.plots",
     "predict": "benchkit.functions.predict",
+    "preview": "benchkit.functions.preview",
+    "save_plugin": "benchkit.functions.save_plugin",
     "select": "benchkit.functions.steps",
     "train": "benchkit.functions.training",
+    "tune": "benchkit.functions.tune",
 }
 
 

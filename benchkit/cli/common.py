@@ -30,6 +30,8 @@ FLAGS = {
     "until_resolved": "--until-resolved",
     "max_seeds": "--max-seeds",
     "settings": "--set",
+    "values": "--set",
+    "formats": "--format",
 }
 
 

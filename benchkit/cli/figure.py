@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from benchkit.cli import options
-from benchkit.cli.common import load_registry, places_named, tell
+from benchkit.cli.common import load_registry, places_named
 from benchkit.cli.options import parse_numbers
 from benchkit.cli.unused_options import note_unused, refuse_unused
-from benchkit.errors import BenchkitError, UnknownNameError
 
 Row = Annotated[
     str | None, typer.Option("--row", metavar="ROW", help="The row of the board to show. Default: see above.")
@@ -61,47 +60,28 @@ def figure(
     after more steps. 8: selected regions that hardly changed. Figures 4, 6 and 8 show the first method of the run that
     changes images, unless --row names another.
     """
-    from benchkit.outputs.finished_run import FinishedRun, RowQuery
-    from benchkit.outputs.paper_figures import FigureRequest, draw_figure
-    from benchkit.report.pictures import draw_pictures
-    from benchkit.system.devices import resolve_device
-    from benchkit.system.output_files import write_file
+    from benchkit.functions.figure import figure as draw
 
     if number != 6:
         refuse_unused({"steps"}, f"only figure 6 has steps; leave it out for figure {number}")
         note_unused({"device"}, "only figure 6 computes anything")
-    files = _targets(number, out, form, force)
-    request = FigureRequest(
-        RowQuery(row, selector, detector, seed),
-        count,
-        None if steps is None else tuple(parse_numbers("--steps", steps)),
+    places = places_named(run, cache, store)
+    drawn = draw(
+        number,
+        run,
+        out=out or Path(f"figure-{number}.png"),
+        formats=None if form is None else form.split(","),
+        count=count,
+        steps=None if steps is None else parse_numbers("--steps", steps),
+        row=row,
+        selector=selector,
+        detector=detector,
+        seed=seed,
+        force=force,
+        device=device,
+        cache=places.cache,
+        store=places.results,
+        plugins=load_registry(plugin, plugin_folder, strict),
     )
-    registry = load_registry(plugin, plugin_folder, strict)
-    opened = FinishedRun.open(run, places_named(run, cache, store), registry, resolve_device(device))
-    sheet = draw_figure(number, opened, request)
-    shown = len(sheet.columns if number in (4, 8) else sheet.names)
-    if count is not None and shown < count:
-        tell(f"note: --count {count}: there are {shown} images to show")
-    for name, path in files.items():
-        write_file(path, draw_pictures(sheet, name))  # type: ignore[arg-type]
+    for path in drawn.files:
         print(path)
-
-
-def _targets(number: int, out: Path | None, form: str | None, force: bool) -> dict[str, Path]:
-    """Return format -> file; raise BenchkitError for an unknown format and for a file that cannot be written."""
-    from benchkit.cli.pictures import check_target
-    from benchkit.report.pictures import FORMS
-
-    path = Path(f"figure-{number}.png") if out is None else out
-    suffix = path.suffix[1:].lower()
-    names = form.split(",") if form else [suffix or "png"]
-    files = {}
-    for name in dict.fromkeys(text.strip().lower() for text in names):
-        if "|" in name:
-            raise BenchkitError(f"--format '{form}': formats are separated by commas: {name.replace('|', ',')}")
-        if name not in FORMS:
-            raise UnknownNameError("format", name, FORMS)
-        other = path.with_suffix(f".{name}") if suffix in FORMS else Path(f"{path}.{name}")
-        files[name] = path if suffix == name else other
-        check_target(files[name], "--out", force=force, image=False)
-    return files

@@ -38,17 +38,16 @@ def check(
 
     Exit code 0: all checks passed. 3: some failed. 2: there is no such plugin, file or package.
     """
-    from benchkit.system.devices import resolve_device
-    from benchkit.testing import reports_on
+    from benchkit.functions.check import check as examine
 
     # Made only when there is a picture to draw.
     folder = pictures or Path(tempfile.gettempdir()) / f"benchkit-check-{os.getpid()}"
     with redirect_stdout(sys.stderr):  # stdout is for results, not for what plugins print
         registry = load_registry(plugin, plugin_folder)
-        reports = reports_on(target, registry, folder, resolve_device(device))
+        reports = examine(target, pictures=folder, device=device, plugins=registry)
     if as_json:
-        print_json({"ok": all(report.ok for report in reports), "plugins": [report.as_json() for report in reports]})
+        print_json(reports.as_json())
     else:
-        print("\n\n".join(report.text() for report in reports))
-    if not all(report.ok for report in reports):
+        print(reports)
+    if not reports.ok:
         raise typer.Exit(SOME_CHECKS_FAILED)

@@ -16,13 +16,7 @@ from benchkit.cli.unused_options import note_unused
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from benchkit.outputs.plugin_preview import Column
     from benchkit.plugin.registry import Entry, Registry
-    from benchkit.specs.spec import Spec
-
-_GAP, _HEADING = 4, 14
 
 
 def preview(
@@ -58,24 +52,31 @@ def preview(
 ) -> None:
     """Draw what a plugin does to a few images: one row per image, one column per parameter value and seed."""
     from benchkit.cli.pictures import check_target, save_image
-    from benchkit.outputs.plugin_preview import PreviewRequest, make_columns
-    from benchkit.system.devices import resolve_device
+    from benchkit.functions.preview import preview as draw
     from benchkit.testing.targets import split_target
 
     name, given = split_target(target)
     entry, registry = _find(name, kind, plugin, plugin_folder)
     to = out or Path(f"preview-{entry.name}.png")
     check_target(to, "--out", force=force)
-    given_seeds = parse_numbers("--seeds", seeds)
-    numbers = tuple(dict.fromkeys(given_seeds))
-    if len(numbers) < len(given_seeds):
-        tell(f"note: --seeds {seeds}: a seed that is given twice is shown once")
-    specs = _specs(entry, given, set_ or ())
+    numbers = parse_numbers("--seeds", seeds)
     _note_unused_options(entry)
-    resolved = resolve_device(device)
-    request = PreviewRequest(specs, numbers, images, mask, dataset, inverter, model, resolved)
-    save_image(to, sheet(make_columns(registry, request, tell)), "--out")
-    print(f"{to}: {images} images, {len(specs)} values, {len(numbers)} seeds")
+    picture = draw(
+        f"{entry.name}:{given}" if given else entry.name,
+        set_ or (),
+        seeds=numbers,
+        images=images,
+        mask=mask,
+        dataset=dataset,
+        inverter=inverter,
+        model=model,
+        device=device,
+        kind=entry.kind,
+        plugins=registry,
+        progress=tell,
+    )
+    save_image(to, picture, "--out")
+    print(f"{to}: {images} images")
 
 
 def _find(
@@ -101,17 +102,6 @@ def _find(
     raise BenchkitError(f"'{target}' has {len(entries)} plugins ({names}): name one, with --plugin {argument}")
 
 
-def _specs(entry: Entry, given: str, settings: Sequence[str]) -> tuple[Spec, ...]:
-    """Return the plugin's Specs: the parameters of TARGET with every value of --set."""
-    from benchkit.specs.spec import Spec
-
-    for text in settings:
-        if "=" not in text:
-            raise BenchkitError(f"--set '{text}': write KEY=VALUE or KEY=VALUE|VALUE")
-    items = [given, *settings] if given else settings
-    return Spec.parse_all(entry.kind, f"{entry.name}:{','.join(items)}" if items else entry.name)
-
-
 def _note_unused_options(entry: Entry) -> None:
     """Print a note on options that do not matter for this plugin."""
     from benchkit.api import PixelCorruptor
@@ -120,23 +110,3 @@ def _note_unused_options(entry: Entry) -> None:
         note_unused({"mask", "inverter", "model"}, f"'{entry.name}' is a selector and corrupts nothing")
     if issubclass(entry.cls, PixelCorruptor):
         note_unused({"inverter"}, f"'{entry.name}' works on pixels and needs no inversion")
-
-
-def sheet(columns: Sequence[Column]) -> Image:
-    """Return one image of all columns, each under its heading."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    times = max(1, 128 // columns[0].images[0].shape[1])
-    height, width = (times * side for side in columns[0].images[0].shape[:2])
-    top = _HEADING * max(column.heading.count("\n") + 1 for column in columns) + _GAP
-    rows = len(columns[0].images)
-    whole = Image.new("RGB", (len(columns) * (width + _GAP) + _GAP, top + rows * (height + _GAP)), "white")
-    draw, font = ImageDraw.Draw(whole), ImageFont.load_default(11)
-    for i, column in enumerate(columns):
-        left = _GAP + i * (width + _GAP)
-        for n, line in enumerate(column.heading.split("\n")):
-            draw.text((left, _GAP // 2 + n * _HEADING), line, fill="black", font=font)
-        for row, pixels in enumerate(column.images):
-            picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
-            whole.paste(picture, (left, top + row * (height + _GAP)))
-    return whole

@@ -27,12 +27,16 @@ from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
+
+    from benchkit.diffusion.backend import DiffusionBackend
 
 
 #: The mask without a selector: a box in the middle, with half of the image's sides.
 BOX = "box"
 KINDS = ("corruptor", "selector")
+_GAP, _HEADING = 4, 14
 SPLIT = "clean"
 
 
@@ -49,7 +53,7 @@ class PreviewRequest:
     mask: str = BOX
     dataset: str = "portraits"
     inverter: str = "renoise"
-    model: str = "portraits"
+    model: str | DiffusionBackend = "portraits"
     device: str = "cpu"
 
 
@@ -129,7 +133,8 @@ def _corrupted(
 
     masks = _masks(registry, request, samples)
     captions, ids = [s.caption for s in samples], [s.id for s in samples]
-    backend = DiffusionBackend.load(request.model, request.device)
+    model = request.model
+    backend = model if isinstance(model, DiffusionBackend) else DiffusionBackend.load(model, request.device)
     inner = registry.make(Spec.parse("inverter", request.inverter), Inverter)  # type: ignore[type-abstract]
     way, images = CachedInverter(inner), _tensor(samples)
     found = [Column("image", [s.image for s in samples])]
@@ -210,3 +215,23 @@ def _uint8(images: Tensor) -> NDArray[np.uint8]:
     from benchkit.stages.images import to_uint8
 
     return cast("NDArray[np.uint8]", to_uint8(images))
+
+
+def draw_sheet(columns: Sequence[Column]) -> Image:
+    """Return one image of all columns, each under its heading."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    times = max(1, 128 // columns[0].images[0].shape[1])
+    height, width = (times * side for side in columns[0].images[0].shape[:2])
+    top = _HEADING * max(column.heading.count("\n") + 1 for column in columns) + _GAP
+    rows = len(columns[0].images)
+    whole = Image.new("RGB", (len(columns) * (width + _GAP) + _GAP, top + rows * (height + _GAP)), "white")
+    draw, font = ImageDraw.Draw(whole), ImageFont.load_default(11)
+    for i, column in enumerate(columns):
+        left = _GAP + i * (width + _GAP)
+        for n, line in enumerate(column.heading.split("\n")):
+            draw.text((left, _GAP // 2 + n * _HEADING), line, fill="black", font=font)
+        for row, pixels in enumerate(column.images):
+            picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
+            whole.paste(picture, (left, top + row * (height + _GAP)))
+    return whole

@@ -260,7 +260,9 @@ def _is_installed(module: str) -> bool:
     if module == "__main__" or top in sys.stdlib_module_names or top in ("benchkit", "benchkit_plugins"):
         return module != "__main__"
     file = getattr(sys.modules.get(top), "__file__", None)
-    return file is None or not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+    if file is None:  # a namespace package, or the namespace of cells
+        return getattr(sys.modules.get(top), "__spec__", None) is not None
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
 
 
 def _has_text(value: Any) -> bool:

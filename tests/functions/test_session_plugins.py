@@ -1,0 +1,180 @@
+"""Objects wherever a name goes: text, Specs, classes and instances of a notebook in `benchkit.compare`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import benchkit
+from benchkit.api import Corruptor
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError
+from benchkit.functions.grid_arguments import list_seeds, list_settings
+from benchkit.functions.plugin_arguments import name_plugin, name_plugins
+from benchkit.plugin.registry import Registry
+from benchkit.specs.spec import Spec
+from tests.helpers.cells import Notebook, notebook
+from tests.helpers.small_comparison import PLUGINS, Finished
+
+CELL = """\
+from dataclasses import dataclass
+from benchkit.api import PixelCorruptor, param
+
+@dataclass(frozen=True)
+class Darker(PixelCorruptor):
+    '''Less light.'''
+    factor: float = param(0.5, ge=0, le=1)
+
+    def corrupt(self, at):
+        return at.images * self.factor
+"""
+ROWS = ("human", "pseudo", "none:steps=1", "gaussian:steps=1", "all-negative")
+
+
+@pytest.fixture
+def cells() -> Iterator[Notebook]:
+    with notebook() as made:
+        made.run(CELL)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.load()
+
+
+@pytest.fixture
+def small(grid: Path, finished: Finished, tmp_path: Path) -> Any:
+    """Return `benchkit.compare` on the small comparison, with the finished one's cache."""
+    shutil.copytree(finished.cache, tmp_path / "cache")
+    fixed = {"cache": tmp_path / "cache", "plugins": [PLUGINS], "device": "cpu", "progress": False}
+    return lambda **given: benchkit.compare(grid, **{**fixed, **given})
+
+
+def test_a_plugin_is_named_in_any_form(cells: Notebook, registry: Registry) -> None:
+    gaussian = registry.entry("corruptor", "gaussian").cls
+    forms = ("gaussian:steps=5", Spec.of("corruptor", "gaussian", steps=5), gaussian(steps=5))  # type: ignore[call-arg]
+    assert [name_plugin(form, "corruptor", registry, "corruptors") for form in forms] == ["gaussian:steps=5"] * 3
+    assert name_plugin(gaussian, "corruptor", registry, "corruptors") == "gaussian"
+    own = Registry.load()
+    darker = cells.module.Darker
+    given = [darker, darker(factor=0.25)]
+    assert name_plugins(given, "corruptor", own, "corruptors") == ["darker", "darker:factor=0.25"]
+    assert name_plugins("none", "corruptor", own, "corruptors") == ["none"]
+    assert not registry.has("corruptor", "darker"), "a class is known in its own call only"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "message"),
+    [
+        (3, ArgumentTypeError, "corruptors: int 3 is no list"),
+        ([3], ArgumentTypeError, "corruptors: int 3 is no corruptor: give text such as 'NAME:key=value'"),
+        ([int], ArgumentTypeError, "corruptors: class int is no corruptor"),
+        ([], ArgumentValueError, "corruptors: the list is empty"),
+        ((name for name in ["none"]), ArgumentTypeError, r"is no list: give list\(…\) of it"),
+        ([Spec.of("detector", "dot")], ArgumentValueError, "the detector 'dot' is no corruptor"),
+        ([Corruptor], ArgumentValueError, "corruptors: "),
+    ],
+)
+def test_what_is_no_plugin_is_refused(value: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        name_plugins(value, "corruptor", Registry.load(), "corruptors")
+
+
+def test_a_plugin_of_another_kind_is_refused(registry: Registry) -> None:
+    selector = registry.entry("selector", "random-boxes").cls
+    with pytest.raises(ArgumentTypeError, match="detectors: .* is a selector, not a detector"):
+        name_plugins([selector()], "detector", registry, "detectors")
+
+
+def test_settings_are_those_of_the_command_line() -> None:
+    given = {"source.size": 64, "title": "a: b", "training.crop": None, "baselines": ("human",)}
+    assert list_settings(given) == ["source.size=64", "title=a: b", "training.crop=null", 'baselines=["human"]']
+    assert list_settings(["source.size=64"]) == ["source.size=64"] and list_settings(None) == []
+    for wrong, message in (
+        ("a=1", "give a dict"),
+        ({1: 2}, "the key 1 is no text"),
+        ({"a": object()}, "a is a object"),
+    ):
+        with pytest.raises(ArgumentTypeError, match=message):
+            list_settings(wrong)
+
+
+def test_seeds_are_whole_numbers() -> None:
+    assert list_seeds(range(3)) == [0, 1, 2]
+    for wrong, message in ((5, r"such as range\(5\)"), ("0,1", "give a list"), ([0.5], "0.5 is no whole number")):
+        with pytest.raises(ArgumentTypeError, match=message):
+            list_seeds(wrong)
+    with pytest.raises(ArgumentValueError, match="the list is empty"):
+        list_seeds([])
+
+
+def test_python_and_the_command_line_give_the_same_rows(small: Any, finished: Finished) -> None:
+    rows = json.loads((finished.out / "board.json").read_text())["rows"]
+    ended = small()
+    assert set(ended.stages) and ended.stages["run"] == ended.stages["failed"] == 0
+    assert json.loads(json.dumps(ended.board.rows())) == rows
+    assert {row["training_set"] for row in rows} == set(ROWS)
+
+
+def test_a_class_of_a_notebook_is_compared_and_computed_once(small: Any, cells: Notebook, tmp_path: Path) -> None:
+    darker = cells.module.Darker
+    first = small(corruptors=[darker(factor=0.25), "none:steps=1"])
+    names = [row["training_set"] for row in first.board.rows() if row["role"] == "corrupted"]
+    assert sorted(names) == ["darker:factor=0.25", "none:steps=1"] and first.failures == ()
+    cells.run(CELL)
+    again = small(corruptors=[cells.module.Darker(factor=0.25), "none:steps=1"])
+    assert again.stages["run"] == 0, "an equal cell finds its results"
+    file = benchkit.save_plugin(cells.module.Darker, tmp_path / "darker.py")
+    saved = small(corruptors=["darker:factor=0.25", "none:steps=1"], plugins=[PLUGINS, file])
+    assert saved.stages["run"] == 0, "the file has the identity of the class"
+    assert saved.board.rows() == again.board.rows()
+    cells.run(CELL.replace("at.images *", "at.images * 0.9 *"))
+    edited = small(corruptors=[cells.module.Darker(factor=0.25)], dry_run=True)
+    assert edited.pending["corrupt"] == 1 and edited.pending["train"] == 1, "an edited cell is computed again"
+
+
+def test_another_process_cannot_have_the_class(small: Any, cells: Notebook) -> None:
+    message = r"class Darker of this session.*benchkit\.save_plugin\(Darker, 'darker\.py'\).*`executor` inline"
+    for dry_run in (True, False):
+        with pytest.raises(ArgumentValueError, match=message):
+            small(corruptors=[cells.module.Darker], executor="processes:workers=2", dry_run=dry_run)
+
+
+def test_two_classes_of_one_name_are_refused(small: Any, cells: Notebook) -> None:
+    first = cells.module.Darker
+    cells.run(CELL.replace("0.5", "0.6"))
+    with pytest.raises(ArgumentValueError, match="corruptors: a corruptor named 'darker' exists already"):
+        small(corruptors=[first, cells.module.Darker], dry_run=True)
+
+
+def test_a_dry_run_is_an_object(small: Any) -> None:
+    dry = small(settings={"title": "<b>odd</b>"}, seeds=range(2), dry_run=True)
+    assert repr(dry).startswith("<DryRun of '<b>odd</b>': ") and "\n" not in repr(dry)
+    page = dry._repr_html_()
+    assert "&lt;b&gt;odd" in page and "<b>odd" not in page and "rows, corrupted: none:steps=1" in page
+    assert dry.table()[-1] == ("all", sum(dry.pending.values()), sum(dry.cached.values()))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"settings": {"sorce.size": 4}}, "`settings` sorce.size=4.*did you mean 'source'"),
+        ({"settings": {"dataset": "portraits"}, "dataset": "shapes"}, "`dataset` gives the same"),
+        ({"corruptors": ["gausian"]}, "unknown corruptor 'gausian': did you mean 'gaussian'"),
+        ({"model": object()}, "model: a comparison loads its checkpoint itself"),
+        ({"seeds": [-1]}, "the arguments: seeds"),
+        ({"device": 0}, "device=0: give text"),
+        ({"progress": 3}, "progress=3: give True, False or a function"),
+        ({"plugins": "tiny.py"}, "plugins='tiny.py': give a list"),
+        ({"executor": "threads"}, "unknown executor 'threads'"),
+    ],
+)
+def test_wrong_arguments_are_named_without_flags(small: Any, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchkitError, match=message) as caught:
+        small(**given, dry_run=True)
+    assert "--" not in str(caught.value)
