@@ -11,6 +11,7 @@ from benchkit.cli import options
 from benchkit.cli.common import load_registry, places_named
 from benchkit.cli.options import parse_numbers
 from benchkit.cli.unused_options import note_unused, refuse_unused
+from benchkit.errors import BenchkitError
 
 Row = Annotated[
     str | None, typer.Option("--row", metavar="ROW", help="The row of the board to show. Default: see above.")
@@ -65,6 +66,8 @@ def figure(
     if number != 6:
         refuse_unused({"steps"}, f"only figure 6 has steps; leave it out for figure {number}")
         note_unused({"device"}, "only figure 6 computes anything")
+    if form is not None and "|" in form:
+        raise BenchkitError(f"--format '{form}': formats are separated by commas: {form.replace('|', ',')}")
     places = places_named(run, cache, store)
     drawn = draw(
         number,

@@ -58,7 +58,7 @@ def apply_settings(grid: Grid, texts: Iterable[str]) -> Grid:
         if path[0] == "inverter" and grid.inverters:
             raise BenchkitError(f"`settings` {text}: this grid has several inverters: write inverters=[A,B]")
         if any(path == one[: len(path)] for one in earlier):
-            raise BenchkitError(f"`settings` {shortened(text)}: replaces what another of them says; give '{key}' once")
+            raise BenchkitError(f"`settings` {shortened(text)}: replaces what another one says; give '{key}' once")
         earlier.append(path)
         try:
             read = read_setting(Grid, path, value)

@@ -102,8 +102,6 @@ def _targets(path: Path, formats: Sequence[str] | None, force: bool) -> dict[str
     suffix = path.suffix[1:].lower()
     files = {}
     for name in dict.fromkeys(text.strip().lower() for text in formats or [suffix or "png"]):
-        if "|" in name:
-            raise ArgumentValueError(f"`formats` '{name}': write each by itself: {name.replace('|', ',')}")
         if name not in FORMS:
             raise UnknownNameError("format", name, FORMS)
         other = path.with_suffix(f".{name}") if suffix in FORMS else Path(f"{path}.{name}")

@@ -96,8 +96,9 @@ class GridArguments:
         """Raise ArgumentValueError if `settings` repeat what another argument gives."""
         for text in texts:
             field = re.split(r"[.=]", text, maxsplit=1)[0].strip()
+            field = "inverters" if field == "inverter" else field
             if field in given:
-                raise ArgumentValueError(f"`settings` {shortened(text)}: `{field}` gives the same; give one of the two")
+                raise ArgumentValueError(f"`settings` {shortened(text)}: `{field}` sets the same; give one of the two")
 
 
 def note(text: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import ArgumentValueError, BenchkitError
 
 #: More faults than these are counted, not listed.
 LISTED = 20
@@ -33,7 +33,7 @@ class Fault:
         return f"{self.message}: {self.remedy}" if self.remedy else self.message
 
 
-class FaultsError(BenchkitError):
+class FaultsError(ArgumentValueError):
     """All faults as one error: one line for one fault, otherwise a list with a line each."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:

@@ -61,7 +61,7 @@ def test_an_option_of_one_value_is_given_once(
         (("figure", "4", "run", "--format", "png|pdf"), "--format 'png|pdf': formats are separated by commas: png,pdf"),
         (
             ("compare", "quick", "--set", "labelled=5,training.lr=0.1"),
-            "--set labelled=5,training.lr=0.1: give each setting by a --set of its own",
+            "--set labelled=5,training.lr=0.1: give each setting by itself",
         ),
         (("compare", "quick", "--dataset", "a|b"), "dataset 'a|b' is several: write each by itself, a and b"),
         (
@@ -88,11 +88,11 @@ def test_an_option_of_one_value_is_given_once(
         ),
         (
             ("compare", "quick", "--set", "labelled=5", "--set", "labelled=6"),
-            "--set labelled=6: replaces what another --set says; give 'labelled' once",
+            "--set labelled=6: replaces what another one says; give 'labelled' once",
         ),
         (
             ("compare", "quick", "--set", "training.lr=1e-3", "--set", "training={iterations: 5}"),
-            "--set training={iterations: 5}: replaces what another --set says; give 'training' once",
+            "--set training={iterations: 5}: replaces what another one says; give 'training' once",
         ),
     ],
 )

@@ -32,6 +32,8 @@ class Darker(PixelCorruptor):
     def corrupt(self, at):
         return at.images * self.factor
 """
+#: Columns that differ between runs of the same work: the run, its time, and where plugins come from.
+OWN = ("run", "seconds", "plugins")
 ROWS = ("human", "pseudo", "none:steps=1", "gaussian:steps=1", "all-negative")
 
 
@@ -53,6 +55,11 @@ def small(grid: Path, finished: Finished, tmp_path: Path) -> Any:
     shutil.copytree(finished.cache, tmp_path / "cache")
     fixed = {"cache": tmp_path / "cache", "plugins": [PLUGINS], "device": "cpu", "progress": False}
     return lambda **given: benchkit.compare(grid, **{**fixed, **given})
+
+
+def measured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows as JSON has them, without those columns that another run may have otherwise."""
+    return [{k: v for k, v in json.loads(json.dumps(row)).items() if k not in OWN} for row in rows]
 
 
 def test_a_plugin_is_named_in_any_form(cells: Notebook, registry: Registry) -> None:
@@ -87,7 +94,7 @@ def test_what_is_no_plugin_is_refused(value: Any, kind: type[Exception], message
 
 def test_a_plugin_of_another_kind_is_refused(registry: Registry) -> None:
     selector = registry.entry("selector", "random-boxes").cls
-    with pytest.raises(ArgumentTypeError, match="detectors: .* is a selector, not a detector"):
+    with pytest.raises(ArgumentTypeError, match=r"detectors: .* is a selector, not a detector"):
         name_plugins([selector()], "detector", registry, "detectors")
 
 
@@ -116,8 +123,9 @@ def test_seeds_are_whole_numbers() -> None:
 def test_python_and_the_command_line_give_the_same_rows(small: Any, finished: Finished) -> None:
     rows = json.loads((finished.out / "board.json").read_text())["rows"]
     ended = small()
-    assert set(ended.stages) and ended.stages["run"] == ended.stages["failed"] == 0
-    assert json.loads(json.dumps(ended.board.rows())) == rows
+    assert ended.stages["run"] == ended.stages["failed"] == 0
+    pairs = zip(measured(ended.board.rows()), measured(rows), strict=True)
+    assert {key for one, other in pairs for key in one | other if one.get(key) != other.get(key)} == set()
     assert {row["training_set"] for row in rows} == set(ROWS)
 
 
@@ -132,10 +140,10 @@ def test_a_class_of_a_notebook_is_compared_and_computed_once(small: Any, cells: 
     file = benchkit.save_plugin(cells.module.Darker, tmp_path / "darker.py")
     saved = small(corruptors=["darker:factor=0.25", "none:steps=1"], plugins=[PLUGINS, file])
     assert saved.stages["run"] == 0, "the file has the identity of the class"
-    assert saved.board.rows() == again.board.rows()
+    assert measured(saved.board.rows()) == measured(again.board.rows())
     cells.run(CELL.replace("at.images *", "at.images * 0.9 *"))
     edited = small(corruptors=[cells.module.Darker(factor=0.25)], dry_run=True)
-    assert edited.pending["corrupt"] == 1 and edited.pending["train"] == 1, "an edited cell is computed again"
+    assert edited.pending["train"] == 1 and len(edited.pending) > 2, "an edited cell is computed again"
 
 
 def test_another_process_cannot_have_the_class(small: Any, cells: Notebook) -> None:
@@ -163,8 +171,8 @@ def test_a_dry_run_is_an_object(small: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"settings": {"sorce.size": 4}}, "`settings` sorce.size=4.*did you mean 'source'"),
-        ({"settings": {"dataset": "portraits"}, "dataset": "shapes"}, "`dataset` gives the same"),
+        ({"settings": {"sorce.size": 4}}, "`settings`: unknown key 'sorce': did you mean 'source'"),
+        ({"settings": {"dataset": "portraits"}, "dataset": "shapes"}, "`dataset` sets the same"),
         ({"corruptors": ["gausian"]}, "unknown corruptor 'gausian': did you mean 'gaussian'"),
         ({"model": object()}, "model: a comparison loads its checkpoint itself"),
         ({"seeds": [-1]}, "the arguments: seeds"),

@@ -130,7 +130,7 @@ def test_names_are_taken_from_the_class_and_taken_once(cells: Notebook) -> None:
     cells.run(CLASS)
     assert registry.add_class(cells.module.MyNoise) is entry, "the same cell once more"
     cells.run(CLASS.replace("0.5", "0.6"))
-    with pytest.raises(BenchkitError, match="a corruptor named 'my-noise' exists already.*is another"):
+    with pytest.raises(BenchkitError, match=r"a corruptor named 'my-noise' exists already.*is another"):
         registry.add_class(cells.module.MyNoise)
     cells.run(CLASS.replace("steps: int", "name = 'gaussian'\n    steps: int"))
     with pytest.raises(BenchkitError, match="a corruptor named 'gaussian' exists already"):
