@@ -22,7 +22,7 @@ WORDS = {"none", "grid", "parts", "mmseg", "folder", "portraits", "richhf-18k", 
 
 
 #: Files whose functions have the usual inverter as a default: data that the caller sees and can change.
-DEFAULTS = {"corrupt.py", "plugins_preview.py", "steps.py", "plugin_preview.py"}
+DEFAULTS = {"corrupt.py", "plugins_preview.py", "steps.py", "plugin_preview.py", "preview.py"}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,12 +114,15 @@ def places_named(run: str, cache: str | None, store: str | None) -> Places:
     from benchkit.runs.finding import find_places
     from benchkit.store.location import parse_location
 
-    try:
-        found = find_places(run, None if cache is None else parse_location(cache), store)
-    except BenchkitError as error:
-        raise BenchkitError(f"{error} (--cache, --store)") from None
+    found = find_places(run, None if cache is None else parse_location(cache), store)
     settings.cache = found.cache
     return found
+
+
+def log_where_it_lies(run: str, cache: str | None, store: str | None) -> None:
+    """Keep the log of this call in the run's cache; the function that opens the run reports a missing one."""
+    with suppress(BenchkitError):
+        places_named(run, cache, store)
 
 
 def cache_folder(given: str | None = None) -> Path:

@@ -66,5 +66,5 @@ def compare(
     if isinstance(ended, DryRun):
         print_dry_run(ended, as_json)
         return
-    print_json(outcome_json(ended)) if as_json else print_outcome(ended, out)
-    exit_with_failures(ended)
+    print_json(outcome_json(ended.outcome)) if as_json else print_outcome(ended.outcome, out)
+    exit_with_failures(ended.outcome)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchkit.cli import options
-from benchkit.cli.common import load_registry, places_named
+from benchkit.cli.common import load_registry, log_where_it_lies
 from benchkit.cli.unused_options import refuse_unused
 from benchkit.functions.export import DETECTOR
 from benchkit.outputs.exports import FORMATS
@@ -41,7 +41,7 @@ def export(
 
     if form == DETECTOR:
         refuse_unused({"split"}, f"--format {DETECTOR} writes no images; leave it out")
-    places = places_named(run, cache, store)
+    log_where_it_lies(run, cache, store)
     done = write(
         run,
         out,
@@ -52,8 +52,8 @@ def export(
         detector=detector,
         seed=seed,
         force=force,
-        cache=places.cache,
-        store=places.results,
+        cache=cache,
+        store=store,
         plugins=load_registry(plugin, plugin_folder, strict),
     )
     print(f"{'detector' if done.images is None else f'{done.images} images'} of {done.row} in {out}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchkit.cli import options
-from benchkit.cli.common import load_registry, places_named
+from benchkit.cli.common import load_registry, log_where_it_lies
 from benchkit.cli.options import parse_numbers
 from benchkit.cli.unused_options import note_unused, refuse_unused
 from benchkit.errors import BenchkitError
@@ -68,7 +68,7 @@ def figure(
         note_unused({"device"}, "only figure 6 computes anything")
     if form is not None and "|" in form:
         raise BenchkitError(f"--format '{form}': formats are separated by commas: {form.replace('|', ',')}")
-    places = places_named(run, cache, store)
+    log_where_it_lies(run, cache, store)
     drawn = draw(
         number,
         run,
@@ -82,8 +82,8 @@ def figure(
         seed=seed,
         force=force,
         device=device,
-        cache=places.cache,
-        store=places.results,
+        cache=cache,
+        store=store,
         plugins=load_registry(plugin, plugin_folder, strict),
     )
     for path in drawn.files:

@@ -52,6 +52,7 @@ def preview(
 ) -> None:
     """Draw what a plugin does to a few images: one row per image, one column per parameter value and seed."""
     from benchkit.cli.pictures import check_target, save_image
+    from benchkit.functions.preview import list_specs
     from benchkit.functions.preview import preview as draw
     from benchkit.testing.targets import split_target
 
@@ -61,8 +62,9 @@ def preview(
     check_target(to, "--out", force=force)
     numbers = parse_numbers("--seeds", seeds)
     _note_unused_options(entry)
+    text = f"{entry.name}:{given}" if given else entry.name
     picture = draw(
-        f"{entry.name}:{given}" if given else entry.name,
+        text,
         set_ or (),
         seeds=numbers,
         images=images,
@@ -76,7 +78,8 @@ def preview(
         progress=tell,
     )
     save_image(to, picture, "--out")
-    print(f"{to}: {images} images")
+    values = len(list_specs(text, entry.kind, set_ or ()))
+    print(f"{to}: {images} images, {values} values, {len(set(numbers))} seeds")
 
 
 def _find(

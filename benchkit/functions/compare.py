@@ -17,9 +17,9 @@ from benchkit.system.fetching import forbid_downloads
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
     from benchkit.executors.batch import Executor
+    from benchkit.functions.comparison import Comparison
     from benchkit.functions.dry_run import DryRun
     from benchkit.plugin.registry import Registry
-    from benchkit.runs.run import Outcome
     from benchkit.store.location import Location
 
 
@@ -64,13 +64,13 @@ def compare(
 @overload
 def compare(
     grid: str | Path | Grid = ..., *, dry_run: Literal[False] = ..., **arguments: Unpack[CompareArguments]
-) -> Outcome: ...
+) -> Comparison: ...
 
 
 @overload
 def compare(
     grid: str | Path | Grid = ..., *, dry_run: bool, **arguments: Unpack[CompareArguments]
-) -> Outcome | DryRun: ...
+) -> Comparison | DryRun: ...
 
 
 def compare(
@@ -99,7 +99,7 @@ def compare(
     force: bool = False,
     retry_failed: bool = False,
     progress: Progressing = True,
-) -> Outcome | DryRun:
+) -> Comparison | DryRun:
     """Train detectors on images made by each combination of corruptor and selector, then score and rank them.
 
     Finished work is kept in the cache and never computed again. If a stage fails, only its own cells fail.
@@ -149,13 +149,14 @@ def compare(
         return _run(asked, session, check_out)
 
 
-def _run(grid: Grid, session: Session, check_out: Check | None) -> Outcome:
+def _run(grid: Grid, session: Session, check_out: Check | None) -> Comparison:
+    from benchkit.functions.comparison import Comparison
     from benchkit.runs import run
 
     registry, places = session.registry, session.places
     how = session.check_then_make(check_out, partial(run.prepare, grid, registry, places))
     outcome = run_with_progress(partial(run.compare, grid, registry, places), places, how, session.progress)
-    return replace(outcome, skipped_plugins=session.list_skipped())
+    return Comparison(replace(outcome, skipped_plugins=session.list_skipped()), places, registry)
 
 
 def _dry_run(grid: Grid, session: Session) -> DryRun:

@@ -57,7 +57,7 @@ def preview(
 
     registry = TolerantRegistry(load_plugins(plugins))
     found = kind or _find_kind(plugin, registry)
-    specs = _list_specs(name_plugin(plugin, found, registry, "plugin"), found, values)
+    specs = list_specs(name_plugin(plugin, found, registry, "plugin"), found, values)
     registry.entry(found, specs[0].name)
     given = list_seeds(seeds)
     numbers = tuple(dict.fromkeys(given))
@@ -87,7 +87,7 @@ def _find_kind(plugin: PluginLike, registry: Registry) -> str:
     return kinds[0]
 
 
-def _list_specs(text: str, kind: str, values: Any) -> tuple[Spec, ...]:
+def list_specs(text: str, kind: str, values: Any) -> tuple[Spec, ...]:
     """Return the plugin's Specs: its own parameters with every value."""
     from benchkit.specs.grammar import print_value
 

@@ -30,9 +30,11 @@ def find_places(name: str, cache: Location | None = None, store: str | None = No
         if places is not None and _holds(places, mark.run):
             return places
     was = " and ".join(f"{what} '{text}'" for what, text in (("cache", mark.cache), ("store", mark.store)) if text)
-    remedy = f": it was made with {was}; name its place now" if was else ": name its place"
+    made = f"it was made with {was}: " if was else ""
     where = "the store" if given.results else f"cache '{given.cache}'"
-    raise BenchkitError(f"run {mark.run}, shown in '{name}', is not in {where}{remedy}")
+    raise BenchkitError(
+        f"run {mark.run}, shown in '{name}', is not in {where}: {made}name its place (`cache`, `store`)"
+    )
 
 
 def open_results(places: Places, name: str) -> ResultStore:

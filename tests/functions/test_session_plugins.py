@@ -124,7 +124,7 @@ def test_python_and_the_command_line_give_the_same_rows(small: Any, finished: Fi
     rows = json.loads((finished.out / "board.json").read_text())["rows"]
     ended = small()
     assert ended.stages["run"] == ended.stages["failed"] == 0
-    pairs = zip(measured(ended.board.rows()), measured(rows), strict=True)
+    pairs = zip(measured(ended.outcome.board.rows()), measured(rows), strict=True)
     assert {key for one, other in pairs for key in one | other if one.get(key) != other.get(key)} == set()
     assert {row["training_set"] for row in rows} == set(ROWS)
 
@@ -132,7 +132,7 @@ def test_python_and_the_command_line_give_the_same_rows(small: Any, finished: Fi
 def test_a_class_of_a_notebook_is_compared_and_computed_once(small: Any, cells: Notebook, tmp_path: Path) -> None:
     darker = cells.module.Darker
     first = small(corruptors=[darker(factor=0.25), "none:steps=1"])
-    names = [row["training_set"] for row in first.board.rows() if row["role"] == "corrupted"]
+    names = [row["training_set"] for row in first.outcome.board.rows() if row["role"] == "corrupted"]
     assert sorted(names) == ["darker:factor=0.25", "none:steps=1"] and first.failures == ()
     cells.run(CELL)
     again = small(corruptors=[cells.module.Darker(factor=0.25), "none:steps=1"])
@@ -140,7 +140,7 @@ def test_a_class_of_a_notebook_is_compared_and_computed_once(small: Any, cells: 
     file = benchkit.save_plugin(cells.module.Darker, tmp_path / "darker.py")
     saved = small(corruptors=["darker:factor=0.25", "none:steps=1"], plugins=[PLUGINS, file])
     assert saved.stages["run"] == 0, "the file has the identity of the class"
-    assert measured(saved.board.rows()) == measured(again.board.rows())
+    assert measured(saved.outcome.board.rows()) == measured(again.outcome.board.rows())
     cells.run(CELL.replace("at.images *", "at.images * 0.9 *"))
     edited = small(corruptors=[cells.module.Darker(factor=0.25)], dry_run=True)
     assert edited.pending["train"] == 1 and len(edited.pending) > 2, "an edited cell is computed again"
