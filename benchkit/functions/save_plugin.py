@@ -13,8 +13,8 @@ def save_plugin(cls: type[Plugin], path: str | Path, *, force: bool = False) -> 
     """Write a plugin class of a notebook to a file that every process can load, and return its path.
 
     The file contains the class, the functions and constants that it uses, and their imports. It is loaded once, to see
-    that it works. Name it in `plugins=[…]`, or as a plugin file of the command line. Results that the class has made are
-    found again under the file, because the same text identifies both.
+    that it works. Name it in `plugins=[…]`, or as a plugin file of the command line. Results of the class are found
+    again under the file, because the same text identifies both.
 
     path: a new .py file. force: replace a file. Raises ArgumentTypeError for anything but a plugin class,
     ArgumentValueError if the source cannot be read or a variable cannot be written down, and BenchkitError if the file
