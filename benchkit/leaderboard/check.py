@@ -18,6 +18,7 @@ import numpy as np
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import FACTS, Submission, read_submission
+from benchkit.leaderboard.terms import GROUP_TOLERANCE
 from benchkit.metrics import COMPANION, PRIMARY, is_metric
 from benchkit.report.board import Board
 from benchkit.report.text import known
@@ -148,12 +149,11 @@ def _differing_figures(submission: Submission) -> Iterator[tuple[str, str, int, 
         terms = submission.terms.get(line["cell"])
         if terms is None:
             continue
-        threshold = line.get("threshold")
-        right = terms.figures(submission.images[line["test_set"]], threshold if known(threshold) else None)
+        right = submission.figures[line["cell"]]
         for name in names:
             if name in right or is_metric(name):
                 value = right.get(name, np.nan)
-                if not _equal(line[name], value):
+                if not _equal(line[name], value, GROUP_TOLERANCE if terms.is_approximate(name) else TOLERANCE):
                     yield line["cell"], line["training_set"], line["seed"], name, line[name], value
 
 
@@ -165,7 +165,7 @@ def _compare_boards(submission: Submission, board: Board) -> Iterator[str]:
     """
     other_version = _is_of_another_version(submission.facts.environment)
     explained = None
-    for place, column, reported, right in _differences(submission.board, board.as_json(), (), ""):
+    for place, column, reported, right in _differences(submission.board, _as_stored(submission, board), (), ""):
         where = "the board"
         if len(place) > 1 and place[0] == "rows":
             where = f"row '{board.frame['training_set'][place[1]]}' of the board"
@@ -177,6 +177,17 @@ def _compare_boards(submission: Submission, board: Board) -> Iterator[str]:
         explained = explained or fault
     if explained:
         yield f"its board is of another version of benchkit, which computed otherwise, and is not shown: {explained}"
+
+
+def _as_stored(submission: Submission, board: Board) -> dict[str, Any]:
+    """Return the recomputed board as plain data; from schema 2 on without what the reported one does not contain."""
+    right, reported = board.as_json(), submission.board or {}
+    if submission.facts.schema_version > 1:
+        reported_names = {name for row in reported["rows"] for name in row}
+        by_kind = {name for row in right["rows"] for name in row if ":" in name} - reported_names
+        right["rows"] = [{name: row[name] for name in row if name not in by_kind} for row in right["rows"]]
+        right |= {} if "pairs" in reported else {"pairs": None}
+    return right
 
 
 def _is_of_another_version(environment: Mapping[str, Any]) -> bool:
@@ -208,12 +219,12 @@ def _differences(
         yield place, column, reported, right
 
 
-def _equal(reported: Any, right: Any) -> bool:
+def _equal(reported: Any, right: Any, tolerance: float = TOLERANCE) -> bool:
     if not known(reported) or not known(right):
         return not known(reported) and not known(right)
     numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (reported, right))
     if numbers:
-        return math.isclose(reported, right, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return math.isclose(reported, right, rel_tol=TOLERANCE, abs_tol=tolerance)
     return type(reported) is type(right) and bool(reported == right)
 
 

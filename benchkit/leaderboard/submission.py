@@ -1,44 +1,55 @@
 """A submission: a finished run as a folder of files, without pictures, from which its board can be made again.
 
 submission.json: who, what was declared, the grid, the environment. rows.parquet: a line per cell. images.parquet and
-the other files of `terms_file`: what is kept of every test image. board.json: the board as it was reported.
+the other files of `terms_file`: what is kept of every test image. board.parquet: the board as it was reported, without
+its pairs, which follow from the terms.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from benchkit.errors import BenchkitError, describe_error, shortened
-from benchkit.leaderboard.terms import ScoredImages, Terms
-from benchkit.leaderboard.terms_file import CURVES, IMAGES, SUMS, TEST_IMAGES, terms_from_files, terms_to_files
+from benchkit.errors import BenchkitError, shortened
+from benchkit.leaderboard.terms import FROM_GROUPS, ScoredImages, Terms
+from benchkit.leaderboard.terms_file import (
+    CURVES,
+    GROUPS,
+    IMAGES,
+    SUMS,
+    TEST_IMAGES,
+    terms_from_files,
+    terms_to_files,
+)
+from benchkit.metrics import is_metric
 from benchkit.report.board import Board
+from benchkit.report.board_parquet import board_from_parquet, board_to_parquet
 from benchkit.report.data import RunData
-from benchkit.report.load import BOARD_FILE
+from benchkit.report.load import BOARD_FILE, BOARD_PARQUET
+from benchkit.report.parquet_file import frame_to_table, read_parquet, table_to_frame, write_parquet
 from benchkit.report.text import known, one_line
-from benchkit.store.encoding import json_to_bytes, parse_json
+from benchkit.store.encoding import parse_json
 from benchkit.system.files import read_regular
 from benchkit.system.output_files import replace_folder
 
 #: Version of the files. Earlier versions stay readable: see READABLE, and the samples in tests/leaderboard.
-SCHEMA = 1
-READABLE = (1,)
+SCHEMA = 2
 FACTS, ROWS = "submission.json", "rows.parquet"
-TERMS = (IMAGES, CURVES, SUMS, TEST_IMAGES)
-FILES = (FACTS, ROWS, *TERMS, BOARD_FILE)
+_FILES = {
+    1: (FACTS, ROWS, IMAGES, CURVES, SUMS, TEST_IMAGES, BOARD_FILE),
+    2: (FACTS, ROWS, IMAGES, CURVES, GROUPS, SUMS, TEST_IMAGES, BOARD_PARQUET),
+}
+READABLE, FILES = tuple(_FILES), _FILES[SCHEMA]
 #: Bytes of one file, and cells of one submission: more than any run has.
 MOST_BYTES, MOST_CELLS = 2**27, 100_000
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -108,7 +119,7 @@ class Facts(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[1, 2] = Field(alias="schema")
     name: Annotated[str, Field(pattern=NAME)]
     link: Link
     contact: Text | None = None
@@ -151,16 +162,24 @@ class Submission:
         records = {cell: own.record(self.images[sets[cell]]) for cell, own in self.terms.items()}
         return RunData(self.facts.run, self.facts.grid, self.facts.environment, self.rows, records)
 
+    @cached_property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Cell -> every figure that follows from its terms."""
+        sets = dict(zip(self.rows["cell"], self.rows["test_set"], strict=True))
+        return {cell: own.figures(self.images[sets[cell]]) for cell, own in self.terms.items()}
+
     def files(self) -> dict[str, bytes]:
         """Return file name -> contents, with the board that follows from the terms."""
-        facts = self.facts.model_dump(mode="json", by_alias=True)
+        facts = self.facts.model_dump(mode="json", by_alias=True) | {"schema": SCHEMA}
         if self.facts.season is None:  # as versions without seasons wrote it
             del facts["season"]
+        board = Board.of(self.data)
+        columns = [name for name in board.frame if ":" not in str(name)]
         return {
             FACTS: json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n",
-            ROWS: rows_to_parquet(self.rows),
+            ROWS: rows_to_parquet(self.rows.drop(columns=[name for name in self.rows if _follows(str(name))])),
             **terms_to_files(self.terms, self.images),
-            BOARD_FILE: json_to_bytes(Board.of(self.data).as_json()),
+            BOARD_PARQUET: board_to_parquet(replace(board, frame=board.frame[columns], pairs=())),
         }
 
 
@@ -182,16 +201,35 @@ def read_submission(folder: Path) -> Submission:
     Whether its figures are right is not checked here: see `benchkit.leaderboard.check`.
     """
     where = folder.name
-    files = {name: _read_file(folder, name) for name in FILES}
-    facts = read_facts(files[FACTS], f"{where}/{FACTS}")
+    facts = read_facts(_read_file(folder, FACTS), f"{where}/{FACTS}")
+    files = {name: _read_file(folder, name) for name in _FILES[facts.schema_version] if name != FACTS}
     rows = rows_from_parquet(files[ROWS], f"{where}/{ROWS}")
-    terms, images = terms_from_files(files, where)
+    thresholds = zip(rows["cell"], rows["threshold"], strict=True) if "threshold" in rows else ()
+    terms, images = terms_from_files(files, where, {cell: float(value) for cell, value in thresholds if known(value)})
     if unknown := set(terms) - set(rows["cell"]):
         raise BenchkitError(f"{where}/{IMAGES}: the cell {min(unknown)[:12]} is in no line of {ROWS}")
     if missing := set(rows.loc[rows["cell"].isin(list(terms)), "test_set"]) - set(images):
         raise BenchkitError(f"{where}/{TEST_IMAGES}: the test set '{min(missing)}' is missing")
-    board = _parse(files[BOARD_FILE], f"{where}/{BOARD_FILE}")
-    return Submission(facts, rows, terms, images, board, where)
+    if facts.schema_version == 1:
+        return Submission(facts, rows, terms, images, _parse(files[BOARD_FILE], f"{where}/{BOARD_FILE}"), where)
+    board = board_from_parquet(files[BOARD_PARQUET], f"{where}/{BOARD_PARQUET}").as_json()
+    del board["pairs"]
+    return _with_figures_by_kind(Submission(facts, rows, terms, images, board, where))
+
+
+def _follows(column: str) -> bool:
+    """Return whether a column of the rows is a figure by kind that is not stored: it follows from the terms exactly."""
+    return ":" in column and is_metric(column) and column.partition(":")[0] not in FROM_GROUPS
+
+
+def _with_figures_by_kind(submission: Submission) -> Submission:
+    """Return the submission with the columns of its rows that are not stored."""
+    names = dict.fromkeys(name for own in submission.figures.values() for name in own if _follows(name))
+    missing = [name for name in names if name not in submission.rows]
+    figures = [submission.figures.get(cell, {}) for cell in submission.rows["cell"]]
+    found = {name: [own.get(name, np.nan) for own in figures] for name in missing}
+    more = pd.DataFrame(found, submission.rows.index, dtype=float)
+    return replace(submission, rows=pd.concat([submission.rows, more], axis=1))
 
 
 def find_facts(folder: Path) -> Facts:
@@ -203,7 +241,8 @@ def read_facts(data: bytes, where: str) -> Facts:
     """Return the contents of submission.json; raise BenchkitError naming the key that is wrong."""
     found = _parse(data, where)
     if found["schema"] not in READABLE:
-        raise BenchkitError(f"{where}: schema {found['schema']!r}, but this version of benchkit reads schema {SCHEMA}")
+        read = " and ".join(map(str, READABLE))
+        raise BenchkitError(f"{where}: schema {found['schema']!r}, but this version of benchkit reads schema {read}")
     try:
         return Facts.model_validate(found)
     except ValidationError as error:
@@ -235,7 +274,9 @@ def describe_fault(error: ValidationError) -> tuple[str, str]:
 
 def digest_submission(folder: Path) -> str:
     """Return the sha256 of all files of a submission: another one for any change."""
-    parts = [hashlib.sha256(_read_file(folder, name)).hexdigest() for name in FILES]
+    facts = read_facts(_read_file(folder, FACTS), f"{folder.name}/{FACTS}")
+    names = _FILES[facts.schema_version]
+    parts = [hashlib.sha256(_read_file(folder, name)).hexdigest() for name in names]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
@@ -253,24 +294,13 @@ def _read_file(folder: Path, name: str) -> bytes:
 
 def rows_to_parquet(rows: pd.DataFrame) -> bytes:
     """Return rows as Parquet: texts, flags, whole numbers and numbers, each undefined where nothing is known."""
-    sink = io.BytesIO()
-    table = pa.table({str(name): _to_arrow(column) for name, column in normalise_rows(rows).items()})
-    pq.write_table(table, sink, compression="zstd", compression_level=19, write_statistics=False)
-    return sink.getvalue()
+    return write_parquet(frame_to_table(normalise_rows(rows)))
 
 
 def rows_from_parquet(data: bytes, where: str) -> pd.DataFrame:
     """Return the rows as `normalise_rows` gives them; raise BenchkitError for other bytes."""
-    try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        if file.metadata.num_rows > MOST_CELLS:
-            raise BenchkitError(f"{where}: {file.metadata.num_rows} cells, the limit is {MOST_CELLS}")
-        table = file.read(use_threads=False)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise BenchkitError(f"{where}: not a readable Parquet file: {describe_error(error)}") from None
-    if missing := [name for name in ("cell", "test_set", "checkpoint_sha256") if name not in table.column_names]:
-        raise BenchkitError(f"{where}: the column '{missing[0]}' is missing")
-    return normalise_rows(pd.DataFrame({name: _from_arrow(table.column(name)) for name in table.column_names}))
+    needed = ("cell", "test_set", "checkpoint_sha256")
+    return normalise_rows(table_to_frame(read_parquet(data, where, needed=needed, most_lines=MOST_CELLS)[0]))
 
 
 def normalise_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -290,18 +320,6 @@ def normalise_rows(rows: pd.DataFrame) -> pd.DataFrame:
             texts = [value if value is None else str(value) for value in values]
             columns[str(name)] = pd.Series(texts, dtype=object)
     return pd.DataFrame(columns)
-
-
-def _to_arrow(column: pd.Series) -> pa.Array:
-    if column.dtype != object:
-        return pa.array(column.to_numpy(), from_pandas=column.dtype == float)
-    flags = any(isinstance(value, bool) for value in column)
-    return pa.array(column.tolist(), pa.bool_() if flags else pa.string())
-
-
-def _from_arrow(column: pa.ChunkedArray) -> pd.Series:
-    values = column.to_pylist() if column.null_count or not pa.types.is_primitive(column.type) else column.to_numpy()
-    return pd.Series(values, dtype=object if isinstance(values, list) else None)
 
 
 def hide_paths(value: Any) -> Any:

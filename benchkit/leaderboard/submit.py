@@ -16,6 +16,7 @@ from benchkit.leaderboard.submission import SCHEMA, Facts, Submission, describe_
 from benchkit.leaderboard.terms import ScoredImages, Terms
 from benchkit.metrics import Measured
 from benchkit.report.names import named_rows
+from benchkit.report.text import known
 from benchkit.store.results import ResultStore
 
 _NO_GRID = {"title": "", "dataset": "", "seeds": [], "detectors": []}
@@ -76,13 +77,15 @@ def reduce_records(
     """Return a submission of rows; read: cell -> its complete record, and the names of the test images."""
     terms: dict[str, Terms] = {}
     images: dict[str, ScoredImages] = {}
-    for cell, test_set, state in zip(rows["cell"], rows["test_set"], rows["state"], strict=True):
+    thresholds = rows["threshold"] if "threshold" in rows else [None] * len(rows)
+    lines = zip(rows["cell"], rows["test_set"], rows["state"], thresholds, strict=True)
+    for cell, test_set, state, threshold in lines:
         if state == "done":
             measured, names = read(cell)
             own = ScoredImages.of(measured, [hide_paths(str(name)) for name in names])
             if own.digest != images.setdefault(test_set, own).digest:
                 raise BenchkitError(f"cells of the test set '{test_set}' were scored on different images")
-            terms[cell] = Terms.of(measured)
+            terms[cell] = Terms.of(measured, threshold if known(threshold) else None)
     digests = {test_set: own.digest for test_set, own in images.items()}
     return Submission(facts.model_copy(update={"test_sets": digests}), rows, terms, images, None, facts.name)
 

@@ -139,7 +139,7 @@ class Board:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the lines as plain records, each to be read on its own: what holds for the board, then the frame's."""
-        head = {"schema": SCHEMA, "source": "run", **self._head()}
+        head = {"schema": SCHEMA, "source": "run", **self._named()}
         return [{**head, **line, **self._shown_in(line)} for line in plain_records(self.frame)]
 
     def _shown_in(self, line: Record) -> dict[str, Any]:
@@ -147,14 +147,17 @@ class Board:
         found = {text: self.shown[text] for text in texts if text in self.shown}
         return {"shown": found} if found else {}
 
+    def head(self) -> dict[str, Any]:
+        """Return what holds for the whole board as plain data; the rows, the pairs and `shown` are not in it."""
+        looks = {} if self.looks is None else {"looks": dict(self.looks)}
+        across = {"across": {name: list(records) for name, records in self.across.items()}} if self.across else {}
+        return {**self._named(), **looks, "resolution": list(self.resolution), **across}
+
     def as_json(self) -> dict[str, Any]:
         """Return the board as plain data; `from_json` reads it back."""
-        more = {"resolution": list(self.resolution), "rows": self.rows(), "pairs": list(self.pairs)}
-        more |= {"across": {name: list(records) for name, records in self.across.items()}} if self.across else {}
-        looks = {} if self.looks is None else {"looks": dict(self.looks)}
-        return {"schema": SCHEMA, **self._head(), **looks, **more}
+        return {"schema": SCHEMA, **self.head(), "rows": self.rows(), "pairs": list(self.pairs)}
 
-    def _head(self) -> dict[str, Any]:
+    def _named(self) -> dict[str, Any]:
         paper = {} if self.paper is None else {"paper": dict(self.paper)}
         older = {"replicates": self.replicates} if self.replicates else {}
         return {name: getattr(self, name) for name in HEAD} | paper | older

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import infer_dtype
 
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.metrics import PRIMARY
 from benchkit.report.across import FIELDS, PLACES
 from benchkit.report.aggregate import DERIVED, KEY
 from benchkit.report.looks import is_looks
-from benchkit.report.old_schemas import upgraded
+from benchkit.report.old_schemas import SCHEMA, upgraded
 from benchkit.report.text import known, short_reason
 from benchkit.report.uncertainty import COLUMNS, FLAGS, TEXTS
 from benchkit.specs.cell import ROLES
@@ -58,30 +59,48 @@ _MORE: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
+#: Columns that every reading of a board needs.
+REQUIRED = ("group", "role", "training_set", "test_set", "state", "images")
+
+
 def read_board(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return the fields of a Board from its JSON, checked; `where` names it in the BenchkitError for what is wrong."""
-    if missing := [name for name in (*HEAD, "rows") if name not in data]:
-        raise BenchkitError(f"{where}: not a board: '{missing[0]}' is missing")
-    for name, fits in {**HEAD, **_MORE}.items():
-        if name in data and not fits(data[name]):
-            raise BenchkitError(f"{where}: not a board: '{name}' is {short_reason(repr(data[name]))}")
+    if "rows" not in data:
+        raise BenchkitError(f"{where}: not a board: 'rows' is missing")
     if not isinstance(data["rows"], list) or not all(isinstance(row, Mapping) for row in data["rows"]):
         raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
     rows = [upgraded(row) for row in data["rows"]]
+    found = _read_head(data, where)
+    if "replicates" not in data and rows and rows[0].get("replicates"):
+        found["replicates"] = rows[0]["replicates"]
     head = ("schema", "source", "paper", "shown", *HEAD, *_MORE)
     frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in rows])
     if lacking := [name for name in LEADING if name not in frame and name not in _OPTIONAL]:
         raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
-    more = {name: data[name] for name in _MORE if name in data}
-    more["replicates"] = more.get("replicates", rows[0].get("replicates", 0) if rows else 0) or 0
-    frame = _check_frame(frame, where)
-    return {
-        **{n: data[n] for n in HEAD},
-        **more,
-        "frame": frame,
-        "paper": _read_paper(data, where),
-        "shown": _read_shown(rows, where),
-    }
+    return {**found, "frame": _check_frame(frame, where), "shown": _read_shown(rows, where)}
+
+
+def read_board_columns(head: Any, frame: pd.DataFrame, where: str) -> dict[str, Any]:
+    """Return the fields of a Board, without pairs, from what holds for all of it and from some or all of its columns.
+
+    Columns of a board that are not given are undefined. `where` names it in the BenchkitError for what is wrong.
+    """
+    if not isinstance(head, Mapping) or head.get("schema") != SCHEMA:
+        raise BenchkitError(f"{where}: not a board of schema {SCHEMA}")
+    if lacking := [name for name in REQUIRED if name not in frame]:
+        raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
+    fields, shown = _read_head(head, where), _read_shown([head], where)
+    return {**fields, "frame": _check_frame(frame, where), "shown": shown}
+
+
+def _read_head(data: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return what holds for a whole board, checked."""
+    if missing := [name for name in HEAD if name not in data]:
+        raise BenchkitError(f"{where}: not a board: '{missing[0]}' is missing")
+    for name, fits in {**HEAD, **_MORE}.items():
+        if name in data and not fits(data[name]):
+            raise BenchkitError(f"{where}: not a board: '{name}' is {short_reason(repr(data[name]))}")
+    return {name: data[name] for name in (*HEAD, *_MORE) if name in data} | {"paper": _read_paper(data, where)}
 
 
 def _is_records(value: Any) -> bool:
@@ -114,6 +133,8 @@ def _is_numbers(value: Any) -> bool:
 def _check_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return the frame with its types and all columns; raise BenchkitError for what is of another type."""
     for name, column in frame.items():
+        if column.dtype != object or infer_dtype(column) in ("string", "boolean", "empty"):
+            continue
         if bad := [value for value in column if isinstance(value, Mapping | list)]:
             raise BenchkitError(f"{where}: not a board: a row's '{name}' is {short_reason(repr(bad[0]))}")
     for name, allowed in (("role", ROLES), ("group", GROUPS)):
@@ -137,8 +158,12 @@ def with_types(frame: pd.DataFrame) -> pd.DataFrame:
     typed = {}
     for key, column in frame.items():
         name = str(key)
-        if name in TEXT:
+        if name in TEXT and infer_dtype(column) == "string":
+            typed[name] = column.astype(object).where(column.notna(), None)
+        elif name in TEXT:
             typed[name] = pd.Series([str(value) if known(value) else None for value in column], dtype=object)
+        elif name in FLAGS and column.dtype == bool:
+            typed[name] = column
         elif name in FLAGS:
             typed[name] = pd.Series([bool(value) and known(value) for value in column], dtype=bool)
         elif name == "paste_background":

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.report.board import Board
+from benchkit.report.board_parquet import board_from_parquet
 
-BOARD_FILE = "board.json"
+BOARD_FILE, BOARD_PARQUET = "board.json", "board.parquet"
+PAIRS_PARQUET = "pairs.parquet"
 
 
-def load_board(folder_or_file: Path | str) -> Board:
-    """Return the board of a report's folder, or of its board.json.
+def find_board(folder: Path) -> Path | None:
+    """Return the file of a folder that holds its board, the fastest to read first; None if there is none."""
+    files = (folder / name for name in (BOARD_PARQUET, BOARD_FILE))
+    return next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113  # False for an impossible name
 
-    Raises BenchkitError: no such file, no board, or one of another schema version.
+
+def load_board(folder_or_file: Path | str, columns: Collection[str] | None = None, pairs: bool = True) -> Board:
+    """Return the board of a report's folder, or of its board.parquet or board.json.
+
+    columns: those of the frame that are needed, if not all: of Parquet only these are read. pairs: whether to read the
+    paired differences, too. Raises BenchkitError: no such file, no board, or one of another schema version.
     """
     path = Path(folder_or_file)
-    path = path / BOARD_FILE if path.is_dir() else path
+    path = find_board(path) or path / BOARD_FILE if path.is_dir() else path
+    if path.suffix == ".parquet":
+        beside = path.with_name(PAIRS_PARQUET)
+        return board_from_parquet(path, str(path), columns, beside if pairs and beside.is_file() else None)
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -1,0 +1,118 @@
+"""Parquet files that may be anybody's: written small, and read only after their size has been checked."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from benchkit.errors import BenchkitError, describe_error
+
+#: Values (lines times columns) and bytes of a file after decompression. A board of 100,000 rows has 30 million values,
+#: the official board's submission 4 million.
+MOST_VALUES, MOST_UNPACKED = 100_000_000, 2**30
+_LEVEL = 19
+
+
+def write_parquet(table: pa.Table, *, level: int = _LEVEL, lines: int | None = None) -> bytes:
+    """Return a table as Parquet: numbers split into their bytes, which compress better so, texts as dictionaries.
+
+    level: of zstd. lines: of a row group, if not all.
+    """
+    types = dict(zip(table.column_names, table.schema.types, strict=True))
+    split = [name for name, kind in types.items() if pa.types.is_floating(kind) or pa.types.is_integer(kind)]
+    sink = io.BytesIO()
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=lines,
+        compression="zstd",
+        compression_level=level,
+        use_dictionary=[name for name in types if name not in split],
+        use_byte_stream_split=split,
+        write_statistics=False,
+    )
+    return sink.getvalue()
+
+
+def read_parquet(
+    source: bytes | Path,
+    where: str,
+    *,
+    needed: Sequence[str] = (),
+    most_lines: int,
+    columns: Sequence[str] | None = None,
+) -> tuple[pa.Table, Mapping[bytes, bytes]]:
+    """Return a file's table, texts as dictionaries, and the metadata that its writer added.
+
+    needed: columns that must be there. columns: those to read, if not all; the others are not even decompressed.
+    Raises BenchkitError, in one line that begins with `where`, for other bytes, and for a file that is too large.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else source)
+        _check_size(file.metadata, where, most_lines)
+        schema = file.schema_arrow
+        if missing := [name for name in needed if name not in schema.names]:
+            raise BenchkitError(f"{where}: the column '{missing[0]}' is missing")
+        if len(set(schema.names)) < len(schema.names) or any(map(pa.types.is_nested, schema.types)):
+            raise BenchkitError(f"{where}: a column is there twice, or is a list")
+        wanted = [name for name in schema.names if columns is None or name in columns]
+        table = file.read(wanted, use_threads=False)
+        table.validate()
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+        raise BenchkitError(f"{where}: not a readable Parquet file: {describe_error(error)}") from None
+    if table.num_rows != file.metadata.num_rows:
+        raise BenchkitError(f"{where}: {table.num_rows} lines, where its end says {file.metadata.num_rows}")
+    for i, kind in enumerate(table.schema.types):
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            table = table.set_column(i, table.column_names[i], table.column(i).dictionary_encode())
+    return table, file.metadata.metadata or {}
+
+
+def _check_size(metadata: pq.FileMetaData, where: str, most_lines: int) -> None:
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+    lines = max([metadata.num_rows, sum(group.num_rows for group in groups), *(chunk.num_values for chunk in chunks)])
+    if metadata.num_rows < 0 or lines > most_lines:
+        raise BenchkitError(f"{where}: {lines} lines, the limit is {most_lines}")
+    if lines * metadata.num_columns > MOST_VALUES:
+        raise BenchkitError(f"{where}: {lines} lines of {metadata.num_columns} columns, more than any board has")
+    if (unpacked := sum(chunk.total_uncompressed_size for chunk in chunks)) > MOST_UNPACKED:
+        raise BenchkitError(f"{where}: {unpacked} bytes when decompressed, the limit is {MOST_UNPACKED}")
+
+
+def frame_to_table(frame: pd.DataFrame) -> pa.Table:
+    """Return a frame of texts or flags with None, whole numbers, and numbers with NaN as a table."""
+    return pa.table({str(name): _to_arrow(column) for name, column in frame.items()})
+
+
+def table_to_frame(table: pa.Table) -> pd.DataFrame:
+    """Return a table as a frame: texts and flags with None, whole numbers, numbers with NaN."""
+    return pd.DataFrame({name: _from_arrow(table.column(name)) for name in table.column_names})
+
+
+def _to_arrow(column: pd.Series) -> pa.Array:
+    if column.dtype != object:
+        return pa.array(column.to_numpy(), from_pandas=column.dtype == float)
+    flags = any(isinstance(value, bool) for value in column)
+    return pa.array(column.tolist(), pa.bool_() if flags else pa.string())
+
+
+def _from_arrow(column: pa.ChunkedArray) -> pd.Series:
+    if pa.types.is_boolean(column.type) and column.null_count:
+        return pd.Series(column.to_pylist(), dtype=object)
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+        return pd.Series(column.to_numpy())
+    return pd.Series(get_texts(column) if pa.types.is_dictionary(column.type) else column.to_pylist(), dtype=object)
+
+
+def get_texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """Return a column of texts that `read_parquet` gave, None where undefined; equal texts are one object."""
+    whole = column.combine_chunks()  # a chunked array gives the last text for what is undefined
+    return np.asarray(whole.to_numpy(zero_copy_only=False), object)
