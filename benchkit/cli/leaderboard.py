@@ -110,10 +110,10 @@ class Source:
 
 def _source(name: str, cache: str | None, store: str | None) -> Source:
     from benchkit.report.leaderboard import board_lines, load_leaderboard, make_boards
-    from benchkit.report.load import BOARD_FILE, load_board
+    from benchkit.report.load import find_board, load_board
 
     path = Path(name)
-    if os.path.isfile(path / BOARD_FILE):  # noqa: PTH113  # returns False for an impossible name, where Path raises
+    if find_board(path) is not None or path.suffix == ".parquet":
         board = load_board(path)
     elif os.path.isfile(path) or path.suffix in (".json", ".jsonl"):  # noqa: PTH113
         lines = load_leaderboard([path])

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.report.aggregate import read_object
 from benchkit.report.board import Board
-from benchkit.report.load import BOARD_FILE, load_board
+from benchkit.report.load import BOARD_FILE, find_board, load_board
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA, upgraded
 from benchkit.report.text import bare
 from benchkit.specs.cell import Role
@@ -239,13 +239,13 @@ def _parse(text: str, where: str) -> Line:
 
 def _load(path: Path) -> Sequence[Line]:
     if path.is_dir():
-        if (path / BOARD_FILE).is_file():
+        if find_board(path):
             return board_lines(load_board(path))
         found = sorted(path.glob("*.jsonl"))
         if not found:
             raise BenchkitError(f"'{path}' contains neither a {BOARD_FILE} nor a .jsonl file")
         return [line for file in found for line in _load(file)]
-    if path.suffix == ".json":
+    if path.suffix in (".json", ".parquet"):
         return board_lines(load_board(path))
     try:
         return list(parse_lines(path.read_text("utf-8"), str(path)))

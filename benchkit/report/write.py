@@ -8,9 +8,10 @@ from pathlib import Path
 from benchkit.report.ablation import AblationBoard, ablation_files
 from benchkit.report.beside import beside_table
 from benchkit.report.board import Board, plain_records
+from benchkit.report.board_parquet import board_to_parquet, pairs_to_parquet
 from benchkit.report.data import RunData
 from benchkit.report.leaderboard import to_jsonl
-from benchkit.report.load import BOARD_FILE, load_board
+from benchkit.report.load import BOARD_FILE, BOARD_PARQUET, PAIRS_PARQUET, load_board
 from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.site.page import page
 from benchkit.report.tables import csv_text, json_text, parquet_bytes, render
@@ -23,7 +24,7 @@ PAGE_FILE, SHOWN = "index.html", "report.json"
 #: What `write_report` writes, and beside it of an ablation its own files; report.json says which run is shown.
 FILES = (
     *("rows.parquet", "rows.csv", "rows.json"),
-    *("board.csv", BOARD_FILE, "board.jsonl", "board.md", PAGE_FILE, SHOWN),
+    *("board.csv", BOARD_FILE, BOARD_PARQUET, PAIRS_PARQUET, "board.jsonl", "board.md", PAGE_FILE, SHOWN),
 )
 
 
@@ -68,4 +69,9 @@ def _contents(run: RunData, board: Board, ablation: AblationBoard | None) -> dic
     }
     # Half surrogates (from file names, say) have no UTF-8.
     encoded = {name: text.encode("utf-8", "replace") for name, text in texts.items()}
-    return {"rows.parquet": parquet_bytes(run.rows), **encoded}
+    parquet = {
+        "rows.parquet": parquet_bytes(run.rows),
+        BOARD_PARQUET: board_to_parquet(board),
+        PAIRS_PARQUET: pairs_to_parquet(board),
+    }
+    return {**parquet, **encoded}

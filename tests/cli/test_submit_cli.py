@@ -12,6 +12,8 @@ import pytest
 
 from benchkit.leaderboard.examples import EXAMPLES, read_examples
 from benchkit.leaderboard.submission import FILES, read_submission
+from benchkit.report.board_parquet import board_to_parquet
+from benchkit.report.load import load_board
 from tests.helpers.small_comparison import GRID, PLUGINS, Finished, Run, compare_once
 
 LINK = ("--link", "https://example.org/paper")
@@ -71,7 +73,7 @@ def test_examples_are_read_from_the_cache_of_the_run(
 
 def test_the_board_is_that_of_the_run(three_seeds: Finished, submitted: Path) -> None:
     reported = json.loads((three_seeds.out / "board.json").read_text())["rows"]
-    rows = json.loads((submitted / "board.json").read_text())["rows"]
+    rows = load_board(submitted).rows()
     names = ("training_set", "artifact_iou", "artifact_iou_low", "average_precision", "average_precision_high", "rank")
     assert [[row[name] for name in names] for row in rows] == [[row[name] for name in names] for row in reported]
 
@@ -122,9 +124,9 @@ def test_a_run_with_one_seed_is_no_result(run: Run, finished: Finished, tmp_path
 
 
 def test_every_faulty_submission_is_one_line(run: Run, submitted: Path) -> None:
-    board = json.loads((submitted / "board.json").read_text())
-    board["rows"][0]["artifact_iou"] = 0.99
-    (submitted / "board.json").write_text(json.dumps(board))
+    board = load_board(submitted)
+    board.frame.loc[0, "artifact_iou"] = 0.99
+    (submitted / "board.parquet").write_bytes(board_to_parquet(board))
     (submitted.parent / "other").mkdir()
     result = run("leaderboard", "check", submitted.parent)
     assert (result.code, result.out) == (2, "")

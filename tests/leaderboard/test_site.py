@@ -24,8 +24,10 @@ from benchkit.leaderboard.site.rows import Group, find_tiers, make_tables, resol
 from benchkit.leaderboard.site.sources import Slugs, load_sources
 from benchkit.leaderboard.submission import digest_submission, write_submission
 from benchkit.plugin.registry import Registry
+from benchkit.report.board_parquet import board_to_parquet
 from benchkit.report.data import RunData
 from benchkit.report.leaderboard import paper_lines
+from benchkit.report.load import load_board
 from benchkit.specs.keys import digest
 from tests.leaderboard.conftest import make_data, submit_data
 from tests.leaderboard.made_site import SCRIPT, board_folder, built, make_sources, two_detectors
@@ -401,8 +403,8 @@ def test_re_running_of_another_state_gives_none(submitted):
 
 
 def test_a_submission_that_fails_its_check_is_refused(submitted):
-    board = json.loads((submitted / "first" / "board.json").read_text())
-    board["rows"][0]["artifact_iou"] += 0.001
-    (submitted / "first" / "board.json").write_text(json.dumps(board))
+    board = load_board(submitted / "first")
+    board.frame.loc[0, "artifact_iou"] += 0.001
+    (submitted / "first" / "board.parquet").write_bytes(board_to_parquet(board))
     with pytest.raises(BenchkitError, match="first"):
         load_sources([submitted], {})

@@ -21,7 +21,7 @@ from benchkit.leaderboard.verified import read_verified
 from benchkit.report.aggregate import KEY, read_object
 from benchkit.report.board import Board
 from benchkit.report.data import RunData
-from benchkit.report.load import BOARD_FILE, load_board
+from benchkit.report.load import BOARD_FILE, find_board, load_board
 from benchkit.report.text import known, one_line
 
 #: What stands behind a figure, and what it means; a submission has the last one that it earned.
@@ -117,13 +117,13 @@ def load_sources(folders: Iterable[Path], shipped: Mapping[str, str], seasons: S
 
 
 def _find_boards(folders: Iterable[Path]) -> set[Path]:
-    """Return the folders that have a board.json, at the given places or one level below."""
+    """Return the folders that have a board, at the given places or one level below."""
     found: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
             raise BenchkitError(f"there is no folder '{folder}'")
-        inner = [child for child in folder.iterdir() if (child / BOARD_FILE).is_file()]
-        own = [folder] if (folder / BOARD_FILE).is_file() else inner
+        inner = [child for child in folder.iterdir() if find_board(child)]
+        own = [folder] if find_board(folder) else inner
         if not own:
             raise BenchkitError(f"'{folder}' contains no {BOARD_FILE}: name a run's folder, or a folder of submissions")
         found |= {one.resolve() for one in own}
