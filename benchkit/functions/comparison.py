@@ -413,7 +413,7 @@ def load_comparison(
     from dataclasses import replace
 
     from benchkit.report.board import Board
-    from benchkit.report.load import BOARD_FILE, load_board
+    from benchkit.report.load import find_board, load_board
     from benchkit.runs.finding import find_places, open_results
     from benchkit.runs.run import Outcome
     from benchkit.runs.run_folder import LOG
@@ -421,7 +421,7 @@ def load_comparison(
 
     places = find_places(str(run), None if cache is None else parse_location(str(cache)), store)
     found = open_results(places, str(run)).find_run(str(run))
-    folder = Path(run) if (Path(run) / BOARD_FILE).is_file() else None
+    folder = Path(run) if find_board(Path(run)) else None
     data = _load_data(places, found)
     board = Board.of(data) if folder is None else load_board(folder)
     failed = data.rows.loc[data.rows["state"] == "failed", "reason"]

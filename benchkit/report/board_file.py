@@ -60,17 +60,15 @@ _MORE: Mapping[str, Callable[[Any], bool]] = {
 
 
 #: Columns that every reading of a board needs.
-REQUIRED = ("group", "role", "training_set", "test_set", "state", "images")
+REQUIRED = ("group", "role", "training_set", "test_set", "state", "images", "seeds", "planned_seeds")
 
 
 def read_board(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return the fields of a Board from its JSON, checked; `where` names it in the BenchkitError for what is wrong."""
-    if "rows" not in data:
-        raise BenchkitError(f"{where}: not a board: 'rows' is missing")
-    if not isinstance(data["rows"], list) or not all(isinstance(row, Mapping) for row in data["rows"]):
+    found = _read_head(data, where)
+    if not isinstance(data.get("rows"), list) or not all(isinstance(row, Mapping) for row in data["rows"]):
         raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
     rows = [upgraded(row) for row in data["rows"]]
-    found = _read_head(data, where)
     if "replicates" not in data and rows and rows[0].get("replicates"):
         found["replicates"] = rows[0]["replicates"]
     head = ("schema", "source", "paper", "shown", *HEAD, *_MORE)

@@ -362,9 +362,10 @@ def test_written_again_is_checked_again(submission: Submission, tmp_path: Path) 
     assert check_folder(tmp_path / "mine", SHIPPED).submission.facts == submission.facts
 
 
-def test_submissions_of_schema_1_stay_readable() -> None:
+@pytest.mark.parametrize("schema", [1, 2])
+def test_submissions_of_earlier_versions_stay_readable(schema: int) -> None:
     """A stored sample: its figures are recomputed by every later version, its board may be of an earlier one."""
-    checked = check_folder(Path(__file__).parents[1] / "data" / "submission-1" / "sample", SHIPPED)
+    checked = check_folder(Path(__file__).parents[1] / "data" / f"submission-{schema}" / "sample", SHIPPED)
     frame = checked.board.frame
     assert list(frame["training_set"]) == ["pseudo", "human", "blur:steps=20", "gaussian:steps=10"]
     figures = [0.23968634079169093, 0.1922986503070534, 0.16633840052592425, np.nan]

@@ -20,6 +20,8 @@ from benchkit.leaderboard.site.build import make_site
 from benchkit.leaderboard.site.sources import load_sources
 from benchkit.leaderboard.submission import FACTS, write_submission
 from benchkit.plugin.registry import Registry
+from benchkit.report.board_parquet import board_to_parquet
+from benchkit.report.load import load_board
 from benchkit.statistics.intervals import subtract_independent
 from tests.leaderboard.conftest import make_data, make_season, submit_data, write_score
 
@@ -74,9 +76,9 @@ def test_the_agreement_counts_confirmed_and_reversed_pairs(folder: Path, season:
 
 
 def forge_a_count(where: Path, folder: Path, season: Season) -> None:
-    board = json.loads((where / "board.json").read_text())
-    board["rows"][0]["artifact_iou"] += 0.01
-    (where / "board.json").write_text(json.dumps(board))
+    board = load_board(where)
+    board.frame.loc[0, "artifact_iou"] += 0.01
+    (where / "board.parquet").write_bytes(board_to_parquet(board))
 
 
 def score_other_rows(where: Path, folder: Path, season: Season) -> None:
