@@ -96,9 +96,8 @@ def ablate(
 
     Example:
         >>> import benchkit
-        >>> vary = {"corruptor.steps": [5, 10]}
-        >>> benchkit.ablate("quick", vary, corruptors="gaussian", detectors="linear-probe", dry_run=True)
-        <DryRun of 'Ablation: …': …>
+        >>> benchkit.ablate("quick", {"corruptor.steps": [5, 10]}, corruptors="gaussian", dry_run=True)
+        <DryRun of 'Ablation: Quick tour of the paper's methods': ... cells, ... stages to run, ... cached>
     """
     arguments = GridArguments(dataset, model, seeds, selectors, corruptors, detectors, inverters, settings, scale)
     where = (out, cache, store, device, executor, time_limit)

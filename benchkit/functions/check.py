@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class Reports(tuple["Report", ...]):
-    """The reports on one or more plugins; `print` shows every check."""
+    """The reports on one or more plugins; `print` shows every check.
+
+    Example:
+        >>> import benchkit
+        >>> benchkit.check("none")
+        <Reports: corruptor none conforms>
+    """
 
     @property
     def ok(self) -> bool:

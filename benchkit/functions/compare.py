@@ -132,8 +132,8 @@ def compare(
 
     Example:
         >>> import benchkit
-        >>> benchkit.compare("quick", corruptors=["gaussian:steps=5"], seeds=range(2), dry_run=True).lines()[2]
-        'cells: 14'
+        >>> benchkit.compare("quick", corruptors=["gaussian:steps=5"], seeds=range(2), dry_run=True)
+        <DryRun of 'Quick tour of the paper's methods': 18 cells, ... stages to run, ... cached>
     """
     arguments = GridArguments(
         dataset, model, seeds, selectors, corruptors, detectors, inverters, settings, scale, until_resolved, max_seeds

@@ -50,9 +50,17 @@ class LargestPreview:
 class DryRun:
     """What a comparison would do; nothing was computed or written.
 
-    title: of the comparison. pending, cached: numbers of stages by kind, to run and finished. cells: of the plan, with
-    the reason of each that is skipped. differences: where the comparison is not the paper's protocol. largest: of a
-    plan that is only the first look of several.
+    title: of the comparison. names: printed names of rows by the keys of cells. kinds: of stages, in their order.
+    differences: where the comparison is not the paper's protocol. largest: of a plan that is only the first look of
+    several.
+
+    Example:
+        >>> import benchkit
+        >>> dry = benchkit.compare("quick", corruptors=["gaussian:steps=5"], dry_run=True)
+        >>> dry.lines()[-2:]
+        ['rows, corrupted: gaussian:steps=5', 'rows, trivial: all-negative, all-positive, mean-mask']
+        >>> dry.pending["train"] + dry.cached.get("train", 0)
+        23
     """
 
     title: str

@@ -59,6 +59,11 @@ def export(
     selector, detector, seed: which of the run's; None is the first. force: replace an earlier export in `out`. The
     other arguments: see `compare`. Raises BenchkitError for an unknown run, row or format, for a folder that is not
     empty, and if the cache no longer has the images.
+
+    Example:
+        >>> import benchkit
+        >>> benchkit.export("runs/first", "exports", row="human", format="folder").images
+        4
     """
     from benchkit.inference.detector import CARD
     from benchkit.outputs.exports import FORMATS

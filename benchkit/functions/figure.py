@@ -22,7 +22,13 @@ NUMBERS = (4, 5, 6, 7, 8)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PaperFigure:
-    """A drawn figure; a notebook shows it. files: those that were written."""
+    """A drawn figure; a notebook shows it. sheet: its pictures and texts. files: those that were written.
+
+    Example:
+        >>> import benchkit
+        >>> benchkit.figure(5, "runs/first", device="cpu").files
+        ()
+    """
 
     sheet: PictureSheet
     files: tuple[Path, ...] = ()
@@ -68,6 +74,11 @@ def figure(
     steps in figure 6. selector, detector, seed: which of the run's; None is the first. force: replace files. device:
     used by figure 6 only. The other arguments: see `compare`. Raises BenchkitError for an unknown run or row, for a
     file that exists, and if the cache no longer has the images.
+
+    Example:
+        >>> import benchkit
+        >>> benchkit.figure(4, "runs/first", device="cpu")
+        <PaperFigure 'Before and after: gaussian:steps=1'>
     """
     from benchkit.outputs.paper_figures import FigureRequest, draw_figure
     from benchkit.report.pictures import draw_pictures

@@ -42,6 +42,12 @@ def predict(
     comparison that measures the corruptor. reference: the board of the rows that it has measured; None are those that
     ship. The other arguments: see `compare`. Raises BenchkitError for faults in any of them, and PredictionError if
     the corruptor fails.
+
+    Example (it trains for about a minute):
+        >>> import benchkit
+        >>> prediction = benchkit.predict("gaussian:steps=20")  # doctest: +SKIP
+        >>> prediction.corruptor  # doctest: +SKIP
+        'gaussian:steps=20'
     """
     from benchkit.search.prediction import PredictionError, make_prediction, measure, prepare_prediction
 

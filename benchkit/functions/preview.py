@@ -49,7 +49,7 @@ def preview(
     Example:
         >>> import benchkit
         >>> benchkit.preview("none:steps=1", images=2, progress=False).size
-        (400, 294)
+        (400, 296)
     """
     from benchkit.outputs.plugin_preview import BOX, PreviewRequest, draw_sheet, make_columns
     from benchkit.plugin.placeholders import TolerantRegistry

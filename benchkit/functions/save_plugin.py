@@ -19,6 +19,20 @@ def save_plugin(cls: type[Plugin], path: str | Path, *, force: bool = False) -> 
     path: a new .py file. force: replace a file. Raises ArgumentTypeError for anything but a plugin class,
     ArgumentValueError if the source cannot be read or a variable cannot be written down, and BenchkitError if the file
     exists, cannot be written, or does not load.
+
+    Example:
+        >>> import benchkit
+        >>> from dataclasses import dataclass
+        >>> from benchkit.api import PixelCorruptor
+        >>> @dataclass(frozen=True)
+        ... class Darker(PixelCorruptor):
+        ...     "Less light."
+        ...     factor: float = 0.5
+        ...
+        ...     def corrupt(self, at):
+        ...         return at.images * self.factor
+        >>> benchkit.save_plugin(Darker, "darker.py").name
+        'darker.py'
     """
     from benchkit.plugin.class_source import plugin_source
     from benchkit.plugin.registry import Registry

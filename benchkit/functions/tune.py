@@ -38,7 +38,13 @@ SpaceLike = Mapping[str, Any] | Sequence[str] | None
 class Tuning:
     """The searches of one call, or with `dry_run` only what would be searched.
 
-    spaces: corruptor -> what is searched. budget: of every corruptor. searches: with all trials; empty for a dry run.
+    base: the grid of the trials. spaces: corruptor -> what is searched. budget: of every corruptor. seed: of the
+    sampler. searches: with all trials; empty for a dry run.
+
+    Example:
+        >>> import benchkit
+        >>> benchkit.tune("gaussian", {"steps": (5, 20)}, trials=3, dry_run=True)
+        <Tuning of gaussian: dry run>
     """
 
     base: Grid

@@ -67,7 +67,7 @@ class _Parts:
         """Add the definition of a class or function of the session, after those that it uses."""
         self._known[name] = value
         text = _definition(value)
-        namespace = vars(sys.modules[value.__module__]) if inspect.isclass(value) else _plain(value).__globals__
+        namespace = _namespace(value)
         needed, mentioned = _names_in(text)
         for used in sorted(needed | mentioned):
             if used in _BUILT_IN and used not in namespace:
@@ -128,10 +128,17 @@ def _plain(value: Any) -> Any:
     return value if inspect.isclass(value) or not callable(value) else inspect.unwrap(value)
 
 
+def _namespace(value: Any) -> dict[str, Any]:
+    """Return the global names of a class's or function's code."""
+    plain = _plain(value)
+    functions = [plain] if isinstance(plain, FunctionType) else list(_functions_of(plain))
+    return functions[0].__globals__ if functions else vars(sys.modules[plain.__module__])
+
+
 def _definition(value: Any) -> str:
     """Return the source of a class or function, with its decorators; raise BenchkitError if there is none."""
     plain = _plain(value)
-    codes = [plain.__code__] if isinstance(plain, FunctionType) else list(_codes_of(plain))
+    codes = [plain.__code__] if isinstance(plain, FunctionType) else [one.__code__ for one in _functions_of(plain)]
     for code in codes:
         lines = linecache.getlines(code.co_filename)
         for node in ast.walk(_parsed("".join(lines))):
@@ -168,12 +175,13 @@ def _parsed(text: str) -> ast.Module:
         return ast.Module([], [])
 
 
-def _codes_of(cls: type) -> Iterator[CodeType]:
-    """Yield the code of the functions that a class body defines."""
+def _functions_of(cls: type) -> Iterator[FunctionType]:
+    """Yield the functions that a class body defines; not those that `dataclass` makes, which have no source."""
     for member in vars(cls).values():
         function = inspect.unwrap(getattr(member, "__func__", getattr(member, "fget", member)) or member)
-        if isinstance(function, FunctionType) and function.__qualname__.startswith(f"{cls.__qualname__}."):
-            yield function.__code__
+        own = isinstance(function, FunctionType) and function.__qualname__.startswith(f"{cls.__qualname__}.")
+        if own and function.__code__.co_filename != "<string>":
+            yield function
 
 
 def _is_definition(node: ast.AST, value: Any, code: CodeType) -> bool:

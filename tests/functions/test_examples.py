@@ -14,8 +14,6 @@ import benchkit
 from benchkit.cli.main import main
 from tests.helpers.small_comparison import PLUGINS, Finished
 
-#: Names whose examples are still to be written.
-TO_COME = {"compare", "predict"}
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 
 
@@ -46,10 +44,10 @@ def examples(name: str) -> Iterator[doctest.DocTest]:
     for member in members:
         text = inspect.getdoc(member) if inspect.isfunction(member) or member is value else None
         if text and ">>>" in text:
-            yield parser.get_doctest(text, {}, name, None, 0)
+            yield parser.get_doctest(text, {"__name__": "__main__"}, name, None, 0)
 
 
-@pytest.mark.parametrize("name", sorted({*benchkit.__all__} - TO_COME))
+@pytest.mark.parametrize("name", benchkit.__all__)
 @pytest.mark.usefixtures("here")
 def test_the_examples_of_a_public_name_run(name: str) -> None:
     found = list(examples(name))
