@@ -110,7 +110,7 @@ class Env:
         """Return the arrays of a finished stage."""
         return arrays_from_bytes(self.store.open(stage.key).read(name))
 
-    def mapped(self, stage: Stage) -> StoredTensors:
+    def on_disk(self, stage: Stage) -> StoredTensors:
         """Return the arrays of a finished stage, of which a row is read when it is asked for."""
         return StoredTensors(self.store.open(stage.key), ARRAYS)
 

@@ -62,7 +62,7 @@ class LabelledPairs:
         check_ids(self.images, env)
         for stage in self.images:
             check_labelled(stage, env)
-        parts = [env.mapped(stage) for stage in self.images]
+        parts = [env.on_disk(stage) for stage in self.images]
         return Pairs(Stack([part["images"] for part in parts]), Stack([labels_of(part) for part in parts]))
 
 
@@ -79,7 +79,7 @@ class PseudoPairs:
         return self.images
 
     def load(self, env: Env) -> Pairs:
-        images = Stack([env.mapped(stage)["images"] for stage in self.images])
+        images = Stack([env.on_disk(stage)["images"] for stage in self.images])
         return kept(images, Stack([self.select.masks(env)]))
 
 
@@ -95,7 +95,7 @@ class CorruptedPairs:
         return self.chunks
 
     def load(self, env: Env) -> Pairs:
-        parts = [env.mapped(stage) for stage in self.chunks]
+        parts = [env.on_disk(stage) for stage in self.chunks]
         return kept(*(Stack([part[name] for part in parts]) for name in ("images", "labels")))
 
 

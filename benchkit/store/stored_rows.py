@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,14 @@ _TYPES = {"U8": np.dtype(np.uint8), "BOOL": np.dtype(np.bool_)}
 
 
 class StoredTensors(Mapping[str, "StoredRows"]):
-    """The tensors of one safetensors file of an artifact, memory-mapped.
+    """The tensors of one safetensors file of an artifact.
 
-    Nothing is read before a tensor is asked for; then the file is checked against its checksum, once. Can be pickled.
+    Nothing is read before a tensor is asked for; then the file is checked against its checksum, once. It is opened for
+    each read anew, because a training set has more files than a process may hold open. Can be pickled.
     """
 
     def __init__(self, artifact: Artifact, file: str) -> None:
         self.artifact, self.file = artifact, file
-
-    def __reduce__(self) -> tuple[type[StoredTensors], tuple[Artifact, str]]:
-        return type(self), (self.artifact, self.file)  # another process maps the file itself
 
     def __getitem__(self, name: str) -> StoredRows:
         """Return the rows of a tensor; its header is read when it is used."""
@@ -47,32 +45,44 @@ class StoredTensors(Mapping[str, "StoredRows"]):
         return self._opened[1]
 
     def read(self, offset: int, size: int, dtype: np.dtype[Any]) -> np.ndarray:
-        """Return `size` values from `offset` on, counted from the end of the header; a copy."""
-        mapped, _, start = self._opened
-        found = np.frombuffer(mapped, dtype, size, start + offset).copy()
-        if hasattr(mmap, "MADV_DONTNEED"):
-            # Else every page that was ever read counts as this process's memory. The whole map, because reading some
-            # bytes also maps pages around them.
-            mapped.madvise(mmap.MADV_DONTNEED)
+        """Return `size` values from `offset` on, counted from the end of the header.
+
+        Raises DamagedResult where the file cannot be read any more.
+        """
+        begin = self._opened[0] + offset
+        try:
+            try:
+                found = np.fromfile(self._path, dtype, size, offset=begin)
+            except FileNotFoundError:  # of a store behind a URL: copies make room for newer ones, and are fetched again
+                del self._path
+                found = np.fromfile(self._path, dtype, size, offset=begin)
+        except OSError as error:
+            raise self._damage(f"cannot be read ({error.strerror or error})") from error
+        if len(found) < size:
+            raise self._damage("has become shorter")
         return found
 
     @cached_property
-    def _opened(self) -> tuple[mmap.mmap, Mapping[str, Mapping[str, Any]], int]:
-        """Return the mapped file, its header, and where the tensors begin: behind 8 bytes with the header's length.
+    def _path(self) -> Path:
+        return self.artifact.path(self.file)
 
-        A file that is deleted later can still be read.
-        """
-        with self.artifact.path(self.file).open("rb") as file:
+    @cached_property
+    def _opened(self) -> tuple[int, Mapping[str, Mapping[str, Any]]]:
+        """Return where the tensors begin, behind 8 bytes with the header's length and the header, and the header."""
+        with self._path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             try:
                 header = {name: entry for name, entry in json.loads(file.read(length)).items() if name[:2] != "__"}
             except (ValueError, AttributeError) as error:
-                raise DamagedResult(self.artifact.key, f"'{self.file}' is not a readable safetensors file") from error
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), header, 8 + length
+                raise self._damage("is not a readable safetensors file") from error
+        return 8 + length, header
+
+    def _damage(self, problem: str) -> DamagedResult:
+        return DamagedResult(self.artifact.key, f"'{self.file}' {problem}")
 
 
 class StoredRows:
-    """The rows of one tensor (N, ...) of uint8 or bool. A row that was read takes no memory afterwards."""
+    """The rows of one tensor (N, ...) of uint8 or bool."""
 
     def __init__(self, tensors: StoredTensors, name: str) -> None:
         self.tensors, self.name = tensors, name
@@ -95,7 +105,7 @@ class StoredRows:
         return self.shape[0]
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Return a copy of one row; raise IndexError outside of 0 … N - 1."""
+        """Read one row; raise IndexError outside of 0 … N - 1."""
         count, *shape = self.shape
         if not 0 <= index < count:
             raise IndexError(f"row {index} of {count}")
