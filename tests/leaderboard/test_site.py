@@ -271,6 +271,11 @@ def test_nothing_is_answered_where_only_baselines_are_ranked():
     assert find_answers([group], rows) == []
 
 
+def test_a_docstring_is_shown_in_paragraphs(files):
+    doc = re.search(r'<p class="doc">(.*?)</p>', files["methods/renoise-masked.html"].decode(), re.DOTALL).group(1)
+    assert "does not fit the inverted latents around the mask." in doc
+
+
 # --- equations --------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +294,7 @@ def test_the_equation_of_a_docstring_is_found(doc, equation):
 
 def test_an_equation_is_drawn_and_escaped():
     drawn = to_mathml("f = sqrt(1 - alpha_bar) z_0' + <img> (a b)")
+    assert to_mathml("blur of z_t").count("<mtext>") == 1
     assert "<msqrt><mrow><mn>1</mn><mo>−</mo><mover>" in drawn and "<img" not in drawn
     assert "<msubsup><mi>z</mi><mi>0</mi><mo>′</mo></msubsup>" in drawn
     for tag in ("math ", "mrow>", "msqrt>", "mi>", "mo>", "msubsup>", "mover>", "mtext>"):

@@ -14,6 +14,8 @@ from benchkit.report.uncertainty import BY_KIND
 Chart = tuple[str, str, dict[str, Any]]
 #: Lines of one chart; more cannot be told apart.
 _MOST = 6
+#: Rows whose learning curves are read; of a method on a board of 100,000 rows, all would take long.
+_MOST_READ = 500
 
 
 def depth_chart(rows: Sequence[Row]) -> Chart | None:
@@ -41,7 +43,7 @@ def depth_chart(rows: Sequence[Row]) -> Chart | None:
 
 def learning_chart(rows: Sequence[Row]) -> Chart | None:
     """Return average precision over training iterations, a line per row; None where no row has a learning curve."""
-    curves = [(row, curve) for row in rows if (curve := mean_curve(row)) and len(curve.iterations) > 1]
+    curves = [(row, curve) for row in rows[:_MOST_READ] if (curve := mean_curve(row)) and len(curve.iterations) > 1]
     traces = []
     for colour, (row, curve) in enumerate(curves[:_MOST]):
         names = ("average_precision", "average_precision_min", "average_precision_max")

@@ -17,6 +17,7 @@ _EQUATION = re.compile(r"(?:^|[:.]\s+)((?:f|eps|I_a|z_[ts]) = .+)", re.DOTALL | 
 _END = re.compile(r"\.(?=\s|$)|, (?:with|where|and)\b|\s\((?=eq\.|Table|Fig\.|after )|:\s")
 _TOKEN = re.compile(r"sqrt\(|[^\W\d]\w*'?|\d+(?:\.\d+)?|\S")
 _NAMES = {"alpha": "α", "beta": "β", "eps": "ε", "sigma": "σ", "phi": "φ", "psi": "ψ"}
+_BETWEEN_WORDS = Markup("&nbsp;</mtext><mtext>&nbsp;")
 _SIGNS = {"-": "\N{MINUS SIGN}", "*": "·", "~": "∼"}
 
 
@@ -42,7 +43,7 @@ def _draw(tokens: Iterator[str]) -> Markup:
         if depth < 0:
             break
         parts.append(_draw_token(token))
-    return Markup().join(parts)
+    return Markup().join(parts).replace(_BETWEEN_WORDS, Markup("&nbsp;"))
 
 
 def _draw_token(token: str) -> Markup:

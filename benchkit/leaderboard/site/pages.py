@@ -146,7 +146,7 @@ class Pages:
                 cells += [TableCell(title), TableCell(str(len(rows)), len(rows))]
                 cells += [TableCell(rows[0]["badge"]), TableCell(source.board.run if source and member else MISSING)]
             else:
-                first = self._doc(kind, slug, rows).partition("\n\n")[0].replace("\n", " ")
+                first = self._doc(kind, slug, rows).partition("\n\n")[0].replace("\n", " ").replace("`", "")
                 cells += [TableCell(first or MISSING), TableCell(str(len(rows)), len(rows))]
                 if kind == "method":
                     for tier in ("tier", "tier_ap"):

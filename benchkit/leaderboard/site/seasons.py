@@ -58,10 +58,10 @@ class SeasonPage(NamedTuple):
         last = season.first + season.count - 1
         found = {"State": self.state, "Committed": season.committed, "Commitment": f"sha256 {season.commitment}"}
         found |= {"Dataset": season.dataset, "Images": f"{season.count}, indices {season.first} to {last}"}
-        found["Fingerprint of the dataset"] = season.fingerprint
+        found["Fingerprint"] = season.fingerprint
         found["Secret"] = season.secret if season.secret is not None else "not revealed yet"
         if season.images is not None:
-            found["File of the images"] = f"sha256 {season.images}"
+            found["Image file"] = f"sha256 {season.images}"
         return {name: one_line(text) for name, text in found.items()}
 
 
