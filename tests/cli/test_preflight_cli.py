@@ -80,3 +80,21 @@ def test_a_mask_of_another_size_is_refused_by_every_command_before_it_writes(
     assert faults, result.err
     assert all(f"images of split '{split}'" in fault and "33x32" in fault for fault in faults)
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("command", ["compare", "ablate", "tune"])
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_precision_that_the_device_does_not_have_is_refused_by_every_command(
+    run: Run, grid: Path, folder: Path, cache: Path, command: str, dry: bool
+) -> None:
+    words: list[object] = asked(grid, folder, "labelled=6", "source.size=5")
+    if command == "ablate":
+        words += ["--vary", "training.precision=tf32"]
+    else:
+        words += ["--set", "training.precision=tf32"]
+    if command == "tune":
+        words = ["gaussian", *words, "--set", "validation={split: pool, size: 2}", "--space", "steps=1|2"]
+    result = run(command, *words, "--device", "cpu", *(["--dry-run"] if dry else []))
+    assert (result.code, result.out) == (2, ""), result.err
+    assert "training.precision: device 'cpu' has no tf32" in result.err and "choose float32" in result.err
+    assert not cache.exists()
