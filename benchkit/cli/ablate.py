@@ -65,6 +65,7 @@ def ablate(
     """
     from benchkit.functions.ablate import ablate as run_ablation
     from benchkit.functions.dry_run import DryRun
+    from benchkit.search.ablation import AblationOutcome
 
     if len(vary or ()) < 2:
         note_unused({"crossed"}, "there is one axis; cross two or more --vary")
@@ -88,7 +89,8 @@ def ablate(
     if isinstance(ended, DryRun):
         print_dry_run(ended, as_json)
         return
-    print_json(ended.as_json()) if as_json else _print_outcome(ended, out)
+    made = AblationOutcome(ended.outcome, ended.ablation)
+    print_json(made.as_json()) if as_json else _print_outcome(made, out)
     exit_with_failures(ended.outcome)
 
 

@@ -31,6 +31,7 @@ FLAGS = {
     "max_seeds": "--max-seeds",
     "settings": "--set",
     "values": "--set",
+    "plugins": "--plugin",
     "formats": "--format",
 }
 

@@ -19,9 +19,10 @@ from benchkit.system.fetching import forbid_downloads
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
     from benchkit.executors.batch import Executor
+    from benchkit.functions.comparison import Comparison
     from benchkit.functions.dry_run import DryRun
     from benchkit.plugin.registry import Registry
-    from benchkit.search.ablation import Ablation, AblationOutcome
+    from benchkit.search.ablation import Ablation
     from benchkit.search.variants import Axis
     from benchkit.store.location import Location
 
@@ -48,13 +49,13 @@ def ablate(
     crossed: bool = ...,
     dry_run: Literal[False] = ...,
     **arguments: Unpack[RunArguments],
-) -> AblationOutcome: ...
+) -> Comparison: ...
 
 
 @overload
 def ablate(
     grid: str | Path | Grid, vary: Vary, *, crossed: bool = ..., dry_run: bool, **arguments: Unpack[RunArguments]
-) -> AblationOutcome | DryRun: ...
+) -> Comparison | DryRun: ...
 
 
 def ablate(
@@ -83,7 +84,7 @@ def ablate(
     force: bool = False,
     retry_failed: bool = False,
     progress: Progressing = True,
-) -> AblationOutcome | DryRun:
+) -> Comparison | DryRun:
     """Vary one setting of a comparison at a time, and compare each value with the base.
 
     All variants are computed in one plan, so what several of them need is computed once.
@@ -92,7 +93,8 @@ def ablate(
     corruptor, selector, inverter or detector (its values are plugins in any form that `compare` takes),
     KIND.PARAMETER, or a setting of the grid such as `source.size`.
     crossed: run all combinations of the values, not one axis at a time.
-    The other arguments: see `compare`. Raises BenchkitError as `compare` does, and for an axis that changes no row.
+    The other arguments: see `compare`. The comparison's `ablation` has the differences to the base, and
+    `plot_ablation` draws them. Raises BenchkitError as `compare` does, and for an axis that changes no row.
 
     Example:
         >>> import benchkit
@@ -155,10 +157,14 @@ def _dry_run(plan: Any, session: Session) -> DryRun:
     return make_dry_run(str(ablation.config["title"]), ablation.base, ablation.plan, session.registry, preview)
 
 
-def _run(plan: Any, session: Session) -> AblationOutcome:
+def _run(plan: Any, session: Session) -> Comparison:
+    from benchkit.functions.comparison import Comparison
     from benchkit.search.ablation import run_ablation
 
     how = session.check_then_make(session.check_writable, plan)
     work = partial(run_ablation, plan(), session.registry, session.places)
     ended = run_with_progress(work, session.places, how, session.progress)
-    return replace(ended, outcome=replace(ended.outcome, skipped_plugins=session.list_skipped()))
+    outcome = replace(ended.outcome, skipped_plugins=session.list_skipped())
+    made = Comparison(outcome, session.places, session.registry)
+    vars(made)["ablation"] = ended.board  # a cached property, which is known already
+    return made

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchkit.api import Plugin
 from benchkit.errors import ArgumentTypeError, ArgumentValueError
+from benchkit.functions import plugin_arguments
+from benchkit.functions.plugin_arguments import PluginSources
 from benchkit.inference.image_batch import ImageBatch
 from benchkit.inference.images import check_sequence
 from benchkit.plugin.registry import Registry
@@ -21,26 +23,18 @@ if TYPE_CHECKING:
     from benchkit.diffusion.backend import DiffusionBackend
 
 P = TypeVar("P", bound=Plugin)
-#: Files of further plugins, or plugins that are loaded already.
-Plugins = Sequence[str | Path] | Registry
+#: Files of further plugins, folders of such files, classes; or plugins that are loaded already.
+Plugins = PluginSources | Registry
 
 
 def load_plugins(plugins: Plugins = ()) -> Registry:
-    """Return the installed plugins and those of these files; what was loaded before is not loaded again."""
-    if isinstance(plugins, Registry):
-        return plugins
-    if isinstance(plugins, str | Path):
-        raise ArgumentTypeError(f"plugins: give a list of files, [{str(plugins)!r}]")
-    return _load(tuple(Path(file) for file in plugins)) if plugins else _installed()
+    """Return the installed plugins and further ones, see `plugin_arguments.load_plugins`; installed ones load once."""
+    return plugin_arguments.load_plugins(plugins) if isinstance(plugins, Registry) or plugins else _installed()
 
 
 @lru_cache(maxsize=1)
 def _installed() -> Registry:
     return Registry.load()
-
-
-def _load(files: tuple[Path, ...]) -> Registry:
-    return Registry.load(files=files)
 
 
 def make_plugin(kind: str, wanted: Any, base: type[P], plugins: Plugins = ()) -> P:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchkit.errors import ArgumentTypeError
+from benchkit.functions.comparison import Comparison
 from benchkit.functions.plugin_arguments import PluginLike, PluginSources, load_plugins, name_plugin
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry
     from benchkit.store.location import Location
 
-#: The id of a run, the start of an id, its output folder, or an object with the run's id such as an Outcome.
-RunLike = str | Path | Any
+#: The id of a run, the start of an id, its output folder, or a Comparison.
+RunLike = str | Path | Comparison
 
 
 def open_run(
@@ -31,12 +32,14 @@ def open_run(
     from benchkit.runs.finding import find_places
     from benchkit.store.location import parse_location
 
-    name = str(run) if isinstance(run, str | Path) else getattr(run, "run", None)
-    if not isinstance(name, str):
+    if isinstance(run, Comparison):
+        registry = TolerantRegistry(load_plugins(plugins, strict)) if plugins else run.registry
+        return FinishedRun.open(run.run, run.places, registry, device)
+    if not isinstance(run, str | Path):
         raise ArgumentTypeError(f"run={run!r}: give a run's id, its output folder, or what benchkit.compare returned")
     place = parse_location(cache) if isinstance(cache, str) else cache
     registry = TolerantRegistry(load_plugins(plugins, strict))
-    return FinishedRun.open(name, find_places(name, place, store), registry, device)
+    return FinishedRun.open(str(run), find_places(str(run), place, store), registry, device)
 
 
 def make_query(

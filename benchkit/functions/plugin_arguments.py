@@ -36,8 +36,12 @@ def load_plugins(plugins: PluginSources | Registry, strict: bool = False) -> Reg
     if isinstance(plugins, Registry):
         return plugins
     if isinstance(plugins, str | Path | type) or not isinstance(plugins, Iterable):
-        raise ArgumentTypeError(f"plugins={plugins!r}: give a list, such as ['my_plugins.py']")
+        raise ArgumentTypeError(
+            f"plugins: give a list of files, folders or classes, such as ['my_plugins.py'], not {plugins!r}"
+        )
     given = list(plugins)
+    if wrong := [one for one in given if not isinstance(one, str | Path | type)]:
+        raise ArgumentTypeError(f"plugins: {wrong[0]!r} is neither a file, a folder nor a class")
     classes = [one for one in given if inspect.isclass(one)]
     paths = [Path(one) for one in given if not inspect.isclass(one)]
     folders = [path for path in paths if path.is_dir()]

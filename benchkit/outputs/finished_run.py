@@ -114,7 +114,7 @@ class FinishedRun:
             broken = registry.find_skipped(spec.name, spec.kind)
             reason = f"was skipped ({broken.origin}): {broken.reason}" if broken else "is missing"
             load = (
-                f"; load it with `plugin` {shlex.quote(before.file)}"
+                f"; load it with `plugins` {shlex.quote(before.file)}"
                 if before and before.is_file and before.file
                 else ""
             )

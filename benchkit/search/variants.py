@@ -155,9 +155,9 @@ def _change_plugins(grid: Grid, name: str, value: str, registry: Registry) -> di
     kind, _, key = name.partition(".")
     specs = _specs(grid, kind)
     if kind == "inverter" and len(specs) > 1:
-        raise BenchkitError("the base has several inverters: name one with `inverter`")
+        raise BenchkitError("the base has several inverters: name one with `inverters`")
     if not specs:
-        raise BenchkitError(f"applies to no row: the base has no {kind}; name one with `{kind}`")
+        raise BenchkitError(f"applies to no row: the base has no {kind}; name one with `{kind}s`")
     if key:
         changed = {one: one for one in specs}
         having = [spec for spec in specs if key in _parameters(registry, spec)]
@@ -166,7 +166,7 @@ def _change_plugins(grid: Grid, name: str, value: str, registry: Registry) -> di
         changed |= {one: Spec.of(kind, one.name, **{**one.values, key: read_value(value)}) for one in having}
     elif len(specs) > 1:
         listed = ", ".join(map(str, specs))
-        raise BenchkitError(f"the base has {len(specs)} of them ({listed}): name one with `{kind}`")
+        raise BenchkitError(f"the base has {len(specs)} of them ({listed}): name one with `{kind}s`")
     else:
         changed = {specs[0]: Spec.parse(kind, value)}
     complete = [registry.complete(spec) for spec in changed.values()]
@@ -174,7 +174,7 @@ def _change_plugins(grid: Grid, name: str, value: str, registry: Registry) -> di
     if same is not None:
         first = list(changed)[complete.index(complete[same])]
         raise BenchkitError(
-            f"makes {kind}s '{first}' and '{list(changed)[same]}' equal: remove one of them with `{kind}`"
+            f"makes {kind}s '{first}' and '{list(changed)[same]}' equal: remove one of them with `{kind}s`"
         )
     if kind == "inverter":
         return {"inverter": changed[specs[0]], "inverters": []}

@@ -178,7 +178,7 @@ def test_a_dry_run_is_an_object(small: Any) -> None:
         ({"seeds": [-1]}, "the arguments: seeds"),
         ({"device": 0}, "device=0: give text"),
         ({"progress": 3}, "progress=3: give True, False or a function"),
-        ({"plugins": "tiny.py"}, "plugins='tiny.py': give a list"),
+        ({"plugins": "tiny.py"}, "plugins: give a list of files"),
         ({"executor": "threads"}, "unknown executor 'threads'"),
     ],
 )

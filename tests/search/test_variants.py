@@ -120,7 +120,7 @@ def test_rows_that_would_become_one_are_refused() -> None:
     base = BASE.replaced(corruptors=["gaussian:steps=2", "gaussian:steps=5"])
     with pytest.raises(BenchkitError, match="'gaussian:steps=2' and 'gaussian:steps=5' equal"):
         grids("corruptor.steps=7", base=base)
-    with pytest.raises(BenchkitError, match="name one with `corruptor`"):
+    with pytest.raises(BenchkitError, match="name one with `corruptors`"):
         grids("corruptor=blur", base=base)
     with pytest.raises(BenchkitError, match="given twice"):
         grids("corruptor.steps=1", "corruptor.steps=2")
