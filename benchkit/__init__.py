@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from benchkit.functions.preview import preview
     from benchkit.functions.save_plugin import save_plugin
     from benchkit.functions.steps import Corrupted, corrupt, invert, load_model, select
-    from benchkit.functions.training import evaluate, train
+    from benchkit.functions.training import evaluate, load_detector, train
     from benchkit.functions.tune import Tuning, tune
-    from benchkit.inference.detector import TrainedDetector, load_detector
+    from benchkit.inference.detector import TrainedDetector
     from benchkit.inference.image_batch import ImageBatch
 
 __all__ = [
@@ -87,7 +87,7 @@ _MODULES = {
     "invert": "benchkit.functions.steps",
     "load_comparison": "benchkit.functions.comparison",
     "load_dataset": "benchkit.functions.datasets",
-    "load_detector": "benchkit.inference.detector",
+    "load_detector": "benchkit.functions.training",
     "load_model": "benchkit.functions.steps",
     "plot_ablation": "benchkit.functions.plots",
     "plot_board": "benchkit.functions.plots",

@@ -103,13 +103,13 @@ def detect(
 def _load(
     source: str, query: RowQuery, where: tuple[str | None, str | None], registry: Registry, device: str
 ) -> TrainedDetector:
-    from benchkit.inference.detector import is_detector, load_detector
+    from benchkit.inference.detector import is_detector, read_detector
     from benchkit.outputs.exports.detector import trained_detector
     from benchkit.outputs.finished_run import FinishedRun
     from benchkit.system.devices import resolve_device
 
     if is_detector(Path(source)):
-        return load_detector(source, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))
+        return read_detector(Path(source), device, registry, lambda text: tell(f"warning: {text}"))
     run = FinishedRun.open(source, places_named(source, *where), registry, resolve_device(device))
     if query.row is None:
         rows = dict.fromkeys(run.name(planned) for planned in run.trained())

@@ -144,10 +144,10 @@ def dalle3(
 
     judge = None
     if cleanest_by is not None:
-        from benchkit.inference.detector import load_detector
+        from benchkit.inference.detector import read_detector
 
         candidates, registry = _candidates(count, cleanest_of), load_registry(plugin, plugin_folder, strict)
-        detector = load_detector(cleanest_by, device, registry=registry, warn=lambda text: tell(f"warning: {text}"))
+        detector = read_detector(Path(cleanest_by), device, registry, lambda text: tell(f"warning: {text}"))
         judge = _judge(detector, candidates, cleanest_size)
     else:
         judging = {"cleanest_of", "cleanest_size", "device", "plugin", "plugin_folder", "strict"}

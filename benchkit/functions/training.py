@@ -16,7 +16,7 @@ from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameEr
 from benchkit.functions.arguments import Plugins, check_seed, check_whole, find_model, load_plugins, make_plugin
 from benchkit.functions.datasets import DatasetView, SplitView, load_dataset
 from benchkit.functions.steps import Corrupted
-from benchkit.inference.detector import SCHEMA, TrainedDetector, predict_chunk
+from benchkit.inference.detector import SCHEMA, TrainedDetector, predict_chunk, read_detector
 from benchkit.inference.image_batch import ImageBatch
 from benchkit.inference.images import image_tensor, mask_tensor, pixel_arrays, stack
 from benchkit.metrics import ARTIFACT, COMPANION, PRIMARY, best_threshold, measure_parts, metric, summarise
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from benchkit.diffusion.backend import DiffusionBackend
     from benchkit.inference.images import Images, Masks
     from benchkit.metrics import Measured
+    from benchkit.plugin.registry import Registry
     from benchkit.stages.pairs import Pairs
 
 _log = logging.getLogger(__name__)
@@ -106,12 +107,38 @@ def train(
     facts = {"images": len(pairs.images), "prevalence": pairs.prevalence, "config": asdict(config)}
     card = {
         "schema": SCHEMA,
-        "detector": {"name": plugin.name, "params": values},
+        "detector": {"name": plugin.name, "params": values, "identity": _identity(plugin, values, registry)},
         "threshold": 0.5,
         "threshold_from": "no validation images",
         "training": facts,
     }
     return TrainedDetector(network.requires_grad_(False).eval(), 0.5, card)
+
+
+def _identity(plugin: Detector, values: Mapping[str, Any], registry: Registry) -> str | None:
+    """Return what identifies a detector's plugin; None for a class of this session."""
+    if not registry.has("detector", plugin.name):
+        return None
+    entry = registry.entry("detector", plugin.name)
+    if entry.cls is not type(plugin) or entry.file is None:
+        return None
+    return registry.identity(Spec.of("detector", plugin.name, **values))
+
+
+def load_detector(folder: str | Path, *, device: str = "auto", plugins: Plugins = ()) -> TrainedDetector:
+    """Return the detector of a folder that `benchkit export` or `TrainedDetector.save` wrote, in evaluation mode.
+
+    device: auto, cpu, cuda, cuda:N or mps. plugins: files of further plugins. Python warns if the plugin's source has
+    changed since training. Raises BenchkitError if the folder holds no detector, if its weights are damaged or do not
+    fit the plugin, or if there is no such plugin.
+
+    Example:
+        >>> import benchkit
+        >>> detector = benchkit.load_detector("detectors/human", device="cpu")
+        >>> [heat.shape for heat in detector(benchkit.load_dataset("portraits")["test"][:2])]
+        [(128, 128), (128, 128)]
+    """
+    return read_detector(Path(folder), device, load_plugins(plugins))
 
 
 def _reporting(name: str, progress: Callable[[str], None] | None) -> Callable[..., None] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.api import Detector
-from benchkit.errors import BenchkitError, describe_error
+from benchkit.errors import ArgumentValueError, BenchkitError, describe_error
 from benchkit.plugin.networks import build_network
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
@@ -51,7 +51,7 @@ class TrainedDetector:
 
     Example:
         >>> import benchkit
-        >>> detector = benchkit.load_detector("detectors/human", "cpu")
+        >>> detector = benchkit.load_detector("detectors/human", device="cpu")
         >>> (heat,) = detector(benchkit.load_dataset("portraits")["test"][:1])
         >>> 0 <= detector.scores(heat).mean <= 1
         True
@@ -90,6 +90,29 @@ class TrainedDetector:
         check_floats(images, tolerance=TOLERATED)
         return heads(self.network, images.to(device_of(self.network)).float())[0].softmax(1)[:, 1]
 
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
+        """Write weights and card into a new or empty folder, which `benchkit.load_detector` reads.
+
+        force: replace a detector that lies there. Raises ArgumentValueError for a plugin that was defined in this
+        session, which no other session could load.
+        """
+        from benchkit.system.output_files import check_folder, replace_folder
+        from benchkit.training import weights
+
+        detector = self.card.get("detector") or {}
+        if not isinstance(detector.get("identity"), str):
+            raise ArgumentValueError(
+                f"detector '{detector.get('name')}' is a class of this session: write it to a file with "
+                "benchkit.save_plugin, train the detector of that file (plugins=[…]), and save that"
+            )
+        target = Path(folder)
+        check_folder(target, force, CARD, "a detector")
+        with replace_folder(target, force, CARD, lambda: (CARD, WEIGHTS)) as written:
+            weights.save_network(self.network, written / WEIGHTS)
+            digest = hashlib.sha256((written / WEIGHTS).read_bytes()).hexdigest()
+            card = {**self.card, "schema": SCHEMA, "threshold": self.threshold, "sha256": digest}
+            (written / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
     def scores(self, probabilities: np.ndarray) -> Scores:
         """Return the scores of one image's probabilities (H, W). Rank or reward by `mean`; less is better."""
         area = float((probabilities >= self.threshold).mean())
@@ -114,47 +137,35 @@ def predict_chunk(network: nn.Module, images: np.ndarray) -> np.ndarray:
     return network.predict(maps, (images.shape[1], images.shape[2]))
 
 
-def load_detector(
-    folder: str | Path,
-    device: str = "auto",
-    *,
-    registry: Registry | None = None,
-    warn: Callable[[str], None] | None = None,
+def read_detector(
+    folder: Path, device: str, registry: Registry, warn: Callable[[str], None] | None = None
 ) -> TrainedDetector:
-    """Return the detector that `benchkit export` wrote into a folder, in evaluation mode.
+    """Return the detector that `benchkit export` or `TrainedDetector.save` wrote into a folder, in evaluation mode.
 
-    device: see `benchkit.system.devices.resolve_device`. registry: the plugins; None means the
-    installed ones. warn: called with one line if the plugin's source has changed since training; None means Python's
-    warnings. Raises BenchkitError if the folder holds no detector, if its weights are damaged or do not fit the plugin,
-    or if there is no such plugin.
-
-    Example:
-        >>> import benchkit
-        >>> detector = benchkit.load_detector("detectors/human", "cpu")
-        >>> [heat.shape for heat in detector(benchkit.load_dataset("portraits")["test"][:2])]
-        [(128, 128), (128, 128)]
+    device: see `benchkit.system.devices.resolve_device`. registry: the plugins. warn: called with one line if the
+    plugin's source has changed since training; None means Python's warnings. Raises BenchkitError if the folder holds
+    no detector, if its weights are damaged or do not fit the plugin, or if there is no such plugin.
     """
     from benchkit.system.devices import resolve_device
     from benchkit.training import weights
 
-    path, card = Path(folder), read_card(Path(folder))
-    registry = registry or Registry.load()
+    card = read_card(folder)
     spec = Spec.of("detector", card["detector"]["name"], **card["detector"]["params"])
     if registry.identity(spec) != card["detector"]["identity"]:
         text = (
-            f"detector '{spec}' in {path} was trained with another version of its plugin (source "
+            f"detector '{spec}' in {folder} was trained with another version of its plugin (source "
             f"{card['detector']['identity'][:12]}, here {registry.identity(spec)[:12]}): its predictions may differ"
         )
         warn(text) if warn else warnings.warn(text, stacklevel=2)
-    _check_digest(path / WEIGHTS, card["sha256"])
+    _check_digest(folder / WEIGHTS, card["sha256"])
     network = build_network(registry, registry.make(spec, Detector))  # type: ignore[type-abstract]
-    weights.load_network(network, path / WEIGHTS)
+    weights.load_network(network, folder / WEIGHTS)
     network.requires_grad_(False)
     return TrainedDetector(network.to(resolve_device(device)).eval(), card["threshold"], card)
 
 
 def is_detector(folder: Path) -> bool:
-    """Return whether a folder has the files that `load_detector` reads."""
+    """Return whether a folder has the files that `read_detector` reads."""
     # os.path returns False for an impossible name, where Path raises.
     return all(os.path.isfile(folder / name) for name in (CARD, WEIGHTS))  # noqa: PTH113
 

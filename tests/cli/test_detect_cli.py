@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchkit.cli.detect import overlay, quantise
 from benchkit.errors import BenchkitError
-from benchkit.inference.detector import Scores, TrainedDetector, load_detector
+from benchkit.inference.detector import Scores, TrainedDetector, read_detector
 from benchkit.inference.tiling import predict_tiled, starts
 from benchkit.outputs.exports.detector import write_detector
 from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
@@ -46,11 +46,11 @@ def edit(folder: Path, change: Callable[[dict], None]) -> None:
 
 
 def loaded(folder: Path, opened: FinishedRun, warned: list[str] | None = None) -> TrainedDetector:
-    return load_detector(folder, "cpu", registry=opened.env.registry, warn=(warned or []).append)
+    return read_detector(folder, "cpu", opened.env.registry, (warned or []).append)
 
 
 def test_one_picture_alone_is_refused_with_the_right_form(saved: Path, opened: FinishedRun) -> None:
-    detector = load_detector(saved, "cpu", registry=opened.env.registry, warn=[].append)
+    detector = read_detector(saved, "cpu", opened.env.registry, [].append)
     for picture in (Image.new("RGB", (32, 32)), np.zeros((32, 32, 3), np.uint8)):
         with pytest.raises(
             BenchkitError, match=r"put the one image into a list, \[images\]|one image write images\[None\]"
@@ -66,7 +66,7 @@ def test_what_is_loaded_answers_as_what_was_scored(saved: Path, opened: Finished
     images = opened.env.arrays(planned.evaluate.test[0])["images"]
     expected = training.predict(train_of(planned).network(opened.env), images)
     warned: list[str] = []
-    detector = load_detector(saved, "cpu", registry=opened.env.registry, warn=warned.append)
+    detector = read_detector(saved, "cpu", opened.env.registry, warned.append)
     heats = detector([Image.fromarray(images[0]), images[1]])
     assert not warned
     assert np.allclose(heats, expected[:2], atol=1e-6)
@@ -97,11 +97,11 @@ def test_probabilities_have_gradients(saved: Path, opened: FinishedRun) -> None:
 def test_another_version_of_the_plugin_is_a_warning(copied: Path, opened: FinishedRun) -> None:
     edit(copied, lambda card: card["detector"].update(identity="0" * 64))
     warned: list[str] = []
-    load_detector(copied, "cpu", registry=opened.env.registry, warn=warned.append)
+    read_detector(copied, "cpu", opened.env.registry, warned.append)
     (text,) = warned
     assert "another version of its plugin (source 000000000000" in text
     with pytest.warns(UserWarning, match="another version of its plugin"):
-        load_detector(copied, "cpu", registry=opened.env.registry)
+        read_detector(copied, "cpu", opened.env.registry)
 
 
 def test_damaged_folders_are_refused_in_one_line(copied: Path, opened: FinishedRun, tmp_path: Path) -> None:

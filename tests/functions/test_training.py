@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,23 @@ def test_a_frozen_detector_predicts_and_is_scored(frozen: tuple[TrainedDetector,
     figures = benchkit.evaluate(detector, batch)
     assert 0 <= figures["ap"] <= 100
     assert np.isnan(figures["f1_validation_threshold"])
+
+
+def test_a_trained_detector_is_saved_and_loaded(
+    frozen: tuple[TrainedDetector, benchkit.ImageBatch], tmp_path: Path
+) -> None:
+    detector, batch = frozen
+    detector.save(tmp_path / "mine")
+    again = benchkit.load_detector(tmp_path / "mine", device="cpu")
+    assert all(np.array_equal(a, b) for a, b in zip(again(batch), detector(batch), strict=True))
+    assert again.card["training"]["prevalence"] == detector.card["training"]["prevalence"]
+    with pytest.raises(BenchkitError, match="mine"):
+        detector.save(tmp_path / "mine")
+    detector.save(tmp_path / "mine", force=True)
+    anonymous = replace(detector, card={"detector": {"name": "odd"}})
+    with pytest.raises(ValueError, match=r"'odd' is a class of this session: write it to a file"):
+        anonymous.save(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_usual_settings_are_those_of_the_quick_preset() -> None:

@@ -17,7 +17,7 @@ from benchkit.errors import BenchkitError
 from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.processes import Processes
-from benchkit.inference.detector import load_detector
+from benchkit.inference.detector import read_detector
 from benchkit.outputs.exports.detector import write_detector
 from benchkit.outputs.finished_run import FinishedRun
 from benchkit.planning import frozen_detectors
@@ -199,7 +199,7 @@ def test_an_exported_detector_answers_as_the_row_was_scored(
     opened = FinishedRun.open(whole[1].run.iloc[0], places, registry)
     cell = next(one for one in opened.plan.cells if one.cell.role == "human" and one.cell.detector.name == "line")  # type: ignore[union-attr]
     write_detector(opened, cell, tmp_path)
-    detector = load_detector(tmp_path, "cpu", registry=registry)
+    detector = read_detector(tmp_path, "cpu", registry)
     assert cell.train is not None and cell.evaluate is not None
     test = cell.evaluate.test[0]
     heats = detector(list(opened.env.arrays(test)["images"]))
