@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
@@ -15,7 +16,7 @@ from benchkit.functions import plugin_arguments
 from benchkit.functions.plugin_arguments import PluginSources
 from benchkit.inference.image_batch import ImageBatch
 from benchkit.inference.images import check_sequence
-from benchkit.plugin.registry import Registry
+from benchkit.plugin.registry import PLUGINS_VARIABLE, Registry, kebab_name
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import SEEDS
 
@@ -29,11 +30,13 @@ Plugins = PluginSources | Registry
 
 def load_plugins(plugins: Plugins = ()) -> Registry:
     """Return the installed plugins and further ones, see `plugin_arguments.load_plugins`; installed ones load once."""
-    return plugin_arguments.load_plugins(plugins) if isinstance(plugins, Registry) or plugins else _installed()
+    if isinstance(plugins, Registry) or plugins:
+        return plugin_arguments.load_plugins(plugins)
+    return _installed(os.environ.get(PLUGINS_VARIABLE))
 
 
 @lru_cache(maxsize=1)
-def _installed() -> Registry:
+def _installed(variable: str | None) -> Registry:
     return Registry.load()
 
 
@@ -42,6 +45,9 @@ def make_plugin(kind: str, wanted: Any, base: type[P], plugins: Plugins = ()) ->
 
     Raises ArgumentTypeError for anything else, and for a class that needs arguments or lacks a method.
     """
+    cls = wanted if inspect.isclass(wanted) else type(wanted)
+    if issubclass(cls, Plugin) and not hasattr(cls, "name"):
+        cls.name = kebab_name(cls.__name__)
     if isinstance(wanted, base):
         return wanted
     if inspect.isclass(wanted) and issubclass(wanted, base):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from benchkit.report.board import Board
     from benchkit.report.data import Example, RunData
     from benchkit.runs.run import Outcome, Places
+    from benchkit.store.location import Location
 
 #: The two rankings of a board by their short names.
 Ranking = Literal["ap", "iou"]
@@ -397,7 +398,7 @@ class Comparison:
 
 
 def load_comparison(
-    run: str | Path, *, cache: str | Path | None = None, store: str | None = None, plugins: Plugins = ()
+    run: str | Path, *, cache: str | Path | Location | None = None, store: str | None = None, plugins: Plugins = ()
 ) -> Comparison:
     """Open a finished comparison again; nothing is computed.
 
@@ -419,7 +420,8 @@ def load_comparison(
     from benchkit.runs.run_folder import LOG
     from benchkit.store.location import parse_location
 
-    places = find_places(str(run), None if cache is None else parse_location(str(cache)), store)
+    place = parse_location(cache) if isinstance(cache, str) else cache
+    places = find_places(str(run), place, store)
     found = open_results(places, str(run)).find_run(str(run))
     folder = Path(run) if find_board(Path(run)) else None
     data = _load_data(places, found)

@@ -233,7 +233,7 @@ class Registry:
         if base is None:
             raise BenchkitError(f"class {cls.__name__} is no plugin: derive it from a class of benchkit.api")
         if "name" not in vars(cls):
-            cls.name = _kebab(cls.__name__)
+            cls.name = kebab_name(cls.__name__)
         check_class(cls, base)
         source = hashlib.sha256(plugin_source(cls, cls.name).encode()).hexdigest()
         known = self._entries.get((base.kind, cls.name))
@@ -350,7 +350,7 @@ class Registry:
         return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
 
 
-def _kebab(name: str) -> str:
+def kebab_name(name: str) -> str:
     """Return a class's name as a plugin's: `MyBlur2D` as `my-blur2-d`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower().replace("_", "-").strip("-")
 

@@ -132,6 +132,24 @@ def test_pixel_corruptors_pass_the_autoencoder_last(backend: DiffusionBackend) -
         assert torch.equal(made.images, backend.autoencode(blended))
 
 
+def test_a_class_of_a_notebook_needs_no_name(backend: DiffusionBackend) -> None:
+    @dataclass(frozen=True)
+    class GreyOut(PixelCorruptor):
+        """Grey, or what breaks the contract."""
+
+        fails: bool = False
+
+        def corrupt(self, at: PixelContext) -> Tensor:
+            return at.images[:0] if self.fails else torch.full_like(at.images, 0.5)
+
+    images, masks = image_tensor(pictures(1), 8), boxes(1)
+    made = benchkit.corrupt(GreyOut, images, masks, model=backend).images
+    grey = torch.where(masks[:, None], torch.tensor(0.5), images)
+    assert torch.equal(made, backend.autoencode(grey.contiguous(memory_format=torch.channels_last)))
+    with pytest.raises(BenchkitError, match="corruptor 'grey-out' returned shape"):
+        benchkit.corrupt(GreyOut(fails=True), images, masks, model=backend)
+
+
 def test_specs_arrays_and_seeds(backend: DiffusionBackend) -> None:
     spec = Spec.of("corruptor", "gaussian", steps=1)
     first, _ = benchkit.corrupt(spec, pictures(1), boxes(1).numpy(), model=backend)
@@ -282,7 +300,7 @@ WRONG: list[tuple[str, type[Exception], Call]] = [
     ("captions: 1 is not text", TypeError, lambda b: inverted(b, captions=[1])),
     ("ids: an id is a text", TypeError, lambda b: inverted(b, ids=[None])),
     ("model: give a checkpoint's name", TypeError, lambda b: benchkit.invert(pictures(1), 1, model=1)),  # type: ignore[arg-type]
-    ("plugins: give a list of files", TypeError, lambda b: inverted(b, inverter="ddim", plugins="mine.py")),
+    ("plugins='mine.py': give a list", TypeError, lambda b: inverted(b, inverter="ddim", plugins="mine.py")),
     ("num_inference_steps=0", ValueError, lambda b: benchkit.load_model(num_inference_steps=0)),
     ("device=0: give the device's name", TypeError, lambda b: benchkit.load_model(device=0)),  # type: ignore[arg-type]
     (r"\(1, 32, 32\): .* need \(1, 32, 40\)", ValueError, lambda b: corrupted(b, masks=boxes(1, 32))),
