@@ -138,8 +138,8 @@ class Comparison:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Why stages failed, in this call or before."""
-        return (*self.outcome.failures, *self.outcome.earlier)
+        """Why stages failed, in this call or before, and which plugins were skipped because they cannot be used."""
+        return (*self.outcome.failures, *self.outcome.earlier, *self.outcome.skipped_plugins)
 
     @cached_property
     def board(self) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from benchkit.api import Corruptor
 from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError
 from benchkit.functions.grid_arguments import list_seeds, list_settings
 from benchkit.functions.plugin_arguments import name_plugin, name_plugins
+from benchkit.functions.tune import list_spaces
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from tests.helpers.cells import Notebook, notebook
@@ -186,3 +187,81 @@ def test_wrong_arguments_are_named_without_flags(small: Any, given: dict[str, An
     with pytest.raises(BenchkitError, match=message) as caught:
         small(**given, dry_run=True)
     assert "--" not in str(caught.value)
+
+
+WORLD = """\
+from dataclasses import dataclass
+from benchkit.api import Detector, RegionSelector
+from tests.helpers.tiny_plugins import Shapes
+
+@dataclass(frozen=True)
+class MyShapes(Shapes):
+    '''The same squares.'''
+    def fingerprint(self):
+        return "2"
+
+@dataclass(frozen=True)
+class MyDot(Detector):
+    '''One convolution.'''
+    side: int = 1
+    def build(self):
+        from torch import nn
+        return nn.Conv2d(3, 2, self.side)
+
+@dataclass(frozen=True)
+class Everywhere(RegionSelector):
+    '''The whole image.'''
+    def detector(self):
+        return None
+    def select(self, at):
+        return at.images[:, 0] >= 0
+"""
+
+
+def test_plugins_of_every_kind_may_be_classes(small: Any, cells: Notebook) -> None:
+    cells.run(WORLD)
+    own = cells.module
+    ended = small(dataset=own.MyShapes, detectors=own.MyDot, selectors=[own.Everywhere], corruptors=["pixel-blur"])
+    assert ended.failures == () and ended.stages["failed"] == 0
+    names = {(row["training_set"], row["detector"], row["selector"]) for row in ended.outcome.board.rows()}
+    assert ("pixel-blur", "my-dot:side=1", "everywhere") in names
+
+
+def test_a_comparison_with_a_class_is_exported_and_drawn(small: Any, cells: Notebook, tmp_path: Path) -> None:
+    ended = small(corruptors=[cells.module.Darker(factor=0.25)])
+    done = benchkit.export(ended, tmp_path / "set", row="darker:factor=0.25", format="folder")
+    assert done.images and "darker" in repr(done) and "\n" not in repr(done)
+    drawn = benchkit.figure(4, ended, device="cpu", out=tmp_path / "figure", formats=["png", "svg"])
+    assert [path.name for path in drawn.files] == ["figure.png", "figure.svg"]
+    assert "darker" in repr(drawn) and drawn._repr_png_() == drawn.files[0].read_bytes()
+    with pytest.raises(ArgumentValueError, match="number=3"):
+        benchkit.figure(3, ended)
+
+
+def test_a_class_is_checked_and_previewed(cells: Notebook, tiny_checkpoint: Path) -> None:
+    darker = cells.module.Darker
+    reports = benchkit.check(darker)
+    assert reports.ok and "a Python session" in str(reports) and repr(reports) == "<Reports: corruptor darker conforms>"
+    assert not benchkit.check(type("Odd", (darker,), {"__doc__": "Odd."})).ok, "it is no dataclass"
+    where: dict[str, Any] = {"dataset": "shapes", "model": tiny_checkpoint, "device": "cpu", "plugins": [PLUGINS]}
+    sheet = benchkit.preview(darker, {"factor": [0.1, 0.9]}, images=1, progress=False, **where)
+    assert sheet.width == 4 * 132 + 4, "the image, the mask, and a column for each value"
+
+
+@pytest.mark.parametrize(
+    ("space", "texts"),
+    [
+        ({"steps": (5, 20)}, ["steps=5..20"]),
+        ({"mode": ["a", "b"], "steps": "1..3"}, ["mode=a|b", "steps=1..3"]),
+        (["steps=5..20"], ["steps=5..20"]),
+        (None, []),
+    ],
+)
+def test_a_space_is_that_of_the_command_line(space: Any, texts: list[str]) -> None:
+    assert list_spaces(space) == texts
+
+
+def test_a_space_of_another_form_is_refused() -> None:
+    for space, message in (("steps=5", "give a dict"), ({"steps": 5}, r"give a range \(low, high\)")):
+        with pytest.raises(ArgumentTypeError, match=message):
+            list_spaces(space)
