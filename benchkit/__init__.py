@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from benchkit.functions.ablate import ablate
     from benchkit.functions.check import Reports, check
     from benchkit.functions.compare import compare
-    from benchkit.functions.comparison import Comparison, PairedDifference, load_comparison
+    from benchkit.functions.comparison import Comparison, load_comparison
     from benchkit.functions.datasets import DatasetView, SplitView, load_dataset
     from benchkit.functions.dry_run import DryRun
     from benchkit.functions.export import export
     from benchkit.functions.figure import PaperFigure, figure
+    from benchkit.functions.paired_difference import PairedDifference
     from benchkit.functions.plots import gallery, plot_ablation, plot_board, plot_depth
     from benchkit.functions.predict import predict
     from benchkit.functions.preview import preview
@@ -70,7 +71,7 @@ _MODULES = {
     "DatasetView": "benchkit.functions.datasets",
     "DryRun": "benchkit.functions.dry_run",
     "ImageBatch": "benchkit.inference.image_batch",
-    "PairedDifference": "benchkit.functions.comparison",
+    "PairedDifference": "benchkit.functions.paired_difference",
     "PaperFigure": "benchkit.functions.figure",
     "Reports": "benchkit.functions.check",
     "SplitView": "benchkit.functions.datasets",

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchkit.api import Plugin
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
+from benchkit.errors import ArgumentValueError
 from benchkit.functions.arguments import Plugins, load_plugins
+from benchkit.functions.paired_difference import PairedDifference, Ranking, Row, compare_rows, counted, row_text
 from benchkit.metrics import COMPANION, COUNTS, PRIMARY, Measured, metric
-from benchkit.report.text import known, listed, one_line
+from benchkit.report.text import known, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,76 +23,9 @@ if TYPE_CHECKING:
     from benchkit.outputs.finished_run import FinishedRun
     from benchkit.plugin.registry import Registry
     from benchkit.report.ablation import AblationBoard
-    from benchkit.report.board import Board
     from benchkit.report.data import Example, RunData
     from benchkit.runs.run import Outcome, Places
     from benchkit.store.location import Location
-
-#: The two rankings of a board by their short names.
-Ranking = Literal["ap", "iou"]
-RANKINGS: Mapping[str, str] = {"ap": COMPANION, "iou": PRIMARY, COMPANION: COMPANION, PRIMARY: PRIMARY}
-_WORDS = {COMPANION: "AP", PRIMARY: "IoU"}
-#: A row of a comparison: its printed name, its name without parameters, or its corruptor.
-Row = str | Plugin | type[Plugin]
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """What a comparison says of two of its rows, first minus second. Its text is a sentence.
-
-    difference, low, high: in points (per cent), with the interval at `level`, paired over the test images and the seeds
-    that both rows have. p: of this pair, adjusted for all pairs of the board. improvement: the probability that the
-    first row's true figure is the higher one. verdict: better, worse, equivalent (within one point) or unresolved; None
-    where there is no interval. images, seeds: how many the figures are means over.
-
-    Example:
-        >>> import benchkit
-        >>> comparison = benchkit.load_comparison("runs/first")
-        >>> comparison.compare("gaussian", "pseudo")
-        gaussian:steps=1 ...
-    """
-
-    first: str
-    second: str
-    metric: str
-    difference: float
-    low: float
-    high: float
-    p: float
-    improvement: float
-    verdict: str | None
-    images: int
-    seeds: int
-    level: float
-    detector: str
-
-    def __str__(self) -> str:
-        unit = f"{_WORDS[self.metric]} points"
-        over = f"{_counted(self.images, 'image')} and {_counted(self.seeds, 'seed')}"
-        where = f" with detector {self.detector}" if self.detector else ""
-        if self.verdict is None or not np.isfinite(self.low):
-            return (
-                f"It is not known whether {self.first} or {self.second} is better{where}: they differ by "
-                f"{self.difference:+.2f} {unit}, and there is no interval."
-            )
-        low, high = (self.low, self.high) if self.verdict != "worse" else (-self.high, -self.low)
-        interval = f"{self.level * 100:g} % interval {low:.2f} to {high:.2f}, paired over {over}"
-        if self.seeds == 1:
-            interval += "; with one seed it does not cover what another seed would change"
-        if self.verdict in ("better", "worse"):
-            distance = abs(self.difference)
-            return f"{self.first} is {self.verdict} than {self.second} by {distance:.2f} {unit}{where} ({interval})."
-        middle = "differ by less than one point" if self.verdict == "equivalent" else "are not separable"
-        return (
-            f"{self.first} and {self.second} {middle}{where}: the difference is {self.difference:+.2f} {unit} "
-            f"({interval})."
-        )
-
-    __repr__ = __str__
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +136,7 @@ class Comparison:
 
         run, parts = self._finished, []
         scored = [planned for planned in run.plan.cells if planned.evaluate is not None]
-        first = run.find_cell(RowQuery(self._text(row), selector, detector, seed), scored)
+        first = run.find_cell(RowQuery(row_text(row), selector, detector, seed), scored)
         same = [p for p in scored if run.name(p) == run.name(first) and _same_line(p.cell, first.cell)]
         for planned in [p for p in same if seed in (None, p.cell.seed) and run.is_done(p)]:
             assert planned.evaluate is not None
@@ -236,7 +169,7 @@ class Comparison:
         from benchkit.outputs.paper_figures import load_examples
 
         run = self._finished
-        planned = run.find_cell(RowQuery(self._text(row), selector, detector, seed), run.corrupted())
+        planned = run.find_cell(RowQuery(row_text(row), selector, detector, seed), run.corrupted())
         return load_examples(run, planned, count)
 
     def compare(
@@ -254,53 +187,7 @@ class Comparison:
         The p-value is adjusted for all pairs of the board, since any of them may be looked at. Raises
         ArgumentValueError for rows that are not ranked together, or where several pairs fit.
         """
-        if metric not in RANKINGS:
-            raise ArgumentValueError(f"metric={metric!r}: choose 'ap' or 'iou'")
-        ranking, board = RANKINGS[metric], self.outcome.board
-        lines = [self._lines(row, detector, selector) for row in (first, second)]
-        fits = [(pair, 1) for pair in board.pairs if pair["first"] in lines[0] and pair["second"] in lines[1]]
-        fits += [(pair, -1) for pair in board.pairs if pair["first"] in lines[1] and pair["second"] in lines[0]]
-        fits = [(pair, sign) for pair, sign in fits if pair["metric"] == ranking and pair["first"] != pair["second"]]
-        names = f"rows {self._text(first)!r} and {self._text(second)!r}"
-        if not fits:
-            raise ArgumentValueError(
-                f"{names} are not ranked together: both must be trained, finished, of the same detector, and different"
-            )
-        if len(fits) > 1:
-            rows = {str(board.frame["training_set"][pair[end]]) for pair, _ in fits for end in ("first", "second")}
-            if len(rows) > 2:
-                raise ArgumentValueError(f"{names} may mean several rows: name two of {', '.join(sorted(rows))}")
-            choices = {f"detector={board.short(board.frame['detector'][pair['first']])!r}" for pair, _ in fits}
-            choices |= {f"selector={board.short(board.frame['selector'][pair['first']])!r}" for pair, _ in fits}
-            raise ArgumentValueError(f"{names} meet {len(fits)} times: choose with {', '.join(sorted(choices))}")
-        return self._difference(*fits[0], ranking)
-
-    def _difference(self, pair: Mapping[str, Any], sign: int, ranking: str) -> PairedDifference:
-        board = self.outcome.board
-        places = (pair["first"], pair["second"]) if sign > 0 else (pair["second"], pair["first"])
-        one, two = (board.frame.loc[place] for place in places)
-        difference, low, high = (_points(pair[name]) for name in ("difference", "low", "high"))
-        improvement = np.nan if pair["improvement"] is None else float(pair["improvement"])
-        verdict = pair["verdict"] if known(pair["verdict"]) else None
-        if sign < 0:
-            difference, low, high, improvement = -difference, -high, -low, 1 - improvement
-            verdict = {"better": "worse", "worse": "better"}.get(str(verdict), verdict)
-        several = board.trained["detector"].nunique() > 1
-        return PairedDifference(
-            one_line(one["training_set"]),
-            one_line(two["training_set"]),
-            ranking,
-            difference,
-            low,
-            high,
-            np.nan if pair["p_adjusted"] is None else float(pair["p_adjusted"]),
-            improvement,
-            verdict,
-            int(one["images"]),
-            int(min(one["seeds"], two["seeds"])),
-            board.level,
-            one_line(board.short(one["detector"])) if several else "",
-        )
+        return compare_rows(self.outcome.board, row_text(first), row_text(second), metric, detector, selector)
 
     def plot_board(self, *, metric: Ranking = "iou") -> Figure:
         """Return `benchkit.plot_board` of this comparison."""
@@ -352,41 +239,12 @@ class Comparison:
     def _data(self) -> RunData:
         return _load_data(self.places, self.run)
 
-    def _lines(self, row: Row, detector: str | None, selector: str | None) -> set[int]:
-        """Return the places of a row's lines in the board; raise UnknownNameError for an unknown one."""
-        board, text = self.outcome.board, self._text(row)
-        frame = board.frame
-        bare = [self._bare(line) for line in frame.to_dict("records")]
-        lines = {i for i, name in enumerate(frame["training_set"]) if name == text}
-        lines = lines or {i for i, name in enumerate(bare) if name == text}
-        if not lines:
-            raise UnknownNameError("row", text, {*map(str, frame["training_set"]), *bare})
-        for kind, wanted in (("detector", detector), ("selector", selector)):
-            if wanted is not None:
-                fits = {i for i in lines if wanted in _texts(board, frame[kind][i])}
-                if not fits:
-                    given = {board.short(frame[kind][i]) for i in lines}
-                    raise ArgumentValueError(f"{kind}={wanted!r}: row '{text}' has {listed(sorted(given))}")
-                lines = fits
-        return lines
-
-    def _bare(self, line: Mapping[Any, Any]) -> str:
-        from benchkit.report.names import Labels
-
-        return Labels.of_line(line, self.outcome.board.shown).bare
-
-    @staticmethod
-    def _text(row: Row) -> str:
-        if not isinstance(row, str | Plugin) and not (isinstance(row, type) and issubclass(row, Plugin)):
-            raise ArgumentTypeError(f"a row is a name of the board or its corruptor, not this {type(row).__name__}")
-        return row if isinstance(row, str) else row.name
-
     def __repr__(self) -> str:
         board = self.outcome.board
         figures = board.frame[board.frame["seeds"] > 0]
-        rows, detectors = f"{_counted(len(figures), 'row')} with figures", figures["detector"].nunique()
+        rows, detectors = f"{counted(len(figures), 'row')} with figures", figures["detector"].nunique()
         seeds = int(board.frame["seeds"].max()) if len(board.frame) else 0
-        counts = f"{rows}, {_counted(detectors, 'detector')}, {_counted(seeds, 'seed')}"
+        counts = f"{rows}, {counted(detectors, 'detector')}, {counted(seeds, 'seed')}"
         failed = f", {len(board.missing)} without" if len(board.missing) else ""
         return f"<Comparison '{one_line(board.title)}': {counts}{failed}, run {self.run}>"
 
@@ -447,15 +305,6 @@ def _percent(frame: pd.DataFrame, name: str) -> Any:
     return frame[name].astype(float) * 100 if name in frame else np.nan
 
 
-def _points(value: Any) -> float:
-    return np.nan if value is None else 100 * float(value)
-
-
 def _same_line(one: Any, other: Any) -> bool:
     same_selector = one.training.selector == other.training.selector
     return bool(one.detector == other.detector and same_selector and one.test == other.test)
-
-
-def _texts(board: Board, label: Any) -> set[str]:
-    """Return the texts that name a line's detector or selector."""
-    return {str(label), board.short(label), board.short(label).partition(":")[0]} if known(label) else set()

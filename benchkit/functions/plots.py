@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import ArgumentTypeError, ArgumentValueError
-from benchkit.functions.comparison import RANKINGS, Comparison, Ranking, Row
+from benchkit.functions.comparison import Comparison
+from benchkit.functions.paired_difference import RANKINGS, Ranking, Row, row_text
 from benchkit.report.text import known
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def gallery(comparison: Comparison, *, row: Row | None = None, count: int = 4) -
     from benchkit.report.pictures import pictures_figure
 
     run = check_comparison(comparison)._finished
-    query = RowQuery() if row is None else RowQuery(comparison._text(row))
+    query = RowQuery() if row is None else RowQuery(row_text(row))
     request = FigureRequest(query, check_whole("count", count, 1))
     return pictures_figure(draw_figure(5 if row is None else 4, run, request))
 

@@ -12,7 +12,8 @@ import pytest
 
 import benchkit
 from benchkit.errors import BenchkitError
-from benchkit.functions.comparison import Comparison, PairedDifference
+from benchkit.functions.comparison import Comparison
+from benchkit.functions.paired_difference import PairedDifference
 from benchkit.plugin.registry import Registry
 from benchkit.report.board import Board
 from benchkit.runs.run import Outcome, Places

@@ -300,7 +300,11 @@ WRONG: list[tuple[str, type[Exception], Call]] = [
     ("captions: 1 is not text", TypeError, lambda b: inverted(b, captions=[1])),
     ("ids: an id is a text", TypeError, lambda b: inverted(b, ids=[None])),
     ("model: give a checkpoint's name", TypeError, lambda b: benchkit.invert(pictures(1), 1, model=1)),  # type: ignore[arg-type]
-    ("plugins='mine.py': give a list", TypeError, lambda b: inverted(b, inverter="ddim", plugins="mine.py")),
+    (
+        "plugins: give a list of files, folders or classes",
+        TypeError,
+        lambda b: inverted(b, inverter="ddim", plugins="mine.py"),
+    ),
     ("num_inference_steps=0", ValueError, lambda b: benchkit.load_model(num_inference_steps=0)),
     ("device=0: give the device's name", TypeError, lambda b: benchkit.load_model(device=0)),  # type: ignore[arg-type]
     (r"\(1, 32, 32\): .* need \(1, 32, 40\)", ValueError, lambda b: corrupted(b, masks=boxes(1, 32))),
