@@ -1,7 +1,6 @@
 """Where a detector's training pairs come from: finished stages joined to (images, masks).
 
-They stay on disk: a row is read when it is asked for. Only where masks have to be made (a selector's, or labels with
-ignored pixels) are they in memory.
+They stay on disk: an image or a mask is read when it is asked for.
 
 Ignored pixels are pixels whose label is not known. So they matter where the dataset's labels are used. Pseudo-labels
 and corruptions bring labels of their own for every pixel: what the dataset ignores there plays no role.
@@ -20,7 +19,7 @@ from benchkit.stages.base import Env
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images, check_ids, check_labelled
 from benchkit.stages.select import Select
-from benchkit.system.stack import Rows, Stack
+from benchkit.system.stack import MadeRows, Rows, Stack
 from benchkit.training.augmentation import IGNORED
 
 
@@ -80,7 +79,7 @@ class PseudoPairs:
 
     def load(self, env: Env) -> Pairs:
         images = Stack([env.on_disk(stage)["images"] for stage in self.images])
-        return kept(images, Stack([self.select.masks(env)]))
+        return kept(images, Stack([self.select.mask_rows(env)]))
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,11 @@ def labels_of(arrays: Mapping[str, Rows]) -> Rows:
     masks = arrays["masks"]
     if "ignored" not in arrays:
         return masks
-    return np.where(np.stack(list(arrays["ignored"])), np.uint8(IGNORED), np.stack(list(masks)))
+
+    def mark(mask: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+        return np.where(ignored, np.uint8(IGNORED), mask)
+
+    return MadeRows(mark, masks, arrays["ignored"], shape=masks.shape, dtype=np.uint8)
 
 
 def kept(images: Stack, masks: Stack) -> Pairs:

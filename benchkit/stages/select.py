@@ -16,6 +16,7 @@ from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Output, Stage, packed
 from benchkit.stages.images import Images, check_ids, to_tensor, to_uint8
 from benchkit.stages.threshold import matching_threshold
+from benchkit.system.stack import MadeRows, Rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,6 +100,16 @@ class Select(Stage):
         _, height, width = (int(n) for n in arrays["shape"])
         bits = np.unpackbits(arrays["masks"][rows], axis=-1, count=height * width)
         return bits.reshape(-1, height, width).view(bool)
+
+    def mask_rows(self, env: Env) -> Rows:
+        """Return the finished selection, (N, H, W) bool, of which a mask is unpacked when it is asked for."""
+        arrays = env.on_disk(self)
+        count, height, width = (int(n) for n in arrays["shape"])
+
+        def unpack(bits: np.ndarray) -> np.ndarray:
+            return np.unpackbits(bits, count=height * width).reshape(height, width).view(bool)
+
+        return MadeRows(unpack, arrays["masks"], shape=(count, height, width), dtype=np.bool_)
 
     def describe(self) -> str:
         return f"select {self.selector.name} ({sum(len(s.source.indices) for s in self.images)})"

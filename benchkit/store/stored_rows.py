@@ -13,7 +13,7 @@ import numpy as np
 
 from benchkit.store.manifest import Artifact, DamagedResult
 
-_TYPES = {"U8": np.dtype(np.uint8), "BOOL": np.dtype(np.bool_)}
+_TYPES = {"U8": np.dtype(np.uint8), "BOOL": np.dtype(np.bool_), "I64": np.dtype(np.int64)}
 
 
 class StoredTensors(Mapping[str, "StoredRows"]):
@@ -82,7 +82,7 @@ class StoredTensors(Mapping[str, "StoredRows"]):
 
 
 class StoredRows:
-    """The rows of one tensor (N, ...) of uint8 or bool."""
+    """The rows of one tensor (N, ...) of uint8, bool or int64."""
 
     def __init__(self, tensors: StoredTensors, name: str) -> None:
         self.tensors, self.name = tensors, name
@@ -110,7 +110,8 @@ class StoredRows:
         if not 0 <= index < count:
             raise IndexError(f"row {index} of {count}")
         size = math.prod(shape)
-        return self.tensors.read(self._entry["data_offsets"][0] + index * size, size, self.dtype).reshape(shape)
+        begin = self._entry["data_offsets"][0] + index * size * self.dtype.itemsize
+        return self.tensors.read(begin, size, self.dtype).reshape(shape)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[index] for index in range(len(self)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Protocol
@@ -28,6 +28,27 @@ class Rows(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
     def __iter__(self) -> Iterator[Any]: ...
+
+
+class MadeRows:
+    """Rows that are made when they are asked for: row i of `make` of row i of each source.
+
+    shape: of all rows together. dtype: of what `make` returns.
+    """
+
+    def __init__(
+        self, make: Callable[..., np.ndarray], *sources: Rows, shape: tuple[int, ...], dtype: type[np.generic]
+    ) -> None:
+        self.make, self.sources, self.shape, self.dtype = make, sources, shape, np.dtype(dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.make(*(rows[index] for rows in self.sources))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[index] for index in range(len(self)))
 
 
 class Stack:

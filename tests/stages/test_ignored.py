@@ -123,7 +123,7 @@ def test_labels_and_prevalence_leave_ignored_pixels_out():
     ignored = np.array([[[0, 1], [1, 0]], [[0, 0], [0, 1]]], bool)
     labels = labels_of({"masks": masks, "ignored": ignored})
     assert labels.dtype == np.uint8
-    assert labels.tolist() == [[[1, 255], [255, 0]], [[0, 0], [1, 255]]]
+    assert np.stack(list(labels)).tolist() == [[[1, 255], [255, 0]], [[0, 0], [1, 255]]]
     assert Pairs(np.zeros(()), labels).prevalence == pytest.approx(2 / 5)
     with pytest.raises(BenchkitError, match="every pixel of the training images is ignored"):
         _ = Pairs(np.zeros(()), np.full((1, 2, 2), IGNORED, np.uint8)).prevalence

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from benchkit.errors import BenchkitError
+from benchkit.specs.spec import Spec
 from benchkit.stages.base import ARRAYS, Env
 from benchkit.stages.pairs import CorruptedPairs, LabelledPairs, MixedPairs, PseudoPairs
+from benchkit.stages.select import Select
 from benchkit.store.artifacts import ArtifactStore, arrays_to_bytes
 from benchkit.training.augmentation import IGNORED
 
@@ -71,6 +73,14 @@ def stored(env: Env, name: str, **arrays: np.ndarray) -> Any:
     return SimpleNamespace(key=key, source=SimpleNamespace(indices=range(len(arrays["images"]))))
 
 
+def selected(env: Env, masks: np.ndarray) -> Select:
+    """Return a stage that has selected these masks."""
+    stage = Select((), Spec.parse("selector", "random"), "", None, 0)
+    whole = {"masks": np.packbits(masks.reshape(len(masks), -1), axis=-1), "shape": np.array(masks.shape)}
+    env.store.write(stage.key, {ARRAYS: arrays_to_bytes(whole)})
+    return stage
+
+
 def arrays(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     masks = rng.random((count, 8, 8)) > 0.7
@@ -103,8 +113,9 @@ def test_who_needs_labels_alone_reads_no_image(env: Env) -> None:
     images, masks = arrays(0, 4)
     stage = stored(env, "d", images=images, masks=masks, labelled=np.ones(4, bool))
     (env.store.open(stage.key).folder / ARRAYS).write_bytes(b"x" * env.store.open(stage.key).size)
-    select = SimpleNamespace(masks=lambda _: masks)
-    pairs = PseudoPairs((stage,), select).load(env)  # type: ignore[arg-type]
+    select = selected(env, masks)
+    pairs = PseudoPairs((stage,), select).load(env)
+    np.testing.assert_array_equal(np.asarray(pairs.masks), masks[masks.any(axis=(1, 2))])
     assert len(pairs.masks) == 3 and pairs.prevalence == masks[masks.any(axis=(1, 2))].mean()
     with pytest.raises(BenchkitError, match="does not match its checksum"):
         _ = pairs.images[0]
