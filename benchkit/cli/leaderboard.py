@@ -38,6 +38,9 @@ def show(
     ],
     form: Annotated[str, typer.Option("--format", metavar="|".join(_FORMATS), help="How to print it.")] = "table",
     paper: Annotated[bool, typer.Option("--paper", help="Also show the rows that the paper reports.")] = False,
+    rows: Annotated[
+        int, typer.Option("--rows", min=0, metavar="N", help="The N best rows of a board as a table; 0: all of them.")
+    ] = 1000,
     cache: options.Cache = None,
     store: options.Store = None,
 ) -> None:
@@ -51,14 +54,16 @@ def show(
         raise UnknownNameError("format", form, _FORMATS)
     if all(os.path.exists(run) for run in runs):  # noqa: PTH110  # returns False for an impossible name, where Path raises
         note_unused({"cache", "store"}, "every RUN is a file or a folder")
-    sources = [_source(run, cache, store) for run in runs]
-    lines = [line for source in sources for line in source.lines]
+    alone = len(runs) == 1 and not paper and form not in ("csv", "json")
+    sources = [_source(run, cache, store, alone) for run in runs]
     boards = [board for source in sources for board in source.boards]
     width = console().width
-    if paper or any(isinstance(line, PaperLine) for line in lines):
+    given = [line for source in sources for line in source.given or ()]
+    if paper or any(isinstance(line, PaperLine) for line in given):
+        lines = [line for source in sources for line in source.lines]
         text = render(beside.compare_with_paper(lines), form, width)
     else:
-        text = render(boards[0] if len(boards) == 1 else SideBySide(tuple(boards)), form, width)
+        text = render(boards[0] if len(boards) == 1 else SideBySide(tuple(boards)), form, width, rows or None)
     print(text, end="" if text.endswith("\n") else "\n")
 
 
@@ -102,25 +107,34 @@ def opened_store(cache: str | None, store: str | None) -> ResultStore | None:
 
 @dataclass(frozen=True)
 class Source:
-    """The lines of the leaderboard that one RUN names, and their boards."""
+    """The boards that one RUN names; given: its lines, where it is a file of lines."""
 
-    lines: Sequence[Line]
     boards: Sequence[Board]
+    given: Sequence[Line] | None = None
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """The lines of the leaderboard."""
+        from benchkit.report.leaderboard import board_lines
+
+        return self.given if self.given is not None else [line for board in self.boards for line in board_lines(board)]
 
 
-def _source(name: str, cache: str | None, store: str | None) -> Source:
-    from benchkit.report.leaderboard import board_lines, load_leaderboard, make_boards
+def _source(name: str, cache: str | None, store: str | None, shown_alone: bool) -> Source:
+    """shown_alone: as a table for people, for which some columns suffice."""
+    from benchkit.report.board_table import is_shown
+    from benchkit.report.leaderboard import load_leaderboard, make_boards
     from benchkit.report.load import find_board, load_board
 
     path = Path(name)
     if find_board(path) is not None or path.suffix == ".parquet":
-        board = load_board(path)
+        board = load_board(path, is_shown, pairs=False) if shown_alone else load_board(path)
     elif os.path.isfile(path) or path.suffix in (".json", ".jsonl"):  # noqa: PTH113
         lines = load_leaderboard([path])
-        return Source(lines, make_boards(lines, name))
+        return Source(make_boards(lines, name), lines)
     else:
         board = _stored(name, cache, store)
-    return Source(board_lines(board), [board])
+    return Source([board])
 
 
 def _stored(name: str, cache: str | None, store: str | None) -> Board:

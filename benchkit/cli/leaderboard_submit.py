@@ -107,22 +107,18 @@ def check(
 
     All faults are printed, one line for each submission. Plugins are loaded to compare their sources, and not run.
     """
-    from benchkit.leaderboard.check import check_folder, check_together, find_submissions
-    from benchkit.leaderboard.examples import read_examples
+    from benchkit.leaderboard.check import check_together, find_submissions
+    from benchkit.leaderboard.check_all import check_all
     from benchkit.leaderboard.merge import group_by_protocol
     from benchkit.leaderboard.season import list_seasons
-    from benchkit.leaderboard.season_check import check_scores, check_scores_together
+    from benchkit.leaderboard.season_check import check_scores_together
     from benchkit.plugin.registry import Registry
 
     shipped = {f"{one.kind} {one.name}": one.source_hash for one in Registry.load().entries() if one.is_built_in}
-    checked, faults, scores, opened = [], [], [], list_seasons(seasons)
-    for folder in find_submissions(folders):
-        try:
-            checked.append(check_folder(folder, shipped))
-            read_examples(folder, checked[-1].submission)
-            scores += check_scores(folder, checked[-1], opened, shipped)
-        except BenchkitError as error:
-            faults.append(str(error))
+    outcomes = list(check_all(find_submissions(folders), shipped, list_seasons(seasons)))
+    checked = [one.checked for one in outcomes if one.checked is not None]
+    faults = [one.fault for one in outcomes if one.fault]
+    scores = [score for one in outcomes for score in one.scores]
     if not faults:
         check_together(checked)
         check_scores_together(scores)

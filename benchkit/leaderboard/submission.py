@@ -229,7 +229,9 @@ def _with_figures_by_kind(submission: Submission) -> Submission:
     figures = [submission.figures.get(cell, {}) for cell in submission.rows["cell"]]
     found = {name: [own.get(name, np.nan) for own in figures] for name in missing}
     more = pd.DataFrame(found, submission.rows.index, dtype=float)
-    return replace(submission, rows=pd.concat([submission.rows, more], axis=1))
+    complete = replace(submission, rows=pd.concat([submission.rows, more], axis=1))
+    vars(complete)["figures"] = submission.figures  # of the same terms: not computed twice
+    return complete
 
 
 def find_facts(folder: Path) -> Facts:

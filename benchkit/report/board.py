@@ -214,9 +214,11 @@ def _plain(value: Any) -> Any:
 
 def short_names(specs: pd.Series, shown: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return every Spec's text -> its bare name where that is unambiguous among them, else the text shown for it."""
-    texts = list(dict.fromkeys(text for text in specs if known(text)))
+    texts = [text for text in specs.unique() if known(text)]
     names = [bare(text) for text in texts]
     shown = shown or {}
     # Texts that are shown alike are one plugin: a learned selector that names the detector of each of its rows, say.
-    alike = [{shown.get(t, t) for t, other in zip(texts, names, strict=True) if other == n} for n in names]
-    return {t: n if len(own) == 1 else shown.get(t, t) for t, n, own in zip(texts, names, alike, strict=True)}
+    alike: dict[str, set[str]] = {}
+    for text, name in zip(texts, names, strict=True):
+        alike.setdefault(name, set()).add(shown.get(text, text))
+    return {t: n if len(alike[n]) == 1 else shown.get(t, t) for t, n in zip(texts, names, strict=True)}

@@ -7,10 +7,11 @@ they are many more than the lines and few views need them.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -40,7 +41,8 @@ def pairs_to_parquet(board: Board) -> bytes:
     """Return the pairs of a board."""
     frame = pd.DataFrame(list(board.pairs), columns=list(_PAIR))
     texts = {name: frame[name].astype(object).where(frame[name].notna(), None) for name in ("metric", "verdict")}
-    numbers = {name: pd.to_numeric(frame[name]) for name in _PAIR if name not in texts}
+    kinds = {"first": "int64", "second": "int64"}
+    numbers = {name: frame[name].astype(np.dtype(kinds.get(name, "float64"))) for name in _PAIR if name not in texts}
     return write_parquet(
         frame_to_table(pd.DataFrame({name: {**texts, **numbers}[name] for name in _PAIR})),
         **({"level": _FAST} if len(frame) > _LARGE else {}),
@@ -48,14 +50,14 @@ def pairs_to_parquet(board: Board) -> bytes:
 
 
 def board_from_parquet(
-    source: bytes | Path, where: str, columns: Collection[str] | None = None, pairs: Path | None = None
+    source: bytes | Path, where: str, columns: Callable[[str], bool] | None = None, pairs: Path | None = None
 ) -> Board:
     """Return the board that `board_to_parquet` wrote, and the pairs that lie in a file beside it.
 
-    columns: those that are needed, if not all. Raises BenchkitError, naming `where`, for anything else.
+    columns: which are needed, if not all. Raises BenchkitError, naming `where`, for anything else.
     """
-    wanted = None if columns is None else [*REQUIRED, *columns]
-    table, metadata = read_parquet(source, where, most_lines=MOST_LINES, columns=wanted)
+    needed = None if columns is None else lambda name: name in REQUIRED or columns(name)
+    table, metadata = read_parquet(source, where, most_lines=MOST_LINES, columns=needed)
     if _HEAD not in metadata:
         raise BenchkitError(f"{where}: not a board")
     try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -31,6 +34,8 @@ from benchkit.report.text import (
 from benchkit.report.uncertainty import BY_KIND, RANKINGS, delta_columns, rank_columns
 
 Line = Mapping[str, Any]
+#: Lines that are ranked together have these in common.
+_TOGETHER = ("test_set", "detector", "protocol")
 _FRACTIONS = (AT_VALIDATION, "auroc", "f1", "artifact_iou_per_image")
 #: Settings that get a column where rows differ in them; the printed name says the others.
 _VARYING = {"labelled": "labelled", "source_images": "source\nimages", "iterations": "iterations", "dtype": "dtype"}
@@ -145,31 +150,46 @@ BOARD_COLUMNS = (
 )
 
 
-def board_sheet(board: Board) -> Sheet:
-    """Return the board as a table for people: per cent with two decimals, reasons of missing rows in the notes."""
+def is_shown(column: str) -> bool:
+    """Return whether `board_sheet` may read a column of a board; a board has hundreds of others."""
+    return ":" not in column and column != "curve"
+
+
+def board_sheet(board: Board, most: int | None = None) -> Sheet:
+    """Return the board as a table for people: per cent with two decimals, reasons of missing rows in the notes.
+
+    most: of each part of the board, how many rows are in the table; a note says how many are not.
+    """
     detectors = short_names(board.frame["detector"], board.shown)
+    selectors = cache(partial(selector_names, board))
     titles = _group_titles(board, detectors)
     varying = [n for n in _VARYING if board.frame.loc[board.frame["seeds"] > 0, n].dropna().nunique() > 1]
 
     def make_rows(lines: Sequence[Line], ranks: Mapping[str, Sequence[str]]) -> tuple[tuple[Cell, ...], ...]:
-        names = [(detectors, selector_names(board, line["detector"])) for line in lines]
+        names = [(detectors, selectors(line["detector"])) for line in lines]
         places = zip(*ranks.values(), strict=True)
         rows = (_row(line, *own, *place) for line, own, place in zip(lines, names, places, strict=True))
         more = ([Cell(_setting(line[name]), numeric(line[name])) for name in varying] for line in lines)
         return tuple((*row, *cells) for row, cells in zip(rows, more, strict=True))
 
     groups = []
-    for key, lines in _runs(board.trained, ("test_set", "detector", "protocol")):
-        ranks = {ranking: rank_texts(lines, ranking) for ranking in RANKINGS}
+    ranked = {ranking: _rank_groups(board.trained, ranking) for ranking in RANKINGS}
+    place = 0
+    for key, lines in _runs(board.trained.head(most or len(board.trained)), _TOGETHER):
+        ranks = {ranking: texts[place : place + len(lines)] for ranking, texts in ranked.items()}
         groups.append(Group(titles.get(key, ""), make_rows(lines, ranks)))
+        place += len(lines)
+    left = len(board.trained) - place
     for name, title in ((TRIVIAL, "without training"), (MISSING_ROWS, "without figures")):
-        lines = line_records(board.frame[board.frame["group"] == name])
+        part = board.frame[board.frame["group"] == name]
+        lines = line_records(part.head(most or len(part)))
+        left += len(part) - len(lines)
         if lines:
             groups.append(Group(title, make_rows(lines, dict.fromkeys(RANKINGS, [MISSING] * len(lines)))))
     columns = (*BOARD_COLUMNS, *(Column(_VARYING[name], vital=2) for name in varying))
     head = tuple(map(one_line, head_notes(board)))
     sheet = Sheet(one_line(board.title), columns, tuple(groups), _notes(board, detectors), head)
-    return sheet.always("selector")
+    return sheet.without([], *([f"{left} more rows are not shown."] if left else [])).always("selector")
 
 
 def kinds_sheet(board: Board) -> Sheet | None:
@@ -199,6 +219,14 @@ def kinds_sheet(board: Board) -> Sheet | None:
 def line_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a board's lines, column -> value."""
     return [{str(name): value for name, value in line.items()} for line in frame.to_dict("records")]
+
+
+def _rank_groups(frame: pd.DataFrame, ranking: str) -> list[str]:
+    """Return `rank_texts` of all trained lines, each among those that it is ranked with."""
+    columns = frame.loc[:, [*rank_columns(ranking)]]
+    keys = frame.loc[:, [*_TOGETHER]].fillna("")
+    start = (keys != keys.shift()).any(axis=1).cumsum()
+    return [text for _, own in columns.groupby(start, sort=False) for text in rank_texts(line_records(own), ranking)]
 
 
 def _runs(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
@@ -282,14 +310,14 @@ def rank_texts(lines: Sequence[Line], ranking: str = PRIMARY) -> list[str]:
     """
     rank, low, high = rank_columns(ranking)
     places = [float(line[rank]) for line in lines]
-    texts = []
+    texts, ordered, times = [], sorted(place for place in places if not math.isnan(place)), Counter(places)
     for line, place in zip(lines, places, strict=True):
         if math.isnan(place):
             texts.append(MISSING)
             continue
         # Boards of earlier versions have half places.
-        better = 1 + sum(other < place for other in places)
-        tie = "=" if places.count(place) > 1 else ""
+        better = 1 + bisect_left(ordered, place)
+        tie = "=" if times[place] > 1 else ""
         texts.append(f"{better}{tie} [{math.floor(line[low])}–{math.ceil(line[high])}]")
     return texts
 
@@ -333,9 +361,9 @@ def _notes(board: Board, detectors: Mapping[str, str]) -> tuple[str, ...]:
 def unfinished(board: Board) -> tuple[str, ...]:
     """Return every line without figures, or without some seeds: what it is, and why."""
     found = []
-    detectors = short_names(board.frame["detector"], board.shown)
+    detectors, selectors = short_names(board.frame["detector"], board.shown), cache(partial(selector_names, board))
     for line in line_records(board.frame[board.frame["state"] != "done"]):
-        names = (_name(line["selector"], selector_names(board, line["detector"])), _name(line["detector"], detectors))
+        names = (_name(line["selector"], selectors(line["detector"])), _name(line["detector"], detectors))
         parts = [name for name in names if name != MISSING]
         what = one_line(f"{line['training_set']} ({', '.join(parts)})" if parts else line["training_set"])
         finished = f"{line['seeds']} of {line['planned_seeds']} seeds; " if line["seeds"] else ""

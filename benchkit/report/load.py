@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from benchkit.errors import BenchkitError, describe_error
@@ -21,11 +21,11 @@ def find_board(folder: Path) -> Path | None:
     return next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113  # False for an impossible name
 
 
-def load_board(folder_or_file: Path | str, columns: Collection[str] | None = None, pairs: bool = True) -> Board:
+def load_board(folder_or_file: Path | str, columns: Callable[[str], bool] | None = None, pairs: bool = True) -> Board:
     """Return the board of a report's folder, or of its board.parquet or board.json.
 
-    columns: those of the frame that are needed, if not all: of Parquet only these are read. pairs: whether to read the
-    paired differences, too. Raises BenchkitError: no such file, no board, or one of another schema version.
+    columns: which columns of the frame are needed, if not all: of Parquet only these are read. pairs: whether to read
+    the paired differences, too. Raises BenchkitError: no such file, no board, or one of another schema version.
     """
     path = Path(folder_or_file)
     path = find_board(path) or path / BOARD_FILE if path.is_dir() else path

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ NAMES = {PRIMARY: "artifact IoU at 0.5", RANKINGS[1]: "AP"}
 REORDERED, UNSTABLE, CLIMBING = "†", "‡", "§"
 #: Rows whose seeds differ by a larger standard deviation of IoU are named.
 SEEDS_DIFFER = 0.02
+#: Rows that a sentence names; a board of thousands of rows could name thousands.
+_MOST_NAMES = 40
 #: Of nominal 95 % intervals with two seeds, and of the row whose seeds vary far more: benchmarks/coverage.py.
 TWO_SEEDS = "93 to 97 %"
 UNSTABLE_ROWS = "77 % (2 seeds), 89 % (3) or 92 to 94 % (5 and 10)"
@@ -34,7 +37,11 @@ def head_notes(board: Board) -> tuple[str, ...]:
     Of an ablation only the rows of the grid's own protocol are included; board.json contains all.
     """
     of_grid = [found for found in board.resolution if not found.get("protocol")]
-    return (*(_resolution(board, found) for found in of_grid), *_looks(board), *_not_worse(board))
+    resolutions = [_resolution(board, found) for found in of_grid[:_MOST_NAMES]]
+    best = islice(_not_worse(board), _MOST_NAMES)
+    left = len(board.trained[["test_set", "detector"]].drop_duplicates()) - _MOST_NAMES
+    more = [f"There are {left} more groups of rows that are ranked together."] if left > 0 else []
+    return (*resolutions, *_looks(board), *best, *more)
 
 
 def foot_notes(board: Board) -> tuple[str, ...]:
@@ -42,8 +49,8 @@ def foot_notes(board: Board) -> tuple[str, ...]:
     measured = board.frame[board.frame["group"] != MISSING_ROWS]
     if measured.empty:
         return ("No row of this board has figures.",)
-    sets = (board.short(text) for text in measured["test_set"])
-    tests = listed(f"{int(n)} images of {t}" for n, t in zip(measured["images"], sets, strict=True))
+    each = measured[["images", "test_set"]].drop_duplicates()
+    tests = listed(f"{int(n)} images of {board.short(t)}" for n, t in each.itertuples(index=False))
     level = f"{board.level * 100:g} %"
     notes = [
         f"Artifact IoU is pooled over all pixels of the test set ({tests}) at the threshold 0.5, as in the paper. "
@@ -103,14 +110,15 @@ def _marks(board: Board) -> Iterator[str]:
             f"{UNSTABLE} The seeds of this row vary far more than those of other rows. Its interval is from its own "
             f"seeds alone, and covers too rarely: in simulation {UNSTABLE_ROWS} instead of 95 %."
         )
-    climbing = [found for line in board.trained.to_dict("records") if (found := climbing_seeds(line))[0]]
+    some = board.trained[board.trained["still_climbing"] > 0] if "still_climbing" in board.frame else board.trained[:0]
+    climbing = [found for line in some.to_dict("records") if (found := climbing_seeds(line))[0]]
     if climbing:
-        some = (f"{CLIMBING}{n}/{seeds}: in {n} of {seeds} seeds." for n, seeds in climbing if n < seeds)
+        examples = (f"{CLIMBING}{n}/{seeds}: in {n} of {seeds} seeds." for n, seeds in climbing if n < seeds)
         yield (
             f"{CLIMBING} Still climbing: average precision on validation images still rises at the end of the "
             f"training, by more than {100 * CLIMB:g} points over the last third of the learning curve "
             f"({len(climbing)} of {len(board.trained)} trained rows). More iterations would change these figures, so "
-            f"compare these rows with care. {next(some, '')}".strip()
+            f"compare these rows with care. {next(examples, '')}".strip()
         )
 
 
@@ -135,13 +143,13 @@ def _differing_seeds(board: Board) -> Iterator[str]:
     if rows:
         yield (
             f"Seeds differ by a standard deviation of more than {100 * SEEDS_DIFFER:g} points of artifact IoU at 0.5 "
-            f"in {listed(rows)}. Where the deviation of AP, which depends on no threshold, is much smaller, the seeds "
+            f"in {_some(rows)}. Where the deviation of AP, which depends on no threshold, is much smaller, the seeds "
             "differ in how many scores exceed 0.5, not in the order of the scores."
         )
 
 
 def _floor(board: Board) -> Iterator[str]:
-    lines = board.frame.dropna(subset=["floor"])
+    lines = board.frame.dropna(subset=["floor"]).drop_duplicates(["test_set", "floor"])
     floors = {board.short(t): percent(f) for t, f in zip(lines["test_set"], lines["floor"], strict=True)}
     if floors:
         texts = [f"{text} % on {name}" if len(floors) > 1 else f"{text} %" for name, text in floors.items()]
@@ -151,13 +159,19 @@ def _floor(board: Board) -> Iterator[str]:
 def _without_interval(board: Board) -> Iterator[str]:
     lines = board.frame[board.frame["no_interval"].map(known)]
     for reason, rows in lines.groupby("no_interval", sort=False):
-        yield f"No interval for {listed(rows['training_set'])}: {reason}."
+        yield f"No interval for {_some(rows['training_set'])}: {reason}."
 
 
 def _foreign(board: Board) -> Iterator[str]:
     texts = [text for text in board.frame.get("plugins", ()) if known(text)]
     if names := sorted({part for text in texts for part in text.split("; ")}):
         yield f"Not shipped with benchkit: {'; '.join(map(shorten_hashes, names))}."
+
+
+def _some(names: Iterable[str]) -> str:
+    """Return names joined by commas, each once; of very many only the first ones."""
+    every = list(dict.fromkeys(names))
+    return ", ".join(every[:_MOST_NAMES]) + (f" and {len(every) - _MOST_NAMES} more" * (len(every) > _MOST_NAMES))
 
 
 def _resolution(board: Board, found: Mapping[str, Any]) -> str:
@@ -202,7 +216,7 @@ def _not_worse(board: Board) -> Iterator[str]:
             rank, low, _ = rank_columns(ranking)
             best = lines[lines[low] == 1].sort_values(rank, kind="stable")
             if len(best) and not board.replicates:
-                parts.append(f"by {NAMES[ranking]} {listed(best['training_set'])}")
+                parts.append(f"by {NAMES[ranking]} {_some(best['training_set'])}")
         if parts:
             yield f"{_begin(board, labels, 'not worse than the best')}: {'; '.join(parts)}."
 

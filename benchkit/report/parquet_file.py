@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +47,11 @@ def read_parquet(
     *,
     needed: Sequence[str] = (),
     most_lines: int,
-    columns: Sequence[str] | None = None,
+    columns: Callable[[str], bool] | None = None,
 ) -> tuple[pa.Table, Mapping[bytes, bytes]]:
     """Return a file's table, texts as dictionaries, and the metadata that its writer added.
 
-    needed: columns that must be there. columns: those to read, if not all; the others are not even decompressed.
+    needed: columns that must be there. columns: which to read, if not all; the others are not even decompressed.
     Raises BenchkitError, in one line that begins with `where`, for other bytes, and for a file that is too large.
     """
     try:
@@ -62,7 +62,7 @@ def read_parquet(
             raise BenchkitError(f"{where}: the column '{missing[0]}' is missing")
         if len(set(schema.names)) < len(schema.names) or any(map(pa.types.is_nested, schema.types)):
             raise BenchkitError(f"{where}: a column is there twice, or is a list")
-        wanted = [name for name in schema.names if columns is None or name in columns]
+        wanted = [name for name in schema.names if columns is None or columns(name)]
         table = file.read(wanted, use_threads=False)
         table.validate()
     except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:

@@ -52,7 +52,8 @@ def settings_of(board: Board) -> Settings:
     """
     lines = board.frame[board.frame["seeds"] > 0]
     found: dict[str, dict[str, Any]] = {}
-    for line in lines.to_dict("records"):
+    read = [name for name in lines if name in _NAMES or name in _BUDGETS]
+    for line in lines[read].drop_duplicates().to_dict("records"):
         for name, value in _settings_of_line(line):
             found.setdefault(name, {})[repr(value)] = value
     # Rows without training are computed once, for any number of seeds.

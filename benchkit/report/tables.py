@@ -49,8 +49,10 @@ class Tabular(Protocol):
         """Return plain data."""
 
 
-def render(shown: Board | Tabular, form: str, width: int = 100) -> str:
+def render(shown: Board | Tabular, form: str, width: int = 100, most: int | None = None) -> str:
     """Return a board, or a board beside the paper, as text in one of FORMATS; width: of the terminal, in characters.
+
+    most: of each part of a board, how many rows a table for people has; CSV and JSON have all.
 
     Raises UnknownNameError for another format.
     """
@@ -60,7 +62,7 @@ def render(shown: Board | Tabular, form: str, width: int = 100) -> str:
         return csv_text(shown.frame)
     if form == "json":
         return json_text(shown.as_json())
-    sheet = board_sheet(shown).without([], *across_notes(shown)) if isinstance(shown, Board) else shown.sheet()
+    sheet = board_sheet(shown, most).without([], *across_notes(shown)) if isinstance(shown, Board) else shown.sheet()
     if form == "table":
         return _printed(sheet, width)
     return markdown(sheet) if form == "markdown" else latex(sheet)
