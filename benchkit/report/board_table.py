@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from benchkit.metrics import COMPANION, PRIMARY
-from benchkit.report.aggregate import AT_VALIDATION
+from benchkit.report.aggregate import AT_VALIDATION, DERIVED
 from benchkit.report.board import Board, short_names
-from benchkit.report.board_file import MISSING_ROWS, TRIVIAL
+from benchkit.report.board_file import LEADING, MISSING_ROWS, TRIVIAL
 from benchkit.report.notes import REORDERED, UNSTABLE, climbing_mark, foot_notes, head_notes
 from benchkit.report.settings import settings_line
 from benchkit.report.text import (
@@ -32,6 +32,7 @@ from benchkit.report.text import (
     signed,
 )
 from benchkit.report.uncertainty import BY_KIND, RANKINGS, delta_columns, rank_columns
+from benchkit.store.schema import SETTINGS
 
 Line = Mapping[str, Any]
 #: Lines that are ranked together have these in common.
@@ -150,9 +151,25 @@ BOARD_COLUMNS = (
 )
 
 
+_READ = {
+    *(
+        *LEADING,
+        *SETTINGS,
+        *DERIVED,
+        *_FRACTIONS,
+        *_VARYING,
+        COMPANION,
+        f"{COMPANION}_std",
+        "plugins",
+        "still_climbing",
+    ),
+    *("confinement_psnr_outside", "confinement_change_inside", "curve"),
+}
+
+
 def is_shown(column: str) -> bool:
     """Return whether `board_sheet` may read a column of a board; a board has hundreds of others."""
-    return ":" not in column and column != "curve"
+    return column in _READ
 
 
 def board_sheet(board: Board, most: int | None = None) -> Sheet:

@@ -16,6 +16,7 @@ import pytest
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard import submission as files
 from benchkit.leaderboard.check import Checked, check_folder, check_submission, check_together, find_submissions
+from benchkit.leaderboard.check_all import check_all
 from benchkit.leaderboard.protocol import digest_protocol
 from benchkit.leaderboard.submission import Submission, read_submission, write_submission
 from benchkit.leaderboard.terms import Terms
@@ -372,3 +373,20 @@ def test_submissions_of_earlier_versions_stay_readable(schema: int) -> None:
     np.testing.assert_allclose(frame["artifact_iou"], figures, rtol=1e-12)
     assert checked.submission.rows["state"].value_counts().to_dict() == {"done": 15, "failed": 5}
     assert checked.submission.facts.contact == "nobody"
+
+
+@pytest.mark.slow
+def test_many_are_checked_by_several_processes_as_by_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes give the same outcomes, in the order of the folders."""
+    shutil.copytree(folder, tmp_path / "other")
+    alone = list(check_all([folder, tmp_path / "other"], SHIPPED, []))
+    monkeypatch.setattr("benchkit.leaderboard.check_all._FEW", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    together = list(check_all([folder, tmp_path / "other"], SHIPPED, []))
+    assert [one.fault for one in together] == [one.fault for one in alone]
+    assert together[1].fault.startswith("other: its name is 'mine'")
+    first, second = (one[0].checked for one in (alone, together))
+    assert first is not None and second is not None
+    assert first.board.as_json() == second.board.as_json()

@@ -20,6 +20,7 @@ from benchkit.report.board import Board
 from benchkit.report.board_table import Cell, Column, Group, Sheet, board_sheet
 from benchkit.report.tables import FORMATS, csv_text, latex, markdown, parquet_bytes, render, rich_notes, rich_table
 from benchkit.report.write import FILES, shown_text, write_report
+from tests.report.conftest import standard
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -222,3 +223,14 @@ def test_columns_of_mixed_things_still_make_parquet():
 
 def test_a_report_shows_each_cell_once_however_often_the_plan_names_it() -> None:
     assert shown_text("r", ["a", "b", "a"]) == shown_text("r", ["b", "a"]) != shown_text("r", ["a"])
+
+
+def test_a_long_table_has_the_best_rows_and_says_how_many_are_not_shown():
+    board = Board.of(standard(seeds=(0, 1)).run())
+    sheet, whole = board_sheet(board, most=2), board_sheet(board)
+    texts = [[[cell.text for cell in row] for row in one.groups[0].rows] for one in (sheet, whole)]
+    assert len(texts[0]) == 2
+    assert texts[0] == texts[1][:2]
+    shown = sum(len(group.rows) for group in sheet.groups)
+    assert f"{len(board.frame) - shown} more rows are not shown." in sheet.notes
+    assert not any("more rows" in note for note in whole.notes)
