@@ -112,7 +112,7 @@ def compare(
     model: the diffusion checkpoint, by name or folder.
     seeds: of selection, noise and training, such as `range(5)`.
     until_resolved, max_seeds: add seeds to rows until each pair is resolved to so many points of artifact IoU.
-    settings: settings of the grid by their keys, such as `{"source.size": 64}` (docs/grid-keys.md).
+    settings: settings of the grid by their keys, such as `{"source.size": 64}` (docs/reference/grid-keys.md).
     scale: multiplies all numbers of images and iterations, in (0, 1].
     out: folder for rows, tables and a web page; None writes none.
     cache: folder or URL of finished stages and rows; None is $BENCHKIT_CACHE, or else the user's cache folder.
