@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from benchkit.inference.images import Images, Masks
 
 #: Rows of the sheet that a notebook shows of corrupted images.
-SHOWN = 8
+SHOWN = 4
 
 
 def load_model(
