@@ -41,6 +41,8 @@ nb_execution_timeout = 900
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
+# Libraries warn there that a notebook has no widgets.
+nb_output_stderr = "remove"
 # Widgets would be loaded from another host.
 nb_ipywidgets_js = {}
 

@@ -6,7 +6,10 @@ import inspect
 import re
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.pycode import ModuleAnalyzer
 
 _CODE = re.compile(r"`([^`]+)`")
 _SIGNS = re.compile(r"([*|\\]|_(?=\W|$))")
@@ -59,7 +62,20 @@ def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
     lines[:] = converted(lines, names_of(obj))
 
 
+def without_overloads(analyze: Any) -> Any:
+    """Return how Sphinx reads a module, less its overloads: they are for type checkers, a page shows the arguments."""
+
+    def analyzed(module: ModuleAnalyzer) -> None:
+        analyze(module)
+        module.overloads = {}
+
+    return analyzed
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Run before napoleon, which reads the sections Example, Args, Returns and Raises."""
+    from sphinx.pycode import ModuleAnalyzer  # here, because tests without Sphinx import this module
+
+    ModuleAnalyzer.analyze = without_overloads(ModuleAnalyzer.analyze)  # type: ignore[method-assign]
     app.connect("autodoc-process-docstring", process, priority=100)
     return {"version": "1", "parallel_read_safe": True}

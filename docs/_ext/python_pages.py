@@ -13,14 +13,15 @@ from benchkit.api import corruptors, datasets, ddim, detectors, function_form, i
 
 #: The parts of `benchkit`, and what belongs to each. What is exported and stands nowhere comes last, as "More".
 PARTS: dict[str, tuple[str, ...]] = {
-    "Comparisons": ("compare", "ablate", "tune", "predict", "load_comparison"),
-    "Results": ("Comparison", "DryRun", "plot_board", "plot_ablation", "plot_depth", "gallery", "figure", "export"),
+    "Comparisons": ("compare", "ablate", "tune", "Tuning", "predict", "load_comparison", "DryRun"),
+    "Results": ("Comparison", "PairedDifference", "plot_board", "plot_ablation", "plot_depth", "gallery"),
+    "Files from results": ("figure", "PaperFigure", "export"),
     "Images, step by step": (
         *("load_dataset", "DatasetView", "SplitView", "ImageBatch", "load_model"),
         *("invert", "select", "corrupt", "Corrupted"),
     ),
     "Detectors, step by step": ("train", "TrainedDetector", "evaluate", "load_detector"),
-    "Plugins": ("check", "preview", "save_plugin"),
+    "Plugins": ("preview", "check", "Reports", "save_plugin"),
 }
 #: What a plugin imports, by the module that defines it.
 API: dict[str, ModuleType] = {
