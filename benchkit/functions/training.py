@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from benchkit.api import Dataset, Detector, FrozenDetector
 from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
 from benchkit.functions.arguments import Plugins, check_seed, check_whole, find_model, load_plugins, make_plugin
 from benchkit.functions.datasets import DatasetView, SplitView, load_dataset
+from benchkit.functions.progress import Progress, Progressing, shown
 from benchkit.functions.steps import Corrupted
 from benchkit.inference.detector import SCHEMA, TrainedDetector, predict_chunk, read_detector
 from benchkit.inference.image_batch import ImageBatch
@@ -58,7 +59,7 @@ def train(
     device: str = "auto",
     training: Mapping[str, Any] | None = None,
     plugins: Plugins = (),
-    progress: Callable[[str], None] | None = None,
+    progress: Progressing = True,
 ) -> TrainedDetector:
     """Train a detector on images and masks by the training loop of a comparison; return it in evaluation mode.
 
@@ -66,8 +67,8 @@ def train(
     pixels; None takes the labels of `images`, without ignored pixels. An image with an empty mask teaches that nothing
     is there. iterations: gradient steps. seed: of the starting weights and every draw. training: further settings, by
     the keys of a grid's `training` (docs/reference/grid-keys.md), such as `{"lr": 1e-3, "batch": 4}`. The defaults suit
-    few iterations; `{"lr": 6e-5, "schedule": "constant"}` is the paper's (Sec. 4.4). progress: called with a line now
-    and then. plugins: files of further plugins.
+    few iterations; `{"lr": 6e-5, "schedule": "constant"}` is the paper's (Sec. 4.4). progress: True
+    shows a bar, False nothing; or a function that takes a line of text. plugins: files of further plugins.
 
     In a comparison every image has passed the autoencoder, see `ImageBatch.autoencoded`. Raises ArgumentTypeError and
     ArgumentValueError for unusable arguments, and BenchkitError where no image shows an artifact or training diverges.
@@ -82,6 +83,7 @@ def train(
     from benchkit.stages.train import check_pairs, head_config, start_network, train_network
     from benchkit.training.batches import to_input
 
+    check_progress(progress)
     registry = load_plugins(plugins)
     plugin = make_plugin("detector", detector, Detector, registry)  # type: ignore[type-abstract]
     pairs = _pairs(images, masks)
@@ -100,9 +102,14 @@ def train(
                 for i in range(0, len(pairs.images), CHUNK)
             )
             maps = [[one.cpu() for one in network.maps(chunk)] for chunk in inputs]  # type: ignore[operator]
-    train_network(
-        plugin, network, pairs, config, seed, name=plugin.name, maps=maps, progress=_reporting(plugin.name, progress)
-    )
+    with shown(progress) as screen:
+        screen.start(config.iterations)
+
+        def report(done: int, total: int, _: object) -> None:
+            screen.note(f"train {plugin.name} {done}/{total}")
+            screen.advance()
+
+        train_network(plugin, network, pairs, config, seed, name=plugin.name, maps=maps, progress=report)
     values = {key: value for key, value in vars(plugin).items() if not key.startswith("_")}
     facts = {"images": len(pairs.images), "prevalence": pairs.prevalence, "config": asdict(config)}
     card = {
@@ -141,12 +148,10 @@ def load_detector(folder: str | Path, *, device: str = "auto", plugins: Plugins 
     return read_detector(Path(folder), device, load_plugins(plugins))
 
 
-def _reporting(name: str, progress: Callable[[str], None] | None) -> Callable[..., None] | None:
-    if progress is None:
-        return None
-    if not callable(progress):
-        raise ArgumentTypeError(f"progress={progress!r}: give a function that takes a line of text, or None")
-    return lambda done, total, _: progress(f"train {name} {done}/{total}")
+def check_progress(progress: Any) -> None:
+    """Raise ArgumentTypeError unless it is True, False, None or a function."""
+    if not isinstance(progress, bool | None) and not callable(progress):
+        raise ArgumentTypeError(f"progress={progress!r}: give True, False or a function that takes a line of text")
 
 
 def _pairs(images: Any, masks: Any) -> Pairs:
@@ -196,7 +201,7 @@ def evaluate(
     validation: str | None = "validation",
     model: str | Path | DiffusionBackend = "portraits",
     plugins: Plugins = (),
-    progress: Callable[[str], None] | None = None,
+    progress: Progressing = True,
 ) -> dict[str, float]:
     """Score a trained detector on annotated images; return the figures of a board's row, by name, in per cent.
 
@@ -208,7 +213,7 @@ def evaluate(
     the split to score, and how many of its first images; None means all. validation: the split that chooses the
     threshold of the figures at the validation threshold; None, or no such split, leaves them out. model: the checkpoint
     whose autoencoder the images of a dataset pass first, as in a comparison; the images of an ImageBatch are scored as
-    they are. progress: called with a line for each chunk of images.
+    they are. progress: as for `train`.
 
     Raises ArgumentTypeError and ArgumentValueError for unusable arguments, BenchkitError for images without a mask.
 
@@ -224,7 +229,7 @@ def evaluate(
         raise ArgumentTypeError(
             f"detector: give what benchkit.train or benchkit.load_detector returned, not this {type(detector).__name__}"
         )
-    say = progress or (lambda _: None)
+    check_progress(progress)
     test: ImageBatch | SplitView
     held: SplitView | None = None
     if isinstance(dataset, ImageBatch | SplitView):
@@ -233,13 +238,15 @@ def evaluate(
         view = dataset if isinstance(dataset, DatasetView) else load_dataset(dataset, plugins=plugins)
         test, held = view[split], view[validation] if validation is not None and validation in view else None
     size = len(test) if count is None else check_whole("count", count, 1, len(test))
-    parts = partial(_measured, detector, model=model, say=say)
-    threshold = None
-    if held is not None:
-        found = parts(held, len(held))
-        if found.histograms[:, ARTIFACT].any():
-            threshold = best_threshold(found.histograms, found.edges)
-    measured = parts(test, size, threshold=threshold)
+    with shown(progress) as screen:
+        screen.start(-(-size // CHUNK) + (0 if held is None else -(-len(held) // CHUNK)))
+        measure = partial(_measured, detector, model=model, screen=screen)
+        threshold = None
+        if held is not None:
+            found = measure(held, len(held))
+            if found.histograms[:, ARTIFACT].any():
+                threshold = best_threshold(found.histograms, found.edges)
+        measured = measure(test, size, threshold=threshold)
     short = {PRIMARY: "iou", COMPANION: "ap"}
     return {
         short.get(name, name): float(value) * (100 if metric(name).unit == "fraction" else 1)
@@ -253,7 +260,7 @@ def _measured(
     size: int,
     *,
     model: Any,
-    say: Callable[[str], None],
+    screen: Progress,
     threshold: float | None = None,
 ) -> Measured:
     """Return the record of the first `size` images, chunk by chunk as the stages make it."""
@@ -275,5 +282,6 @@ def _measured(
         scores = predict_chunk(detector.network, pixels)
         # The images are not needed any more.
         parts.append(partial(score_arrays, {**arrays, "images": pixels[:0]}, kinds, scores))
-        say(f"evaluate {min(start + CHUNK, size)}/{size}")
+        screen.note(f"evaluate {min(start + CHUNK, size)}/{size}")
+        screen.advance()
     return replace(measure_parts(parts, threshold), threshold=threshold)
