@@ -224,14 +224,14 @@ def test_mixed_rows_stay_for_what_is_still_compared() -> None:
     assert GridArguments(**lists).choose(preset).with_human == (BLUR,)
 
 
-def test_mixed_rows_stay_where_a_default_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mixed_rows_stay_where_a_default_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     registry = Registry.load()
     depth = registry.complete(Spec.parse("corruptor", "gaussian")).values["steps"]
     preset = grid_of(corruptors=["blur"], with_human=[f"gaussian:steps={depth}"])
     changed = GridArguments(corruptors=["gaussian"]).choose(preset, registry)
-    assert (changed.with_human, capsys.readouterr().err) == (preset.with_human, "")
+    assert (changed.with_human, caplog.text) == (preset.with_human, "")
     assert GridArguments(corruptors=["gaussian:steps=1"]).choose(preset, registry).with_human == ()
-    assert "is skipped" in capsys.readouterr().err
+    assert "is skipped" in caplog.text
 
 
 def test_nothing_said_changes_nothing() -> None:
@@ -268,9 +268,9 @@ def test_an_inverter_may_be_repeated() -> None:
     assert GridArguments(inverters=["ddim"]).choose(grid_of(inverters=["ddim", "sdedit"])).inverter.text == "ddim"
 
 
-def test_a_row_that_is_no_longer_compared_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_that_is_no_longer_compared_is_named(caplog: pytest.LogCaptureFixture) -> None:
     GridArguments(corruptors=["none"]).choose(grid_of(with_human=["blur"]))
-    assert "row 'human+blur' of " in capsys.readouterr().err
+    assert "row 'human+blur' of " in caplog.text
 
 
 def test_what_is_given_twice_is_said(caplog: pytest.LogCaptureFixture) -> None:
