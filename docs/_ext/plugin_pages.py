@@ -21,15 +21,12 @@ BOARD = DOCS.parent / "leaderboard" / "portraits-frozen.jsonl"
 TEXTS = Path(__file__).parent / "plugins.yaml"
 _SHEETS = "[sheets of the dataset](/explanation/portraits.md#sheets)"
 _PREPARED = "The package does not contain its images; `benchkit data show` shows a prepared set."
-_TRAINABLE = ("convex-convnext", "frozen-convnext", "frozen-swin", "upernet-convnext", "upernet-swin")
-_TRAINED = "The [first tutorial](/tutorials/index.md) shows what a trained detector predicts."
 #: Plugins without a preview, and why.
 UNSEEN = {
     "selector annotated": f"It selects what people annotated; see the {_SHEETS}.",
     "selector learned": "It needs a trained detector. The page of any run shows the regions that it selected.",
     "detector frozen-mmseg": "It needs an mmsegmentation config.",
     "detector mmseg": "It needs an mmsegmentation config.",
-    **{f"detector {name}": _TRAINED for name in _TRAINABLE},
     "dataset portraits": f"See the {_SHEETS}.",
     "dataset portraits-fresh": "Its images look like those of `portraits`. They are secret until a season is revealed.",
     "dataset folder": "It shows your own images: `benchkit data show folder:root=FOLDER`.",
@@ -141,8 +138,8 @@ def preview(entry: Entry) -> str:
         "corruptor": "Clean images, the mask (a box in the middle), and the result for each value.",
         "selector": "Clean images, and the regions that it selects.",
         "inverter": "Clean images, the mask, and the round trip without corruption after 10, 20 and 50 steps.",
-        "detector": "Test images with the annotated pixels outlined, and the probability of an artifact that the "
-        "detector predicts after a short training on 100 labelled images.",
+        "detector": "Above: test images, with the annotated pixels outlined. Below: the probability of an artifact "
+        "that it predicts after 300 iterations on 100 labelled images; white is 1.",
     }[entry.kind]
     return f"![Preview of {entry.name}](/images/{picture_name(entry.kind, entry.name)})\n\n{said}"
 

@@ -18,6 +18,8 @@ sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
 from plugin_pages import UNSEEN, built_in, picture_name  # noqa: E402
 
+#: Iterations of a detector's training before it is drawn.
+ITERATIONS = 300
 #: The parameter that a preview varies; a plugin that is not listed is shown with its defaults.
 SHOWN = {
     "none": "steps=10|20",
@@ -56,13 +58,38 @@ def commands() -> Iterator[tuple[str, str, list[str]]]:
         )
 
 
+def draw_detector(name: str) -> None:
+    """Train a detector on 100 labelled images, and draw what it predicts for test images."""
+    import cv2
+    import numpy as np
+
+    import benchkit
+
+    portraits, model = benchkit.load_dataset("portraits"), benchkit.load_model("portraits", device="cpu")
+    labelled, test = (portraits[split][:count].autoencoded(model) for split, count in (("pool", 100), ("test", 6)))
+    detector = benchkit.train(name, labelled, iterations=ITERATIONS, device="cpu")
+    shown = []
+    for image, mask in zip(test.images, test.masks, strict=True):
+        outline, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        shown.append(cv2.drawContours(image.copy(), outline, -1, (0, 255, 80), 1))
+    heats = [np.repeat((255 * heat).round().astype(np.uint8)[..., None], 3, axis=-1) for heat in detector(test)]
+    sheet = np.concatenate([np.concatenate(shown, axis=1), np.concatenate(heats, axis=1)])
+    save(Image.fromarray(sheet), ROOT / "docs" / "images" / picture_name("detector", name))
+
+
+def save(sheet: Image.Image, path: Path) -> None:
+    """Write a picture in 256 colours."""
+    sheet.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def draw(kind: str, name: str, arguments: list[str]) -> None:
-    """Draw one preview, in 256 colours."""
+    """Draw one preview by `benchkit plugins preview`."""
     path = ROOT / "docs" / "images" / picture_name(kind, name)
     program = [sys.executable, "-m", "benchkit.cli.main", "plugins", "preview"]
     subprocess.run([*program, *arguments, "--images", "3", "--force", "--out", str(path)], check=True)
     with Image.open(path) as sheet:
-        sheet.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        sheet.load()
+    save(sheet, path)
 
 
 def main() -> None:
@@ -71,6 +98,9 @@ def main() -> None:
     for kind, name, arguments in commands():
         if f"{kind} {name}" not in UNSEEN and (not wanted or name in wanted):
             draw(kind, name, arguments)
+    for entry in built_in("detector"):
+        if f"detector {entry.name}" not in UNSEEN and (not wanted or entry.name in wanted):
+            draw_detector(entry.name)
 
 
 if __name__ == "__main__":
