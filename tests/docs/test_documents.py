@@ -208,6 +208,15 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in headings}, target
 
 
+def test_the_python_of_the_how_to_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCHKIT_CACHE", str(tmp_path / "cache"))
+    shown = [text for name, text in blocks(HOW_TO / "use-python.md", "python") if name != "no-run"]
+    for text in shown:
+        exec(compile(text, "use-python.md", "exec"), {})
+    assert len(shown) == 2
+
+
 def test_documents_that_code_names_exist() -> None:
     lost = []
     for folder in ("benchkit", "plugins", "recipes", "benchmarks", "tests", "leaderboard"):
