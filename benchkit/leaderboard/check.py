@@ -18,7 +18,6 @@ import numpy as np
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import FACTS, Submission, read_submission
-from benchkit.leaderboard.terms import GROUP_TOLERANCE
 from benchkit.metrics import COMPANION, PRIMARY, is_metric
 from benchkit.report.board import Board
 from benchkit.report.text import known
@@ -153,7 +152,7 @@ def _differing_figures(submission: Submission) -> Iterator[tuple[str, str, int, 
         for name in names:
             if name in right or is_metric(name):
                 value = right.get(name, np.nan)
-                if not _equal(line[name], value, GROUP_TOLERANCE if terms.is_approximate(name) else TOLERANCE):
+                if not _equal(line[name], value):
                     yield line["cell"], line["training_set"], line["seed"], name, line[name], value
 
 

@@ -102,11 +102,14 @@ def _several_protocols(facts: Facts, rows: pd.DataFrame) -> Iterator[str]:
         if len(values) > 1:
             yield f"its rows are of several protocols: '{name}' is {_short(values[0])} and {_short(values[1])}"
     trained = rows[rows["role"] != "trivial"]
-    for name in ("training", "selector_training"):
-        for detector, own in trained.groupby("detector"):
+    # The row `oracle` may train longer than the others. `human` has the `selector_training` of its own detector, other
+    # rows that of the network which chooses their regions.
+    alike = {"training": trained[trained["role"] != "oracle"], "selector_training": trained}
+    for name, by in (("training", ["detector"]), ("selector_training", ["detector", "selector"])):
+        for key, own in alike[name].groupby(by, dropna=False):
             values = list(dict.fromkeys(value for value in own[name].tolist() if known(value)))
             if len(values) > 1:
-                yield f"its rows are of several protocols: '{bare(str(detector))}' has two different '{name}'"
+                yield f"its rows are of several protocols: '{bare(str(key[0]))}' has two different '{name}'"
     steps = {value for value in rows["num_inference_steps"].tolist() if known(value)}
     if steps and facts.grid.get("num_inference_steps") not in steps:
         yield "its rows are of another protocol than its grid: 'num_inference_steps' differs"

@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from benchkit.errors import BenchkitError, shortened
-from benchkit.leaderboard.terms import FROM_GROUPS, ScoredImages, Terms
+from benchkit.leaderboard.terms import ScoredImages, Terms
 from benchkit.leaderboard.terms_file import (
     CURVES,
     GROUPS,
@@ -218,8 +218,8 @@ def read_submission(folder: Path) -> Submission:
 
 
 def _follows(column: str) -> bool:
-    """Return whether a column of the rows is a figure by kind that is not stored: it follows from the terms exactly."""
-    return ":" in column and is_metric(column) and column.partition(":")[0] not in FROM_GROUPS
+    """Return whether a column of the rows is a figure by kind, which is not stored: it follows from the terms."""
+    return ":" in column and is_metric(column)
 
 
 def _with_figures_by_kind(submission: Submission) -> Submission:

@@ -13,7 +13,7 @@ from benchkit.errors import BenchkitError
 from benchkit.leaderboard.protocol import digest_protocol
 from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import SCHEMA, Facts, Submission, describe_fault, hide_paths, normalise_rows
-from benchkit.leaderboard.terms import ScoredImages, Terms
+from benchkit.leaderboard.terms import FROM_GROUPS, ScoredImages, Terms
 from benchkit.metrics import Measured
 from benchkit.report.names import named_rows
 from benchkit.report.text import known
@@ -87,7 +87,19 @@ def reduce_records(
                 raise BenchkitError(f"cells of the test set '{test_set}' were scored on different images")
             terms[cell] = Terms.of(measured, threshold if known(threshold) else None)
     digests = {test_set: own.digest for test_set, own in images.items()}
-    return Submission(facts.model_copy(update={"test_sets": digests}), rows, terms, images, None, facts.name)
+    facts = facts.model_copy(update={"test_sets": digests})
+    return Submission(facts, _with_figures_from_groups(rows, terms), terms, images, None, facts.name)
+
+
+def _with_figures_from_groups(rows: pd.DataFrame, terms: Mapping[str, Terms]) -> pd.DataFrame:
+    """Return rows whose figures FROM_GROUPS are those that the terms give, so that anyone can compute them again."""
+    figures = {cell: own.figures_from_groups() for cell, own in terms.items()}
+    names = [name for name in map(str, rows) if name.partition(":")[0] in FROM_GROUPS]
+    found = {
+        name: [figures.get(cell, {}).get(name, value) for cell, value in zip(rows["cell"], rows[name], strict=True)]
+        for name in names
+    }
+    return rows.assign(**{name: pd.Series(values, rows.index, rows[name].dtype) for name, values in found.items()})
 
 
 def hide_columns(rows: pd.DataFrame) -> pd.DataFrame:

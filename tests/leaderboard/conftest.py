@@ -57,6 +57,8 @@ def make_data(methods: dict[str, float | None], seeds: Iterable[int] = SEEDS, im
             maker.corrupted(name, quality, seed=seed, selector=SELECTOR, **state)
     for line in maker.lines:
         line |= {"detector": DETECTOR, **COMMON, "test_images": images}
+        # That of `human` is the detector's own, that of the others is the selector's network's.
+        line["selector_training"] = '{"iterations": 90}' if line["role"] == "human" else '{"iterations": 60}'
         if line["cell"] in maker.records:
             line |= by_kind(Measured.from_arrays(maker.records[line["cell"]]))
     bare = {name.partition(":")[0] for name in methods}

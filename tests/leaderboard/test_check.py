@@ -18,6 +18,7 @@ from benchkit.leaderboard import submission as files
 from benchkit.leaderboard.check import Checked, check_folder, check_submission, check_together, find_submissions
 from benchkit.leaderboard.check_all import check_all
 from benchkit.leaderboard.protocol import digest_protocol
+from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import Submission, read_submission, write_submission
 from benchkit.leaderboard.terms import Terms
 from benchkit.report.board import Board
@@ -137,6 +138,10 @@ def two_trainings(submission: Submission) -> Submission:
     return set_value("training", '{"iterations": 9000}')(submission)
 
 
+def two_selector_trainings(submission: Submission) -> Submission:
+    return set_value("selector_training", '{"iterations": 9000}')(submission)
+
+
 def another_grid(submission: Submission) -> Submission:
     return with_facts(submission, grid=submission.facts.grid | {"labelled": 50})
 
@@ -185,6 +190,7 @@ FORGERIES: dict[Callable[[Submission], Submission], str] = {
     too_few_seeds: "rows of 'upernet-swin' have 4 seeds: on 'portraits' 5 are needed",
     two_protocols: "several protocols: 'num_inference_steps' is 50 and 20",
     two_trainings: "several protocols: 'upernet-swin' has two different 'training'",
+    two_selector_trainings: "several protocols: 'upernet-swin' has two different 'selector_training'",
     set_value("variant", "steps=3"): "several protocols: an ablation has no ranking",
     another_grid: "'protocol' is not the digest of its grid",
     other_images: "the test images .* are not those whose digest it states",
@@ -193,6 +199,18 @@ FORGERIES: dict[Callable[[Submission], Submission], str] = {
     a_plugin_from_nowhere: "'corruptor blur' does not ship with benchkit: say where to get it",
     a_plugin_without_source: "the source of the plugin 'corruptor blur' is unknown",
 }
+
+
+def test_the_oracle_may_train_longer(submission: Submission) -> None:
+    rows = submission.rows
+    longer = {"role": "oracle", "training": '{"iterations": 300}'}
+    of_human = rows["role"] == "human"
+    rows = rows.assign(**{name: rows[name].where(~of_human, value) for name, value in longer.items()})
+    grid = {**submission.facts.grid, "baselines": ["pseudo", "oracle"]}
+    facts = submission.facts.model_copy(
+        update={"grid": grid, "protocol": digest_protocol(grid, submission.facts.environment, rows)}
+    )
+    check_rules(facts, rows)
 
 
 @pytest.mark.parametrize(("forge", "message"), FORGERIES.items(), ids=lambda one: getattr(one, "__name__", ""))
