@@ -14,7 +14,7 @@ from benchkit.cli import options
 from benchkit.cli.common import cache_root, console, print_json, tell
 from benchkit.cli.unused_options import App
 from benchkit.errors import BenchkitError
-from benchkit.functions.dry_run import format_size
+from benchkit.system.quantities import format_size
 
 if TYPE_CHECKING:
     from benchkit.store.artifacts import Artifact, ArtifactStore

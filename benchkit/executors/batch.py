@@ -17,6 +17,7 @@ from benchkit.executors.limits import limit_time
 from benchkit.executors.repair_artifacts import is_stored, read_repaired
 from benchkit.stages.base import Env, Stage
 from benchkit.store.artifacts import ArtifactBusy, ArtifactStore, CacheUnwritable
+from benchkit.system.peak_memory import read_peak_memory
 
 State = Literal["run", "cached", "failed", "skipped"]
 log = logging.getLogger(__name__)
@@ -24,12 +25,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageResult:
-    """How one stage ended. reason: why it failed or was skipped. seconds: its fraction of the batch's time."""
+    """How one stage ended.
+
+    reason: why it failed or was skipped. seconds: its fraction of the batch's time. memory: bytes of its process at
+    their largest so far; 0 where unknown.
+    """
 
     stage: Stage
     state: State
     reason: str | None = None
     seconds: float = 0.0
+    memory: int = 0
 
 
 class Executor(Protocol):
@@ -94,8 +100,9 @@ def _compute(batch: Sequence[Stage], env: Env, time_limit: float | None) -> Iter
         yield failed(batch[0], reason, time.monotonic() - began)
         return
     seconds = (time.monotonic() - began) / len(batch)
+    memory = read_peak_memory()
     for stage in batch:
-        yield StageResult(stage, "run", seconds=seconds)
+        yield StageResult(stage, "run", seconds=seconds, memory=memory)
 
 
 @contextmanager

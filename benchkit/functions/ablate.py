@@ -153,7 +153,7 @@ def _dry_run(plan: Any, session: Session) -> DryRun:
 
     ablation: Ablation = plan_and_check(plan, *session.checks(session.check_writable))
     check_out(session.places, ablation.config, session.force)
-    preview = preview_plan(ablation.plan, ablation.base, session.registry, session.places)
+    preview = preview_plan(ablation.plan, ablation.base, session)
     return make_dry_run(str(ablation.config["title"]), ablation.base, ablation.plan, session.registry, preview)
 
 

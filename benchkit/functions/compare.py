@@ -168,9 +168,9 @@ def _dry_run(grid: Grid, session: Session) -> DryRun:
     registry, places = session.registry, session.places
     with shown(session.progress) as screen:
         plan = prepare(grid, registry, places, screen.note, session.device)
-    preview = preview_plan(plan, grid, registry, places)
+    preview = preview_plan(plan, grid, session)
     if (rule := find_rule(grid, registry)) is None:
         return make_dry_run(grid.title, grid, plan, registry, preview)
     first = take_seeds(plan, rule, {})
     largest = LargestPreview(rule, preview)
-    return make_dry_run(grid.title, grid, first, registry, preview_plan(first, grid, registry, places), largest)
+    return make_dry_run(grid.title, grid, first, registry, preview_plan(first, grid, session), largest)

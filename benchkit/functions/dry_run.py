@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
+    from benchkit.functions.session import Session
     from benchkit.planning.dry_run import Preview
     from benchkit.planning.planner import Plan, PlannedCell
     from benchkit.plugin.registry import Registry
-    from benchkit.runs.run import Places
     from benchkit.statistics.looks import LookRule
-
-_UNITS = (("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10))
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,7 @@ class LargestPreview:
             f"at most, if every row gets {self.rule.numbers[-1]} seeds: {cells} cells, "
             f"{sum(found.pending.values())} stages to run and {sum(found.cached.values())} cached, {evaluations}, "
             f"training iterations {found.train_iterations:,}",
+            *(f"then {line}" for line in found.estimate.lines()),
         ]
 
 
@@ -105,6 +104,7 @@ class DryRun:
     def lines(self) -> list[str]:
         """Return costs, rows by role, and skipped cells, a line each."""
         from benchkit.specs.cell import ROLES
+        from benchkit.system.quantities import format_size
 
         found = self.preview
         planned = [cell for cell in found.cells if not cell.skip]
@@ -113,6 +113,7 @@ class DryRun:
             "(images)",
             f"training iterations: {found.train_iterations:,} to run",
             *([f"features: {format_size(found.features_size)} to write into the cache"] if found.features_size else []),
+            *found.estimate.lines(),
             *(f"not the paper's protocol: {text}" for text in self.differences),
             f"cells: {len(planned)}",
         ]
@@ -140,18 +141,17 @@ def make_dry_run(
     return DryRun(title, preview, dict(plan.names), kinds, tuple(find_all_differences(grid, registry)), largest)
 
 
-def preview_plan(plan: Plan, grid: Grid, registry: Registry, places: Places) -> Preview:
+def preview_plan(plan: Plan, grid: Grid, session: Session) -> Preview:
     """Return which stages of the plan are cached already; write nothing, not even an empty cache."""
     from benchkit.planning.dry_run import preview
+    from benchkit.runs.rates import load_rates, name_executor
     from benchkit.runs.run import find_model
+    from benchkit.store.location import get_local_folder
     from benchkit.store.opening import open_store
 
-    return preview(plan, registry, find_model(grid), open_store(places.cache, create=False))
-
-
-def format_size(size: int) -> str:
-    """Return a number of bytes as text, such as `1.5 MB`."""
-    return next((f"{size / unit:.1f} {name}" for name, unit in _UNITS if size >= unit), f"{size} B")
+    cache = session.places.cache
+    rates, executor = load_rates(get_local_folder(cache), session.device), name_executor(session.executor)
+    return preview(plan, session.registry, find_model(grid), open_store(cache, create=False), rates, executor)
 
 
 def _work_json(preview: Preview) -> dict[str, Any]:
@@ -160,6 +160,7 @@ def _work_json(preview: Preview) -> dict[str, Any]:
         "network_evaluations": {"total": preview.network_evaluations, "pending": preview.pending_network_evaluations},
         "train_iterations": preview.train_iterations,
         "features_size": preview.features_size,
+        "estimate": preview.estimate.as_json(),
     }
 
 

@@ -43,13 +43,17 @@ class Progress(Protocol):
         """Count one more finished piece."""
         ...
 
+    def show_left(self, text: str) -> None:
+        """Show how long the rest takes, such as `about 3:20 left`."""
+        ...
+
 
 class Bar:
     """A rich progress bar; see `Progress`."""
 
     def __init__(self, bar: RichProgress) -> None:
         self._bar = bar
-        self._task = bar.add_task("planning", total=None)
+        self._task = bar.add_task("planning", total=None, left="")
 
     def start(self, total: int) -> None:
         """Show finished and total numbers from now on."""
@@ -63,6 +67,10 @@ class Bar:
         """Count one more finished piece."""
         self._bar.advance(self._task)
 
+    def show_left(self, text: str) -> None:
+        """Show how long the rest takes, behind the time that has passed."""
+        self._bar.update(self._task, left=f"{text} ")
+
 
 class Lines:
     """A line when a kind of work begins, and one every few seconds; see `Progress`."""
@@ -71,10 +79,11 @@ class Lines:
         self._began = self._last = time.monotonic()
         self._kinds: set[str] = set()
         self._done = self._total = 0
+        self._left = ""
 
     def start(self, total: int) -> None:
         """Count from zero."""
-        self._done, self._total = 0, total
+        self._done, self._total, self._left = 0, total, ""
 
     def note(self, text: str) -> None:
         """Print the line if its kind is new, or if the last line is EVERY seconds old."""
@@ -85,11 +94,15 @@ class Lines:
         self._last = now
         width = len(str(self._total))
         place = f"[{self._done:{width}}/{self._total}] " if self._total else ""
-        print(f"{place}{clock(now - self._began)} {one_line(text)}", file=sys.stderr)
+        print(f"{place}{clock(now - self._began)} {self._left}{one_line(text)}", file=sys.stderr)
 
     def advance(self) -> None:
         """Count one more finished piece."""
         self._done += 1
+
+    def show_left(self, text: str) -> None:
+        """Show how long the rest takes, in the next lines."""
+        self._left = f"({text}) "
 
 
 class NotebookBar:
@@ -100,12 +113,12 @@ class NotebookBar:
 
         self._began = time.monotonic()
         self._drawn = 0.0
-        self._done, self._total, self._text = 0, 0, "planning"
+        self._done, self._total, self._text, self._left = 0, 0, "planning", ""
         self._place: Any = display(self, display_id=True)
 
     def start(self, total: int) -> None:
         """Show finished and total numbers from now on."""
-        self._done, self._total = 0, total
+        self._done, self._total, self._left = 0, total, ""
         self._redraw()
 
     def note(self, text: str) -> None:
@@ -117,6 +130,10 @@ class NotebookBar:
         """Count one more finished piece."""
         self._done += 1
         self._redraw()
+
+    def show_left(self, text: str) -> None:
+        """Show how long the rest takes, behind the time that has passed."""
+        self._left = f"({text}) "
 
     def close(self) -> None:
         """Leave one line with the time in place of the bar."""
@@ -136,6 +153,7 @@ class NotebookBar:
         """Return the bar for the notebook."""
         passed = clock(time.monotonic() - self._began)
         bar = f"<progress value={self._done} max={self._total}></progress> {self._done}/{self._total} {passed} "
+        bar += self._left
         return f"<div>{bar if self._total else ''}{html.escape(self._text)}</div>"
 
 
@@ -153,6 +171,9 @@ class Calls:
         self.function(text)
 
     def advance(self) -> None:
+        """Do nothing: the function takes lines only."""
+
+    def show_left(self, text: str) -> None:
         """Do nothing: the function takes lines only."""
 
 
@@ -194,6 +215,7 @@ def shown(progress: Progressing = True) -> Iterator[Progress]:
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             TextColumn("{task.description}", markup=False),
         )
         with Progress(*columns, console=screen, transient=True) as bar:
@@ -232,11 +254,17 @@ class ReportingExecutor:
         self.executor.check()
 
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[StageResult], None]) -> None:
+        from benchkit.functions.time_left import TimeLeft
+        from benchkit.runs.rates import name_executor
+
         self.screen.start(len(stages))
+        left = TimeLeft(stages, env, name_executor(self.executor))
 
         def count(result: StageResult) -> None:
             report(result)
             self.screen.advance()
+            if text := left.finish(result):
+                self.screen.show_left(text)
 
         self.executor.execute(stages, env, count)
         self.screen.note(self.after)

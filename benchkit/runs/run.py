@@ -21,7 +21,8 @@ from benchkit.executors.inline import Inline
 from benchkit.executors.repair_artifacts import read_repaired
 from benchkit.planning.cells import repeated
 from benchkit.planning.detector_settings import DetectorSettings
-from benchkit.planning.frozen_detectors import check_room, features_size, unused_settings
+from benchkit.planning.estimate import check_room
+from benchkit.planning.frozen_detectors import unused_settings
 from benchkit.planning.image_sets import read_remarks
 from benchkit.planning.looks import check_pairs, find_rule
 from benchkit.planning.paper_protocol import to_record
@@ -43,7 +44,6 @@ from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Model, each_device
 from benchkit.stages.corrupt import AnyCorrupt
-from benchkit.stages.features import Features
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, get_default_cache
@@ -200,8 +200,8 @@ def check_pending(
 
     The same for a precision that the device does not have.
 
-    Raise BenchkitError where the features of frozen detectors do not fit onto the cache's disk. Also log the remarks on
-    datasets and checkpoint.
+    Raise BenchkitError where what the run writes does not fit onto the cache's disk. Also log the remarks on datasets
+    and checkpoint.
     """
     log_remarks([grid for _, grid in grids], registry)
     store = open_store(places.cache, create=False)
@@ -212,9 +212,8 @@ def check_pending(
         with faults.collecting():
             check_precisions(grids, registry, device)
         faults.check()
-        pending = [stage for stage in plan.stages if isinstance(stage, Features) and not store.has(stage.key)]
-        if pending:
-            check_room(features_size(pending, registry), get_local_folder(places.cache))
+        pending = [stage for stage in plan.stages if not store.has(stage.key)]
+        check_room(pending, registry, get_local_folder(places.cache))
 
 
 def check_precisions(grids: Sequence[tuple[str, Grid]], registry: Registry, device: str) -> None:
@@ -331,6 +330,7 @@ def _log_to_folder(out: Path | None) -> Iterator[None]:
     handler = logging.FileHandler(out / LOG, encoding="utf-8", errors="backslashreplace", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
     handler.setLevel(logging.WARNING)
+    handler.addFilter(lambda record: getattr(record, "tell", None) != "note")  # those are on the screen
     logger = logging.getLogger("benchkit")
     logger.addHandler(handler)
     try:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchkit.executors.batch import StageResult
+from benchkit.planning.estimate import estimate
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
 from benchkit.planning.planner import Plan
+from benchkit.planning.workloads import Workloads
 from benchkit.report.data import Example, RunData
 from benchkit.report.looks import rule_of_run
 from benchkit.report.names import named_rows
 from benchkit.runs.looks import Looks
+from benchkit.runs.rates import RateRecorder, load_rates, name_executor
 from benchkit.runs.recorder import Recorder, make_cell_info
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env
+from benchkit.store.location import get_local_folder
 from benchkit.store.pins import pin, write_plan
 from benchkit.store.results import ResultStore
 
 if TYPE_CHECKING:
     from benchkit.runs.run import RunOptions
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -70,13 +77,28 @@ class Work:
         wanted = Plan(tuple(p for p in part.cells if p.key not in self.skipped and p.key not in ended))
         unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
         recorder = Recorder(self.name, self.env, self.results, self.environment, unrecorded)
+        self._tell_estimate(wanted)
+        with RateRecorder(self.env, self.environment, name_executor(self.options.executor)) as rates:
 
-        def report(result: StageResult) -> None:
-            recorder.record(result)
-            self.options.report(result)
+            def report(result: StageResult) -> None:
+                recorder.record(result)
+                rates.record(result)
+                self.options.report(result)
 
-        self.options.executor.execute(wanted.stages, self.env, report)
+            self.options.executor.execute(wanted.stages, self.env, report)
         self.ended = recorder.stage_results | self.ended
+
+    def _tell_estimate(self, wanted: Plan) -> None:
+        """Log what the pending stages need, where earlier runs have measured such stages."""
+        store = self.env.store
+        if all(store.has(stage.key) for planned in wanted.cells for stage in planned.stages):
+            return
+        pending = [stage for stage in wanted.stages if not store.has(stage.key)]
+        folder, executor = get_local_folder(store.location), name_executor(self.options.executor)
+        rates = load_rates(folder, str(self.environment["device"]))
+        found = estimate(pending, Workloads(self.env.registry), rates, folder, executor)
+        if found.seconds is not None:
+            _log.warning("this run needs %s", "; ".join(found.lines()), extra={"tell": "note"})
 
 
 def _store_plan(plan: Plan, used: set[Spec], run: str, env: Env) -> None:

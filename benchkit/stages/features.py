@@ -34,10 +34,7 @@ class Features(Stage):
     @property
     def source(self) -> Source:
         """Return which samples the images were made from."""
-        if isinstance(self.images, Images):
-            return self.images.source
-        latents = origin(self.images.start)[0] if isinstance(self.images, Corrupt) else self.images.latents
-        return latents.source
+        return find_source(self.images)
 
     def run(self, env: Env) -> Output:
         import torch
@@ -81,6 +78,14 @@ class Features(Stage):
 
     def describe(self) -> str:
         return f"features {self.trunk.name} of {self.images.describe()}"
+
+
+def find_source(images: Images | AnyCorrupt) -> Source:
+    """Return which samples a stage's images were made from."""
+    if isinstance(images, Images):
+        return images.source
+    latents = origin(images.start)[0] if isinstance(images, Corrupt) else images.latents
+    return latents.source
 
 
 def maps_by_image(features: Sequence[Features]) -> Mapping[str, Features]:

@@ -20,8 +20,9 @@ from benchkit.executors.processes import Processes
 from benchkit.inference.detector import read_detector
 from benchkit.outputs.exports.detector import write_detector
 from benchkit.outputs.finished_run import FinishedRun
-from benchkit.planning import frozen_detectors
+from benchkit.planning import estimate, frozen_detectors
 from benchkit.planning.planner import Plan
+from benchkit.planning.workloads import Workloads
 from benchkit.plugin.networks import build_network, trunk_of
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import Places, RunOptions, compare, make_plan
@@ -240,7 +241,8 @@ def test_the_size_of_features_is_known_before_they_are_computed(
     plan, env = planned(tiny_checkpoint, registry, whole[0])
     stages = [one for one in plan.stages if isinstance(one, Features)]
     stored = sum(map_one.nbytes for stage in stages for map_one in stage.maps(env))
-    assert frozen_detectors.features_size(plan.stages, registry) == stored
+    works = Workloads(registry)
+    assert sum(works.of(stage).size or 0 for stage in stages) == stored
     # 32 x 32 pixels: three channels at stride 2, kept at stride 4, and three at stride 8, two bytes a value.
     images = sum(len(stage.source.indices) for stage in stages)
     assert stored == images * 2 * 3 * (8 * 8 + 4 * 4)
@@ -249,8 +251,8 @@ def test_the_size_of_features_is_known_before_they_are_computed(
 def test_features_larger_than_the_disk_are_refused(
     tiny_checkpoint: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frozen_detectors.shutil, "disk_usage", lambda folder: FullDisk())
-    with pytest.raises(BenchkitError, match=r"features of frozen detectors take 0\.0 GB, and the disk of the cache"):
+    monkeypatch.setattr(estimate.shutil, "disk_usage", lambda folder: FullDisk())
+    with pytest.raises(BenchkitError, match=r"at least .* KB \(.*features .* KB.*\), and the disk of the cache"):
         compare(small(tiny_checkpoint), registry, Places(cache=tmp_path / "none"), RunOptions())
 
 
