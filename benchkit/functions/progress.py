@@ -94,7 +94,7 @@ class Lines:
         self._last = now
         width = len(str(self._total))
         place = f"[{self._done:{width}}/{self._total}] " if self._total else ""
-        print(f"{place}{clock(now - self._began)} {self._left}{one_line(text)}", file=sys.stderr)
+        print(f"{place}{clock(now - self._began)} {one_line(text)}{self._left}", file=sys.stderr)
 
     def advance(self) -> None:
         """Count one more finished piece."""
@@ -102,7 +102,7 @@ class Lines:
 
     def show_left(self, text: str) -> None:
         """Show how long the rest takes, in the next lines."""
-        self._left = f"({text}) "
+        self._left = f"; {text}"
 
 
 class NotebookBar:

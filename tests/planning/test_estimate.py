@@ -13,6 +13,7 @@ import benchkit
 from benchkit.config.grid import load_grid
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import StageResult
+from benchkit.functions.progress import Lines
 from benchkit.functions.time_left import TimeLeft
 from benchkit.planning import estimate as estimates
 from benchkit.planning.estimate import Estimate, check_room, estimate
@@ -185,6 +186,16 @@ def test_time_left_counts_pending_work(
         f"about {len(trainings) - 2}:00 left" if len(trainings) > 2 else None
     )
     assert len(trainings) > 2
+
+
+def test_lines_of_progress_end_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines()
+    lines.start(2)
+    lines.note("train a")
+    lines.advance()
+    lines.show_left("about 3:20 left")
+    lines.note("evaluate a")
+    assert capsys.readouterr().err.splitlines() == ["[0/2] 0:00 train a", "[1/2] 0:00 evaluate a; about 3:20 left"]
 
 
 @pytest.mark.parametrize(
