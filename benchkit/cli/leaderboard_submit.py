@@ -19,7 +19,7 @@ def submit(
     name: Annotated[
         str, typer.Option("--name", help="Of the submission and its folder: letters, digits, '-' and '_'.")
     ],
-    link: Annotated[str, typer.Option("--link", metavar="URL", help="Where to read about the rows.")],
+    link: Annotated[str | None, typer.Option("--link", metavar="URL", help="Where to read about the rows.")] = None,
     contact: Annotated[str | None, typer.Option("--contact", help="Whom to ask.")] = None,
     tuned_on: Annotated[
         str | None, typer.Option("--tuned-on", help="On which data settings were chosen, such as 'validation'.")

@@ -110,8 +110,9 @@ class _Environment(_Described):
 class Facts(BaseModel):
     """The contents of submission.json.
 
-    link: where to read about the rows. tuned_on: on which data settings were chosen. seen: which data plugins or their
-    weights have been trained on. run, created: the run's id and time. grid: the run's description. environment: what
+    link: where to read about the rows, if there is such a page. tuned_on: on which data settings were chosen. seen:
+    which data plugins or their weights have been trained on. run, created: the run's id and time. grid: the run's
+    description. environment: what
     `benchkit.runs.provenance.describe_environment` returned. protocol: digest of `read_protocol`. test_sets: name ->
     `ScoredImages.digest`. sources: `KIND NAME` of plugins that do not ship with benchkit -> where to get them.
     season: the commitment of the season whose images these are; None for the public ones.
@@ -121,7 +122,7 @@ class Facts(BaseModel):
 
     schema_version: Literal[1, 2] = Field(alias="schema")
     name: Annotated[str, Field(pattern=NAME)]
-    link: Link
+    link: Link | None = None
     contact: Text | None = None
     tuned_on: Text | None = None
     seen: Text | None = None

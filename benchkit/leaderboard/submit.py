@@ -35,7 +35,7 @@ class Declaration:
     """What the submitter says: see `Facts`. sources: `KIND NAME` of a plugin -> where to get it."""
 
     name: str
-    link: str
+    link: str | None = None
     contact: str | None = None
     tuned_on: str | None = None
     seen: str | None = None

@@ -137,7 +137,7 @@ def _member(folder: Path, checked: Checked, slugs: Slugs) -> Member:
     declared |= {f"where to get {plugin}": link for plugin, link in facts.sources.items()}
     notes = [*checked.notes, *_rerun_notes(verified)]
     badge = _VERDICTS.get(str(verified.get("verdict")), "recomputed")
-    return Member(facts.name, slugs.of(facts.name, folder), badge, facts.link, declared, notes)
+    return Member(facts.name, slugs.of(facts.name, folder), badge, facts.link or "", declared, notes)
 
 
 def _rerun_notes(verified: Mapping[str, Any]) -> list[str]:
