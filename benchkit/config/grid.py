@@ -42,6 +42,7 @@ from benchkit.config.settings import known_keys
 from benchkit.errors import BenchkitError, UnknownNameError, describe_error, shortened
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import Flag, Number, Whole
+from benchkit.specs.training_sets import SEEDS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -128,6 +129,13 @@ class Grid(StrictModel):
     seeds: Seeds = Field(
         (0,), min_length=1, description="Seeds of the draw of labelled images, of the noise and of the training."
     )
+    selection_seed: Whole | None = optional(
+        None,
+        "Choose and corrupt the regions once per source and selector, with this seed, for all detectors and seeds; "
+        "null: for each seed, and with `learned` for each detector (docs/how-to/grids.md).",
+        ge=0,
+        lt=SEEDS,
+    )
     until_resolved: Number | None = optional(
         None,
         "Add seeds where pairs of rows are unresolved, until each is resolved to this many points of artifact IoU; "
@@ -201,6 +209,10 @@ class Grid(StrictModel):
         """The seeds of all rows: the grid's, then those that only a detector has."""
         own = (seed for settings in self.on_detector.values() for seed in settings.seeds or ())
         return tuple(dict.fromkeys((*self.seeds, *own)))
+
+    def selection_seed_of(self, seed: int) -> int:
+        """Return the seed that chooses and corrupts the regions of a row's seed."""
+        return seed if self.selection_seed is None else self.selection_seed
 
     @property
     def every_inverter(self) -> tuple[Spec, ...]:

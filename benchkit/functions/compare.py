@@ -161,7 +161,7 @@ def _run(grid: Grid, session: Session, check_out: Check | None) -> Comparison:
 
 def _dry_run(grid: Grid, session: Session) -> DryRun:
     """Return the plan's dry run; with `until_resolved` that of the first look, and of the largest plan."""
-    from benchkit.functions.dry_run import LargestPreview, make_dry_run, preview_plan
+    from benchkit.functions.dry_run import LargestPreview, count_with_own_selections, make_dry_run, preview_plan
     from benchkit.planning.looks import find_rule, take_seeds
     from benchkit.runs.run import prepare
 
@@ -170,7 +170,8 @@ def _dry_run(grid: Grid, session: Session) -> DryRun:
         plan = prepare(grid, registry, places, screen.note, session.device)
     preview = preview_plan(plan, grid, session)
     if (rule := find_rule(grid, registry)) is None:
-        return make_dry_run(grid.title, grid, plan, registry, preview)
+        own = count_with_own_selections(grid, registry)
+        return replace(make_dry_run(grid.title, grid, plan, registry, preview), own_selection=own)
     first = take_seeds(plan, rule, {})
     largest = LargestPreview(rule, preview)
     return make_dry_run(grid.title, grid, first, registry, preview_plan(first, grid, session), largest)

@@ -51,7 +51,7 @@ class DryRun:
 
     title: of the comparison. names: printed names of rows by the keys of cells. kinds: of stages, in their order.
     differences: where the comparison is not the paper's protocol. largest: of a plan that is only the first look of
-    several.
+    several. own_selection: network evaluations if each seed had its own selection; None if it has.
 
     Example:
         >>> import benchkit
@@ -68,6 +68,7 @@ class DryRun:
     kinds: tuple[str, ...]
     differences: tuple[str, ...]
     largest: LargestPreview | None = None
+    own_selection: int | None = None
 
     @property
     def pending(self) -> Mapping[str, int]:
@@ -111,6 +112,7 @@ class DryRun:
         lines = [
             f"network evaluations: {found.pending_network_evaluations:,} to run of {found.network_evaluations:,} "
             "(images)",
+            *self._saved(),
             f"training iterations: {found.train_iterations:,} to run",
             *([f"features: {format_size(found.features_size)} to write into the cache"] if found.features_size else []),
             *found.estimate.lines(),
@@ -124,11 +126,20 @@ class DryRun:
         lines += [f"skipped: {count} cells: {reason}" for reason, count in skipped.items()]
         return lines + (self.largest.lines() if self.largest else [])
 
+    def _saved(self) -> list[str]:
+        """Return what the shared selection saves, in one line; nothing if each seed has its own."""
+        own, shared = self.own_selection, self.preview.network_evaluations
+        if own is None:
+            return []
+        ratio = f", {own / shared:.1f} times as many" if shared else ""
+        return [f"shared selection: a selection for each seed would take {own:,} network evaluations{ratio}"]
+
     def as_json(self) -> dict[str, Any]:
         """Return the plan as plain data, for JSON."""
         cells = [_cell_json(planned, self.names[planned.key]) for planned in self.cells]
         looks = {"looks": self.largest.as_json()} if self.largest else {}
-        return {"title": self.title, **_work_json(self.preview), "cells": cells, **looks}
+        own = {} if self.own_selection is None else {"network_evaluations_of_own_selections": self.own_selection}
+        return {"title": self.title, **_work_json(self.preview), **own, "cells": cells, **looks}
 
 
 def make_dry_run(
@@ -152,6 +163,20 @@ def preview_plan(plan: Plan, grid: Grid, session: Session) -> Preview:
     cache = session.places.cache
     rates, executor = load_rates(get_local_folder(cache), session.device), name_executor(session.executor)
     return preview(plan, session.registry, find_model(grid), open_store(cache, create=False), rates, executor)
+
+
+def count_with_own_selections(grid: Grid, registry: Registry) -> int | None:
+    """Return the network evaluations of a grid if each seed had its own selection; None if it has."""
+    from benchkit.diffusion.backend import timesteps_of
+    from benchkit.planning.planner import Planner
+    from benchkit.runs.run import find_model
+    from benchkit.stages.base import Costs
+
+    if grid.selection_seed is None:
+        return None
+    model = find_model(grid)
+    plan = Planner(grid.replaced(selection_seed=None), registry, model).plan()
+    return plan.network_evaluations(Costs(registry, timesteps_of(model.location, model.steps)))
 
 
 def _work_json(preview: Preview) -> dict[str, Any]:

@@ -113,8 +113,19 @@ def _several_protocols(facts: Facts, rows: pd.DataFrame) -> Iterator[str]:
     steps = {value for value in rows["num_inference_steps"].tolist() if known(value)}
     if steps and facts.grid.get("num_inference_steps") not in steps:
         yield "its rows are of another protocol than its grid: 'num_inference_steps' differs"
+    yield from _wrong_selection(facts.grid.get("selection_seed"), rows)
     if digest_protocol(facts.grid, facts.environment, rows) != facts.protocol:
         yield "'protocol' is not the digest of its grid, datasets and checkpoint"
+
+
+def _wrong_selection(seed: Any, rows: pd.DataFrame) -> Iterator[str]:
+    """Yield what is wrong with the seed of a selection that all rows share; None: each seed has its own."""
+    if seed not in (None, 0):
+        yield f"'selection_seed' is {_short(seed)}: use 0, so that nobody chooses"
+    column = rows["selection_seed"] if "selection_seed" in rows else [None] * len(rows)
+    for selector, own in zip(rows["selector"], column, strict=True):
+        if known(selector) and (own if known(own) else None) != seed:
+            yield "its rows are of another protocol than its grid: 'selection_seed' differs"
 
 
 def _wrong_seeds(grid: Mapping[str, Any], rows: pd.DataFrame) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -65,7 +65,9 @@ def score_season(
     for planned in done:
         run.require([planned.train] if planned.train else [], run.name(planned))
     planner = Planner(run.grid, registry, run.model(done[0]))
-    fresh = {planned.key: PlannedCell(planned.cell, planner.evaluate_on(planned, test)) for planned in done}
+    fresh = {
+        planned.key: replace(planned, evaluate=planner.evaluate_on(planned, test), confine=None) for planned in done
+    }
     results: dict[str, StageResult] = {}
     run.env.progress = progress
     stages = Plan(tuple(fresh.values())).stages

@@ -13,6 +13,7 @@ from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.image_sets import Sets
 from benchkit.plugin.registry import Registry
 from benchkit.specs.cell import Cell, Role
+from benchkit.specs.faults import Fault, FaultsError
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import Corrupted, ImageSet, Labelled, Mix, Pseudo, TrainingSet, Trivial
 
@@ -27,7 +28,7 @@ def make_cells(grid: Grid, registry: Registry) -> Iterator[Cell]:
         labelled = sets.labelled(seed)
         for rule in grid.trivial if seed in grid.seeds else ():
             yield Cell("trivial", Trivial(rule), None, seed, test, rule)
-        sources = sets.sources(seed)
+        sources = sets.sources(grid.selection_seed_of(seed))
         for detector in (one for one in plugins.detectors if seed in settings.seeds(one)):
             for row in _rows(grid, plugins, sets, sources, labelled, detector):
                 yield Cell(row.role, row.training, detector, seed, test, *row[2:])
@@ -56,6 +57,7 @@ class _Plugins:
         """Return the selectors of the rows of one detector; `same` becomes this detector."""
         found: dict[Spec, str] = {}
         for named in self._selectors:
+            check_can_be_shared(self.grid, self.registry, named)
             own = fill_in_detector(self.registry, named, detector)
             if own in found:
                 self._repeat("selectors", named.short, f"'{found[own]}' for the detector '{detector.short}'")
@@ -135,6 +137,21 @@ def _rows(
                     yield _Row("corrupted", corrupted, corruptor.short, inverter, name)
                 if corruptor in plugins.with_human:
                     yield _Row("mixed", Mix((labelled, corrupted)), corruptor.short, inverter, name)
+
+
+def check_can_be_shared(grid: Grid, registry: Registry, selector: Spec) -> None:
+    """Raise FaultsError for a selector that each row's own detector makes, if all detectors share one selection."""
+    if grid.selection_seed is None:
+        return
+    for part in registry.with_parts(selector):
+        plugin = registry.make(part, RegionSelector)  # type: ignore[type-abstract]
+        if plugin.required_detector() == "same":
+            message = (
+                f"selection_seed: selector '{selector.short}' trains each row's own detector, so detectors cannot "
+                "share its selection"
+            )
+            remedy = f"name one detector for all, as in selectors: ['{part.name}:detector=NAME'], or remove the key"
+            raise FaultsError([Fault(message, remedy)])
 
 
 def fill_in_detector(registry: Registry, selector: Spec, detector: Spec) -> Spec:

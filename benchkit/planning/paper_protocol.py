@@ -67,6 +67,8 @@ def differences(grid: Grid) -> tuple[str, ...]:
     found += _other_parameters(grid.corruptors, preset.corruptors)
     ours, theirs = grid.as_data(), preset.as_data()
     found += [_difference(name, ours[name], theirs[name]) for name in _PLAIN if ours[name] != theirs[name]]
+    if grid.selection_seed is not None:
+        found.append(f"selection: that of seed {grid.selection_seed} for all detectors and seeds, not one for each")
     if grid.until_resolved is not None:
         found.append(f"seeds: more are added where rows are unresolved, up to {grid.max_seeds}")
     if grid.on_detector != preset.on_detector:

@@ -37,12 +37,16 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, the stages that give its row, or the reason it is skipped."""
+    """A cell, the stages that give its row, or the reason it is skipped.
+
+    selection_seed: of the regions that all seeds and detectors share; None where the cell has its own, or none.
+    """
 
     cell: Cell
     evaluate: Evaluate | None = None
     confine: Confine | None = None
     skip: str | None = None
+    selection_seed: int | None = None
 
     @property
     def key(self) -> str:
@@ -145,6 +149,13 @@ class Planner:
         return tuple(make_cells(self.grid, self.registry))
 
     @cached_property
+    def _shared(self) -> Cell | None:
+        """A cell with the seed of the selection that all cells share; None if each has its own."""
+        seed = self.grid.selection_seed
+        trained = next((cell for cell in self.cells if cell.detector is not None), None)
+        return None if seed is None or trained is None else replace(trained, seed=seed)
+
+    @cached_property
     def settings(self) -> DetectorSettings:
         """How each detector is trained."""
         return DetectorSettings(self.grid, self.registry)
@@ -161,7 +172,7 @@ class Planner:
         """Add the steps that this grid needs to `trajectories`; raises BenchkitError as `plan` does."""
         for cell in self.cells:
             for part in cell.training.corrupted():
-                self._note_steps_of(part, part.corruptor, cell.seed)
+                self._note_steps_of(part, part.corruptor, self.grid.selection_seed_of(cell.seed))
 
     def _note_steps_of(self, part: Corrupted, spec: Spec, seed: int) -> None:
         for inner in self.registry.parts(spec):
@@ -177,8 +188,9 @@ class Planner:
 
     def _planned(self, cell: Cell) -> PlannedCell:
         reason = self._unavailable(cell)
+        shared = self.grid.selection_seed if cell.training.selector is not None else None
         if reason:
-            return PlannedCell(cell, skip=reason)
+            return PlannedCell(cell, skip=reason, selection_seed=shared)
         test = self.images(cell.test)
         held = self._validation(cell.test.dataset)
         if isinstance(cell.training, Trivial):
@@ -186,7 +198,8 @@ class Planner:
             return PlannedCell(cell, Evaluate(TrivialPredictor(cell.training.rule, labelled), test, held))
         train = self.train(cell)
         confine = self._confine(cell.training, cell) if isinstance(cell.training, Corrupted) else None
-        return PlannedCell(cell, Evaluate(train, test, held, self._features(train.detector, (*test, *held))), confine)
+        evaluate = Evaluate(train, test, held, self._features(train.detector, (*test, *held)))
+        return PlannedCell(cell, evaluate, confine, selection_seed=shared)
 
     def evaluate_on(self, planned: PlannedCell, test: ImageSet) -> Evaluate:
         """Return the evaluation of a planned cell's predictor on other test images."""
@@ -296,7 +309,7 @@ class Planner:
 
     def select(self, part: Pseudo | Corrupted, cell: Cell) -> Select:
         """Return the stage that selects a set's regions, with the training that the selector requires."""
-        return self._select(self.images(part.images), part.selector, cell)
+        return self._select(self.images(part.images), part.selector, self._shared or cell)
 
     def _select(self, images: tuple[Images, ...], selector: Spec, cell: Cell) -> Select:
         assert cell.detector is not None
@@ -316,9 +329,12 @@ class Planner:
         spec = cell.test.dataset
         return self.images(draw_labelled(spec, self.registry.dataset(spec), self.grid.labelled, cell.seed))
 
-    @_once
     def corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:
         """Return the corruption stages of a set, one per chunk."""
+        return self._corrupt(part, self._shared or cell)
+
+    @_once
+    def _corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:
         select, stages = self.select(part, cell), []
         for i, chunk in enumerate(part.images.chunks()):
             paste = self._images(chunk) if part.paste_background else None
@@ -366,7 +382,8 @@ class Planner:
         return seed if self.registry.make(inverter, Inverter).uses_noise() else None  # type: ignore[type-abstract]
 
     def _confine(self, part: Corrupted, cell: Cell) -> Confine:
-        round_trips = tuple(self._part_round_trip(part, part.corruptor, c, cell.seed) for c in part.images.chunks())
+        seed = self.grid.selection_seed_of(cell.seed)
+        round_trips = tuple(self._part_round_trip(part, part.corruptor, c, seed) for c in part.images.chunks())
         return Confine(self.corrupt(part, cell), round_trips, self.select(part, cell))
 
     def _part_round_trip(self, part: Corrupted, spec: Spec, chunk: ImageSet, seed: int) -> RoundTrip | Choose:

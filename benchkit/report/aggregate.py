@@ -14,7 +14,7 @@ from benchkit.metrics import PRIMARY
 from benchkit.report.curves import average_curves
 from benchkit.report.text import known, listed
 from benchkit.store.results import ROW_COLUMNS
-from benchkit.store.schema import SETTINGS
+from benchkit.store.schema import RARE_SETTINGS, SETTINGS
 
 #: What makes rows of several seeds one line: all that a row is, except its seed.
 KEY = (
@@ -43,7 +43,7 @@ def aggregate_rows(rows: pd.DataFrame, is_metric: Callable[[str], bool]) -> pd.D
     """
     if missing := [name for name in _NEEDED if name not in rows]:
         raise BenchkitError(f"these rows do not come from a run: the column '{missing[0]}' is missing")
-    columns = [str(name) for name in rows if name not in (*_NEEDED, "curve")]
+    columns = [str(name) for name in rows if name not in (*_NEEDED, *RARE_SETTINGS, "curve")]
     numbers = {name: pd.to_numeric(rows[name], errors="coerce").astype(float) for name in columns}
     numbers = {name: values for name, values in numbers.items() if is_metric(name) or values.notna().any()}
     if F1_AT_VALIDATION in numbers:
@@ -65,7 +65,8 @@ def _make_line(cells: pd.DataFrame, numbers: pd.DataFrame, metrics: np.ndarray) 
     finished = {int(seed): str(key) for seed, key in zip(cells["seed"][done], cells["cell"][done], strict=True)}
     failed = frozenset(map(int, cells.loc[cells["state"].isin(("failed", "skipped")), "seed"]))
     first = cells.iloc[0]
-    labels: dict[str, Any] = {name: first[name] if known(first[name]) else None for name in (*KEY, *_COMMON)}
+    common = (*KEY, *_COMMON, *(name for name in RARE_SETTINGS if name in cells))
+    labels: dict[str, Any] = {name: first[name] if known(first[name]) else None for name in common}
     parameters = read_object(labels["corruptor_params"])
     labels["corruptor_params"] = json.dumps(parameters, sort_keys=True) if parameters else None
     # The network of a human row is trained as those of learned selectors are.

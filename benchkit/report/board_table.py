@@ -32,7 +32,7 @@ from benchkit.report.text import (
     signed,
 )
 from benchkit.report.uncertainty import BY_KIND, RANKINGS, delta_columns, rank_columns
-from benchkit.store.schema import SETTINGS
+from benchkit.store.schema import RARE_SETTINGS, SETTINGS
 
 Line = Mapping[str, Any]
 #: Lines that are ranked together have these in common.
@@ -155,6 +155,7 @@ _READ = {
     *(
         *LEADING,
         *SETTINGS,
+        *RARE_SETTINGS,
         *DERIVED,
         *_FRACTIONS,
         *_VARYING,

@@ -66,6 +66,7 @@ def foot_notes(board: Board) -> tuple[str, ...]:
         notes += _intervals(board, level)
     return (
         *notes,
+        *_shared_selection(board),
         *_marks(board),
         *_differing_seeds(board),
         *_floor(board),
@@ -84,6 +85,19 @@ def _intervals(board: Board, level: str) -> Iterator[str]:
         f"differences to the same baseline (max-t, step-down). Equivalent: within {100 * MARGIN:g} point either way, a "
         "margin declared before any result was seen. Unresolved: none of better, worse and equivalent is shown."
     )
+
+
+def _shared_selection(board: Board) -> Iterator[str]:
+    """Yield what the seeds of a board with one selection for all do not show."""
+    seeds = board.frame.get("selection_seed", pd.Series(dtype=float)).dropna().unique()
+    if len(seeds):
+        yield (
+            f"Shared selection: the regions, and so the corrupted images, of seed {listed(f'{s:.0f}' for s in seeds)} "
+            "are those of all seeds and detectors. Seeds differ in the training, and in the labelled images of rows "
+            "that train on them. Intervals and verdicts do not cover another selection, which may move a row by more "
+            "than its bracket. This is another protocol than one selection for each seed: rows of the two are not "
+            "ranked together."
+        )
 
 
 def _seeds(board: Board) -> str:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from benchkit.report.aggregate import read_object
-from benchkit.report.text import known, listed
+from benchkit.report.text import known, listed, numeric
 from benchkit.specs.training_config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _NAMES = {
     "test_set": "test",
     "source_set": "source",
     "labelled": "labelled",
+    "selection_seed": "selection",
     "validation_images": "validation",
     "inverter": "inverter",
     "label": "label",
@@ -42,6 +43,9 @@ _HASH = 12
 #: What a row is rather than how it was made: rows that differ in these are ranked together.
 _LABELS = ("test_set", "inverter", "provenance")
 
+#: How the regions are chosen where no seed is named for all; boards say it only beside one that shares a selection.
+_OWN_SELECTION = "of each seed"
+
 Settings = dict[str, tuple[Any, ...]]
 
 
@@ -52,10 +56,12 @@ def settings_of(board: Board) -> Settings:
     """
     lines = board.frame[board.frame["seeds"] > 0]
     found: dict[str, dict[str, Any]] = {}
-    read = [name for name in lines if name in _NAMES or name in _BUDGETS]
+    read = [name for name in lines if name in ("selector", *_NAMES, *_BUDGETS)]
     for line in lines[read].drop_duplicates().to_dict("records"):
         for name, value in _settings_of_line(line):
             found.setdefault(name, {})[repr(value)] = value
+    if set(found.get("selection_seed", {}).values()) == {_OWN_SELECTION}:
+        del found["selection_seed"]
     # Rows without training are computed once, for any number of seeds.
     trained = lines[lines["role"] != "trivial"]
     seeds = (trained if len(trained) else lines)["seeds"]
@@ -95,7 +101,11 @@ def protocol_names(lines: pd.DataFrame) -> list[str]:
 
 def _settings_of_line(line: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     for name in _NAMES:
-        if known(line.get(name)):
+        if name == "selection_seed":
+            if known(line.get("selector")):
+                seed = numeric(line.get(name))
+                yield name, f"shared, of seed {seed:.0f}" if known(seed) else _OWN_SELECTION
+        elif known(line.get(name)):
             value = line[name]
             yield name, int(value) if isinstance(value, float) else value
     for budget in _BUDGETS:
@@ -127,10 +137,11 @@ def differing(boards: Sequence[Board]) -> dict[str, tuple[str, ...]]:
     """
     every = [settings_of(board) for board in boards]
     names = list(dict.fromkeys(name for own in every for name in own))
-    found = {}
+    found, absent = {}, {"selection_seed": _OWN_SELECTION}
     for name in names:
         values = tuple(
-            _values(board, own[name]) if name in own else "unknown" for board, own in zip(boards, every, strict=True)
+            _values(board, own[name]) if name in own else absent.get(name, "unknown")
+            for board, own in zip(boards, every, strict=True)
         )
         if len(set(values)) > 1:
             found[_NAMES.get(name, name)] = values

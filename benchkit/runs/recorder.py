@@ -94,6 +94,7 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
         else None,
         "label": corrupted[0].label if corrupted else None,
         "paste_background": corrupted[0].paste_background if corrupted else None,
+        "selection_seed": planned.selection_seed,
         "training": _config(train, registry),
         "selector_training": _config(selection, registry),
         "provenance": _provenance(cell, registry),

@@ -35,6 +35,7 @@ _NO_AXES = {
     "trivial",
     "with_human",
     "seeds",
+    "selection_seed",
     "inverters",
     "on_detector",
 }

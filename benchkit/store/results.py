@@ -28,6 +28,7 @@ from benchkit.store.database import Database
 from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, decompress, json_to_text
 from benchkit.store.run_id_file import match_run, read_mark
 from benchkit.store.schema import (
+    RARE_SETTINGS,
     ROW_SCHEMA,
     SETTINGS,
     Base,
@@ -255,8 +256,9 @@ class ResultStore:
             lines, names = [], dict.fromkeys(ROW_COLUMNS)
             for cell, row in session.execute(joined):
                 metrics = row.metrics if row else {}
-                names |= dict.fromkeys(metrics)
-                lines.append(_to_line(cell, row) | metrics)
+                rare = {name: cell.settings[name] for name in RARE_SETTINGS if name in cell.settings}
+                names |= dict.fromkeys((*rare, *metrics))
+                lines.append(_to_line(cell, row) | rare | metrics)
         frame = pd.DataFrame(lines, columns=list(names))
         for name in ("seconds", *(name for name in names if name not in ROW_COLUMNS)):
             if frame[name].isna().all():  # or pandas would take a column of nothing for text
@@ -371,7 +373,7 @@ def _to_line(cell: CellRecord, row: RowRecord | None) -> dict[str, Any]:
 
 def _check_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in metrics.items():
-        if not isinstance(name, str) or name in ROW_COLUMNS:
+        if not isinstance(name, str) or name in (*ROW_COLUMNS, *RARE_SETTINGS):
             raise ValueError(f"'{name}' cannot name a metric: a board has that column already")
         if value is not None and not isinstance(value, bool | int | float | str | np.generic):
             raise ValueError(f"metric '{name}' is not a single value but {type(value).__name__}")

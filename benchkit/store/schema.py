@@ -28,6 +28,9 @@ SETTINGS = (
     *("checkpoint", "checkpoint_sha256", "dtype", "autoencoder", "num_inference_steps"),
     *("training", "selector_training", "provenance", "uses"),
 )
+#: Settings that are a column only of runs that have a value of them, so that the rows of other runs stay as they were.
+#: selection_seed: of the regions that all seeds and detectors share.
+RARE_SETTINGS = ("selection_seed",)
 
 CellState = Literal["pending", "running", "done", "failed", "skipped"]
 RunStatus = Literal["running", "done", "failed", "interrupted"]

@@ -255,6 +255,57 @@ def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Re
     assert reported.startswith("detectors: ")
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_preview_has_the_rows_of_its_table_and_says_what_it_is(number: int, registry: Registry) -> None:
+    grid, of_table = load_grid(f"table{number}-preview"), load_grid(f"table{number}")
+    assert "preview" in grid.title and "preview" in grid.note.lower()
+    for key in (
+        "corruptors",
+        "with_human",
+        "baselines",
+        "trivial",
+        "test",
+        "labelled",
+        "seeds",
+        "paper_table",
+        "model",
+    ):
+        assert getattr(grid, key) == getattr(of_table, key), key
+    assert grid.paper_sizes == of_table.paper_sizes and grid.paper_data == of_table.paper_data
+    sources = [(one.dataset, one.split, one.rest, one.title, one.paper) for one in grid.every_source]
+    assert sources == [(one.dataset, one.split, one.rest, one.title, one.paper) for one in of_table.every_source]
+    trained_whole = {spec.values["pretrained"] for spec in of_table.detectors}
+    assert {spec.values["pretrained"] for spec in grid.detectors} == trained_whole, "the same ADE20K weights"
+    reported = [text.partition(":")[0] for text in differences(grid)]
+    assert {"sources", "selectors", "detectors", "selection", "on_detector"} <= {*reported}
+
+
+#: Network evaluations of the tables: one selection for each detector and seed, and one for all; of the previews.
+EVALUATIONS = {
+    "table1": (1_715_490, 708_040, 160_000),
+    "table2": (4_900_000, 1_400_000, 280_000),
+    "table4": (1_800_000, 800_000, 160_000),
+}
+OF_ONE_DETECTOR = """selectors=["learned:detector='upernet-swin:size=tiny,pretrained=none'"]"""
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_what_a_shared_selection_and_a_preview_save_is_as_documented(name: str, registry: Registry) -> None:
+    heads = "detectors=['frozen-convnext:size=tiny,pretrained=none', 'frozen-swin:size=tiny,pretrained=none']"
+    grids = (
+        table(name),
+        table(name, OF_ONE_DETECTOR, "selection_seed=0"),
+        table(f"{name}-preview", OF_ONE_DETECTOR, heads),
+    )
+    plans = [plan(grid, registry) for grid in grids]
+    spent = tuple(made.network_evaluations(Costs(registry, TIMESTEPS)) for made in plans)
+    assert spent == EVALUATIONS[name]
+    whole = [one for one in plans[2].stages if isinstance(one, Train) and one.detector.name == "upernet-swin"]
+    assert [one.config.iterations for one in whole] == [1000], "one selector, trained as the table trains it"
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "reproduce.md").read_text()
+    assert all(f"{number:,}" in page for number in spent)
+
+
 def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry, tmp_path: Path) -> None:
     grid = load_grid("table2")
     assert differences(grid) == ()

@@ -17,11 +17,14 @@ from benchkit.errors import BenchkitError
 from benchkit.leaderboard import submission as files
 from benchkit.leaderboard.check import Checked, check_folder, check_submission, check_together, find_submissions
 from benchkit.leaderboard.check_all import check_all
+from benchkit.leaderboard.merge import group_by_protocol, merge_submissions
 from benchkit.leaderboard.protocol import digest_protocol
 from benchkit.leaderboard.rules import check_rules
-from benchkit.leaderboard.submission import Submission, read_submission, write_submission
+from benchkit.leaderboard.submission import Submission, normalise_rows, read_submission, write_submission
 from benchkit.leaderboard.terms import Terms
 from benchkit.report.board import Board
+from benchkit.report.notes import foot_notes
+from benchkit.report.text import known
 from tests.leaderboard.conftest import make_data, submit_data
 
 SHIPPED = dict.fromkeys(
@@ -126,6 +129,30 @@ def lucky_seeds(submission: Submission) -> Submission:
     return with_facts(replace(submission, rows=rows), grid=grid, protocol=digest_protocol(grid, *rest(submission)))
 
 
+def share_selection(submission: Submission, seed: int, of_rows: int | None = None) -> Submission:
+    """The submission as of a grid whose rows share the selection of a seed; of_rows: what the rows say instead."""
+    grid = submission.facts.grid | {"selection_seed": seed}
+    shared = [
+        float(seed if of_rows is None else of_rows) if known(one) else None for one in submission.rows["selector"]
+    ]
+    rows = normalise_rows(submission.rows.assign(selection_seed=shared))
+    made = replace(submission, rows=rows, board=None)
+    return with_facts(made, grid=grid, protocol=digest_protocol(grid, submission.facts.environment, rows))
+
+
+def lucky_selection(submission: Submission) -> Submission:
+    return share_selection(submission, 3)
+
+
+def another_selection(submission: Submission) -> Submission:
+    return share_selection(submission, 0, of_rows=2)
+
+
+def unknown_selection(submission: Submission) -> Submission:
+    made = share_selection(submission, 0)
+    return replace(made, rows=made.rows.drop(columns="selection_seed"))
+
+
 def too_few_seeds(submission: Submission) -> Submission:
     return submit_data(make_data({"blur:steps=20": 0.2}, seeds=range(4)))
 
@@ -187,6 +214,9 @@ FORGERIES: dict[Callable[[Submission], Submission], str] = {
     set_value("state", "pending"): "not finished: a cell of the row 'blur:steps=20' is pending",
     set_value("seed", 7): "'blur:steps=20' has the seeds 1, 2, 3, 4, 7",
     lucky_seeds: "rows of 'upernet-swin' have the seeds 3, 4, 5, 6, 7: use 0 to 4",
+    lucky_selection: "'selection_seed' is 3: use 0, so that nobody chooses",
+    another_selection: "another protocol than its grid: 'selection_seed' differs",
+    unknown_selection: "another protocol than its grid: 'selection_seed' differs",
     too_few_seeds: "rows of 'upernet-swin' have 4 seeds: on 'portraits' 5 are needed",
     two_protocols: "several protocols: 'num_inference_steps' is 50 and 20",
     two_trainings: "several protocols: 'upernet-swin' has two different 'training'",
@@ -408,3 +438,15 @@ def test_many_are_checked_by_several_processes_as_by_one(
     first, second = (one[0].checked for one in (alone, together))
     assert first is not None and second is not None
     assert first.board.as_json() == second.board.as_json()
+
+
+def test_a_shared_selection_is_a_protocol_of_its_own(submission: Submission, tmp_path: Path) -> None:
+    shared = share_selection(submission, 0)
+    write_submission(shared, tmp_path / "mine")
+    again = read_submission(tmp_path / "mine")
+    check(again)
+    assert len(group_by_protocol([submission, again])) == 2
+    with pytest.raises(BenchkitError, match="several protocols"):
+        merge_submissions([submission, again])
+    note = next(text for text in foot_notes(Board.of(merge_submissions([again]))) if "Shared selection" in text)
+    assert "of seed 0" in note

@@ -8,6 +8,7 @@ import pytest
 
 from benchkit.cli.sidebyside import SideBySide
 from benchkit.report.board import Board
+from benchkit.report.notes import foot_notes
 from benchkit.report.settings import differing, settings_line
 from benchkit.report.site.page import page
 from benchkit.report.tables import render
@@ -103,6 +104,7 @@ def test_runs_of_one_setting_are_compared_by_differences(maker) -> None:
         ({"num_inference_steps": 20}, "num_inference_steps (50 | 20)"),
         ({"checkpoint_sha256": "cd" * 32}, "checkpoint sha256 (abababababab | cdcdcdcdcdcd)"),
         ({"labelled": 10}, "labelled (100 | 10)"),
+        ({"selection_seed": 0}, "selection (of each seed | shared, of seed 0)"),
         ({"test_set": "portraits/test[20]"}, "test (folder:root=mine/test[20] | portraits/test[20])"),
     ],
 )
@@ -129,6 +131,26 @@ def test_variants_of_two_precisions_have_two_protocols(maker) -> None:
         made.corrupted("gaussian:steps=5", 0.4, **SETTINGS, training=training, variant=variant)
     names = dict(zip(*(Board.of(made.run()).frame[key] for key in ("variant", "protocol")), strict=True))
     assert names["training.precision=bfloat16"] == "training.precision bfloat16"
+
+
+def test_rows_of_a_shared_selection_are_not_ranked_with_others(maker) -> None:
+    made = maker()
+    for variant, shared in ((None, {}), ("selection_seed=0", {"selection_seed": 0})):
+        made.corrupted("gaussian:steps=5", 0.4, **SETTINGS, training=budget(), variant=variant, **shared)
+    names = dict(zip(*(Board.of(made.run()).frame[key] for key in ("variant", "protocol")), strict=True))
+    assert names == {None: "", "selection_seed=0": "selection shared, of seed 0"}
+
+
+def test_a_board_says_what_a_shared_selection_does_not_cover(maker) -> None:
+    made, own = board(maker, (0, 1), selection_seed=0), board(maker, (0, 1))
+    assert "; selection shared, of seed 0; " in settings_line(made)
+    assert "selection" not in settings_line(own).replace("selector_training", "")
+    (note,) = [text for text in foot_notes(made) if text.startswith("Shared selection: ")]
+    assert "Intervals and verdicts do not cover another selection" in note
+    assert "not ranked together" in note
+    assert not any("Shared selection" in text for text in foot_notes(own))
+    again = Board.from_json(json.loads(json.dumps(made.as_json())), "it")
+    assert settings_line(again) == settings_line(made) and foot_notes(again) == foot_notes(made)
 
 
 def test_seeds_alone_forbid_no_comparison(maker) -> None:

@@ -15,6 +15,7 @@ from benchkit.api import BenchkitError, Corruptor, Detector, LatentCorruptor
 from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.diffusion.options import parse_model
+from benchkit.planning.cells import check_can_be_shared
 from benchkit.planning.detector_settings import DetectorSettings, Part, list_trained_for
 from benchkit.planning.image_sets import Sets
 from benchkit.planning.planner import check_steps
@@ -132,6 +133,8 @@ class _Checks:
         """Check the detectors that selectors are trained with, and that every batch is large enough."""
         learned = []
         for selector in selectors:
+            with faults.collecting():
+                check_can_be_shared(settings.grid, self.registry, selector)
             with faults.collecting(f"selector '{selector.short}': "):
                 learned += list_trained_for(self.registry, selector)
         used: dict[Part, Sequence[Spec]] = {"training": detectors, "selector_training": (*detectors, *learned)}

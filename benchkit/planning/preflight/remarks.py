@@ -45,7 +45,7 @@ def _sources(grid: Grid, registry: Registry) -> Iterator[ImageSet]:
     """The first image of every source."""
     sets = Sets(grid, registry)
     for key, wanted in sets.grid_sources:
-        images = sets.of(key, wanted, sets.labelled(grid.seeds[0]) if wanted.rest else None)
+        images = sets.of(key, wanted, sets.labelled(grid.selection_seed_of(grid.seeds[0])) if wanted.rest else None)
         yield ImageSet(images.dataset, images.split, images.indices[:1])
 
 

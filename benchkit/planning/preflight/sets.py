@@ -53,7 +53,7 @@ def _available(
 def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
     """Return the labelled set of each seed, smaller if too few images have a mask or a source needs the pool."""
     try:
-        return [sets.labelled(seed).images for seed in sets.grid.every_seed]
+        return [sets.labelled(seed).images for seed in _seeds(sets.grid)]
     except BenchkitError as error:
         found = list(list_faults(error))
     short = next((fault for fault in found if "labelled" in fault.settings), None)
@@ -65,10 +65,16 @@ def _labelled(sets: Sets, faults: Collector) -> list[ImageSet]:
         found[found.index(short)] = replace(short, settings={"labelled": count})
     faults.add(*found)
     drawn = []
-    for seed in sets.grid.every_seed if count else ():
+    for seed in _seeds(sets.grid) if count else ():
         with Collector().collecting():  # what a dataset refuses once it may refuse again
             drawn.append(sets.labelled(seed, count).images)
     return drawn
+
+
+def _seeds(grid: Grid) -> tuple[int, ...]:
+    """Return the seeds that draw labelled images; first one of those whose images sources leave out."""
+    shared = () if grid.selection_seed is None else (grid.selection_seed,)
+    return tuple(dict.fromkeys((*shared, *grid.every_seed)))
 
 
 def _with_other_datasets(fault: Fault, grid: Grid) -> Fault:
