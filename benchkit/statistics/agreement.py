@@ -16,8 +16,8 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from benchkit.statistics.distributions import t_quantile
 from benchkit.statistics.intervals import LEVEL, Difference, Interval, Pair, check_level
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.variance import pool_seeds, split_variance
@@ -73,6 +73,8 @@ class Agreement:
 
 def interquartile_mean(values: Floats) -> float:
     """Return the mean of the middle half: a quarter of the values, rounded down, is cut from each end."""
+    from scipy import stats  # here, because importing it takes half a second
+
     return float(stats.trim_mean(np.ravel(values), CUT))
 
 
@@ -102,7 +104,7 @@ def share_methods(settings: Sequence[Setting], level: float = LEVEL) -> dict[str
         if name not in pool.unstable:
             parts = pool.moderate(parts, pool.mean, pool.freedom[0])
         error, freedom = float(np.sqrt(parts.total)), parts.total_freedom
-        reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+        reach = t_quantile((1 + level) / 2, freedom) * error
         interval = Interval(own.estimate, own.estimate - reach, own.estimate + reach, error, freedom, level, parts)
         shares[name] = Share(interval, places, tuple(means), own.seeds)
     return shares
@@ -172,6 +174,8 @@ def compare_orders(first: Order, second: Order, level: float = LEVEL) -> Agreeme
     if not pairs:
         nothing = float("nan")
         return Agreement(len(names), nothing, nothing, nothing, nothing, (), ())
+    from scipy import stats  # here, because importing it takes half a second
+
     found = stats.kendalltau(*([order.estimates[name] for name in names] for order in (first, second)))
     ways = {pair: [order.direction(*pair, 1 - level) for order in (first, second)] for pair in pairs}
     sure = [np.prod([order.direction(*pair, (1 - level) / 2) for order in (first, second)]) for pair in pairs]

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from benchkit.statistics.distributions import normal_above, normal_upper_quantile, t_below, t_quantile
 from benchkit.statistics.intervals import LEVEL, Difference, Pair
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.variance import PRIOR_FREEDOM
@@ -39,7 +39,7 @@ def adjust_step_down(
         return adjusted
     drawn = _draw_contrasts(methods, pairs, seed)
     own = np.array([differences[pair].p for pair in pairs])
-    observed = stats.norm.isf(own / 2)
+    observed = normal_upper_quantile(own / 2)
     order = np.argsort(-observed, kind="stable")
     # From the least to the most significant: the largest of those that are not yet rejected.
     largest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]
@@ -60,10 +60,10 @@ def simultaneous_reach(
     if not pairs:
         return reach
     largest = np.quantile(_draw_contrasts(methods, pairs, seed).max(axis=1), level)
-    error_rate = min(1 - level, 2 * float(stats.norm.sf(largest)))
+    error_rate = min(1 - level, 2 * normal_above(float(largest)))
     for pair in pairs:
         found = differences[pair]
-        reach[pair] = float(stats.t.isf(error_rate / 2, found.freedom)) * found.error if found.error > 0 else 0.0
+        reach[pair] = -t_quantile(error_rate / 2, found.freedom) * found.error if found.error > 0 else 0.0
     return reach
 
 
@@ -102,7 +102,7 @@ def judge(difference: Difference, adjusted: float, margin: float, *, higher_is_b
     """
     if adjusted <= 1 - difference.level:
         return "better" if (difference.estimate > 0) == higher_is_better else "worse"
-    reach = float(stats.t.ppf(difference.level, difference.freedom)) * difference.error
+    reach = t_quantile(difference.level, difference.freedom) * difference.error
     return "equivalent" if abs(difference.estimate) + reach < margin else "unresolved"
 
 
@@ -110,7 +110,7 @@ def probability_of_improvement(difference: Difference) -> float:
     """Return the probability that the first method's true figure is above the second's, by the difference's t."""
     if not difference.error > 0:
         return 0.5 + 0.5 * float(np.sign(difference.estimate))
-    return float(stats.t.cdf(difference.estimate / difference.error, difference.freedom))
+    return t_below(difference.estimate / difference.error, difference.freedom)
 
 
 def significant(adjusted: Mapping[Pair, float], level: float = LEVEL) -> set[Pair]:

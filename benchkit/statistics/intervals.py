@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import expit, logit
 
 from benchkit.errors import BenchkitError
+from benchkit.statistics.distributions import chi2_below, t_below, t_quantile
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.variance import Components, SeedPool, pool_seeds, split_variance
 
@@ -105,7 +105,7 @@ def differences(
                 parts = pool.moderate(parts, predicted, pool.freedom[1])
         estimate, (error, reach) = float(figures.mean()), _reach(parts, level)
         freedom = parts.total_freedom
-        p = float(2 * stats.t.sf(abs(estimate) / error, freedom)) if error > 0 else float(estimate == 0)
+        p = 2 * t_below(-abs(estimate) / error, freedom) if error > 0 else float(estimate == 0)
         p = p if np.isfinite(error) else float("nan")
         found[first, second] = Difference(estimate, estimate - reach, estimate + reach, error, freedom, level, parts, p)
     return found
@@ -129,7 +129,7 @@ def _vary_together(parts: Components, predicted: float, pairs: int) -> bool:
     freedom = parts.freedom[1]
     if np.isnan(parts.seeds) or not predicted > 0:
         return False
-    return bool(stats.chi2.cdf(freedom * parts.seeds / predicted, freedom) < ALIKE / pairs)
+    return chi2_below(freedom * parts.seeds / predicted, freedom) < ALIKE / pairs
 
 
 def pool_methods(methods: Mapping[str, Jackknife]) -> SeedPool:
@@ -158,4 +158,4 @@ def _slope(figures: Floats) -> Floats:
 def _reach(parts: Components, level: float) -> tuple[float, float]:
     """Return the standard error, and how far the interval reaches to either side."""
     error = float(np.sqrt(parts.total))
-    return error, float(stats.t.ppf((1 + level) / 2, parts.total_freedom)) * error
+    return error, t_quantile((1 + level) / 2, parts.total_freedom) * error

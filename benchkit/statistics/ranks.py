@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, rankdata
+
+from benchkit.statistics.distributions import kendall, rank
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def rank_methods(
     """
     names = list(estimates)
     goodness = np.array([estimates[name] if higher_is_better else -estimates[name] for name in names], float)
-    places = rankdata(-np.nan_to_num(goodness, nan=-np.inf), method="min").astype(int)
+    places = rank(-np.nan_to_num(goodness, nan=-np.inf), "best").astype(int)
     ahead, behind = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for better, worse in different:
         ahead[worse] += 1
@@ -48,10 +49,9 @@ def rank_at_points(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDAr
     values: (methods, points), greater is better. The ranks are (methods, points): 1 is best, ties share the best rank.
     Tau is (points,), NaN where all methods have the same value at that point or at the last one.
     """
-    ranks = rankdata(-values, method="min", axis=0).astype(np.int64)
+    ranks = np.array([rank(-point, "best") for point in values.T], np.int64).reshape(values.shape[::-1]).T
     varies = (values != values[:1]).any(axis=0)
     tau = [
-        kendalltau(point, values[:, -1]).statistic if v and varies[-1] else np.nan
-        for point, v in zip(values.T, varies, strict=True)
+        kendall(point, values[:, -1]) if v and varies[-1] else np.nan for point, v in zip(values.T, varies, strict=True)
     ]
     return ranks, np.array(tau, float)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
 
+from benchkit.statistics.distributions import spearman
 from benchkit.statistics.jackknife import Jackknife
 
 #: With fewer rows or seeds, a correlation of two halves says nothing.
@@ -35,7 +35,7 @@ def split_halves(rows: Mapping[str, Jackknife]) -> float:
             if chosen[0] < others[0]:  # each pair of halves once
                 first, second = (figures[:, list(part)].mean(1) for part in (chosen, others))
                 if np.ptp(first) > 0 and np.ptp(second) > 0:
-                    found.append(float(stats.spearmanr(first, second).statistic))
+                    found.append(spearman(first, second))
         if len(found) >= MOST_SPLITS:
             break
     return float(np.mean(found)) if found else float("nan")

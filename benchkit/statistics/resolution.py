@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
+from benchkit.statistics.distributions import t_quantile
 from benchkit.statistics.intervals import Difference, Pair
 
 
@@ -77,7 +77,7 @@ def predict_width(difference: Difference, images: int, *, more_seeds: int = 0, m
         number=parts.number + more_seeds,
         freedom=(parts.freedom[0] / fewer, parts.freedom[1] + more_seeds),
     )
-    return float(stats.t.ppf((1 + difference.level) / 2, grown.total_freedom) * np.sqrt(grown.total))
+    return float(t_quantile((1 + difference.level) / 2, grown.total_freedom) * np.sqrt(grown.total))
 
 
 def _shares(difference: Difference) -> tuple[float, float, float]:

@@ -22,8 +22,9 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import digamma, polygamma
+
+from benchkit.statistics.distributions import chi2_median, chi2_upper_quantile
 
 Floats = NDArray[np.float64]
 
@@ -158,13 +159,11 @@ def find_unstable(variances: Mapping[str, float], freedom: Mapping[str, float]) 
     """Return the methods whose variance is too large to be one of the others' kind, judged from their median."""
     if len(variances) < 3:
         return frozenset()
-    typical = float(
-        np.median([v / (stats.chi2.median(freedom[name]) / freedom[name]) for name, v in variances.items()])
-    )
+    typical = float(np.median([v / (chi2_median(freedom[name]) / freedom[name]) for name, v in variances.items()]))
     return frozenset(
         name
         for name, variance in variances.items()
-        if variance > typical * stats.chi2.isf(UNSTABLE / len(variances), freedom[name]) / freedom[name]
+        if variance > typical * chi2_upper_quantile(UNSTABLE / len(variances), freedom[name]) / freedom[name]
     )
 
 
