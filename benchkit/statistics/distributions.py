@@ -55,12 +55,12 @@ def rank(values: ArrayLike, ties: str = "mean") -> Floats:
     values = np.asarray(values)
     ordered = np.sort(values)
     first = np.searchsorted(ordered, values, "left") + 1.0
-    return first if ties == "best" else (first + np.searchsorted(ordered, values, "right")) / 2
+    return np.asarray(first if ties == "best" else (first + np.searchsorted(ordered, values, "right")) / 2, np.float64)
 
 
 def spearman(first: ArrayLike, second: ArrayLike) -> float:
     """Return Spearman's rank correlation of two samples that both vary."""
-    return float(np.corrcoef(np.column_stack([rank(first), rank(second)]), rowvar=False)[1, 0])
+    return float(np.asarray(np.corrcoef(np.column_stack([rank(first), rank(second)]), rowvar=False))[1, 0])
 
 
 def kendall(first: ArrayLike, second: ArrayLike) -> float:
