@@ -14,6 +14,7 @@ from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.planning.preflight.check import check_grids
 from benchkit.plugin.registry import Registry
 from benchkit.runs.recorder import make_cell_info
+from benchkit.search.variants import Axis, expand, list_axes
 from benchkit.specs.cell import Cell
 from benchkit.specs.training_sets import ImageSet
 from benchkit.stages.base import Costs
@@ -152,3 +153,10 @@ def test_it_is_a_difference_from_the_papers_protocol() -> None:
     assert differences(table) == ()
     (one,) = differences(table.replaced(selection_seed=0))
     assert one == "selection: that of seed 0 for all detectors and seeds, not one for each"
+
+
+def test_an_ablation_does_not_vary_it(registry: Registry) -> None:
+    shared = grid(**SHARED, selection_seed=0)
+    assert "selection_seed" not in list_axes(shared, registry)
+    with pytest.raises(BenchkitError, match="unknown axis 'selection_seed'"):
+        expand(shared, [Axis.parse("selection_seed=0,1")], registry, crossed=False)
