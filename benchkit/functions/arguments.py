@@ -16,7 +16,8 @@ from benchkit.functions import plugin_arguments
 from benchkit.functions.plugin_arguments import PluginSources
 from benchkit.inference.image_batch import ImageBatch
 from benchkit.inference.images import check_sequence
-from benchkit.plugin.registry import PLUGINS_VARIABLE, Registry, kebab_name
+from benchkit.plugin.registry import PLUGINS_VARIABLE, Registry
+from benchkit.plugin.validation import give_name
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import SEEDS
 
@@ -47,7 +48,7 @@ def make_plugin(kind: str, wanted: Any, base: type[P], plugins: Plugins = ()) ->
     """
     cls = wanted if inspect.isclass(wanted) else type(wanted)
     if issubclass(cls, Plugin) and not hasattr(cls, "name"):
-        cls.name = kebab_name(cls.__name__)
+        give_name(cls)
     if isinstance(wanted, base):
         return wanted
     if inspect.isclass(wanted) and issubclass(wanted, base):

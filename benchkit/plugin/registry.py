@@ -37,7 +37,7 @@ from benchkit.plugin.loading import (
     place_of,
     source_hash,
 )
-from benchkit.plugin.validation import check_class, class_name, default_parameters
+from benchkit.plugin.validation import check_class, class_name, default_parameters, give_name
 from benchkit.specs.keys import digest
 from benchkit.specs.parameters import parameters as parameters
 from benchkit.specs.parameters import validated as validated
@@ -232,8 +232,7 @@ class Registry:
         base = next((one for one in HOOKS.values() if issubclass(cls, one)), None)
         if base is None:
             raise BenchkitError(f"class {cls.__name__} is no plugin: derive it from a class of benchkit.api")
-        if "name" not in vars(cls):
-            cls.name = kebab_name(cls.__name__)
+        give_name(cls)
         check_class(cls, base)
         source = hashlib.sha256(plugin_source(cls, cls.name).encode()).hexdigest()
         known = self._entries.get((base.kind, cls.name))
@@ -348,11 +347,6 @@ class Registry:
         beside = self.make(spec, api.Plugin).depends_on()
         parts = [[part, self.identity(part)] for part in self.parts(spec)]
         return digest([entry.source_hash, beside, parts]) if beside or parts else entry.source_hash
-
-
-def kebab_name(name: str) -> str:
-    """Return a class's name as a plugin's: `MyBlur2D` as `my-blur2-d`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower().replace("_", "-").strip("-")
 
 
 def _file_of(cls: type) -> Path | None:

@@ -51,6 +51,21 @@ def check_name(cls: type[api.Plugin]) -> None:
         raise BenchkitError(f"{cls.__name__}.name must be lower-case words joined by '-', not {name!r}")
 
 
+def give_name(cls: type[api.Plugin]) -> None:
+    """Name a class of a session after itself, in kebab case, unless it has a `name` of its own.
+
+    A base of benchkit.api, or another abstract class, gets none: all its subclasses would inherit it.
+    """
+    is_base = cls in HOOKS.values() or inspect.isabstract(cls)
+    if "name" not in vars(cls) and not is_base:
+        cls.name = kebab_name(cls.__name__)
+
+
+def kebab_name(name: str) -> str:
+    """Return a class's name as a plugin's: `MyBlur2D` as `my-blur2-d`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower().replace("_", "-").strip("-")
+
+
 def is_name(name: Any) -> bool:
     """Whether this is a plugin's name: lower-case words of letters and digits, joined by '-'."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None

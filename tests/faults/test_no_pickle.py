@@ -35,6 +35,8 @@ CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "comm
          "subprocess.getstatusoutput", "pandas.read_pickle", "pd.read_pickle", "torch.jit.load", "torch.hub.load",
          "yaml.full_load", "yaml.unsafe_load", "yaml.load_all", "yaml.unsafe_load_all", "runpy.run_path"}  # fmt: skip
 METHODS = {"to_pickle", "read_pickle"}
+#: Compiles a file of the session to compare its code with the code that runs; what it compiles is never run.
+ALLOWED = {("benchkit/plugin/class_source.py", "calls compile")}
 
 
 def dotted(node: ast.AST) -> str:
@@ -82,6 +84,7 @@ def test_no_source_unpickles_evaluates_or_starts_a_shell() -> None:
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in SOURCES
         for line, what in objections(ast.parse(path.read_text()))
+        if (path.relative_to(ROOT).as_posix(), what) not in ALLOWED
     ]
     assert found == []
 

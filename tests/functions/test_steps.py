@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 import benchkit
-from benchkit.api import PixelContext, PixelCorruptor, Sample
+from benchkit.api import Corruptor, LatentCorruptor, PixelContext, PixelCorruptor, Sample
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.errors import BenchkitError
+from benchkit.functions.arguments import make_plugin
 from benchkit.inference.image_batch import ImageBatch
 from benchkit.inference.images import image_tensor, pixel_arrays
+from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
 
@@ -336,3 +339,12 @@ def test_unusable_arguments_are_named(
         call(backend)
     assert isinstance(raised.value, kind)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("base", [Corruptor, LatentCorruptor])
+def test_a_base_class_gets_no_name(base: Any) -> None:
+    """All its subclasses would inherit the name, and plugin files would show them as plugins."""
+    for make in (lambda: make_plugin("corruptor", base, Corruptor), lambda: Registry.load().add_class(base)):
+        with suppress(BenchkitError):
+            make()
+        assert not hasattr(base, "name")

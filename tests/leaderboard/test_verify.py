@@ -124,7 +124,7 @@ def test_a_forgery_that_contradicts_nothing_is_caught(copy: Path, verify: Callab
     line = rows.index[(rows["method"] == FORGED) & (rows["seed"] == 1)][0]
     cell = rows.loc[line, "cell"]
     terms[cell] = Terms.of(invented)
-    figures = terms[cell].figures(submission.images[rows.loc[line, "test_set"]], None)
+    figures = terms[cell].figures(submission.images[rows.loc[line, "test_set"]])
     for name, value in figures.items():
         if name in rows:
             rows.loc[line, name] = value
@@ -279,7 +279,7 @@ def _rerun(submission: Submission) -> tuple[dict[str, Any], dict[str, Any], Term
     """What re-running the first finished row gives if nothing differs."""
     row = next(row for row in submission.rows.to_dict("records") if row["state"] == "done")
     terms, images = submission.terms[row["cell"]], submission.images[row["test_set"]]
-    figures = {name: value for name, value in terms.figures(images, None).items() if name in row}
+    figures = {name: value for name, value in terms.figures(images).items() if name in row}
     return {str(name): value for name, value in row.items()}, figures, terms, images
 
 

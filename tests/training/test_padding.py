@@ -104,11 +104,11 @@ def test_gradients_reach_images_of_any_size():
         (torch.rand(1, 3, 8, 8) * 255, "divide by 255"),
         (torch.rand(1, 3, 8, 8) * 3 - 1.5, "clamp them"),
         (torch.full((1, 3, 8, 8), float("nan")), "values from nan"),
-        (torch.rand(1, 8, 8, 3), "channels before rows"),
-        (torch.rand(3, 8, 8), "channels before rows"),
-        (torch.zeros(0, 3, 8, 8), "channels before rows"),
-        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "images.float"),
-        (np.zeros((1, 3, 8, 8), np.float32), "give a tensor"),
+        (torch.rand(1, 8, 8, 3), "move the channels"),
+        (torch.rand(3, 8, 8), "for one image write"),
+        (torch.zeros(0, 3, 8, 8), "with N >= 1"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "divide bytes by 255"),
+        (np.zeros((1, 3, 8, 8), np.float32), "give a float tensor"),
     ],
 )
 def test_images_that_are_no_floats_in_0_to_1_are_refused(shown, message):
