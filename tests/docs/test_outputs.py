@@ -88,7 +88,11 @@ def test_two_sources_add_up() -> None:
 
 def test_the_hours_follow_from_the_rates() -> None:
     (f, i) = (float(n) for n in re.search(r"With f = (\d+) and i = ([\d.]+)", REPRODUCE).groups())  # type: ignore[union-attr]
-    costs = dict(re.findall(r"^\| (Table \d|all, one cache) \| ([\d,]{6,} \| [\d,]{6,}) \|", REPRODUCE, re.MULTILINE))
+    costs = dict(
+        re.findall(
+            r"^\| (Table \d|all, one cache) \| ([\d,]{6,} \| [\d,]{6,}) \| [\d,.]+ \wi?B", REPRODUCE, re.MULTILINE
+        )
+    )
     assert len(costs) == 5
     for name, both in costs.items():
         evaluations, iterations = (int(n.replace(",", "")) for n in both.split(" | "))
