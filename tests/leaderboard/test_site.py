@@ -252,6 +252,14 @@ def test_the_answer_names_every_method_that_is_not_separable():
     assert answer.evidence == "made/test[9], 3 seeds, reported"
 
 
+def test_methods_with_labelled_images_have_an_answer_of_their_own():
+    group, rows = _group([0.5, 0.4, 0.3], worse_than_first={1, 2})
+    assert [ranked.trained_on for ranked in find_answers([group], rows)[0].ranked] == [""]
+    rows[0]["role"] = "mixed"
+    found = {ranked.trained_on: (ranked.best.name, ranked.rows) for ranked in find_answers([group], rows)[0].ranked}
+    assert found == {"corrupted images alone": ("m1", 2), "corrupted and labelled images": ("m0", 1)}
+
+
 def test_the_answer_claims_no_separation_without_pairs():
     group, rows = _group([0.5, 0.4], set())
     group.pairs.clear()

@@ -10,8 +10,9 @@ from benchkit.report.notes import NAMES
 from benchkit.report.text import bracketed, known, numeric, percent, signed
 from benchkit.report.uncertainty import BASELINES, RANKINGS
 
-#: Roles that a reader can choose: baselines and references are what these are compared with.
-_CHOICES = ("corrupted", "mixed")
+#: Roles that a reader can choose, and what they train on: baselines and references are what these are compared with.
+#: Each has an answer of its own, because labelled images cost work, and corrupted ones do not.
+_CHOICES = {"corrupted": "corrupted images alone", "mixed": "corrupted and labelled images"}
 _BASES = {"pseudo": "the same masks without corruption (pseudo)", "human": "the labelled images alone (human)"}
 _VERDICTS = {
     "better": "Better than {}",
@@ -30,15 +31,16 @@ class Choice(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """The answer by one ranking.
+    """The answer by one ranking, among the methods that train on the same kinds of images.
 
-    best: the method with the best figure. ties: the methods that it does not beat beyond chance, None where nothing
-    is known of pairs. rows: how many methods are ranked. cheapest: of best and ties, with its cost in words; None where
-    costs are unknown, or where it is the best. against: a sentence for each baseline, and for
-    each season.
+    trained_on: these kinds in words; empty where the board has one kind. best: the method with the best figure. ties:
+    the methods that it does not beat beyond chance, None where nothing is known of pairs. rows: how many methods are
+    ranked. cheapest: of best and ties, with its cost in words; None where costs are unknown, or where it is the best.
+    against: a sentence for each baseline, and for each season.
     """
 
     ranking: str
+    trained_on: str
     best: Choice
     ties: Sequence[Choice] | None
     rows: int
@@ -63,7 +65,10 @@ def find_answers(groups: Sequence[Group], rows: Sequence[Row]) -> list[Answer]:
     for group in groups:
         if not group.ranked or group.protocol or not group.rows:
             continue
-        ranked = [one for ranking in RANKINGS if (one := _answer(group, ranking, rows))]
+        roles = [role for role in _CHOICES if any(rows[place]["role"] == role for place in group.rows)]
+        ranked = [one for role in roles for ranking in RANKINGS if (one := _answer(group, ranking, rows, role))]
+        if len(roles) < 2:
+            ranked = [one._replace(trained_on="") for one in ranked]
         if ranked:
             first = rows[group.rows[0]]
             seeds = sorted({int(rows[i]["seeds"]) for i in group.rows if rows[i].get("seeds")})
@@ -74,8 +79,8 @@ def find_answers(groups: Sequence[Group], rows: Sequence[Row]) -> list[Answer]:
     return found
 
 
-def _answer(group: Group, ranking: str, rows: Sequence[Row]) -> Ranked | None:
-    places = [place for place in by_rank(group, ranking, rows) if rows[place]["role"] in _CHOICES]
+def _answer(group: Group, ranking: str, rows: Sequence[Row], role: str) -> Ranked | None:
+    places = [place for place in by_rank(group, ranking, rows) if rows[place]["role"] == role]
     if not places:
         return None
     key = "iou" if ranking == RANKINGS[0] else "ap"
@@ -85,6 +90,7 @@ def _answer(group: Group, ranking: str, rows: Sequence[Row]) -> Ranked | None:
         ties = [place for place in others if group.beats(ranking, best, place) <= 0]
     return Ranked(
         NAMES[ranking],
+        _CHOICES[role],
         _choice(rows[best], key),
         None if ties is None else [_choice(rows[place], key) for place in ties],
         len(places),
