@@ -236,7 +236,7 @@ def decibels(estimate: Tensor, exact: Tensor, mask: Tensor) -> float:
 
 
 def measure_large(runs: int) -> None:
-    """Print time, share of multiply-adds, memory and error of one evaluation at SD 1.5's size, random weights."""
+    """Print time, fraction of multiply-adds, memory and error of one evaluation at SD 1.5's size, random weights."""
     import diffusers
 
     torch.manual_seed(20)

@@ -52,7 +52,7 @@ class Clock(Hook):  # type: ignore[misc]
         self.times.append(time.perf_counter())
 
     def after_train_iter(self, *_: Any, **__: Any) -> None:
-        """Be told by mmengine."""
+        """Take the call of mmengine after an iteration."""
         self.tick()
 
     @property

@@ -49,7 +49,7 @@ _PER_IMAGE = ("artifact_iou_per_image", "false_positive_area")
 #: farther keeps all bins. Measured on 104 cells of the official board: 0.0014 at most.
 FROM_GROUPS = ("aupro", "kind_average_precision", "kind_auroc")
 GROUPS_MOVE = 0.0025
-#: The average precision without an image is kept as a multiple of this, which moves no bound by more than 1e-9.
+#: The average precision without an image is rounded to a multiple of this.
 _UNIT = 2.0**-32
 _TWO_BINS = np.array([0.0, THRESHOLD])
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Format = Literal["svg", "pdf", "png"]
-#: What a file would say of its date and program: left out, so that equal figures give equal bytes.
+#: The date and the program are not written into a file, so that equal figures give equal bytes.
 UNSIGNED: dict[Format, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},

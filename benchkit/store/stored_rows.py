@@ -20,7 +20,7 @@ class StoredTensors(Mapping[str, "StoredRows"]):
     """The tensors of one safetensors file of an artifact.
 
     Nothing is read before a tensor is asked for; then the file is checked against its checksum, once. It is opened for
-    each read anew, because a training set has more files than a process may hold open. Can be pickled.
+    each read anew, because a training set has more files than a process may hold open. Other processes can receive it.
     """
 
     def __init__(self, artifact: Artifact, file: str) -> None:
