@@ -1,6 +1,6 @@
 """Runs in forks of one process that has imported everything once, so that a fresh process costs no import of torch.
 
-    python -m tests.faults.forks FOLDER KILLS SEED GRID PLUGINS
+    python -m tests.faults.forks FOLDER KILLS SEED GRID PLUGINS FROZEN_GRID FROZEN_PLUGINS
 
 Writes FOLDER/results.json. It is a program of its own: torch cannot be used in a fork of a process that has trained.
 """
@@ -72,7 +72,7 @@ def forked(work: Callable[[], int], folder: Path, kill: Kill | None = None) -> t
     return killed, time.monotonic() - began
 
 
-def comparison(folder: Path, grid: str, plugins: str) -> Callable[[], int]:
+def comparison(folder: Path, grid: str, *plugins: str) -> Callable[[], int]:
     """`benchkit compare` with cache and report in `folder`, noting there each key that is computed."""
 
     def work() -> int:
@@ -86,17 +86,9 @@ def comparison(folder: Path, grid: str, plugins: str) -> Callable[[], int]:
             return real(self, key, files, meta)
 
         ArtifactStore.write = write  # type: ignore[method-assign]
-        options = [
-            "--plugin",
-            plugins,
-            "--device",
-            "cpu",
-            "--out",
-            str(folder / "out"),
-            "--cache",
-            str(folder / "cache"),
-        ]
-        return main(["compare", grid, *options])
+        places = ["--out", str(folder / "out"), "--cache", str(folder / "cache")]
+        files = [word for file in plugins for word in ("--plugin", file)]
+        return main(["compare", grid, "--device", "cpu", *places, *files])
 
     return work
 
@@ -158,6 +150,39 @@ def trained(folder: Path, plugins: str) -> dict[str, Any]:
     return seen
 
 
+def killed_in_features(folder: Path, grid: str, *plugins: str) -> dict[str, Any]:
+    """A comparison of a frozen detector run whole, and another killed inside its second features stage and resumed."""
+
+    def work_until(run: Path, stop: int | None) -> Callable[[], int]:
+        def work() -> int:
+            import benchkit.training.features as features
+
+            calls, real = 0, features.trunk_maps
+
+            def trunk_maps(*arguments: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                # The first stage asks twice: its second answer shows whether the trunk is deterministic.
+                if calls == stop:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*arguments)
+
+            features.trunk_maps = trunk_maps
+            return comparison(run, grid, *plugins)()
+
+        return work
+
+    seen: dict[str, Any] = {}
+    for name, stop in (("whole", None), ("killed", 3), ("resumed", None)):
+        run = folder / ("whole" if name == "whole" else "killed")
+        run.mkdir(parents=True, exist_ok=True)
+        before = committed(run / "cache")
+        (run / "computed").unlink(missing_ok=True)
+        killed, _ = forked(work_until(run, stop), run, None if stop is None else Kill(LONGEST / 2))
+        seen[name] = {"killed": killed, "before": before, "computed": (run / "computed").read_text().split()}
+    return seen
+
+
 def import_everything() -> None:
     """What a comparison imports, once for all forks; nothing is computed here."""
     import diffusers
@@ -183,11 +208,12 @@ def import_everything() -> None:
 
 def main() -> None:
     """Do what the command line says."""
-    name, kills, seed, grid, plugins = sys.argv[1:]
+    name, kills, seed, grid, plugins, frozen_grid, frozen_plugins = sys.argv[1:]
     folder = Path(name)
     import_everything()
     (folder / "training").mkdir()
     results = {"training": trained(folder / "training", plugins)}
+    results["features"] = killed_in_features(folder / "features", frozen_grid, plugins, frozen_plugins)
     results["comparison"] = compared(folder, int(kills), int(seed), grid, plugins)
     (folder / "results.json").write_text(json.dumps(results))
 

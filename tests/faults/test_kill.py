@@ -20,21 +20,26 @@ from tests.helpers.cache_contents import artifacts, rows
 from tests.helpers.small_comparison import PLUGINS
 
 ROOT = Path(__file__).parents[2]
+FROZEN_PLUGINS = PLUGINS.parent / "frozen_plugins.py"
 
 
 @dataclass(frozen=True)
 class ForkResults:
-    """What forks.py did: its folder, and what it tells of training and comparison."""
+    """What forks.py did: its folder, and its results for the training, the features stage and the comparison."""
 
     folder: Path
     training: dict[str, Any]
+    features: dict[str, Any]
     comparison: dict[str, Any]
 
 
 def killed_in(folder: Path, kills: int, seed: int, grid: Path) -> ForkResults:
     """Let forks.py do its work."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.faults.forks", *map(str, (folder, kills, seed, grid, PLUGINS))]
+    frozen = folder / "frozen.yaml"
+    frozen.write_text(grid.read_text().replace("[dot]", "[pyramid]").replace("title: A", "title: A frozen, a"))
+    arguments = (folder, kills, seed, grid, PLUGINS, frozen, FROZEN_PLUGINS)
+    command = [sys.executable, "-m", "tests.faults.forks", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return ForkResults(folder, **json.loads((folder / "results.json").read_text()))
@@ -128,3 +133,13 @@ def test_a_killed_training_goes_on_to_the_same_weights(three: ForkResults) -> No
     assert seen["resumed"]["iterations"] == list("5678"), "from the checkpoint after the fourth"
     assert artifacts(folder / "killed") == artifacts(folder / "whole")
     assert not list((folder / "killed" / "work").rglob("*.safetensors"))
+
+
+def test_a_comparison_killed_inside_a_features_stage_goes_on_to_the_same_rows(three: ForkResults) -> None:
+    seen, folder = three.features, three.folder / "features"
+    assert seen["killed"]["killed"], "it was killed in the second features stage"
+    assert seen["killed"]["computed"], "stages before it were finished"
+    assert not set(seen["resumed"]["before"]) & set(seen["resumed"]["computed"]), "a finished stage was run again"
+    assert seen["resumed"]["before"] and seen["resumed"]["computed"]
+    assert rows(folder / "killed" / "cache") == rows(folder / "whole" / "cache")
+    assert artifacts(folder / "killed" / "cache") == artifacts(folder / "whole" / "cache")
