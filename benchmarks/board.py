@@ -78,7 +78,7 @@ def make_submission():  # type: ignore[no-untyped-def]  # imports nothing before
     from benchkit.metrics import by_kind, coverage, summarise
     from benchkit.report.names import named_rows
     from benchkit.specs.keys import digest
-    from benchkit.store.results import ROW_COLUMNS
+    from benchkit.store.columns import ROW_COLUMNS
 
     rng = np.random.default_rng(0)
     labels = np.zeros((IMAGES, 32, 32), bool)

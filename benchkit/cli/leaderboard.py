@@ -45,8 +45,6 @@ def show(
     store: options.Store = None,
 ) -> None:
     """Show the board of a run, or several boards side by side, with one line per method."""
-    from benchkit.cli.sidebyside import SideBySide
-    from benchkit.report import beside
     from benchkit.report.leaderboard import PaperLine
     from benchkit.report.tables import render
 
@@ -60,10 +58,16 @@ def show(
     width = console().width
     given = [line for source in sources for line in source.given or ()]
     if paper or any(isinstance(line, PaperLine) for line in given):
+        from benchkit.report.beside import compare_with_paper
+
         lines = [line for source in sources for line in source.lines]
-        text = render(beside.compare_with_paper(lines), form, width)
+        text = render(compare_with_paper(lines), form, width)
+    elif len(boards) == 1:
+        text = render(boards[0], form, width, rows or None)
     else:
-        text = render(boards[0] if len(boards) == 1 else SideBySide(tuple(boards)), form, width, rows or None)
+        from benchkit.cli.sidebyside import SideBySide
+
+        text = render(SideBySide(tuple(boards)), form, width, rows or None)
     print(text, end="" if text.endswith("\n") else "\n")
 
 
@@ -131,7 +135,7 @@ def _source(name: str, cache: str | None, store: str | None, shown_alone: bool) 
         board = load_board(path, is_shown, pairs=False) if shown_alone else load_board(path)
     elif os.path.isfile(path) or path.suffix in (".json", ".jsonl"):  # noqa: PTH113
         lines = load_leaderboard([path])
-        return Source(make_boards(lines, name), lines)
+        return Source(make_boards(lines, name, is_shown if shown_alone else None), lines)
     else:
         board = _stored(name, cache, store)
     return Source([board])

@@ -20,7 +20,7 @@ from benchkit.report.text import bare, known, one_line
 from benchkit.report.third_party import OWN
 from benchkit.specs.cell import ROLES
 from benchkit.specs.spec import Spec
-from benchkit.store.results import ROW_COLUMNS
+from benchkit.store.columns import ROW_COLUMNS
 
 #: A row needs at least so many seeds; on these datasets, which cost nothing to enlarge, more.
 LEAST_SEEDS, LEAST_SEEDS_OF = 3, {"portraits": 5}

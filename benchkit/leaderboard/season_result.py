@@ -17,9 +17,10 @@ from benchkit.metrics import PRIMARY
 from benchkit.report.aggregate import KEY
 from benchkit.report.board import Board
 from benchkit.report.board_file import TRAINED
+from benchkit.report.columns import RANKINGS, delta_columns, rank_columns
 from benchkit.report.text import known, numeric
-from benchkit.report.uncertainty import RANKINGS, delta_columns, rank_columns
-from benchkit.statistics.intervals import LEVEL, subtract_independent
+from benchkit.statistics.intervals import subtract_independent
+from benchkit.statistics.level import LEVEL
 
 Line = Mapping[str, Any]
 #: What `--json` gives of a row, beside its labels: once public and once fresh.

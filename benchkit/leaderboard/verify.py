@@ -34,8 +34,8 @@ from benchkit.runs.recorder import read_row
 from benchkit.runs.run import find_model
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env
+from benchkit.store.columns import ROW_COLUMNS
 from benchkit.store.opening import open_store
-from benchkit.store.results import ROW_COLUMNS
 
 #: Figures are equal up to this.
 EXACT = 1e-9

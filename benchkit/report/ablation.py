@@ -12,13 +12,15 @@ import pandas as pd
 from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.board import plain_records, short_names
 from benchkit.report.board_table import Cell, Column, Group, Sheet
+from benchkit.report.columns import MARGIN
 from benchkit.report.data import RunData
 from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
-from benchkit.report.uncertainty import MARGIN, measure_line
+from benchkit.report.uncertainty import measure_line
 from benchkit.statistics.comparisons import adjust_step_down, judge
-from benchkit.statistics.intervals import LEVEL, differences, intervals
+from benchkit.statistics.intervals import differences, intervals
 from benchkit.statistics.jackknife import check_images
+from benchkit.statistics.level import LEVEL
 
 #: The one axis of an ablation whose axes are crossed.
 CROSSED = "crossed"

@@ -14,28 +14,14 @@ import numpy as np
 import pandas as pd
 
 from benchkit.metrics import metric
+from benchkit.report.columns import LOWER, PARTS, REFERENCES
 from benchkit.report.names import Labels, row_names
 from benchkit.report.text import known
 from benchkit.statistics.agreement import Order, Setting, compare_orders, is_distance, share_methods
 from benchkit.statistics.intervals import Pair, differences
 from benchkit.statistics.jackknife import Jackknife
 
-#: The row that lies at 0, and those that may lie at 1: the first is the default.
-LOWER, REFERENCES = "pseudo", ("human", "oracle")
-#: What a setting is.
-PARTS = ("detector", "selector", "source_name", "test_set")
 _COMPARED = ("pseudo", "corrupted", "mixed")
-#: The fields of every record, by the list that it is in.
-FIELDS = {
-    "settings": PARTS,
-    "distances": ("metric", "reference", "setting", "distance", "low", "high", "reason"),
-    "shares": ("metric", "reference", "method", "share", "low", "high", "settings", "means", "trained_seeds"),
-    "agreement": ("metric", "first", "second", "methods", "tau", "low", "high", "p", "same", "opposite"),
-    "opposite": ("metric", "first", "second", "better_in_first", "better_in_second"),
-}
-#: Fields that are places in `settings`.
-PLACES = ("setting", "settings", "first", "second")
-
 Record = dict[str, Any]
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchkit.report.across import LOWER, REFERENCES
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_table import Cell, Column, Group, Sheet, selector_names
+from benchkit.report.columns import LOWER, REFERENCES
 from benchkit.report.notes import NAMES
 from benchkit.report.text import MISSING, bracketed, known, listed, number, numeric, one_line, percent
 

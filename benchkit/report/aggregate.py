@@ -13,8 +13,7 @@ from benchkit.errors import BenchkitError
 from benchkit.metrics import PRIMARY
 from benchkit.report.curves import average_curves
 from benchkit.report.text import known, listed
-from benchkit.store.results import ROW_COLUMNS
-from benchkit.store.schema import RARE_SETTINGS, SETTINGS
+from benchkit.store.columns import RARE_SETTINGS, ROW_COLUMNS, SETTINGS
 
 #: What makes rows of several seeds one line: all that a row is, except its seed.
 KEY = (

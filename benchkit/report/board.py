@@ -5,7 +5,7 @@ The columns that people see are chosen in `board_table`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,13 +27,11 @@ from benchkit.report.board_file import (
     with_types,
 )
 from benchkit.report.data import RunData
-from benchkit.report.looks import follow_run, looks_as_json, rule_of_run
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA
 from benchkit.report.text import MISSING, bare, known
 from benchkit.report.third_party import foreign_plugins, named_by
-from benchkit.report.uncertainty import add_uncertainty
-from benchkit.statistics.intervals import LEVEL
-from benchkit.store.schema import SETTINGS
+from benchkit.statistics.level import LEVEL
+from benchkit.store.columns import SETTINGS
 
 Record = Mapping[str, Any]
 
@@ -60,7 +58,7 @@ class Board:
     curve: the mean learning curve of the seeds, JSON of benchkit.report.curves.MeanCurve, or None; still_climbing: the
     fraction of the seeds with a curve whose curve still climbs, see benchkit.metrics.curves.
 
-    Then the settings that decide the figures (benchkit.store.schema.SETTINGS; steps: inversion steps; iterations: of
+    Then the settings that decide the figures (benchkit.store.columns.SETTINGS; steps: inversion steps; iterations: of
     the training), the remaining numbers of the rows (train_images, dropped, confinement_* …), their means over seeds,
     and plugins: those of the line that do not ship with benchkit, with package, version and source hash, or None.
 
@@ -87,6 +85,10 @@ class Board:
     @classmethod
     def of(cls, run: RunData) -> Board:
         """Return the board of a run. Raises BenchkitError where rows and records do not fit."""
+        # Here, because they load SciPy: a board that is only read needs none of it.
+        from benchkit.report.looks import follow_run, looks_as_json, rule_of_run
+        from benchkit.report.uncertainty import add_uncertainty
+
         aggregated, shown = aggregate_rows(run.rows, is_metric), run.grid.get("shown") or {}
         rule = rule_of_run(run.grid)
         looks = None if rule is None else looks_as_json(rule, follow_run(aggregated, run.records, rule, shown))
@@ -163,16 +165,17 @@ class Board:
         return {name: getattr(self, name) for name in HEAD} | paper | older
 
     @classmethod
-    def from_json(cls, data: Any, where: str) -> Board:
+    def from_json(cls, data: Any, where: str, columns: Callable[[str], bool] | None = None) -> Board:
         """Return the board that `as_json` gave; `where` names it in messages.
 
-        Raises BenchkitError for anything else, or for another schema version.
+        columns: which columns of the frame are needed, if not all. Raises BenchkitError for anything else, or for
+        another schema version.
         """
         if not isinstance(data, Mapping) or "schema" not in data:
             raise BenchkitError(f"{where}: not a board")
         if data["schema"] not in READABLE:
             raise BenchkitError(f"{where}: schema {data['schema']}, but this version reads {READABLE_TEXT}")
-        return cls(**read_board(data, where))
+        return cls(**read_board(data, where, columns))
 
 
 def _sort_lines(lines: pd.DataFrame) -> list[Any]:

@@ -11,14 +11,12 @@ from pandas.api.types import infer_dtype
 
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.metrics import PRIMARY
-from benchkit.report.across import FIELDS, PLACES
 from benchkit.report.aggregate import DERIVED, KEY
-from benchkit.report.looks import is_looks
+from benchkit.report.columns import ACROSS_FIELDS, ACROSS_PLACES, COLUMNS, FLAGS, STATES, TEXTS
 from benchkit.report.old_schemas import SCHEMA, upgraded
 from benchkit.report.text import known, short_reason
-from benchkit.report.uncertainty import COLUMNS, FLAGS, TEXTS
 from benchkit.specs.cell import ROLES
-from benchkit.store.schema import SETTINGS
+from benchkit.store.columns import SETTINGS
 
 #: Which part of the board a line belongs to, in this order.
 TRAINED, TRIVIAL, MISSING_ROWS = GROUPS = ("trained", "trivial", "missing")
@@ -55,7 +53,7 @@ _MORE: Mapping[str, Callable[[Any], bool]] = {
     "replicates": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
     **dict.fromkeys(("pairs", "resolution"), lambda value: _is_records(value)),
     "across": lambda value: value == {} or _is_across(value),
-    "looks": is_looks,
+    "looks": lambda value: _is_looks(value),
 }
 
 
@@ -63,8 +61,11 @@ _MORE: Mapping[str, Callable[[Any], bool]] = {
 REQUIRED = ("group", "role", "training_set", "test_set", "state", "images", "seeds", "planned_seeds")
 
 
-def read_board(data: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the fields of a Board from its JSON, checked; `where` names it in the BenchkitError for what is wrong."""
+def read_board(data: Mapping[str, Any], where: str, columns: Callable[[str], bool] | None = None) -> dict[str, Any]:
+    """Return the fields of a Board from its JSON, checked; `where` names it in the BenchkitError for what is wrong.
+
+    columns: which columns of the frame are needed, if not all.
+    """
     found = _read_head(data, where)
     if not isinstance(data.get("rows"), list) or not all(isinstance(row, Mapping) for row in data["rows"]):
         raise BenchkitError(f"{where}: not a board: 'rows' is no list of records")
@@ -72,7 +73,9 @@ def read_board(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "replicates" not in data and rows and rows[0].get("replicates"):
         found["replicates"] = rows[0]["replicates"]
     head = ("schema", "source", "paper", "shown", *HEAD, *_MORE)
-    frame = pd.DataFrame([{k: v for k, v in row.items() if k not in head} for row in rows])
+    names = dict.fromkeys(name for row in rows for name in row if name not in head)
+    needed = [name for name in names if columns is None or name in REQUIRED or columns(name)]
+    frame = pd.DataFrame({name: [row.get(name, np.nan) for row in rows] for name in needed})
     if lacking := [name for name in LEADING if name not in frame and name not in _OPTIONAL]:
         raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
     return {**found, "frame": _check_frame(frame, where), "shown": _read_shown(rows, where)}
@@ -112,16 +115,44 @@ def _is_records(value: Any) -> bool:
 
 def _is_across(value: Any) -> bool:
     """Whether a value is what `compare_settings` returns."""
-    if not isinstance(value, Mapping) or value.keys() != FIELDS.keys() or not all(map(_is_records, value.values())):
+    if (
+        not isinstance(value, Mapping)
+        or value.keys() != ACROSS_FIELDS.keys()
+        or not all(map(_is_records, value.values()))
+    ):
         return False
-    if not all(record.keys() >= set(FIELDS[name]) for name, records in value.items() for record in records):
+    if not all(record.keys() >= set(ACROSS_FIELDS[name]) for name, records in value.items() for record in records):
         return False
     lists = (record[name] for record in value["shares"] for name in ("settings", "means"))
     if not all(map(_is_numbers, lists)):
         return False
     places = set(range(len(value["settings"])))
-    given = (record[name] for records in value.values() for record in records for name in PLACES if name in record)
+    given = (
+        record[name] for records in value.values() for record in records for name in ACROSS_PLACES if name in record
+    )
     return all(places.issuperset(own if isinstance(own, list) else [own]) for own in given)
+
+
+def _is_looks(value: Any) -> bool:
+    """Whether a value, which may be anybody's, has the form of `looks_as_json`."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("taken"), list):
+        return False
+    numbers = [*_list(value.get("planned")), *_list(value.get("seeds")), value.get("level"), value.get("margin")]
+    counts = [
+        look.get(n) if isinstance(look, Mapping) else None
+        for look in value["taken"]
+        for n in ("seeds", "rows", "pairs", *STATES)
+    ]
+    texts = [look.get(n) for look in value["taken"] if isinstance(look, Mapping) for n in ("stopped", "failed")]
+    return (
+        all(isinstance(number, int | float) and np.isfinite(number) for number in (*numbers, *counts))
+        and all(isinstance(text, str) for text in texts)
+        and bool(value.get("planned"))
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [None]
 
 
 def _is_numbers(value: Any) -> bool:

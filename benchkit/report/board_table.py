@@ -16,6 +16,7 @@ from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.aggregate import AT_VALIDATION, DERIVED
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import LEADING, MISSING_ROWS, TRIVIAL
+from benchkit.report.columns import BY_KIND, RANKINGS, delta_columns, rank_columns
 from benchkit.report.notes import REORDERED, UNSTABLE, climbing_mark, foot_notes, head_notes
 from benchkit.report.settings import settings_line
 from benchkit.report.text import (
@@ -31,8 +32,7 @@ from benchkit.report.text import (
     short_reason,
     signed,
 )
-from benchkit.report.uncertainty import BY_KIND, RANKINGS, delta_columns, rank_columns
-from benchkit.store.schema import RARE_SETTINGS, SETTINGS
+from benchkit.store.columns import RARE_SETTINGS, SETTINGS
 
 Line = Mapping[str, Any]
 #: Lines that are ranked together have these in common.
@@ -236,7 +236,9 @@ def kinds_sheet(board: Board) -> Sheet | None:
 
 def line_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a board's lines, column -> value."""
-    return [{str(name): value for name, value in line.items()} for line in frame.to_dict("records")]
+    # Three times as fast as `to_dict("records")` on the hundreds of columns of a board.
+    columns = {str(name): column.tolist() for name, column in frame.items()}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _rank_groups(frame: pd.DataFrame, ranking: str) -> list[str]:

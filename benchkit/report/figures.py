@@ -18,8 +18,8 @@ from benchkit.metrics.confinement import VISIBLE
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import TRIVIAL
 from benchkit.report.board_table import selector_names
+from benchkit.report.columns import BASELINES
 from benchkit.report.text import known, one_line
-from benchkit.report.uncertainty import BASELINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,7 +18,7 @@ from benchkit.report.load import BOARD_FILE, find_board, load_board
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA, upgraded
 from benchkit.report.text import bare
 from benchkit.specs.cell import Role
-from benchkit.statistics.intervals import LEVEL
+from benchkit.statistics.level import LEVEL
 
 PACKAGE = "benchkit_leaderboard"
 PAPER_FILE, BOARD_OF_PORTRAITS = "paper.jsonl", "portraits.jsonl"
@@ -177,15 +177,19 @@ def board_lines(board: Board) -> tuple[RunLine, ...]:
     return tuple(RunLine.model_validate(row) for row in board.rows())
 
 
-def make_boards(lines: Iterable[Line], where: str) -> list[Board]:
-    """Return one board per run from lines of runs; lines of the paper make none. `where` names them in messages."""
+def make_boards(lines: Iterable[Line], where: str, columns: Callable[[str], bool] | None = None) -> list[Board]:
+    """Return one board per run from lines of runs; lines of the paper make none.
+
+    where: names the lines in messages. columns: which columns of the frames are needed, if not all.
+    """
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in lines:
         if isinstance(line, RunLine):
             rows.setdefault((line.run, line.title), []).append(line.model_dump(by_alias=True))
     heads = {"schema": SCHEMA, "note": "", "level": LEVEL}
     return [
-        Board.from_json({**heads, "run": run, "title": title, "rows": own}, where) for (run, title), own in rows.items()
+        Board.from_json({**heads, "run": run, "title": title, "rows": own}, where, columns)
+        for (run, title), own in rows.items()
     ]
 
 

@@ -7,17 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchkit.metrics import PRIMARY
+from benchkit.report.columns import STATES
 from benchkit.report.text import known
 from benchkit.report.uncertainty import Records, measure_line
 from benchkit.statistics.jackknife import check_images
 from benchkit.statistics.looks import Look, LookRule, follow_looks
-
-#: States of pairs as a board counts them.
-STATES = ("different", "small", "known", "unresolved", "undefined")
 
 
 @dataclass(frozen=True)
@@ -101,24 +98,3 @@ def looks_as_json(rule: LookRule, followed: Followed) -> dict[str, Any]:
         "seeds": list(rule.seeds),
         "taken": followed.taken,
     }
-
-
-def is_looks(value: Any) -> bool:
-    """Whether a value, which may be anybody's, has the form of `looks_as_json`."""
-    if not isinstance(value, Mapping) or not isinstance(value.get("taken"), list):
-        return False
-    numbers = [*_list(value.get("planned")), *_list(value.get("seeds")), value.get("level"), value.get("margin")]
-    counts = [look.get(n) if isinstance(look, Mapping) else None for look in value["taken"] for n in _COUNTED]
-    texts = [look.get(n) for look in value["taken"] if isinstance(look, Mapping) for n in ("stopped", "failed")]
-    return (
-        all(isinstance(number, int | float) and np.isfinite(number) for number in (*numbers, *counts))
-        and all(isinstance(text, str) for text in texts)
-        and bool(value.get("planned"))
-    )
-
-
-_COUNTED = ("seeds", "rows", "pairs", *STATES)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [None]

@@ -13,10 +13,10 @@ from benchkit.metrics import PRIMARY
 from benchkit.metrics.curves import CLIMB
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import MISSING_ROWS
+from benchkit.report.columns import MARGIN, RANKINGS, rank_columns
 from benchkit.report.curves import climbing_seeds
 from benchkit.report.text import MISSING, known, listed, numeric, percent
 from benchkit.report.third_party import shorten_hashes
-from benchkit.report.uncertainty import MARGIN, RANKINGS, rank_columns
 
 #: How people are shown the two rankings.
 NAMES = {PRIMARY: "artifact IoU at 0.5", RANKINGS[1]: "AP"}

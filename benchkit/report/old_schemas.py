@@ -10,7 +10,7 @@ from typing import Any
 from benchkit.errors import BenchkitError
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import Trivial
-from benchkit.store.schema import SETTINGS
+from benchkit.store.columns import SETTINGS
 
 #: Of a board's JSON, and of every row in it. Schema 1 had no fields for what a row is, only its printed name.
 SCHEMA = 2

@@ -16,9 +16,9 @@ from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.report.aggregate import read_object
 from benchkit.report.board import Board
 from benchkit.report.board_file import TRAINED
+from benchkit.report.columns import delta_columns
 from benchkit.report.leaderboard import BOARD_OF_PORTRAITS, PACKAGE, load_boards
 from benchkit.report.text import bare, known
-from benchkit.report.uncertainty import delta_columns
 
 Floats = NDArray[np.float64]
 #: The reference rows that ship: the board.jsonl that `benchkit compare predict` wrote, unchanged.

@@ -194,24 +194,26 @@ def _printed(sheet: Sheet, width: int) -> str:
 
 def _fitted(sheet: Sheet, width: int) -> Sheet:
     """Return the sheet with as many columns as fit; a note names the others."""
-    dropped: list[str] = []
-    sheet = sheet if _needed(sheet) <= width else sheet.without_constants()
-    while _needed(sheet) > width:
-        least = max(range(len(sheet.columns)), key=lambda i: sheet.columns[i].vital)
-        if not sheet.columns[least].vital:
+    if sum(_needed(sheet)) <= width:
+        return sheet
+    sheet = sheet.without_constants()
+    needed, columns = _needed(sheet), sheet.columns
+    kept, dropped = list(range(len(columns))), list[int]()
+    while sum(needed[i] for i in kept) > width:
+        least = columns[max(kept, key=lambda i: columns[i].vital)]
+        if not least.vital:
             break
-        own = sheet.columns[least]
-        places = [i for i, column in enumerate(sheet.columns) if column is own or own.together == column.together != ""]
-        dropped += [sheet.columns[i].header.replace("\n", " ") for i in places]
-        sheet = sheet.without(places)
-    return sheet.without([], f"No room here for: {', '.join(dropped)}.") if dropped else sheet
+        places = [i for i in kept if columns[i] is least or columns[i].together == least.together != ""]
+        kept = [i for i in kept if i not in places]
+        dropped += places
+    headers = ", ".join(columns[i].header.replace("\n", " ") for i in dropped)
+    return sheet.without(dropped, f"No room here for: {headers}.") if dropped else sheet
 
 
-def _needed(sheet: Sheet) -> int:
+def _needed(sheet: Sheet) -> list[int]:
+    """Return the least width of every column with the space beside it."""
     widths = zip(sheet.columns, _widths(sheet), strict=True)
-    return sum(min(width, _NARROWEST_TEXT) if column.text else width for column, width in widths) + 2 * len(
-        sheet.columns
-    )
+    return [(min(width, _NARROWEST_TEXT) if column.text else width) + 2 for column, width in widths]
 
 
 def _widths(sheet: Sheet) -> list[int]:

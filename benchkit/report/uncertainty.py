@@ -12,8 +12,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchkit.metrics import COMPANION, COUNTS, PRIMARY, Measured, is_metric, metric
+from benchkit.metrics import COUNTS, PRIMARY, Measured, is_metric, metric
 from benchkit.report.across import Ranked, compare_settings
+from benchkit.report.columns import (
+    BASELINES,
+    BY_KIND,
+    COLUMNS,
+    FLAGS,
+    MARGIN,
+    RANKINGS,
+    TEXTS,
+    delta_columns,
+    rank_columns,
+)
 from benchkit.report.settings import protocol_names
 from benchkit.report.text import known
 from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
@@ -24,49 +35,12 @@ from benchkit.statistics.ranks import rank_methods
 from benchkit.statistics.reliability import split_halves
 from benchkit.statistics.resolution import measure_resolution
 
-#: The two declared rankings of every board: the paper's figure, and one that no threshold decides.
-RANKINGS = (PRIMARY, COMPANION)
-#: What a corruptor must beat: the same masks without corruption, and the labelled images alone.
-BASELINES = ("pseudo", "human")
-#: The figures by kind of artifact that get an interval.
-BY_KIND = ("kind_iou", "kind_recall")
-#: Declared before any result was seen: a difference of less than one point does not matter.
-MARGIN = 0.01
-_DELTA = ("", "_low", "_high", "_p", "_verdict")
 _NO_RECORD = "the per-image records of its cells are missing"
 _ONE_IMAGE = "the figure is undefined without one of the test images"
 
 Records = Mapping[str, Mapping[str, NDArray[Any]]]
 #: Line -> seed -> the key of the cell.
 Cells = Mapping[Any, Mapping[int, str]]
-
-
-def prefix(ranking: str) -> str:
-    """Return what the columns of ranks and differences of one of RANKINGS begin with."""
-    return "" if ranking == PRIMARY else f"{ranking}_"
-
-
-def delta_columns(ranking: str, base: str) -> tuple[str, ...]:
-    """Return the columns of the difference to a baseline: value, bounds, adjusted p-value, verdict."""
-    return tuple(f"{prefix(ranking)}delta_{base}{part}" for part in _DELTA)
-
-
-def rank_columns(ranking: str) -> tuple[str, ...]:
-    """Return the columns of the rank and its simultaneous interval."""
-    return tuple(f"{prefix(ranking)}rank{part}" for part in ("", "_low", "_high"))
-
-
-#: The columns that `add_uncertainty` adds, by kind.
-VERDICTS = tuple(delta_columns(ranking, base)[-1] for ranking in RANKINGS for base in BASELINES)
-FLAGS = ("seed_variance", "unstable", "reordered")
-TEXTS = (*VERDICTS, "protocol", "no_interval")
-NUMBERS = (
-    *("images", "floor"),
-    *(f"{ranking}{end}" for ranking in RANKINGS for end in ("_low", "_high")),
-    *(name for ranking in RANKINGS for name in rank_columns(ranking)),
-    *(n for r in RANKINGS for base in BASELINES for n in delta_columns(r, base) if n not in VERDICTS),
-)
-COLUMNS = (*NUMBERS, *FLAGS, *TEXTS)
 
 
 @dataclass(frozen=True)

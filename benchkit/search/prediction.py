@@ -22,6 +22,7 @@ from benchkit.planning.paper_protocol import to_record
 from benchkit.planning.planner import Plan
 from benchkit.plugin.registry import Registry
 from benchkit.report.board import Board
+from benchkit.report.columns import RANKINGS, delta_columns
 from benchkit.report.reference import (
     BASE,
     Known,
@@ -34,11 +35,10 @@ from benchkit.report.reference import (
     match_rows,
 )
 from benchkit.report.text import numeric
-from benchkit.report.uncertainty import RANKINGS, delta_columns
 from benchkit.runs.recorder import make_cell_info
 from benchkit.runs.run import Outcome, Places, RunOptions, execute, prepare
 from benchkit.specs.spec import Spec
-from benchkit.statistics.intervals import LEVEL
+from benchkit.statistics.level import LEVEL
 from benchkit.statistics.prediction import Place, Validation, predict_place, validate
 from benchkit.store.location import get_local_folder
 

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.statistics.distributions import t_quantile
-from benchkit.statistics.intervals import LEVEL, Difference, Interval, Pair, check_level
+from benchkit.statistics.intervals import Difference, Interval, Pair
 from benchkit.statistics.jackknife import Jackknife
+from benchkit.statistics.level import LEVEL, check_level
 from benchkit.statistics.variance import pool_seeds, split_variance
 
 Floats = NDArray[np.float64]

@@ -47,29 +47,3 @@ def chi2_upper_quantile(p: float, freedom: float) -> float:
 def chi2_median(freedom: float) -> float:
     """Return the median of a chi-squared variable."""
     return float(2 * special.gammaincinv(freedom / 2, 0.5))
-
-
-def rank(values: ArrayLike, ties: str = "mean") -> Floats:
-    """Return the ranks of values from 1, smallest first. Equal ones share the mean of their places, or with `best` the
-    smallest."""
-    values = np.asarray(values)
-    ordered = np.sort(values)
-    first = np.searchsorted(ordered, values, "left") + 1.0
-    return np.asarray(first if ties == "best" else (first + np.searchsorted(ordered, values, "right")) / 2, np.float64)
-
-
-def spearman(first: ArrayLike, second: ArrayLike) -> float:
-    """Return Spearman's rank correlation of two samples that both vary."""
-    return float(np.asarray(np.corrcoef(np.column_stack([rank(first), rank(second)]), rowvar=False))[1, 0])
-
-
-def kendall(first: ArrayLike, second: ArrayLike) -> float:
-    """Return Kendall's tau-b of two samples that both vary; NaN where a value is NaN."""
-    one, other = (np.asarray(values, np.float64) for values in (first, second))
-    if np.isnan(one).any() or np.isnan(other).any():
-        return float("nan")
-    pairs = np.triu_indices(len(one), 1)
-    signs = [np.sign(values[pairs[0]] - values[pairs[1]]) for values in (one, other)]
-    untied = [int(np.count_nonzero(each)) for each in signs]
-    concordant = int((signs[0] * signs[1]).sum())
-    return float(np.clip(concordant / np.sqrt(untied[0]) / np.sqrt(untied[1]), -1, 1))

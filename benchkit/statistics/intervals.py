@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from benchkit.errors import BenchkitError
 from benchkit.statistics.distributions import chi2_below, t_below, t_quantile
 from benchkit.statistics.jackknife import Jackknife
+from benchkit.statistics.level import LEVEL, check_level
 from benchkit.statistics.variance import Components, SeedPool, pool_seeds, split_variance
 
 Floats = NDArray[np.float64]
 Pair = tuple[str, str]
-LEVEL = 0.95
 #: How improbable the seed part of a difference must be, among pairs with separate seed effects and for all pairs
 #: together, for its rows to count as alike. `none` and `pseudo`, for example, train on almost the same images.
 ALIKE = 1e-3
@@ -141,12 +140,6 @@ def pool_methods(methods: Mapping[str, Jackknife]) -> SeedPool:
 def to_logit(figures: Floats) -> Floats:
     """Return log(x / (1 - x)), finite for 0 and 1."""
     return np.asarray(logit(np.clip(figures, EDGE, 1 - EDGE)), np.float64)
-
-
-def check_level(level: float) -> None:
-    """Raise BenchkitError unless this is a level of confidence."""
-    if not 0 < level < 1:
-        raise BenchkitError(f"a level lies between 0 and 1, such as 0.95, not {level}")
 
 
 def _slope(figures: Floats) -> Floats:

@@ -19,8 +19,9 @@ from typing import Literal
 import numpy as np
 
 from benchkit.statistics.comparisons import adjust_step_down, significant, simultaneous_reach
-from benchkit.statistics.intervals import LEVEL, Pair, differences
+from benchkit.statistics.intervals import Pair, differences
 from benchkit.statistics.jackknife import Jackknife
+from benchkit.statistics.level import LEVEL
 
 #: How much a look's number of seeds grows to the next one's: 3, 5, 8, 12, 18.
 GROWTH = 1.5

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchkit.errors import BenchkitError
-from benchkit.statistics.intervals import LEVEL, check_level
+from benchkit.statistics.level import LEVEL, check_level
 
 Floats = NDArray[np.float64]
 

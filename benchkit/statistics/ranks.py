@@ -1,4 +1,7 @@
-"""Ranks of methods: as observed, and how far they may lie from that."""
+"""Ranks of methods: as observed, and how far they may lie from that; rank correlations.
+
+`rank`, `spearman` and `kendall` equal their counterparts in scipy.stats to the last bit, and need numpy alone.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-
-from benchkit.statistics.distributions import kendall, rank
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,29 @@ def rank_at_points(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDAr
         kendall(point, values[:, -1]) if v and varies[-1] else np.nan for point, v in zip(values.T, varies, strict=True)
     ]
     return ranks, np.array(tau, float)
+
+
+def rank(values: ArrayLike, ties: str = "mean") -> NDArray[np.float64]:
+    """Return the ranks of values from 1, smallest first. Equal ones share the mean of their places, or with `best` the
+    smallest."""
+    values = np.asarray(values)
+    ordered = np.sort(values)
+    first = np.searchsorted(ordered, values, "left") + 1.0
+    return np.asarray(first if ties == "best" else (first + np.searchsorted(ordered, values, "right")) / 2, np.float64)
+
+
+def spearman(first: ArrayLike, second: ArrayLike) -> float:
+    """Return Spearman's rank correlation of two samples that both vary."""
+    return float(np.asarray(np.corrcoef(np.column_stack([rank(first), rank(second)]), rowvar=False))[1, 0])
+
+
+def kendall(first: ArrayLike, second: ArrayLike) -> float:
+    """Return Kendall's tau-b of two samples that both vary; NaN where a value is NaN."""
+    one, other = (np.asarray(values, np.float64) for values in (first, second))
+    if np.isnan(one).any() or np.isnan(other).any():
+        return float("nan")
+    pairs = np.triu_indices(len(one), 1)
+    signs = [np.sign(values[pairs[0]] - values[pairs[1]]) for values in (one, other)]
+    untied = [int(np.count_nonzero(each)) for each in signs]
+    concordant = int((signs[0] * signs[1]).sum())
+    return float(np.clip(concordant / np.sqrt(untied[0]) / np.sqrt(untied[1]), -1, 1))

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from benchkit.statistics.distributions import spearman
 from benchkit.statistics.jackknife import Jackknife
+from benchkit.statistics.ranks import spearman
 
 #: With fewer rows or seeds, a correlation of two halves says nothing.
 FEWEST_ROWS, FEWEST_SEEDS = 3, 4

@@ -24,13 +24,12 @@ import pyarrow.parquet as pq
 from sqlalchemy import delete, func, select, update
 
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.store.columns import COUNT_COLUMNS, LABELS, RARE_SETTINGS, ROW_COLUMNS, SETTINGS
 from benchkit.store.database import Database
 from benchkit.store.encoding import arrays_from_bytes, arrays_to_bytes, decompress, json_to_text
 from benchkit.store.run_id_file import match_run, read_mark
 from benchkit.store.schema import (
-    RARE_SETTINGS,
     ROW_SCHEMA,
-    SETTINGS,
     Base,
     BlobRecord,
     CellInfo,
@@ -52,14 +51,6 @@ if TYPE_CHECKING:
 __all__ = ["CellInfo", "CellState", "ResultStore", "RunInfo", "RunStatus"]
 
 _log = logging.getLogger(__name__)
-
-COUNT_COLUMNS = ("image", "tp", "fp", "fn", "tn")
-LABELS = (
-    *("role", "method", "selector", "corruptor", "corruptor_params", "inverter", "source_name", "variant"),
-    *("detector", "seed", "test_set"),
-)
-#: The columns of `rows` before the metrics; no metric may have one of these names.
-ROW_COLUMNS = ("run", "cell", *LABELS, *SETTINGS, "state", "reason", "seconds", "schema_version")
 
 
 class ResultStore:

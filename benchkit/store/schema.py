@@ -19,19 +19,6 @@ SCHEMA = 2
 #: Version of what a row's metrics mean, stored with every row.
 ROW_SCHEMA = 1
 
-#: What decides a row's figures beside its labels, a column each. training, selector_training: a TrainingConfig as JSON;
-#: a human row's network is trained by the second.
-#: test_images, validation_images, source_images, labelled: numbers of images. uses: the row's plugins, `KIND NAME; …`.
-#: provenance: how its datasets were prepared, `NAME: KEY VALUE, …; …`.
-SETTINGS = (
-    *("labelled", "source_set", "source_images", "test_images", "validation_images", "label", "paste_background"),
-    *("checkpoint", "checkpoint_sha256", "dtype", "autoencoder", "num_inference_steps"),
-    *("training", "selector_training", "provenance", "uses"),
-)
-#: Settings that are a column only of runs that have a value of them, so that the rows of other runs stay as they were.
-#: selection_seed: of the regions that all seeds and detectors share.
-RARE_SETTINGS = ("selection_seed",)
-
 CellState = Literal["pending", "running", "done", "failed", "skipped"]
 RunStatus = Literal["running", "done", "failed", "interrupted"]
 CELL_STATES: tuple[str, ...] = get_args(CellState)

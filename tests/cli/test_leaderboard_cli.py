@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,18 @@ def test_a_run_its_folder_and_its_file_show_one_board(run: Run, finished: Finish
     figures = [[(row["training_set"], row["artifact_iou"]) for row in one["rows"]] for one in shown]
     assert all(one == figures[0] for one in figures)
     assert {one["run"] for one in shown} == {store}
+
+
+def test_a_board_of_a_file_is_shown_without_database_scipy_and_torch() -> None:
+    file = Path(__file__).parents[2] / "leaderboard" / "portraits-frozen.jsonl"
+    code = (
+        f"import sys; from benchkit.cli.main import main; code = main(['leaderboard', 'show', {str(file)!r}]); "
+        "heavy = {'torch', 'scipy', 'sqlalchemy', 'matplotlib', 'PIL', 'yaml'} & set(sys.modules); "
+        "sys.exit(code or ', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "renoise-masked" in done.stdout
 
 
 def test_beside_the_paper(run: Run, finished: Finished) -> None:

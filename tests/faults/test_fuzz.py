@@ -43,7 +43,7 @@ from benchkit.search.variants import Axis, expand
 from benchkit.specs.grammar import split_parts
 from benchkit.specs.keys import digest
 from benchkit.specs.spec import Spec
-from benchkit.store.schema import SETTINGS as COLUMNS
+from benchkit.store.columns import SETTINGS as COLUMNS
 from benchkit_plugins.datasets.folder.dataset import Folder
 from benchkit_plugins.datasets.folder.regions import draw_region
 from recipes.tfrecord_writer import example as tf_example

@@ -14,7 +14,7 @@ from benchkit.metrics import Measured, coverage, measure, summarise
 from benchkit.report.data import Example, RunData
 from benchkit.report.names import named_rows
 from benchkit.specs.training_sets import Trivial
-from benchkit.store.results import ROW_COLUMNS
+from benchkit.store.columns import ROW_COLUMNS
 
 SIDE = 16
 CONFINED = {"confinement_psnr_outside": 34.14, "confinement_change_inside": 0.0812, "confinement_change_outside": 0.004}

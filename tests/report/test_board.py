@@ -13,11 +13,11 @@ import pytest
 from benchkit.errors import BenchkitError
 from benchkit.metrics import COMPANION, METRICS, PRIMARY, Measured, metric
 from benchkit.report.board import Board
+from benchkit.report.columns import MARGIN
 from benchkit.report.load import load_board
 from benchkit.report.notes import foot_notes, head_notes
 from benchkit.report.tables import json_text
 from benchkit.report.third_party import named_by
-from benchkit.report.uncertainty import MARGIN
 from benchkit.statistics.comparisons import adjust_step_down, judge
 from benchkit.statistics.intervals import differences, intervals
 from benchkit.statistics.jackknife import jackknife

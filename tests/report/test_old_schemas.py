@@ -11,7 +11,7 @@ import pytest
 from benchkit.report.board import Board
 from benchkit.report.leaderboard import RunLine, load_leaderboard
 from benchkit.report.old_schemas import upgraded
-from benchkit.store.schema import SETTINGS
+from benchkit.store.columns import SETTINGS
 
 FOLDER = Path(__file__).parents[2] / "leaderboard"
 FIELDS = ("role", "method", "corruptor", "source_name", "variant")

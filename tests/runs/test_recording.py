@@ -12,8 +12,9 @@ from benchkit.planning.planner import Plan, Planner
 from benchkit.plugin.registry import Registry
 from benchkit.runs.recorder import make_cell_info, map_short_texts
 from benchkit.stages.base import Model
+from benchkit.store.columns import SETTINGS
 from benchkit.store.results import ResultStore
-from benchkit.store.schema import SETTINGS, CellInfo
+from benchkit.store.schema import CellInfo
 
 GRID = """
 title: test

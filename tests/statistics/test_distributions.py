@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 
@@ -40,18 +39,6 @@ def test_normal() -> None:
     np.testing.assert_array_equal(own.normal_upper_quantile(CHANCES), stats.norm.isf(CHANCES))
     for x in POINTS:
         assert own.normal_above(x) == stats.norm.sf(x)
-
-
-def test_ranks_and_their_correlation() -> None:
-    rng = np.random.default_rng(0)
-    for count, ties in itertools.product((3, 5, 40), (2, 1000)):
-        for _ in range(20):
-            first, second = rng.integers(0, ties, (2, count)) / 7
-            np.testing.assert_array_equal(own.rank(first), stats.rankdata(first))
-            np.testing.assert_array_equal(own.rank(first, "best"), stats.rankdata(first, method="min"))
-            if np.ptp(first) and np.ptp(second):
-                assert own.spearman(first, second) == stats.spearmanr(first, second).statistic
-                assert own.kendall(first, second) == stats.kendalltau(first, second).statistic
 
 
 def test_a_board_needs_no_scipy_stats() -> None:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.store.results import ROW_COLUMNS, CellInfo, ResultStore
+from benchkit.store.columns import ROW_COLUMNS
+from benchkit.store.results import CellInfo, ResultStore
 from benchkit.store.run_id_file import RunMark, write_mark
 from tests.store.store_helpers import COUNTS, HISTOGRAMS, key_of, stored
 

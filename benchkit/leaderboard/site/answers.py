@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from benchkit.leaderboard.site.rows import Group, Row, by_rank
+from benchkit.report.columns import BASELINES, RANKINGS
 from benchkit.report.notes import NAMES
 from benchkit.report.text import bracketed, known, numeric, percent, signed
-from benchkit.report.uncertainty import BASELINES, RANKINGS
 
 #: Roles that a reader can choose, and what they train on: baselines and references are what these are compared with.
 #: Each has an answer of its own, because labelled images cost work, and corrupted ones do not.

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from benchkit.leaderboard.site.rows import Row
+from benchkit.report.columns import BY_KIND
 from benchkit.report.curves import mean_curve
 from benchkit.report.text import known
-from benchkit.report.uncertainty import BY_KIND
 
 #: A chart's title, the sentence below it, and its data.
 Chart = tuple[str, str, dict[str, Any]]

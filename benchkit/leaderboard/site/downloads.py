@@ -13,9 +13,9 @@ from benchkit.leaderboard.site.rows import Tables
 from benchkit.leaderboard.site.sources import Member, Source
 from benchkit.report.board import Board, plain_records
 from benchkit.report.board_table import board_sheet
+from benchkit.report.columns import RANKINGS
 from benchkit.report.figures import Format, ranking_figure
 from benchkit.report.tables import csv_text, latex, latex_text, parquet_bytes, render
-from benchkit.report.uncertainty import RANKINGS
 
 #: A figure with more rows than this would be longer than any page.
 _MOST_DRAWN = 120

@@ -25,10 +25,10 @@ from benchkit.leaderboard.site.seasons import describe_season
 from benchkit.leaderboard.site.sources import BADGES, Member, Source
 from benchkit.leaderboard.site.table_cells import TableCell, make_delta, make_figure, make_rank
 from benchkit.report.board_table import unfinished
+from benchkit.report.columns import MARGIN
 from benchkit.report.notes import foot_notes
 from benchkit.report.settings import settings_line
 from benchkit.report.text import MISSING, known, number, one_line, percent, plain_number
-from benchkit.report.uncertainty import MARGIN
 
 if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry

@@ -9,9 +9,9 @@ from typing import Any
 from benchkit.leaderboard.site.columns import COLUMNS, column_records
 from benchkit.leaderboard.site.rows import PAPER, Group, Tables, resolved_neighbours
 from benchkit.leaderboard.site.sources import BADGES
+from benchkit.report.columns import RANKINGS
 from benchkit.report.notes import NAMES
 from benchkit.report.text import known, numeric, percent
-from benchkit.report.uncertainty import RANKINGS
 
 #: Beside the columns' own fields, what the script needs of a row.
 _FIELDS = (

@@ -14,9 +14,9 @@ from benchkit.report.aggregate import KEY
 from benchkit.report.board import Board, plain_records, short_names
 from benchkit.report.board_file import TRAINED
 from benchkit.report.board_table import selector_names
+from benchkit.report.columns import BASELINES, BY_KIND, RANKINGS, delta_columns, rank_columns
 from benchkit.report.leaderboard import PaperLine
 from benchkit.report.text import bare, known, one_line
-from benchkit.report.uncertainty import BASELINES, BY_KIND, RANKINGS, delta_columns, rank_columns
 from benchkit.specs.keys import digest
 
 #: The board of the figures that the paper prints.

@@ -14,9 +14,9 @@ from benchkit.leaderboard.site.sources import Source
 from benchkit.leaderboard.site.table_cells import TableCell, make_delta, make_figure, make_rank
 from benchkit.report.board import short_names
 from benchkit.report.board_table import selector_names
+from benchkit.report.columns import RANKINGS, delta_columns, rank_columns
 from benchkit.report.notes import NAMES
 from benchkit.report.text import MISSING, known, numeric, one_line, plain_number
-from benchkit.report.uncertainty import RANKINGS, delta_columns, rank_columns
 
 _HEADERS = (
     *(("row", True), ("selector", True), ("public", False), ("fresh", False), ("public rank", False)),
