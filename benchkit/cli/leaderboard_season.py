@@ -120,9 +120,8 @@ def score(
     from benchkit.leaderboard.season_check import PREFIX
     from benchkit.leaderboard.season_result import SeasonResult
     from benchkit.leaderboard.season_score import score_season
-    from benchkit.leaderboard.submission import FACTS, find_facts, write_submission
+    from benchkit.leaderboard.submission import FACTS, find_facts, read_submission, write_submission
     from benchkit.outputs.finished_run import FinishedRun
-    from benchkit.report.board import Board
     from benchkit.runs.finding import open_results
     from benchkit.runs.work import load_run_data
     from benchkit.system.devices import resolve_device
@@ -139,9 +138,13 @@ def score(
         public = load_run_data(opened.id, open_results(places, run), {}, opened.info.config)
         reporting = progress.ReportingExecutor(screen, stages_run_in, "board of the season")
         scored = score_season(opened, public, made, str(images.resolve()), reporting, screen.note)
-        found = SeasonResult(made, Board.of(public), Board.of(scored.data), (facts.name,) if facts else ())
+        fresh, members = scored.data, tuple[str, ...]()
         if facts is not None:
-            write_submission(scored.as_submission(facts, made), Path(target) / f"{PREFIX}{name}", force=True)
+            submission = scored.as_submission(facts, made)
+            write_submission(submission, Path(target) / f"{PREFIX}{name}", force=True)
+            # The terms of both give the same result as the complete records, and sooner.
+            public, fresh, members = read_submission(Path(target)).data, submission.data, (facts.name,)
+        found = SeasonResult.of(made, public, fresh, members)
     print_json(found.as_json()) if as_json else _print_result(found)
 
 
@@ -150,16 +153,20 @@ def _print_result(found: SeasonResult) -> None:
     from rich.table import Table
 
     from benchkit.metrics import PRIMARY
-    from benchkit.report.text import bare, percent, plain_number
+    from benchkit.report.text import bare, bracketed, percent, plain_number, signed
 
     for detector in found.detectors:
         table = Table(title=f"season {found.season.name}: {bare(detector)}", title_justify="left", box=box.SIMPLE_HEAD)
-        for header in ("row", "IoU public", "fresh", "rank public", "fresh"):
+        for header in ("row", "IoU public", "fresh", "rank public", "fresh", "change of the lead over pseudo"):
             table.add_column(header, justify="left" if header == "row" else "right")
         for row in found.rows:
             if str(row.public["detector"]) == detector:
                 figures = [percent(line[PRIMARY]) for line in row]
-                table.add_row(str(row.public["training_set"]), *figures, *(plain_number(line["rank"]) for line in row))
+                ranks = [plain_number(line["rank"]) for line in row]
+                lead = found.lead_change(row, PRIMARY)
+                change = bracketed(signed(lead.change.estimate), *map(percent, (lead.change.low, lead.change.high)))
+                words = f"{change} {lead.verdict or ''}".rstrip()
+                table.add_row(str(row.public["training_set"]), *figures, *ranks, words)
         console().print(table, markup=False)
         agreed = found.agreement(detector)
         print(f"Kendall's tau of the two orders: {'unknown' if agreed.tau is None else f'{agreed.tau:.2f}'}")

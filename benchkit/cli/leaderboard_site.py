@@ -69,13 +69,13 @@ def build(
         return
     from benchkit.leaderboard.season import list_seasons
     from benchkit.leaderboard.site.build import find_drift, make_site, write_site
-    from benchkit.leaderboard.site.changes import load_earlier_rows
+    from benchkit.leaderboard.site.changes import load_earlier
     from benchkit.leaderboard.site.sources import load_sources
     from benchkit.report.leaderboard import paper_lines
 
     if not folders and not SUBMISSIONS.is_dir():
         raise BenchkitError(f"there is no folder {SUBMISSIONS} here: name the folders of the boards")
-    earlier = None if since is None else load_earlier_rows(since)
+    earlier = None if since is None else load_earlier(since)
     registry = load_registry(plugin, plugin_folder)
     shipped = {f"{one.kind} {one.name}": one.source_hash for one in registry.entries() if one.is_built_in}
     opened = list_seasons(seasons)

@@ -54,11 +54,12 @@ def submit(
     plugin_folder: options.PluginFolders = None,
 ) -> None:
     """Write a finished run as a submission: its rows, what was measured on every test image, and its board."""
-    from benchkit.leaderboard.examples import EXAMPLES, examples_to_parquet
+    from benchkit.leaderboard.examples import examples_to_parquet
+    from benchkit.leaderboard.season_check import find_stale_scores
     from benchkit.leaderboard.submission import FACTS, write_submission
     from benchkit.leaderboard.submit import Declaration, make_submission
     from benchkit.runs.finding import open_results
-    from benchkit.system.output_files import check_folder, write_file
+    from benchkit.system.output_files import check_folder
 
     links = [one.partition("=") for one in plugin_link or ()]
     if bad := ["".join(one) for one in links if not one[1] or len(one[0].split()) != 2]:
@@ -81,11 +82,13 @@ def submit(
         with redirect_stdout(sys.stderr):
             opened = FinishedRun.open(run, places, load_registry(plugin, plugin_folder))
             images = examples_to_parquet(make_examples(opened, tell))
-    sizes = write_submission(submission, folder, force)
-    (folder / EXAMPLES).unlink(missing_ok=True)
-    if images:
-        write_file(folder / EXAMPLES, images)
-        sizes[EXAMPLES] = len(images)
+    stale = find_stale_scores(folder, submission.facts.run)
+    sizes = write_submission(submission, folder, force, images, stale)
+    for name in stale:
+        tell(
+            f"note: removed {folder / name}: it was the score of another run; score this run with "
+            "'benchkit leaderboard season score'"
+        )
     if as_json:
         print_json({"folder": str(folder), "files": sizes, "protocol": submission.facts.protocol})
     else:

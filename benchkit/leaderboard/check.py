@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchkit.errors import BenchkitError, describe_error
+from benchkit.leaderboard.examples import SmallExample, find_unstated, read_examples
 from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import FACTS, Submission, read_submission
 from benchkit.metrics import COMPANION, PRIMARY, is_metric
@@ -31,11 +32,15 @@ _PACKAGE = "artifact-benchkit"
 
 @dataclass(frozen=True)
 class Checked:
-    """A submission whose figures are those of its terms. notes: what does not count against it, but should be known."""
+    """A submission whose figures are those of its terms.
+
+    notes: what does not count against it, but should be known. examples: its small images.
+    """
 
     submission: Submission
     board: Board
     notes: tuple[str, ...] = ()
+    examples: tuple[SmallExample, ...] = ()
 
 
 def find_submissions(paths: Iterable[Path]) -> list[Path]:
@@ -74,9 +79,12 @@ def _check_folder(folder: Path, shipped: Mapping[str, str]) -> Checked:
     if submission.facts.season is not None:
         raise BenchkitError(f"{folder.name}: it is the score of a season, which belongs into its submission's folder")
     try:
-        return check_submission(submission, shipped)
+        checked = check_submission(submission, shipped)
     except BenchkitError as error:
         raise BenchkitError(f"{submission.where}: {error}") from None
+    examples = read_examples(folder, submission)
+    notes = (*checked.notes, *find_unstated(examples, submission))
+    return replace(checked, notes=notes, examples=tuple(examples))
 
 
 def check_submission(submission: Submission, shipped: Mapping[str, str]) -> Checked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import NamedTuple
 
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.check import Checked, check_folder
-from benchkit.leaderboard.examples import read_examples
 from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.season_check import SeasonScore, check_scores
 
@@ -41,8 +41,7 @@ def check_all(folders: Sequence[Path], shipped: Mapping[str, str], seasons: Sequ
 def _check(folder: Path, shipped: Mapping[str, str], seasons: Sequence[Season]) -> Outcome:
     checked = None
     try:
-        checked = check_folder(folder, shipped)
-        read_examples(folder, checked.submission)
+        checked = replace(check_folder(folder, shipped), examples=())
         scores = check_scores(folder, checked, seasons, shipped)
         for cached in ("data", "figures"):  # thousands of submissions are kept until all are compared
             vars(checked.submission).pop(cached, None)

@@ -1,11 +1,13 @@
 """Small images of a submission: what a method does to an image, and where the trained detector sees artifacts.
 
-They are illustrations. Nothing can recompute them without the run's cache, so no figure depends on them. A file of
-somebody else is read as data of a declared size: texts, and WebP images that are decoded before they are accepted.
+They are illustrations. Nothing can recompute them without the run's cache, so no figure depends on them. The submission
+states the sha256 of their file, so that no image can be swapped afterwards. A file of somebody else is read as data of
+a declared size: texts, and WebP images that are decoded before they are accepted.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections import Counter
@@ -20,12 +22,11 @@ import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
 from benchkit.errors import BenchkitError, describe_error
-from benchkit.leaderboard.submission import Submission
+from benchkit.leaderboard.submission import EXAMPLES, FACTS, Submission
 from benchkit.report.site.gallery import outline
 from benchkit.report.text import one_line
 from benchkit.system.files import read_regular
 
-EXAMPLES = "examples.parquet"
 #: Bytes of the whole file, pixels of an image's longer side, and examples of one kind that a row has.
 MOST_BYTES, SIDE, PER_ROW = 1_000_000, 128, 2
 #: corrupted: an image before and after the corruption. heat: a test image, without and with the scores painted on it.
@@ -84,7 +85,8 @@ def examples_to_parquet(examples: Sequence[SmallExample]) -> bytes:
 def read_examples(folder: Path, submission: Submission) -> list[SmallExample]:
     """Return the examples of a submission in a folder; none where it has no such file.
 
-    Raises BenchkitError, in one line, for a file that is too large, or that contains anything but small images.
+    Raises BenchkitError, in one line, for a file that is too large, that contains anything but small images, or that is
+    not the one whose sha256 the submission states. An earlier version stated none: see `find_unstated`.
     """
     where = f"{folder.name}/{EXAMPLES}"
     try:
@@ -92,9 +94,13 @@ def read_examples(folder: Path, submission: Submission) -> list[SmallExample]:
             raise BenchkitError(f"{where}: more than {MOST_BYTES} bytes")
         data = read_regular(folder / EXAMPLES)
     except FileNotFoundError:
+        if submission.facts.examples is not None:
+            raise BenchkitError(f"{where}: the file is missing, but {FACTS} states its sha256") from None
         return []
     except OSError as error:
         raise BenchkitError(f"{where}: cannot be read: {error.strerror or error}") from None
+    if submission.facts.examples not in (None, hashlib.sha256(data).hexdigest()):
+        raise BenchkitError(f"{where}: an image or a text was changed: {FACTS} states another sha256 of this file")
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         if file.metadata.num_rows > 2 * PER_ROW * len(submission.rows):
@@ -106,6 +112,13 @@ def read_examples(folder: Path, submission: Submission) -> list[SmallExample]:
     if fault := _find_fault(found, set(submission.terms)):
         raise BenchkitError(f"{where}: {fault}")
     return found
+
+
+def find_unstated(examples: Sequence[SmallExample], submission: Submission) -> list[str]:
+    """Return the note that belongs to examples whose sha256 the submission does not state, as earlier versions did."""
+    if not examples or submission.facts.examples is not None:
+        return []
+    return [f"{FACTS} states no sha256 of {EXAMPLES}, so its images could be swapped unnoticed; submit the run again"]
 
 
 def _find_fault(examples: Iterable[SmallExample], cells: set[str]) -> str | None:

@@ -61,6 +61,10 @@ class Season:
         """Return whether this is the secret that was committed to."""
         return self.commitment == _commitment(self.name, self.dataset, self.fingerprint, self.first, self.count, secret)
 
+    def describe_state(self, scored: bool) -> str:
+        """Return committed, revealed or scored. scored: whether rows have been scored on its images."""
+        return "committed" if self.secret is None else "scored" if scored else "revealed"
+
 
 _SEASON = TypeAdapter(Season)
 

@@ -10,9 +10,11 @@ from benchkit.errors import BenchkitError
 from benchkit.leaderboard.check import Checked, check_submission
 from benchkit.leaderboard.merge import merge_submissions
 from benchkit.leaderboard.season import Season
+from benchkit.leaderboard.season_lead import measure_lead_changes
 from benchkit.leaderboard.season_result import SeasonResult
-from benchkit.leaderboard.submission import Submission, read_submission
+from benchkit.leaderboard.submission import Submission, find_facts, read_submission
 from benchkit.report.board import Board
+from benchkit.report.data import RunData
 from benchkit.report.text import known
 
 #: A score lies in this folder of its submission, followed by the season's name. It has the files of a submission.
@@ -51,6 +53,21 @@ def check_scores(
     return [found[season.name] for season in seasons if season.name in found]
 
 
+def find_stale_scores(folder: Path, run: str) -> list[str]:
+    """Return what in a submission's folder is the score of another run, or no score at all.
+
+    A score of the same run stays: nothing of it changes when the run is submitted again.
+    """
+    found = []
+    for one in sorted(folder.glob(f"{PREFIX}*")):
+        try:
+            own = find_facts(one).run == run
+        except BenchkitError:
+            own = False
+        found += [] if own else [one.name]
+    return found
+
+
 def _check_same(fresh: Submission, public: Submission, season: Season) -> None:
     """Raise BenchkitError unless these are the rows of the submission, scored in this season."""
     if season.secret is None:
@@ -85,13 +102,15 @@ def join_scores(scores: Iterable[SeasonScore]) -> list[SeasonResult]:
         by_season.setdefault(score.season.name, []).append(score)
     results = []
     for own in by_season.values():
-        public, fresh = _join([one.public for one in own]), _join([one.fresh for one in own])
+        (public, board), (fresh, fresh_board) = _join([one.public for one in own]), _join([one.fresh for one in own])
         names = tuple(one.public.submission.facts.name for one in own)
-        results.append(SeasonResult(own[0].season, public, fresh, names))
+        changes = measure_lead_changes(public, fresh)
+        results.append(SeasonResult(own[0].season, board, fresh_board, names, changes))
     return results
 
 
-def _join(checked: Sequence[Checked]) -> Board:
+def _join(checked: Sequence[Checked]) -> tuple[RunData, Board]:
     if len(checked) == 1:
-        return checked[0].board
-    return Board.of(merge_submissions([one.submission for one in checked]))
+        return checked[0].submission.data, checked[0].board
+    merged = merge_submissions([one.submission for one in checked])
+    return merged, Board.of(merged)

@@ -7,19 +7,20 @@ season, which nobody knew. Rows that were fitted to the public images fall behin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from scipy import stats
 
 from benchkit.leaderboard.season import Season
+from benchkit.leaderboard.season_lead import Identity, LeadChange, measure_lead_changes, row_identity
 from benchkit.metrics import PRIMARY
-from benchkit.report.aggregate import KEY
 from benchkit.report.board import Board
 from benchkit.report.board_file import TRAINED
-from benchkit.report.columns import RANKINGS, delta_columns, rank_columns
-from benchkit.report.text import known, numeric
-from benchkit.statistics.intervals import subtract_independent
+from benchkit.report.columns import RANKINGS, rank_columns
+from benchkit.report.data import RunData
+from benchkit.report.text import known
+from benchkit.statistics.changes import Change
 from benchkit.statistics.level import LEVEL
 
 Line = Mapping[str, Any]
@@ -36,16 +37,6 @@ class ScoredRow(NamedTuple):
 
     public: Line
     fresh: Line
-
-    def lead_change(self, ranking: str) -> tuple[float, float, float]:
-        """Return by how much the lead over `pseudo` changed, fresh minus public, with its interval; NaN if unknown.
-
-        The lead is a paired difference, so it does not depend on how difficult the images are. The two sets of images
-        are independent of each other. The detectors are the same, so this interval is rather too wide.
-        """
-        columns = delta_columns(ranking, "pseudo")[:3]
-        fresh, public = (tuple(numeric(line.get(name)) for name in columns) for line in (self.fresh, self.public))
-        return subtract_independent(fresh, public)  # type: ignore[arg-type]
 
 
 class Agreement(NamedTuple):
@@ -66,13 +57,27 @@ class Agreement(NamedTuple):
 class SeasonResult:
     """What a season gave for rows of one protocol, which are ranked together on both boards.
 
-    submissions: their names; empty for a run.
+    submissions: their names; empty for a run. changes: see `measure_lead_changes`.
     """
 
     season: Season
     public: Board
     fresh: Board
     submissions: tuple[str, ...] = ()
+    changes: Mapping[str, Mapping[Identity, LeadChange]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, season: Season, public: RunData, fresh: RunData, submissions: tuple[str, ...] = ()) -> SeasonResult:
+        """Return the result of rows that were scored twice."""
+        changes = measure_lead_changes(public, fresh)
+        return cls(season, Board.of(public), Board.of(fresh), submissions, changes)
+
+    def lead_change(self, row: ScoredRow, ranking: str) -> LeadChange:
+        """Return by how much a row's lead over `pseudo` changed, fresh minus public; NaN if unknown.
+
+        The lead is a paired difference, so it does not depend on how difficult the images are.
+        """
+        return self.changes.get(ranking, {}).get(row_identity(row.public), LeadChange(Change(), float("nan")))
 
     @property
     def rows(self) -> list[ScoredRow]:
@@ -107,6 +112,13 @@ class SeasonResult:
         def figures(line: Line) -> dict[str, float | None]:
             return {name: float(line[name]) if known(line.get(name)) else None for name in _SHOWN}
 
+        def change(row: ScoredRow, ranking: str) -> dict[str, float | str | None]:
+            lead = self.lead_change(row, ranking)
+            numbers = asdict(lead.change) | {"p_adjusted": lead.adjusted}
+            return {name: value if known(value) else None for name, value in numbers.items()} | {
+                "verdict": lead.verdict
+            }
+
         labels = ("training_set", "detector", "selector")
         return {
             "season": self.season.name,
@@ -117,14 +129,10 @@ class SeasonResult:
             "rows": [
                 {name: row.public[name] if known(row.public[name]) else None for name in labels}
                 | {"public": figures(row.public), "fresh": figures(row.fresh)}
+                | {"lead_change": {ranking: change(row, ranking) for ranking in RANKINGS}}
                 for row in self.rows
             ],
         }
-
-
-def row_identity(line: Line) -> tuple[str, ...]:
-    """Return what identifies a row whatever it was tested on."""
-    return tuple(str(line[name]) if known(line[name]) else "" for name in KEY if name != "test_set")
 
 
 def _trained(board: Board) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +50,8 @@ _FILES = {
     2: (FACTS, ROWS, IMAGES, CURVES, GROUPS, SUMS, TEST_IMAGES, BOARD_PARQUET),
 }
 READABLE, FILES = tuple(_FILES), _FILES[SCHEMA]
+#: Small images, where the submitter added them; submission.json has the sha256 of the file.
+EXAMPLES = "examples.parquet"
 #: Bytes of one file, and cells of one submission: more than any run has.
 MOST_BYTES, MOST_CELLS = 2**27, 100_000
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -115,7 +117,8 @@ class Facts(BaseModel):
     description. environment: what
     `benchkit.runs.provenance.describe_environment` returned. protocol: digest of `read_protocol`. test_sets: name ->
     `ScoredImages.digest`. sources: `KIND NAME` of plugins that do not ship with benchkit -> where to get them.
-    season: the commitment of the season whose images these are; None for the public ones.
+    season: the commitment of the season whose images these are; None for the public ones. examples: sha256 of the
+    file EXAMPLES; None without one, and in submissions of versions that did not state it.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -134,6 +137,7 @@ class Facts(BaseModel):
     test_sets: dict[str, Sha256]
     sources: dict[str, Link] = {}
     season: Sha256 | None = None
+    examples: Sha256 | None = None
 
     @field_validator("grid", "environment")
     @classmethod
@@ -172,8 +176,9 @@ class Submission:
     def files(self) -> dict[str, bytes]:
         """Return file name -> contents, with the board that follows from the terms."""
         facts = self.facts.model_dump(mode="json", by_alias=True) | {"schema": SCHEMA}
-        if self.facts.season is None:  # as versions without seasons wrote it
-            del facts["season"]
+        for later in ("season", "examples"):  # without them, as the versions wrote it that did not have them
+            if facts[later] is None:
+                del facts[later]
         board = Board.of(self.data)
         columns = [name for name in board.frame if ":" not in str(name)]
         return {
@@ -184,13 +189,19 @@ class Submission:
         }
 
 
-def write_submission(submission: Submission, folder: Path, force: bool = False) -> dict[str, int]:
+def write_submission(
+    submission: Submission, folder: Path, force: bool = False, examples: bytes = b"", stale: Iterable[str] = ()
+) -> dict[str, int]:
     """Write a submission into a folder, made if need be, all of its files or none; return file name -> bytes.
 
-    Raises BenchkitError where the folder has other files, or a submission and `force` is not set.
+    examples: the contents of EXAMPLES, whose sha256 is then stated. stale: what else in the folder belongs to an
+    earlier submission. Raises BenchkitError where the folder has other files, or a submission and `force` is not set.
     """
-    files = submission.files()
-    with replace_folder(folder, force, FACTS, lambda: FILES) as aside:
+    stated = hashlib.sha256(examples).hexdigest() if examples else None
+    files = replace(submission, facts=submission.facts.model_copy(update={"examples": stated})).files()
+    files |= {EXAMPLES: examples} if examples else {}
+    earlier = {EXAMPLES, *stale, *(name for names in _FILES.values() for name in names)}
+    with replace_folder(folder, force, FACTS, lambda: earlier) as aside:
         for name, data in files.items():
             (aside / name).write_bytes(data)
     return {name: len(data) for name, data in files.items()}

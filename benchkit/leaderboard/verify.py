@@ -168,6 +168,10 @@ def compare_cell(
         for name, value in figures.items()
         if name not in ROW_COLUMNS and _is_number(value) and not _equal(_number(row.get(name)), _number(value))
     }
+    # The intervals and ranks of average precision follow from its values without each image.
+    errors = _jackknife_error(reported), _jackknife_error(terms)
+    if not _equal(*errors):
+        differing["standard_error_of_average_precision"] = errors
     changed = np.abs(reported.tp - terms.tp) + np.abs(reported.fp - terms.fp)
     predicted = max(1, int(reported.tp.sum() + reported.fp.sum()), int(terms.tp.sum() + terms.fp.sum()))
     base = replace(base, figures=differing, pixels=float(changed.sum()) / predicted)
@@ -204,6 +208,13 @@ def _describe_difference(outcome: CellOutcome, excess: str | None) -> str:
     if outcome.pixels:
         parts.append(f"{100 * outcome.pixels:.2g} % of the predicted pixels differ")
     return "; ".join(parts)
+
+
+def _jackknife_error(terms: Terms) -> float | None:
+    """Return the standard error of average precision over the images; None where it is undefined."""
+    number = len(terms.without)
+    error = float(np.sqrt((number - 1) / number * ((terms.without - terms.without.mean()) ** 2).sum()))
+    return error if math.isfinite(error) else None
 
 
 def _is_number(value: Any) -> bool:

@@ -110,19 +110,6 @@ def differences(
     return found
 
 
-def subtract_independent(
-    first: tuple[float, float, float], second: tuple[float, float, float]
-) -> tuple[float, float, float]:
-    """Return the difference of two independent figures, first minus second, with its interval.
-
-    Each figure is (estimate, low, high). The bounds are those of the method of variance estimates recovery (Zou and
-    Donner, Statistics in Medicine 2008), which needs nothing but the two intervals, also where they are not symmetric.
-    """
-    (a, a_low, a_high), (b, b_low, b_high) = first, second
-    low, high = float(np.hypot(a - a_low, b_high - b)), float(np.hypot(a_high - a, b - b_low))
-    return a - b, a - b - low, a - b + high
-
-
 def _vary_together(parts: Components, predicted: float, pairs: int) -> bool:
     """Return whether the seed part of a difference is improbably small for two rows with separate seed effects."""
     freedom = parts.freedom[1]

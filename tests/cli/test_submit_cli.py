@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.leaderboard.examples import EXAMPLES, read_examples
-from benchkit.leaderboard.submission import FILES, read_submission
+from benchkit.leaderboard.examples import read_examples
+from benchkit.leaderboard.submission import EXAMPLES, FACTS, FILES, read_submission
 from benchkit.report.board_parquet import board_to_parquet
 from benchkit.report.load import load_board
 from tests.helpers.small_comparison import GRID, PLUGINS, Finished, Run, compare_once
@@ -99,6 +99,23 @@ def test_a_submission_is_replaced_with_force_only(
     assert "is not empty" in result.err
     assert run(*again, "--force").code == 0
     assert sorted(path.name for path in submitted.iterdir()) == sorted(FILES)
+
+
+def test_scores_of_another_run_are_removed_with_the_submission_that_they_belong_to(
+    run: Run, submitted: Path, three_seeds: Finished, links: tuple[str, ...]
+) -> None:
+    facts = json.loads((submitted / FACTS).read_text())
+    for name, of_run in (("season-same", facts["run"]), ("season-other", "another")):
+        (submitted / name).mkdir()
+        (submitted / name / FACTS).write_text(json.dumps(facts | {"run": of_run}))
+    (submitted / "season-junk").write_text("no score")
+    (submitted / "README.md").write_text("kept")
+    again = ("leaderboard", "submit", three_seeds.out, "--name", "tiny", *LINK, *links, "--out", submitted.parent)
+    result = run(*again, "--force")
+    assert result.code == 0
+    assert sorted(path.name for path in submitted.iterdir()) == sorted([*FILES, "README.md", "season-same"])
+    notes = [line for line in result.err.splitlines() if "score of another run" in line]
+    assert len(notes) == 2 and "season-junk" in notes[0] and "season-other" in notes[1]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from benchkit.errors import BenchkitError
+from benchkit.leaderboard.check import check_folder
 from benchkit.leaderboard.examples import (
-    EXAMPLES,
     MOST_BYTES,
     PER_ROW,
     SIDE,
@@ -25,7 +25,7 @@ from benchkit.leaderboard.examples import (
 )
 from benchkit.leaderboard.site.build import make_site
 from benchkit.leaderboard.site.sources import load_sources
-from benchkit.leaderboard.submission import Submission, write_submission
+from benchkit.leaderboard.submission import EXAMPLES, Submission, digest_submission, write_submission
 from benchkit.plugin.registry import Registry
 
 
@@ -113,9 +113,41 @@ def test_their_number_and_size_are_limited(tmp_path: Path, submission: Submissio
         read_examples(tmp_path, submission)
 
 
-def test_the_page_of_a_method_shows_them(tmp_path: Path, submission: Submission, example: SmallExample) -> None:
+def swap(example: SmallExample) -> bytes:
+    return examples_to_parquet([replace(example, after=example.before)])
+
+
+def test_a_swapped_image_is_found_and_another_digest(
+    tmp_path: Path, submission: Submission, example: SmallExample
+) -> None:
+    folder = tmp_path / "mine"
+    write_submission(submission, folder)
+    without = digest_submission(folder)
+    write_submission(submission, folder, force=True, examples=examples_to_parquet([example]))
+    with_examples = digest_submission(folder)
+    assert check_folder(folder, {}).examples == (example,)
+    (folder / EXAMPLES).write_bytes(swap(example))
+    with pytest.raises(BenchkitError, match=r"mine/examples\.parquet: an image or a text was changed"):
+        check_folder(folder, {})
+    (folder / EXAMPLES).unlink()
+    with pytest.raises(BenchkitError, match=r"the file is missing, but submission\.json states its sha256"):
+        check_folder(folder, {})
+    write_submission(submission, folder, force=True, examples=swap(example))
+    check_folder(folder, {})
+    assert len({without, with_examples, digest_submission(folder)}) == 3
+
+
+def test_images_whose_sha256_an_earlier_version_did_not_state_are_a_note(
+    tmp_path: Path, submission: Submission, example: SmallExample
+) -> None:
     write_submission(submission, tmp_path / "mine")
-    read(tmp_path / "mine", submission, example)
+    assert not any("sha256" in note for note in check_folder(tmp_path / "mine", {}).notes)
+    (tmp_path / "mine" / EXAMPLES).write_bytes(examples_to_parquet([example]))
+    assert "states no sha256 of examples.parquet" in check_folder(tmp_path / "mine", {}).notes[-1]
+
+
+def test_the_page_of_a_method_shows_them(tmp_path: Path, submission: Submission, example: SmallExample) -> None:
+    write_submission(submission, tmp_path / "mine", examples=examples_to_parquet([example]))
     files = make_site(load_sources([tmp_path / "mine"], {}), (), Registry.load())
     page = files["methods/blur.html"].decode()
     assert "Where the trained detectors see artifacts" in page and "upernet-swin, portraits/test/3" in page

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchkit.errors import BenchkitError
@@ -16,13 +15,13 @@ from benchkit.leaderboard.check import check_folder
 from benchkit.leaderboard.season import Season, find_season, list_seasons, write_season
 from benchkit.leaderboard.season_check import check_scores, check_scores_together, join_scores
 from benchkit.leaderboard.season_result import SeasonResult
-from benchkit.leaderboard.site.build import make_site
+from benchkit.leaderboard.site.build import make_site, write_site
+from benchkit.leaderboard.site.changes import load_earlier
 from benchkit.leaderboard.site.sources import load_sources
 from benchkit.leaderboard.submission import FACTS, write_submission
 from benchkit.plugin.registry import Registry
 from benchkit.report.board_parquet import board_to_parquet
 from benchkit.report.load import load_board
-from benchkit.statistics.intervals import subtract_independent
 from tests.leaderboard.conftest import make_data, make_season, submit_data, write_score
 
 PUBLIC = {"renoise-masked:steps=10": 0.62, "blur:steps=20": 0.8}
@@ -54,15 +53,18 @@ def result_of(folder: Path, season: Season) -> SeasonResult:
 
 
 def test_a_fitted_row_loses_its_lead_and_its_rank(folder: Path, season: Season) -> None:
-    rows = {row.public["training_set"]: row for row in result_of(folder, season).rows}
-    change, _, high = rows["blur:steps=20"].lead_change("artifact_iou")
-    assert high < 0
-    assert change == pytest.approx(
-        rows["blur:steps=20"].fresh["delta_pseudo"] - rows["blur:steps=20"].public["delta_pseudo"]
-    )
-    low, high = rows["renoise-masked:steps=10"].lead_change("artifact_iou")[1:]
-    assert low < 0 < high
-    assert (rows["blur:steps=20"].public["rank"], rows["blur:steps=20"].fresh["rank"]) == (1, 4)
+    result = result_of(folder, season)
+    rows = {row.public["training_set"]: row for row in result.rows}
+    blur, honest = rows["blur:steps=20"], rows["renoise-masked:steps=10"]
+    fitted = result.lead_change(blur, "artifact_iou")
+    assert fitted.change.estimate == pytest.approx(blur.fresh["delta_pseudo"] - blur.public["delta_pseudo"])
+    assert fitted.change.high < 0 and fitted.adjusted <= 0.05 and fitted.verdict == "behind"
+    kept = result.lead_change(honest, "artifact_iou")
+    assert kept.change.low < 0 < kept.change.high and kept.verdict == "unresolved"
+    assert result.lead_change(rows["pseudo"], "artifact_iou").verdict is None
+    assert (blur.public["rank"], blur.fresh["rank"]) == (1, 4)
+    line = next(own for own in result.as_json()["rows"] if own["training_set"] == "blur:steps=20")
+    assert line["lead_change"]["artifact_iou"]["verdict"] == "behind"
 
 
 def test_the_agreement_counts_confirmed_and_reversed_pairs(folder: Path, season: Season) -> None:
@@ -141,19 +143,6 @@ def test_all_are_scored_on_the_same_images(folder: Path, season: Season) -> None
         check_scores_together([score, score._replace(fresh=other)])
 
 
-def test_the_interval_of_a_difference_of_independent_figures_covers_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(0.5, 0.03, 20000), rng.normal(0.3, 0.04, 20000)
-    covered = 0
-    for a, b in zip(first, second, strict=True):
-        _, low, high = subtract_independent(
-            (a, a - 1.96 * 0.03, a + 1.96 * 0.03), (b, b - 1.96 * 0.04, b + 1.96 * 0.04)
-        )
-        covered += low <= 0.2 <= high
-    assert covered / 20000 == pytest.approx(0.95, abs=0.005)
-    assert subtract_independent((0.5, 0.4, 0.7), (0.5, 0.5, 0.5)) == pytest.approx((0, -0.1, 0.2))
-
-
 # --- the files of seasons ---------------------------------------------------------------------------------------------
 
 
@@ -213,3 +202,24 @@ def test_without_seasons_nothing_speaks_of_fresh_figures(folder: Path) -> None:
     assert "No season has been opened" in files["seasons.html"].decode()
     assert b'"rank_fresh"' not in files["data/board.js"].partition(b'"fields"')[0]
     assert "downloads/seasons.csv" not in files
+    assert json.loads(files["downloads/seasons.json"]) == {"seasons": [], "rows": []}
+
+
+def test_the_changes_report_a_season(folder: Path, season: Season, tmp_path: Path) -> None:
+    sources, registry = load_sources([folder], {}, [season]), Registry.load()
+    waiting = replace(season, secret=None)
+    write_site(
+        make_site(load_sources([copy_without_score(folder)], {}), (), registry, seasons=[waiting]), tmp_path / "site"
+    )
+    files = make_site(sources, (), registry, load_earlier(tmp_path / "site"), [season])
+    page = files["changes.html"].decode()
+    assert "committed → scored; 4 rows scored for the first time" in page
+    write_site(files, tmp_path / "later")
+    unchanged = make_site(sources, (), registry, load_earlier(tmp_path / "later"), [season])["changes.html"].decode()
+    assert "No row, season, figure, place or badge changed" in unchanged
+
+
+def copy_without_score(folder: Path) -> Path:
+    copied = Path(shutil.copytree(folder, folder.parent / "before" / folder.name))
+    shutil.rmtree(copied / "season-spring")
+    return copied

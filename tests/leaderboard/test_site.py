@@ -15,10 +15,12 @@ from PIL import Image
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.site.answers import find_answers
 from benchkit.leaderboard.site.build import find_drift, make_site, read_manifest, write_site
-from benchkit.leaderboard.site.changes import find_changes, load_earlier_rows
+from benchkit.leaderboard.site.changes import Earlier, find_changes, find_season_changes, load_earlier
+from benchkit.leaderboard.site.cost_figure import cost_figure, find_front
 from benchkit.leaderboard.site.costs import Costs
 from benchkit.leaderboard.site.equations import find_equation, to_mathml
 from benchkit.leaderboard.site.gallery import SHOWN, read_gallery
+from benchkit.leaderboard.site.page_tables import describe_rows, make_row_tables, summarise_method
 from benchkit.leaderboard.site.pages import safe_link
 from benchkit.leaderboard.site.rows import Group, find_tiers, make_tables, resolved_neighbours
 from benchkit.leaderboard.site.sources import Slugs, load_sources
@@ -186,7 +188,7 @@ def test_network_evaluations_are_counted_from_the_plugins(registry):
 
 def test_changes_name_what_is_new_gone_and_different(tmp_path, registry, tables):
     site = built(tmp_path)
-    earlier = load_earlier_rows(site)
+    earlier = load_earlier(site).rows
     assert find_changes(earlier, earlier) == []
     changed = [dict(row) for row in earlier]
     gone = changed.pop()
@@ -198,9 +200,56 @@ def test_changes_name_what_is_new_gone_and_different(tmp_path, registry, tables)
     assert gone["name"] in [c.name for c in find_changes(earlier, changed) if c.kind == "gone"]
 
 
+def season_record(name, state):
+    return {"name": name, "state": state, "count": 20, "dataset": "portraits-fresh"}
+
+
+def fresh_record(season, iou, rank, row="a"):
+    return {
+        "season": season,
+        "id": row,
+        "name": "blur",
+        "detector": "d",
+        "board": "b",
+        "fresh": iou,
+        "rank_fresh": rank,
+    }
+
+
+def test_changes_name_seasons_that_were_opened_revealed_scored_or_removed():
+    before = Earlier(
+        [],
+        [season_record("spring", "revealed"), season_record("old", "scored")],
+        [fresh_record("old", 0.2, 1), fresh_record("spring", 0.3, 2)],
+    )
+    now = [season_record("spring", "scored"), season_record("autumn", "committed")]
+    found = find_season_changes(before, now, [fresh_record("spring", 0.4, 1), fresh_record("spring", 0.1, 3, "b")])
+    assert [(one.kind, one.name, one.words) for one in found] == [
+        ("changed", "season spring", "revealed → scored; 1 rows scored for the first time"),
+        ("changed", "blur", "season spring: fresh IoU 30.00 → 40.00 %, fresh rank by IoU 2 → 1"),
+        ("new", "season autumn", "committed: 20 images of portraits-fresh"),
+        ("gone", "season old", "no longer listed"),
+    ]
+    same = Earlier([], now[1:], [])
+    assert find_season_changes(same, now[1:], []) == []
+
+
+def test_changes_of_seasons_are_read_from_an_earlier_site(tmp_path):
+    """A site of a version that wrote no seasons counts as one without them."""
+    site = built(tmp_path)
+    assert load_earlier(site).seasons == []
+    (site / "downloads" / "seasons.json").write_text('{"rows": []}')
+    assert load_earlier(site).seasons is None
+    (site / "downloads" / "seasons.json").unlink()
+    assert load_earlier(site / "downloads" / "rows.json").seasons is None
+    (site / "downloads" / "seasons.json").write_text("[]")
+    with pytest.raises(BenchkitError, match="no rows of an earlier site"):
+        load_earlier(site)
+
+
 def test_an_earlier_site_without_rows_is_refused(tmp_path):
     with pytest.raises(BenchkitError, match="no rows of an earlier site"):
-        load_earlier_rows(tmp_path)
+        load_earlier(tmp_path)
 
 
 # --- downloads --------------------------------------------------------------------------------------------------------
@@ -222,6 +271,26 @@ def test_downloads_hold_every_row_with_all_digits(files, tables):
 
 def test_a_ranking_is_drawn_for_papers(files):
     assert files["downloads/first/iou.pdf"].startswith(b"%PDF") and files["downloads/first/ap.svg"].startswith(b"<?xml")
+    assert files["downloads/first/confinement.pdf"].startswith(b"%PDF")
+    assert files["downloads/first/confinement.svg"].startswith(b"<?xml")
+
+
+def test_quality_against_cost_is_drawn_for_papers():
+    rows = [
+        {"kind": "trained", "detector": "net", "name": "$x$:steps=1", "iou": figure, "evaluations": cost}
+        for figure, cost in ((0.3, 0), (0.2, 30), (0.4, 60))
+    ]
+    drawn = cost_figure(rows, "iou", "pdf")
+    assert drawn is not None and drawn.startswith(b"%PDF")
+    assert drawn == cost_figure(rows, "iou", "pdf")
+
+
+def test_no_row_on_the_front_is_reached_by_a_cheaper_one():
+    rows = [
+        {"evaluations": cost, "iou": figure} for cost, figure in ((0, 0.3), (5, 0.2), (5, 0.4), (9, 0.4), (20, 0.5))
+    ]
+    assert [row["evaluations"] for row in find_front(rows, "iou")] == [0, 5, 20]
+    assert cost_figure([{"kind": "trained", "detector": "net", "iou": 0.3, "evaluations": None}], "iou") is None
 
 
 # --- the answer -------------------------------------------------------------------------------------------------------
@@ -271,6 +340,52 @@ def test_the_answer_says_how_the_best_stands_against_the_baselines():
     rows[0] |= {"human": -0.02, "human_low": -0.05, "human_high": 0.01, "human_verdict": "unresolved"}
     (words,) = find_answers([group], rows)[0].ranked[0].against
     assert words == "Not separable from the labelled images alone (human): −2.00 [−5.00, 1.00] points."
+
+
+def test_a_reader_learns_first_whether_any_corruption_helps():
+    group, rows = _group([0.5, 0.4, 0.3, 0.2], set(), baselines={0})
+    rows[1] |= {"human": -0.1, "human_verdict": "worse", "pseudo": 0.02, "pseudo_verdict": "unresolved"}
+    rows[2] |= {
+        "human": -0.2,
+        "human_verdict": "worse",
+        "pseudo": 0.03,
+        "pseudo_verdict": "unresolved",
+        "role": "mixed",
+    }
+    rows[3] |= {"human": -0.3, "human_verdict": "worse"}
+    by_pseudo, by_human = find_answers([group], rows)[0].questions
+    assert by_pseudo.sentences == ["By artifact IoU at 0.5, none of 1 is: 1 not separable."]
+    assert by_human.sentences == ["By artifact IoU at 0.5 (human has 50.00 %), none of 3 is: 3 worse."]
+    rows[1] |= {"pseudo_verdict": "better", "pseudo_low": 0.01, "pseudo_high": 0.03}
+    (words,) = find_answers([group], rows)[0].questions[0].sentences
+    assert words.endswith("1 of 1 are. The largest lead has m1: +2.00 [1.00, 3.00] points.")
+
+
+def test_a_method_says_in_short_where_it_stands():
+    rows = [
+        {"group": 0, "kind": "trained", "role": "corrupted", "detector": "net", "name": name, "board_slug": "mine"}
+        | {"iou": iou, "rank": rank, "rank_low": 1.0, "rank_high": 3.0, "pseudo": 0.1, "pseudo_verdict": verdict}
+        | {"pseudo_low": 0.0, "pseudo_high": 0.2}
+        for name, iou, rank, verdict in (("a:steps=1", 0.2, 2.0, "worse"), ("a:steps=2", 0.3, 1.0, "better"))
+    ]
+    mixed = rows[0] | {"role": "mixed", "name": "human+a", "iou": 0.9}
+    assert list(describe_rows(rows, {0: 5})) == [
+        "With net, by artifact IoU at 0.5: its best row is a:steps=2: 30.00 %, rank 1 [1–3] of 5; better than pseudo "
+        "(+10.00 [0.00, 20.00] points)."
+    ]
+    best, verdicts, *_ = summarise_method([*rows, mixed])
+    assert (best.text, verdicts.text, verdicts.value) == ("30.00", "1 better, 1 worse", 0)
+
+
+def test_what_all_rows_share_is_no_column(tables):
+    rows = next(rows for rows in tables.rows_by("detector").values() if len(rows) > 3)
+    measured = [row for row in rows if row["board_slug"] != "paper"]
+    table = make_row_tables(rows, "../", "detector")[0]
+    assert table.of == len(measured)
+    assert {"submission", "badge"} <= {what for what, _, _ in table.common}
+    headers = [text for text, _ in table.headers]
+    assert "submission" not in headers and "artifact IoU, %" in headers
+    assert all(len(line) == len(headers) for line in table.lines)
 
 
 def test_nothing_is_answered_where_only_baselines_are_ranked():

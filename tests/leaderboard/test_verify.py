@@ -139,6 +139,21 @@ def test_a_forgery_that_contradicts_nothing_is_caught(copy: Path, verify: Callab
     assert read_verified(copy)["verdict"] == "differs"
 
 
+def test_one_seeds_results_under_another_number_are_caught(copy: Path, verify: Callable[..., Any]) -> None:
+    submission = read_submission(copy)
+    rows = submission.rows.copy()
+    first, second = (rows.index[(rows["method"] == FORGED) & (rows["seed"] == seed)][0] for seed in (0, 1))
+    for name in rows.columns.difference(["cell", "seed"]):
+        rows.loc[second, name] = rows.loc[first, name]
+    terms = {**submission.terms, rows.loc[second, "cell"]: submission.terms[rows.loc[first, "cell"]]}
+    rewrite(copy, replace(submission, rows=rows, terms=terms))
+    check_folder(copy, shipped())
+    code, out, _ = verify(copy, "--cells", EVERY)
+    assert code == 3
+    (line,) = [one for one in out.splitlines() if ": differs:" in one]
+    assert "seed 1" in line
+
+
 def test_a_figure_beside_the_ranked_ones_counts_too(copy: Path, verify: Callable[..., Any]) -> None:
     """Its confinement does not follow from the terms, so `check` cannot know it."""
     submission = read_submission(copy)
@@ -271,6 +286,9 @@ def test_counts_and_test_images_are_compared_too(submission: Submission) -> None
     moved = replace(terms, tp=terms.tp.copy())
     moved.tp[0] += 1
     assert compare_cell(submission, row, figures, moved, images).state == "verified"
+    narrowed = replace(terms, without=(terms.without + terms.without.mean()) / 2)
+    outcome = compare_cell(submission, row, figures, narrowed, images)
+    assert outcome.state == "differs" and "standard error of average precision" in outcome.reason
     others = replace(images, ids=images.ids[::-1])
     assert "its test images" in compare_cell(submission, row, figures, terms, others).reason
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,12 +15,23 @@ from benchkit.report.text import bracketed, known, numeric, percent, signed
 #: Each has an answer of its own, because labelled images cost work, and corrupted ones do not.
 _CHOICES = {"corrupted": "corrupted images alone", "mixed": "corrupted and labelled images"}
 _BASES = {"pseudo": "the same masks without corruption (pseudo)", "human": "the labelled images alone (human)"}
+#: What is asked of each baseline, and of which roles.
+_QUESTIONS = {
+    "pseudo": (("corrupted",), f"Is any corruption better than {_BASES['pseudo']}?"),
+    "human": (tuple(_CHOICES), f"Is any row with corrupted images better than {_BASES['human']}?"),
+}
 _VERDICTS = {
     "better": "Better than {}",
     "worse": "Worse than {}",
     "equivalent": "Equivalent to {}",
     "unresolved": "Not separable from {}",
 }
+_FRESH_VERDICTS = {
+    "behind": "a loss beyond chance",
+    "ahead": "a gain beyond chance",
+    "unresolved": "which may be chance",
+}
+_OTHERWISE = {"worse": "worse", "equivalent": "equivalent", "unresolved": "not separable"}
 
 
 class Choice(NamedTuple):
@@ -48,14 +60,26 @@ class Ranked(NamedTuple):
     against: Sequence[str]
 
 
+class Question(NamedTuple):
+    """A question that a reader has, and a sentence for each ranking that answers it."""
+
+    words: str
+    sentences: Sequence[str]
+
+
 class Answer(NamedTuple):
-    """The answer for one detector and test set. evidence: test images, seeds and badge, in words."""
+    """The answer for one detector and test set. evidence: test images, seeds and badge, in words.
+
+    board, board_slug: name and page of where the rows are from.
+    """
 
     title: str
     href: str
     dataset: str
     board: str
+    board_slug: str
     evidence: str
+    questions: Sequence[Question]
     ranked: Sequence[Ranked]
 
 
@@ -72,11 +96,43 @@ def find_answers(groups: Sequence[Group], rows: Sequence[Row]) -> list[Answer]:
         if ranked:
             first = rows[group.rows[0]]
             seeds = sorted({int(rows[i]["seeds"]) for i in group.rows if rows[i].get("seeds")})
-            parts = [str(first["dataset"]), f"{'–'.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds"]
-            badges = ", ".join(dict.fromkeys(str(rows[i]["badge"]) for i in group.rows))
-            href = f"detectors/{group.detector}.html"
-            found.append(Answer(group.title, href, group.dataset, group.name, ", ".join([*parts, badges]), ranked))
+            images = {int(own["test_images"]) for own in group.resolution.values() if known(own.get("test_images"))}
+            parts = [
+                f"{max(images)} images of {str(first['dataset']).partition('[')[0]}"
+                if images
+                else str(first["dataset"])
+            ]
+            parts.append(f"{'–'.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds")
+            parts.append(", ".join(dict.fromkeys(str(rows[i]["badge"]) for i in group.rows)))
+            links = (
+                f"detectors/{group.detector}.html",
+                group.dataset,
+                group.name,
+                str(first.get("board_slug") or group.board),
+            )
+            found.append(Answer(group.title, *links, ", ".join(parts), list(_ask(group, rows)), ranked))
     return found
+
+
+def _ask(group: Group, rows: Sequence[Row]) -> Iterator[Question]:
+    """Yield whether any row is better than each baseline, by each ranking."""
+    for base, (roles, question) in _QUESTIONS.items():
+        sentences = []
+        for ranking, key, end in zip(RANKINGS, ("iou", "ap"), ("", "_ap"), strict=True):
+            places = by_rank(group, ranking, rows)
+            own = [rows[i] for i in places if rows[i]["role"] in roles and rows[i].get(f"{base}{end}_verdict")]
+            of_base = next((f" ({base} has {_figure(rows[i], key)})" for i in places if rows[i]["role"] == base), "")
+            numbers = Counter(str(row[f"{base}{end}_verdict"]) for row in own)
+            if numbers["better"]:
+                better = (row for row in own if row[f"{base}{end}_verdict"] == "better")
+                best = max(better, key=lambda row: row[f"{base}{end}"])
+                words = f"{numbers['better']} of {len(own)} are. The largest lead has {best['name']}: "
+                sentences.append(f"By {NAMES[ranking]}{of_base}, {words}{_difference(best, f'{base}{end}')}.")
+            elif own:
+                rest = [f"{numbers[v]} {words}" for v, words in _OTHERWISE.items() if numbers[v]]
+                sentences.append(f"By {NAMES[ranking]}{of_base}, none of {len(own)} is: {', '.join(rest)}.")
+        if sentences:
+            yield Question(question, sentences)
 
 
 def _answer(group: Group, ranking: str, rows: Sequence[Row], role: str) -> Ranked | None:
@@ -100,8 +156,12 @@ def _answer(group: Group, ranking: str, rows: Sequence[Row], role: str) -> Ranke
 
 
 def _choice(row: Row, key: str) -> Choice:
-    figure = bracketed(*(percent(numeric(row.get(key + end))) for end in ("", "_low", "_high")))
-    return Choice(row["name"], f"methods/{row['method_slug']}.html", figure)
+    return Choice(row["name"], f"methods/{row['method_slug']}.html", _figure(row, key))
+
+
+def _figure(row: Mapping[str, Any], key: str) -> str:
+    value, low, high = (percent(numeric(row.get(key + end))) for end in ("", "_low", "_high"))
+    return bracketed(f"{value} %" if known(row.get(key)) else value, low, high)
 
 
 def _find_cheapest(rows: Sequence[Row], places: Sequence[int], key: str) -> tuple[Choice, str] | None:
@@ -118,17 +178,23 @@ def _find_cheapest(rows: Sequence[Row], places: Sequence[int], key: str) -> tupl
 def _compare(row: Mapping[str, Any], end: str) -> Iterator[str]:
     """Yield how a row stands against each baseline: the verdict and the paired difference."""
     for base in BASELINES:
-        value, low, high = (numeric(row.get(f"{base}{end}{part}")) for part in ("", "_low", "_high"))
-        verdict = row.get(f"{base}{end}_verdict")
+        value, verdict = numeric(row.get(f"{base}{end}")), row.get(f"{base}{end}_verdict")
         if known(value) and verdict in _VERDICTS:
-            difference = bracketed(signed(value), percent(low), percent(high))
-            yield f"{_VERDICTS[verdict].format(_BASES[base])}: {difference} points."
+            yield f"{_VERDICTS[verdict].format(_BASES[base])}: {_difference(row, base + end)}."
+
+
+def _difference(row: Mapping[str, Any], key: str) -> str:
+    value, low, high = (numeric(row.get(f"{key}{part}")) for part in ("", "_low", "_high"))
+    return f"{bracketed(signed(value), percent(low), percent(high))} points"
 
 
 def _describe_fresh(row: Mapping[str, Any], key: str) -> Iterator[str]:
     """Yield the figure and the place of a row on the images of each season in which it was scored."""
-    fresh, rank = ("fresh", "rank_fresh") if key == "iou" else ("fresh_ap", "rank_fresh_ap")
+    fresh, rank, lead = ("fresh", "rank_fresh", "lead") if key == "iou" else ("fresh_ap", "rank_fresh_ap", "lead_ap")
     for season, own in (row.get("seasons") or {}).items():
-        figure = bracketed(*(percent(numeric(own.get(fresh + end))) for end in ("", "_low", "_high")))
-        if known(own.get(rank)):
-            yield f"On the fresh images of season {season}: {figure}, place {own[rank]:.0f} of the rows scored there."
+        if not known(own.get(rank)):
+            continue
+        place = f"{_figure(own, fresh)}, place {own[rank]:.0f} of the rows scored there"
+        beyond = _FRESH_VERDICTS.get(str(own.get(f"{lead}_verdict")))
+        changed = f"; its lead over pseudo changed by {_difference(own, lead)}, {beyond}" if beyond else ""
+        yield f"On the fresh images of season {season}: {place}{changed}."

@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.season import Season
-from benchkit.leaderboard.site.changes import find_changes
+from benchkit.leaderboard.site.changes import Earlier, find_changes, find_season_changes
 from benchkit.leaderboard.site.costs import Costs
-from benchkit.leaderboard.site.downloads import download_files
+from benchkit.leaderboard.site.downloads import download_files, scored_records, season_records
 from benchkit.leaderboard.site.pages import Pages
 from benchkit.leaderboard.site.payload import data_script, pairs_scripts
 from benchkit.leaderboard.site.rows import make_tables
@@ -35,13 +35,13 @@ def make_site(
     sources: Sequence[Source],
     paper: Sequence[PaperLine],
     registry: Registry,
-    earlier: Sequence[Mapping[str, Any]] | None = None,
+    earlier: Earlier | None = None,
     seasons: Sequence[Season] = (),
 ) -> dict[str, bytes]:
     """Return the files of a site, path -> bytes; the same input and versions give the same bytes.
 
-    paper: the figures that the paper prints. registry: the plugins that pages describe. earlier: rows of an earlier
-    site, see `load_earlier_rows`; None without one. seasons: all that were opened, scored or not.
+    paper: the figures that the paper prints. registry: the plugins that pages describe. earlier: an earlier site, see
+    `load_earlier`; None without one. seasons: all that were opened, scored or not.
     """
     tables = make_tables(sources, paper, Costs(registry))
     files: dict[str, bytes] = {
@@ -54,10 +54,13 @@ def make_site(
         ".nojekyll": b"",
     }
     files |= {f"data/pairs-{slug}.js": text.encode() for slug, text in pairs_scripts(tables).items()}
-    files |= download_files(sources, tables)
+    files |= download_files(sources, tables, seasons)
     for source in sources:
         files |= source.gallery.files
-    changes = None if earlier is None else find_changes(earlier, tables.rows)
+    changes = None
+    if earlier is not None:
+        seasons_changed = find_season_changes(earlier, season_records(seasons, tables), scored_records(tables))
+        changes = [*seasons_changed, *find_changes(earlier.rows, tables.rows)]
     files |= Pages(sources, tables, registry, changes, sorted(files), seasons).files()
     return files | {MANIFEST: _manifest(files)}
 

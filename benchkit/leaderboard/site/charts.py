@@ -16,11 +16,13 @@ Chart = tuple[str, str, dict[str, Any]]
 _MOST = 6
 #: Rows whose learning curves are read; of a method on a board of 100,000 rows, all would take long.
 _MOST_READ = 500
+#: What tells two lines of a chart apart.
+_LABELS = ("name", "detector", "selector", "board")
 
 
 def depth_chart(rows: Sequence[Row]) -> Chart | None:
     """Return artifact IoU over inversion steps, a line per detector and selector; None with fewer than two depths."""
-    lines: dict[str, dict[float, Row]] = {}
+    lines: dict[tuple[str | None, ...], dict[float, Row]] = {}
     for row in rows:
         if (
             row["kind"] == "trained"
@@ -29,13 +31,14 @@ def depth_chart(rows: Sequence[Row]) -> Chart | None:
             and row["role"] == "corrupted"
         ):
             others = row["name"].replace(f"steps={row['steps']:g}", "").strip(":,")
-            label = ", ".join(filter(None, (others, row["detector"], row["selector"], row["board"])))
-            lines.setdefault(label, {})[float(row["steps"])] = row
-    lines = {label: dict(sorted(own.items())) for label, own in lines.items() if len(own) > 1}
+            key = (others, *(row[name] for name in _LABELS[1:]))
+            lines.setdefault(key, {})[float(row["steps"])] = row
+    lines = {key: dict(sorted(own.items())) for key, own in lines.items() if len(own) > 1}
     if not lines:
         return None
     traces = []
-    for colour, (label, own) in enumerate(list(lines.items())[:_MOST]):
+    labels = _label_lines(list(lines))
+    for colour, (label, own) in enumerate(list(zip(labels, lines.values(), strict=True))[:_MOST]):
         traces.append({"kind": "line", "name": label, "color": colour, "x": list(own), **_bounds(own.values(), "iou")})
     words = "Artifact IoU with its 95 % interval over the number of inversion steps, counted from the clean end."
     return "Over depth", words, {"x": "inversion steps", "y": "artifact IoU, %", "traces": traces}
@@ -45,11 +48,11 @@ def learning_chart(rows: Sequence[Row]) -> Chart | None:
     """Return average precision over training iterations, a line per row; None where no row has a learning curve."""
     curves = [(row, curve) for row in rows[:_MOST_READ] if (curve := mean_curve(row)) and len(curve.iterations) > 1]
     traces = []
-    for colour, (row, curve) in enumerate(curves[:_MOST]):
+    labels = _label_lines([tuple(row[name] for name in _LABELS) for row, _ in curves])
+    for colour, (label, (_, curve)) in enumerate(list(zip(labels, curves, strict=True))[:_MOST]):
         names = ("average_precision", "average_precision_min", "average_precision_max")
         points = zip(*(getattr(curve, name) for name in names), strict=True)
         value, up, down = _errors(list(points))
-        label = ", ".join(filter(None, (row["name"], row["detector"], row["selector"], row["board"])))
         traces.append(
             {"kind": "line", "name": label, "color": colour, "x": curve.iterations, "y": value, "up": up, "down": down}
         )
@@ -88,6 +91,12 @@ def kinds_chart(rows: Sequence[Row]) -> Chart | None:
     )
     data = {"x": "", "y": f"{name}, %", "traces": traces, "category": True, "height": 480}
     return "By kind of artifact", words[:1].upper() + words[1:], data
+
+
+def _label_lines(keys: Sequence[tuple[str | None, ...]]) -> list[str]:
+    """Return a label for each line: its name, and what else differs between the lines."""
+    differ = [i for i in range(len(_LABELS)) if i == 0 or len({key[i] for key in keys}) > 1]
+    return [", ".join(str(key[i]) for i in differ if key[i]) for key in keys]
 
 
 def cost_words(rows: Sequence[Row]) -> Iterator[str]:

@@ -15,20 +15,26 @@ from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.site.answers import find_answers
 from benchkit.leaderboard.site.changes import Change
 from benchkit.leaderboard.site.charts import cost_words, depth_chart, kinds_chart, learning_chart
-from benchkit.leaderboard.site.columns import COLUMNS
-from benchkit.leaderboard.site.downloads import bibtex
+from benchkit.leaderboard.site.columns import COLUMNS, FRESH
+from benchkit.leaderboard.site.downloads import bibtex, group_files
 from benchkit.leaderboard.site.equations import find_equation, to_mathml
 from benchkit.leaderboard.site.gallery import Shown
+from benchkit.leaderboard.site.page_tables import (
+    describe_rows,
+    make_confinement_table,
+    make_row_tables,
+    summarise_method,
+)
 from benchkit.leaderboard.site.payload import RESOLUTION_HEADERS, script_json
 from benchkit.leaderboard.site.rows import PAPER, Row, Tables
 from benchkit.leaderboard.site.seasons import describe_season
 from benchkit.leaderboard.site.sources import BADGES, Member, Source
-from benchkit.leaderboard.site.table_cells import TableCell, make_delta, make_figure, make_rank
+from benchkit.leaderboard.site.table_cells import TableCell
 from benchkit.report.board_table import unfinished
 from benchkit.report.columns import MARGIN
 from benchkit.report.notes import foot_notes
 from benchkit.report.settings import settings_line
-from benchkit.report.text import MISSING, known, number, one_line, percent, plain_number
+from benchkit.report.text import MISSING, known, one_line, plain_number
 
 if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry
@@ -44,21 +50,20 @@ NAVIGATION = (
     *(("statistics.html", "Statistics"), ("changes.html", "Changes"), ("downloads.html", "Downloads")),
 )
 _KINDS = {"method": "corruptor", "detector": "detector", "dataset": "dataset"}
-_ROLES = {
-    "human": "Trains on the labelled images alone, without any corruption.",
-    "pseudo": "Trains on clean images with the selected regions as labels, but without any corruption. "
+_WITHOUT_PLUGIN = {
+    ("method", "human"): "Trains on the labelled images alone, without any corruption.",
+    ("method", "pseudo"): "Trains on clean images with the selected regions as labels, but without any corruption. "
     "A corruption must beat it.",
-    "oracle": "Trains on wild images with their labels.",
-    "all-positive": "Predicts an artifact everywhere.",
-    "all-negative": "Predicts no artifact anywhere.",
-    "mean-mask": "Predicts for every image how often each pixel is an artifact in the labelled images.",
+    ("method", "oracle"): "Trains on wild images with their labels.",
+    ("method", "all-positive"): "Predicts an artifact everywhere.",
+    ("method", "all-negative"): "Predicts no artifact anywhere.",
+    ("method", "mean-mask"): "Predicts for every image how often each pixel is an artifact in the labelled images.",
+    ("detector", "none"): "Predictions without any training: what a detector must beat to have learned anything.",
 }
 
 
 #: The end of a line inside a paragraph of a docstring; lists and indented lines keep their lines.
 _LINE_END = re.compile(r"(?<!\n)\n(?![\n\s*-])")
-#: Rows of a page's table; the board has all of them.
-_MOST_ROWS = 500
 
 
 class Pages:
@@ -75,6 +80,7 @@ class Pages:
     ) -> None:
         self.sources, self.tables, self.registry, self.seasons = sources, tables, registry, seasons
         self.changes, self.downloads = changes, [path for path in files if path.startswith("downloads/")]
+        self.answers = find_answers(tables.groups, tables.rows)
         loader = ChoiceLoader([PackageLoader("benchkit.leaderboard.site"), PackageLoader("benchkit.report")])
         self.templates = Environment(
             loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -113,7 +119,7 @@ class Pages:
 
     def _board(self) -> dict[str, Any]:
         return {
-            "answers": find_answers(self.tables.groups, self.tables.rows),
+            "answers": self.answers,
             "headers": ("ranked together", "ranking", *RESOLUTION_HEADERS),
             "filters": [
                 *(("board", "Submission"), ("dataset", "Dataset"), ("detector", "Detector"), ("selector", "Selector")),
@@ -132,9 +138,17 @@ class Pages:
 
     def _list(self, kind: str, every: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
         headers = {
-            "method": ("method", "what it does", "rows", "in tier 1, IoU", "in tier 1, AP"),
-            "detector": ("detector", "what it is", "rows", "", ""),
-            "dataset": ("dataset", "what it is", "rows", "", ""),
+            "method": (
+                "method",
+                "what it does",
+                "rows",
+                "best IoU, %",
+                "to pseudo, IoU",
+                "best AP, %",
+                "to pseudo, AP",
+            ),
+            "detector": ("detector", "what it is", "rows"),
+            "dataset": ("dataset", "what it is", "rows"),
             "board": ("submission", "title", "rows", "badge", "run"),
         }[kind]
         lines = []
@@ -148,25 +162,22 @@ class Pages:
             else:
                 first = self._doc(kind, slug, rows).partition("\n\n")[0].replace("\n", " ").replace("`", "")
                 cells += [TableCell(first or MISSING), TableCell(str(len(rows)), len(rows))]
-                if kind == "method":
-                    for tier in ("tier", "tier_ap"):
-                        of = sum(known(row.get(tier)) for row in rows)
-                        best = sum(row.get(tier) == 1 for row in rows)
-                        cells.append(TableCell(f"{best} of {of}" if of else MISSING, best))
+                cells += summarise_method(rows) if kind == "method" else []
             lines.append(cells)
         words = {
-            "method": "What a detector can be trained on: corruptions, and the baselines they are compared with.",
+            "method": "What a detector can be trained on: corruptions, and the baselines they are compared with. The "
+            "best figure is that of one row. The verdicts count all measured rows against the row pseudo.",
             "detector": "The networks that were trained.",
             "dataset": "The test images.",
             "board": "Where the rows come from. A badge says what stands behind the figures of a submission.",
         }
-        return {"headers": [text for text in headers if text], "lines": lines, "words": words[kind]}
+        return {"headers": headers, "lines": lines, "words": words[kind]}
 
     def _doc(self, kind: str, slug: str, rows: Sequence[Row]) -> str:
         entry = self._entry(kind, self.tables.names[kind][slug])
         if entry is not None:
             return _LINE_END.sub(" ", inspect.cleandoc(entry.cls.__doc__ or ""))
-        return _ROLES.get(self.tables.names[kind][slug], "") if kind == "method" else ""
+        return _WITHOUT_PLUGIN.get((kind, self.tables.names[kind][slug]), "")
 
     def _entry(self, kind: str, name: str) -> Any:
         plain = name.partition("/")[0] if kind == "dataset" else name
@@ -194,12 +205,14 @@ class Pages:
             "text": self._doc(kind, slug, rows),
             "equation": self._equation(kind, slug, rows),
             "parameters": self._parameters(entry),
-            "table": self._table(rows, "../", kind),
+            "tables": make_row_tables(rows, "../", kind),
             "charts": [
                 (f"chart-{i}", title, words, Markup(script_json(data))) for i, (title, words, data) in enumerate(charts)
             ],
             "notes": [*foreign, *(cost_words(rows) if kind == "method" else ())],
-            "confinement": self._confinement(rows) if kind == "method" else None,
+            "confinement": make_confinement_table(rows) if kind == "method" else None,
+            "in_short": self._in_short(rows) if kind == "method" else [],
+            "answers": [one for one in self.answers if kind == "detector" and one.href == f"detectors/{slug}.html"],
             "sections": [],
             "files": [],
             "citation": "",
@@ -230,48 +243,11 @@ class Pages:
 
         return parameters_of(entry.cls) if entry is not None else []
 
-    def _table(self, rows: Sequence[Row], root: str, kind: str) -> dict[str, Any]:
-        """Return the rows of a page as a table: headers with their kind, and cells."""
-        labels = [k for k in ("method", "detector", "dataset", "board") if k != kind]
-        headers = [*labels, "selector", "rank, IoU", "artifact IoU", "rank, AP", "AP", "Δ to pseudo, IoU", "badge"]
-        lines = []
-        for row in rows[:_MOST_ROWS]:
-            cells = [
-                TableCell(row["name"] if k == "method" else row[k], None, f"{root}{k}s/{row[f'{k}_slug']}.html")
-                for k in labels
-            ]
-            if kind == "method":
-                cells.insert(0, TableCell(row["name"]))
-            cells += [
-                TableCell(row["selector"] or MISSING),
-                make_rank(row, ""),
-                make_figure(row, "iou"),
-                make_rank(row, "_ap"),
-            ]
-            cells += [make_figure(row, "ap"), make_delta(row), TableCell(row["badge"])]
-            lines.append(cells)
-        if kind == "method":
-            headers.insert(0, "method")
-        text = {"method", "detector", "dataset", "board", "selector", "badge"}
-        return {"headers": [(header, header in text) for header in headers], "lines": lines, "of": len(rows)}
-
-    def _confinement(self, rows: Sequence[Row]) -> dict[str, Any] | None:
-        measured = [row for row in rows if known(row.get("inside")) and known(row.get("outside"))]
-        if not measured:
-            return None
-        lines = [
-            [
-                TableCell(row["name"]),
-                TableCell(row["detector"]),
-                TableCell(row["selector"] or MISSING),
-                *(TableCell(percent(row[k]), row[k]) for k in ("inside", "change_outside")),
-                TableCell(number(row["outside"], 1), row["outside"]),
-            ]
-            for row in measured
-        ]
-        headers = [("method", True), ("detector", True), ("selector", True)]
-        headers += [("change inside, %", False), ("change outside, %", False), ("PSNR outside, dB", False)]
-        return {"headers": headers, "lines": lines[:_MOST_ROWS], "of": len(lines)}
+    def _in_short(self, rows: Sequence[Row]) -> list[str]:
+        ranked = {
+            i: sum(known(self.tables.rows[p].get("rank")) for p in g.rows) for i, g in enumerate(self.tables.groups)
+        }
+        return list(describe_rows(rows, ranked))
 
     def _member(self, slug: str) -> tuple[Source | None, Member | None]:
         """Return the board and the member of a slug; none for the paper."""
@@ -299,7 +275,7 @@ class Pages:
             ]
             about = {
                 "sections": [(title, list(map(one_line, lines))) for title, lines in sections if lines],
-                "files": [path for path in self.downloads if path.startswith(f"downloads/{source.slug}/")],
+                "files": group_files([path for path in self.downloads if path.startswith(f"downloads/{source.slug}/")]),
                 "citation": bibtex(member, board),
                 "link": safe_link(member.link),
             }
@@ -308,7 +284,9 @@ class Pages:
             "text": text,
             "equation": None,
             "parameters": [],
-            "table": self._table(rows, "../", "board"),
+            "tables": make_row_tables(rows, "../", "board"),
+            "in_short": [],
+            "answers": [],
             "charts": [],
             "notes": [],
             "confinement": None,
@@ -331,18 +309,19 @@ class Pages:
     # ---- other pages ----
 
     def _statistics(self) -> dict[str, Any]:
-        return {"margin": plain_number(100 * MARGIN), "badges": BADGES, "columns": COLUMNS}
+        columns = [column for column in COLUMNS if self.tables.seasons or column.key not in FRESH]
+        return {"margin": plain_number(100 * MARGIN), "badges": BADGES, "columns": columns}
 
     def _downloads(self) -> dict[str, Any]:
         boards = [
             (
                 source.name,
-                [path for path in self.downloads if path.startswith(f"downloads/{source.slug}/")],
+                group_files([path for path in self.downloads if path.startswith(f"downloads/{source.slug}/")]),
                 "\n\n".join(bibtex(member, source.board) for member in source.members),
             )
             for source in self.sources
         ]
-        every = [path for path in self.downloads if path.count("/") == 1]
+        every = group_files([path for path in self.downloads if path.count("/") == 1])
         return {"every": every, "boards": boards, "paper": PAPER in self.tables.names.get("board", {})}
 
 

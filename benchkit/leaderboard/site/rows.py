@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from benchkit.leaderboard.season_result import ScoredRow
+from benchkit.leaderboard.season_result import ScoredRow, SeasonResult
 from benchkit.leaderboard.site.costs import Costs
 from benchkit.leaderboard.site.sources import Slugs, Source, row_key
 from benchkit.report.aggregate import KEY
@@ -109,7 +109,7 @@ class Maker:
         detectors = short_names(board.frame["detector"], board.shown)
         groups: dict[tuple[Any, ...], int] = {}
         fresh = {
-            (row_key(row.public), result.season.name): _fresh_figures(row)
+            (row_key(row.public), result.season.name): _fresh_figures(result, row)
             for result in source.seasons
             for row in result.rows
         }
@@ -234,7 +234,7 @@ class Maker:
                     rows[place][f"tier{end}"] = tier
 
 
-def _fresh_figures(row: ScoredRow) -> Row:
+def _fresh_figures(result: SeasonResult, row: ScoredRow) -> Row:
     """Return what a season gave for a row: its fresh figures, and its place among the rows that were scored."""
     found: Row = {}
     for ranking, short, end in zip(RANKINGS, ("fresh", "fresh_ap"), ("", "_ap"), strict=True):
@@ -242,7 +242,10 @@ def _fresh_figures(row: ScoredRow) -> Row:
         for part, rank in zip(("", "_low", "_high"), columns, strict=True):
             found |= {short + part: row.fresh.get(ranking + part), f"rank_fresh{end}{part}": row.fresh.get(rank)}
         found[f"rank_public{end}"] = row.public.get(columns[0])
-        found |= dict(zip((f"lead{end}{p}" for p in ("", "_low", "_high")), row.lead_change(ranking), strict=True))
+        lead = result.lead_change(row, ranking)
+        figures = (lead.change.estimate, lead.change.low, lead.change.high, lead.adjusted, lead.verdict)
+        parts = ("", "_low", "_high", "_p", "_verdict")
+        found |= dict(zip((f"lead{end}{part}" for part in parts), figures, strict=True))
     return {name: value if known(value) else None for name, value in found.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from markupsafe import Markup
 
 from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.season_result import Agreement, ScoredRow, SeasonResult
+from benchkit.leaderboard.site.page_tables import PageTable
 from benchkit.leaderboard.site.payload import script_json
 from benchkit.leaderboard.site.sources import Source
 from benchkit.leaderboard.site.table_cells import TableCell, make_delta, make_figure, make_rank
@@ -19,18 +21,22 @@ from benchkit.report.notes import NAMES
 from benchkit.report.text import MISSING, known, numeric, one_line, plain_number
 
 _HEADERS = (
-    *(("row", True), ("selector", True), ("public", False), ("fresh", False), ("public rank", False)),
-    *(("fresh rank", False), ("places moved", False), ("Δ to pseudo, public", False), ("fresh", False)),
-    ("lead change", False),
+    *(("row", True), ("selector", True), ("lead change, points", False), ("public, %", False), ("fresh, %", False)),
+    *(("public rank", False), ("fresh rank", False), ("places up", False)),
+    *(("Δ to pseudo, public, points", False), ("Δ to pseudo, fresh, points", False)),
 )
 
 
 class RankedTable(NamedTuple):
-    """Public and fresh figures by one ranking: a table, the agreement of the two orders, and a chart."""
+    """Public and fresh figures by one ranking: a table, the agreement of the two orders, and a chart.
+
+    leads: verdict -> number of rows whose lead over `pseudo` changed so.
+    """
 
     ranking: str
-    table: Mapping[str, Any]
+    table: PageTable
     agreement: Agreement
+    leads: Mapping[str, int]
     chart_id: str
     chart: Markup
 
@@ -78,8 +84,7 @@ def describe_season(season: Season, sources: Sequence[Source]) -> SeasonPage:
                 parts += (
                     _part(source, result, detector, len(parts) + i) for i, detector in enumerate(result.detectors)
                 )
-    state = "committed" if season.secret is None else "scored" if members else "revealed"
-    return SeasonPage(season, state, list(members.items()), rows, parts)
+    return SeasonPage(season, season.describe_state(bool(members)), list(members.items()), rows, parts)
 
 
 def _part(source: Source, result: SeasonResult, detector: str, number: int) -> DetectorPart:
@@ -89,21 +94,24 @@ def _part(source: Source, result: SeasonResult, detector: str, number: int) -> D
     ranked: list[RankedTable] = []
     for ranking in RANKINGS:
         shown = sorted(rows, key=lambda row: numeric(row.public.get(rank_columns(ranking)[0])))
-        lines = [_line(source, row, ranking, selectors) for row in shown]
+        lines = [_line(result, row, ranking, selectors) for row in shown]
         chart = Markup(script_json(_chart(shown, ranking)))
-        table = {"headers": _HEADERS, "lines": lines, "of": len(lines)}
-        agreement = result.agreement(detector, ranking)
-        ranked.append(RankedTable(NAMES[ranking], table, agreement, f"chart-{number}-{len(ranked)}", chart))
+        table = PageTable(NAMES[ranking], _HEADERS, lines, len(lines))
+        leads = [result.lead_change(row, ranking) for row in rows]
+        found = (result.agreement(detector, ranking), Counter(lead.verdict for lead in leads if lead.verdict))
+        ranked.append(RankedTable(NAMES[ranking], table, *found, f"chart-{number}-{len(ranked)}", chart))
     return DetectorPart(one_line(title) + (f" ({source.name})" if len(source.members) > 1 else ""), ranked)
 
 
-def _line(source: Source, row: ScoredRow, ranking: str, selectors: Mapping[str, str]) -> list[TableCell]:
+def _line(result: SeasonResult, row: ScoredRow, ranking: str, selectors: Mapping[str, str]) -> list[TableCell]:
     ranks = rank_columns(ranking)
     before, after = (numeric(line.get(ranks[0])) for line in row)
-    change = dict(zip(("lead", "lead_low", "lead_high"), row.lead_change(ranking), strict=True))
+    lead = result.lead_change(row, ranking)
+    change = {"lead": lead.change.estimate, "lead_low": lead.change.low, "lead_high": lead.change.high}
     moved = before - after
     selector = one_line(selectors.get(row.public["selector"], "")) or MISSING
     cells = [TableCell(one_line(row.public["training_set"])), TableCell(selector)]
+    cells.append(make_delta(change | {"lead_verdict": lead.verdict}, "lead"))
     cells += [make_figure({**line, "state": "done"}, ranking) for line in row]
     cells += [
         make_rank(dict(zip(("rank", "rank_low", "rank_high"), map(line.get, ranks), strict=True)), "") for line in row
@@ -116,7 +124,7 @@ def _line(source: Source, row: ScoredRow, ranking: str, selectors: Mapping[str, 
             strict=True,
         )
         cells.append(make_delta({name: line.get(column) for name, column in parts}))
-    return [*cells, make_delta(change, "lead")]
+    return cells
 
 
 def _chart(rows: Sequence[ScoredRow], ranking: str) -> dict[str, Any]:

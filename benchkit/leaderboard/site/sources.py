@@ -10,7 +10,6 @@ from typing import Any
 
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.check import Checked, check_folder, check_together
-from benchkit.leaderboard.examples import read_examples
 from benchkit.leaderboard.merge import group_by_protocol, merge_submissions
 from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.season_check import check_scores, check_scores_together, join_scores
@@ -29,8 +28,8 @@ BADGES = {
     "reported": "The figures are as a paper or a run states them. Nobody recomputed them.",
     "recomputed": "The submission contains what was measured on every test image with every seed. "
     "benchkit leaderboard check computed every figure again from it.",
-    "re-run": "Besides, benchkit leaderboard verify trained some cells again from their description. A hash chose the "
-    "cells, so that the submitter could not.",
+    "re-run": "Recomputed. Besides, benchkit leaderboard verify trained some cells again from their description and "
+    "got the same figures, within its tolerance. A hash chose the cells, so that the submitter could not.",
     "differs": "benchkit leaderboard verify trained some cells again and got other figures. Do not rely on these rows.",
 }
 _VERDICTS = {"verified": "re-run", "differs": "differs"}
@@ -97,7 +96,7 @@ def load_sources(folders: Iterable[Path], shipped: Mapping[str, str], seasons: S
     check_together([one for _, one in checked])
     scores = {one.submission.facts.name: check_scores(folder, one, seasons, shipped) for folder, one in checked}
     check_scores_together([score for own in scores.values() for score in own])
-    examples = {one.submission.facts.name: read_examples(folder, one.submission) for folder, one in checked}
+    examples = {one.submission.facts.name: one.examples for _, one in checked}
     members = {one.submission.facts.name: _member(folder, one, slugs) for folder, one in checked}
     boards = {one.submission.facts.name: one.board for _, one in checked}
     for submissions in group_by_protocol([one.submission for _, one in checked]).values():

@@ -9,11 +9,12 @@ from benchkit.report.text import MISSING, bracketed, known, numeric, percent, si
 
 
 class TableCell(NamedTuple):
-    """A cell of a page's table: its text, the number to sort it by, and the page it links to."""
+    """A cell of a page's table: its text, the number to sort it by, the page it links to, and a verdict."""
 
     text: str
     value: float | None = None
     href: str = ""
+    verdict: str = ""
 
 
 def make_figure(row: Mapping[str, Any], key: str) -> TableCell:
@@ -37,4 +38,4 @@ def make_delta(row: Mapping[str, Any], key: str = "pseudo") -> TableCell:
     value, low, high = (numeric(row.get(f"{key}{end}")) for end in ("", "_low", "_high"))
     text = bracketed(signed(value), percent(low), percent(high))
     verdict = row.get(f"{key}_verdict")
-    return TableCell(f"{text} {verdict}" if known(verdict) else text, row.get(key))
+    return TableCell(text, row.get(key), verdict=str(verdict) if known(verdict) else "")

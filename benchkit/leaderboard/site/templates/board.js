@@ -12,9 +12,12 @@
   const byKey = new Map(columns.map((column) => [column.key, column]));
   const FILTERS = ["board", "dataset", "detector", "selector", "role", "steps", "badge", ...(seasons.length ? ["season"] : [])];
   const PAGE = 100;
+  const COSTS = { evaluations: "network evaluations of the diffusion model for one corrupted image", seconds: "seconds of all seeds, where the run took place", iterations: "training iterations of the detector", train_images: "training images of the detector" };
   const RANKS = { rank: "tier", rank_ap: "tier_ap", rank_fresh: "", rank_fresh_ap: "" };
   const FRESH = ["rank_fresh", "fresh", "lead"]; // shown beside the public figures where a season is chosen
-  const DEFAULT_COLUMNS = columns.filter((c) => c.shown).map((c) => c.key).join(",");
+  const NARROW = ["rank", "name", "iou", "ap"]; // what a phone has room for
+  const narrow = matchMedia("(max-width: 44rem)").matches;
+  const DEFAULT_COLUMNS = columns.filter((c) => (narrow ? NARROW.includes(c.key) : c.shown)).map((c) => c.key).join(",");
   const $ = (id) => document.getElementById(id);
   const { make, percent, signed, interval, number } = window.benchkitText;
 
@@ -122,7 +125,8 @@
       const kind = key === "name" ? "method" : key;
       const label = text(i, key) || "–";
       if (label === "–") return label;
-      return make("a", { href: `${kind}s/${data[`${kind}_slug`][i]}.html` }, label);
+      const parts = label.split(/(?<=[:,+])/).flatMap((part, at) => (at ? [make("wbr"), part] : [part])); // a long name breaks here
+      return make("a", { href: `${kind}s/${data[`${kind}_slug`][i]}.html` }, ...parts);
     },
   };
   const LEFT = ["text", "link", "badge"];
@@ -224,7 +228,7 @@
     const parts = [make("h3", {}, `${label(a)} − ${label(b)}`)];
     if (data.group[a] !== data.group[b] || !groups[data.group[a]].ranked) {
       parts.push(make("p", {}, "There is no paired difference. Rows are paired if they are of one board, detector, test set and protocol, and were measured; these two are not."));
-      for (const key of ["iou", "ap"]) if (data[key][a] !== null && data[key][b] !== null) parts.push(make("p", {}, `${byKey.get(key).header}: ${percent(data[key][a])} and ${percent(data[key][b])}.`));
+      for (const key of ["iou", "ap"]) if (data[key][a] !== null && data[key][b] !== null) parts.push(make("p", {}, `${byKey.get(key).header.replace(", %", "")}: ${percent(data[key][a])} % and ${percent(data[key][b])} %.`));
       return list.replaceChildren(...parts);
     }
     const pairs = needPairs(groups[data.group[a]].board);
@@ -239,7 +243,7 @@
       const [from, to] = turn > 0 ? [low, high] : [high === null ? null : -high, low === null ? null : -low];
       const chance = improvement === null ? "–" : percent(turn > 0 ? improvement : 1 - improvement);
       body.append(make("tr", {}, make("th", { scope: "row", class: "left" }, byKey.get(key).header), make("td", {}, percent(data[key][a])), make("td", {}, percent(data[key][b])), make("td", {}, make("b", {}, signed(turn * difference)), " ", interval(from, to)), make("td", {}, adjusted === null ? "–" : adjusted < 0.0001 ? "< 0.0001" : adjusted.toFixed(4)), make("td", {}, chance), make("td", { class: "left" }, turned ? make("span", { class: `verdict ${turned}` }, turned) : "–")));
-      if (turned) parts.push(make("p", { class: "verdict-words" }, make("b", {}, `By ${byKey.get(key).header}: `), WORDS[turned](text(a, "name"), text(b, "name"))));
+      if (turned) parts.push(make("p", { class: "verdict-words" }, make("b", {}, `By ${byKey.get(key).header.replace(", %", "")}: `), WORDS[turned](text(a, "name"), text(b, "name"))));
     }
     if (!body.children.length) parts.push(make("p", {}, "This board has no paired difference of these two rows."));
     else {
@@ -261,9 +265,10 @@
     if (!$("costs").open) return;
     const [key, cost] = [state.by === "ap" ? "ap" : "iou", byKey.has(state.cost) ? state.cost : "evaluations"];
     const parts = new Map();
+    const measured = new Set(groups.filter((g) => g.ranked).map((g) => g.board)).size;
     for (const i of chosen()) {
       if (data.kind[i] !== "trained" || data[key][i] === null || data[cost][i] === null) continue;
-      const name = `${text(i, "detector")}${boards.length > 1 ? `, ${text(i, "board")}` : ""}`;
+      const name = `${text(i, "detector")}${measured > 1 ? `, ${text(i, "board")}` : ""}`;
       if (!parts.has(name)) parts.set(name, []);
       parts.get(name).push({ i, x: data[cost][i], y: 100 * data[key][i] });
     }
@@ -278,7 +283,7 @@
     }
     $("no-costs").hidden = traces.length > 0;
     $("cost-chart").hidden = !traces.length;
-    window.benchkitChart($("cost-chart"), { x: byKey.get(cost).header, y: `${byKey.get(key).header}, %`, traces, pick: (id) => choose(id, !state.cmp.split(",").includes(id)) });
+    window.benchkitChart($("cost-chart"), { x: COSTS[cost] || byKey.get(cost).header, y: byKey.get(key).header, traces, pick: (id) => choose(id, !state.cmp.split(",").includes(id)) });
   };
 
   // ---- controls ----
@@ -314,6 +319,8 @@
     useSeason();
     const keys = state.cols.split(",").filter((key) => byKey.has(key));
     if (state.season && state.cols === DEFAULT_COLUMNS) keys.push(...FRESH);
+    // Sorted by ranks, the headings name the detectors.
+    if (!(state.sort.replace("-", "") in RANKS) && state.cols === DEFAULT_COLUMNS) keys.push("detector");
     for (const box of $("columns").querySelectorAll("input")) box.checked = keys.includes(box.value);
     [$("by").value, $("cost").value] = [state.by, state.cost];
     const shown = columns.filter((column) => keys.includes(column.key));

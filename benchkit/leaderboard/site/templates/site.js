@@ -50,7 +50,7 @@
     if (one.kind === "front") return { ...base, mode: "lines", line: { color, shape: one.shape || "hv", dash: "dot", width: 1.5 }, hoverinfo: "skip" };
     if (one.kind === "bars") return { ...base, type: "bar", error_y: bars(one.up, one.down) };
     const hover = `<b>%{text}</b><br>%{x}, %{y:.2f} %<extra>${escapeMarkup(one.name)}</extra>`;
-    return { ...base, mode: one.kind === "line" ? "lines+markers" : "markers", text: (one.text || []).map(escapeMarkup), error_y: bars(one.up, one.down), error_x: bars(one.right, one.left), hovertemplate: one.text ? hover : undefined };
+    return { ...base, mode: one.kind === "line" ? "lines+markers" : "markers", text: (one.text || []).map(escapeMarkup), error_y: bars(one.up, one.down), error_x: bars(one.right, one.left), cliponaxis: false, hovertemplate: one.text ? hover : undefined };
   };
   // Plotly reads some HTML in its texts; foreign names are shown as they are.
   const escapeMarkup = (text) => String(text).replace(/[<>&]/g, (c) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;" })[c]);
@@ -66,7 +66,7 @@
       margin: { l: 56, r: 12, t: 12, b: 48 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, hovermode: "closest",
       xaxis: axis(chart.x), yaxis: axis(chart.y), barmode: "group", height: chart.height || 420, showlegend: chart.traces.length > 1,
     };
-    if (chart.category) layout.xaxis.type = "category";
+    if (chart.category) Object.assign(layout.xaxis, { type: "category", showgrid: false });
     const shown = chart.traces.map((one) => ({ ...trace(one, COLOURS[dark() ? "dark" : "light"]), name: escapeMarkup(one.name) }));
     const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { format: "svg", filename: "benchkit" } };
     window.Plotly.react(box, shown, layout, options);
