@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from benchkit.statistics.jackknife import jackknife
-from benchkit.statistics.looks import LookRule, follow_looks
+from benchkit.statistics.look_rule import LookRule
+from benchkit.statistics.looks import follow_looks
 
 _spec = importlib.util.spec_from_file_location("coverage_worlds", Path(__file__).with_name("coverage.py"))
 assert _spec is not None and _spec.loader is not None

@@ -243,9 +243,13 @@ def list_presets() -> dict[str, str]:
 
 def read_presets() -> dict[str, dict[str, Any]]:
     """Return the content of every preset's file by its name, in the names' order."""
+    return {name: yaml.safe_load(file.read_text()) for name, file in _preset_files().items()}
+
+
+def _preset_files() -> dict[str, Any]:
+    """Return the file of every preset by its name, in the names' order."""
     folder = resources.files("benchkit.config.presets")
-    found = {p.name[:-5]: yaml.safe_load(p.read_text()) for p in folder.iterdir() if p.name.endswith(".yaml")}
-    return dict(sorted(found.items()))
+    return dict(sorted((file.name[:-5], file) for file in folder.iterdir() if file.name.endswith(".yaml")))
 
 
 def load_grid(name_or_file: str) -> Grid:
@@ -263,9 +267,10 @@ def load_grid(name_or_file: str) -> Grid:
         raise BenchkitError(
             f"cannot read preset or file '{shortened(name_or_file, 300)}': {describe_error(error)}"
         ) from None
-    if name_or_file not in list_presets():
-        raise UnknownNameError("preset", name_or_file, list_presets())
-    return parse_grid((resources.files("benchkit.config.presets") / f"{name_or_file}.yaml").read_text(), name_or_file)
+    files = _preset_files()
+    if name_or_file not in files:
+        raise UnknownNameError("preset", name_or_file, files)
+    return parse_grid(files[name_or_file].read_text(), name_or_file)
 
 
 def parse_grid(text: str, where: str) -> Grid:
@@ -298,10 +303,10 @@ def _extended(data: Mapping[Any, Any], where: str, lines: Mapping[tuple[Any, ...
     own = dict(data)
     if "extends" not in own:
         return own
-    preset, known = own.pop("extends"), read_presets()
+    preset, known = own.pop("extends"), _preset_files()
     if not isinstance(preset, str) or preset not in known:
         raise BenchkitError(f"{where}, line {lines['extends',]}: {UnknownNameError('preset', str(preset), known)}")
-    base = _extended(known[preset], preset, {})
+    base = _extended(yaml.safe_load(known[preset].read_text()), preset, {})
     for other in _excluded_by(own):
         base.pop(other, None)
     for name in TRAININGS:

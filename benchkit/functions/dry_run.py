@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchkit.planning.dry_run import Preview
     from benchkit.planning.planner import Plan, PlannedCell
     from benchkit.plugin.registry import Registry
-    from benchkit.statistics.looks import LookRule
+    from benchkit.statistics.look_rule import LookRule
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from benchkit.errors import BenchkitError
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
-from benchkit.report.looks import rule_of_run
+from benchkit.report.data import rule_of_run
 from benchkit.specs.cell import Cell
-from benchkit.statistics.looks import LookRule
+from benchkit.statistics.look_rule import LookRule
 
 #: A cell without its seed and the images that its seed draws.
 Row: TypeAlias = tuple[object, ...]

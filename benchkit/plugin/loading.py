@@ -12,6 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,8 @@ HOOKS: dict[str, type[api.Plugin]] = {
 }
 
 _NAMED = (ast.Name, ast.Attribute)
+#: Functions that import a module by a name that may be computed.
+_IMPORTERS = ("import_module", "__import__", "spec_from_file_location")
 
 
 def hooks_of(module: ModuleType) -> list[str]:
@@ -123,7 +126,11 @@ def imported_beside(path: Path) -> list[Path]:
     found: set[Path] = {path}
     pending = [path]
     while pending:
-        names, computes = _imported_names(pending.pop())
+        code = pending.pop().read_bytes()
+        new = "|".join(re.escape(name) for name, file in beside.items() if file not in found)
+        if code.isascii() and not re.search(rf"\b({new}|{'|'.join(_IMPORTERS)})\b".encode(), code):
+            continue  # a file that is not named in the code is not imported; parsing takes ten times as long
+        names, computes = _imported_names(code)
         wanted = {beside[name] for name in names & beside.keys()}
         if computes:
             wanted |= {file for name, file in beside.items() if name.startswith("_")}
@@ -132,12 +139,16 @@ def imported_beside(path: Path) -> list[Path]:
     return sorted(found - {path})
 
 
-def _imported_names(path: Path) -> tuple[set[str], bool]:
-    """Return every part of every name that a file imports, and whether it imports by names that it computes."""
+@cache
+def _imported_names(code: bytes) -> tuple[frozenset[str], bool]:
+    """Return every part of every name that a file imports, and whether it imports by names that it computes.
+
+    Remembered by the file's content, because many plugins import the same helpers.
+    """
     try:
-        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+        nodes = list(ast.walk(ast.parse(code)))
     except (SyntaxError, ValueError):
-        return set(), True
+        return frozenset(), True
     names: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
@@ -145,7 +156,7 @@ def _imported_names(path: Path) -> tuple[set[str], bool]:
         elif isinstance(node, ast.Import):
             names |= {part for alias in node.names for part in alias.name.split(".")}
     called = {node.id if isinstance(node, ast.Name) else node.attr for node in nodes if isinstance(node, _NAMED)}
-    return names, bool(called & {"import_module", "__import__", "spec_from_file_location"})
+    return frozenset(names), not called.isdisjoint(_IMPORTERS)
 
 
 def place_of(error: BaseException, file: Path) -> str | None:

@@ -16,9 +16,6 @@ from benchkit.report.columns import MARGIN
 from benchkit.report.data import RunData
 from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
-from benchkit.report.uncertainty import measure_line
-from benchkit.statistics.comparisons import adjust_step_down, judge
-from benchkit.statistics.intervals import differences, intervals
 from benchkit.statistics.jackknife import check_images
 from benchkit.statistics.level import LEVEL
 
@@ -144,6 +141,11 @@ def _label(point: Point, rows: pd.DataFrame) -> dict[str, Any]:
 
 def _compare(points: Sequence[Point], run: RunData) -> list[list[Any]]:
     """Return for every point the primary with its interval, and the difference to the base of its line."""
+    # Here, because they load SciPy: runs without an ablation need none of it.
+    from benchkit.report.uncertainty import measure_line
+    from benchkit.statistics.comparisons import adjust_step_down, judge
+    from benchkit.statistics.intervals import differences, intervals
+
     cells = [{s: key for s, key in point.cells.items() if key in run.records} for point in points]
     names = [",".join(f"{s}:{key}" for s, key in own.items()) for own in cells]
     unique = dict(zip(names, cells, strict=True))  # the base belongs to every axis, and its records are read once

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchkit.statistics.look_rule import LookRule
+
 
 @dataclass(frozen=True)
 class Example:
@@ -35,3 +37,11 @@ class RunData:
     rows: pd.DataFrame
     records: Mapping[str, Mapping[str, np.ndarray]]
     gallery: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+
+
+def rule_of_run(grid: Mapping[str, Any]) -> LookRule | None:
+    """Return the looks that a run's record states, or None if it adds no seeds."""
+    points, most = grid.get("until_resolved"), grid.get("max_seeds")
+    if points is None or most is None:
+        return None
+    return LookRule.make(tuple(dict.fromkeys(grid["seeds"])), int(most), float(points) / 100)

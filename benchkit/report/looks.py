@@ -14,7 +14,8 @@ from benchkit.report.columns import STATES
 from benchkit.report.text import known
 from benchkit.report.uncertainty import Records, measure_line
 from benchkit.statistics.jackknife import check_images
-from benchkit.statistics.looks import Look, LookRule, follow_looks
+from benchkit.statistics.look_rule import LookRule
+from benchkit.statistics.looks import Look, follow_looks
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,6 @@ class Followed:
 
     taken: list[dict[str, Any]]
     numbers: dict[int, int]
-
-
-def rule_of_run(grid: Mapping[str, Any]) -> LookRule | None:
-    """Return the looks that a run's record states, or None if it adds no seeds."""
-    points, most = grid.get("until_resolved"), grid.get("max_seeds")
-    if points is None or most is None:
-        return None
-    return LookRule.make(tuple(dict.fromkeys(grid["seeds"])), int(most), float(points) / 100)
 
 
 def follow_run(lines: pd.DataFrame, records: Records, rule: LookRule, shown: Mapping[str, str]) -> Followed:

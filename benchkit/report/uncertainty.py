@@ -30,7 +30,7 @@ from benchkit.report.text import known
 from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
 from benchkit.statistics.intervals import Difference, Interval, Pair, differences, intervals, pool_methods
 from benchkit.statistics.jackknife import Jackknife, check_images, jackknife_seed, join_seeds
-from benchkit.statistics.looks import look_level
+from benchkit.statistics.look_rule import look_level
 from benchkit.statistics.ranks import rank_methods
 from benchkit.statistics.reliability import split_halves
 from benchkit.statistics.resolution import measure_resolution

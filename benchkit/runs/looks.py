@@ -11,8 +11,7 @@ from benchkit.planning.looks import row_of, take_seeds
 from benchkit.planning.planner import Plan
 from benchkit.report.aggregate import aggregate_rows
 from benchkit.report.data import RunData
-from benchkit.report.looks import follow_run
-from benchkit.statistics.looks import LookRule
+from benchkit.statistics.look_rule import LookRule
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +32,8 @@ class Looks:
 
     def follow(self, data: RunData) -> Plan:
         """Return the plan that the results so far need: their looks, and the next one. Log each new look as a note."""
+        from benchkit.report.looks import follow_run  # here, because it loads SciPy: few runs add seeds
+
         lines = aggregate_rows(data.rows, is_metric)
         followed = follow_run(lines, data.records, self.rule, data.grid.get("shown") or {})
         rows = {planned.key: row_of(planned.cell) for planned in self.largest.cells}

@@ -205,7 +205,7 @@ def check_pending(
     """
     log_remarks([grid for _, grid in grids], registry)
     store = open_store(places.cache, create=False)
-    if not all(store.has(stage.key) for planned in plan.cells for stage in planned.stages):
+    if not all(map(store.has, {stage.key for planned in plan.cells for stage in planned.stages})):
         faults = Collector()
         with faults.collecting():
             check_images(grids, registry, progress)

@@ -12,8 +12,7 @@ from benchkit.planning.estimate import estimate
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
 from benchkit.planning.planner import Plan
 from benchkit.planning.workloads import Workloads
-from benchkit.report.data import Example, RunData
-from benchkit.report.looks import rule_of_run
+from benchkit.report.data import Example, RunData, rule_of_run
 from benchkit.report.names import named_rows
 from benchkit.runs.looks import Looks
 from benchkit.runs.rates import RateRecorder, load_rates, name_executor
@@ -91,7 +90,7 @@ class Work:
     def _tell_estimate(self, wanted: Plan) -> None:
         """Log what the pending stages need, where earlier runs have measured such stages."""
         store = self.env.store
-        if all(store.has(stage.key) for planned in wanted.cells for stage in planned.stages):
+        if all(map(store.has, {stage.key for planned in wanted.cells for stage in planned.stages})):
             return
         pending = [stage for stage in wanted.stages if not store.has(stage.key)]
         folder, executor = get_local_folder(store.location), name_executor(self.options.executor)

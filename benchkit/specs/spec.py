@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 
 from benchkit.errors import BenchkitError, shortened
@@ -100,7 +101,7 @@ class Spec:
     def __hash__(self) -> int:
         return hash(self._identity)
 
-    @property
+    @cached_property
     def _identity(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:
         """Kind, name and printed parameters: 1, 1.0 and true are equal in Python, but three parameters here."""
         return self.kind, self.name, tuple((key, print_value(value)) for key, value in self.params)

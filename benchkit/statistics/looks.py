@@ -10,10 +10,9 @@ way which methods get more seeds, and a later board may repeat what an earlier l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -21,38 +20,11 @@ import numpy as np
 from benchkit.statistics.comparisons import adjust_step_down, significant, simultaneous_reach
 from benchkit.statistics.intervals import Pair, differences
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.level import LEVEL
+from benchkit.statistics.look_rule import LookRule
 
-#: How much a look's number of seeds grows to the next one's: 3, 5, 8, 12, 18.
-GROWTH = 1.5
 #: different: the difference is shown. small: it is smaller than the margin. known: its simultaneous interval reaches no
 #: further than the margin to either side. undefined: it has no interval, and more seeds give none.
 State = Literal["different", "small", "known", "unresolved", "undefined"]
-
-
-@dataclass(frozen=True)
-class LookRule:
-    """What is fixed before the first result.
-
-    seeds: all seeds in the order in which they are added. numbers: how many of them each look has, ascending. margin:
-    the difference that pairs are to be resolved to.
-    """
-
-    seeds: tuple[int, ...]
-    numbers: tuple[int, ...]
-    margin: float
-
-    @classmethod
-    def make(cls, seeds: Sequence[int], most: int, margin: float) -> LookRule:
-        """Return the rule that begins with these seeds and adds the smallest other ones, up to `most` in all."""
-        others = [seed for seed in range(most + len(seeds)) if seed not in seeds]
-        every = (*seeds, *others[: most - len(seeds)])
-        return cls(every, plan_looks(len(seeds), most), margin)
-
-    @property
-    def level(self) -> float:
-        """The level of each look's statements, such that all looks together have LEVEL."""
-        return look_level(len(self.numbers))
 
 
 @dataclass(frozen=True)
@@ -68,19 +40,6 @@ class Look:
     stopped: tuple[str, ...]
     failed: tuple[str, ...]
     more: tuple[str, ...]
-
-
-def plan_looks(start: int, most: int) -> tuple[int, ...]:
-    """Return the numbers of seeds at which one looks: each is GROWTH times the one before, rounded up; `most` ends."""
-    numbers = [start]
-    while numbers[-1] < most:
-        numbers.append(min(most, ceil(GROWTH * numbers[-1])))
-    return tuple(numbers)
-
-
-def look_level(looks: int) -> float:
-    """Return the level of the statements of each of several looks, such that all together have LEVEL."""
-    return 1 - (1 - LEVEL) / looks
 
 
 def settle_pairs(methods: Mapping[str, Jackknife], margin: float, level: float) -> dict[Pair, State]:

@@ -14,7 +14,8 @@ from scipy import stats
 from benchkit.statistics.comparisons import simultaneous_reach
 from benchkit.statistics.intervals import differences
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.looks import LookRule, follow_looks, look_level, plan_looks, settle_pairs
+from benchkit.statistics.look_rule import LookRule, look_level, plan_looks
+from benchkit.statistics.looks import follow_looks, settle_pairs
 from tests.helpers.benchmarks import load_benchmark
 
 IMAGES = 20
