@@ -5,11 +5,12 @@ Messages name settings of the library in backticks, such as `time_limit`; the co
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 def shortened(text: str, longest: int = 80) -> str:
@@ -27,6 +28,27 @@ class ArgumentValueError(BenchkitError, ValueError):
 
 class ArgumentTypeError(BenchkitError, TypeError):
     """An argument of a Python call that has the wrong type: a generator, a class in place of an instance."""
+
+
+@contextmanager
+def as_argument_error(argument: str = "") -> Iterator[None]:
+    """Raise a plain BenchkitError as an ArgumentValueError whose message begins with the argument."""
+    try:
+        yield
+    except BenchkitError as error:
+        if type(error) is not BenchkitError:
+            raise
+        named = not argument or str(error).lstrip("`").startswith(argument)
+        raise ArgumentValueError(str(error) if named else f"{argument}: {error}") from error.__cause__
+
+
+def describe_value(value: Any) -> str:
+    """Return what an argument is, for a message: a short value as it is written, or else its type."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, str | bytes | int | float | None):
+        return shortened(repr(value))
+    return f"this {type(value).__name__}"
 
 
 class UnknownNameError(ArgumentValueError):

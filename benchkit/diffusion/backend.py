@@ -18,7 +18,7 @@ from torch import Tensor
 from benchkit.diffusion import checkpoint, loading
 from benchkit.diffusion.attention import replace_attention
 from benchkit.diffusion.condition import Condition
-from benchkit.diffusion.options import ModelOptions, parse_model
+from benchkit.diffusion.options import ModelOptions, parse_model, public_name
 from benchkit.diffusion.schedule import Schedule, compute_alpha_bar, to_epsilon
 from benchkit.errors import BenchkitError
 from benchkit.system import memory
@@ -60,18 +60,27 @@ class DiffusionBackend:
     """The networks and the schedule of one Stable Diffusion checkpoint; make one with `load`.
 
     schedule: its DDIM schedule. factor: image pixels per latent pixel along a side. latent_channels: C of a latent.
-    network_evaluations: how many images have passed the denoiser so far.
+    network_evaluations: how many images have passed the denoiser so far. location: the text by which another process
+    loads the same checkpoint.
     """
 
     def __init__(
-        self, pipeline: Any, source: checkpoint.Checkpoint, schedule: Schedule, alphas: Tensor, options: ModelOptions
+        self,
+        pipeline: Any,
+        source: checkpoint.Checkpoint,
+        schedule: Schedule,
+        alphas: Tensor,
+        options: ModelOptions,
+        location: str,
     ) -> None:
+        self.location = location
         self._pipeline, self._source, self.options = pipeline, source, options
         self._unet, self._vae = pipeline.unet, pipeline.vae
         self.schedule, self._alphas = schedule, alphas
         self.factor: int = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.latent_channels: int = self._vae.config.latent_channels
         self.network_evaluations = 0
+        self._states = source.list_states()
         #: Inputs are moved to this device, and results stay there.
         self.device: torch.device = self._unet.device
         self._resident: Part | None = None
@@ -101,7 +110,8 @@ class DiffusionBackend:
                 config = loading.read_ddim_config(source)  # first: it may refuse the checkpoint
                 schedule = Schedule.from_scheduler(config, steps)
                 pipeline = loading.load_pipeline(source, getattr(torch, options.dtype))
-            backend = cls(pipeline, source, schedule, compute_alpha_bar(config), options)
+            location = checkpoint.locate_again(name_or_path, source, options)
+            backend = cls(pipeline, source, schedule, compute_alpha_bar(config), options, location)
             with memory.explain_out_of_memory("while loading", backend._remedy):
                 backend._place(torch.device(device))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
@@ -111,10 +121,26 @@ class DiffusionBackend:
             raise BenchkitError(f"{source.place} cannot be loaded by diffusers: {reason}") from error
         return backend
 
+    def __repr__(self) -> str:
+        steps = f"{self.schedule.steps} inference steps"
+        return f"<DiffusionBackend: {public_name(self.location)}, {steps}, {self.options.dtype} on {self.device}>"
+
     @cached_property
     def identity(self) -> str:
-        """sha256 of the checkpoint's content (configs, tokenizer, weights), independent of its place."""
-        return self._source.identity
+        """sha256 of the checkpoint's content (configs, tokenizer, weights), independent of its place.
+
+        Raises BenchkitError if its files were changed or removed after they were loaded.
+        """
+        try:
+            if self._source.list_states() == self._states:
+                return self._source.identity
+        except OSError:
+            pass  # a file was removed
+        raise BenchkitError(f"checkpoint {self._source.place} has changed since it was loaded: load it again")
+
+    def is_on(self, device: str) -> bool:
+        """Return whether it lies on the device of this name; "cuda" means the current GPU."""
+        return self.device == torch.empty(0, device=device).device
 
     @_inference("encoding")
     def encode(self, images: Tensor) -> Tensor:

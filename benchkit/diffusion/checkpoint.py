@@ -10,13 +10,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchkit.diffusion import hub, single_file
 from benchkit.diffusion.families import write_config_folder
-from benchkit.diffusion.options import ModelOptions, parse_model
+from benchkit.diffusion.options import ModelOptions, format_model, parse_model
 from benchkit.diffusion.refusals import check_networks, check_pipeline, check_scheduler, explain_no_pipeline
 from benchkit.errors import BenchkitError, UnknownNameError, describe_error, shortened
 from benchkit.store.digests import compute_file_digest
@@ -81,6 +81,11 @@ class Checkpoint:
         if self.file is not None:
             digest.update(f"{compute_file_digest(self.file)}\n".encode())
         return digest.hexdigest()
+
+    def list_states(self) -> list[tuple[Path, int, int]]:
+        """Return size and time of change of every file, so that a replaced file is noticed without reading it."""
+        files = self._files() if self.file is None else [*self._files(), self.file]
+        return [(path, status.st_size, status.st_mtime_ns) for path in files if (status := path.stat())]
 
     def scheduler_config(self) -> dict[str, Any]:
         """Return the scheduler's config of the checkpoint; a loaded pipeline changes it."""
@@ -159,6 +164,24 @@ def pin_revision(name_or_path: str, found: Checkpoint) -> str:
         return name_or_path
     name, _ = parse_model(name_or_path)
     return f"{name.partition('@')[0]}@{found.revision}{name_or_path[len(name) :]}"
+
+
+def locate_again(name_or_path: str | Path, found: Checkpoint, options: ModelOptions) -> str:
+    """Return the text that names the same checkpoint in every process and working folder, with these options.
+
+    It has the commit of a repository, and an absolute path for a folder or a file.
+    """
+    name, _ = parse_model(name_or_path)
+    if options.config and not is_remote(options.config):
+        options = replace(options, config=str(_make_absolute(options.config)))
+    if found.revision is not None:
+        name = f"{name.partition('@')[0]}@{found.revision}"
+    return format_model(str(_make_absolute(name)), options)
+
+
+def _make_absolute(name: str) -> str | Path:
+    """Return the absolute path of a local folder or file, and any other name unchanged."""
+    return name if name in list_embedded() or is_remote(name) else expand_path(name).absolute()
 
 
 def _find_in_file(path: Path, options: ModelOptions) -> Checkpoint:

@@ -76,6 +76,12 @@ def parse_model(text: str | Path) -> tuple[str, ModelOptions]:
         raise BenchkitError(f"model '{plain}': {error}") from None
 
 
+def format_model(name: str, options: ModelOptions) -> str:
+    """Return the text of a checkpoint with those options that differ from the defaults."""
+    given = {f.name: value for f in fields(options) if (value := getattr(options, f.name)) != f.default}
+    return str(Spec.of("model", "options", **given)).replace("options", name, 1)
+
+
 def public_name(text: str) -> str:
     """Return a model's name for records, without its options and without local folders."""
     name, _ = _split(text)

@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from benchkit.errors import ArgumentTypeError
+from benchkit.errors import ArgumentTypeError, describe_value
+from benchkit.functions.arguments import check_flags, check_texts
 from benchkit.functions.compare import RunArguments
-from benchkit.functions.grid_arguments import GridArguments, Plugins, Settings
-from benchkit.functions.plugin_arguments import PluginLike, PluginSources, name_plugin
+from benchkit.functions.grid_arguments import GridArguments, Plugins, Settings, to_plain
+from benchkit.functions.plugin_arguments import PluginSources, name_plugin
 from benchkit.functions.progress import Progressing, run_with_progress, shown
 from benchkit.functions.session import Session, plan_and_check
+from benchkit.inference.models import check_schedule, name_model
 from benchkit.system.fetching import forbid_downloads
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from benchkit.executors.batch import Executor
     from benchkit.functions.comparison import Comparison
     from benchkit.functions.dry_run import DryRun
+    from benchkit.functions.plugin_arguments import DatasetLike
+    from benchkit.inference.models import ModelLike
     from benchkit.plugin.registry import Registry
     from benchkit.search.ablation import Ablation
     from benchkit.search.variants import Axis
@@ -67,8 +71,8 @@ def ablate(
     selectors: Plugins = None,
     detectors: Plugins = None,
     inverters: Plugins = None,
-    dataset: PluginLike | None = None,
-    model: str | Path | None = None,
+    dataset: DatasetLike | None = None,
+    model: ModelLike | None = None,
     seeds: Iterable[int] | None = None,
     settings: Settings | None = None,
     scale: float | None = None,
@@ -78,7 +82,7 @@ def ablate(
     device: str = "auto",
     executor: str | Executor = "inline",
     time_limit: float | None = None,
-    plugins: PluginSources | Registry = (),
+    plugins: PluginSources = (),
     strict: bool = False,
     dry_run: bool = False,
     force: bool = False,
@@ -101,38 +105,47 @@ def ablate(
         >>> benchkit.ablate("quick", {"corruptor.steps": [5, 10]}, corruptors="gaussian", dry_run=True)
         <DryRun of 'Ablation: Quick tour of the paper's methods': ... cells, ... stages to run, ... cached>
     """
+    check_flags(crossed=crossed, dry_run=dry_run)
     arguments = GridArguments(dataset, model, seeds, selectors, corruptors, detectors, inverters, settings, scale)
     where = (out, cache, store, device, executor, time_limit)
     with forbid_downloads(dry_run):
-        session = Session.make(plugins, strict, *where, progress, retry_failed, force)
+        session = Session.make(plugins, strict, *where, progress, retry_failed, force, model)
         base = arguments.load(grid, session.registry)
-        axes = partial(_list_axes, vary, session.registry)
+        axes = partial(_list_axes, vary, base, session.registry)
         if dry_run:
             return _dry_run(partial(_plan, base, axes, crossed, session), session)
         return _run(partial(_plan, base, axes, crossed, session), session)
 
 
-def _list_axes(vary: Any, registry: Registry) -> list[Axis]:
+def _list_axes(vary: Any, base: Grid, registry: Registry) -> list[Axis]:
     """Return the axes of the argument `vary`; classes among their values are added to the registry."""
     from benchkit.search.variants import Axis
 
     if isinstance(vary, str) or not isinstance(vary, Mapping | Sequence):
-        raise ArgumentTypeError(f"vary={vary!r}: give a dict, such as {{'corruptor.steps': [5, 10]}}")
+        raise ArgumentTypeError(
+            f"vary: {describe_value(vary)} is no dict: give one, such as {{'corruptor.steps': [5, 10]}}"
+        )
     if not isinstance(vary, Mapping):
-        return [Axis.parse(text) for text in vary]
-    return [Axis.parse(f"{name}={','.join(_list_values(name, values, registry))}") for name, values in vary.items()]
+        return [Axis.parse(text) for text in check_texts("vary", vary, "corruptor.steps=5,10")]
+    return [
+        Axis.parse(f"{name}={','.join(_list_values(name, values, base, registry))}") for name, values in vary.items()
+    ]
 
 
-def _list_values(axis: str, values: Any, registry: Registry) -> list[str]:
+def _list_values(axis: str, values: Any, base: Grid, registry: Registry) -> list[str]:
     from benchkit.search.variants import FIELDS
     from benchkit.specs.grammar import print_value, split
 
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise ArgumentTypeError(f"vary: {axis}={values!r}: give a list of values, such as [5, 10]")
+        raise ArgumentTypeError(f"vary: {axis} is {describe_value(values)}, no list: give its values, such as [5, 10]")
     if axis in FIELDS:
         texts = [name_plugin(value, axis, registry, "vary") for value in values]
+    elif axis == "model":
+        for value in values:
+            check_schedule(value, base.num_inference_steps)
+        texts = [name_model(value) for value in values]
     else:
-        texts = [print_value(value) for value in values]
+        texts = [print_value(to_plain(value)) for value in values]
     return [f"({text})" if len(split(text, ",")) > 1 else text for text in texts]
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.api import Plugin
-from benchkit.errors import ArgumentTypeError, BenchkitError
+from benchkit.errors import ArgumentTypeError, BenchkitError, describe_value
 from benchkit.functions.plugin_arguments import PluginSources, load_plugins
 from benchkit.specs.parameters import parameters
+from benchkit.system.paths import check_path
 
 if TYPE_CHECKING:
-    from benchkit.plugin.registry import Registry
     from benchkit.testing import Report
 
 
@@ -53,7 +53,7 @@ def check(
     *,
     pictures: str | Path | None = None,
     device: str = "cpu",
-    plugins: PluginSources | Registry = (),
+    plugins: PluginSources = (),
 ) -> Reports:
     """Check that a plugin keeps its contract; a failed check says what it expected and what the plugin returned.
 
@@ -71,12 +71,14 @@ def check(
     from benchkit.testing import Subject, reports_on
     from benchkit.testing.kit import report_on_subject
 
-    registry, folder = load_plugins(plugins), None if pictures is None else Path(pictures)
+    registry, folder = load_plugins(plugins), None if pictures is None else check_path("pictures", pictures)
     if isinstance(plugin, str | Path):
         return Reports(reports_on(str(plugin), registry, folder, resolve_device(device)))
     cls = plugin if inspect.isclass(plugin) else type(plugin)
     if not issubclass(cls, Plugin):
-        raise ArgumentTypeError(f"plugin={plugin!r}: give a plugin class, an instance, a name or a file")
+        raise ArgumentTypeError(
+            f"plugin: {describe_value(plugin)} is no plugin: give a class, an instance, a name or a file"
+        )
     own = TolerantRegistry(registry)
     with suppress(BenchkitError):  # what is wrong with the class is in the report
         own.add_class(cls)

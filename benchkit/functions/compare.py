@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
+from benchkit.functions.arguments import check_flags
 from benchkit.functions.grid_arguments import GridArguments, Plugins, Settings, note_unused_inverter
-from benchkit.functions.plugin_arguments import PluginLike, PluginSources
+from benchkit.functions.plugin_arguments import PluginSources
 from benchkit.functions.progress import Progressing, run_with_progress, shown
 from benchkit.functions.session import Check, Session, check_out_folder, plan_and_check
 from benchkit.system.fetching import forbid_downloads
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from benchkit.executors.batch import Executor
     from benchkit.functions.comparison import Comparison
     from benchkit.functions.dry_run import DryRun
-    from benchkit.plugin.registry import Registry
+    from benchkit.functions.plugin_arguments import DatasetLike
+    from benchkit.inference.models import ModelLike
     from benchkit.store.location import Location
 
 
@@ -30,8 +32,8 @@ class RunArguments(TypedDict, total=False):
     selectors: Plugins
     detectors: Plugins
     inverters: Plugins
-    dataset: PluginLike | None
-    model: str | Path | None
+    dataset: DatasetLike | None
+    model: ModelLike | None
     seeds: Iterable[int] | None
     settings: Settings | None
     scale: float | None
@@ -41,7 +43,7 @@ class RunArguments(TypedDict, total=False):
     device: str
     executor: str | Executor
     time_limit: float | None
-    plugins: PluginSources | Registry
+    plugins: PluginSources
     strict: bool
     force: bool
     retry_failed: bool
@@ -80,8 +82,8 @@ def compare(
     selectors: Plugins = None,
     detectors: Plugins = None,
     inverters: Plugins = None,
-    dataset: PluginLike | None = None,
-    model: str | Path | None = None,
+    dataset: DatasetLike | None = None,
+    model: ModelLike | None = None,
     seeds: Iterable[int] | None = None,
     until_resolved: float | None = None,
     max_seeds: int | None = None,
@@ -93,7 +95,7 @@ def compare(
     device: str = "auto",
     executor: str | Executor = "inline",
     time_limit: float | None = None,
-    plugins: PluginSources | Registry = (),
+    plugins: PluginSources = (),
     strict: bool = False,
     dry_run: bool = False,
     force: bool = False,
@@ -108,8 +110,11 @@ def compare(
     corruptors, selectors, detectors, inverters: lists that replace the grid's. An entry is text `NAME:key=value`
     (`key=a|b` makes two entries), a Spec, a class (meaning its defaults) or an instance. A class of a notebook needs no
     file. Its source identifies it, so an edited cell is computed again, and an equal one is not.
-    dataset: one plugin in the same forms; it brings the settings that the preset changes for this dataset.
-    model: the diffusion checkpoint, by name or folder.
+    dataset: one plugin in the same forms, or what `load_dataset` returned; it brings the settings that the preset
+    changes for this dataset.
+    model: the diffusion checkpoint: its name, its folder, or what `load_model` returned. Its content identifies it. A
+    loaded one brings its precision, and must have as many inference steps as the comparison; processes of an executor
+    load it again from its files.
     seeds: of selection, noise and training, such as `range(5)`.
     until_resolved, max_seeds: add seeds to rows until each pair is resolved to so many points of artifact IoU.
     settings: settings of the grid by their keys, such as `{"source.size": 64}` (docs/reference/grid-keys.md).
@@ -135,12 +140,13 @@ def compare(
         >>> benchkit.compare("quick", corruptors=["gaussian:steps=5"], seeds=range(2), dry_run=True)
         <DryRun of 'Quick tour of the paper's methods': 18 cells, ... stages to run, ... cached>
     """
+    check_flags(dry_run=dry_run)
     arguments = GridArguments(
         dataset, model, seeds, selectors, corruptors, detectors, inverters, settings, scale, until_resolved, max_seeds
     )
     where = (out, cache, store, device, executor, time_limit)
     with forbid_downloads(dry_run):
-        session = Session.make(plugins, strict, *where, progress, retry_failed, force)
+        session = Session.make(plugins, strict, *where, progress, retry_failed, force, model)
         asked = arguments.load(grid, session.registry)
         note_unused_inverter(arguments, asked, session.registry)
         check_out = None if out is None else partial(check_out_folder, asked, session)

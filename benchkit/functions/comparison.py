@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchkit.errors import ArgumentValueError
-from benchkit.functions.arguments import Plugins, load_plugins
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, describe_value
+from benchkit.functions.arguments import check_whole
 from benchkit.functions.paired_difference import PairedDifference, Ranking, Row, compare_rows, counted, row_text
+from benchkit.functions.plugin_arguments import PluginLike, PluginSources, load_plugins, name_choice
+from benchkit.functions.session import check_store, parse_cache
 from benchkit.metrics import COMPANION, COUNTS, PRIMARY, Measured, metric
 from benchkit.report.text import known, one_line
 
@@ -121,7 +123,12 @@ class Comparison:
         return tidy
 
     def per_image(
-        self, row: Row, *, detector: str | None = None, selector: str | None = None, seed: int | None = None
+        self,
+        row: Row,
+        *,
+        detector: PluginLike | None = None,
+        selector: PluginLike | None = None,
+        seed: int | None = None,
     ) -> pd.DataFrame:
         """Return the figures of each test image: image, seed, iou and ap in per cent, and tp, fp, fn, tn in pixels.
 
@@ -131,12 +138,12 @@ class Comparison:
         """
         import pandas as pd
 
-        from benchkit.outputs.finished_run import RowQuery
+        from benchkit.functions.finished import make_query
         from benchkit.store.encoding import parse_json
 
         run, parts = self._finished, []
         scored = [planned for planned in run.plan.cells if planned.evaluate is not None]
-        first = run.find_cell(RowQuery(row_text(row), selector, detector, seed), scored)
+        first = run.find_cell(make_query(run, row, selector, detector, seed), scored)
         same = [p for p in scored if run.name(p) == run.name(first) and _same_line(p.cell, first.cell)]
         for planned in [p for p in same if seed in (None, p.cell.seed) and run.is_done(p)]:
             assert planned.evaluate is not None
@@ -156,8 +163,8 @@ class Comparison:
         row: Row,
         *,
         count: int = 6,
-        detector: str | None = None,
-        selector: str | None = None,
+        detector: PluginLike | None = None,
+        selector: PluginLike | None = None,
         seed: int | None = None,
     ) -> Sequence[Example]:
         """Return the first training images of a row whose selection is not empty.
@@ -165,11 +172,12 @@ class Comparison:
         Each has `id`, `before` and `after`, (H, W, 3) uint8, and `mask`, the region that was corrupted, (H, W) bool.
         Raises BenchkitError for a row without a corruptor, and where the cache does not hold the images any more.
         """
-        from benchkit.outputs.finished_run import RowQuery
+        from benchkit.functions.finished import make_query
         from benchkit.outputs.paper_figures import load_examples
 
         run = self._finished
-        planned = run.find_cell(RowQuery(row_text(row), selector, detector, seed), run.corrupted())
+        check_whole("count", count, 1)
+        planned = run.find_cell(make_query(run, row, selector, detector, seed), run.corrupted())
         return load_examples(run, planned, count)
 
     def compare(
@@ -178,8 +186,8 @@ class Comparison:
         second: Row,
         *,
         metric: Ranking = "ap",
-        detector: str | None = None,
-        selector: str | None = None,
+        detector: PluginLike | None = None,
+        selector: PluginLike | None = None,
     ) -> PairedDifference:
         """Return what the board says of two of its rows: a paired difference with its interval and verdict.
 
@@ -187,7 +195,8 @@ class Comparison:
         The p-value is adjusted for all pairs of the board, since any of them may be looked at. Raises
         ArgumentValueError for rows that are not ranked together, or where several pairs fit.
         """
-        return compare_rows(self.outcome.board, row_text(first), row_text(second), metric, detector, selector)
+        chosen = (name_choice(detector, "detector", self.registry), name_choice(selector, "selector", self.registry))
+        return compare_rows(self.outcome.board, row_text(first), row_text(second), metric, *chosen)
 
     def plot_board(self, *, metric: Ranking = "iou") -> Figure:
         """Return `benchkit.plot_board` of this comparison."""
@@ -256,7 +265,11 @@ class Comparison:
 
 
 def load_comparison(
-    run: str | Path, *, cache: str | Path | Location | None = None, store: str | None = None, plugins: Plugins = ()
+    run: str | Path,
+    *,
+    cache: str | Path | Location | None = None,
+    store: str | None = None,
+    plugins: PluginSources = (),
 ) -> Comparison:
     """Open a finished comparison again; nothing is computed.
 
@@ -271,14 +284,17 @@ def load_comparison(
     """
     from dataclasses import replace
 
+    from benchkit.plugin.placeholders import TolerantRegistry
     from benchkit.report.board import Board
     from benchkit.report.load import find_board, load_board
     from benchkit.runs.finding import find_places, open_results
     from benchkit.runs.run import Outcome
     from benchkit.runs.run_folder import LOG
-    from benchkit.store.location import parse_location
 
-    place = parse_location(cache) if isinstance(cache, str) else cache
+    if not isinstance(run, str | Path):
+        raise ArgumentTypeError(f"run: {describe_value(run)} is no run: give its id or its output folder")
+    check_store(store)
+    place = None if cache is None else parse_cache(cache)
     places = find_places(str(run), place, store)
     found = open_results(places, str(run)).find_run(str(run))
     folder = Path(run) if find_board(Path(run)) else None
@@ -287,7 +303,7 @@ def load_comparison(
     failed = data.rows.loc[data.rows["state"] == "failed", "reason"]
     log = None if folder is None or not (folder / LOG).is_file() else folder / LOG
     outcome = Outcome(found, board, {}, float("nan"), tuple(dict.fromkeys(map(str, failed))), log=log)
-    return Comparison(outcome, replace(places, out=folder), load_plugins(plugins))
+    return Comparison(outcome, replace(places, out=folder), TolerantRegistry(load_plugins(plugins)))
 
 
 def _load_data(places: Places, run: str) -> RunData:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from benchkit.api import Dataset, Plugin, Sample
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
-from benchkit.functions.arguments import Plugins, load_plugins, make_plugin
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError, as_argument_error, describe_value
+from benchkit.functions.plugin_arguments import PluginSources, make_plugin, open_plugins
 from benchkit.inference.image_batch import ImageBatch, check_rows
 from benchkit.plugin.samples import read_samples
+from benchkit.specs.parameters import parameters as find_parameters
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
 
@@ -55,8 +56,6 @@ class SplitView:
                 # IndexError, which ends a loop over the split.
                 raise IndexError(f"{self.split}[{number}]: the split has {self.size} images")
             return self._read([range(self.size)[number]])[0]
-        if isinstance(index, str):
-            raise ArgumentTypeError(f"{self.split}[{index!r}]: give a slice such as [:16], or a list of indices")
         rows = check_rows(index, self.size, self.split)
         return ImageBatch(tuple(self._read(rows)), f"{self.title}, {self.split}")
 
@@ -97,6 +96,8 @@ class DatasetView(Mapping[str, SplitView]):
     def __getitem__(self, split: str) -> SplitView:
         """Return a split; raise UnknownNameError, which is a ValueError, for an unknown one."""
         sizes = self.dataset.splits()
+        if not isinstance(split, str):
+            raise ArgumentTypeError(f"split: {describe_value(split)} is no name: give one of {', '.join(sizes)}")
         if split not in sizes:
             raise UnknownNameError("split", str(split), sizes, self.dataset.remedy(str(split)) or "")
         return SplitView(self.dataset, self.title, split, sizes[split])
@@ -128,7 +129,10 @@ class DatasetView(Mapping[str, SplitView]):
 
 
 def load_dataset(
-    dataset: str | Spec | Dataset | type[Dataset] = "portraits", *, plugins: Plugins = (), **parameters: Any
+    dataset: str | Spec | Dataset | type[Dataset] | DatasetView = "portraits",
+    *,
+    plugins: PluginSources = (),
+    **parameters: Any,
 ) -> DatasetView:
     """Open a dataset to look at its images, and for loops of one's own.
 
@@ -142,20 +146,29 @@ def load_dataset(
         >>> batch
         <ImageBatch: 16 images of 128x128 pixels, 0 annotated, from portraits, clean>
     """
+    if isinstance(dataset, DatasetView) and not parameters:
+        return dataset
     if isinstance(dataset, str):
-        dataset = Spec.parse("dataset", dataset)
+        with as_argument_error("dataset"):
+            dataset = Spec.parse("dataset", dataset)
     if isinstance(dataset, Spec):
         given = {key: str(value) if hasattr(value, "__fspath__") else value for key, value in parameters.items()}
         wrong = [key for key, value in given.items() if not isinstance(value, str | int | float | bool | None)]
         if wrong:
-            raise ArgumentTypeError(f"{wrong[0]}={given[wrong[0]]!r}: give text, a number, true or false, or None")
+            what = describe_value(given[wrong[0]])
+            raise ArgumentTypeError(f"{wrong[0]}: {what} is no plain value: give text, a number, True, False or None")
         spec = Spec.of("dataset", dataset.name, **{**dataset.values, **given})
-        registry = load_plugins(plugins)
+        registry = open_plugins(plugins)
         return DatasetView(make_plugin("dataset", spec, Dataset, registry), registry.short(registry.complete(spec)))  # type: ignore[type-abstract]
     if isinstance(dataset, Plugin) and parameters:
         raise ArgumentValueError(f"{next(iter(parameters))}: a dataset that is made has its parameters already")
     if isinstance(dataset, type) and parameters:
+        own = [f.name for f in find_parameters(dataset)]
+        for key in parameters:
+            if key not in own:
+                raise ArgumentValueError(f"dataset {dataset.__name__}: {UnknownNameError('parameter', key, own)}")
         made: Any = dataset
-        dataset = made(**parameters)
+        with as_argument_error("dataset"):
+            dataset = made(**parameters)
     plugin = make_plugin("dataset", dataset, Dataset)  # type: ignore[type-abstract]
     return DatasetView(plugin, getattr(plugin, "name", type(plugin).__name__))

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchkit.errors import ArgumentValueError, UnknownNameError
+from benchkit.functions.arguments import check_texts
 from benchkit.functions.finished import RunLike, make_query, open_run
+from benchkit.functions.paired_difference import Row, row_text
 from benchkit.functions.plugin_arguments import PluginLike, PluginSources
+from benchkit.system.paths import check_path
 
 if TYPE_CHECKING:
     from benchkit.outputs.finished_run import FinishedRun
     from benchkit.planning.planner import PlannedCell
-    from benchkit.plugin.registry import Registry
     from benchkit.store.location import Location
 
 DETECTOR = "detector"
@@ -37,7 +39,7 @@ def export(
     run: RunLike,
     out: str | Path,
     *,
-    row: str,
+    row: Row,
     format: str,
     split: str = "train",
     selector: PluginLike | None = None,
@@ -46,7 +48,7 @@ def export(
     force: bool = False,
     cache: str | Path | Location | None = None,
     store: str | None = None,
-    plugins: PluginSources | Registry = (),
+    plugins: PluginSources = (),
     strict: bool = False,
 ) -> Exported:
     """Write the training set of one row of a run: images, masks, captions, and their origin.
@@ -55,10 +57,10 @@ def export(
     instead: its weights as safetensors, and a card.
 
     run: its id, its output folder, or what `compare` returned. out: a new or empty folder. row: its name on the board,
-    such as human. format: coco, folder, hf, mmseg, webdataset or detector. split: the name of the split in the files.
-    selector, detector, seed: which of the run's; None is the first. force: replace an earlier export in `out`. The
-    other arguments: see `compare`. Raises BenchkitError for an unknown run, row or format, for a folder that is not
-    empty, and if the cache no longer has the images.
+    such as human, or its corruptor. format: coco, folder, hf, mmseg, webdataset or detector. split: the name of the
+    split in the files. selector, detector, seed: which of the run's; None is the first. force: replace an earlier
+    export in `out`. The other arguments: see `compare`. Raises BenchkitError for an unknown run, row or format, for a
+    folder that is not empty, and if the cache no longer has the images.
 
     Example:
         >>> import benchkit
@@ -70,14 +72,16 @@ def export(
     from benchkit.outputs.exports.write import PROVENANCE
     from benchkit.system.output_files import check_folder, explain_write_errors
 
-    folder = Path(out)
+    folder = check_path("out", out)
+    check_texts("format", [format], "folder")
+    check_texts("split", [split], "train")
     if format not in (*FORMATS, DETECTOR):
         raise UnknownNameError("format", format, (*FORMATS, DETECTOR))
     if not re.fullmatch(r"[A-Za-z0-9_]{1,80}", split):
         raise ArgumentValueError(f"`split` '{split}': use letters, digits and _, such as train")
     check_folder(folder, force, CARD if format == DETECTOR else PROVENANCE)
     opened = open_run(run, cache, store, plugins, strict)
-    planned = opened.find_cell(make_query(opened, row, selector, detector, seed))
+    planned = opened.find_cell(make_query(opened, row_text(row), selector, detector, seed))
     trained = planned.cell.detector.short if planned.cell.detector else None
     by = planned.cell.training.selector
     chosen = f", selector {by.short}" if by else ""

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError, UnknownNameError
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError, UnknownNameError, describe_value
+from benchkit.functions.arguments import check_texts, check_whole
 from benchkit.functions.finished import RunLike, make_query, open_run
 from benchkit.functions.grid_arguments import note
+from benchkit.functions.paired_difference import Row
 from benchkit.functions.plugin_arguments import PluginLike, PluginSources
+from benchkit.inference.images import check_sequence
+from benchkit.system.paths import check_path
 
 if TYPE_CHECKING:
-    from benchkit.plugin.registry import Registry
     from benchkit.report.pictures import PictureSheet
     from benchkit.store.location import Location
 
@@ -51,7 +54,7 @@ def figure(
     formats: Sequence[str] | None = None,
     count: int | None = None,
     steps: Sequence[int] | None = None,
-    row: str | None = None,
+    row: Row | None = None,
     selector: PluginLike | None = None,
     detector: PluginLike | None = None,
     seed: int | None = None,
@@ -59,7 +62,7 @@ def figure(
     device: str = "auto",
     cache: str | Path | Location | None = None,
     store: str | None = None,
-    plugins: PluginSources | Registry = (),
+    plugins: PluginSources = (),
     strict: bool = False,
 ) -> PaperFigure:
     """Draw one of the paper's figures with images of a run.
@@ -87,13 +90,15 @@ def figure(
 
     if number not in NUMBERS:
         raise ArgumentValueError(f"number={number!r}: the figures of corrupted images are 4, 5, 6, 7 and 8")
-    if count is not None and not 1 <= count <= 50:
-        raise ArgumentValueError(f"`count` {count}: give 1 to 50")
-    if steps is not None and number != 6:
-        raise ArgumentValueError(f"`steps`: only figure 6 has steps; leave it out for figure {number}")
-    if isinstance(formats, str):
-        raise ArgumentTypeError(f"formats={formats!r}: give a list, such as ['png', 'svg']")
-    files = {} if out is None else _targets(Path(out), formats, force)
+    if count is not None:
+        check_whole("`count`", count, 1, 50)
+    if steps is not None:
+        if number != 6:
+            raise ArgumentValueError(f"`steps`: only figure 6 has steps; omit them for figure {number}")
+        steps = [check_whole("`steps`", one) for one in check_sequence(steps, "`steps`", "a list such as [5, 10]")]
+    files = {} if out is None else _targets(check_path("out", out), formats, force)
+    if formats is not None and not files:
+        raise ArgumentValueError("`formats`: also give `out`, the file to write")
     opened = open_run(run, cache, store, plugins, strict, resolve_device(device))
     query = make_query(opened, row, selector, detector, seed)
     sheet = draw_figure(number, opened, FigureRequest(query, count, None if steps is None else tuple(steps)))
@@ -110,9 +115,13 @@ def _targets(path: Path, formats: Sequence[str] | None, force: bool) -> dict[str
     from benchkit.report.pictures import FORMS
     from benchkit.system.output_files import check_file
 
+    if isinstance(formats, str) or not isinstance(formats, Sequence | None):
+        raise ArgumentTypeError(f"formats: {describe_value(formats)} is no list: give one, such as ['png', 'svg']")
     suffix = path.suffix[1:].lower()
     files = {}
-    for name in dict.fromkeys(text.strip().lower() for text in formats or [suffix or "png"]):
+    for name in dict.fromkeys(
+        text.strip().lower() for text in check_texts("formats", formats or [suffix or "png"], "png")
+    ):
         if name not in FORMS:
             raise UnknownNameError("format", name, FORMS)
         other = path.with_suffix(f".{name}") if suffix in FORMS else Path(f"{path}.{name}")

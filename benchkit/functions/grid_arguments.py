@@ -10,11 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError, shortened
+from benchkit.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    BenchkitError,
+    as_argument_error,
+    describe_value,
+    shortened,
+)
+from benchkit.functions.arguments import check_number, check_texts, check_whole
 from benchkit.functions.plugin_arguments import PluginLike, name_plugin, name_plugins
+from benchkit.inference.models import check_schedule, name_model
+from benchkit.specs.training_sets import SEEDS
 
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
+    from benchkit.functions.plugin_arguments import DatasetLike
+    from benchkit.inference.models import ModelLike
     from benchkit.plugin.registry import Registry
     from benchkit.specs.spec import Spec
 
@@ -31,8 +43,8 @@ _LISTS = {"selectors": "selector", "corruptors": "corruptor", "detectors": "dete
 class GridArguments:
     """The arguments that change a grid, as the caller gave them; None where one was not given."""
 
-    dataset: PluginLike | None = None
-    model: str | Path | None = None
+    dataset: DatasetLike | None = None
+    model: ModelLike | None = None
     seeds: Iterable[int] | None = None
     selectors: Plugins = None
     corruptors: Plugins = None
@@ -49,9 +61,18 @@ class GridArguments:
         registry: see `choose`. Raises BenchkitError for an argument that cannot be applied.
         """
         texts = list_settings(self.settings)
+        for name, remedy in (
+            ("until_resolved", "give points of IoU"),
+            ("max_seeds", "give one"),
+            ("scale", "give one"),
+        ):
+            check_number(name, getattr(self, name), remedy)
         names = (*_LISTS, "dataset", "model", "seeds", "until_resolved", "max_seeds")
         self._refuse_repeated({name for name in names if getattr(self, name) is not None}, texts)
-        return self._adapt(self.choose(load_base(grid), registry), registry, texts)
+        with as_argument_error():
+            adapted = self._adapt(self.choose(load_base(grid), registry), registry, texts)
+        check_schedule(self.model, adapted.num_inference_steps)
+        return adapted
 
     def choose(self, grid: Grid, registry: Registry | None = None) -> Grid:
         """Return the grid with the dataset, model, seeds and plugins of the arguments.
@@ -113,31 +134,23 @@ def load_base(grid: str | Path | Grid) -> Grid:
     if isinstance(grid, Grid):
         return grid
     if not isinstance(grid, str | Path):
-        raise ArgumentTypeError(f"grid: give a preset's name, a YAML file or a Grid, not this {type(grid).__name__}")
+        raise ArgumentTypeError(f"grid: give a preset's name, a YAML file or a Grid, not {describe_value(grid)}")
     return load_grid(str(grid))
-
-
-def name_model(model: Any) -> str:
-    """Return the text that names a checkpoint; raise ArgumentTypeError for anything else than a text or a path."""
-    if isinstance(model, str | Path):
-        return str(model)
-    raise ArgumentTypeError(
-        f"model: a comparison loads its checkpoint itself: give a name, such as 'portraits', or a folder, not this "
-        f"{type(model).__name__}"
-    )
 
 
 def list_seeds(seeds: Any) -> list[int]:
     """Return seeds as whole numbers; raise ArgumentTypeError for anything that is no list of them."""
     if isinstance(seeds, int | str) or not isinstance(seeds, Iterable):
-        raise ArgumentTypeError(f"seeds={seeds!r}: give a list or a range of whole numbers, such as range(5)")
+        raise ArgumentTypeError(
+            f"seeds: {describe_value(seeds)} is no list: give a list or a range of whole numbers, such as range(5)"
+        )
     listed = list(seeds)
     if not listed:
         raise ArgumentValueError("seeds: the list is empty: give one seed or more, such as range(5)")
     for seed in listed:
         if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-            raise ArgumentTypeError(f"seeds: {seed!r} is no whole number: give whole numbers, such as range(5)")
-    return [int(seed) for seed in listed]
+            raise ArgumentTypeError(f"seeds: {describe_value(seed)} is no whole number: give some, such as range(5)")
+    return [check_whole("seeds", seed, 0, SEEDS - 1) for seed in listed]
 
 
 def list_settings(settings: Any) -> list[str]:
@@ -147,22 +160,32 @@ def list_settings(settings: Any) -> list[str]:
     if isinstance(settings, Mapping):
         return [f"{key}={_setting_text(key, value, print_value)}" for key, value in settings.items()]
     if isinstance(settings, str) or not isinstance(settings, Sequence | None):
-        raise ArgumentTypeError(f"settings={settings!r}: give a dict, such as {{'source.size': 64}}")
-    return list(settings or ())
+        raise ArgumentTypeError(
+            f"settings: {describe_value(settings)} is no dict: give one, such as {{'source.size': 64}}"
+        )
+    return check_texts("settings", settings or (), "source.size=64")
 
 
 def _setting_text(key: Any, value: Any, print_value: Any) -> str:
     """Return a value as the text of a setting: lists and mappings as JSON, which YAML contains."""
     if not isinstance(key, str):
         raise ArgumentTypeError(f"settings: the key {key!r} is no text: write it as 'source.size'")
+    value = to_plain(value)
     if isinstance(value, bool | int | float | str | None):
         return str(print_value(value))
     try:
         return json.dumps(list(value) if isinstance(value, tuple | range) else value)
     except (TypeError, ValueError):
         raise ArgumentTypeError(
-            f"settings: {key} is a {type(value).__name__}: give a number, a text, a list or a dict"
+            f"settings: {key} is {describe_value(value)}: give a number, a text, a list or a dict"
         ) from None
+
+
+def to_plain(value: Any) -> Any:
+    """Return a number of numpy or torch as Python's, a path as text, and any other value unchanged."""
+    if isinstance(value, Path):
+        return str(value)
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def _find_overruled(grid: Grid, registry: Registry, settings: Sequence[str]) -> Iterator[str]:

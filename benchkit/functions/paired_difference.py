@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchkit.api import Plugin
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError, describe_value
 from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.names import Labels
 from benchkit.report.text import known, listed, one_line
@@ -87,16 +87,19 @@ def counted(number: int, noun: str) -> str:
 
 def row_text(row: Row) -> str:
     """Return the text that names a row; raise ArgumentTypeError for anything that is neither text nor a corruptor."""
-    if not isinstance(row, str | Plugin) and not (isinstance(row, type) and issubclass(row, Plugin)):
-        raise ArgumentTypeError(f"a row is a name of the board or its corruptor, not this {type(row).__name__}")
-    return row if isinstance(row, str) else row.name
+    if isinstance(row, str):
+        return row
+    cls = row if isinstance(row, type) else type(row)
+    if not issubclass(cls, Plugin) or not isinstance(getattr(cls, "name", None), str):
+        raise ArgumentTypeError(f"row: {describe_value(row)} is no row: give a name of the board, or its corruptor")
+    return row.name
 
 
 def compare_rows(
     board: Board, first: str, second: str, metric: Ranking, detector: str | None = None, selector: str | None = None
 ) -> PairedDifference:
     """Return the paired difference of two rows of a board, see `benchkit.functions.comparison.Comparison.compare`."""
-    if metric not in RANKINGS:
+    if not isinstance(metric, str) or metric not in RANKINGS:
         raise ArgumentValueError(f"metric={metric!r}: choose 'ap' or 'iou'")
     ranking = RANKINGS[metric]
     one, two = (_find_lines(board, row, detector, selector) for row in (first, second))

@@ -30,7 +30,7 @@ def plot_board(comparison: Comparison, *, metric: Ranking = "iou") -> Figure:
     from benchkit.report.figures import draw_ranking
 
     check_comparison(comparison)
-    if metric not in RANKINGS:
+    if not isinstance(metric, str) or metric not in RANKINGS:
         raise ArgumentValueError(f"metric={metric!r}: choose 'ap' or 'iou'")
     figure = draw_ranking(comparison.outcome.board, RANKINGS[metric])
     if figure is None:

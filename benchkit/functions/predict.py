@@ -10,10 +10,10 @@ from benchkit.functions.grid_arguments import load_base
 from benchkit.functions.plugin_arguments import PluginLike, PluginSources, name_plugin
 from benchkit.functions.progress import Progressing, run_with_progress, shown
 from benchkit.functions.session import Session
+from benchkit.system.paths import check_path
 
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
-    from benchkit.plugin.registry import Registry
     from benchkit.search.prediction import Prediction
     from benchkit.store.location import Location
 
@@ -28,7 +28,7 @@ def predict(
     cache: str | Path | Location | None = None,
     device: str = "auto",
     time_limit: float | None = None,
-    plugins: PluginSources | Registry = (),
+    plugins: PluginSources = (),
     strict: bool = False,
     progress: Progressing = True,
 ) -> Prediction:
@@ -54,7 +54,8 @@ def predict(
     session = Session.make(plugins, strict, None, cache, None, device, "inline", time_limit, progress)
     registry, places, how = session.registry, session.places, session.run_options()
     text = name_plugin(corruptor, "corruptor", registry, "corruptor")
-    rows, file = (None if path is None else Path(path) for path in (reference, board))
+    rows = None if reference is None else check_path("reference", reference)
+    file = None if board is None else check_path("board", board)
     with shown(progress) as screen:
         request = prepare_prediction(text, registry, places, load_base(instrument), rows, file, detector, screen.note)
     outcome = run_with_progress(partial(measure, request, registry, places), places, how, progress)

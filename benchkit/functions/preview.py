@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.api import Plugin
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
-from benchkit.functions.grid_arguments import list_seeds, note
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError, as_argument_error, describe_value
+from benchkit.functions.arguments import check_texts, check_whole
+from benchkit.functions.grid_arguments import list_seeds, note, to_plain
 from benchkit.functions.plugin_arguments import PluginLike, PluginSources, load_plugins, name_plugin
 from benchkit.functions.progress import Progressing, shown
+from benchkit.inference.models import get_loaded
 from benchkit.specs.spec import Spec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from benchkit.diffusion.backend import DiffusionBackend
+    from benchkit.functions.plugin_arguments import DatasetLike
+    from benchkit.inference.models import ModelLike
     from benchkit.plugin.registry import Registry
 
 KINDS = ("corruptor", "selector")
@@ -29,12 +31,12 @@ def preview(
     seeds: Iterable[int] = (0,),
     images: int = 4,
     mask: PluginLike = "box",
-    dataset: PluginLike = "portraits",
+    dataset: DatasetLike = "portraits",
     inverter: PluginLike = "renoise",
-    model: str | Path | DiffusionBackend = "portraits",
+    model: ModelLike = "portraits",
     device: str = "auto",
     kind: str | None = None,
-    plugins: PluginSources | Registry = (),
+    plugins: PluginSources = (),
     progress: Progressing = True,
 ) -> Image:
     """Draw what a plugin does to a few images: one row per image, one column per parameter value and seed.
@@ -56,6 +58,8 @@ def preview(
     from benchkit.system.devices import resolve_device
 
     registry = TolerantRegistry(load_plugins(plugins))
+    if kind not in (None, *KINDS):
+        raise ArgumentValueError(f"kind={kind!r}: choose corruptor or selector")
     found = kind or _find_kind(plugin, registry)
     specs = list_specs(name_plugin(plugin, found, registry, "plugin"), found, values)
     registry.entry(found, specs[0].name)
@@ -66,9 +70,10 @@ def preview(
     region = BOX if mask == BOX else name_plugin(mask, "selector", registry, "mask")
     source = name_plugin(dataset, "dataset", registry, "dataset")
     way = name_plugin(inverter, "inverter", registry, "inverter")
-    loaded = str(model) if isinstance(model, Path) else model
+    check_whole("`images`", images, 1)
+    loaded = get_loaded(model) or str(model)
     request = PreviewRequest(specs, numbers, images, region, source, way, loaded, resolve_device(device))
-    with shown(progress) as screen:
+    with as_argument_error(), shown(progress) as screen:
         return draw_sheet(make_columns(registry, request, screen.note))
 
 
@@ -77,7 +82,7 @@ def _find_kind(plugin: PluginLike, registry: Registry) -> str:
     if isinstance(plugin, Spec | Plugin) or (isinstance(plugin, type) and issubclass(plugin, Plugin)):
         return plugin.kind
     if not isinstance(plugin, str):
-        raise ArgumentTypeError(f"plugin={plugin!r}: give a corruptor or a selector")
+        raise ArgumentTypeError(f"plugin: {describe_value(plugin)} is no plugin: give a corruptor or a selector")
     name = plugin.partition(":")[0].strip()
     kinds = [kind for kind in KINDS if registry.has(kind, name)]
     if len(kinds) > 1:
@@ -92,10 +97,13 @@ def list_specs(text: str, kind: str, values: Any) -> tuple[Spec, ...]:
     from benchkit.specs.grammar import print_value
 
     if isinstance(values, str) or not isinstance(values, Mapping | Sequence):
-        raise ArgumentTypeError(f"values={values!r}: give a dict, such as {{'steps': [5, 10]}}")
+        raise ArgumentTypeError(f"values: {describe_value(values)} is no dict: give one, such as {{'steps': [5, 10]}}")
     if isinstance(values, Mapping):
-        values = [f"{key}={'|'.join(map(print_value, own))}" for key, own in values.items()]
-    for one in values:
+        for key, own in values.items():
+            if isinstance(own, str) or not isinstance(own, Sequence) or not own:
+                raise ArgumentTypeError(f"values: {key} is {describe_value(own)}: give a list of one value or more")
+        values = [f"{key}={'|'.join(print_value(to_plain(v)) for v in own)}" for key, own in values.items()]
+    for one in check_texts("values", values, "steps=5|10"):
         if "=" not in one:
             raise ArgumentValueError(f"`values` '{one}': write KEY=VALUE or KEY=VALUE|VALUE")
     name, _, given = text.partition(":")

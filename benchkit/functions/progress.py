@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from benchkit.errors import ArgumentTypeError, describe_value
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
@@ -192,9 +194,17 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, **plain)
 
 
+def check_progress(progress: Any) -> None:
+    """Raise ArgumentTypeError unless it is True, False, None or a function."""
+    if not isinstance(progress, bool | None) and not callable(progress):
+        wanted = "give True, False or a function that takes a line of text"
+        raise ArgumentTypeError(f"progress={describe_value(progress)}: {wanted}")
+
+
 @contextmanager
 def shown(progress: Progressing = True) -> Iterator[Progress]:
-    """Yield a progress as the caller chose it; a bar on a terminal disappears at the end."""
+    """Yield a progress as the caller chose it; a bar on a terminal disappears at the end. Raises ArgumentTypeError."""
+    check_progress(progress)
     if not isinstance(progress, bool | None):
         yield Calls(progress)
     elif not progress:

@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 from benchkit.api import Plugin
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError, describe_value
 
 
 def save_plugin(cls: type[Plugin], path: str | Path, *, force: bool = False) -> Path:
@@ -37,11 +37,12 @@ def save_plugin(cls: type[Plugin], path: str | Path, *, force: bool = False) -> 
     from benchkit.plugin.class_source import plugin_source
     from benchkit.plugin.registry import Registry
     from benchkit.system.output_files import check_file, write_file
+    from benchkit.system.paths import check_path
 
     if not inspect.isclass(cls) or not issubclass(cls, Plugin):
         hint = f": give its class, {type(cls).__name__}" if isinstance(cls, Plugin) else ": give a plugin class"
-        raise ArgumentTypeError(f"cls={cls!r}{hint}")
-    file = Path(path)
+        raise ArgumentTypeError(f"cls: {describe_value(cls)} is no plugin class{hint}")
+    file = check_path("path", path)
     if file.suffix != ".py":
         raise ArgumentValueError(f"path='{file}': name a .py file, such as my_plugin.py")
     check_file(file, force)

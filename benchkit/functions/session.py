@@ -6,17 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError, as_argument_error, describe_value
+from benchkit.functions.arguments import check_flags, check_number
 from benchkit.functions.plugin_arguments import PluginSources, keep_in_process, load_plugins
-from benchkit.functions.progress import Progressing
+from benchkit.functions.progress import Progressing, check_progress
+from benchkit.inference.models import get_loaded
+from benchkit.system.paths import check_path
 
 if TYPE_CHECKING:
     from benchkit.config.grid import Grid
+    from benchkit.diffusion.backend import DiffusionBackend
     from benchkit.executors.batch import Executor
+    from benchkit.inference.models import ModelLike
     from benchkit.plugin.placeholders import TolerantRegistry
-    from benchkit.plugin.registry import Registry
     from benchkit.runs.run import Places, RunOptions
     from benchkit.store.location import Location
 
@@ -35,11 +39,12 @@ class Session:
     progress: Progressing
     retry_failed: bool = False
     force: bool = False
+    loaded: DiffusionBackend | None = None
 
     @classmethod
     def make(
         cls,
-        plugins: PluginSources | Registry,
+        plugins: PluginSources,
         strict: bool,
         out: str | Path | None,
         cache: str | Path | Location | None,
@@ -50,17 +55,23 @@ class Session:
         progress: Progressing,
         retry_failed: bool = False,
         force: bool = False,
+        model: ModelLike | None = None,
     ) -> Session:
-        """Return the session of a function's arguments; raise BenchkitError for a wrong one."""
+        """Return the session of a function's arguments; raise BenchkitError for a wrong one.
+
+        model: a loaded checkpoint is used as it is in this process; other processes load it again.
+        """
         from benchkit.plugin.placeholders import TolerantRegistry
 
         if not isinstance(device, str):
-            raise ArgumentTypeError(f"device={device!r}: give text: auto, cpu, cuda, cuda:N or mps")
-        if not isinstance(progress, bool | None) and not callable(progress):
-            raise ArgumentTypeError(f"progress={progress!r}: give True, False or a function that takes a line of text")
+            raise ArgumentTypeError(f"device: {describe_value(device)} is no text: give auto, cpu, cuda, cuda:N or mps")
+        check_progress(progress)
+        check_flags(strict=strict, retry_failed=retry_failed, force=force)
         registry = TolerantRegistry(load_plugins(plugins, strict))
-        ways = (device, make_executor(executor, time_limit), progress, retry_failed, force)
-        return cls(registry, make_places(out, cache, store), *ways)
+        loaded = None if model is None else get_loaded(model)
+        with as_argument_error():
+            ways = (device, make_executor(executor, time_limit), progress, retry_failed, force, loaded)
+            return cls(registry, make_places(out, cache, store), *ways)
 
     def check_writable(self) -> None:
         """Raise BenchkitError if `out` cannot be written; write nothing."""
@@ -81,7 +92,7 @@ class Session:
 
         device = resolve_device(self.device, several=True)
         executor = keep_in_process(self.executor, self.registry, device)
-        return RunOptions(device, executor, retry_failed=self.retry_failed, force=self.force)
+        return RunOptions(device, executor, retry_failed=self.retry_failed, force=self.force, loaded=self.loaded)
 
     def checks(self, check_out: Check | None) -> list[Check]:
         """Return the checks of the device, the executor and, if given, the output folder.
@@ -111,10 +122,26 @@ def make_places(
 ) -> Places:
     """Return where a run is kept. out: folder of the report. store: a database for the rows."""
     from benchkit.runs.run import Places
-    from benchkit.store.location import get_default_cache, parse_location
+    from benchkit.store.location import get_default_cache
 
-    where = get_default_cache() if cache is None else parse_location(cache) if isinstance(cache, str) else cache
-    return Places(None if out is None else Path(out), where, store)
+    check_store(store)
+    where = get_default_cache() if cache is None else parse_cache(cache)
+    return Places(None if out is None else check_path("out", out), where, store)
+
+
+def parse_cache(cache: Any) -> Location:
+    """Return the cache of a folder or a URL; raise ArgumentTypeError for anything else."""
+    from benchkit.store.location import CacheUrl, parse_location
+
+    if isinstance(cache, CacheUrl):
+        return cache
+    return parse_location(cache if isinstance(cache, str) else check_path("cache", cache))
+
+
+def check_store(store: Any) -> None:
+    """Raise ArgumentTypeError for anything but text or None."""
+    if not isinstance(store, str | None):
+        raise ArgumentTypeError(f"store: {describe_value(store)} is no text: give a database's file or URL")
 
 
 def make_executor(executor: str | Executor, time_limit: float | None = None) -> Executor:
@@ -122,11 +149,16 @@ def make_executor(executor: str | Executor, time_limit: float | None = None) -> 
     from benchkit.executors.choose import parse_executor
 
     check_time_limit(time_limit)
-    return parse_executor(executor, time_limit) if isinstance(executor, str) else executor
+    if isinstance(executor, str):
+        return parse_executor(executor, time_limit)
+    if isinstance(executor, type) or not hasattr(executor, "execute"):
+        raise ArgumentTypeError(f"executor: {describe_value(executor)} is no executor: give text, such as 'inline'")
+    return executor
 
 
 def check_time_limit(seconds: float | None) -> None:
     """Raise ArgumentValueError for a time limit that is not positive."""
+    check_number("time_limit", seconds, "give seconds")
     if seconds is not None and not 0 < seconds < 1e9:
         raise ArgumentValueError(f"`time_limit` {seconds:g}: give a number of seconds above 0")
 

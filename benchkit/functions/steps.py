@@ -15,18 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.api import Corruptor, Inverter, RegionSelector, Sample, SelectionContext
-from benchkit.errors import ArgumentTypeError, ArgumentValueError
-from benchkit.functions.arguments import (
-    Plugins,
-    check_seed,
-    check_whole,
-    find_model,
-    load_plugins,
-    make_plugin,
-    texts_of,
-)
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, describe_value
+from benchkit.functions.arguments import check_flags, check_seed, check_whole, texts_of
+from benchkit.functions.plugin_arguments import PluginSources, make_plugin, open_plugins
 from benchkit.inference.image_batch import ImageBatch, html_picture
 from benchkit.inference.images import image_tensor, mask_tensor, pixel_arrays, stack
+from benchkit.inference.models import find_model
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK, Label
 from benchkit.system.devices import resolve_device
@@ -39,6 +33,7 @@ if TYPE_CHECKING:
     from benchkit.diffusion.backend import DiffusionBackend
     from benchkit.inference.detector import TrainedDetector
     from benchkit.inference.images import Images, Masks
+    from benchkit.inference.models import ModelLike
 
 #: Rows of the sheet that a notebook shows of corrupted images.
 SHOWN = 4
@@ -74,12 +69,12 @@ def invert(
     images: Images,
     steps: int,
     *,
-    model: str | Path | DiffusionBackend = "portraits",
+    model: ModelLike = "portraits",
     inverter: str | Spec | Inverter | type[Inverter] = "renoise",
     captions: Sequence[str | None] | None = None,
     seed: int = 0,
     ids: Sequence[str] | None = None,
-    plugins: Plugins = (),
+    plugins: PluginSources = (),
 ) -> Tensor:
     """Invert images to noisier latents (eq. 2); return z_0 ... z_steps, (steps + 1, N, C, h, w) float32.
 
@@ -169,14 +164,14 @@ def corrupt(
     images: Images,
     masks: Masks,
     *,
-    model: str | Path | DiffusionBackend = "portraits",
+    model: ModelLike = "portraits",
     inverter: str | Spec | Inverter | type[Inverter] = "renoise",
     captions: Sequence[str | None] | None = None,
     seed: int = 0,
     ids: Sequence[str] | None = None,
     label: Label = "image",
     paste_background: bool = False,
-    plugins: Plugins = (),
+    plugins: PluginSources = (),
 ) -> Corrupted:
     """Corrupt images inside their masks (eq. 5), resample (eq. 6) and decode; return images and labels.
 
@@ -199,9 +194,10 @@ def corrupt(
     from benchkit.inference import corruption
     from benchkit.stages.corrupt import finish_images
 
-    registry = load_plugins(plugins)
+    registry = open_plugins(plugins)
     plugin = make_plugin("corruptor", corruptor, Corruptor, registry)
     way = make_plugin("inverter", inverter, Inverter, registry)  # type: ignore[type-abstract]
+    check_flags(paste_background=paste_background)
     if label not in ("image", "latent"):
         raise ArgumentValueError(f"label={label!r}: choose 'image' or 'latent'")
     backend = find_model(model)
@@ -222,7 +218,7 @@ def select(
     detector: TrainedDetector | None = None,
     seed: int = 0,
     ids: Sequence[str] | None = None,
-    plugins: Plugins = (),
+    plugins: PluginSources = (),
 ) -> Tensor:
     """Select the regions to corrupt (Sec. 3); return masks, (N, H, W) bool, on the CPU.
 
@@ -249,7 +245,7 @@ def select(
     from benchkit.stages.select import score_function, select_regions
     from benchkit.stages.threshold import matching_threshold
 
-    registry = load_plugins(plugins)
+    registry = open_plugins(plugins)
     plugin = make_plugin("selector", selector, RegionSelector, registry)  # type: ignore[type-abstract]
     pixels = stack(pixel_arrays(images), "images")
     captions, names = texts_of(images, len(pixels), None, ids)
@@ -304,7 +300,7 @@ def _check_detector(plugin: RegionSelector, detector: TrainedDetector | None) ->
     from benchkit.inference.detector import TrainedDetector
 
     if not isinstance(detector, TrainedDetector):
-        given = "none was given" if detector is None else f"not this {type(detector).__name__}"
+        given = "none was given" if detector is None else f"not {describe_value(detector)}"
         raise ArgumentTypeError(
             f"detector: selector '{plugin.name}' needs a trained detector, {given}: give what benchkit.train or "
             "benchkit.load_detector returned"

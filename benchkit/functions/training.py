@@ -12,28 +12,39 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from benchkit.api import Dataset, Detector, FrozenDetector
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
-from benchkit.functions.arguments import Plugins, check_seed, check_whole, find_model, load_plugins, make_plugin
+from benchkit.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    UnknownNameError,
+    as_argument_error,
+    describe_value,
+)
+from benchkit.functions.arguments import check_seed, check_whole
 from benchkit.functions.datasets import DatasetView, SplitView, load_dataset
-from benchkit.functions.progress import Progress, Progressing, shown
+from benchkit.functions.plugin_arguments import PluginSources, make_plugin, open_plugins
+from benchkit.functions.progress import Progress, Progressing, check_progress, shown
 from benchkit.functions.steps import Corrupted
 from benchkit.inference.detector import SCHEMA, TrainedDetector, predict_chunk, read_detector
 from benchkit.inference.image_batch import ImageBatch
 from benchkit.inference.images import image_tensor, mask_tensor, pixel_arrays, stack
+from benchkit.inference.models import find_model
 from benchkit.metrics import ARTIFACT, COMPANION, PRIMARY, best_threshold, measure_parts, metric, summarise
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.specs.training_sets import CHUNK
 from benchkit.system.devices import resolve_device
+from benchkit.system.paths import check_path
 
 if TYPE_CHECKING:
-    from benchkit.diffusion.backend import DiffusionBackend
     from benchkit.inference.images import Images, Masks
+    from benchkit.inference.models import ModelLike
     from benchkit.metrics import Measured
     from benchkit.plugin.registry import Registry
     from benchkit.stages.pairs import Pairs
 
 _log = logging.getLogger(__name__)
+#: The split that chooses a threshold, if a dataset has it.
+VALIDATION = "validation"
 #: Settings with which few iterations are enough, as the preset `quick` has them: of a head on a frozen trunk, and of a
 #: network that is trained whole.
 HEAD: Mapping[str, Any] = {"lr": 3e-3, "schedule": "one-cycle", "weight_decay": 1.0}
@@ -58,7 +69,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     training: Mapping[str, Any] | None = None,
-    plugins: Plugins = (),
+    plugins: PluginSources = (),
     progress: Progressing = True,
 ) -> TrainedDetector:
     """Train a detector on images and masks by the training loop of a comparison; return it in evaluation mode.
@@ -84,12 +95,15 @@ def train(
     from benchkit.training.batches import to_input
 
     check_progress(progress)
-    registry = load_plugins(plugins)
+    registry = open_plugins(plugins)
     plugin = make_plugin("detector", detector, Detector, registry)  # type: ignore[type-abstract]
     pairs = _pairs(images, masks)
+    if not isinstance(training, Mapping | None):
+        raise ArgumentTypeError(f"training: {describe_value(training)} is no dict: give one, such as {{'lr': 1e-3}}")
     own = dict(training or {})
     config = _config(plugin, check_whole("iterations", iterations, 1), own, pairs.images.shape[1:3])
-    check_pairs(pairs, plugin.name)
+    with as_argument_error("masks"):
+        check_pairs(pairs, plugin.name)
     network = start_network(registry, plugin, check_seed(seed)).to(resolve_device(device))
     maps = []
     if isinstance(plugin, FrozenDetector):
@@ -132,7 +146,7 @@ def _identity(plugin: Detector, values: Mapping[str, Any], registry: Registry) -
     return registry.identity(Spec.of("detector", plugin.name, **values))
 
 
-def load_detector(folder: str | Path, *, device: str = "auto", plugins: Plugins = ()) -> TrainedDetector:
+def load_detector(folder: str | Path, *, device: str = "auto", plugins: PluginSources = ()) -> TrainedDetector:
     """Return the detector of a folder that `benchkit export` or `TrainedDetector.save` wrote, in evaluation mode.
 
     device: auto, cpu, cuda, cuda:N or mps. plugins: files of further plugins. Python warns if the plugin's source has
@@ -145,13 +159,7 @@ def load_detector(folder: str | Path, *, device: str = "auto", plugins: Plugins 
         >>> [heat.shape for heat in detector(benchkit.load_dataset("portraits")["test"][:2])]
         [(128, 128), (128, 128)]
     """
-    return read_detector(Path(folder), device, load_plugins(plugins))
-
-
-def check_progress(progress: Any) -> None:
-    """Raise ArgumentTypeError unless it is True, False, None or a function."""
-    if not isinstance(progress, bool | None) and not callable(progress):
-        raise ArgumentTypeError(f"progress={progress!r}: give True, False or a function that takes a line of text")
+    return read_detector(check_path("folder", folder), device, open_plugins(plugins))
 
 
 def _pairs(images: Any, masks: Any) -> Pairs:
@@ -198,9 +206,9 @@ def evaluate(
     *,
     split: str = "test",
     count: int | None = None,
-    validation: str | None = "validation",
-    model: str | Path | DiffusionBackend = "portraits",
-    plugins: Plugins = (),
+    validation: str | None = VALIDATION,
+    model: ModelLike = "portraits",
+    plugins: PluginSources = (),
     progress: Progressing = True,
 ) -> dict[str, float]:
     """Score a trained detector on annotated images; return the figures of a board's row, by name, in per cent.
@@ -211,7 +219,8 @@ def evaluate(
 
     dataset: what `load_dataset` returned, a split of it, images of it, or the dataset itself in any form. split, count:
     the split to score, and how many of its first images; None means all. validation: the split that chooses the
-    threshold of the figures at the validation threshold; None, or no such split, leaves them out. model: the checkpoint
+    threshold of the figures at the validation threshold; without it, with None, or for a split or images these figures
+    are missing. model: the checkpoint
     whose autoencoder the images of a dataset pass first, as in a comparison; the images of an ImageBatch are scored as
     they are. progress: as for `train`.
 
@@ -227,7 +236,7 @@ def evaluate(
     """
     if not isinstance(detector, TrainedDetector):
         raise ArgumentTypeError(
-            f"detector: give what benchkit.train or benchkit.load_detector returned, not this {type(detector).__name__}"
+            f"detector: give what benchkit.train or benchkit.load_detector returned, not {describe_value(detector)}"
         )
     check_progress(progress)
     test: ImageBatch | SplitView
@@ -236,7 +245,8 @@ def evaluate(
         test = dataset
     else:
         view = dataset if isinstance(dataset, DatasetView) else load_dataset(dataset, plugins=plugins)
-        test, held = view[split], view[validation] if validation is not None and validation in view else None
+        usual = validation == VALIDATION and VALIDATION not in view
+        test, held = view[split], None if validation is None or usual else view[validation]
     size = len(test) if count is None else check_whole("count", count, 1, len(test))
     with shown(progress) as screen:
         screen.start(-(-size // CHUNK) + (0 if held is None else -(-len(held) // CHUNK)))

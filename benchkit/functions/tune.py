@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchkit.errors import ArgumentTypeError, ArgumentValueError, shortened
-from benchkit.functions.grid_arguments import GridArguments, Plugins, Settings, list_settings, note
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, describe_value, shortened
+from benchkit.functions.arguments import check_flags, check_texts, check_whole
+from benchkit.functions.grid_arguments import GridArguments, Plugins, Settings, list_settings, note, to_plain
 from benchkit.functions.plugin_arguments import PluginLike, PluginSources, name_plugins
 from benchkit.functions.progress import Progressing, shown
 from benchkit.functions.session import Session, plan_and_check
+from benchkit.specs.training_sets import SEEDS
 from benchkit.system.fetching import forbid_downloads
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
     from benchkit.config.grid import Grid
     from benchkit.executors.batch import Executor
-    from benchkit.plugin.registry import Registry
+    from benchkit.functions.plugin_arguments import DatasetLike
+    from benchkit.inference.models import ModelLike
     from benchkit.search.search_space import Space
     from benchkit.search.trials import Search
     from benchkit.search.tuning import Tuner
@@ -123,8 +126,8 @@ def tune(
     selectors: Plugins = None,
     detectors: Plugins = None,
     inverters: Plugins = None,
-    dataset: PluginLike | None = None,
-    model: str | Path | None = None,
+    dataset: DatasetLike | None = None,
+    model: ModelLike | None = None,
     seeds: Iterable[int] | None = None,
     settings: Settings | None = None,
     scale: float | None = None,
@@ -133,7 +136,7 @@ def tune(
     device: str = "auto",
     executor: str | Executor = "inline",
     time_limit: float | None = None,
-    plugins: PluginSources | Registry = (),
+    plugins: PluginSources = (),
     strict: bool = False,
     dry_run: bool = False,
     retry_failed: bool = False,
@@ -161,14 +164,16 @@ def tune(
     from benchkit.search.tuning import STORAGE, budget
     from benchkit.system.output_files import check_folder
 
+    check_flags(dry_run=dry_run, retry_failed=retry_failed)
     _check_settings(settings)
     arguments = GridArguments(dataset, model, seeds, selectors, None, detectors, inverters, settings, scale)
     where = (out, cache, None, device, executor, time_limit)
     with forbid_downloads(dry_run):
-        session = Session.make(plugins, strict, *where, progress)
+        session = Session.make(plugins, strict, *where, progress, model=model)
         tuner = _make_tuner(trials, sampler_seed, session.places.out, retry_failed)
         base = arguments.load(grid, session.registry)
-        texts = name_plugins(corruptor, "corruptor", session.registry, "corruptor") or []
+        several = [corruptor] if corruptor is None else corruptor
+        texts = name_plugins(several, "corruptor", session.registry, "corruptor") or []
         folder = session.places.out
         check_out = folder and partial(check_folder, folder, True, STORAGE, "the trials of a search")
         make = partial(_make_spaces, texts, list_spaces(space), base, session)
@@ -185,19 +190,21 @@ def list_spaces(space: Any) -> list[str]:
     if space is None:
         return []
     if isinstance(space, str) or not isinstance(space, Mapping | Sequence):
-        raise ArgumentTypeError(f"space={space!r}: give a dict, such as {{'steps': (5, 20)}}")
+        raise ArgumentTypeError(f"space: {describe_value(space)} is no dict: give one, such as {{'steps': (5, 20)}}")
     if not isinstance(space, Mapping):
-        return list(space)
+        return check_texts("space", space, "steps=5..20")
     texts = []
     for key, part in space.items():
-        if isinstance(part, tuple) and len(part) == 2:
-            text = f"{part[0]}..{part[1]}"
-        elif isinstance(part, list | tuple) and part:
-            text = "|".join(map(print_value, part))
-        elif isinstance(part, str):
+        if isinstance(part, str):
             text = part
+        elif not isinstance(part, Sequence) or not part:
+            raise ArgumentTypeError(
+                f"space: {key} is {describe_value(part)}: give a range (low, high), or a list of one choice or more"
+            )
+        elif isinstance(part, tuple) and len(part) == 2:
+            text = f"{to_plain(part[0])}..{to_plain(part[1])}"
         else:
-            raise ArgumentTypeError(f"space: {key}={part!r}: give a range (low, high) or a list of choices")
+            text = "|".join(print_value(to_plain(choice)) for choice in part)
         texts.append(f"{key}={text}")
     return texts
 
@@ -215,10 +222,7 @@ def _check_settings(settings: Settings | None) -> None:
 def _make_tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) -> Tuner:
     from benchkit.search.tuning import Tuner
 
-    if trials < 1:
-        raise ArgumentValueError(f"`trials` {trials}: give 1 or more")
-    if not 0 <= seed < 2**31:
-        raise ArgumentValueError(f"`sampler_seed` {seed}: give 0 or more")
+    trials, seed = check_whole("`trials`", trials, 1), check_whole("`sampler_seed`", seed, 0, SEEDS - 1)
     if retry_failed and out is None:
         raise ArgumentValueError("`retry_failed`: also give `out`, the folder of the failed trials")
     return Tuner(trials, seed, out, retry_failed)
@@ -276,7 +280,7 @@ def _search(spaces: Mapping[Spec, Space], base: Grid, session: Session, tuner: T
         screen = stack.enter_context(shown(session.progress))
         tuner.report = screen.note
         screen.start(tuner.trials * len(spaces))
-        env = Env(registry, store, how.device, screen.note)
+        env = Env(registry, store, how.device, screen.note, how.loaded)
         scorer = Scorer(base, registry, env, stack.enter_context(keep_workers(how.executor, env)))
         for spec, space in spaces.items():  # open every study before the first search, which may take hours
             tuner.study(spec, space, describe_search(base, spec, registry))

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.api import Detector
-from benchkit.errors import ArgumentValueError, BenchkitError, describe_error
+from benchkit.errors import ArgumentValueError, BenchkitError, describe_error, describe_value
 from benchkit.plugin.networks import build_network
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
+from benchkit.system.paths import check_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +106,7 @@ class TrainedDetector:
                 f"detector '{detector.get('name')}' is a class of this session: write it to a file with "
                 "benchkit.save_plugin, train the detector of that file (plugins=[…]), and save that"
             )
-        target = Path(folder)
+        target = check_path("folder", folder)
         check_folder(target, force, CARD, "a detector")
         with replace_folder(target, force, CARD, lambda: (CARD, WEIGHTS)) as written:
             weights.save_network(self.network, written / WEIGHTS)
@@ -115,6 +116,9 @@ class TrainedDetector:
 
     def scores(self, probabilities: np.ndarray) -> Scores:
         """Return the scores of one image's probabilities (H, W). Rank or reward by `mean`; less is better."""
+        if getattr(probabilities, "ndim", None) != 2:
+            given = getattr(probabilities, "shape", describe_value(probabilities))
+            raise ArgumentValueError(f"probabilities: give the map of one image, an array (H, W), not {given}")
         area = float((probabilities >= self.threshold).mean())
         return Scores(float(probabilities.mean()), float(probabilities.max()), area)
 

@@ -7,15 +7,16 @@ import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from operator import index
+from typing import TYPE_CHECKING, Any
 
-from benchkit.errors import ArgumentTypeError, ArgumentValueError
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, describe_value
 
 if TYPE_CHECKING:
     import numpy as np
 
     from benchkit.api import Sample
-    from benchkit.diffusion.backend import DiffusionBackend
+    from benchkit.inference.models import ModelLike
 
 #: Images on the contact sheet of a batch.
 SHOWN = 24
@@ -40,6 +41,16 @@ class ImageBatch:
     source: str = ""
 
     def __post_init__(self) -> None:
+        from benchkit.api import Sample
+
+        if not isinstance(self.samples, list | tuple):
+            raise ArgumentTypeError(
+                f"samples: {describe_value(self.samples)} is no list of samples: give a tuple of them"
+            )
+        for sample in self.samples:
+            if not isinstance(sample, Sample):
+                raise ArgumentTypeError(f"samples: {describe_value(sample)} is no benchkit.api.Sample: make one of it")
+        object.__setattr__(self, "samples", tuple(self.samples))
         if not self.samples:
             raise ArgumentValueError("samples: the batch is empty: choose one image or more")
 
@@ -97,18 +108,20 @@ class ImageBatch:
         ignored = np.stack([blank if sample.ignored is None else sample.ignored for sample in self.samples])
         return np.where(ignored, np.uint8(255), self.masks)
 
-    def autoencoded(self, model: DiffusionBackend) -> ImageBatch:
+    def autoencoded(self, model: ModelLike) -> ImageBatch:
         """Return the batch after one pass through a checkpoint's autoencoder.
 
         In a comparison every image passes it once, so that no detector can recognise the decoder instead of the
-        artifacts. `corrupt` and `evaluate` do this themselves. Do it before `select` and `train`. model: of
-        `benchkit.load_model`; its factor must divide the images' sides.
+        artifacts. `corrupt` and `evaluate` do this themselves. Do it before `select` and `train`. model: a checkpoint's
+        name or a loaded one; its factor must divide the images' sides.
         """
         from benchkit.inference.images import check_divisible
+        from benchkit.inference.models import find_model
         from benchkit.stages.images import autoencode
 
-        check_divisible("images", (self.images.shape[2], self.images.shape[1]), model.factor)
-        decoded = autoencode(model, self.images)
+        backend = find_model(model)
+        check_divisible("images", (self.images.shape[2], self.images.shape[1]), backend.factor)
+        decoded = autoencode(backend, self.images)
         samples = (replace(sample, image=image) for sample, image in zip(self.samples, decoded, strict=True))
         return ImageBatch(tuple(samples), f"{self.source}, autoencoded")
 
@@ -152,19 +165,32 @@ def html_picture(png: bytes, text: str) -> str:
 
 
 def check_rows(rows: slice | Sequence[int], size: int, name: str) -> list[int]:
-    """Return the indices that a slice or a list of whole numbers means; negative ones count from the end.
+    """Return the indices that a slice, a list of whole numbers, or a list of one bool for each image means.
 
-    Raises ArgumentTypeError for anything else, ArgumentValueError for numbers out of range and for none.
+    Negative numbers count from the end. Raises ArgumentTypeError for anything else, ArgumentValueError for numbers out
+    of range, for another number of bools, and where nothing is chosen.
     """
-    if isinstance(rows, slice):
-        chosen = list(range(size)[rows])
-    else:
-        try:
-            chosen = [range(size)[i] for i in rows]
-        except TypeError:
-            raise ArgumentTypeError(f"{name}[{rows!r}]: give a slice such as [:16], or a list of indices") from None
-        except IndexError:
-            raise ArgumentValueError(f"{name}[{list(rows)!r}]: there are {size} images: give 0 to {size - 1}") from None
-    if not chosen:
+    try:
+        listed = list(range(size)[rows]) if isinstance(rows, slice) else [_to_index(row) for row in rows]
+    except TypeError:
+        form = "give a slice such as [:16], or a list of indices"
+        raise ArgumentTypeError(f"{name}[…]: {describe_value(rows)} chooses no images: {form}") from None
+    if any(isinstance(row, bool) for row in listed):
+        if len(listed) != size or not all(isinstance(row, bool) for row in listed):
+            raise ArgumentValueError(
+                f"{name}[…]: {len(listed)} entries, bools among them: give {size} bools, or indices"
+            )
+        listed = [number for number, row in enumerate(listed) if row]
+    wrong = [row for row in listed if not -size <= row < size]
+    if wrong:
+        raise ArgumentValueError(f"{name}[…]: there is no image {wrong[0]} of {size}: give 0 to {size - 1}")
+    if not listed:
         raise ArgumentValueError(f"{name}: no image is chosen of {size}: widen the range")
-    return chosen
+    return [range(size)[row] for row in listed]
+
+
+def _to_index(row: Any) -> int:
+    """Return an index as Python's number; a bool of numpy or torch as Python's."""
+    if isinstance(row, bool) or str(getattr(row, "dtype", "")) in ("bool", "torch.bool"):
+        return bool(row)
+    return index(row)

@@ -6,10 +6,10 @@ float tensor (N, 3, H, W) in [0, 1]. Masks are a bool tensor or array (N, H, W).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchkit.errors import ArgumentTypeError, ArgumentValueError
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, as_argument_error, describe_value
 from benchkit.inference.image_batch import ImageBatch
 
 if TYPE_CHECKING:
@@ -84,14 +84,15 @@ def mask_tensor(masks: Masks, images: Tensor, name: str = "masks") -> Tensor:
             raise ArgumentTypeError(f"{name} of {masks.dtype}: give bool, such as {name} != 0")
         masks = torch.from_numpy(np.ascontiguousarray(masks))
     if not isinstance(masks, torch.Tensor):
-        kind, remedy = type(masks).__name__, ": join them with np.stack" if isinstance(masks, list | tuple) else ""
-        raise ArgumentTypeError(f"{name} are a bool tensor or array (N, H, W), not this {kind}{remedy}")
+        remedy = ": join them with np.stack" if isinstance(masks, list | tuple) else ""
+        raise ArgumentTypeError(f"{name} are a bool tensor or array (N, H, W), not {describe_value(masks)}{remedy}")
     expected = (len(images), *images.shape[2:])
     if tuple(masks.shape) != expected:
         hint = "" if masks.ndim != 2 else f"; for one image write {name}[None]"
         raise ArgumentValueError(f"{name} of shape {tuple(masks.shape)}: these images need {expected}{hint}")
     if masks.dtype != torch.bool:
         raise ArgumentTypeError(f"{name} of {_short(masks.dtype)}: give bool, such as {name} != 0")
+    _check_values(masks, name)
     return masks.detach().cpu()
 
 
@@ -117,10 +118,12 @@ def check_sequence(values: Any, name: str, forms: str) -> Sequence[Any]:
         raise ArgumentTypeError(f"{name} are {forms}, not the name of a file: open it with PIL.Image.open")
     if hasattr(values, "getbands") or not isinstance(values, Iterable):
         single = f": put the one image into a list, [{name}]" if hasattr(values, "getbands") else ""
-        raise ArgumentTypeError(f"{name} are {forms}, not this {type(values).__name__}{single}")
+        raise ArgumentTypeError(f"{name} are {forms}, not {describe_value(values)}{single}")
     if not isinstance(values, Sequence):
-        kind = type(values).__name__
-        raise ArgumentTypeError(f"{name} are {forms}, not this {kind}, which may be readable once only: give list(…)")
+        once = ", which can be read only once" if isinstance(values, Iterator) else ""
+        remedy = f"{name}[:16]" if hasattr(values, "dataset") else f"list({name})"
+        remedy = f"{name}.images" if hasattr(values, "labels") and hasattr(values, "images") else remedy
+        raise ArgumentTypeError(f"{name} are {forms}, not {describe_value(values)}{once}: give {remedy}")
     if not len(values):
         raise ArgumentValueError(f"{name}: the list is empty: give one image or more")
     return values
@@ -140,8 +143,7 @@ def check_floats(images: Any, name: str = "images", tolerance: float = 0) -> Ten
         hint = f"; for one image write {name}[None]" if images.ndim == 3 and images.shape[0] == 3 else ""
         hint = f"; move the channels with {name}.permute(0, 3, 1, 2)" if shape[3:] == (3,) else hint
         raise ArgumentValueError(f"{name} of shape {shape}: give (N, 3, H, W) with N >= 1{hint}")
-    if images.device.type == "meta":
-        raise ArgumentValueError(f"{name} are on the device 'meta', which holds no values: give a tensor with values")
+    _check_values(images, name)
     if not images.is_floating_point():
         raise ArgumentTypeError(f"{name} of {_short(images.dtype)}: give floats in [0, 1] (divide bytes by 255)")
     low, high = (float(end) for end in images.detach().aminmax())
@@ -149,6 +151,16 @@ def check_floats(images: Any, name: str = "images", tolerance: float = 0) -> Ten
         fix = "divide by 255" if low >= 0 and 2 < high <= 255 else "clamp them, or scale them"
         raise ArgumentValueError(f"{name} with values from {low:.4g} to {high:.4g}: give values in [0, 1]; {fix}")
     return images
+
+
+def _check_values(tensor: Tensor, name: str) -> None:
+    """Raise ArgumentValueError for a tensor without values, or with values in another layout than the dense one."""
+    import torch
+
+    if tensor.device.type == "meta":
+        raise ArgumentValueError(f"{name} are on the device 'meta', which holds no values: give a tensor with values")
+    if tensor.layout != torch.strided:
+        raise ArgumentValueError(f"{name} are a sparse tensor: give {name}.to_dense()")
 
 
 def _checked_array(images: np.ndarray, name: str) -> np.ndarray:
@@ -176,9 +188,16 @@ def _pixels(image: Any, name: str) -> np.ndarray:
     from benchkit.readers.images import to_rgb
 
     if isinstance(image, Image.Image):
-        return to_rgb(image, name)
+        with as_argument_error(name):
+            return to_rgb(image, name)
     if not isinstance(image, np.ndarray):
-        raise ArgumentTypeError(f"{name} is a PIL image or an array (H, W, 3) uint8, not this {type(image).__name__}")
+        kind = type(image).__name__
+        remedies = {"Tensor": ": join tensors with torch.stack", "Sample": ": make a benchkit.ImageBatch(samples)"}
+        form = f"{name} is a PIL image or an array (H, W, 3) uint8"
+        raise ArgumentTypeError(f"{form}, not {describe_value(image)}{remedies.get(kind, '')}")
+    if image.ndim != 3 or image.shape[2] != 3:
+        hint = f"; of a grey image make np.stack([{name}] * 3, axis=-1)" if image.ndim == 2 else ""
+        raise ArgumentValueError(f"{name} of shape {image.shape}: an image is (H, W, 3){hint}")
     return _checked_array(image[None], name)[0]
 
 

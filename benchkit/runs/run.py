@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,6 +52,9 @@ from benchkit.store.opening import open_store
 from benchkit.store.results import ResultStore
 from benchkit.system.devices import resolve_device
 
+if TYPE_CHECKING:
+    from benchkit.diffusion.backend import DiffusionBackend
+
 _log = logging.getLogger(__name__)
 
 GALLERY_IMAGES = 6
@@ -83,7 +86,7 @@ class RunOptions:
 
     executor: runs the stages; by default this process, one after another. report: called with every stage's result.
     progress: called with a line for each step. retry_failed: try again what failed in the same run. force: replace
-    another run's report, or other files, in the output folder.
+    another run's report, or other files, in the output folder. loaded: see `benchkit.stages.base.Env`.
     """
 
     device: str = "cpu"
@@ -92,6 +95,7 @@ class RunOptions:
     progress: Callable[[str], None] = lambda _: None
     retry_failed: bool = False
     force: bool = False
+    loaded: DiffusionBackend | None = None
 
 
 @dataclass(frozen=True)
@@ -264,7 +268,7 @@ def execute(
     open_store(places.cache, create=False)
     check_out(places, config, options.force)
     elsewhere = places.result_store() if places.results else None
-    env = Env(registry, places.artifacts(), options.device, options.progress)
+    env = Env(registry, places.artifacts(), options.device, options.progress, options.loaded)
     results = elsewhere or places.result_store()
     config = {**config, "shown": map_short_texts(plan)}
     folder = None if places.out is None else RunFolder(places.out)

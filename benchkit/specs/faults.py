@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchkit.errors import ArgumentValueError, BenchkitError
+from benchkit.errors import ArgumentTypeError, ArgumentValueError, BenchkitError
 
 #: More faults than these are counted, not listed.
 LISTED = 20
@@ -70,6 +70,7 @@ class Collector:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self._messages: set[str] = set()
+        self._wrong_type: ArgumentTypeError | None = None
 
     def add(self, *faults: Fault, place: str = "") -> None:
         """Keep new faults.
@@ -87,10 +88,13 @@ class Collector:
         try:
             yield
         except BenchkitError as error:
+            self._wrong_type = error if isinstance(error, ArgumentTypeError) else self._wrong_type
             self.add(*list_faults(error), place=place)
 
     def check(self) -> None:
-        """Raise FaultsError if there are faults."""
+        """Raise FaultsError if there are faults, or the ArgumentTypeError that is the only one."""
+        if self._wrong_type is not None and len(self.faults) == 1:
+            raise self._wrong_type
         if self.faults:
             raise FaultsError(self.faults)
 

@@ -63,7 +63,8 @@ class Output:
 class Env:
     """What running stages share: the plugins, the store, the device, loaded checkpoints. Never part of a key.
 
-    device: a torch device's name; of several (`cuda:0,1`) training uses all, and everything else the first.
+    device: a torch device's name; of several (`cuda:0,1`) training uses all, and everything else the first. loaded: a
+    checkpoint that the caller has loaded; it is used if it is the plan's and lies on this device.
     """
 
     registry: Registry
@@ -71,6 +72,7 @@ class Env:
     device: str = "cpu"
     devices: tuple[str, ...] = field(init=False)
     progress: Callable[[str], None] = lambda _: None
+    loaded: DiffusionBackend | None = None
     _backends: dict[Model, DiffusionBackend] = field(default_factory=dict)
     _trunks: dict[Spec, nn.Module] = field(default_factory=dict)
 
@@ -84,7 +86,8 @@ class Env:
             from benchkit.diffusion.backend import DiffusionBackend
 
             self._backends.clear()
-            backend = DiffusionBackend.load(model.location, device=self.device, steps=model.steps)
+            if (backend := self._find_loaded(model)) is None:
+                backend = DiffusionBackend.load(model.location, device=self.device, steps=model.steps)
             if backend.identity != model.identity:
                 raise BenchkitError(
                     f"checkpoint '{model.location}' is another one than when the run was planned (sha256 "
@@ -92,6 +95,14 @@ class Env:
                 )
             self._backends[model] = backend
         return self._backends[model]
+
+    def _find_loaded(self, model: Model) -> DiffusionBackend | None:
+        """Return the caller's checkpoint if it is this one, on this device."""
+        one = self.loaded
+        if one is None or not one.is_on(self.device):
+            return None
+        own = Model(model.location, one.identity, one.schedule.steps, one.options.dtype, one.options.vae)
+        return one if own == model else None
 
     def has_trunk(self, spec: Spec) -> bool:
         """Return whether this trunk is loaded."""

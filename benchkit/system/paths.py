@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import ArgumentTypeError, BenchkitError, describe_value
 
 
 def expand_path(path: Path | str) -> Path:
@@ -28,3 +29,10 @@ def expand_path(path: Path | str) -> Path:
 def resolve_links(path: Path | str) -> Path:
     """Return the absolute path with every link followed; links in a circle are followed as far as possible."""
     return Path(os.path.realpath(path))
+
+
+def check_path(name: str, value: Any) -> Path:
+    """Return a path that is given as text or as a Path; raise ArgumentTypeError for anything else."""
+    if not isinstance(value, str | Path):
+        raise ArgumentTypeError(f"{name}: {describe_value(value)} is no path: give it as text or a Path")
+    return Path(value)

@@ -20,7 +20,7 @@ import benchkit
 from benchkit.api import Corruptor, LatentCorruptor, PixelContext, PixelCorruptor, Sample
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.errors import BenchkitError
-from benchkit.functions.arguments import make_plugin
+from benchkit.functions.plugin_arguments import make_plugin
 from benchkit.inference.image_batch import ImageBatch
 from benchkit.inference.images import image_tensor, pixel_arrays
 from benchkit.plugin.registry import Registry
