@@ -92,7 +92,7 @@ def test_tune_searches_with_a_loaded_checkpoint(grid: Path, own: Path, where: di
     assert list(first.trials["state"]) == ["done", "done"], first.trials
     assert first.best is not None and 2 <= int(str(first.best.values["steps"])) <= 4
     assert "2 trials" in repr(first) and str(first.best) in first._repr_html_()
-    assert first.trials["value"].between(0, 1).all()
+    assert first.trials["artifact_iou"].between(0, 1).all()
     again = benchkit.tune("gaussian", {"steps": (2, 4)}, trials=3, **arguments)
     assert again.searches[0].resumed == 2 and len(again.trials) == 3
 
