@@ -115,7 +115,7 @@ def _reference(
     needing = next((spec for spec, one in made if isinstance(one, LatentCorruptor) and one.needs_reference()), None)
     if needing is None and (file is not None or caption is not None):
         option = "--reference" if file is not None else "--reference-caption"
-        raise BenchkitError(f"{option}: corruptor '{whole.short}' needs no reference image: leave it out")
+        raise BenchkitError(f"{option}: corruptor '{whole.short}' needs no reference image: omit it")
     if needing is None:
         return None
     if file is None:
@@ -191,7 +191,7 @@ class _Work:
 
         plugin = registry.make(Spec.parse("corruptor", corruptor), Corruptor)
         if isinstance(plugin, PixelCorruptor):
-            refuse_unused({"inverter"}, f"'{plugin.name}' works on pixels and needs no inversion; leave it out")
+            refuse_unused({"inverter"}, f"'{plugin.name}' works on pixels and needs no inversion; omit it")
         model = steps.load_model(checkpoint[0], device=checkpoint[1])
         check_divisible("the image", self.before.size, model.factor)
         # The reference image is a second image with an empty mask.

@@ -40,7 +40,7 @@ def export(
     from benchkit.functions.export import export as write
 
     if form == DETECTOR:
-        refuse_unused({"split"}, f"--format {DETECTOR} writes no images; leave it out")
+        refuse_unused({"split"}, f"--format {DETECTOR} writes no images; omit it")
     log_where_it_lies(run, cache, store)
     done = write(
         run,

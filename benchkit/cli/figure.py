@@ -64,7 +64,7 @@ def figure(
     from benchkit.functions.figure import figure as draw
 
     if number != 6:
-        refuse_unused({"steps"}, f"only figure 6 has steps; leave it out for figure {number}")
+        refuse_unused({"steps"}, f"only figure 6 has steps; omit it for figure {number}")
         note_unused({"device"}, "only figure 6 computes anything")
     if form is not None and "|" in form:
         raise BenchkitError(f"--format '{form}': formats are separated by commas: {form.replace('|', ',')}")

@@ -174,7 +174,7 @@ def _fault(error: Exception) -> int:
         place = place_of(error, author.file) if author.file else None
         at = f" ({place})" if place else ""
         raised = f"{author.kind} '{author.name}' ({author.origin}) raised {type(error).__name__}: {error}{at}"
-        return _refused(f"{raised}; correct the plugin or leave it out ('benchkit --debug' shows the traceback)")
+        return _refused(f"{raised}; correct the plugin or omit it ('benchkit --debug' shows the traceback)")
     where = "the traceback is above"
     if debugging():
         traceback.print_exc()

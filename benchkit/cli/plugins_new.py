@@ -34,7 +34,7 @@ def new(
     from benchkit.scaffold import SPACES, new_plugin, write_plugin
 
     if space is not None and kind != "corruptor":
-        raise BenchkitError(f"--space is for corruptors only: leave it out for a {kind}")
+        raise BenchkitError(f"--space is for corruptors only: omit it for a {kind}")
     if space not in (None, *SPACES):
         raise BenchkitError(f"--space '{space}': choose {', '.join(SPACES)}")
     if out.exists() and not out.is_dir():

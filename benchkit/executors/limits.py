@@ -28,9 +28,9 @@ def check_limit(seconds: float | None) -> None:
     if seconds is None:
         return
     if not hasattr(signal, "setitimer"):
-        raise BenchkitError("`time_limit` needs the alarms of a Unix system: leave it out here")
+        raise BenchkitError("`time_limit` needs the alarms of a Unix system: omit it here")
     if threading.current_thread() is not threading.main_thread():
-        raise BenchkitError("`time_limit` works in a process's main thread only: leave it out here")
+        raise BenchkitError("`time_limit` works in a process's main thread only: omit it here")
 
 
 def format_limit(seconds: float) -> str:

@@ -181,7 +181,7 @@ def _params(classes: Sequence[Any], name: str, given: str) -> dict[str, Scalar]:
     """Return the parameters behind a file's name; raise BenchkitError for a fault in them."""
     if len(classes) != 1:
         names = ", ".join(str(cls.name) for cls in classes)
-        raise BenchkitError(f"'{name}' has {len(classes)} plugins ({names}): parameters are for one; leave them out")
+        raise BenchkitError(f"'{name}' has {len(classes)} plugins ({names}): parameters are for one; omit them")
     spec = Spec.parse(classes[0].kind, f"{classes[0].name}:{given}")
     return validated(classes[0], spec)
 

@@ -118,4 +118,4 @@ def test_outside_of_the_main_thread_a_limit_is_refused() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert message == ["`time_limit` works in a process's main thread only: leave it out here"]
+    assert message == ["`time_limit` works in a process's main thread only: omit it here"]

@@ -75,7 +75,7 @@ def compared_with(old: str, new: str) -> Arguments:
     )
 
 
-RAISED = ("mine.py) raised ValueError: no such luck", "correct the plugin or leave it out")
+RAISED = ("mine.py) raised ValueError: no such luck", "correct the plugin or omit it")
 
 
 def content(data: str | bytes) -> Arguments:

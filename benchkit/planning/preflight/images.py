@@ -41,7 +41,7 @@ def check_between_sets(chosen: Chosen, facts: Facts) -> Iterator[Fault]:
             yield Fault(
                 f"trivial: 'mean-mask' predicts the mean of labelled masks of {_text(labelled)} for test images of "
                 f"{_text(test)}",
-                "bring them to one size, or leave it out",
+                "bring them to one size, or omit it",
                 {"trivial": rest},
             )
     for key, images in chosen.sources if chosen.grid.with_human else ():
@@ -124,7 +124,7 @@ def _lacking(need: Need, known: Sequence[ImageFacts], facts: Facts) -> Iterator[
         if names:
             yield Fault(
                 f"{who} needs '{what}' of every image: {_set(need.images)} has images without it, {lacking}",
-                f"name another set by {need.key}, or leave it out",
+                f"name another set by {need.key}, or omit it",
             )
 
 
