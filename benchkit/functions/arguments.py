@@ -21,7 +21,8 @@ def check_whole(name: str, value: Any, least: int = 0, most: int | None = None) 
         raise ArgumentTypeError(f"{name}: {describe_value(value)} is no whole number: give one")
     if value < least or (most is not None and value > most):
         limits = f"{least} or more" if most is None else f"from {least} to {most}"
-        raise ArgumentValueError(f"{name}={value}: give a whole number, {limits}")
+        given = f"{name} {value}" if name.startswith("`") else f"{name}={value}"  # the command line prints its flag
+        raise ArgumentValueError(f"{given}: give a whole number, {limits}")
     return value
 
 

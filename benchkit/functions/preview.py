@@ -13,6 +13,7 @@ from benchkit.functions.plugin_arguments import PluginLike, PluginSources, load_
 from benchkit.functions.progress import Progressing, shown
 from benchkit.inference.models import get_loaded
 from benchkit.specs.spec import Spec
+from benchkit.specs.training_sets import CHUNK
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,7 +71,7 @@ def preview(
     region = BOX if mask == BOX else name_plugin(mask, "selector", registry, "mask")
     source = name_plugin(dataset, "dataset", registry, "dataset")
     way = name_plugin(inverter, "inverter", registry, "inverter")
-    check_whole("`images`", images, 1)
+    check_whole("`images`", images, 1, CHUNK)
     loaded = get_loaded(model) or str(model)
     request = PreviewRequest(specs, numbers, images, region, source, way, loaded, resolve_device(device))
     with as_argument_error(), shown(progress) as screen:

@@ -131,9 +131,9 @@ WRONG: list[tuple[str, type[Exception], Call]] = [
     ("steps: this ndarray is no whole number", TypeError, lambda w: w.invert(steps=np.array([1, 2]))),
     ("steps: this Tensor is no whole number", TypeError, lambda w: w.invert(steps=torch.tensor(0.5))),
     ("samples: this Image is no benchkit.api.Sample", TypeError, lambda w: ImageBatch(tuple(w.pictures))),
-    ("samples: this Sample is no tuple", TypeError, lambda w: ImageBatch(w.split[0])),
-    ("3 entries with bools: give 4 bools", ValueError, lambda w: w.split[[True, False, True]]),
-    ("there is no image 900 of 4", ValueError, lambda w: w.split[[900]]),
+    ("samples: this Sample is no list of samples", TypeError, lambda w: ImageBatch(w.split[0])),
+    ("3 entries, bools among them: give 6 bools", ValueError, lambda w: w.split[[True, False, True]]),
+    ("there is no image 900 of 6", ValueError, lambda w: w.split[[900]]),
     ("'a' chooses no images: give a slice", TypeError, lambda w: w.split["a"]),
     ("this slice chooses no images", TypeError, lambda w: w.split[:"a"]),
     ("split: this slice is no name: give one of", TypeError, lambda w: benchkit.load_dataset("portraits")[:3]),
@@ -174,7 +174,7 @@ WRONG: list[tuple[str, type[Exception], Call]] = [
     ("model: 3 is no checkpoint", TypeError, lambda w: w.ablate(vary={"model": [3]})),
     ("vary: this TrainedDetector is no corruptor", TypeError, lambda w: w.ablate(vary={"corruptor": [w.detector]})),
     ("`trials`: 2.5 is no whole number", TypeError, lambda w: w.tune(trials=2.5)),
-    ("`sampler_seed`=-1", ValueError, lambda w: w.tune(sampler_seed=-1)),
+    ("`sampler_seed` -1: give a whole number", ValueError, lambda w: w.tune(sampler_seed=-1)),
     ("space: 3 is no text", TypeError, lambda w: w.tune(space=[3])),
     ("space: steps is this list: give a range", TypeError, lambda w: w.tune(space={"steps": []})),
     ("corruptor: None is no corruptor", TypeError, lambda w: w.tune(corruptor=None)),
@@ -194,7 +194,7 @@ WRONG: list[tuple[str, type[Exception], Call]] = [
     ("none of the 2 training images shows", ValueError, lambda w: w.train(masks=w.masks & False)),
     ("unknown split 'nope'", ValueError, lambda w: w.evaluate(dataset="portraits", validation="nope")),
     ("split: this SplitView is no name", TypeError, lambda w: w.evaluate(dataset="portraits", validation=w.split)),
-    ("detector: the class World", TypeError, lambda w: w.evaluate(detector=World)),
+    ("detector: give what .* not the class World", TypeError, lambda w: w.evaluate(detector=World)),
     ("folder: None is no path", TypeError, lambda w: benchkit.load_detector(None)),  # type: ignore[arg-type]
     ("folder: 3 is no path", TypeError, lambda w: w.detector.save(3)),
     ("the map of one image", ValueError, lambda w: w.detector.scores(np.zeros((2, 4, 4)))),
@@ -215,7 +215,7 @@ WRONG: list[tuple[str, type[Exception], Call]] = [
         lambda w: w.run.per_image("human", detector=w.detector),
     ),
     ("count: '3' is no whole number", TypeError, lambda w: w.run.images("none:steps=1", count="3")),
-    ("`count`=0: give a whole number, from 1 to 50", ValueError, lambda w: w.figure(count=0)),
+    ("`count` 0: give a whole number, from 1 to 50", ValueError, lambda w: w.figure(count=0)),
     ("`steps`: the list is empty", ValueError, lambda w: w.figure(number=6, steps=[])),
     ("`formats`: also give `out`", ValueError, lambda w: w.figure(formats=["png"])),
     ("formats: 3 is no text", TypeError, lambda w: w.figure(formats=[3], out="x")),
@@ -249,11 +249,11 @@ def test_numbers_of_numpy_and_torch_are_numbers(world: World) -> None:
 
 
 def test_bools_choose_images(world: World) -> None:
-    split, every = world.split, [True] * 4
+    split = world.split[:4]
     chosen = split[[True, False, False, True]]
     assert chosen.ids == split[[0, 3]].ids
     assert chosen[chosen.annotated].ids == chosen.ids == split[np.array([1, 0, 0, 1], bool)].ids
-    assert split[torch.tensor(every)].ids == split[:].ids
+    assert split[torch.ones(4, dtype=torch.bool)].ids == split[:].ids
 
 
 def test_a_dataset_that_was_loaded_is_compared(world: World) -> None:

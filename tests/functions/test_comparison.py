@@ -94,7 +94,7 @@ def test_a_sentence_claims_no_more_than_the_verdict() -> None:
         (("bluer", "pseudo"), "unknown row 'bluer': did you mean 'blur", ValueError),
         (("human", "human"), "not ranked together", ValueError),
         (("human", "all-negative"), "not ranked together", ValueError),
-        (("human", 1), "a row is a name of the board", TypeError),
+        (("human", 1), "row: 1 is no row: give a name of the board", TypeError),
     ],
 )
 def test_rows_that_cannot_be_compared_are_refused(

@@ -79,12 +79,12 @@ def test_a_plugin_is_named_in_any_form(cells: Notebook, registry: Registry) -> N
 @pytest.mark.parametrize(
     ("value", "kind", "message"),
     [
-        (3, ArgumentTypeError, "corruptors: int 3 is no list"),
-        ([3], ArgumentTypeError, "corruptors: int 3 is no corruptor: give text such as 'NAME:key=value'"),
-        ([int], ArgumentTypeError, "corruptors: class int is no corruptor"),
+        (3, ArgumentTypeError, "corruptors: 3 is no list"),
+        ([3], ArgumentTypeError, "corruptors: 3 is no corruptor: give text such as 'NAME:key=value'"),
+        ([int], ArgumentTypeError, "corruptors: the class int is no corruptor"),
         ([], ArgumentValueError, "corruptors: the list is empty"),
-        ((name for name in ["none"]), ArgumentTypeError, r"is no list: give list\(…\) of it"),
-        ([Spec.of("detector", "dot")], ArgumentValueError, "the detector 'dot' is no corruptor"),
+        ((name for name in ["none"]), ArgumentTypeError, r"this generator is no list: give list\(corruptors\)"),
+        ([Spec.of("detector", "dot")], ArgumentTypeError, "corruptors: 'dot' is a detector, not a corruptor"),
         ([Corruptor], ArgumentValueError, "corruptors: "),
     ],
 )
@@ -104,9 +104,9 @@ def test_settings_are_those_of_the_command_line() -> None:
     assert list_settings(given) == ["source.size=64", "title=a: b", "training.crop=null", 'baselines=["human"]']
     assert list_settings(["source.size=64"]) == ["source.size=64"] and list_settings(None) == []
     for wrong, message in (
-        ("a=1", "give a dict"),
+        ("a=1", "is no dict: give one"),
         ({1: 2}, "the key 1 is no text"),
-        ({"a": object()}, "a is a object"),
+        ({"a": object()}, "a is this object"),
     ):
         with pytest.raises(ArgumentTypeError, match=message):
             list_settings(wrong)
@@ -175,11 +175,11 @@ def test_a_dry_run_is_an_object(small: Any) -> None:
         ({"settings": {"sorce.size": 4}}, "`settings`: unknown key 'sorce': did you mean 'source'"),
         ({"settings": {"dataset": "portraits"}, "dataset": "shapes"}, "`dataset` sets the same"),
         ({"corruptors": ["gausian"]}, "unknown corruptor 'gausian': did you mean 'gaussian'"),
-        ({"model": object()}, "model: a comparison loads its checkpoint itself"),
-        ({"seeds": [-1]}, "the arguments: seeds"),
-        ({"device": 0}, "device=0: give text"),
+        ({"model": object()}, "model: this object is no checkpoint"),
+        ({"seeds": [-1]}, "seeds=-1: give a whole number"),
+        ({"device": 0}, "device: 0 is no text: give auto"),
         ({"progress": 3}, "progress=3: give True, False or a function"),
-        ({"plugins": "tiny.py"}, "plugins: give a list of files"),
+        ({"plugins": "tiny.py"}, "plugins: 'tiny.py' is no list: give a list of files"),
         ({"executor": "threads"}, "unknown executor 'threads'"),
     ],
 )
@@ -262,6 +262,6 @@ def test_a_space_is_that_of_the_command_line(space: Any, texts: list[str]) -> No
 
 
 def test_a_space_of_another_form_is_refused() -> None:
-    for space, message in (("steps=5", "give a dict"), ({"steps": 5}, r"give a range \(low, high\)")):
+    for space, message in (("steps=5", "is no dict: give one"), ({"steps": 5}, r"give a range \(low, high\)")):
         with pytest.raises(ArgumentTypeError, match=message):
             list_spaces(space)

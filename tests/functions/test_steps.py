@@ -265,10 +265,10 @@ class Unwritten(PixelCorruptor):
 WRONG: list[tuple[str, type[Exception], Call]] = [
     ("not the name of a file: open it", TypeError, lambda b: inverted(b, "a.png")),
     ("not the name of a file: open it", TypeError, lambda b: inverted(b, Path("a.png"))),
-    (r"not this generator, .* give list\(…\)", TypeError, lambda b: inverted(b, (one for one in pictures(1)))),
+    (r"not this generator, .* give list\(images\)", TypeError, lambda b: inverted(b, (one for one in pictures(1)))),
     (r"into a list, \[images\]", TypeError, lambda b: inverted(b, pictures(1)[0])),
-    (r"images\[0\] is a PIL image .* not this int", TypeError, lambda b: inverted(b, [1])),
-    ("images are .* not this int", TypeError, lambda b: inverted(b, 1)),
+    (r"images\[0\] is a PIL image .* not 1", TypeError, lambda b: inverted(b, [1])),
+    ("images are .* not 1", TypeError, lambda b: inverted(b, 1)),
     ("images: the list is empty", ValueError, lambda b: inverted(b, [])),
     ("images of several sizes", ValueError, lambda b: inverted(b, [*pictures(1), *pictures(1, 32)])),
     (r"\(3, 32, 40\): give \(N, 3, H, W\) .* images\[None\]", ValueError, lambda b: inverted(b, torch.rand(3, 32, 40))),
@@ -293,18 +293,18 @@ WRONG: list[tuple[str, type[Exception], Call]] = [
     (r"41x30 pixels .* 40x24 or 48x32", ValueError, lambda b: inverted(b, pictures(1, 41, 30))),
     ("steps=11: .* from 0 to 10", ValueError, lambda b: inverted(b, steps=11)),
     ("steps=-1: .* from 0 to 10", ValueError, lambda b: inverted(b, steps=-1)),
-    ("steps=1.5: give a whole number", TypeError, lambda b: inverted(b, steps=1.5)),
+    ("steps: 1.5 is no whole number: give one", TypeError, lambda b: inverted(b, steps=1.5)),
     ("seed=-1: .* from 0 to 2147483647", ValueError, lambda b: inverted(b, seed=-1)),
-    ("seed=True: give a whole number", TypeError, lambda b: inverted(b, seed=True)),
+    ("seed: True is no whole number: give one", TypeError, lambda b: inverted(b, seed=True)),
     ("greater than or equal to 0", BenchkitError, lambda b: inverted(b, inverter="renoise:iterations=-1")),
     ("captions: 2 for 1 images", ValueError, lambda b: inverted(b, captions=["a", "b"])),
     ("captions: one text", TypeError, lambda b: inverted(b, captions="a")),
     ("captions are .* not this generator", TypeError, lambda b: inverted(b, captions=(c for c in "a"))),
     ("captions: 1 is not text", TypeError, lambda b: inverted(b, captions=[1])),
     ("ids: an id is a text", TypeError, lambda b: inverted(b, ids=[None])),
-    ("model: give a checkpoint's name", TypeError, lambda b: benchkit.invert(pictures(1), 1, model=1)),  # type: ignore[arg-type]
+    ("model: 1 is no checkpoint", TypeError, lambda b: benchkit.invert(pictures(1), 1, model=1)),  # type: ignore[arg-type]
     (
-        "plugins: give a list of files, folders or classes",
+        "plugins: 'mine.py' is no list: give a list of files, folders or classes",
         TypeError,
         lambda b: inverted(b, inverter="ddim", plugins="mine.py"),
     ),
@@ -323,11 +323,11 @@ WRONG: list[tuple[str, type[Exception], Call]] = [
     ),
     ("did you mean 'gaussian'", ValueError, lambda b: corrupted(b, "gausian")),
     ("choose 0 to 10", ValueError, lambda b: corrupted(b, "gaussian:steps=11")),
-    ("is not a corruptor", TypeError, lambda b: corrupted(b, Spec.of("inverter", "ddim"))),
-    ("not this float", TypeError, lambda b: corrupted(b, 1.0)),
+    ("'ddim' is an inverter, not a corruptor", TypeError, lambda b: corrupted(b, Spec.of("inverter", "ddim"))),
+    ("corruptor: 1.0 is no corruptor", TypeError, lambda b: corrupted(b, 1.0)),
     ("needs strength: give a plugin, NeedsStrength", TypeError, lambda b: corrupted(b, NeedsStrength)),
     ("class Unwritten lacks corrupt", TypeError, lambda b: corrupted(b, Unwritten)),
-    ("Invert is of the kind corruptor: give", TypeError, lambda b: inverted(b, inverter=Invert)),
+    ("Invert is a corruptor, not an inverter", TypeError, lambda b: inverted(b, inverter=Invert)),
 ]
 
 

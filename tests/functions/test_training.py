@@ -184,7 +184,7 @@ WRONG: list[tuple[str, type[Exception], Call]] = [
         TypeError,
         lambda b, d: trained(b, progress="yes"),
     ),  # type: ignore[arg-type]
-    ("a detector is text", TypeError, lambda b, d: benchkit.train(1, b)),  # type: ignore[arg-type]
+    ("detector: 1 is no detector: give text", TypeError, lambda b, d: benchkit.train(1, b)),  # type: ignore[arg-type]
     ("give what benchkit.train or", TypeError, lambda b, d: benchkit.evaluate("dot", b)),  # type: ignore[arg-type]
     ("unknown split 'tset'", ValueError, lambda b, d: benchkit.evaluate(d, "shapes", split="tset", plugins=[PLUGINS])),
     ("count=0", ValueError, lambda b, d: benchkit.evaluate(d, b, count=0)),
