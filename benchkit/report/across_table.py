@@ -1,4 +1,4 @@
-"""What the settings of a board say together, for people: shares by method, agreement of orders, and sentences."""
+"""What the settings of a board say together, for people: fractions by method, agreement of orders, and sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit.report.columns import LOWER, REFERENCES
 from benchkit.report.notes import NAMES
 from benchkit.report.text import MISSING, bracketed, known, listed, number, numeric, one_line, percent
 
-#: Of nominal 95 % intervals of shares with two seeds: benchmarks/coverage_across.py.
+#: Of nominal 95 % intervals of fractions with two seeds: benchmarks/coverage_across.py.
 TWO_SEEDS = "86 to 96 %"
 
 
@@ -55,7 +55,7 @@ def across_notes(board: Board) -> tuple[str, ...]:
         text += f". Pairs of rows that two settings resolve in opposite directions: {opposite:g}."
         if shares:
             best = "; ".join(f"{record['method']} {_share(record)}" for record in shares[:3])
-            text += f" Share of the distance from {LOWER} to {REFERENCES[0]}, per cent: {best}."
+            text += f" Fraction of the distance from {LOWER} to {REFERENCES[0]}, per cent: {best}."
         notes.append(one_line(text))
     return (*notes, *_few_seeds(board), *_unused(board, settings))
 
@@ -85,7 +85,7 @@ def _share(record: Mapping[str, Any]) -> str:
 
 
 def _shares_sheet(board: Board, ranking: str, settings: list[str]) -> Sheet:
-    """Return a line per method: its share of the distance to each reference, and that in every setting."""
+    """Return a line per method: its fraction of the distance to each reference, and that in every setting."""
     by = {reference: {str(r["method"]): r for r in _shares(board, ranking, reference)} for reference in REFERENCES}
     shown = [reference for reference, own in by.items() if own]
     columns = [Column("method", text=True, role="name")]
@@ -107,12 +107,12 @@ def _shares_sheet(board: Board, ranking: str, settings: list[str]) -> Sheet:
         means = dict(zip(own["settings"], own["means"], strict=False)) if own else {}
         cells += [Cell(percent_of(means.get(i)), numeric(means.get(i))) for i in range(len(settings))]
         rows.append(tuple(cells))
-    title = f"Share of the distance from {LOWER}, per cent, by {NAMES[ranking]}"
+    title = f"Fraction of the distance from {LOWER}, per cent, by {NAMES[ranking]}"
     return Sheet(title, tuple(columns), (Group("", tuple(rows)),))
 
 
 def percent_of(share: Any) -> str:
-    """Return a share in per cent with one decimal."""
+    """Return a fraction in per cent with one decimal."""
     return number(numeric(share), 1, 100)
 
 
@@ -159,8 +159,8 @@ def _opposite(board: Board, settings: list[str]) -> list[str]:
 
 def _share_notes(board: Board, settings: list[str]) -> tuple[str, ...]:
     return (
-        f"The share of a row is (y − {LOWER}) / (reference − {LOWER}): 0 is {LOWER}, 100 the reference. The figure is "
-        "the interquartile mean over all seeds of all settings: a quarter is cut from each end. Its interval covers "
+        f"The fraction of a row is (y − {LOWER}) / (reference − {LOWER}): 0 is {LOWER}, 100 the reference. The figure "
+        "is the interquartile mean over all seeds of all settings: a quarter is cut from each end. Its interval covers "
         "new test images and new seeds in these settings, and no further setting. Seeds that a setting lacks are not "
         "used.",
         *_few_seeds(board),
@@ -169,15 +169,15 @@ def _share_notes(board: Board, settings: list[str]) -> tuple[str, ...]:
 
 
 def _few_seeds(board: Board) -> tuple[str, ...]:
-    """Return the warnings that shares of one or two seeds need."""
+    """Return the warnings that fractions of one or two seeds need."""
     numbers = {record["trained_seeds"] for record in board.across["shares"]}
-    one = "Shares of one seed, the only one that all settings have: their intervals cover test images alone."
-    two = f"Two seeds: nominal 95 % intervals of shares cover too rarely, in simulation {TWO_SEEDS}."
+    one = "Fractions of one seed, the only one that all settings have: their intervals cover test images alone."
+    two = f"Two seeds: nominal 95 % intervals of fractions cover too rarely, in simulation {TWO_SEEDS}."
     return tuple(text for number, text in ((1, one), (2, two)) if number in numbers)
 
 
 def _unused(board: Board, settings: list[str]) -> tuple[str, ...]:
-    """Return which settings no share is given for, and why."""
+    """Return for which settings no fraction is given, and why."""
     found: dict[tuple[str, str], list[str]] = {}
     for record in board.across["distances"]:
         if known(record["reason"]):
@@ -185,7 +185,7 @@ def _unused(board: Board, settings: list[str]) -> tuple[str, ...]:
             size = f" ({distance} points)" if distance != MISSING else ""
             where = f"{settings[record['setting']]} by {NAMES.get(record['metric'], '')}"
             found.setdefault((where, f"{record['reason']}{size}"), []).append(str(record["reference"]))
-    return tuple(one_line(f"No share in {where}: {reason}.") for where, reason in found)
+    return tuple(one_line(f"No fraction in {where}: {reason}.") for where, reason in found)
 
 
 def _agreement_notes(board: Board) -> tuple[str, ...]:

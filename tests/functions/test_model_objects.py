@@ -72,7 +72,7 @@ def test_changed_files_are_noticed(grid: Path, own: Path, where: dict[str, Any])
     model, config = load(own), own / "unet" / "config.json"
     before = config.stat()
     os.utime(config, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    with pytest.raises(ArgumentValueError, match="model: checkpoint .* has changed since it was loaded"):
+    with pytest.raises(ArgumentValueError, match=r"model: checkpoint .* has changed since it was loaded"):
         benchkit.compare(grid, model=model, dry_run=True, **where)
 
 

@@ -64,7 +64,7 @@ def test_a_setting_without_a_distance_is_left_out_and_named(board: Board) -> Non
     section = across_section(board)
     assert section is not None
     assert any(
-        "No share in flat by artifact IoU at 0.5: 'human' is not far enough above" in note for note in section.notes
+        "No fraction in flat by artifact IoU at 0.5: 'human' is not far enough above" in note for note in section.notes
     )
 
 
@@ -91,7 +91,7 @@ def test_a_reference_below_pseudo_is_called_worse_and_two_seeds_warn(maker: Make
     reasons = [r["reason"] for r in board.across["distances"] if r["metric"] == PRIMARY]
     section = across_section(board)
     assert section is not None
-    assert any(note.startswith("Two seeds: nominal 95 % intervals of shares") for note in section.notes)
+    assert any(note.startswith("Two seeds: nominal 95 % intervals of fractions") for note in section.notes)
     assert reasons == [None, "'human' is worse than 'pseudo'"]
 
 
