@@ -166,8 +166,8 @@ def board_says(kind: str, name: str) -> Iterator[str]:
     yield (
         f"Average precision (AP) in per cent with 95 % intervals, {part}, on the test images of `portraits`. Δ is the "
         "paired difference to `pseudo`, the same regions without corruption. *Unresolved* means that the board does "
-        "not show which of the two is better ([what verdicts mean](/explanation/statistics.md#what-a-board-says)). The brackets after a "
-        f"rank are the places that are possible. On other images the order may differ. See {link}."
+        "not show which of the two is better ([what verdicts mean](/explanation/statistics.md#what-a-board-says)). "
+        f"The brackets after a rank are the places that are possible. On other images the order may differ. See {link}."
     )
 
 
