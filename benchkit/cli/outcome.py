@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from benchkit.cli.common import console, log_file, print_json, tell
+from benchkit.cli.common import console, log_file, print_json, tell, with_flags
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def print_dry_run(dry_run: DryRun, as_json: bool) -> None:
     table.add_section()
     table.add_row(*map(str, total))
     console().print(table)
-    console().print("\n".join(dry_run.lines()), markup=False)
+    console().print(with_flags("\n".join(dry_run.lines())), markup=False)
 
 
 def exit_with_failures(outcome: Outcome) -> None:

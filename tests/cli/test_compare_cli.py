@@ -100,6 +100,7 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(
     assert result.code == 0, result.err
     for text in ("plan: A tiny comparison", "22", "network evaluations: 16 to run of 16", "training iterations: 8"):
         assert text in result.out
+    assert "a run with a small --scale measures them" in " ".join(result.out.split())
     assert not cache.exists()
     assert not (tmp_path / "out").exists()
 
