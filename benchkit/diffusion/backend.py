@@ -111,7 +111,7 @@ class DiffusionBackend:
                 schedule = Schedule.from_scheduler(config, steps)
                 pipeline = loading.load_pipeline(source, getattr(torch, options.dtype))
             location = checkpoint.locate_again(name_or_path, source, options)
-            backend = cls(pipeline, source, schedule, compute_alpha_bar(config), options, location)
+            backend = cls(pipeline, source.make_absolute(), schedule, compute_alpha_bar(config), options, location)
             with memory.explain_out_of_memory("while loading", backend._remedy):
                 backend._place(torch.device(device))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:

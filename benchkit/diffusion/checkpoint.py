@@ -82,6 +82,10 @@ class Checkpoint:
             digest.update(f"{compute_file_digest(self.file)}\n".encode())
         return digest.hexdigest()
 
+    def make_absolute(self) -> Checkpoint:
+        """Return the same files by absolute paths, which another working folder does not change."""
+        return replace(self, folder=self.folder.absolute(), file=self.file and self.file.absolute())
+
     def list_states(self) -> list[tuple[Path, int, int]]:
         """Return size and time of change of every file, so that a replaced file is noticed without reading it."""
         files = self._files() if self.file is None else [*self._files(), self.file]

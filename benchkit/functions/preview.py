@@ -12,6 +12,7 @@ from benchkit.functions.grid_arguments import list_seeds, note, to_plain
 from benchkit.functions.plugin_arguments import PluginLike, PluginSources, load_plugins, name_plugin
 from benchkit.functions.progress import Progressing, shown
 from benchkit.inference.models import get_loaded
+from benchkit.plugin.registry import KINDS as ALL_KINDS
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK
 
@@ -59,7 +60,7 @@ def preview(
     from benchkit.system.devices import resolve_device
 
     registry = TolerantRegistry(load_plugins(plugins))
-    if kind not in (None, *KINDS):
+    if kind is not None and kind not in ALL_KINDS:
         raise ArgumentValueError(f"kind={kind!r}: choose corruptor or selector")
     found = kind or _find_kind(plugin, registry)
     specs = list_specs(name_plugin(plugin, found, registry, "plugin"), found, values)

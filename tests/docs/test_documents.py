@@ -214,7 +214,7 @@ def test_the_python_of_the_how_to_page_runs(tmp_path: Path, monkeypatch: pytest.
     shown = [text for name, text in blocks(HOW_TO / "use-python.md", "python") if name != "no-run"]
     for text in shown:
         exec(compile(text, "use-python.md", "exec"), {})
-    assert len(shown) == 2
+    assert len(shown) == 3
 
 
 def test_documents_that_code_names_exist() -> None:
