@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.site.rows import Row
-from benchkit.report.text import known, numeric, one_line, percent
+from benchkit.report.text import bare, known, numeric, one_line, percent
 
 _ROWS, SEASONS = Path("downloads") / "rows.json", "seasons.json"
 #: Fields that are compared, and how a value is shown. The first five digits of a figure decide.
@@ -89,7 +89,7 @@ def find_season_changes(
         )
         words += [f"{new} rows scored for the first time"] if new else []
         if old is None:
-            words.insert(0, f"{season['state']}: {season['count']} images of {season['dataset']}")
+            words.insert(0, f"{season['state']}: {season['count']} images of {bare(season['dataset'])}")
         if words:
             found.append(_named_season("new" if old is None else "changed", season, "; ".join(words)))
         for row in own:

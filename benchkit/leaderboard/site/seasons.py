@@ -18,7 +18,7 @@ from benchkit.report.board import short_names
 from benchkit.report.board_table import selector_names
 from benchkit.report.columns import RANKINGS, delta_columns, rank_columns
 from benchkit.report.notes import NAMES
-from benchkit.report.text import MISSING, known, numeric, one_line, plain_number
+from benchkit.report.text import MISSING, bare, known, numeric, one_line, plain_number
 
 _HEADERS = (
     *(("row", True), ("selector", True), ("lead change, points", False), ("public, %", False), ("fresh, %", False)),
@@ -63,7 +63,7 @@ class SeasonPage(NamedTuple):
         season = self.season
         last = season.first + season.count - 1
         found = {"State": self.state, "Committed": season.committed, "Commitment": f"sha256 {season.commitment}"}
-        found |= {"Dataset": season.dataset, "Images": f"{season.count}, indices {season.first} to {last}"}
+        found |= {"Dataset": bare(season.dataset), "Images": f"{season.count}, indices {season.first} to {last}"}
         found["Fingerprint"] = season.fingerprint
         found["Secret"] = season.secret if season.secret is not None else "not revealed yet"
         if season.images is not None:
