@@ -136,8 +136,9 @@ def _outcome(rerun: Rerun, row: Row, env: Env, results: Mapping[str, StageResult
     seconds = sum(results[stage.key].seconds for stage in stages if stage.key in results)
     measured, names = Measured.from_arrays(record), [hide_paths(str(name)) for name in counts["image"]]
     whole = planned.train is not None and not planned.train.features
-    images = ScoredImages.of(measured, names)
-    outcome = compare_cell(rerun.submission, row, figures, Terms.of(measured), images, whole=whole)
+    # A group of score bins begins at the threshold of the validation images, as in the submission.
+    terms, images = Terms.of(measured, figures["threshold"]), ScoredImages.of(measured, names)
+    outcome = compare_cell(rerun.submission, row, figures, terms, images, whole=whole)
     return replace(outcome, seconds=round(seconds, 1))
 
 

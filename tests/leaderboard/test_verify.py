@@ -48,10 +48,14 @@ EVERY = 100
 
 @pytest.fixture(scope="module")
 def submitted(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small comparison with three seeds, run and submitted; tests that change it work on a copy."""
+    """The small comparison with three seeds, run and submitted; tests that change it work on a copy.
+
+    It has validation images, so that its rows have a threshold, where a group of score bins begins.
+    """
     folder = tmp_path_factory.mktemp("verify")
     grid = folder / "grid.yaml"
-    grid.write_text(GRID.format(model=tiny_checkpoint).replace("seeds: [0]", "seeds: [0, 1, 2]"))
+    text = GRID.format(model=tiny_checkpoint).replace("seeds: [0]", "seeds: [0, 1, 2]")
+    grid.write_text(f"{text}validation: {{split: wild, size: 4}}\n")
     run = json.loads(compare_once(folder, grid, "--json", "--device", "cpu").result.out)["run"]
     results = open_results(Places(cache=folder / "cache"), run)
     sources = {"dataset shapes": LINK, "detector dot": LINK}
