@@ -121,13 +121,12 @@ def test_a_forgery_that_contradicts_nothing_is_caught(copy: Path, verify: Callab
     registry = Registry.load(files=[PLUGINS])
     samples = registry.dataset(registry.complete(Spec.parse("dataset", "shapes"))).read("test", range(4))
     labels = np.stack([sample.mask for sample in samples])
-    invented = measure(
-        np.where(labels, 0.9, 0.2).astype(np.float32), labels, [dict(sample.kinds) for sample in samples]
-    )
     rows, terms = submission.rows.copy(), dict(submission.terms)
     line = rows.index[(rows["method"] == FORGED) & (rows["seed"] == 1)][0]
-    cell = rows.loc[line, "cell"]
-    terms[cell] = Terms.of(invented)
+    cell, threshold = rows.loc[line, "cell"], float(rows.loc[line, "threshold"])
+    scores = np.where(labels, 0.9, 0.2).astype(np.float32)
+    invented = measure(scores, labels, [dict(sample.kinds) for sample in samples], threshold=threshold)
+    terms[cell] = Terms.of(invented, threshold)
     figures = terms[cell].figures(submission.images[rows.loc[line, "test_set"]])
     for name, value in figures.items():
         if name in rows:
