@@ -40,6 +40,15 @@ def commit(
     secret: Annotated[
         str | None, typer.Option("--secret", metavar="TEXT", help="At least 16 characters. Default: drawn and printed.")
     ] = None,
+    beacon_source: Annotated[
+        str | None,
+        typer.Option(
+            "--beacon-source",
+            metavar="TEXT",
+            help="Which public value of a later time is mixed in at `reveal`, e.g. a block or a round of a public "
+            "randomness beacon. Then nobody, not even you, can know the images now.",
+        ),
+    ] = None,
     folder: Folder = SEASONS,
     plugin: options.PluginFiles = None,
 ) -> None:
@@ -49,7 +58,7 @@ def commit(
     if (folder / f"{name}.json").exists():
         raise BenchkitError(f"season '{name}' exists already: a commitment is made once")
     drawn = secret or secrets.token_hex(16)
-    made = seasons.commit(name, dataset, first, count, drawn, load_registry(plugin, None))
+    made = seasons.commit(name, dataset, first, count, drawn, load_registry(plugin, None), beacon_source)
     print(f"{seasons.write_season(made, folder)}: {made.commitment}")
     if secret is None:
         tell(f"keep this secret, it is written nowhere: {drawn}")
@@ -59,6 +68,9 @@ def commit(
 def reveal(
     name: Name,
     secret: Annotated[str, typer.Option("--secret", metavar="TEXT", help="The secret that was committed to.")],
+    beacon: Annotated[
+        str | None, typer.Option("--beacon", metavar="TEXT", help="The public value that the commitment announces.")
+    ] = None,
     images: Annotated[
         Path | None, typer.Option("--images", metavar="FILE.npz", help="Draw the season's images into this file.")
     ] = None,
@@ -70,7 +82,7 @@ def reveal(
     """Check the secret against the commitment, write it into DIR/NAME.json, and draw the images."""
     from benchkit.leaderboard import season as seasons
 
-    made = seasons.reveal(seasons.find_season(name, folder), secret)
+    made = seasons.reveal(seasons.find_season(name, folder), secret, beacon)
     if images is not None:
         from benchkit.cli.data import load_autoencoder
         from benchkit.system.output_files import check_file, write_file

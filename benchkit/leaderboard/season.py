@@ -3,6 +3,9 @@
 Whoever opens a season chooses a secret and publishes a commitment, the sha256 of the secret, the dataset and the range
 of indices. Methods are submitted. Then the secret is published: everybody can check it against the commitment, draw the
 same images, and score the stored detectors on them.
+
+Whoever chose the secret can draw the images before anybody else, and choose among secrets. A beacon prevents it: the
+commitment also names a public value that does not exist yet, and the images follow from the secret and this value.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ class Season:
     """One season. first, count: the range of indices. fingerprint: the dataset's when it was committed to.
 
     commitment: see `commit`. committed: when. secret: published afterwards, None before. images: sha256 of the file of
-    its images, None until they are drawn.
+    its images, None until they are drawn. beacon_source: which later public value is mixed in, None without one.
+    beacon: this value, None until the season is revealed.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -56,10 +60,19 @@ class Season:
     committed: str
     secret: str | None = None
     images: Sha256 | None = None
+    beacon_source: str | None = None
+    beacon: str | None = None
 
     def matches(self, secret: str) -> bool:
         """Return whether this is the secret that was committed to."""
-        return self.commitment == _commitment(self.name, self.dataset, self.fingerprint, self.first, self.count, secret)
+        body = (self.name, self.dataset, self.fingerprint, self.first, self.count, secret, self.beacon_source)
+        return self.commitment == _commitment(*body)
+
+    @property
+    def image_secret(self) -> str:
+        """What the images of a revealed season are drawn from: the secret, or a hash of the secret and the beacon."""
+        assert self.secret is not None
+        return self.secret if self.beacon is None else digest({"secret": self.secret, "beacon": self.beacon})
 
     def describe_state(self, scored: bool) -> str:
         """Return committed, revealed or scored. scored: whether rows have been scored on its images."""
@@ -69,15 +82,27 @@ class Season:
 _SEASON = TypeAdapter(Season)
 
 
-def _commitment(name: str, dataset: str, fingerprint: str, first: int, count: int, secret: str) -> str:
+def _commitment(
+    name: str, dataset: str, fingerprint: str, first: int, count: int, secret: str, beacon_source: str | None = None
+) -> str:
     body = {"name": name, "dataset": dataset, "fingerprint": fingerprint, "first": first, "count": count}
-    return digest({**body, "secret": secret})
+    beacon = {} if beacon_source is None else {"beacon_source": beacon_source}
+    return digest({**body, **beacon, "secret": secret})
 
 
-def commit(name: str, dataset: str, first: int, count: int, secret: str, registry: Registry) -> Season:
+def commit(
+    name: str,
+    dataset: str,
+    first: int,
+    count: int,
+    secret: str,
+    registry: Registry,
+    beacon_source: str | None = None,
+) -> Season:
     """Return a season with its commitment; raise BenchkitError for a bad name or secret, or a dataset of fixed images.
 
-    The commitment is the sha256 of name, dataset, fingerprint, range and secret, as JSON with sorted keys.
+    The commitment is the sha256 of name, dataset, fingerprint, range, secret and beacon_source (if there is one), as
+    JSON with sorted keys.
     """
     if not re.match(NAME, name):
         raise BenchkitError(f"'{name}' is no name of a season: use at most 40 letters, digits, '-' and '_'")
@@ -85,25 +110,38 @@ def commit(name: str, dataset: str, first: int, count: int, secret: str, registr
         raise BenchkitError(
             f"`secret` has {len(secret)} characters: use {LEAST_SECRET} or more, which nobody can guess"
         )
+    if beacon_source is not None and not beacon_source.strip():
+        raise BenchkitError("`beacon_source` is empty: name the public value that the season waits for")
     spec = registry.complete(Spec.parse("dataset", dataset))
     source = registry.dataset(spec)
     source.draw_fresh(secret, [], lambda images: images)  # refuses here, not after the season
     found = (name, str(spec), source.fingerprint(), first, count)
-    return Season(*found, _commitment(*found, secret), datetime.now(UTC).isoformat(timespec="seconds"))
+    commitment = _commitment(*found, secret, beacon_source)
+    return Season(*found, commitment, datetime.now(UTC).isoformat(timespec="seconds"), beacon_source=beacon_source)
 
 
-def reveal(season: Season, secret: str) -> Season:
-    """Return the season with its secret; raise BenchkitError if it is not the one that was committed to."""
+def reveal(season: Season, secret: str, beacon: str | None = None) -> Season:
+    """Return the season with its secret and, if it waits for one, its beacon.
+
+    Raises BenchkitError for another secret than the one that was committed to, a beacon that is missing or that the
+    commitment does not announce, and a second, different beacon.
+    """
+    name, source = season.name, season.beacon_source
     if not season.matches(secret):
-        raise BenchkitError(f"season '{season.name}': this secret is not the one that was committed to")
-    return replace(season, secret=secret)
+        raise BenchkitError(f"season '{name}': this secret is not the one that was committed to")
+    if source is None and beacon is not None:
+        raise BenchkitError(f"season '{name}': its commitment announces no beacon, so none can be mixed in")
+    if source is not None and not (beacon and beacon.strip()):
+        raise BenchkitError(f"season '{name}': `beacon` is missing: give the value of '{shortened(one_line(source))}'")
+    if season.beacon not in (None, beacon):
+        raise BenchkitError(f"season '{name}' was revealed with another beacon: '{shortened(one_line(season.beacon))}'")
+    return replace(season, secret=secret, beacon=beacon)
 
 
 def draw_season(
     season: Season, registry: Registry, autoencode: Callable[[Any], Any], progress: Callable[[str], None]
 ) -> bytes:
     """Return the images of a revealed season as a file's contents; raise BenchkitError if the dataset has changed."""
-    assert season.secret is not None
     source = registry.dataset(registry.complete(Spec.parse("dataset", season.dataset)))
     if source.fingerprint() != season.fingerprint:
         raise BenchkitError(
@@ -114,7 +152,7 @@ def draw_season(
     for start in range(season.first, season.first + season.count, CHUNK):
         end = min(start + CHUNK, season.first + season.count)
         progress(f"draw images {start} to {end - 1}")
-        samples += source.draw_fresh(season.secret, range(start, end), autoencode)
+        samples += source.draw_fresh(season.image_secret, range(start, end), autoencode)
     return season_to_bytes(samples)
 
 
@@ -144,7 +182,7 @@ def find_season(name: str, folder: Path) -> Season:
         raise BenchkitError(f"{path}: not a season of this version: {error}") from None
     if season.name != name:
         raise BenchkitError(f"{path}: this season's name is '{shortened(one_line(season.name))}': name the file so")
-    return season if season.secret is None else reveal(season, season.secret)
+    return season if season.secret is None else reveal(season, season.secret, season.beacon)
 
 
 def list_seasons(folder: Path) -> list[Season]:

@@ -149,6 +149,46 @@ def test_only_a_revealed_season_with_its_own_images_and_weights_is_scored(
     assert (code, "are not in the cache" in err) == (2, True)
 
 
+def test_a_beacon_decides_the_images_together_with_the_secret(season: Command, tmp_path: Path) -> None:
+    registry = Registry.load(files=[FRESH])
+    season(
+        "commit", "first", "--dataset", "shapes-fresh", "--secret", SECRET, "--beacon-source", "round 7", "--count", 2
+    )
+    made = seasons.find_season("first", tmp_path / "seasons")
+    plain = seasons.commit("first", "shapes-fresh", 0, 2, SECRET, registry)
+    assert made.commitment != plain.commitment
+
+    def draw(opened: seasons.Season) -> bytes:
+        return seasons.draw_season(opened, registry, lambda images: images, lambda _: None)
+
+    one, same, other = (draw(seasons.reveal(made, SECRET, beacon)) for beacon in ("b7", "b7", "b8"))
+    assert one == same
+    assert len({one, other, draw(seasons.reveal(plain, SECRET))}) == 3
+    assert season("reveal", "first", "--secret", SECRET, "--beacon", "b7")[0] == 0
+    assert seasons.find_season("first", tmp_path / "seasons").beacon == "b7"
+
+
+def test_a_beacon_is_given_exactly_where_it_was_announced(season: Command, tmp_path: Path) -> None:
+    code, _, err = season("commit", "none", "--dataset", "shapes-fresh", "--secret", SECRET, "--beacon-source", " ")
+    assert (code, "is empty: name the public value" in err) == (2, True)
+    season("commit", "plain", "--dataset", "shapes-fresh", "--secret", SECRET)
+    code, _, err = season("reveal", "plain", "--secret", SECRET, "--beacon", "b7")
+    assert (code, "announces no beacon" in err) == (2, True)
+    season("commit", "first", "--dataset", "shapes-fresh", "--secret", SECRET, "--beacon-source", "round 7")
+    code, _, err = season("reveal", "first", "--secret", SECRET)
+    assert (code, "give the value of 'round 7'" in err) == (2, True)
+    assert season("reveal", "first", "--secret", SECRET, "--beacon", "b7")[0] == 0
+    code, _, err = season("reveal", "first", "--secret", SECRET, "--beacon", "b8")
+    assert (code, "was revealed with another beacon: 'b7'" in err) == (2, True)
+    file = tmp_path / "seasons" / "first.json"
+    for change, fault in (({"beacon": None}, "`beacon` is missing"), ({"beacon_source": "round 8"}, "not the one")):
+        forged = tmp_path / "forged" / "first.json"
+        forged.parent.mkdir(exist_ok=True)
+        forged.write_text(json.dumps(json.loads(file.read_text()) | change))
+        with pytest.raises(BenchkitError, match=fault):
+            seasons.find_season("first", forged.parent)
+
+
 def test_the_dataset_must_be_the_one_of_the_commitment(tmp_path: Path) -> None:
     registry = Registry.load(files=[FRESH])
     made = seasons.commit("first", "shapes-fresh", 0, 2, SECRET, registry)
