@@ -35,6 +35,7 @@ from benchkit.config.grid_parts import (
     optional,
 )
 from benchkit.config.grid_parts import OracleSet as OracleSet
+from benchkit.config.grid_parts import Sampling as Sampling
 from benchkit.config.grid_parts import SetSize as SetSize
 from benchkit.config.grid_parts import SourceSet as SourceSet
 from benchkit.config.origin import UNREADABLE, Origin, lines_of
@@ -81,6 +82,9 @@ class Grid(StrictModel):
         100,
         ge=1,
         description="How many annotated images of the split `pool` each seed draws: they train `human` and selectors.",
+    )
+    sampling: Sampling = optional(
+        Sampling(), "Number format and number of images at once in the checkpoint's networks (docs/how-to/grids.md)."
     )
     source: SourceSet = Field(
         SourceSet(split="clean", size=64), description="The images to be corrupted; `pseudo` uses them, too."

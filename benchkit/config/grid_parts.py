@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -27,7 +28,7 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 from benchkit.errors import BenchkitError
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import Flag, Number, TrainingConfig, Whole
-from benchkit.specs.training_sets import SEEDS
+from benchkit.specs.training_sets import CHUNK, SEEDS
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -36,6 +37,8 @@ T = TypeVar("T")
 LEAST = 2
 #: A crop in a grid has at least this side: the detectors reduce an image 32 times.
 SMALLEST_CROP = 32
+#: More images are never processed at once.
+LARGEST_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,33 @@ class OracleSet(SetSize):
         None,
         "Training iterations of the row; null: as many as the other rows. Many more images take longer to learn.",
         ge=1,
+    )
+
+
+def _check_chunk(value: Any) -> Any:
+    """Return the number of images of a chunk, or `auto`; raises ValueError for anything else."""
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_CHUNK):
+        return value
+    raise ValueError(f"must be a whole number from 1 to {LARGEST_CHUNK}, or auto")
+
+
+class Sampling(StrictModel):
+    """How images pass the checkpoint: in which number format, and how many at once.
+
+    A record contains what `auto` was on its machine.
+    """
+
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
+        "float32",
+        description="What the denoiser and the decoder compute in. Captions and images are encoded in float32, and "
+        "latents are float32. The half formats must pass a check at the start of a run. `auto`: bfloat16 (older GPUs: "
+        "float16) where the device computes in it and the check is passed, else float32.",
+    )
+    chunk: Annotated[int | Literal["auto"], BeforeValidator(_check_chunk)] = Field(
+        CHUNK,
+        description="How many images pass the networks at once, 1 to 1024. It is part of every key, because it changes "
+        "the last digits of results. `auto`: 64 for latents of 16 x 16 and smaller, fewer for larger ones and where "
+        "memory is small.",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -21,6 +21,7 @@ from benchkit.diffusion.condition import Condition
 from benchkit.diffusion.options import ModelOptions, parse_model, public_name
 from benchkit.diffusion.schedule import Schedule, compute_alpha_bar, to_epsilon
 from benchkit.errors import BenchkitError
+from benchkit.specs.training_sets import CHUNK
 from benchkit.system import memory
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ P = ParamSpec("P")
 R = TypeVar("R", Tensor, Condition)
 Part = Literal["unet", "vae", "text_encoder", "text_encoder_2"]
 
+#: Images of a larger chunk that a CPU decodes at once. Decoding one of 128 x 128 took 24 ms in batches of 8, 46 ms in
+#: batches of 64, because a level's arrays then no longer fit into the processor's caches.
+DECODED_AT_ONCE = 8
 #: Largest side of the tiles of a tiled autoencoder, in pixels.
 TILE = 512
 
@@ -47,7 +51,9 @@ def _inference(
     ) -> Callable[Concatenate[DiffusionBackend, P], R]:
         @wraps(method)
         def run(self: DiffusionBackend, *args: P.args, **kwargs: P.kwargs) -> R:
-            with memory.explain_out_of_memory(f"while {doing}", self._remedy), torch.inference_mode():
+            # The first argument is a batch: images, captions or latents.
+            remedy = partial(self._remedy, len(args[0]) if args else 1)  # type: ignore[arg-type]
+            with memory.explain_out_of_memory(f"while {doing}", remedy), torch.inference_mode():
                 result = method(self, *args, **kwargs)
             return result.clone()
 
@@ -93,13 +99,15 @@ class DiffusionBackend:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         steps: int = 50,
+        sampling: str = "float32",
     ) -> DiffusionBackend:
         """Load a checkpoint: an embedded one by name, a folder, a safetensors file, or a Hugging Face repository.
 
         A folder has diffusers' layout; a repository is `OWNER/NAME` or `OWNER/NAME@REVISION`. Options may follow:
         `NAME:dtype=float16,vae=tiled,offload=true`. dtype: of the networks, instead of the option; latents and images
-        are always float32, and so is SDXL's autoencoder if its config requires it. steps: of the schedule. Raises
-        BenchkitError in one line if the checkpoint cannot be used or does not fit into memory.
+        are always float32, and so is SDXL's autoencoder if its config requires it. steps: of the schedule. sampling:
+        format of the denoiser and the decoder alone. Raises BenchkitError in one line if the checkpoint cannot be used
+        or does not fit into memory.
         """
         _, options = parse_model(name_or_path)
         if dtype is not None:
@@ -110,6 +118,8 @@ class DiffusionBackend:
                 config = loading.read_ddim_config(source)  # first: it may refuse the checkpoint
                 schedule = Schedule.from_scheduler(config, steps)
                 pipeline = loading.load_pipeline(source, getattr(torch, options.dtype))
+                if sampling != "float32":
+                    _use_half_precision(pipeline, source, getattr(torch, sampling))
             location = checkpoint.locate_again(name_or_path, source, options)
             backend = cls(pipeline, source.make_absolute(), schedule, compute_alpha_bar(config), options, location)
             with memory.explain_out_of_memory("while loading", backend._remedy):
@@ -153,18 +163,27 @@ class DiffusionBackend:
                 f"images of shape {tuple(images.shape)}: expected (N, 3, H, W) with sides divisible by {self.factor}"
             )
         vae = self._at_work("vae")
-        posterior = vae.encode(2 * images.to(self.device, vae.dtype) - 1).latent_dist
+        dtype = vae.encoder.conv_in.weight.dtype  # the decoder may have another
+        posterior = vae.encode(2 * images.to(self.device, dtype) - 1).latent_dist
         # Contiguous, because the memory layout changes the last bits of later results.
         z_0 = (self._scale * (posterior.mean.float() - self._shift)).contiguous()
-        return _check_finite(z_0, "the autoencoder's latents", vae)
+        return _check_finite(z_0, "the autoencoder's latents", dtype)
 
     @_inference("decoding")
     def decode(self, z_0: Tensor) -> Tensor:
         """Return images (N, 3, H, W) float32, clamped to [0, 1], of clean latents (N, C, h, w)."""
         vae = self._at_work("vae")
+        dtype = vae.decoder.conv_in.weight.dtype
         plain = z_0.to(self.device).float() / self._scale + self._shift
-        images = (vae.decode(plain.to(vae.dtype)).sample.float() / 2 + 0.5).clamp(0, 1)
-        return _check_finite(images, "the autoencoder's images", vae)
+        pieces = [
+            vae.decode(piece.to(dtype)).sample.float().contiguous()
+            for piece in plain.split(self._decoded_at_once(len(z_0)))
+        ]
+        return _check_finite((torch.cat(pieces) / 2 + 0.5).clamp(0, 1), "the autoencoder's images", dtype)
+
+    def _decoded_at_once(self, count: int) -> int:
+        """Return how many of so many images to decode at once; a chunk of CHUNK whole, as every version has done."""
+        return DECODED_AT_ONCE if count > CHUNK and self.device.type == "cpu" else max(1, count)
 
     def autoencode(self, images: Tensor) -> Tensor:
         """Return images after one pass through the autoencoder, which every image of a comparison takes once."""
@@ -219,8 +238,9 @@ class DiffusionBackend:
             output = unet(
                 z.to(unet.dtype), t, encoder_hidden_states=text, **self._added_conditions(z, condition)
             ).sample
-        eps = to_epsilon(output.float(), z, float(self._alphas[t]), self.schedule.prediction)
-        return _check_finite(eps, "the denoiser's predictions", unet)
+        # Contiguous, because plugins are shown it, and its layout decides the last bits of their results.
+        eps = to_epsilon(output.float().contiguous(), z, float(self._alphas[t]), self.schedule.prediction)
+        return _check_finite(eps, "the denoiser's predictions", unet.dtype)
 
     def _added_conditions(self, z: Tensor, condition: Condition) -> dict[str, Any]:
         """Return SDXL's further conditions: the pooled caption, and the size of the uncropped image."""
@@ -252,11 +272,11 @@ class DiffusionBackend:
                 network.to(self.device)
         return network
 
-    def _remedy(self) -> str:
+    def _remedy(self, images: int = 1) -> str:
+        """Return what needs less memory. images: how many were processed at once."""
         networks = (getattr(self._pipeline, part) for part in self._source.parts)
-        return memory.suggest_savings(
-            self.options, sum(p.numel() for network in networks for p in network.parameters())
-        )
+        parameters = sum(p.numel() for network in networks for p in network.parameters())
+        return memory.suggest_savings(self.options, parameters, images)
 
     @property
     def _scale(self) -> float | Tensor:
@@ -278,6 +298,16 @@ def _per_channel(vae: Any, key: str, device: torch.device) -> Tensor | None:
     return torch.tensor(getattr(vae.config, key), dtype=torch.float32, device=device).view(1, -1, 1, 1)
 
 
+def _use_half_precision(pipeline: Any, source: checkpoint.Checkpoint, dtype: torch.dtype) -> None:
+    """Bring the denoiser and the decoder into a half format, and into the layout that matrix units read fastest."""
+    parts = [pipeline.unet]
+    if not loading.wants_float32(source):
+        # A checkpoint may do without the first of them.
+        parts += [part for part in (pipeline.vae.post_quant_conv, pipeline.vae.decoder) if part is not None]
+    for part in parts:
+        part.to(dtype).to(memory_format=torch.channels_last)
+
+
 def _save_memory(vae: Any, options: ModelOptions) -> None:
     """Let the autoencoder process one image or one tile at a time, if the options say so."""
     if options.vae in ("sliced", "tiled"):
@@ -292,11 +322,12 @@ def _save_memory(vae: Any, options: ModelOptions) -> None:
     vae.tile_latent_min_size = side // 2 ** (len(vae.config.block_out_channels) - 1)
 
 
-def _check_finite(result: Tensor, what: str, network: Any) -> Tensor:
+def _check_finite(result: Tensor, what: str, dtype: torch.dtype) -> Tensor:
     """Return the result; raise BenchkitError if float16 overflowed, which would give black images."""
-    if network.dtype == torch.float16 and not bool(torch.isfinite(result).all()):
+    if dtype == torch.float16 and not bool(torch.isfinite(result).all()):
         raise BenchkitError(
-            f"{what} are not finite in float16: use dtype=bfloat16 or dtype=float32 for this checkpoint"
+            f"{what} are not finite in float16: use bfloat16 or float32 for this checkpoint (`dtype` behind its name, "
+            "or sampling.precision)"
         )
     return result
 

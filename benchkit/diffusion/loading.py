@@ -89,7 +89,7 @@ def _encoders() -> dict[str, Any]:
 
 
 def _precision(source: checkpoint.Checkpoint, part: str, dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if part == "vae" and _wants_float32(source) else dtype
+    return torch.float32 if part == "vae" and wants_float32(source) else dtype
 
 
 def _text_encoder(source: checkpoint.Checkpoint, part: str, dtype: torch.dtype) -> Any:
@@ -106,7 +106,7 @@ def _text_encoder(source: checkpoint.Checkpoint, part: str, dtype: torch.dtype) 
     return network.to(dtype)
 
 
-def _wants_float32(source: checkpoint.Checkpoint) -> bool:
+def wants_float32(source: checkpoint.Checkpoint) -> bool:
     """Return whether the autoencoder stays in float32.
 
     SDXL's overflows in half precision, unless its config says otherwise. Those of SD 1.x and 2.x do not overflow.

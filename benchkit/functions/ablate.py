@@ -110,7 +110,7 @@ def ablate(
     where = (out, cache, store, device, executor, time_limit)
     with forbid_downloads(dry_run):
         session = Session.make(plugins, strict, *where, progress, retry_failed, force, model)
-        base = arguments.load(grid, session.registry)
+        base = session.settle_sampling(arguments.load(grid, session.registry), measure=not dry_run)
         axes = partial(_list_axes, vary, base, session.registry)
         if dry_run:
             return _dry_run(partial(_plan, base, axes, crossed, session), session)

@@ -12,7 +12,7 @@ from benchkit.functions.arguments import check_flags
 from benchkit.functions.grid_arguments import GridArguments, Plugins, Settings, note_unused_inverter
 from benchkit.functions.plugin_arguments import PluginSources
 from benchkit.functions.progress import Progressing, run_with_progress, shown
-from benchkit.functions.session import Check, Session, check_out_folder, plan_and_check
+from benchkit.functions.session import Session, check_out_folder, plan_and_check
 from benchkit.system.fetching import forbid_downloads
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from benchkit.functions.dry_run import DryRun
     from benchkit.functions.plugin_arguments import DatasetLike
     from benchkit.inference.models import ModelLike
+    from benchkit.planning.planner import Plan
+    from benchkit.runs.run import RunOptions
     from benchkit.store.location import Location
 
 
@@ -149,18 +151,25 @@ def compare(
         session = Session.make(plugins, strict, *where, progress, retry_failed, force, model)
         asked = arguments.load(grid, session.registry)
         note_unused_inverter(arguments, asked, session.registry)
-        check_out = None if out is None else partial(check_out_folder, asked, session)
+        grid = session.settle_sampling(asked, measure=False, silent=not dry_run)
+        check_out = None if out is None else partial(check_out_folder, grid, session)
         if dry_run:
-            return plan_and_check(partial(_dry_run, asked, session), *session.checks(check_out))
-        return _run(asked, session, check_out)
+            return plan_and_check(partial(_dry_run, grid, session), *session.checks(check_out))
+        how = session.check_then_make(check_out, partial(_prepare, grid, session))
+        return _run(session.settle_sampling(asked, measure=True), session, how)
 
 
-def _run(grid: Grid, session: Session, check_out: Check | None) -> Comparison:
+def _prepare(grid: Grid, session: Session) -> Plan:
+    from benchkit.runs.run import prepare
+
+    return prepare(grid, session.registry, session.places)
+
+
+def _run(grid: Grid, session: Session, how: RunOptions) -> Comparison:
     from benchkit.functions.comparison import Comparison
     from benchkit.runs import run
 
     registry, places = session.registry, session.places
-    how = session.check_then_make(check_out, partial(run.prepare, grid, registry, places))
     outcome = run_with_progress(partial(run.compare, grid, registry, places), places, how, session.progress)
     return Comparison(replace(outcome, skipped_plugins=session.list_skipped()), places, registry)
 

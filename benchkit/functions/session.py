@@ -73,6 +73,21 @@ class Session:
             ways = (device, make_executor(executor, time_limit), progress, retry_failed, force, loaded)
             return cls(registry, make_places(out, cache, store), *ways)
 
+    def settle_sampling(self, grid: Grid, measure: bool, silent: bool = False) -> Grid:
+        """Return the grid without `auto` in its `sampling`; see `benchkit.runs.sampling`. silent: log no notes."""
+        if "auto" not in (grid.sampling.precision, grid.sampling.chunk):
+            return grid
+        from benchkit.functions.grid_arguments import note
+        from benchkit.runs.sampling import settle_sampling
+        from benchkit.stages.base import each_device
+        from benchkit.system.devices import resolve_device
+
+        device = each_device(resolve_device(self.device, several=True))[0]
+        settled, notes = settle_sampling(grid, self.registry, self.places, device, measure)
+        for text in () if silent else notes:
+            note(text)
+        return settled
+
     def check_writable(self) -> None:
         """Raise BenchkitError if `out` cannot be written; write nothing."""
         from benchkit.system.output_files import check_writable

@@ -171,7 +171,7 @@ def tune(
     with forbid_downloads(dry_run):
         session = Session.make(plugins, strict, *where, progress, model=model)
         tuner = _make_tuner(trials, sampler_seed, session.places.out, retry_failed)
-        base = arguments.load(grid, session.registry)
+        base = session.settle_sampling(arguments.load(grid, session.registry), measure=not dry_run)
         several = [corruptor] if corruptor is None else corruptor
         texts = name_plugins(several, "corruptor", session.registry, "corruptor") or []
         folder = session.places.out
@@ -230,7 +230,7 @@ def _make_tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) ->
 
 def _make_spaces(texts: list[str], given: list[str], base: Grid, session: Session) -> dict[Spec, Space]:
     """Return the search space of each corruptor; find every fault before anything is computed or written."""
-    from benchkit.runs.run import check_precisions
+    from benchkit.runs.run import check_precisions, check_sampling
     from benchkit.search.search_space import check_keys, corners, make_space, parse_space
     from benchkit.search.tuning import check_search, make_trial_plan
     from benchkit.specs.faults import Collector
@@ -256,6 +256,8 @@ def _make_spaces(texts: list[str], given: list[str], base: Grid, session: Sessio
         check_search(base, ends, registry, screen.note)
     with faults.collecting():
         check_precisions([("", base)], registry, session.device)
+    with faults.collecting():
+        check_sampling([("", base)], registry, session.device)
     faults.check()
     for corner in ends:
         make_trial_plan(base, corner, registry)
@@ -265,8 +267,9 @@ def _make_spaces(texts: list[str], given: list[str], base: Grid, session: Sessio
 def _search(spaces: Mapping[Spec, Space], base: Grid, session: Session, tuner: Tuner) -> list[Search]:
     """Search each corruptor and return the searches; write the trials to `out` as they end."""
     from benchkit.executors.choose import keep_workers
+    from benchkit.runs.parity import check_parity
     from benchkit.search.trials import as_json, write_trials
-    from benchkit.search.tuning import Scorer, budget, describe_search
+    from benchkit.search.tuning import Scorer, budget, describe_search, make_trial_plan
     from benchkit.stages.base import Env
     from benchkit.system.output_files import check_writable
 
@@ -281,6 +284,8 @@ def _search(spaces: Mapping[Spec, Space], base: Grid, session: Session, tuner: T
         tuner.report = screen.note
         screen.start(tuner.trials * len(spaces))
         env = Env(registry, store, how.device, screen.note, how.loaded)
+        for spec in spaces:
+            check_parity(make_trial_plan(base, spec, registry), env)
         scorer = Scorer(base, registry, env, stack.enter_context(keep_workers(how.executor, env)))
         for spec, space in spaces.items():  # open every study before the first search, which may take hours
             tuner.study(spec, space, describe_search(base, spec, registry))

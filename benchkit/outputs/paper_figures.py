@@ -17,7 +17,7 @@ from benchkit.report.data import Example
 from benchkit.report.pictures import SELECTED, UNCHANGED, Picture, PictureSheet
 from benchkit.runs.run import collect_examples
 from benchkit.specs.spec import Spec
-from benchkit.specs.training_sets import CHUNK, Corrupted
+from benchkit.specs.training_sets import Corrupted
 from benchkit.stages.corrupt import AnyCorrupt, Corrupt, origin
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.store.encoding import parse_json
@@ -185,7 +185,7 @@ def _find_least_changed(run: FinishedRun, planned: PlannedCell, count: int) -> t
     regions = unchanged = 0
     for stage, round_trip in zip(stages, planned.confine.round_trips, strict=True):
         trips = run.env.arrays(round_trip)["images"]
-        masks = stage.region.select.masks(run.env)[stage.region.chunk * CHUNK :][: len(trips)]
+        masks = stage.region.select.masks(run.env, stage.region.rows)
         selected = trips[masks.any(axis=(1, 2))]
         for example, trip in zip(collect_examples(stage, run.env), selected, strict=True):
             labels, changes = region_changes(example.after, trip, example.mask)

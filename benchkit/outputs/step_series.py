@@ -12,7 +12,7 @@ from benchkit.api import Inverter, LatentCorruptor
 from benchkit.errors import BenchkitError
 from benchkit.outputs.finished_run import FinishedRun, train_of
 from benchkit.report.data import Example
-from benchkit.specs.training_sets import CHUNK, Corrupted
+from benchkit.specs.training_sets import Corrupted
 from benchkit.stages.corrupt import Corrupt, origin
 from benchkit.stages.images import Latents, to_uint8
 from benchkit.stages.pairs import CorruptedPairs
@@ -43,7 +43,7 @@ def load_step_sources(run: FinishedRun, planned: PlannedCell, count: int) -> lis
         source = stage.region.select.images[stage.region.chunk]
         run.require((latents, stage.region.select, source), run.name(planned))
         images, ids = run.env.arrays(source)["images"], run.env.meta(source)["ids"]
-        masks = stage.region.select.masks(run.env)[stage.region.chunk * CHUNK :][: len(ids)]
+        masks = stage.region.select.masks(run.env, stage.region.rows)
         rows = tuple(int(i) for i in np.flatnonzero(masks.any(axis=(1, 2)))[:missing])
         missing -= len(rows)
         if rows:

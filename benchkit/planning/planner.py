@@ -20,7 +20,7 @@ from benchkit.specs.cell import Cell
 from benchkit.specs.keys import digest
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import TrainingConfig
-from benchkit.specs.training_sets import Corrupted, ImageSet, Labelled, Mix, Pseudo, TrainingSet, Trivial
+from benchkit.specs.training_sets import CHUNK, Corrupted, ImageSet, Labelled, Mix, Pseudo, TrainingSet, Trivial
 from benchkit.stages.base import Costs, Model, Stage
 from benchkit.stages.confine import Confine
 from benchkit.stages.corrupt import AnyCorrupt, Choose, Corrupt, CorruptPixels, Region, RoundTrip
@@ -39,7 +39,8 @@ R = TypeVar("R")
 class PlannedCell:
     """A cell, the stages that give its row, or the reason it is skipped.
 
-    selection_seed: of the regions that all seeds and detectors share; None where the cell has its own, or none.
+    selection_seed: of the regions that all seeds and detectors share; None where the cell has its own, or none. chunk:
+    images that are processed at once; None for CHUNK, so that earlier plans are read as they were.
     """
 
     cell: Cell
@@ -47,6 +48,7 @@ class PlannedCell:
     confine: Confine | None = None
     skip: str | None = None
     selection_seed: int | None = None
+    chunk: int | None = None
 
     @property
     def key(self) -> str:
@@ -166,7 +168,10 @@ class Planner:
         Raises BenchkitError for every fault in the grid: unknown names, parameters, splits, steps.
         """
         self.note_steps()
-        return Plan(tuple(self._planned(cell) for cell in self.cells))
+        chunk = self.grid.sampling.chunk
+        assert isinstance(chunk, int), "benchkit.runs.sampling settles `auto`"
+        cells = tuple(self._planned(cell) for cell in self.cells)
+        return Plan(cells if chunk == CHUNK else tuple(replace(planned, chunk=chunk) for planned in cells))
 
     def note_steps(self) -> None:
         """Add the steps that this grid needs to `trajectories`; raises BenchkitError as `plan` does."""
@@ -271,10 +276,14 @@ class Planner:
         assert isinstance(training, Mix)
         return MixedPairs(tuple(self._pairs(part, cell) for part in training.parts))  # type: ignore[misc]
 
+    def _chunks(self, images: ImageSet) -> tuple[ImageSet, ...]:
+        """Return the pieces of a set that are processed together (their size is in every key)."""
+        return images.chunks(int(self.grid.sampling.chunk))
+
     @_once
     def images(self, images: ImageSet) -> tuple[Images, ...]:
         """Return the Images stages of a set, one per chunk."""
-        return tuple(self._images(chunk) for chunk in images.chunks())
+        return tuple(self._images(chunk) for chunk in self._chunks(images))
 
     @_once
     def _images(self, chunk: ImageSet) -> Images:
@@ -336,7 +345,7 @@ class Planner:
     @_once
     def _corrupt(self, part: Corrupted, cell: Cell) -> tuple[AnyCorrupt, ...]:
         select, stages = self.select(part, cell), []
-        for i, chunk in enumerate(part.images.chunks()):
+        for i, chunk in enumerate(self._chunks(part.images)):
             paste = self._images(chunk) if part.paste_background else None
             region = Region(select, i, part.label, paste)
             stages.append(self._corrupt_chunk(part, part.corruptor, chunk, region, cell.seed))
@@ -351,7 +360,7 @@ class Planner:
         if not isinstance(corruptor, LatentCorruptor):
             return CorruptPixels(self.latents(chunk), region, spec, identity, seed)
         start = self.start(chunk, part.inverter, corruptor.steps, seed)
-        everyone = part.images.chunks() if corruptor.needs_reference() else ()
+        everyone = self._chunks(part.images) if corruptor.needs_reference() else ()
         return Corrupt(start, region, spec, identity, seed, tuple(self.latents(c) for c in everyone))
 
     def start(self, chunk: ImageSet, inverter: Spec, steps: int, seed: int) -> Invert | Latents:
@@ -383,7 +392,8 @@ class Planner:
 
     def _confine(self, part: Corrupted, cell: Cell) -> Confine:
         seed = self.grid.selection_seed_of(cell.seed)
-        round_trips = tuple(self._part_round_trip(part, part.corruptor, c, seed) for c in part.images.chunks())
+        chunks = self._chunks(part.images)
+        round_trips = tuple(self._part_round_trip(part, part.corruptor, chunk, seed) for chunk in chunks)
         return Confine(self.corrupt(part, cell), round_trips, self.select(part, cell))
 
     def _part_round_trip(self, part: Corrupted, spec: Spec, chunk: ImageSet, seed: int) -> RoundTrip | Choose:

@@ -97,7 +97,8 @@ def _of_images(works: Workloads, source: Source, what: str, amount: float, a_pix
 
 def _name(model: Model) -> str:
     """Return what identifies a checkpoint and its precision."""
-    return f"{model.identity[:16]} {model.dtype} {model.vae}"
+    dtype = model.dtype if model.sampling == "float32" else model.sampling
+    return f"{model.identity[:16]} {dtype} {model.vae}"
 
 
 def _latents(works: Workloads, stage: Latents) -> dict[str, Any]:

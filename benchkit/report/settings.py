@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchkit.report.aggregate import read_object
 from benchkit.report.text import known, listed, numeric
 from benchkit.specs.training_config import TrainingConfig
+from benchkit.specs.training_sets import CHUNK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,7 @@ _NAMES = {
     "checkpoint": "checkpoint",
     "checkpoint_sha256": "checkpoint sha256",
     "dtype": "dtype",
+    "chunk": "chunk",
     "autoencoder": "autoencoder",
     "num_inference_steps": "num_inference_steps",
     "provenance": "data",
@@ -45,6 +47,8 @@ _LABELS = ("test_set", "inverter", "provenance")
 
 #: How the regions are chosen where no seed is named for all; boards say it only beside one that shares a selection.
 _OWN_SELECTION = "of each seed"
+#: Settings that are a column only of boards that have another value -> the value of all others.
+_USUAL = {"selection_seed": _OWN_SELECTION, "chunk": CHUNK}
 
 Settings = dict[str, tuple[Any, ...]]
 
@@ -60,8 +64,9 @@ def settings_of(board: Board) -> Settings:
     for line in lines[read].drop_duplicates().to_dict("records"):
         for name, value in _settings_of_line(line):
             found.setdefault(name, {})[repr(value)] = value
-    if set(found.get("selection_seed", {}).values()) == {_OWN_SELECTION}:
-        del found["selection_seed"]
+    for name, usual in _USUAL.items():
+        if set(found.get(name, {}).values()) == {usual}:
+            del found[name]
     # Rows without training are computed once, for any number of seeds.
     trained = lines[lines["role"] != "trivial"]
     seeds = (trained if len(trained) else lines)["seeds"]
@@ -105,6 +110,9 @@ def _settings_of_line(line: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             if known(line.get("selector")):
                 seed = numeric(line.get(name))
                 yield name, f"shared, of seed {seed:.0f}" if known(seed) else _OWN_SELECTION
+        elif name == "chunk":
+            if known(line.get("checkpoint")):
+                yield name, int(line[name]) if known(line.get(name)) else CHUNK
         elif known(line.get(name)):
             value = line[name]
             yield name, int(value) if isinstance(value, float) else value
@@ -137,10 +145,10 @@ def differing(boards: Sequence[Board]) -> dict[str, tuple[str, ...]]:
     """
     every = [settings_of(board) for board in boards]
     names = list(dict.fromkeys(name for own in every for name in own))
-    found, absent = {}, {"selection_seed": _OWN_SELECTION}
+    found = {}
     for name in names:
         values = tuple(
-            _values(board, own[name]) if name in own else absent.get(name, "unknown")
+            _values(board, own[name]) if name in own else str(_USUAL.get(name, "unknown"))
             for board, own in zip(boards, every, strict=True)
         )
         if len(set(values)) > 1:

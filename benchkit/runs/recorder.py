@@ -104,9 +104,10 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
         found |= {
             "checkpoint": public_name(model.location),
             "checkpoint_sha256": model.identity,
-            "dtype": model.dtype,
+            "dtype": model.dtype if model.sampling == "float32" else f"{model.dtype}, sampling {model.sampling}",
             "autoencoder": model.vae,
             "num_inference_steps": model.steps,
+            "chunk": planned.chunk,
         }
     return {name: value for name, value in found.items() if value is not None}
 

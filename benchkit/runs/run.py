@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchkit.api import BenchkitError
-from benchkit.config.grid import Grid
+from benchkit.config.grid import Grid, Sampling
 from benchkit.config.overrides import apply_seeds
 from benchkit.diffusion import checkpoint
 from benchkit.executors.batch import Executor, StageResult
@@ -28,20 +28,26 @@ from benchkit.planning.looks import check_pairs, find_rule
 from benchkit.planning.paper_protocol import to_record
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_grids, check_images
-from benchkit.planning.preflight.precision import find_emulated, find_unsupported, list_precisions
+from benchkit.planning.preflight.precision import (
+    find_emulated,
+    find_slow_sampling,
+    find_unsupported,
+    list_precisions,
+)
 from benchkit.planning.preflight.remarks import find_unlike_checkpoint
+from benchkit.planning.sampling import find_large_chunk
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
 from benchkit.runs.looks import describe_looks
+from benchkit.runs.parity import check_parity
 from benchkit.runs.provenance import describe_environment
 from benchkit.runs.recorder import list_plugins, map_short_texts
 from benchkit.runs.run_folder import LOG, RunFolder
 from benchkit.runs.work import Work, load_run_data
 from benchkit.specs.faults import Collector
 from benchkit.specs.spec import Spec
-from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Model, each_device
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
@@ -124,8 +130,11 @@ class Outcome:
 
 def find_model(grid: Grid) -> Model:
     """Find and identify the grid's checkpoint; raise BenchkitError if it cannot be used."""
+    if "auto" in (grid.sampling.precision, grid.sampling.chunk):
+        raise BenchkitError("sampling is auto, which is settled for a comparison as a whole: name the values to vary")
     found = checkpoint.find(grid.model)
-    return Model.of(checkpoint.pin_revision(grid.model, found), found.identity, grid.num_inference_steps)
+    location = checkpoint.pin_revision(grid.model, found)
+    return Model.of(location, found.identity, grid.num_inference_steps, grid.sampling.precision)
 
 
 def make_plan(grid: Grid, registry: Registry) -> Plan:
@@ -202,7 +211,7 @@ def check_pending(
 ) -> None:
     """Raise FaultsError for faulty images of grids, unless every row of their plan is finished.
 
-    The same for a precision that the device does not have.
+    The same for a precision that the device does not have, and a chunk that its memory cannot hold.
 
     Raise BenchkitError where what the run writes does not fit onto the cache's disk. Also log the remarks on datasets
     and checkpoint.
@@ -215,6 +224,8 @@ def check_pending(
             check_images(grids, registry, progress)
         with faults.collecting():
             check_precisions(grids, registry, device)
+        with faults.collecting():
+            check_sampling(grids, registry, device)
         faults.check()
         pending = [stage for stage in plan.stages if not store.has(stage.key)]
         check_room(pending, registry, get_local_folder(places.cache))
@@ -232,6 +243,19 @@ def check_precisions(grids: Sequence[tuple[str, Grid]], registry: Registry, devi
             faults.add(*find_unsupported(precisions, each_device(device)[0]), place=place)
             for text in find_emulated(precisions, each_device(device)[0]):
                 _log.warning("%s", text, extra={"tell": "note"})
+    faults.check()
+
+
+def check_sampling(grids: Sequence[tuple[str, Grid]], registry: Registry, device: str) -> None:
+    """Raise FaultsError for a number format that the device only emulates, and for a chunk that it cannot hold.
+
+    device: resolved only for other settings than the default's, because that may load torch.
+    """
+    faults = Collector()
+    for place, grid in grids:
+        if grid.sampling != Sampling():
+            device = each_device(resolve_device(device, several=True))[0]
+            faults.add(*find_slow_sampling(grid, device), *find_large_chunk(grid, registry, device), place=place)
     faults.check()
 
 
@@ -269,6 +293,7 @@ def execute(
     check_out(places, config, options.force)
     elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), options.device, options.progress, options.loaded)
+    check_parity(plan, env)
     results = elsewhere or places.result_store()
     config = {**config, "shown": map_short_texts(plan)}
     folder = None if places.out is None else RunFolder(places.out)
@@ -372,9 +397,9 @@ def collect_gallery(plan: Plan, env: Env) -> dict[str, tuple[Example, ...]]:
 
 def collect_examples(stage: AnyCorrupt, env: Env) -> list[Example]:
     """Return every image of one finished chunk whose selection is not empty."""
-    select, start = stage.region.select, stage.region.chunk * CHUNK
-    source: Images = select.images[stage.region.chunk]
+    region = stage.region
+    source: Images = region.select.images[region.chunk]
     before, after, ids = env.arrays(source)["images"], env.arrays(stage)["images"], env.meta(source)["ids"]
-    masks = select.masks(env, slice(start, start + len(before)))
+    masks = region.select.masks(env, region.rows)
     keep = np.flatnonzero(masks.any(axis=(1, 2)))
     return [Example(ids[i], before[i], after[i], masks[i]) for i in keep]

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from benchkit.specs.spec import Spec
 
-#: Images are processed in chunks of this many, so that a result does not depend on who computed it.
+#: Images are processed in chunks of this many, so that a result does not depend on who computed it. A grid may name
+#: another number (`sampling.chunk`).
 CHUNK = 16
 #: Seeds are whole numbers from 0 on and below this.
 SEEDS = 2**31
@@ -23,10 +24,10 @@ class ImageSet:
     split: str
     indices: tuple[int, ...]
 
-    def chunks(self) -> tuple[ImageSet, ...]:
-        """Return the same images in pieces of CHUNK, in order."""
-        starts = range(0, len(self.indices), CHUNK)
-        return tuple(ImageSet(self.dataset, self.split, self.indices[i : i + CHUNK]) for i in starts)
+    def chunks(self, size: int = CHUNK) -> tuple[ImageSet, ...]:
+        """Return the same images in pieces of `size`, in order; the last one may be smaller."""
+        starts = range(0, len(self.indices), size)
+        return tuple(ImageSet(self.dataset, self.split, self.indices[i : i + size]) for i in starts)
 
 
 class _Whole:

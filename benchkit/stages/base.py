@@ -35,7 +35,8 @@ ARRAYS = "arrays.safetensors"
 class Model:
     """A checkpoint: where it lies (not part of any key), and what identifies its weights, schedule and precision.
 
-    location: its name with the options behind it, of which dtype and vae are those that decide results.
+    location: its name with the options behind it, of which dtype and vae are those that decide results. sampling: the
+    format of denoiser and decoder alone, where all networks are loaded in float32.
     """
 
     location: str = field(metadata=UNKEYED)
@@ -43,12 +44,19 @@ class Model:
     steps: int = 50
     dtype: str = "float32"
     vae: str = field(default="whole", metadata=LATER)
+    # In float32, the portable default, it is not part of the key, so that the results of earlier versions are found.
+    sampling: str = field(default="float32", metadata=LATER)
 
     @classmethod
-    def of(cls, text: str, identity: str, steps: int) -> Model:
-        """Return the model that a text such as `NAME:dtype=float16` means."""
+    def of(cls, text: str, identity: str, steps: int, sampling: str = "float32") -> Model:
+        """Return the model that a text such as `NAME:dtype=float16` means; raise BenchkitError for two formats."""
         _, options = parse_model(text)
-        return cls(text, identity, steps, options.dtype, options.vae)
+        if sampling != "float32" and options.dtype != "float32":
+            raise BenchkitError(
+                f"model '{text}' computes in {options.dtype}, sampling.precision is {sampling}: remove one of them "
+                "(sampling.precision keeps the encoders in float32)"
+            )
+        return cls(text, identity, steps, options.dtype, options.vae, sampling)
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Env:
 
             self._backends.clear()
             if (backend := self._find_loaded(model)) is None:
-                backend = DiffusionBackend.load(model.location, device=self.device, steps=model.steps)
+                backend = DiffusionBackend.load(model.location, self.device, None, model.steps, model.sampling)
             if backend.identity != model.identity:
                 raise BenchkitError(
                     f"checkpoint '{model.location}' is another one than when the run was planned (sha256 "

@@ -18,7 +18,7 @@ from benchkit.api import (
     ResamplingCorruptor,
 )
 from benchkit.specs.spec import Spec
-from benchkit.specs.training_sets import CHUNK, Label
+from benchkit.specs.training_sets import Label
 from benchkit.stages.base import Arrays, Costs, Env, Output, Stage, packed
 from benchkit.stages.images import Images, Latents, to_tensor, to_uint8
 from benchkit.stages.invert import Invert
@@ -46,12 +46,17 @@ class Region:
         """Return whether corruptors are run twice here to compare; the first chunk of each set is enough."""
         return self.chunk == 0
 
-    def masks(self, env: Env, count: int) -> Tensor:
-        """(N, H, W) bool of this chunk."""
+    @property
+    def rows(self) -> slice:
+        """Return where the chunk's images are among those of the selection."""
+        size, own = (len(self.select.images[place].source.indices) for place in (0, self.chunk))
+        return slice(self.chunk * size, self.chunk * size + own)
+
+    def masks(self, env: Env) -> Tensor:
+        """Return the masks of this chunk, (N, H, W) bool."""
         import torch
 
-        start = self.chunk * CHUNK
-        return torch.from_numpy(self.select.masks(env, slice(start, start + count)))
+        return torch.from_numpy(self.select.masks(env, self.rows))
 
     def finish(self, env: Env, images: Tensor, masks: Tensor, factor: int) -> Arrays:
         """Return the stage's arrays: corrupted images and their labels."""
@@ -132,7 +137,7 @@ class Corrupt(Stage):
         latents, steps = origin(first.start)
         meta, backend = env.meta(latents), env.backend(latents.model)
         z_0 = env.tensor(latents, "z_0")
-        masks = first.region.masks(env, len(z_0))
+        masks = first.region.masks(env)
         reference = next((stage.reference(env) for stage in stages if stage.references), None)
         batch = Batch(z_0, masks, tuple(meta["captions"]), ImageNoise(first.seed, meta["ids"]), reference)
         z_t = env.tensor(first.start, "z_t") if steps else z_0.clone()
@@ -153,9 +158,10 @@ class Corrupt(Stage):
         from benchkit.diffusion.noise import draw_references
 
         ids = env.meta(origin(self.start)[0])["ids"]
-        own = range(self.region.chunk * CHUNK, self.region.chunk * CHUNK + len(ids))
+        own, size = self.region.rows, len(self.references[0].source.indices)
         count = sum(len(stage.source.indices) for stage in self.references)
-        drawn = [divmod(place, CHUNK) for place in draw_references(self.seed, ids, own, count)]
+        places = draw_references(self.seed, ids, range(own.start, own.stop), count)
+        drawn = [divmod(place, size) for place in places]
         stages = {chunk: self.references[chunk] for chunk, _ in drawn}
         z_0 = {chunk: env.tensor(stage, "z_0") for chunk, stage in stages.items()}
         captions = {chunk: env.meta(stage)["captions"] for chunk, stage in stages.items()}
@@ -190,7 +196,7 @@ class CorruptPixels(Stage):
 
         samples, meta, backend = self.latents.source.read(env), env.meta(self.latents), env.backend(self.latents.model)
         images = to_tensor(np.stack([s.image for s in samples]))
-        masks = self.region.masks(env, len(images))
+        masks = self.region.masks(env)
         plugin = env.registry.make(self.corruptor, PixelCorruptor)  # type: ignore[type-abstract]
         at = PixelContext(images, masks[:, None], tuple(meta["captions"]), ImageNoise(self.seed, meta["ids"]))
         if self.region.checks_repeatability:

@@ -12,7 +12,6 @@ import numpy as np
 from benchkit.api import RegionSelector, SelectionContext
 from benchkit.specs.keys import LATER
 from benchkit.specs.spec import Spec
-from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Output, Stage, packed
 from benchkit.stages.images import Images, check_ids, to_tensor, to_uint8
 from benchkit.stages.threshold import matching_threshold
@@ -83,7 +82,8 @@ class Select(Stage):
 
         stage = self.images[index]
         images = to_tensor(env.arrays(stage)["images"])
-        rows = slice(index * CHUNK, index * CHUNK + len(images))
+        start = index * len(self.images[0].source.indices)  # only the last chunk may be smaller
+        rows = slice(start, start + len(images))
         at = SelectionContext(
             images=images,
             samples=stage.source.read(env),

@@ -12,8 +12,9 @@ SETTINGS = (
     *("training", "selector_training", "provenance", "uses"),
 )
 #: Settings that are a column only of runs that have a value of them, so that the rows of other runs stay as they were.
-#: selection_seed: of the regions that all seeds and detectors share.
-RARE_SETTINGS = ("selection_seed",)
+#: selection_seed: of the regions that all seeds and detectors share. chunk: images that passed the checkpoint at once,
+#: where they were not CHUNK.
+RARE_SETTINGS = ("selection_seed", "chunk")
 
 COUNT_COLUMNS = ("image", "tp", "fp", "fn", "tn")
 LABELS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,18 @@ def resolve_device(name: str = "auto", *, several: bool = False) -> str:
     if not available or int(match[1] or 0) >= max(1, torch.cuda.device_count()):
         raise ArgumentValueError(f"device '{name}' is not available to torch {torch.__version__}: choose auto or cpu")
     return name
+
+
+def read_memory_size(device: str) -> int | None:
+    """Return the bytes of a device's memory; of a CPU those of the machine. None where they are not known."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if device == "cpu" else None
+    except (ValueError, OSError, AttributeError):
+        return None
 
 
 def _several(name: str, allowed: bool) -> str:

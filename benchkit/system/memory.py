@@ -35,11 +35,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def suggest_savings(options: ModelOptions, parameters: int) -> str:
+def suggest_savings(options: ModelOptions, parameters: int, images: int = 1) -> str:
     """Return which further options need less memory for networks with this number of parameters.
 
-    Smaller batches do not help: the number of images computed together is part of every result.
+    images: how many were processed at once. Fewer are other results, so that this is a setting of the grid.
     """
+    fewer = f", or set the grid's sampling.chunk to {images // 2} (it was {images})" if images > 1 else ""
     size = parameters * (4 if options.dtype == "float32" else 2) / GIB
     less = []
     if options.dtype == "float32":
@@ -49,5 +50,5 @@ def suggest_savings(options: ModelOptions, parameters: int) -> str:
     if not options.offload:
         less.append("offload=true (one network at a time in the GPU's memory)")
     if not less:
-        return f"its networks take {size:.1f} GiB and every saving is on: use smaller images or a larger device"
-    return f"write behind the model's name, as in NAME:dtype=float16,vae=tiled, {' or '.join(less)}"
+        return f"its networks take {size:.1f} GiB and every saving is on: use smaller images or a larger device{fewer}"
+    return f"write behind the model's name, as in NAME:dtype=float16,vae=tiled, {' or '.join(less)}{fewer}"

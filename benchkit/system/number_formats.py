@@ -7,6 +7,8 @@ from pathlib import Path
 
 #: The flags by which Linux says that a processor multiplies bfloat16: of x86, and of ARM.
 _FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+#: The same of float16.
+_FLOAT16_FLAGS = {"avx512_fp16", "amx_fp16"}
 
 
 def has_tf32(device: str) -> bool:
@@ -20,6 +22,14 @@ def has_bfloat16(device: str) -> bool | None:
         flags = read_cpu_flags()
         return bool(flags & _FLAGS) if flags else None
     return _capability(device) >= 8 if device.startswith("cuda") else None
+
+
+def has_float16(device: str) -> bool | None:
+    """Return whether a device multiplies in float16, and does not emulate it; None where that is unknown."""
+    if device == "cpu":
+        flags = read_cpu_flags()
+        return bool(flags & _FLOAT16_FLAGS) if flags else None
+    return _capability(device) >= 7 if device.startswith("cuda") else None
 
 
 def _capability(device: str) -> float:

@@ -1,4 +1,4 @@
-"""Precisions of trainings that a device does not have, or only emulates."""
+"""Precisions of trainings and of sampling that a device does not have, or only emulates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from benchkit.plugin.networks import frozen
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import Fault
 from benchkit.specs.spec import Spec
-from benchkit.system.number_formats import has_bfloat16, has_tf32
+from benchkit.system.number_formats import has_bfloat16, has_float16, has_tf32
+
+#: How much longer an evaluation of the denoiser takes in a number format that the processor emulates.
+EMULATED = {"bfloat16": "twice the", "float16": "ten times the"}
 
 
 def list_precisions(grid: Grid, registry: Registry) -> dict[str, str]:
@@ -39,6 +42,19 @@ def find_unsupported(precisions: Mapping[str, str], device: str) -> Iterator[Fau
     if keys and not has_tf32(device):
         message = f"{' and '.join(keys)}: device '{device}' has no tf32; NVIDIA GPUs from compute capability 8 on do"
         yield Fault(message, "choose float32", dict.fromkeys(keys, "float32"))
+
+
+def find_slow_sampling(grid: Grid, device: str) -> Iterator[Fault]:
+    """Yield a fault where a device would emulate the number format of the sampling, which costs more than it saves."""
+    precision = grid.sampling.precision
+    known = {"bfloat16": has_bfloat16, "float16": has_float16}
+    if precision in known and known[precision](device) is False:
+        cost = EMULATED[precision] if device == "cpu" else "more"
+        yield Fault(
+            f"sampling.precision: device '{device}' only emulates {precision}, which takes {cost} time than float32",
+            "choose float32, or auto",
+            {"sampling.precision": "float32"},
+        )
 
 
 def find_emulated(precisions: Mapping[str, str], device: str) -> Iterator[str]:

@@ -35,14 +35,14 @@ def find_unlike_checkpoint(grid: Grid, registry: Registry) -> tuple[str, ...]:
     found: dict[str, None] = {}
     with suppress(BenchkitError):
         source = checkpoint.find(grid.model)
-        for images in _sources(grid, registry):
+        for images in list_first_images(grid, registry):
             size = Facts(registry).of(images)[0].size
             found |= dict.fromkeys(_unlike(grid.model, source, images, size))
     return tuple(found)
 
 
-def _sources(grid: Grid, registry: Registry) -> Iterator[ImageSet]:
-    """The first image of every source."""
+def list_first_images(grid: Grid, registry: Registry) -> Iterator[ImageSet]:
+    """Yield the first image of every source."""
     sets = Sets(grid, registry)
     for key, wanted in sets.grid_sources:
         images = sets.of(key, wanted, sets.labelled(grid.selection_seed_of(grid.seeds[0])) if wanted.rest else None)

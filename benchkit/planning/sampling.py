@@ -1,0 +1,101 @@
+"""What `auto` means in a grid's `sampling`, and whether a chunk fits into memory. Nothing loads networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from math import log2
+
+from benchkit.config.grid import Grid
+from benchkit.diffusion import checkpoint
+from benchkit.diffusion.options import parse_model
+from benchkit.errors import BenchkitError
+from benchkit.planning.preflight.facts import Facts
+from benchkit.planning.preflight.remarks import latent_factor, list_first_images
+from benchkit.plugin.registry import Registry
+from benchkit.specs.faults import Fault
+from benchkit.specs.training_sets import CHUNK
+from benchkit.system.devices import read_memory_size
+from benchkit.system.number_formats import has_bfloat16, has_float16
+from benchkit.system.quantities import format_size
+
+#: The largest chunk that `auto` chooses: beyond it a denoiser is hardly faster.
+MOST = 64
+#: A chunk of MOST images is chosen up to this many latent pixels along a side; half as many images at twice the side.
+SMALL_LATENT = 16
+#: An image takes so many float32 arrays of the decoder's second smallest number of channels, at its own size. Measured
+#: with the embedded checkpoint and with the decoder of Stable Diffusion.
+ARRAYS = 4
+#: The part of a device's memory that a chunk may take.
+PART = 0.5
+
+
+def choose_precision(grid: Grid, device: str) -> str:
+    """Return what `sampling.precision: auto` means on a device, if the check of the images is passed."""
+    if parse_model(grid.model)[1].dtype != "float32":
+        return "float32"  # the option `dtype` has chosen for all networks
+    if has_bfloat16(device):
+        return "bfloat16"
+    return "float16" if has_float16(device) else "float32"
+
+
+def choose_chunk(grid: Grid, registry: Registry, device: str) -> int:
+    """Return what `sampling.chunk: auto` means for a grid: it depends on its images, its checkpoint and the device.
+
+    Raises BenchkitError where images or checkpoint cannot be read.
+    """
+    if any(source.rest for source in grid.every_source):
+        return CHUNK  # seeds share those chunks (benchkit.planning.image_sets.order_rest_of_pool)
+    side = max(_latent_size(grid, registry))
+    wanted = MOST * SMALL_LATENT // max(side, SMALL_LATENT)
+    most = _count_fitting(grid, registry, device)
+    return 2 ** int(log2(max(1, wanted if most is None else min(wanted, most))))
+
+
+def find_large_chunk(grid: Grid, registry: Registry, device: str) -> Iterator[Fault]:
+    """Yield a fault where a chunk needs more than the device's memory; its remedy is the largest one that fits."""
+    chunk = grid.sampling.chunk
+    if not isinstance(chunk, int) or chunk <= CHUNK:
+        return  # what every version has computed
+    with suppress(BenchkitError):  # faulty images and checkpoints are reported elsewhere
+        size, most = read_memory_size(device), _count_fitting(grid, registry, device)
+        if size is not None and most is not None and chunk > most:
+            need = chunk * _bytes_of_image(grid, registry)
+            yield Fault(
+                f"sampling.chunk: {chunk} images at once need about {format_size(need)}, and a chunk may take half of "
+                f"the {format_size(size)} of device '{device}'",
+                f"{most} fit",
+                {"sampling.chunk": most},
+            )
+
+
+def _count_fitting(grid: Grid, registry: Registry, device: str) -> int | None:
+    """Return how many images fit into a device's memory at once, 1 or more; None where its size is not known."""
+    size = read_memory_size(device)
+    return None if size is None else max(1, int(PART * size / _bytes_of_image(grid, registry)))
+
+
+def _bytes_of_image(grid: Grid, registry: Registry) -> int:
+    """Return the memory that one image of a chunk takes while it is decoded, where most is needed.
+
+    The decoder's last level has arrays of the image's size with its second smallest number of channels.
+    """
+    found = checkpoint.find(grid.model)
+    widths = checkpoint.read_json(found.folder / "vae" / "config.json", found.folder).get("block_out_channels", ())
+    height, width = _image_size(grid, registry)
+    return int(ARRAYS * 4 * sorted(widths)[:2][-1] * height * width)
+
+
+def _latent_size(grid: Grid, registry: Registry) -> tuple[int, int]:
+    factor = latent_factor(checkpoint.find(grid.model))
+    height, width = _image_size(grid, registry)
+    return height // factor, width // factor
+
+
+def _image_size(grid: Grid, registry: Registry) -> tuple[int, int]:
+    """Return height and width of the largest first image of a source."""
+    facts = [Facts(registry).of(images)[0] for images in list_first_images(grid, registry)]
+    sizes = [fact.size for fact in facts if fact.size]
+    if not sizes:
+        raise BenchkitError("source: the size of its images is not known")
+    return max(sizes, key=lambda one: one[0] * one[1])
