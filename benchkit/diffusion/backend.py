@@ -21,7 +21,7 @@ from benchkit.diffusion.condition import Condition
 from benchkit.diffusion.options import ModelOptions, parse_model, public_name
 from benchkit.diffusion.schedule import Schedule, compute_alpha_bar, to_epsilon
 from benchkit.errors import BenchkitError
-from benchkit.specs.training_sets import CHUNK
+from benchkit.specs.training_sets import CHUNK, DECODED_AT_ONCE
 from benchkit.system import memory
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ P = ParamSpec("P")
 R = TypeVar("R", Tensor, Condition)
 Part = Literal["unet", "vae", "text_encoder", "text_encoder_2"]
 
-#: Images of a larger chunk that a CPU decodes at once. Decoding one of 128 x 128 took 24 ms in batches of 8, 46 ms in
-#: batches of 64, because a level's arrays then no longer fit into the processor's caches.
-DECODED_AT_ONCE = 8
 #: Largest side of the tiles of a tiled autoencoder, in pixels.
 TILE = 512
 

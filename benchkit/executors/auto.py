@@ -37,7 +37,11 @@ class Auto:
         self.choose(env.device, len(stages), read_free_memory()).execute(stages, env, report)
 
     def choose(self, device: str, stages: int, memory: int | None) -> Executor:
-        """Return the executor of a plan with so many stages and so many bytes free (None: unknown)."""
+        """Return the executor of a plan with so many stages and so many bytes free (None: unknown).
+
+        Finished stages count too, so that an interrupted run continues with as many threads as it began with: their
+        number decides the last digits.
+        """
         workers = len(os.sched_getaffinity(0))
         if memory is not None:
             workers = min(workers, memory // MEMORY_PER_WORKER)

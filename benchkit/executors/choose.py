@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.executors.auto import Auto
+from benchkit.executors.auto import Auto, read_free_memory
 from benchkit.executors.batch import Executor
 from benchkit.executors.inline import Inline
 from benchkit.executors.processes import Processes
 from benchkit.executors.ray import Ray
+from benchkit.executors.worker import THREADS
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env
 
@@ -51,6 +53,21 @@ def parse_executor(text: str, time_limit: float | None = None, address: str | No
     if spec.name == "processes":
         return Processes(**settings, time_limit=time_limit)
     return Auto(time_limit) if spec.name == "auto" else Inline(time_limit)
+
+
+def describe_executor(executor: Executor, env: Env, stages: int) -> tuple[str, str]:
+    """Return the executor of a plan with so many stages as a text that names it, and in words."""
+    executor = getattr(executor, "executor", executor)  # of one that reports progress
+    by = ""
+    if isinstance(executor, Auto):
+        executor, by = executor.choose(env.device, stages, read_free_memory()), " (chosen by `executor` auto)"
+    if isinstance(executor, Processes):
+        count, threads = executor.divide_cores(env)
+        each = os.environ.get(THREADS, str(threads))
+        return f"processes:workers={count}", f"in {count} processes of {each} thread{'s' * (each != '1')} each{by}"
+    if isinstance(executor, Ray):
+        return "ray", "as tasks of Ray"
+    return "inline", f"one after another in this process{by}"
 
 
 def keep_workers(executor: Executor, env: Env) -> AbstractContextManager[Executor]:

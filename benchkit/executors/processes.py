@@ -47,14 +47,19 @@ class Processes:
         with self.keep_workers(env) as pool:
             pool.execute(stages, env, report)
 
+    def divide_cores(self, env: Env) -> tuple[int, int]:
+        """Return the number of workers, and the threads of each unless OMP_NUM_THREADS is set."""
+        cores = len(os.sched_getaffinity(0))
+        count = max(1, self.workers or (cores if env.device == "cpu" else len(env.devices)))
+        return count, max(1, cores // count)
+
     @contextmanager
     def keep_workers(self, env: Env) -> Iterator[ProcessPool]:
         """Yield an executor for several plans of one Env, one after another; its processes end with the context."""
         self.check()
-        cores = len(os.sched_getaffinity(0))
-        count = max(1, self.workers or (cores if env.device == "cpu" else len(env.devices)))
+        count, threads = self.divide_cores(env)
         devices = [env.devices[i % len(env.devices)] for i in range(count)]
-        with use_threads(max(1, cores // count)):
+        with use_threads(threads):
             pool = ProcessPool([WorkerConfig.from_env(env, device, self.time_limit) for device in devices], env)
             try:
                 yield pool

@@ -14,7 +14,7 @@ from benchkit.planning.preflight.facts import Facts
 from benchkit.planning.preflight.remarks import latent_factor, list_first_images
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import Fault
-from benchkit.specs.training_sets import CHUNK
+from benchkit.specs.training_sets import CHUNK, DECODED_AT_ONCE
 from benchkit.system.devices import read_memory_size
 from benchkit.system.number_formats import has_bfloat16, has_float16
 from benchkit.system.quantities import format_size
@@ -23,9 +23,10 @@ from benchkit.system.quantities import format_size
 MOST = 64
 #: A chunk of MOST images is chosen up to this many latent pixels along a side; half as many images at twice the side.
 SMALL_LATENT = 16
-#: An image takes so many float32 arrays of the decoder's second smallest number of channels, at its own size. Measured
-#: with the embedded checkpoint and with the decoder of Stable Diffusion.
-ARRAYS = 4
+#: Float32 arrays that an image takes: in the decoder of its second smallest number of channels and the image's size, in
+#: the denoiser of its smallest number and the latent's size. Measured with the embedded checkpoint (6 and 38) and with
+#: networks of Stable Diffusion's size (5 to 6, and 61 for four images at once).
+DECODER_ARRAYS, DENOISER_ARRAYS = 6, 60
 #: The part of a device's memory that a chunk may take.
 PART = 0.5
 
@@ -60,7 +61,7 @@ def find_large_chunk(grid: Grid, registry: Registry, device: str) -> Iterator[Fa
     with suppress(BenchkitError):  # faulty images and checkpoints are reported elsewhere
         size, most = read_memory_size(device), _count_fitting(grid, registry, device)
         if size is not None and most is not None and chunk > most:
-            need = chunk * _bytes_of_image(grid, registry)
+            need = _bytes_of_chunk(grid, registry, device, chunk)
             yield Fault(
                 f"sampling.chunk: {chunk} images at once need about {format_size(need)}, and a chunk may take half of "
                 f"the {format_size(size)} of device '{device}'",
@@ -72,18 +73,33 @@ def find_large_chunk(grid: Grid, registry: Registry, device: str) -> Iterator[Fa
 def _count_fitting(grid: Grid, registry: Registry, device: str) -> int | None:
     """Return how many images fit into a device's memory at once, 1 or more; None where its size is not known."""
     size = read_memory_size(device)
-    return None if size is None else max(1, int(PART * size / _bytes_of_image(grid, registry)))
+    if size is None:
+        return None
+    denoiser, decoder = _bytes_of_image(grid, registry)
+    room = PART * size
+    if device == "cpu":  # which decodes a large chunk in pieces
+        return max(1, int((room - DECODED_AT_ONCE * decoder) / denoiser))
+    return max(1, int(room / max(denoiser, decoder)))
 
 
-def _bytes_of_image(grid: Grid, registry: Registry) -> int:
-    """Return the memory that one image of a chunk takes while it is decoded, where most is needed.
+def _bytes_of_chunk(grid: Grid, registry: Registry, device: str, chunk: int) -> int:
+    """Return about how much memory a chunk takes."""
+    denoiser, decoder = _bytes_of_image(grid, registry)
+    if device == "cpu":
+        return chunk * denoiser + DECODED_AT_ONCE * decoder
+    return chunk * max(denoiser, decoder)
 
-    The decoder's last level has arrays of the image's size with its second smallest number of channels.
-    """
+
+def _bytes_of_image(grid: Grid, registry: Registry) -> tuple[int, int]:
+    """Return the memory that an image takes in an evaluation of the denoiser, and while it is decoded."""
     found = checkpoint.find(grid.model)
-    widths = checkpoint.read_json(found.folder / "vae" / "config.json", found.folder).get("block_out_channels", ())
+    denoiser, decoder = (
+        sorted(checkpoint.read_json(found.folder / part / "config.json", found.folder)["block_out_channels"])
+        for part in ("unet", "vae")
+    )
     height, width = _image_size(grid, registry)
-    return int(ARRAYS * 4 * sorted(widths)[:2][-1] * height * width)
+    cells = height * width // latent_factor(found) ** 2
+    return 4 * DENOISER_ARRAYS * denoiser[0] * cells, 4 * DECODER_ARRAYS * decoder[:2][-1] * height * width
 
 
 def _latent_size(grid: Grid, registry: Registry) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchkit.executors.batch import StageResult
+from benchkit.executors.choose import describe_executor
 from benchkit.planning.estimate import estimate
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
 from benchkit.planning.planner import Plan
@@ -75,8 +76,9 @@ class Work:
         ended = {p.key for p in part.cells if p.stages and all(stage.key in self.ended for stage in p.stages)}
         wanted = Plan(tuple(p for p in part.cells if p.key not in self.skipped and p.key not in ended))
         unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
-        recorder = Recorder(self.name, self.env, self.results, self.environment, unrecorded)
-        self._tell_estimate(wanted)
+        executor, how = describe_executor(self.options.executor, self.env, len(wanted.stages))
+        recorder = Recorder(self.name, self.env, self.results, {**self.environment, "executor": executor}, unrecorded)
+        self._tell_estimate(wanted, "" if executor == "inline" else how)
         with RateRecorder(self.env, self.environment, name_executor(self.options.executor)) as rates:
 
             def report(result: StageResult) -> None:
@@ -87,11 +89,16 @@ class Work:
             self.options.executor.execute(wanted.stages, self.env, report)
         self.ended = recorder.stage_results | self.ended
 
-    def _tell_estimate(self, wanted: Plan) -> None:
-        """Log what the pending stages need, where earlier runs have measured such stages."""
+    def _tell_estimate(self, wanted: Plan, how: str) -> None:
+        """Log how the pending stages run, and what they need where earlier runs have measured such stages.
+
+        how: empty where they run in this process, as everything else does.
+        """
         store = self.env.store
         if all(map(store.has, {stage.key for planned in wanted.cells for stage in planned.stages})):
             return
+        if how:
+            _log.warning("stages run %s", how, extra={"tell": "note"})
         pending = [stage for stage in wanted.stages if not store.has(stage.key)]
         folder, executor = get_local_folder(store.location), name_executor(self.options.executor)
         rates = load_rates(folder, str(self.environment["device"]))

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from benchkit.config.grid import Grid, OracleSet, SetSize, SourceSet
-from benchkit.config.grid_parts import Names, OnDetector, SomeTraining, Sweep
+from benchkit.config.grid_parts import Names, OnDetector, Sampling, SomeTraining, Sweep
 from benchkit.config.settings import fields_of
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import TrainingConfig
@@ -24,6 +24,7 @@ SECTIONS: dict[type, tuple[str, str]] = {
     SetSize: ("A set", "set"),
     OracleSet: ("An oracle", "oracle"),
     SourceSet: ("A source", "source"),
+    Sampling: ("A sampling", "sampling"),
     TrainingConfig: ("A training", "training"),
     OnDetector: ("Settings of one detector", "settings of one detector"),
 }
