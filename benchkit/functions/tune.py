@@ -268,6 +268,7 @@ def _search(spaces: Mapping[Spec, Space], base: Grid, session: Session, tuner: T
     """Search each corruptor and return the searches; write the trials to `out` as they end."""
     from benchkit.executors.choose import keep_workers
     from benchkit.runs.parity import check_parity
+    from benchkit.search.search_space import corners
     from benchkit.search.trials import as_json, write_trials
     from benchkit.search.tuning import Scorer, budget, describe_search, make_trial_plan
     from benchkit.stages.base import Env
@@ -284,8 +285,8 @@ def _search(spaces: Mapping[Spec, Space], base: Grid, session: Session, tuner: T
         tuner.report = screen.note
         screen.start(tuner.trials * len(spaces))
         env = Env(registry, store, how.device, screen.note, how.loaded)
-        for spec in spaces:
-            check_parity(make_trial_plan(base, spec, registry), env)
+        for spec, space in spaces.items():
+            check_parity(make_trial_plan(base, corners(spec, space)[-1], registry), env)
         scorer = Scorer(base, registry, env, stack.enter_context(keep_workers(how.executor, env)))
         for spec, space in spaces.items():  # open every study before the first search, which may take hours
             tuner.study(spec, space, describe_search(base, spec, registry))
