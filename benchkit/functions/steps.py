@@ -236,7 +236,6 @@ def select(
         >>> masks.shape, masks.dtype
         (torch.Size([4, 128, 128]), torch.bool)
     """
-    import numpy as np
     import torch
 
     from benchkit.diffusion.noise import ImageNoise
@@ -260,7 +259,7 @@ def select(
         scored = [predict_chunk(detector.network, pixels[rows]) for rows in chunks]
         threshold = plugin.threshold()
         if threshold is None:
-            threshold = matching_threshold(np.concatenate(scored), _prevalence(detector))
+            threshold = matching_threshold(scored, _prevalence(detector))
     masks = []
     for number, rows in enumerate(chunks):
         score = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,23 +42,30 @@ class Select(Stage):
     def run(self, env: Env) -> Output:
         check_ids(self.images, env)
         plugin = env.registry.make(self.selector, RegionSelector)  # type: ignore[type-abstract]
-        scored: list[np.ndarray] = []
-        threshold = None
         network = cache(lambda: self.train and self.train.network(env))
-        if self.train is not None:
-            scorer = self.train.scorer(env, self.features)
-            scored = [scorer(stage) for stage in self.images]
-            threshold = plugin.threshold()
-            if threshold is None:
-                threshold = matching_threshold(np.concatenate(scored), env.meta(self.train)["prevalence"])
-        masks = [
-            self._chunk(env, plugin, i, self._score(env, i, scored[i], network) if scored else None, threshold)
-            for i in range(len(self.images))
-        ]
+        with env.store.workdir(self.key) as work:
+            scored = self._scores(env, work)
+            threshold = plugin.threshold() if self.train is not None else None
+            if self.train is not None and threshold is None:
+                threshold = matching_threshold(scored, env.meta(self.train)["prevalence"])
+            masks = [
+                self._chunk(env, plugin, i, self._score(env, i, scored[i], network) if scored else None, threshold)
+                for i in range(len(self.images))
+            ]
         whole = np.concatenate(masks)
         arrays_out = {"masks": np.packbits(whole.reshape(len(whole), -1), axis=-1), "shape": np.array(whole.shape)}
         empty = int((~whole.any(axis=(1, 2))).sum())
         return packed(arrays_out, threshold=threshold, area=float(whole.mean()), empty=empty)
+
+    def _scores(self, env: Env, work: Path) -> list[np.ndarray]:
+        """Return the trained detector's scores of each chunk, kept in `work` and not in memory; none without one."""
+        if self.train is None:
+            return []
+        scorer = self.train.scorer(env, self.features)
+        files = [work / f"scores-{i}.npy" for i in range(len(self.images))]
+        for file, stage in zip(files, self.images, strict=True):
+            np.save(file, scorer(stage))
+        return [np.load(file, mmap_mode="r") for file in files]
 
     def _score(
         self, env: Env, index: int, scored: np.ndarray, network: Callable[[], Any]
@@ -126,7 +134,7 @@ def score_function(
 
     def score(images: Tensor) -> Tensor:
         pixels = to_uint8(images)
-        return torch.from_numpy(scored.copy() if np.array_equal(pixels, own) else predict(pixels))
+        return torch.from_numpy(np.array(scored) if np.array_equal(pixels, own) else predict(pixels))
 
     return score
 
