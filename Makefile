@@ -11,7 +11,7 @@ PYTEST := -m pytest --numprocesses $(TESTERS) --dist loadfile
 # Work in processes that a test starts itself is not counted.
 MEASURED := $(BIN)/python -m slipcover --source benchkit,plugins,leaderboard --json --out .coverage.json
 
-.PHONY: compare test test-all lint bench shape docs pictures clean
+.PHONY: compare test test-all lint bench simulations shape docs pictures clean
 
 compare: $(VENV)/installed
 	$(BIN)/benchkit compare quick --out $(OUT)
@@ -29,8 +29,13 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What the suite costs here, as one table: about half an hour of one core. Results: benchmarks/results/.
 bench: $(VENV)/installed-dev
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	$(BIN)/python benchmarks/table.py --run
+
+# How often the suite's intervals cover and its rules err, on boards whose truth is known: hours.
+simulations: $(VENV)/installed-dev
+	for name in coverage coverage_across coverage_seasons looks; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # Rooms, levels and imports between them; sizes of files and functions; lines of source and of tests.
 shape:

@@ -1,27 +1,28 @@
 """What a training iteration costs here, in each precision, and in mmengine's Runner on the same network and images.
 
-    OMP_NUM_THREADS=2 python benchmarks/training.py [--device cuda] [--size tiny --side 512] [--batch 8]
+    python benchmarks/training.py [--device cuda] [--size tiny --side 512] [--batch 8] [--small]
 
 UPerNet with ConvNeXt and with Swin, random weights; crops of 64 x 64 from images twice as large, mirrored half of the
-time; AdamW. Each figure is the median of the iterations after the first five, batches included, and its ratio to
-float32. The peer runs the same network, loss, optimiser, crops and batch size; mmengine computes in bfloat16 on GPUs
-only. Nothing is asserted: on a busy machine the ratios mean nothing.
+time; AdamW. The peer trains a copy of the same network with the same loss, optimiser, crops and batch size. The suite
+and the peer train in turns. Of each training the median of the iterations after the first five counts, batches
+included: processor time on a CPU, time that passed on a GPU. mmengine computes in bfloat16 on GPUs only.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import tempfile
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from _record import Row, describe_machine, describe_settings, make_parser, parse, write_result
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
@@ -33,6 +34,7 @@ from benchkit.api import Detector
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import TrainingConfig
+from benchkit.system.number_formats import has_bfloat16, has_tf32
 from benchkit.training.loop import train
 
 WARM = 5
@@ -40,16 +42,17 @@ AUXILIARY = 0.4
 
 
 class Clock(Hook):  # type: ignore[misc]
-    """The time at the end of every iteration."""
+    """The time at the end of every iteration: processor time on a CPU."""
 
     def __init__(self, device: str) -> None:
-        self.device, self.times = device, [time.perf_counter()]
+        self.device, self.times = device, []
+        self.tick()
 
     def tick(self) -> None:
         """Note the time, when the device is done."""
         if self.device != "cpu":
             torch.cuda.synchronize()
-        self.times.append(time.perf_counter())
+        self.times.append(time.process_time() if self.device == "cpu" else time.perf_counter())
 
     def after_train_iter(self, *_: Any, **__: Any) -> None:
         """Take the call of mmengine after an iteration."""
@@ -135,36 +138,85 @@ def time_peer(make: Callable[[], nn.Module], data: Any, config: TrainingConfig, 
     return clock.seconds
 
 
+def list_trainings(device: str) -> list[tuple[str, bool]]:
+    """Return precision and whether the peer trains, of every training that is compared; the first two are the base."""
+    if device == "cpu":
+        own = ["float32", *(["bfloat16"] if has_bfloat16("cpu") else [])]
+        return [("float32", False), ("float32", True), *((one, False) for one in own[1:])]
+    tf32 = [("tf32", False)] if has_tf32(device) else []
+    return [("float32", False), ("float32", True), *tf32, ("bfloat16", False), ("bfloat16", True)]
+
+
+def compare_trainings(
+    name: str, make: Callable[[], nn.Module], data: Any, config: TrainingConfig, device: str, turns: int
+) -> list[Row]:
+    """Return the rows of one network: float32 and bfloat16 against the peer, other precisions against float32."""
+    seconds: dict[tuple[str, bool], list[float]] = {one: [] for one in list_trainings(device)}
+    for _ in range(turns):
+        for precision, is_peer in seconds:
+            own = replace(config, precision=precision)
+            seconds[precision, is_peer].append((time_peer if is_peer else time_ours)(make, data, own, device))
+    unit, rows = "CPU ms" if device == "cpu" else "ms", []
+    for (precision, is_peer), found in seconds.items():
+        if is_peer:
+            continue
+        others = {"mmengine's Runner": (precision, True), "float32": ("float32", False)}
+        for against, other in others.items():
+            if other not in seconds or other == (precision, False):
+                continue
+            rows.append(
+                Row(
+                    what=f"training iteration of {config.batch}, {name}, {precision}",
+                    cost=1e3 * min(found),
+                    unit=unit,
+                    against=against,
+                    other=1e3 * min(seconds[other]),
+                    aim=1.0 if against != "float32" else None,
+                    turns={
+                        one: [round(1e3 * s, 2) for s in seconds[key]]
+                        for one, key in {"suite": (precision, False), against: other}.items()
+                    },
+                )
+            )
+    return rows
+
+
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure, print and write the result."""
+    parser = make_parser(__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--size", default="mini")
     parser.add_argument("--side", type=int, default=64, help="of the crops; images are twice as large")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--iterations", type=int, default=25)
-    asked = parser.parse_args()
+    asked = parse(parser)
+    if asked.small:
+        asked.turns, asked.batch, asked.side, asked.iterations = 1, 2, 32, WARM + 2
     logging.disable(logging.WARNING)
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (4 * asked.batch, 2 * asked.side, 2 * asked.side, 3), np.uint8)
-    data = images, rng.random(images.shape[:3]) < 0.05
+    machine, rows = describe_machine(asked.device), []
+    for name, network in build_networks(asked.size).items():
+        data, make = make_data(asked.batch, asked.side), partial(deepcopy, network)
+        config = TrainingConfig(asked.iterations, asked.batch, crop=asked.side)
+        rows += compare_trainings(name, make, data, config, asked.device, asked.turns)
+    write_result("training", rows, describe_settings(asked), machine, asked.results)
+
+
+def build_networks(size: str) -> dict[str, nn.Module]:
+    """Return UPerNet with ConvNeXt and with Swin, random weights.
+
+    All are built first: a Runner leaves its scope behind, in which mmsegmentation's parts are not found.
+    """
     registry = Registry.load()
-    where = torch.cuda.get_device_name() if asked.device != "cpu" else f"{torch.get_num_threads()} threads"
-    print(f"{where}, torch {torch.__version__}: {asked.batch} crops of {asked.side}x{asked.side} an iteration")
-    # All are built first: a Runner leaves its scope behind, in which mmsegmentation's parts are not found.
-    names = [f"{name}:size={asked.size}" for name in ("upernet-convnext", "upernet-swin")]
-    made = {name: registry.make(registry.complete(Spec.parse("detector", name)), Detector).build() for name in names}
-    for name, network in made.items():
-        make = partial(deepcopy, network)
-        figures: dict[str, float] = {}
-        for precision in ("float32", "tf32", "bfloat16") if asked.device != "cpu" else ("float32", "bfloat16"):
-            config = TrainingConfig(asked.iterations, asked.batch, crop=asked.side, precision=precision)  # type: ignore[arg-type]
-            figures[precision] = time_ours(make, data, config, asked.device)
-            if precision == "float32" or (precision == "bfloat16" and asked.device != "cpu"):
-                figures[f"{precision}, mmengine's Runner"] = time_peer(make, data, config, asked.device)
-        for what, seconds in figures.items():
-            ratio = seconds / figures["float32"]
-            print(f"{name:28} {what:30} {1e3 * seconds:8.1f} ms  {ratio:5.2f} x", flush=True)
+    names = [f"{name}:size={size},pretrained=none" for name in ("upernet-convnext", "upernet-swin")]
+    built = {name: registry.make(registry.complete(Spec.parse("detector", name)), Detector).build() for name in names}
+    return {name.partition(",")[0]: network for name, network in built.items()}
+
+
+def make_data(batch: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return images (4 batch, 2 side, 2 side, 3) uint8 of noise, and masks."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4 * batch, 2 * side, 2 * side, 3), np.uint8)
+    return images, rng.random(images.shape[:3]) < 0.05
 
 
 if __name__ == "__main__":

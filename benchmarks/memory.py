@@ -1,0 +1,117 @@
+"""Is peak memory flat? Comparisons of 1,000, 3,000 and 10,000 images, each in a process of its own.
+
+    python benchmarks/memory.py [--sizes 1000 3000 10000] [--small]
+
+So many labelled, source and test images of 32 x 32 pixels (`_noise_images.py`) pass every kind of stage that reads a
+whole set: encoding, features, selection by a learned selector, corruption of pixels, training and scoring of a head and
+of a network. Linux only: after each stage the process's peak memory is read and set back, so each kind of stage has its
+own. A row compares a kind's peak with that at the first size.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from _record import Row, describe_machine, describe_settings, make_parser, measure, parse, run_child, write_result
+
+SIZES = (1_000, 3_000, 10_000)
+TOTAL = "the whole process"
+DETECTORS = ("frozen-convnext", "upernet-convnext")
+TRAINING = {"iterations": 20, "batch": 8, "lr": 1e-3, "prior_bias": True, "flip": False}
+
+
+def run_comparison(images: int, out: Path) -> None:
+    """Run one comparison in this process, and write the peak memory of each kind of stage in MiB."""
+    from _stages import KINDS, REPORT, run_grid
+
+    from benchkit.config.grid import load_grid
+    from benchkit.plugin.registry import Registry
+    from benchkit.stages.base import Stage
+
+    registry = Registry.load(files=[Path(__file__).with_name("_noise_images.py")])
+    grid = load_grid("quick").replaced(
+        dataset="noise-images",
+        labelled=images,
+        source={"split": "clean", "size": images},
+        test={"split": "test", "size": images},
+        validation=None,
+        baselines=["human"],
+        trivial=[],
+        selectors=["learned"],
+        corruptors=["pixel-blur"],
+        detectors=list(DETECTORS),
+        seeds=[0],
+        on_detector={},
+        training=TRAINING,
+        selector_training=TRAINING,
+    )
+    peaks: dict[str, float] = {}
+    whole = 0.0
+
+    def note(stage: Stage | None) -> None:
+        nonlocal whole
+        peak = take_peak()
+        whole = max(whole, peak)
+        name = REPORT if stage is None else KINDS[type(stage).__name__]
+        plugin = getattr(stage, "detector", None) or getattr(getattr(stage, "predictor", None), "detector", None)
+        name = f"{name}, {plugin.short}" if plugin else name
+        peaks[name] = max(peaks.get(name, 0.0), peak)
+
+    run_grid(grid, registry, note)
+    note(None)
+    out.write_text(json.dumps({**peaks, TOTAL: whole}))
+
+
+def take_peak() -> float:
+    """Return the peak memory of this process in MiB since the last call."""
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    Path("/proc/self/clear_refs").write_text("5")
+    assert peak is not None
+    return int(peak[1]) / 1024
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--child", type=Path, help="run the first size in this process, and write its figures here")
+    asked = parse(parser)
+    if asked.child:
+        run_comparison(asked.sizes[0], asked.child)
+        return
+    if asked.small:
+        asked.sizes = [32, 64]
+    if not sys.platform.startswith("linux"):
+        raise SystemExit("memory.py reads /proc/self, which only Linux has: nothing measured")
+    machine, peaks, costs = describe_machine(), {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for images in asked.sizes:
+            out = Path(folder) / f"{images}.json"
+            own = [sys.executable, __file__, "--sizes", str(images), "--child", str(out)]
+            costs[images] = measure(partial(run_child, own))
+            peaks[images] = json.loads(out.read_text())
+            print(f"{images} images: {costs[images].cpu:.0f} CPU s", flush=True)
+    first = asked.sizes[0]
+    rows = [
+        Row(
+            what=f"peak memory, {kind}, {images} images",
+            cost=peaks[images][kind],
+            unit="MiB",
+            against=f"{first} images",
+            other=peaks[first][kind],
+        )
+        for kind in peaks[first]
+        for images in asked.sizes[1:]
+    ]
+    rows += [Row(f"comparison of {images} images", cost.cpu, "CPU s") for images, cost in costs.items()]
+    settings = {key: value for key, value in describe_settings(asked).items() if key != "child"}
+    write_result("memory", rows, settings, machine, asked.results)
+
+
+if __name__ == "__main__":
+    main()
