@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from benchkit.errors import BenchkitError
@@ -21,11 +22,15 @@ from benchkit.report.data import RunData
 from benchkit.runs.recorder import read_row
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import ImageSet
+from benchkit.store.results import ReadWhenUsed
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A run on the images of a season. data: as a report sees it. names: cell -> the names of the test images."""
+    """A run on the images of a season. data: as a report sees it. names: cell -> the names of the test images.
+
+    The records of data are read from the cache at every use: those of a large run together do not fit in memory.
+    """
 
     data: RunData
     names: Mapping[str, Sequence[str]]
@@ -80,13 +85,20 @@ def score_season(
 
 def _read_scored(run: FinishedRun, public: RunData, season: Season, fresh: Mapping[str, PlannedCell]) -> Scored:
     """Return the run with the figures of the season in place of the public ones; rows without figures stay."""
-    lines, records, names = [], {}, {}
+
+    def read_record(cell: str) -> dict[str, np.ndarray]:
+        evaluate = fresh[cell].evaluate
+        assert evaluate is not None  # `score_season` takes no other cell
+        return evaluate.measured(run.env)
+
+    lines, names = [], {}
     for line in public.rows.to_dict("records"):
         own = {str(name): value for name, value in line.items() if not is_metric(str(name))}
         own |= {"test_set": f"season {season.name}", "test_images": season.count}
         if (planned := fresh.get(line["cell"])) is not None:
-            figures, counts, records[line["cell"]] = read_row(planned, run.env)
+            figures, counts, _ = read_row(planned, run.env)
             own |= {name: math.nan if value is None else value for name, value in figures.items()}
             names[line["cell"]] = [hide_paths(str(name)) for name in counts["image"]]
         lines.append(own)
+    records = ReadWhenUsed(read_record, names)
     return Scored(RunData(run.id, public.grid, public.environment, pd.DataFrame(lines), records), names)

@@ -276,7 +276,7 @@ class ResultStore:
 
     def read_histograms(self, cell_keys: Iterable[str]) -> Mapping[str, dict[str, np.ndarray]]:
         """Return the score histograms of cells, each read when it is used and not kept: all may exceed the memory."""
-        return _ReadWhenUsed(self.histograms, cell_keys)
+        return ReadWhenUsed(self.histograms, cell_keys)
 
     def _blob(self, cell_key: str, name: str) -> bytes:
         with self._database.reading() as session:
@@ -300,7 +300,7 @@ class ResultStore:
         session.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest))
 
 
-class _ReadWhenUsed(Mapping[str, dict[str, np.ndarray]]):
+class ReadWhenUsed(Mapping[str, dict[str, np.ndarray]]):
     """A mapping whose values are read at every use."""
 
     def __init__(self, read: Callable[[str], dict[str, np.ndarray]], keys: Iterable[str]) -> None:
