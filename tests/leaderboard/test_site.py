@@ -354,11 +354,21 @@ def test_a_reader_learns_first_whether_any_corruption_helps():
     }
     rows[3] |= {"human": -0.3, "human_verdict": "worse"}
     by_pseudo, by_human = find_answers([group], rows)[0].questions
-    assert by_pseudo.sentences == ["By artifact IoU at 0.5, none of 1 is: 1 not separable."]
-    assert by_human.sentences == ["By artifact IoU at 0.5 (human has 50.00 %), none of 3 is: 3 worse."]
+    iou = "artifact IoU at 0.5"
+    assert by_pseudo.replies[iou].words == "Not shown: of 1 row, 1 not separable."
+    assert by_human.replies[iou].words == "No: of 3 rows, 3 worse. The row human has 50.00 %."
+    assert find_answers([group], rows)[0].advice == [
+        f"By {iou}, no corruption is shown to be better than the same masks without corruption (pseudo).",
+        f"By {iou}, no row with corrupted images is better than the labelled images alone (human).",
+    ]
     rows[1] |= {"pseudo_verdict": "better", "pseudo_low": 0.01, "pseudo_high": 0.03}
-    (words,) = find_answers([group], rows)[0].questions[0].sentences
-    assert words.endswith("1 of 1 are. The largest lead has m1: +2.00 [1.00, 3.00] points.")
+    (answer,) = find_answers([group], rows)
+    words = answer.questions[0].replies[iou].words
+    assert words == "Yes: 1 of 1. m1 has the largest lead: +2.00 [1.00, 3.00] points."
+    assert (
+        answer.advice[0]
+        == f"By {iou}, use m1: +2.00 [1.00, 3.00] points over pseudo; 1 other is not separable from it."
+    )
 
 
 def test_a_method_says_in_short_where_it_stands():
@@ -386,6 +396,19 @@ def test_what_all_rows_share_is_no_column(tables):
     headers = [text for text, _ in table.headers]
     assert "submission" not in headers and "artifact IoU, %" in headers
     assert all(len(line) == len(headers) for line in table.lines)
+    assert "Δ to pseudo, IoU, points" in headers and "Δ to pseudo, AP, points" in headers
+
+
+def test_rows_without_a_detector_do_not_make_it_a_column(tables):
+    measured = [row for row in tables.rows if row["board_slug"] != "paper"]
+    trained = next(row for row in measured if row["kind"] == "trained")
+    own = [row for row in measured if row["detector"] in (trained["detector"], "–")]
+    (chosen, *_) = [row["selector"] for row in own if row["selector"]]
+    own = [row for row in own if row["selector"] in (None, chosen)]
+    assert {row["detector"] for row in own} == {trained["detector"], "–"}
+    table = make_row_tables(own, "../", "dataset")[0]
+    assert ("selector, where regions are selected,", chosen, "") in table.common
+    assert ("detector", trained["detector"], f"../detectors/{trained['detector_slug']}.html") in table.common
 
 
 def test_nothing_is_answered_where_only_baselines_are_ranked():

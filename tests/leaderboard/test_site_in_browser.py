@@ -68,7 +68,7 @@ def open_page(page, site: Path, name: str = "index.html") -> None:
 
 
 def names(page) -> list[str]:
-    return page.locator("#body th.col-name").all_inner_texts()
+    return page.locator("#body th.col-name a").all_inner_texts()
 
 
 def figures(page, key: str) -> list[float]:
@@ -158,6 +158,9 @@ def test_the_page_of_a_season(page, season_site):
 def test_rows_of_two_rankings_have_none(page, site):
     open_page(page, site)
     page.locator("#body tr.trained input").first.check()
+    assert page.locator("#body tr.reported").count() == 0
+    page.locator("#paper").check()
+    assert "paper=1" in page.url
     page.locator("#body tr.reported input").first.check()
     assert "There is no paired difference" in page.locator("#compare").inner_text()
 

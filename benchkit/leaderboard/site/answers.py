@@ -60,17 +60,30 @@ class Ranked(NamedTuple):
     against: Sequence[str]
 
 
-class Question(NamedTuple):
-    """A question that a reader has, and a sentence for each ranking that answers it."""
+class Reply(NamedTuple):
+    """What one ranking says to a question. words: the reply, which begins with Yes, No or Not shown.
+
+    sure: whether no row is left unresolved. lead: the row with the largest lead of those that are better, with its
+    paired difference as the figure; None where none is better.
+    """
 
     words: str
-    sentences: Sequence[str]
+    sure: bool
+    lead: Choice | None
+
+
+class Question(NamedTuple):
+    """A question that a reader has about a baseline, and the reply of each ranking, by the ranking's name."""
+
+    base: str
+    words: str
+    replies: Mapping[str, Reply]
 
 
 class Answer(NamedTuple):
     """The answer for one detector and test set. evidence: test images, seeds and badge, in words.
 
-    board, board_slug: name and page of where the rows are from.
+    board, board_slug: name and page of where the rows are from. advice: what follows, in a few sentences.
     """
 
     title: str
@@ -81,6 +94,21 @@ class Answer(NamedTuple):
     evidence: str
     questions: Sequence[Question]
     ranked: Sequence[Ranked]
+    advice: Sequence[str]
+
+    @property
+    def rankings(self) -> list[str]:
+        """The names of the rankings that answer, in their declared order."""
+        return list(dict.fromkeys(one.ranking for one in self.ranked))
+
+    @property
+    def trained_on(self) -> list[str]:
+        """The kinds of training images, each of which has a best method of its own."""
+        return list(dict.fromkeys(one.trained_on for one in self.ranked))
+
+    def by(self, ranking: str, trained_on: str) -> Ranked | None:
+        """Return the answer by one ranking among the methods that train on these images; None where none is ranked."""
+        return next((one for one in self.ranked if (one.ranking, one.trained_on) == (ranking, trained_on)), None)
 
 
 def find_answers(groups: Sequence[Group], rows: Sequence[Row]) -> list[Answer]:
@@ -110,29 +138,65 @@ def find_answers(groups: Sequence[Group], rows: Sequence[Row]) -> list[Answer]:
                 group.name,
                 str(first.get("board_slug") or group.board),
             )
-            found.append(Answer(group.title, *links, ", ".join(parts), list(_ask(group, rows)), ranked))
+            questions = list(_ask(group, rows))
+            advice = list(_advise(questions, {one.ranking: one for one in reversed(ranked)}))
+            found.append(Answer(group.title, *links, ", ".join(parts), questions, ranked, advice))
     return found
 
 
 def _ask(group: Group, rows: Sequence[Row]) -> Iterator[Question]:
     """Yield whether any row is better than each baseline, by each ranking."""
     for base, (roles, question) in _QUESTIONS.items():
-        sentences = []
+        replies = {}
         for ranking, key, end in zip(RANKINGS, ("iou", "ap"), ("", "_ap"), strict=True):
             places = by_rank(group, ranking, rows)
             own = [rows[i] for i in places if rows[i]["role"] in roles and rows[i].get(f"{base}{end}_verdict")]
-            of_base = next((f" ({base} has {_figure(rows[i], key)})" for i in places if rows[i]["role"] == base), "")
-            numbers = Counter(str(row[f"{base}{end}_verdict"]) for row in own)
-            if numbers["better"]:
-                better = (row for row in own if row[f"{base}{end}_verdict"] == "better")
-                best = max(better, key=lambda row: row[f"{base}{end}"])
-                words = f"{numbers['better']} of {len(own)} are. The largest lead has {best['name']}: "
-                sentences.append(f"By {NAMES[ranking]}{of_base}, {words}{_difference(best, f'{base}{end}')}.")
-            elif own:
-                rest = [f"{numbers[v]} {words}" for v, words in _OTHERWISE.items() if numbers[v]]
-                sentences.append(f"By {NAMES[ranking]}{of_base}, none of {len(own)} is: {', '.join(rest)}.")
-        if sentences:
-            yield Question(question, sentences)
+            of_base = next(
+                (f" The row {base} has {_figure(rows[i], key)}." for i in places if rows[i]["role"] == base), ""
+            )
+            if own:
+                reply = _reply(own, f"{base}{end}")
+                replies[NAMES[ranking]] = reply._replace(words=reply.words + of_base)
+        if replies:
+            yield Question(base, question, replies)
+
+
+def _reply(rows: Sequence[Row], base: str) -> Reply:
+    """Return whether any of the rows is better than a baseline. base: the baseline with the ranking's ending."""
+    numbers = Counter(str(row[f"{base}_verdict"]) for row in rows)
+    sure = not numbers["unresolved"]
+    if numbers["better"]:
+        best = max((row for row in rows if row[f"{base}_verdict"] == "better"), key=lambda row: row[base])
+        lead = Choice(best["name"], f"methods/{best['method_slug']}.html", _difference(best, base))
+        words = f"Yes: {numbers['better']} of {len(rows)}. {lead.name} has the largest lead: {lead.figure}."
+        return Reply(words, sure, lead)
+    rest = ", ".join(f"{numbers[verdict]} {words}" for verdict, words in _OTHERWISE.items() if numbers[verdict])
+    return Reply(
+        f"{'No' if sure else 'Not shown'}: of {len(rows)} row{'s' if len(rows) > 1 else ''}, {rest}.", sure, None
+    )
+
+
+def _advise(questions: Sequence[Question], best: Mapping[str, Ranked]) -> Iterator[str]:
+    """Yield what a reader should do, a sentence for each ranking and one for the labelled images.
+
+    best: ranking -> its answer among the rows that train on corrupted images.
+    """
+    for question in questions:
+        without = [ranking for ranking, reply in question.replies.items() if reply.lead is None]
+        for ranking, reply in question.replies.items():
+            if reply.lead is not None and question.base == "pseudo":
+                found = best[ranking]
+                number = len(found.ties or ())
+                others = f"; {number} other{'s are' if number > 1 else ' is'} not separable from it" if number else ""
+                others = others if found.best.name == reply.lead.name else ""
+                yield f"By {ranking}, use {reply.lead.name}: {reply.lead.figure} over pseudo{others}."
+            elif reply.lead is not None:
+                yield f"By {ranking}, {reply.lead.name} is better than {_BASES[question.base]}."
+        if without:
+            sure = all(question.replies[ranking].sure for ranking in without)
+            subject = "corruption" if question.base == "pseudo" else "row with corrupted images"
+            words = f"no {subject} is {'' if sure else 'shown to be '}better than {_BASES[question.base]}"
+            yield f"By {' and by '.join(without)}, {words}."
 
 
 def _answer(group: Group, ranking: str, rows: Sequence[Row], role: str) -> Ranked | None:

@@ -21,7 +21,10 @@ _LABELS = ("name", "detector", "selector", "board")
 
 
 def depth_chart(rows: Sequence[Row]) -> Chart | None:
-    """Return artifact IoU over inversion steps, a line per detector and selector; None with fewer than two depths."""
+    """Return artifact IoU and AP over inversion steps, two lines per detector and selector.
+
+    None with fewer than two depths.
+    """
     lines: dict[tuple[str | None, ...], dict[float, Row]] = {}
     for row in rows:
         if (
@@ -36,12 +39,18 @@ def depth_chart(rows: Sequence[Row]) -> Chart | None:
     lines = {key: dict(sorted(own.items())) for key, own in lines.items() if len(own) > 1}
     if not lines:
         return None
-    traces = []
+    traces: list[dict[str, Any]] = []
     labels = _label_lines(list(lines))
     for colour, (label, own) in enumerate(list(zip(labels, lines.values(), strict=True))[:_MOST]):
-        traces.append({"kind": "line", "name": label, "color": colour, "x": list(own), **_bounds(own.values(), "iou")})
-    words = "Artifact IoU with its 95 % interval over the number of inversion steps, counted from the clean end."
-    return "Over depth", words, {"x": "inversion steps", "y": "artifact IoU, %", "traces": traces}
+        for figure, name, dashed in (("iou", "artifact IoU", False), ("ap", "AP", True)):
+            points = {steps: row for steps, row in own.items() if known(row.get(figure))}
+            line: dict[str, Any] = {"kind": "line", "name": f"{label}: {name}", "color": colour, "dashed": dashed}
+            if points:
+                traces.append({**line, "x": list(points), **_bounds(points.values(), figure)})
+    words = (
+        "Artifact IoU and AP with their 95 % intervals over the number of inversion steps, counted from the clean end."
+    )
+    return "Over depth", words, {"x": "inversion steps", "y": "artifact IoU and AP, %", "traces": traces}
 
 
 def learning_chart(rows: Sequence[Row]) -> Chart | None:

@@ -81,6 +81,7 @@ COLUMNS = (
         True,
         1,
     ),
+    Column("pseudo_ap", "Δ to pseudo, AP, points", "The same difference of AP.", "delta", True, 1),
     Column(
         "lead",
         "Lead change, points",
@@ -94,7 +95,6 @@ COLUMNS = (
         "tier", "Tier, IoU", "Rows that the leader of their tier does not beat beyond chance, by IoU.", "tier", best=-1
     ),
     Column("tier_ap", "Tier, AP", "The same by average precision.", "tier", best=-1),
-    Column("pseudo_ap", "Δ to pseudo, AP, points", "The same difference of AP.", "delta", best=1),
     Column(
         "human",
         "Δ to human, IoU, points",

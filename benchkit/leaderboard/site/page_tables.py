@@ -16,7 +16,8 @@ from benchkit.report.text import MISSING, bracketed, known, number, numeric, per
 _MOST_ROWS = 500
 #: What a row is labelled by, and how a reader calls it.
 _LABELS = {"method": "method", "detector": "detector", "dataset": "test images", "board": "submission"}
-_FIGURES = ("rank, IoU", "artifact IoU, %", "rank, AP", "AP, %", "Δ to pseudo, IoU, points")
+_FIGURES = ("rank, IoU", "artifact IoU, %", "rank, AP", "AP, %")
+_DELTAS = ("Δ to pseudo, IoU, points", "Δ to pseudo, AP, points")
 
 
 class PageTable(NamedTuple):
@@ -38,7 +39,7 @@ def make_row_tables(rows: Sequence[Row], root: str, kind: str) -> list[PageTable
     printed = [row for row in rows if row["board_slug"] == PAPER]
     found = []
     if measured:
-        found.append(_make_table("Rows", measured, root, kind, [k for k in _LABELS if k != kind], _FIGURES))
+        found.append(_make_table("Rows", measured, root, kind, [k for k in _LABELS if k != kind], _FIGURES + _DELTAS))
     if printed:
         labels = [k for k in ("method", "detector", "dataset") if k != kind]
         found.append(_make_table("As the paper prints them", printed, root, kind, labels, _FIGURES[1:2]))
@@ -48,18 +49,26 @@ def make_row_tables(rows: Sequence[Row], root: str, kind: str) -> list[PageTable
 def _make_table(
     title: str, rows: Sequence[Row], root: str, kind: str, labels: Sequence[str], figures: Sequence[str]
 ) -> PageTable:
-    """Return a table of rows; a label that all of them share is no column."""
+    """Return a table of rows; a label that all of them share, or have none of, is no column."""
 
     def cell(row: Row, label: str) -> TableCell:
         text = row["name"] if label == "method" else row[label]
         return TableCell(text, None, f"{root}{label}s/{row[f'{label}_slug']}.html")
 
-    shared = [k for k in labels if k != "method" and len({row[k] for row in rows}) == 1 and len(rows) > 1]
-    common = [(_LABELS[k], *cell(rows[0], k)[::2]) for k in shared]
+    def owner(label: str) -> Row:
+        return next((row for row in rows if row[label] != MISSING), rows[0])
+
+    shared = [k for k in labels if k != "method" and len({row[k] for row in rows} - {MISSING}) < 2 and len(rows) > 1]
+    common = [(_LABELS[k], *cell(owner(k), k)[::2]) for k in shared]
+    selectors = {row["selector"] for row in rows if row["selector"]}
+    chosen = selectors.pop() if len(selectors) == 1 and len(rows) > 1 else ""
+    common += [("selector, where regions are selected,", chosen, "")] if chosen else []
     badge = rows[0]["badge"] if len({row["badge"] for row in rows}) == 1 and len(rows) > 1 else ""
     common += [("badge", badge, "")] if badge else []
     labels = [k for k in labels if k not in shared]
-    headers = [(_LABELS[k], True) for k in labels] + [("selector", True)] + [(name, False) for name in figures]
+    headers = [(_LABELS[k], True) for k in labels]
+    headers += [] if chosen else [("selector", True)]
+    headers += [(name, False) for name in figures]
     headers = [("row", True), *headers] if kind == "method" else headers
     headers += [] if badge else [("badge", True)]
     lines = []
@@ -69,10 +78,12 @@ def _make_table(
             "artifact IoU, %": lambda row: make_figure(row, "iou"),
             "rank, AP": lambda row: make_rank(row, "_ap"),
             "AP, %": lambda row: make_figure(row, "ap"),
-            "Δ to pseudo, IoU, points": make_delta,
+            _DELTAS[0]: make_delta,
+            _DELTAS[1]: lambda row: make_delta(row, "pseudo_ap"),
         }
         line = [TableCell(row["name"])] if kind == "method" else []
-        line += [cell(row, k) for k in labels] + [TableCell(row["selector"] or MISSING)]
+        line += [cell(row, k) for k in labels]
+        line += [] if chosen else [TableCell(row["selector"] or MISSING)]
         line += [cells[name](row) for name in figures]
         lines.append(line if badge else [*line, TableCell(row["badge"])])
     return PageTable(title, headers, lines, len(rows), common)

@@ -130,7 +130,11 @@ class Pages:
                 column for column in COLUMNS if column.key in ("evaluations", "seconds", "iterations", "train_images")
             ],
             "rows": len(self.tables.rows),
-            "boards": [(source.slug, source.name, one_line(source.board.title)) for source in self.sources],
+            "boards": [
+                (member.slug, member.name, one_line(str(member.declared.get("created") or ""))[:10])
+                for source in self.sources
+                for member in source.members
+            ],
             "notes": [note for source in self.sources if (note := one_line(source.board.note))],
         }
 

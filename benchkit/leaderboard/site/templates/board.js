@@ -17,7 +17,12 @@
   const FRESH = ["rank_fresh", "fresh", "lead"]; // shown beside the public figures where a season is chosen
   const NARROW = ["rank", "name", "iou", "ap"]; // what a phone has room for
   const narrow = matchMedia("(max-width: 44rem)").matches;
-  const DEFAULT_COLUMNS = columns.filter((c) => (narrow ? NARROW.includes(c.key) : c.shown)).map((c) => c.key).join(",");
+  // What all trained rows share is told once in their heading instead of in a column.
+  const SHARED = ["selector", "badge"].filter((key) => new Set(data[key].filter((v, i) => v && data.kind[i] === "trained")).size === 1);
+  const isDefault = (c) => (narrow ? NARROW.includes(c.key) : c.shown && !SHARED.includes(c.key));
+  const DEFAULT_COLUMNS = columns.filter(isDefault).map((c) => c.key).join(",");
+  const ROLES = { human: "the labelled images alone", pseudo: "the same masks, no corruption", oracle: "wild images with their labels" };
+  const printed = data.kind.filter((kind) => kind === "reported").length;
   const $ = (id) => document.getElementById(id);
   const { make, percent, signed, interval, number } = window.benchkitText;
 
@@ -25,14 +30,14 @@
   let state = {};
   const readState = () => {
     const given = new URLSearchParams(location.hash.slice(1));
-    state = { sort: "rank", cols: DEFAULT_COLUMNS, page: "1", cmp: "", q: "", by: "iou", cost: "evaluations" };
+    state = { sort: "rank", cols: DEFAULT_COLUMNS, page: "1", cmp: "", q: "", by: "iou", cost: "evaluations", paper: "" };
     for (const [key, value] of given) state[key] = value;
     if (!byKey.has(state.sort.replace("-", ""))) state.sort = "rank";
   };
   const address = () => {
     const shown = new URLSearchParams();
     const plain = { sort: "rank", cols: DEFAULT_COLUMNS, page: "1", by: "iou", cost: "evaluations" };
-    for (const key of [...FILTERS, "q", "sort", "cols", "page", "cmp", "by", "cost"]) {
+    for (const key of [...FILTERS, "q", "sort", "cols", "page", "cmp", "by", "cost", "paper"]) {
       if (state[key] && state[key] !== plain[key]) shown.set(key, state[key]);
     }
     return `#${shown}`;
@@ -63,7 +68,9 @@
       const own = words.length ? ["name", "selector", "detector", "dataset", "board", "source"].map((k) => text(i, k)).join(" ").toLowerCase() : "";
       if (words.every((word) => own.includes(word))) found.push(i);
     }
-    return found;
+    // The figures that the paper prints follow on request, or where nothing else fits.
+    const measured = found.filter((i) => data.kind[i] !== "reported");
+    return state.paper || !measured.length ? found : measured;
   };
   const compareBy = (key, sign) => (a, b) => {
     const [x, y] = [data[key][a], data[key][b]];
@@ -84,6 +91,13 @@
   const TITLES = window.benchkitData.badges;
   const ends = {};
   for (const [key, fresh] of [["iou", "fresh"], ["ap", "fresh_ap"]]) ends[fresh] = ends[key] = Math.max(0.01, ...data[`${key}_high`].map((v) => v || 0));
+  // Differences share one scale per column, of the rows with corrupted images; what reaches farther is cut at the edge.
+  const reach = {};
+  const reachOf = (key) => {
+    const own = data.id.map((_, i) => i).filter((i) => ["corrupted", "mixed"].includes(data.role[i]));
+    const ends = (end) => own.map((i) => data[`${key}_${end}`][i] || 0);
+    return (reach[`${state.season || ""} ${key}`] ||= [Math.min(-0.001, ...ends("low")), Math.max(0.001, ...ends("high"))]);
+  };
   const tied = (i, key) => groups[data.group[i]].rows.filter((j) => data[key][j] === data[key][i]).length > 1;
   const CELLS = {
     text: (i, key) => text(i, key) || "–",
@@ -112,7 +126,18 @@
     delta: (i, key) => {
       const [value, low, high, verdict] = ["", "_low", "_high", "_verdict"].map((end) => data[key + end][i]);
       if (value === null) return "–";
-      return make("span", { class: "figure" }, make("b", {}, signed(value)), make("span", { class: "ends" }, ` ${interval(low, high)}`), verdict ? make("span", { class: `verdict ${verdict}` }, verdict) : "");
+      const cell = make("span", { class: "figure" }, make("b", {}, signed(value)), make("span", { class: "ends" }, ` ${interval(low, high)}`));
+      const bar = make("span", { class: `bar lead ${verdict || ""}`, "aria-hidden": "true" }, make("i"), make("b"), make("u"));
+      const [from, to] = reachOf(key);
+      const at = (v) => Math.min(100, Math.max(0, (100 * (v - from)) / (to - from)));
+      if (low !== null) {
+        bar.children[0].style.left = `${at(low)}%`;
+        bar.children[0].style.width = `${at(high) - at(low)}%`;
+      }
+      bar.children[1].style.left = `${at(value)}%`;
+      bar.children[2].style.left = `${at(0)}%`;
+      cell.append(make("span", { class: "below" }, verdict ? make("span", { class: `verdict ${verdict}` }, verdict) : "", bar));
+      return cell;
     },
     seeds: (i) => {
       const planned = data.planned_seeds[i];
@@ -126,7 +151,9 @@
       const label = text(i, key) || "–";
       if (label === "–") return label;
       const parts = label.split(/(?<=[:,+])/).flatMap((part, at) => (at ? [make("wbr"), part] : [part])); // a long name breaks here
-      return make("a", { href: `${kind}s/${data[`${kind}_slug`][i]}.html` }, ...parts);
+      const link = make("a", { href: `${kind}s/${data[`${kind}_slug`][i]}.html` }, ...parts);
+      const role = key === "name" && data.kind[i] === "trained" && ROLES[data.role[i]];
+      return role ? make("span", {}, link, make("small", { class: "role" }, role)) : link;
     },
   };
   const LEFT = ["text", "link", "badge"];
@@ -145,6 +172,11 @@
     }
     $("head").replaceChildren(...cells);
   };
+  const shared = (about, shown) => {
+    const own = (key) => about.rows.map((i) => data[key][i]).find(Boolean);
+    const words = { selector: (value) => `selector ${value}`, badge: (value) => value };
+    return SHARED.filter((key) => !shown.some((column) => column.key === key) && own(key)).map((key) => words[key](own(key)));
+  };
   const drawBody = (shown, rows) => {
     const key = state.sort.replace("-", "");
     const compared = state.cmp.split(",").filter(Boolean);
@@ -156,7 +188,7 @@
         group = data.group[i];
         tier = null;
         const about = groups[group];
-        lines.push(make("tr", { class: "heading" }, make("th", { scope: "rowgroup", colspan: shown.length + 1 }, make("span", {}, about.title), make("small", {}, about.words[key] || ""))));
+        lines.push(make("tr", { class: "heading" }, make("th", { scope: "rowgroup", colspan: shown.length + 1 }, make("span", {}, about.title), make("small", {}, [...(about.ranked ? shared(about, shown) : []), about.words[key]].filter(Boolean).join("; ")))));
       }
       const own = RANKS[key] ? data[RANKS[key]][i] : null;
       const box = make("input", { type: "checkbox", "aria-label": `compare ${text(i, "name")}, ${text(i, "detector")}` });
@@ -172,6 +204,13 @@
     }
     if (!lines.length) lines.push(make("tr", {}, make("td", { class: "left", colspan: shown.length + 1 }, "No row fits these filters.")));
     $("body").replaceChildren(...lines);
+    fit();
+  };
+  // A table that fits needs no box that scrolls sideways, so its head can stay in sight.
+  const fit = () => {
+    const box = $("table").parentElement;
+    box.classList.remove("fits");
+    box.classList.toggle("fits", $("table").offsetWidth <= box.clientWidth);
   };
   const choose = (id, on) => {
     const others = state.cmp.split(",").filter((one) => one && one !== id);
@@ -188,7 +227,7 @@
       button.addEventListener("click", () => change({ page: String(to) }));
       return button;
     };
-    $("count").textContent = `${total} of ${count} rows${last > 1 ? `, page ${at} of ${last}` : ""}`;
+    $("count").textContent = `${total} of ${state.paper ? count : count - printed || count} rows${last > 1 ? `, page ${at} of ${last}` : ""}`;
     $("pages").replaceChildren(...(last > 1 ? [step(1, "«", "first page"), step(at - 1, "‹", "previous page"), step(at + 1, "›", "next page"), step(last, "»", "last page")] : []));
     return at;
   };
@@ -279,7 +318,7 @@
       const edge = (end) => points.map(({ i, y }) => (data[`${key}_${end}`][i] === null ? 0 : Math.abs(100 * data[`${key}_${end}`][i] - y)));
       traces.push({ kind: "points", name, ...mark, x: points.map((p) => p.x), y: points.map((p) => p.y), text: points.map((p) => text(p.i, "name")), ids: points.map((p) => data.id[p.i]), up: edge("high"), down: edge("low") });
       const line = front([...points]);
-      traces.push({ kind: "front", name: `${name}: Pareto front`, ...mark, x: line.map((p) => p.x), y: line.map((p) => p.y) });
+      traces.push({ kind: "front", name: `${name}: Pareto front`, ...mark, x: line.map((p) => p.x), y: line.map((p) => p.y), text: line.map((p) => text(p.i, "name")) });
     }
     $("no-costs").hidden = traces.length > 0;
     $("cost-chart").hidden = !traces.length;
@@ -302,6 +341,10 @@
       box.addEventListener("change", () => change({ cols: [...$("columns").querySelectorAll("input:checked")].map((one) => one.value).join(",") || "name", page: state.page }));
       return make("label", { title: column.meaning }, box, ` ${column.header}`);
     }));
+    $("paper-box").hidden = !printed || printed === count;
+    $("paper-words").textContent = `show the paper's ${printed} figures`;
+    $("paper").addEventListener("change", () => change({ paper: $("paper").checked ? "1" : "" }));
+    addEventListener("resize", fit);
     for (const key of ["by", "cost"]) $(key).addEventListener("change", () => change({ [key]: $(key).value, page: state.page }));
     $("costs").addEventListener("toggle", drawCosts);
     $("compare-close").addEventListener("click", () => change({ cmp: "", page: state.page }));
@@ -322,7 +365,7 @@
     // Sorted by ranks, the headings name the detectors.
     if (!(state.sort.replace("-", "") in RANKS) && state.cols === DEFAULT_COLUMNS) keys.push("detector");
     for (const box of $("columns").querySelectorAll("input")) box.checked = keys.includes(box.value);
-    [$("by").value, $("cost").value] = [state.by, state.cost];
+    [$("by").value, $("cost").value, $("paper").checked] = [state.by, state.cost, Boolean(state.paper)];
     const shown = columns.filter((column) => keys.includes(column.key));
     const rows = ordered(chosen());
     const at = drawPages(rows.length);

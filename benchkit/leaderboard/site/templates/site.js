@@ -43,11 +43,11 @@
     });
     return library;
   };
-  const trace = (one, colours) => {
+  const trace = (one, colours, wide) => {
     const color = colours[one.color % colours.length];
-    const base = { x: one.x, y: one.y, name: one.name, text: one.text, ids: one.ids, line: { color }, marker: { color, size: 8 } };
+    const base = { x: one.x, y: one.y, name: one.name, text: one.text, ids: one.ids, line: { color, dash: one.dashed ? "dash" : "solid" }, marker: { color, size: 8 } };
     const bars = (up, down) => (up ? { type: "data", symmetric: false, array: up, arrayminus: down, color, thickness: 1.2, width: 0 } : undefined);
-    if (one.kind === "front") return { ...base, mode: "lines", line: { color, shape: one.shape || "hv", dash: "dot", width: 1.5 }, hoverinfo: "skip" };
+    if (one.kind === "front") return { ...base, mode: one.text && wide ? "lines+text" : "lines", text: (one.text || []).map(escapeMarkup), textposition: "top right", textfont: { size: 11 }, line: { color, shape: one.shape || "hv", dash: "dot", width: 1.5 }, hoverinfo: "skip" };
     if (one.kind === "bars") return { ...base, type: "bar", error_y: bars(one.up, one.down) };
     const hover = `<b>%{text}</b><br>%{x}, %{y:.2f} %<extra>${escapeMarkup(one.name)}</extra>`;
     return { ...base, mode: one.kind === "line" ? "lines+markers" : "markers", text: (one.text || []).map(escapeMarkup), error_y: bars(one.up, one.down), error_x: bars(one.right, one.left), cliponaxis: false, hovertemplate: one.text ? hover : undefined };
@@ -60,14 +60,20 @@
     const style = getComputedStyle(root);
     const colour = (name) => style.getPropertyValue(name).trim();
     const [ink, muted, rule] = dark() ? ["#e6e8eb", "#a0a9b3", "#333a42"] : ["#1b1f24", "#59616b", "#dcdfe3"];
-    const axis = (title) => ({ title: { text: title, standoff: 12 }, gridcolor: rule, zerolinecolor: rule, linecolor: rule, tickfont: { color: muted }, automargin: true, rangemode: "tozero" });
+    const wide = box.clientWidth > 560;
+    // A long title of an axis is broken where the chart is narrow.
+    const broken = (title) => (wide ? title : title.replace(/(.{24}\S*) /g, "$1<br>"));
+    const axis = (title) => ({ title: { text: broken(title), standoff: 12 }, gridcolor: rule, zerolinecolor: rule, linecolor: rule, tickfont: { color: muted }, automargin: true, rangemode: "tozero" });
     const layout = {
       font: { family: colour("--sans") || "sans-serif", color: ink, size: 13 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: 56, r: 12, t: 12, b: 48 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, hovermode: "closest",
       xaxis: axis(chart.x), yaxis: axis(chart.y), barmode: "group", height: chart.height || 420, showlegend: chart.traces.length > 1,
     };
+    // Points on an axis would be cut by its line.
+    const largest = Math.max(0, ...chart.traces.filter((one) => one.kind === "points").flatMap((one) => one.x));
+    if (largest) layout.xaxis.range = [-0.03 * largest, 1.06 * largest];
     if (chart.category) Object.assign(layout.xaxis, { type: "category", showgrid: false });
-    const shown = chart.traces.map((one) => ({ ...trace(one, COLOURS[dark() ? "dark" : "light"]), name: escapeMarkup(one.name) }));
+    const shown = chart.traces.map((one) => ({ ...trace(one, COLOURS[dark() ? "dark" : "light"], wide), name: escapeMarkup(one.name) }));
     const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { format: "svg", filename: "benchkit" } };
     window.Plotly.react(box, shown, layout, options);
     if (chart.pick && !box.dataset.picks) {
