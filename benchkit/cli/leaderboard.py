@@ -53,7 +53,7 @@ def show(
     if all(os.path.exists(run) for run in runs):  # noqa: PTH110  # returns False for an impossible name, where Path raises
         note_unused({"cache", "store"}, "every RUN is a file or a folder")
     alone = len(runs) == 1 and not paper and form not in ("csv", "json")
-    sources = [_source(run, cache, store, alone) for run in runs]
+    sources = [_source(run, cache, store, alone, rows or None) for run in runs]
     boards = [board for source in sources for board in source.boards]
     width = console().width
     given = [line for source in sources for line in source.given or ()]
@@ -124,15 +124,15 @@ class Source:
         return self.given if self.given is not None else [line for board in self.boards for line in board_lines(board)]
 
 
-def _source(name: str, cache: str | None, store: str | None, shown_alone: bool) -> Source:
-    """shown_alone: as a table for people, for which some columns suffice."""
+def _source(name: str, cache: str | None, store: str | None, shown_alone: bool, most: int | None) -> Source:
+    """shown_alone: as a table for people of `most` rows of each part, for which some columns suffice."""
     from benchkit.report.board_table import is_shown
     from benchkit.report.leaderboard import load_leaderboard, make_boards
     from benchkit.report.load import find_board, load_board
 
     path = Path(name)
     if find_board(path) is not None or path.suffix == ".parquet":
-        board = load_board(path, is_shown, pairs=False) if shown_alone else load_board(path)
+        board = load_board(path, is_shown, pairs=False, curves=most) if shown_alone else load_board(path)
     elif os.path.isfile(path) or path.suffix in (".json", ".jsonl"):  # noqa: PTH113
         lines = load_leaderboard([path])
         return Source(make_boards(lines, name, is_shown if shown_alone else None), lines)

@@ -187,7 +187,9 @@ def with_types(frame: pd.DataFrame) -> pd.DataFrame:
     typed = {}
     for key, column in frame.items():
         name = str(key)
-        if name in TEXT and infer_dtype(column) == "string":
+        if column.dtype == float and name not in (*TEXT, *FLAGS, *_COUNTS, "paste_background"):
+            typed[name] = column
+        elif name in TEXT and infer_dtype(column) == "string":
             typed[name] = column.astype(object).where(column.notna(), None)
         elif name in TEXT:
             typed[name] = pd.Series([str(value) if known(value) else None for value in column], dtype=object)

@@ -19,7 +19,7 @@ from benchkit.errors import BenchkitError
 from benchkit.report.board import Board
 from benchkit.report.board_file import REQUIRED, read_board_columns
 from benchkit.report.old_schemas import SCHEMA
-from benchkit.report.parquet_file import frame_to_table, read_parquet, table_to_frame, write_parquet
+from benchkit.report.parquet_file import frame_to_table, read_frame, read_parquet, write_parquet
 from benchkit.store.encoding import parse_json
 
 #: Lines of one file: more than any board has.
@@ -50,24 +50,28 @@ def pairs_to_parquet(board: Board) -> bytes:
 
 
 def board_from_parquet(
-    source: bytes | Path, where: str, columns: Callable[[str], bool] | None = None, pairs: Path | None = None
+    source: bytes | Path,
+    where: str,
+    columns: Callable[[str], bool] | None = None,
+    pairs: Path | None = None,
+    curves: int | None = None,
 ) -> Board:
     """Return the board that `board_to_parquet` wrote, and the pairs that lie in a file beside it.
 
-    columns: which are needed, if not all. Raises BenchkitError, naming `where`, for anything else.
+    columns: which are needed, if not all. curves: of how many lines, if not all, learning curves are needed. Raises
+    BenchkitError, naming `where`, for anything else.
     """
     needed = None if columns is None else lambda name: name in REQUIRED or columns(name)
-    table, metadata = read_parquet(source, where, most_lines=MOST_LINES, columns=needed)
+    first = None if curves is None else {"curve": curves}
+    frame, metadata = read_frame(source, where, most_lines=MOST_LINES, columns=needed, first=first)
     if _HEAD not in metadata:
         raise BenchkitError(f"{where}: not a board")
     try:
         head = parse_json(metadata[_HEAD])
     except BenchkitError as error:
         raise BenchkitError(f"{where}: not a board: {error}") from None
-    frame = table_to_frame(table)
-    return Board(
-        **read_board_columns(head, frame, where), pairs=() if pairs is None else _read_pairs(pairs, len(frame))
-    )
+    fields = read_board_columns(head, frame, where)
+    return Board(**fields, pairs=() if pairs is None else _read_pairs(pairs, len(frame)))
 
 
 def _read_pairs(file: Path, lines: int) -> list[dict[str, Any]]:

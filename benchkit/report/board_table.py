@@ -191,13 +191,14 @@ def board_sheet(board: Board, most: int | None = None) -> Sheet:
         return tuple((*row, *cells) for row, cells in zip(rows, more, strict=True))
 
     groups = []
-    ranked = {ranking: _rank_groups(board.trained, ranking) for ranking in RANKINGS}
+    trained = board.trained
+    ranked = {ranking: _rank_groups(trained, ranking, most or len(trained)) for ranking in RANKINGS}
     place = 0
-    for key, lines in _runs(board.trained.head(most or len(board.trained)), _TOGETHER):
+    for key, lines in _runs(trained.head(most or len(trained)), _TOGETHER):
         ranks = {ranking: texts[place : place + len(lines)] for ranking, texts in ranked.items()}
         groups.append(Group(titles.get(key, ""), make_rows(lines, ranks)))
         place += len(lines)
-    left = len(board.trained) - place
+    left = len(trained) - place
     for name, title in ((TRIVIAL, "without training"), (MISSING_ROWS, "without figures")):
         part = board.frame[board.frame["group"] == name]
         lines = line_records(part.head(most or len(part)))
@@ -241,11 +242,14 @@ def line_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _rank_groups(frame: pd.DataFrame, ranking: str) -> list[str]:
-    """Return `rank_texts` of all trained lines, each among those that it is ranked with."""
+def _rank_groups(frame: pd.DataFrame, ranking: str, most: int) -> list[str]:
+    """Return `rank_texts` of at least the first `most` trained lines, each among those that it is ranked with."""
     columns = frame.loc[:, [*rank_columns(ranking)]]
     keys = frame.loc[:, [*_TOGETHER]].fillna("")
     start = (keys != keys.shift()).any(axis=1).cumsum()
+    if most < len(frame):  # all of the groups that are shown, since a tie may be with a row that is not
+        shown = int((start <= start.iloc[most - 1]).sum())
+        columns, start = columns.head(shown), start.head(shown)
     return [text for _, own in columns.groupby(start, sort=False) for text in rank_texts(line_records(own), ranking)]
 
 
@@ -278,7 +282,8 @@ def _group_titles(board: Board, detectors: Mapping[str, str]) -> dict[tuple[Any,
 def selector_names(board: Board, detector: str | None) -> dict[str, str]:
     """Return short names of the selectors of one detector's lines."""
     # A learned selector names its own detector, so short names are made within one detector.
-    same = board.frame["detector"].map(lambda other: other == detector or (not known(other) and not known(detector)))
+    detectors = board.frame["detector"]
+    same = detectors == detector if known(detector) else detectors.isna()
     return short_names(board.frame.loc[same, "selector"], board.shown)
 
 

@@ -33,6 +33,14 @@ def rank_columns(ranking: str) -> tuple[str, ...]:
     return tuple(f"{prefix(ranking)}rank{part}" for part in ("", "_low", "_high"))
 
 
+def joint_columns(ranking: str) -> tuple[str, str]:
+    """Return the columns of a line's joint interval, which rankings of very many lines have, see `add_uncertainty`.
+
+    It is of the difference to the mean of the lines that are ranked together. Lines with disjoint ones differ.
+    """
+    return f"{ranking}_joint_low", f"{ranking}_joint_high"
+
+
 #: The columns that `add_uncertainty` adds, by kind.
 VERDICTS = tuple(delta_columns(ranking, base)[-1] for ranking in RANKINGS for base in BASELINES)
 FLAGS = ("seed_variance", "unstable", "reordered")

@@ -21,17 +21,23 @@ def find_board(folder: Path) -> Path | None:
     return next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113  # False for an impossible name
 
 
-def load_board(folder_or_file: Path | str, columns: Callable[[str], bool] | None = None, pairs: bool = True) -> Board:
+def load_board(
+    folder_or_file: Path | str,
+    columns: Callable[[str], bool] | None = None,
+    pairs: bool = True,
+    curves: int | None = None,
+) -> Board:
     """Return the board of a report's folder, or of its board.parquet or board.json.
 
     columns: which columns of the frame are needed, if not all: of Parquet only these are read. pairs: whether to read
-    the paired differences, too. Raises BenchkitError: no such file, no board, or one of another schema version.
+    the paired differences, too. curves: of how many lines, if not all, learning curves are needed. Raises
+    BenchkitError: no such file, no board, or one of another schema version.
     """
     path = Path(folder_or_file)
     path = find_board(path) or path / BOARD_FILE if path.is_dir() else path
     if path.suffix == ".parquet":
         beside = path.with_name(PAIRS_PARQUET)
-        return board_from_parquet(path, str(path), columns, beside if pairs and beside.is_file() else None)
+        return board_from_parquet(path, str(path), columns, beside if pairs and beside.is_file() else None, curves)
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -125,7 +125,8 @@ def _marks(board: Board) -> Iterator[str]:
             f"seeds alone, and covers too rarely: in simulation {UNSTABLE_ROWS} instead of 95 %."
         )
     some = board.trained[board.trained["still_climbing"] > 0] if "still_climbing" in board.frame else board.trained[:0]
-    climbing = [found for line in some.to_dict("records") if (found := climbing_seeds(line))[0]]
+    read = [name for name in ("seeds", "still_climbing", "curve") if name in some]
+    climbing = [found for line in some[read].to_dict("records") if (found := climbing_seeds(line))[0]]
     if climbing:
         examples = (f"{CLIMBING}{n}/{seeds}: in {n} of {seeds} seeds." for n, seeds in climbing if n < seeds)
         yield (

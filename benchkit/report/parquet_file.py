@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,25 +55,69 @@ def read_parquet(
     needed: columns that must be there. columns: which to read, if not all; the others are not even decompressed.
     Raises BenchkitError, in one line that begins with `where`, for other bytes, and for a file that is too large.
     """
+    with _as_faults(where):
+        file, wanted = _open(source, where, needed, most_lines, columns)
+        return _read_columns(file, wanted, where), file.metadata.metadata or {}
+
+
+def read_frame(
+    source: bytes | Path,
+    where: str,
+    *,
+    most_lines: int,
+    columns: Callable[[str], bool] | None = None,
+    first: Mapping[str, int] | None = None,
+) -> tuple[pd.DataFrame, Mapping[bytes, bytes]]:
+    """Return the same as a frame, see `table_to_frame`. The columns are read one at a time, so none is there twice.
+
+    first: column of texts -> of how many lines they are needed; they are None in all lines after these.
+    """
+    found = {}
+    with _as_faults(where):
+        file, wanted = _open(source, where, (), most_lines, columns)
+        for name in wanted:
+            column = _read_columns(file, [name], where).column(name)
+            found[name] = _from_arrow(column, (first or {}).get(name))
+    return pd.DataFrame(found, index=pd.RangeIndex(file.metadata.num_rows)), file.metadata.metadata or {}
+
+
+@contextmanager
+def _as_faults(where: str) -> Iterator[None]:
     try:
-        file = pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else source)
-        _check_size(file.metadata, where, most_lines)
-        schema = file.schema_arrow
-        if missing := [name for name in needed if name not in schema.names]:
-            raise BenchkitError(f"{where}: the column '{missing[0]}' is missing")
-        if len(set(schema.names)) < len(schema.names) or any(map(pa.types.is_nested, schema.types)):
-            raise BenchkitError(f"{where}: a column is there twice, or is a list")
-        wanted = [name for name in schema.names if columns is None or columns(name)]
-        table = file.read(wanted, use_threads=False)
-        table.validate()
+        yield
     except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
         raise BenchkitError(f"{where}: not a readable Parquet file: {describe_error(error)}") from None
+
+
+def _open(
+    source: bytes | Path, where: str, needed: Sequence[str], most_lines: int, columns: Callable[[str], bool] | None
+) -> tuple[pq.ParquetFile, list[str]]:
+    """Return a file whose size has been checked, and the columns to read; texts are read as dictionaries."""
+
+    def reader() -> pa.NativeFile | Path:
+        return pa.BufferReader(source) if isinstance(source, bytes) else source
+
+    file = pq.ParquetFile(reader())
+    _check_size(file.metadata, where, most_lines)
+    schema = file.schema_arrow
+    if missing := [name for name in needed if name not in schema.names]:
+        raise BenchkitError(f"{where}: the column '{missing[0]}' is missing")
+    if len(set(schema.names)) < len(schema.names) or any(map(pa.types.is_nested, schema.types)):
+        raise BenchkitError(f"{where}: a column is there twice, or is a list")
+    texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if pa.types.is_string(kind)]
+    wanted = [name for name in schema.names if columns is None or columns(name)]
+    return pq.ParquetFile(reader(), read_dictionary=texts, memory_map=False), wanted
+
+
+def _read_columns(file: pq.ParquetFile, names: list[str], where: str) -> pa.Table:
+    table = file.read(names, use_threads=False)
+    table.validate()
     if table.num_rows != file.metadata.num_rows:
         raise BenchkitError(f"{where}: {table.num_rows} lines, where its end says {file.metadata.num_rows}")
     for i, kind in enumerate(table.schema.types):
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             table = table.set_column(i, table.column_names[i], table.column(i).dictionary_encode())
-    return table, file.metadata.metadata or {}
+    return table
 
 
 def _check_size(metadata: pq.FileMetaData, where: str, most_lines: int) -> None:
@@ -104,7 +149,11 @@ def _to_arrow(column: pd.Series) -> pa.Array:
     return pa.array(column.tolist(), pa.bool_() if flags else pa.string())
 
 
-def _from_arrow(column: pa.ChunkedArray) -> pd.Series:
+def _from_arrow(column: pa.ChunkedArray, first: int | None = None) -> pd.Series:
+    if first is not None and first < len(column) and pa.types.is_dictionary(column.type):
+        values = np.full(len(column), None, object)
+        values[:first] = get_texts(column.slice(0, first))
+        return pd.Series(values, dtype=object)
     if pa.types.is_boolean(column.type) and column.null_count:
         return pd.Series(column.to_pylist(), dtype=object)
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
@@ -114,5 +163,6 @@ def _from_arrow(column: pa.ChunkedArray) -> pd.Series:
 
 def get_texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
     """Return a column of texts that `read_parquet` gave, None where undefined; equal texts are one object."""
-    whole = column.combine_chunks()  # a chunked array gives the last text for what is undefined
-    return np.asarray(whole.to_numpy(zero_copy_only=False), object)
+    whole = column.unify_dictionaries().combine_chunks()
+    texts = np.array([*whole.dictionary.to_pylist(), None], object)
+    return np.asarray(texts[whole.indices.fill_null(len(texts) - 1).to_numpy()], object)

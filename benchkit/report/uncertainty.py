@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from itertools import combinations
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchkit.metrics import COUNTS, PRIMARY, Measured, is_metric, metric
 from benchkit.report.across import Ranked, compare_settings
+from benchkit.report.baselines import find_baselines
 from benchkit.report.columns import (
     BASELINES,
     BY_KIND,
@@ -23,17 +24,32 @@ from benchkit.report.columns import (
     RANKINGS,
     TEXTS,
     delta_columns,
+    joint_columns,
     rank_columns,
 )
 from benchkit.report.settings import protocol_names
 from benchkit.report.text import known
-from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
+from benchkit.statistics.comparisons import (
+    adjust_holm,
+    adjust_step_down,
+    judge,
+    probability_of_improvement,
+    significant,
+)
 from benchkit.statistics.intervals import Difference, Interval, Pair, differences, intervals, pool_methods
 from benchkit.statistics.jackknife import Jackknife, check_images, jackknife_seed, join_seeds
 from benchkit.statistics.look_rule import look_level
-from benchkit.statistics.ranks import rank_methods
+from benchkit.statistics.many import (
+    MOST_PAIRED,
+    Joint,
+    differences_of_many,
+    intervals_of_many,
+    joint_intervals,
+    pool_many,
+)
+from benchkit.statistics.ranks import Rank, rank_methods
 from benchkit.statistics.reliability import split_halves
-from benchkit.statistics.resolution import measure_resolution
+from benchkit.statistics.resolution import Resolution, measure_resolution
 
 _NO_RECORD = "the per-image records of its cells are missing"
 _ONE_IMAGE = "the figure is undefined without one of the test images"
@@ -64,8 +80,10 @@ def add_uncertainty(lines: pd.DataFrame, records: Records, looks: int = 1) -> Un
     """Add intervals, ranks and differences to the lines of `aggregate_rows`.
 
     Lines of one test set, detector and protocol are ranked together; see `protocol_names`. A line whose finished cells
-    are not all in `records` gets no interval. looks: how many were planned, see `benchkit.statistics.looks`; all that
-    is stated holds over all of them. Raises BenchkitError where records of one test set are of different images.
+    are not all in `records` gets no interval. More than MOST_PAIRED lines that are ranked together have no pairs: their
+    ranks come from `joint_columns`, and no line of them is marked as reordered. looks: how many were planned, see
+    `benchkit.statistics.looks`; all that is stated holds over all of them. Raises BenchkitError where records of one
+    test set are of different images.
     """
     lines = lines.reset_index(drop=True).assign(protocol=protocol_names(lines))
     added: dict[int, dict[str, Any]] = {i: {name: _missing(name) for name in COLUMNS} for i in lines.index}
@@ -82,7 +100,8 @@ def add_uncertainty(lines: pd.DataFrame, records: Records, looks: int = 1) -> Un
         figures = _measure_lines(members, complete, records)
         floor = _measure_floor(complete, records) if complete else np.nan
         for ranking in RANKINGS if complete else ():
-            group = _Group(members, figures, ranking, looks)
+            many = len(figures[ranking]) > MOST_PAIRED
+            group = (_LargeGroup if many else _Group)(members, figures, ranking, looks)
             for i, columns in group.columns().items():
                 added[i] |= {"floor": floor, **columns}
             pairs += group.pairs()
@@ -90,14 +109,16 @@ def add_uncertainty(lines: pd.DataFrame, records: Records, looks: int = 1) -> Un
             if group.ranked:
                 labels = zip(("test_set", "detector", "protocol"), (k if known(k) else None for k in key), strict=True)
                 resolution.append({"metric": ranking, **dict(labels), **group.resolution()})
-        for i in _reordered(members, added, pairs):
-            added[i]["reordered"] = True
+        if len(complete) <= MOST_PAIRED:
+            for i in _reordered(members, added, pairs):
+                added[i]["reordered"] = True
     result = lines.drop(columns=["cells", "failed", *(name for name in COLUMNS if name in lines and name != "images")])
     of_kinds = dict.fromkeys(name for own in added.values() for name in own if name not in COLUMNS)
     new = pd.DataFrame.from_dict(added, orient="index", columns=[*COLUMNS, *of_kinds])
     if "images" in result:  # lines without a record have a number of images all the same
         new["images"] = new["images"].fillna(result.pop("images"))
-    return Uncertainty(pd.concat([result, new], axis=1), pairs, resolution, compare_settings(lines, ranked))
+    across = compare_settings(lines, ranked) if all(len(own.methods) <= MOST_PAIRED for own in ranked) else {}
+    return Uncertainty(pd.concat([result, new], axis=1), pairs, resolution, across)
 
 
 def without_key(figure: str) -> str:
@@ -161,9 +182,14 @@ class _Group:
         self.looks, self.level = looks, look_level(looks)
         self.info, self.methods = metric(ranking), figures[ranking]
         # Rows without training do not vary with the seed, and do not compete.
-        trained = [name for name in self.methods if lines.loc[int(name), "role"] != "trivial"]
+        roles = dict(zip(map(str, lines.index), lines["role"], strict=True))
+        trained = [name for name in self.methods if roles[name] != "trivial"]
         self.trained = {name: self.methods[name] for name in trained}
         self.ranked = {name: own for name, own in self.trained.items() if np.isfinite(own.estimate)}
+        self.compare()
+
+    def compare(self) -> None:
+        """Compare every line with every other."""
         self.between = differences(self.trained, list(combinations(self.ranked, 2)), self.level)
         self.adjusted = adjust_step_down(self.trained, self.between)
         #: Adjusted for all looks too, so that it is compared with 0.05 in every run.
@@ -173,21 +199,16 @@ class _Group:
     def columns(self) -> dict[int, dict[str, Any]]:
         """Return line -> its new columns."""
         rest = {name: own for name, own in self.methods.items() if name not in self.trained}
-        unstable = pool_methods(self.trained).unstable
+        unstable = self.find_unstable()
         found: dict[int, dict[str, Any]] = {}
-        for name, interval in {**intervals(self.trained, self.level), **intervals(rest, self.level)}.items():
+        for name, interval in {**self.find_intervals(self.trained), **intervals(rest, self.level)}.items():
             own = found.setdefault(int(name), {"images": self.methods[name].images})
             own |= {f"{self.ranking}_low": interval.low, f"{self.ranking}_high": interval.high}
             if self.ranking == PRIMARY:
                 own |= {"seed_variance": interval.seed_variance, "unstable": name in unstable}
                 if np.isfinite(interval.estimate) and not np.isfinite(interval.low):
                     own["no_interval"] = _ONE_IMAGE
-        estimates = {name: own.estimate for name, own in self.ranked.items()}
-        # The better one first: over the seeds that both have, which need not be all of either's.
-        higher = self.info.higher_is_better
-        ordered = [pair if (self.between[pair].estimate > 0) == higher else pair[::-1] for pair in self.different]
-        places = rank_methods(estimates, ordered, higher_is_better=higher)
-        for name, rank in places.items():
+        for name, rank in self.find_ranks().items():
             found[int(name)] |= dict(zip(rank_columns(self.ranking), (rank.rank, rank.low, rank.high), strict=True))
         for base in BASELINES:
             for name, columns in self._to_baseline(base):
@@ -196,18 +217,38 @@ class _Group:
             found[int(name)] |= {f"{kind}_low": sure.low, f"{kind}_high": sure.high}
         return found
 
+    def find_unstable(self) -> frozenset[str]:
+        """Return the lines whose seeds vary far more than the others'."""
+        return pool_methods(self.trained).unstable
+
+    def find_intervals(self, methods: Mapping[str, Jackknife]) -> dict[str, Interval]:
+        """Return the interval of every trained line's figure."""
+        return intervals(methods, self.level)
+
+    def find_differences(self, pairs: list[Pair]) -> tuple[dict[Pair, Difference], dict[Pair, float]]:
+        """Return the differences of some pairs, and their p-values, adjusted for these pairs together."""
+        found = differences(self.trained, pairs, self.level)
+        return found, adjust_step_down(self.trained, found)
+
+    def find_ranks(self) -> dict[str, Rank]:
+        """Return the rank of every ranked line."""
+        estimates = {name: own.estimate for name, own in self.ranked.items()}
+        # The better one first: over the seeds that both have, which need not be all of either's.
+        higher = self.info.higher_is_better
+        ordered = [pair if (self.between[pair].estimate > 0) == higher else pair[::-1] for pair in self.different]
+        return rank_methods(estimates, ordered, higher_is_better=higher)
+
     def _by_kind(self) -> Iterator[tuple[str, str, Interval]]:
         """Yield the trained lines with their intervals of the figures by kind that all of them have."""
         for figure, methods in self.figures.items():
             if figure not in RANKINGS and methods.keys() == self.trained.keys():
-                for name, sure in intervals(methods, self.level).items():
+                for name, sure in self.find_intervals(methods).items():
                     yield name, figure, sure
 
     def _to_baseline(self, base: str) -> Iterable[tuple[str, dict[str, Any]]]:
         """Yield each line with its difference to a baseline; the p-values are adjusted for all of them together."""
         pairs = [(str(a), str(b)) for a, b in find_baselines(self.lines, base)]
-        found = differences(self.trained, [pair for pair in pairs if set(pair) <= self.trained.keys()], self.level)
-        adjusted = adjust_step_down(self.trained, found)
+        found, adjusted = self.find_differences([pair for pair in pairs if set(pair) <= self.trained.keys()])
         for pair, difference in found.items():
             values = (difference.estimate, difference.low, difference.high, self._over_looks(adjusted[pair]))
             columns = dict(
@@ -245,10 +286,59 @@ class _Group:
     def resolution(self) -> dict[str, Any]:
         """Return what these lines resolve."""
         one: Jackknife = next(iter(self.ranked.values()))
-        found = measure_resolution(self.between, self.different, one.images)
+        found = self.measure(one.images)
         seeds = min(len(own.seeds) for own in self.ranked.values())
         halves = split_halves(self.ranked)
         return {"trained_seeds": seeds, "test_images": one.images, "split_halves": halves, **asdict(found)}
+
+    def measure(self, images: int) -> Resolution:
+        """Return what the pairs resolve."""
+        return measure_resolution(self.between, self.different, images)
+
+
+class _LargeGroup(_Group):
+    """More lines than can be compared pair by pair: see `benchkit.statistics.many`."""
+
+    def compare(self) -> None:
+        """Compare every line with the mean of all."""
+        self.between, self.adjusted = {}, {}
+        self.pool = pool_many(self.trained)
+        self.joint: Joint = joint_intervals(self.ranked, self.pool, self.level)
+        estimates = {name: own.estimate for name, own in self.ranked.items()}
+        self.ranks, self.resolved = self.joint.rank(estimates, higher_is_better=self.info.higher_is_better)
+
+    def find_unstable(self) -> frozenset[str]:
+        """Return the lines whose seeds vary far more than the others'."""
+        return self.pool.unstable
+
+    def find_intervals(self, methods: Mapping[str, Jackknife]) -> dict[str, Interval]:
+        """Return the interval of every trained line's figure."""
+        return intervals_of_many(methods, self.pool if methods is self.trained else pool_many(methods), self.level)
+
+    def find_differences(self, pairs: list[Pair]) -> tuple[dict[Pair, Difference], dict[Pair, float]]:
+        """Return the differences of some pairs, and their p-values, adjusted for these pairs together."""
+        found = differences_of_many(self.trained, pairs, self.pool, self.level)
+        return found, adjust_holm(found)
+
+    def find_ranks(self) -> dict[str, Rank]:
+        """Return the rank of every ranked line."""
+        return self.ranks
+
+    def columns(self) -> dict[int, dict[str, Any]]:
+        """Return line -> its new columns."""
+        found = super().columns()
+        bounds = zip(self.joint.names, self.joint.low.tolist(), self.joint.high.tolist(), strict=True)
+        for name, *own in bounds:
+            found[int(name)] |= dict(zip(joint_columns(self.ranking), own, strict=True))
+        return found
+
+    def measure(self, images: int) -> Resolution:
+        """Return what typical pairs resolve, MOST_PAIRED of neighbours among lines spread over the whole ranking."""
+        order = sorted(self.ranked, key=lambda name: self.ranks[name].rank)
+        some = [order[i] for i in np.linspace(0, len(order) - 1, MOST_PAIRED + 1).astype(int)]
+        between = differences_of_many(self.trained, list(pairwise(some)), self.pool, self.level)
+        pairs = len(order) * (len(order) - 1) // 2
+        return replace(measure_resolution(between, (), images), resolved=self.resolved, pairs=pairs)
 
 
 def _reordered(
@@ -271,25 +361,3 @@ def _reordered(
         found |= most
         crossed = [pair for pair in crossed if not most & {*pair}]
     return found
-
-
-def find_baselines(lines: pd.DataFrame, base: str) -> list[tuple[Any, Any]]:
-    """Return every line with the baseline it is compared with: of its own source and selector, or the only one."""
-    is_base = lines["role"] == base
-    of_grid = is_base & ~lines["variant"].map(known)
-    every = lines[of_grid if of_grid.any() else is_base]
-    pairs = []
-    for i, line in lines[~is_base & (lines["role"] != "trivial")].iterrows():
-        source = line["source_name"]
-        fits = [not known(source) or not known(other) or other == source for other in every["source_name"]]
-        bases = every[np.array(fits, bool)]
-        same = bases[[_same(own, line["selector"]) for own in bases["selector"]]]
-        # A line or a baseline without selector (human, oracle) has only one baseline that it can be compared with.
-        free = bases if not known(line["selector"]) or not bases["selector"].map(known).any() else same
-        if len(free) == 1:
-            pairs.append((i, free.index[0]))
-    return pairs
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a == b or (not known(a) and not known(b))

@@ -8,7 +8,7 @@ p-value, so that few degrees of freedom are paid for pair by pair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,8 @@ Verdict = Literal["better", "worse", "equivalent", "unresolved"]
 
 #: Normal draws behind the distribution of the largest |t|.
 DRAWS = 20_000
+#: Pairs that are drawn at once: their draws take 41 MB.
+_PAIRS_AT_ONCE = 256
 
 
 def adjust_step_down(
@@ -38,14 +40,33 @@ def adjust_step_down(
     adjusted = {pair: float("nan") for pair in differences}
     if not pairs:
         return adjusted
-    drawn = _draw_contrasts(methods, pairs, seed)
     own = np.array([differences[pair].p for pair in pairs])
     observed = normal_upper_quantile(own / 2)
     order = np.argsort(-observed, kind="stable")
+    exceeded = np.empty(len(pairs))
     # From the least to the most significant: the largest of those that are not yet rejected.
-    largest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]
-    exceeded = (largest >= observed[order]).mean(axis=0)
+    largest = np.zeros((DRAWS, 1))
+    place = len(pairs)
+    for drawn in _draw_contrasts(methods, [pairs[i] for i in order[::-1]], seed):
+        largest = np.maximum.accumulate(np.maximum(drawn, largest[:, -1:], out=drawn), axis=1, out=drawn)
+        block = order[place - drawn.shape[1] : place]
+        exceeded[place - len(block) : place] = (largest[:, ::-1] >= observed[block]).mean(axis=0)
+        place -= len(block)
     together = np.maximum.accumulate(np.maximum(exceeded, own[order]))
+    return adjusted | {pairs[i]: float(p) for i, p in zip(order, together, strict=True)}
+
+
+def adjust_holm(differences: Mapping[Pair, Difference]) -> dict[Pair, float]:
+    """Return the p-value of each pair, adjusted by Holm's step-down procedure, which needs no draws.
+
+    It holds whatever the correlations, and so finds fewer differences than `adjust_step_down`. For families that are
+    too large to be drawn.
+    """
+    pairs = [pair for pair, found in differences.items() if np.isfinite(found.p)]
+    own = np.array([differences[pair].p for pair in pairs])
+    order = np.argsort(own, kind="stable")
+    together = np.maximum.accumulate(np.minimum(1.0, own[order] * np.arange(len(pairs), 0, -1)))
+    adjusted = {pair: float("nan") for pair in differences}
     return adjusted | {pairs[i]: float(p) for i, p in zip(order, together, strict=True)}
 
 
@@ -60,23 +81,31 @@ def simultaneous_reach(
     reach = {pair: float("nan") for pair in differences}
     if not pairs:
         return reach
-    largest = np.quantile(_draw_contrasts(methods, pairs, seed).max(axis=1), level)
-    error_rate = min(1 - level, 2 * normal_above(float(largest)))
+    largest = np.zeros(DRAWS)
+    for drawn in _draw_contrasts(methods, pairs, seed):
+        np.maximum(largest, drawn.max(axis=1), out=largest)
+    error_rate = min(1 - level, 2 * normal_above(float(np.quantile(largest, level))))
     for pair in pairs:
         found = differences[pair]
         reach[pair] = -t_quantile(error_rate / 2, found.freedom) * found.error if found.error > 0 else 0.0
     return reach
 
 
-def _draw_contrasts(methods: Mapping[str, Jackknife], pairs: Sequence[Pair], seed: int) -> Floats:
-    """Return normal draws |z| (DRAWS, pairs) with the correlations of the pairs' differences."""
+def _draw_contrasts(methods: Mapping[str, Jackknife], pairs: Sequence[Pair], seed: int) -> Iterator[Floats]:
+    """Yield normal draws |z| (DRAWS, pairs) with the correlations of the pairs' differences, some pairs at a time.
+
+    All of them would need 160 kB a pair.
+    """
     names = sorted({name for pair in pairs for name in pair})
     place = {name: i for i, name in enumerate(names)}
     factor = _square_root(method_covariance([methods[name] for name in names]))
     normal = np.random.default_rng(seed).standard_normal((DRAWS, len(names))) @ factor.T
-    contrasts = np.stack([normal[:, place[a]] - normal[:, place[b]] for a, b in pairs], axis=1)
-    spread = contrasts.std(axis=0)
-    return np.asarray(np.abs(contrasts) / np.where(spread > 0, spread, np.inf))
+    starts = [0, *range(_PAIRS_AT_ONCE, len(pairs) - 1, _PAIRS_AT_ONCE)]  # a column alone would be summed differently
+    for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True):
+        block = pairs[start:end]
+        contrasts = np.stack([normal[:, place[a]] - normal[:, place[b]] for a, b in block], axis=1)
+        spread = contrasts.std(axis=0)
+        yield np.asarray(np.abs(contrasts, out=contrasts) / np.where(spread > 0, spread, np.inf))
 
 
 def method_covariance(methods: Sequence[Jackknife]) -> Floats:

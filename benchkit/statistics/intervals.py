@@ -66,7 +66,7 @@ def intervals(methods: Mapping[str, Jackknife], level: float = LEVEL) -> dict[st
     pool = pool_methods(methods)
     found = {}
     for name, method in methods.items():
-        parts = split_variance(to_logit(method.figures), method.influence / _slope(method.figures))
+        parts = split_variance(to_logit(method.figures), method.influence / get_slope(method.figures))
         if name not in pool.unstable:
             parts = pool.moderate(parts, pool.mean, pool.freedom[0])
         estimate, (error, reach) = method.estimate, _reach(parts, level)
@@ -98,7 +98,7 @@ def differences(
         figures = one.figures - other.figures
         parts = split_variance(figures, one.influence - other.influence)
         if not pool.unstable & {first, second}:
-            slopes = [float(_slope(np.array(each.estimate))) for each in (one, other)]
+            slopes = [float(get_slope(np.array(each.estimate))) for each in (one, other)]
             predicted = pool.unshared * (slopes[0] ** 2 + slopes[1] ** 2) + pool.shared * (slopes[0] - slopes[1]) ** 2
             if not _vary_together(parts, predicted, len(pairs)):
                 parts = pool.moderate(parts, predicted, pool.freedom[1])
@@ -129,7 +129,7 @@ def to_logit(figures: Floats) -> Floats:
     return np.asarray(logit(np.clip(figures, EDGE, 1 - EDGE)), np.float64)
 
 
-def _slope(figures: Floats) -> Floats:
+def get_slope(figures: Floats) -> Floats:
     """Return the derivative y (1 - y) of a figure by its logit."""
     inside = np.clip(figures, EDGE, 1 - EDGE)
     return np.asarray(inside * (1 - inside))

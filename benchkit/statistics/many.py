@@ -1,0 +1,274 @@
+"""The statistics of very many methods: as in `intervals`, computed in blocks, and ranks without all pairs.
+
+M methods have M (M - 1) / 2 pairs: 50 million for 10,000 methods. Beyond MOST_PAIRED methods each one is compared with
+the mean of all methods instead, paired by image and by seed. Its difference d gets an interval at the level
+1 - (1 - LEVEL) / M. All M intervals hold together with LEVEL, whatever their correlations (Bonferroni). If they hold
+and two of them are disjoint, then the sign of d_i - d_j is known, which is the difference of the two methods. So all
+orders and all ranks that follow hold together, too (Klein, Wright and Wieczorek 2020, "A joint confidence region for an
+overall ranking of populations"). This finds fewer differences than max-|t| over all pairs. No comparison is chosen by
+its result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+from scipy.special import expit
+
+from benchkit.statistics.distributions import chi2_median
+from benchkit.statistics.intervals import ALIKE, Difference, Interval, Pair, get_slope, to_logit
+from benchkit.statistics.jackknife import Jackknife
+from benchkit.statistics.level import LEVEL
+from benchkit.statistics.ranks import Rank, rank
+from benchkit.statistics.variance import LEAST_FREEDOM, UNSTABLE, Components, SeedPool, fit_prior
+
+Floats = NDArray[np.float64]
+#: So many methods of one ranking are compared pair by pair: 200 have 19,900 pairs.
+MOST_PAIRED = 200
+#: Numbers of one block: 8 MiB of float64.
+_AT_ONCE = 2**20
+
+
+class Parts(NamedTuple):
+    """`Components` of many figures, (M,) each; `seeds` is NaN with one seed."""
+
+    images: Floats
+    seeds: Floats
+    interaction: Floats
+    number: int
+    freedom: tuple[Floats, Floats]
+
+    def moderate(self, pool: SeedPool, mean: Floats, freedom: float, pooled: NDArray[np.bool_]) -> Parts:
+        """Return the same with the seed parts of the figures in `pooled` drawn towards `mean`, see `SeedPool`."""
+        own = self.freedom[1]
+        drawn = pooled & ~np.isnan(self.seeds) & (freedom > own)
+        towards = (pool.prior * mean + own * self.seeds) / np.maximum(pool.prior + own, 1e-9)
+        degrees = np.where(drawn, np.minimum(pool.prior + own, freedom), own)
+        return self._replace(seeds=np.where(drawn, towards, self.seeds), freedom=(self.freedom[0], degrees))
+
+    def reach(self, level: float) -> tuple[Floats, Floats, Floats]:
+        """Return the standard errors, their degrees of freedom, and how far the intervals reach to either side."""
+        if self.number == 1:
+            total, degrees = self.images, self.freedom[0]
+        else:
+            between = self.seeds / self.number
+            total = self.images + between
+            parts = ((self.images, self.freedom[0]), (between, self.freedom[1]))
+            weights = sum(np.where(part == 0, 0, part**2 / np.maximum(own, 1e-9)) for part, own in parts)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                degrees = np.where(weights == 0, np.inf, total**2 / weights)
+        error = np.sqrt(total)
+        return error, degrees, special.stdtrit(degrees, (1 + level) / 2) * error
+
+    def components(self) -> Iterator[Components]:
+        """Yield the parts of each figure."""
+        degrees = zip(self.freedom[0].tolist(), self.freedom[1].tolist(), strict=True)
+        columns = (self.images.tolist(), self.seeds.tolist(), self.interaction.tolist())
+        for images, seeds, interaction, freedom in zip(*columns, degrees, strict=True):
+            yield Components(images, seeds, interaction, self.number, freedom)
+
+
+def split_variances(figures: Floats, influence: Floats) -> Parts:
+    """Return `split_variance` of many figures, (M, S), with their influences, (M, N, S)."""
+    lines, images, number = influence.shape
+    scale = images * (images - 1) if images > 1 else np.nan
+    summed = influence.sum(axis=2)
+    own = np.einsum("mns,mns->m", influence, influence) / (scale * number)
+    whole = np.einsum("mn,mn->m", summed, summed) / scale
+    deviations = summed / number
+    deviations -= deviations.mean(axis=1, keepdims=True)
+    deviations *= deviations
+    square, fourth = deviations.mean(axis=1), np.einsum("mn,mn->m", deviations, deviations) / images
+    most = images - 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kurtosis = fourth / square**2
+    degrees = np.clip(2 * images / np.maximum(kurtosis - 1, 1e-9), min(LEAST_FREEDOM, most), most)
+    freedom = np.where(square > 0, degrees, most)
+    if number == 1:
+        return Parts(own, np.full(lines, np.nan), np.zeros(lines), 1, (freedom, np.zeros(lines)))
+    shared = np.maximum(0, (whole - number * own) / (number * (number - 1)))
+    seeds = figures.var(axis=1, ddof=1)
+    return Parts(shared, seeds, np.maximum(0, own - shared), number, (freedom, np.full(lines, number - 1.0)))
+
+
+def _blocks(methods: Sequence[Jackknife]) -> Iterator[list[int]]:
+    """Yield places of methods with the same number of seeds, as many as are computed at once."""
+    by_number: dict[int, list[int]] = defaultdict(list)
+    for place, method in enumerate(methods):
+        by_number[len(method.seeds)].append(place)
+    for number, places in by_number.items():
+        size = max(1, _AT_ONCE // max(1, number * methods[places[0]].images))
+        yield from (places[i : i + size] for i in range(0, len(places), size))
+
+
+def pool_many(methods: Mapping[str, Jackknife]) -> SeedPool:
+    """Return `pool_methods` of many methods, without a loop over their pairs.
+
+    The mean over all pairs of var(y_i - y_j) / 2 is (M sum var(y_i) - var(sum y_i)) / (M (M - 1)). It is taken over the
+    methods that have the seeds which most of them have.
+    """
+    names: list[int] = []
+    variances: list[float] = []
+    freedom: list[float] = []
+    logits: dict[int, Floats] = {}
+    for block in _blocks(every := list(methods.values())):
+        own = to_logit(np.stack([every[i].figures for i in block]))
+        finite = np.array([bool(np.isfinite(every[i].figures).all()) for i in block])
+        if own.shape[1] > 1:
+            kept = [i for i, ok in zip(block, finite, strict=True) if ok]
+            names += kept
+            variances += own[finite].var(axis=1, ddof=1).tolist()
+            freedom += [own.shape[1] - 1.0] * len(kept)
+            logits.update(zip(kept, own[finite], strict=True))
+    v, f, keys = np.array(variances), np.array(freedom), list(methods)
+    unstable = np.zeros(len(v), bool)
+    if len(v) > 2:
+        medians = {number: chi2_median(number) / number for number in set(freedom)}
+        typical = float(np.median(v / np.array([medians[number] for number in freedom])))
+        unstable = v > typical * special.chdtri(f, UNSTABLE / len(v)) / f
+    out = frozenset(keys[names[i]] for i in np.flatnonzero(unstable))
+    stable = [names[i] for i in np.flatnonzero(~unstable)]
+    if len(stable) < 2:
+        return SeedPool(float("nan"), float("nan"), 0.0, (0.0, 0.0), out)
+    v, f = v[~unstable], f[~unstable]
+    mean, total = float(np.average(v, weights=f)), float(f.sum())
+    seeds = Counter(every[i].seeds for i in stable).most_common(1)[0][0]
+    alike = np.stack([logits[i] for i in stable if every[i].seeds == seeds])
+    number = len(alike)
+    apart = number * alike.var(axis=1, ddof=1).sum() - alike.sum(axis=0).var(ddof=1)
+    unshared = float(apart / (number * (number - 1))) if number > 1 else mean
+    correlation = max(0.0, 1 - unshared / mean) if mean > 0 else 0.0
+    most = (total / (1 + (len(stable) - 1) * correlation**2), total - float(f.max()))
+    return SeedPool(mean, unshared, fit_prior(v, f), most, out)
+
+
+def intervals_of_many(methods: Mapping[str, Jackknife], pool: SeedPool, level: float = LEVEL) -> dict[str, Interval]:
+    """Return `intervals` of many methods; pool: of all of them."""
+    names, every = list(methods), list(methods.values())
+    found: dict[str, Interval] = {}
+    for block in _blocks(every):
+        figures = np.stack([every[i].figures for i in block])
+        influence = np.stack([every[i].influence for i in block]) / get_slope(figures)[:, None, :]
+        pooled = np.array([names[i] not in pool.unstable for i in block])
+        parts = split_variances(to_logit(figures), influence)
+        parts = parts.moderate(pool, np.full(len(block), pool.mean), pool.freedom[0], pooled)
+        estimates = figures.mean(axis=1)
+        error, degrees, reach = parts.reach(level)
+        centre = to_logit(estimates)
+        exact = error == 0
+        low = np.where(exact, estimates, np.minimum(expit(centre - reach), estimates))
+        high = np.where(exact, estimates, np.maximum(expit(centre + reach), estimates))
+        columns = np.stack([estimates, low, high, error, degrees], axis=1).tolist()
+        for i, (y, least, most, e, f), each in zip(block, columns, parts.components(), strict=True):
+            found[names[i]] = Interval(y, least, most, e, f, level, each)
+    return {name: found[name] for name in names}
+
+
+def differences_of_many(
+    methods: Mapping[str, Jackknife], pairs: Sequence[Pair], pool: SeedPool, level: float = LEVEL
+) -> dict[Pair, Difference]:
+    """Return `differences` of many pairs; pool: of all methods."""
+    kept, chosen = [], []
+    for first, second in pairs:
+        ends = (methods[first], methods[second])
+        if ends[0].seeds != ends[1].seeds:
+            common = tuple(seed for seed in ends[0].seeds if seed in ends[1].seeds)
+            ends = (ends[0].of_seeds(common), ends[1].of_seeds(common))
+        if ends[0].seeds:
+            kept.append((first, second))
+            chosen.append(ends)
+    found: dict[Pair, Difference] = {}
+    for block in _blocks([one for one, _ in chosen]):
+        one, other = (np.stack([chosen[i][side].figures for i in block]) for side in (0, 1))
+        influence = np.stack([chosen[i][0].influence - chosen[i][1].influence for i in block])
+        figures, slope, against = one - other, get_slope(one.mean(axis=1)), get_slope(other.mean(axis=1))
+        predicted = pool.unshared * (slope**2 + against**2) + pool.shared * (slope - against) ** 2
+        pooled = np.array([not pool.unstable & {*kept[i]} for i in block])
+        parts = _moderate_differences(split_variances(figures, influence), pool, predicted, pooled, len(pairs))
+        estimates = figures.mean(axis=1)
+        error, degrees, reach = parts.reach(level)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = np.where(error > 0, 2 * special.stdtr(degrees, -np.abs(estimates) / error), estimates == 0.0)
+        p = np.where(np.isfinite(error), p, np.nan)
+        columns = np.stack([estimates, estimates - reach, estimates + reach, error, degrees], axis=1).tolist()
+        for i, (y, low, high, e, f), each, q in zip(block, columns, parts.components(), p.tolist(), strict=True):
+            found[kept[i]] = Difference(y, low, high, e, f, level, each, q)
+    return {pair: found[pair] for pair in kept}
+
+
+def _moderate_differences(
+    parts: Parts, pool: SeedPool, predicted: Floats, pooled: NDArray[np.bool_], number: int
+) -> Parts:
+    """Return differences moderated as those of `differences`: not where two rows' seeds vary together."""
+    if parts.number == 1:
+        return parts
+    freedom = parts.freedom[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        together = (predicted > 0) & (special.chdtr(freedom, freedom * parts.seeds / predicted) < ALIKE / number)
+    return parts.moderate(pool, predicted, pool.freedom[1], pooled & ~together)
+
+
+class Joint(NamedTuple):
+    """Joint intervals of methods' differences to the mean of all, (M,) each; NaN where there is none."""
+
+    names: tuple[str, ...]
+    low: Floats
+    high: Floats
+
+    def rank(self, estimates: Mapping[str, float], *, higher_is_better: bool = True) -> tuple[dict[str, Rank], int]:
+        """Return every method's rank with its simultaneous interval, see `rank_methods`, and how many pairs differ."""
+        goodness = np.array([estimates[name] for name in self.names]) * (1 if higher_is_better else -1)
+        places = rank(-np.nan_to_num(goodness, nan=-np.inf), "best").astype(int)
+        low, high = (self.low, self.high) if higher_is_better else (-self.high, -self.low)
+        finite = np.isfinite(low) & np.isfinite(high)
+        lows, highs = np.sort(low[finite]), np.sort(high[finite])
+        ahead = np.where(finite, len(lows) - np.searchsorted(lows, high, "right"), 0)
+        behind = np.where(finite, np.searchsorted(highs, low, "left"), 0)
+        least, most = np.minimum(places, 1 + ahead), np.maximum(places, len(places) - behind)
+        ranks = zip(self.names, places.tolist(), least.tolist(), most.tolist(), strict=True)
+        return {name: Rank(place, first, last) for name, place, first, last in ranks}, int(behind.sum())
+
+
+def joint_intervals(methods: Mapping[str, Jackknife], pool: SeedPool, level: float = LEVEL) -> Joint:
+    """Return the interval of every method's difference to the mean of all methods, so that all hold together.
+
+    The mean is over the methods that have all of the seeds which most methods have. A method without any of these seeds
+    has no interval, nor has one whose figure is undefined without some image.
+    """
+    names, every = tuple(methods), list(methods.values())
+    low, high = np.full(len(every), np.nan), np.full(len(every), np.nan)
+    seeds = Counter(method.seeds for method in every).most_common(1)[0][0]
+    complete = [own for own in every if set(seeds) <= set(own.seeds) and np.isfinite(own.influence).all()]
+    if not complete:
+        return Joint(names, low, high)
+    influence, figures = np.zeros((every[0].images, len(seeds))), np.zeros(len(seeds))
+    for own in (own if own.seeds == seeds else own.of_seeds(seeds) for own in complete):
+        influence += own.influence
+        figures += own.figures
+    influence, figures = influence / len(complete), figures / len(complete)
+    slopes = get_slope(np.array([own.estimate for own in complete]))
+    by_seeds: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, own in enumerate(every):
+        if common := tuple(seed for seed in seeds if seed in own.seeds):
+            by_seeds[common].append(place)
+    for common, places in by_seeds.items():
+        columns = [seeds.index(seed) for seed in common]
+        chosen = [every[i] if every[i].seeds == common else every[i].of_seeds(common) for i in places]
+        for block in _blocks(chosen):
+            here = [places[i] for i in block]
+            theirs = np.stack([chosen[i].figures for i in block])
+            slope = get_slope(theirs.mean(axis=1))
+            d = theirs - figures[columns]
+            parts = split_variances(d, np.stack([chosen[i].influence for i in block]) - influence[:, columns])
+            predicted = pool.unshared * (slope**2 + (slopes**2).mean() / len(complete))
+            predicted += pool.shared * (slope - slopes.mean()) ** 2
+            pooled = np.array([names[i] not in pool.unstable for i in here])
+            parts = _moderate_differences(parts, pool, predicted, pooled, len(every))
+            reach = parts.reach(1 - (1 - level) / len(every))[2]
+            low[here], high[here] = d.mean(axis=1) - reach, d.mean(axis=1) + reach
+    return Joint(names, low, high)

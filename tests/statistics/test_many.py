@@ -1,0 +1,111 @@
+"""Many methods: the same intervals and differences as one by one, and ranks that need no pairs."""
+
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+
+from benchkit.statistics.comparisons import adjust_holm, adjust_step_down
+from benchkit.statistics.intervals import differences, intervals, pool_methods
+from benchkit.statistics.jackknife import Jackknife
+from benchkit.statistics.many import (
+    differences_of_many,
+    intervals_of_many,
+    joint_intervals,
+    pool_many,
+)
+
+
+def make_methods(number: int, seeds: tuple[int, ...] = (0, 1, 2), spread: float = 0.1, short: int = 0):
+    """Return methods whose figures rise with their number; each `short`-th lacks the last seed."""
+    rng = np.random.default_rng(3)
+    common = rng.normal(0, 0.4, (40, 1))
+    found = {}
+    for i in range(number):
+        own = seeds[:-1] if short and i % short == 1 else seeds
+        influence = common + rng.normal(0, 0.1, (40, len(own)))
+        figures = 0.3 + spread * i / number + rng.normal(0, 0.01, len(own))
+        found[f"m{i}"] = Jackknife(own, figures, influence - influence.mean(axis=0))
+    return found
+
+
+def as_numbers(interval):
+    parts = interval.components
+    own = [interval.estimate, interval.low, interval.high, interval.error, interval.freedom, getattr(interval, "p", 0)]
+    return [*own, parts.images, parts.seeds, parts.interaction, parts.number, *parts.freedom]
+
+
+@pytest.mark.parametrize(("seeds", "short"), [((0, 1, 2), 0), ((0, 1, 2), 5), ((4,), 0)])
+def test_many_at_once_are_what_each_is_alone(seeds, short):
+    methods = make_methods(30, seeds, short=short)
+    pool, pairs = pool_methods(methods), list(combinations(methods, 2))
+    for one, many in (
+        (intervals(methods), intervals_of_many(methods, pool)),
+        (differences(methods, pairs), differences_of_many(methods, pairs, pool)),
+    ):
+        assert list(one) == list(many)
+        for name in one:
+            np.testing.assert_allclose(as_numbers(many[name]), as_numbers(one[name]), rtol=1e-9, atol=1e-12)
+
+
+def test_the_pool_of_many_is_that_of_all_pairs_where_all_have_the_same_seeds():
+    methods = make_methods(30)
+    one, many = pool_methods(methods), pool_many(methods)
+    np.testing.assert_allclose([one.mean, one.unshared, one.prior], [many.mean, many.unshared, many.prior], rtol=1e-9)
+    assert one.unstable == many.unstable
+    wild = methods | {"wild": Jackknife((0, 1, 2), np.array([0.05, 0.5, 0.9]), methods["m0"].influence)}
+    assert pool_many(wild).unstable == pool_methods(wild).unstable == {"wild"}
+
+
+def test_ranks_follow_from_disjoint_intervals():
+    methods = make_methods(40, spread=0.5, short=7)
+    joint = joint_intervals(methods, pool_many(methods))
+    ranks, pairs = joint.rank({name: own.estimate for name, own in methods.items()})
+    above = joint.low[:, None] > joint.high[None, :]
+    assert pairs == above.sum() > 0
+    for i, name in enumerate(methods):
+        assert ranks[name].low == min(ranks[name].rank, 1 + above[:, i].sum())
+        assert ranks[name].high == max(ranks[name].rank, 40 - above[i].sum())
+    reverse, _ = joint.rank({n: own.estimate for n, own in methods.items()}, higher_is_better=False)
+    assert reverse["m0"].rank == 1 and reverse["m0"].high < 40
+
+
+def test_joint_intervals_hold_together():
+    """All true differences to the mean lie in their intervals, in at least 95 % of simulated boards."""
+    rng, truth = np.random.default_rng(0), 0.3 + 0.1 * np.arange(30) / 30
+    missed = 0
+    for _ in range(60):
+        images = rng.normal(0, 0.3, (50, 1))
+        methods = {}
+        for i, centre in enumerate(truth):
+            terms = images + rng.normal(0, 0.1, (50, 3)) + rng.normal(0, 0.01, 3)
+            influence = terms - terms.mean(axis=0)
+            methods[str(i)] = Jackknife((0, 1, 2), centre + terms.mean(axis=0), influence)
+        joint = joint_intervals(methods, pool_many(methods))
+        d = truth - truth.mean()
+        missed += bool(((d < joint.low) | (d > joint.high)).any())
+    assert missed <= 6
+
+
+def test_a_method_without_a_figure_has_no_interval_and_no_rank_of_its_own():
+    methods = make_methods(20) | {"none": Jackknife((0, 1, 2), np.full(3, np.nan), np.full((40, 3), np.nan))}
+    joint = joint_intervals(methods, pool_many(methods))
+    assert np.isnan(joint.low[-1]) and np.isfinite(joint.low[:-1]).all()
+
+
+def test_holm_is_more_cautious_than_draws():
+    methods = make_methods(12, spread=0.3)
+    found = differences(methods, list(combinations(methods, 2)))
+    holm, drawn = adjust_holm(found), adjust_step_down(methods, found)
+    assert sum(holm[pair] >= drawn[pair] - 0.002 for pair in found) == len(found)
+    order = sorted(found, key=lambda pair: found[pair].p)
+    assert holm[order[0]] == pytest.approx(min(1, found[order[0]].p * len(found)))
+    assert all(holm[a] <= holm[b] for a, b in pairwise(order))
+
+
+def test_draws_do_not_depend_on_how_many_pairs_are_drawn_at_once(monkeypatch):
+    methods = make_methods(12, spread=0.3)
+    found = differences(methods, list(combinations(methods, 2)))
+    before = adjust_step_down(methods, found)
+    monkeypatch.setattr("benchkit.statistics.comparisons._PAIRS_AT_ONCE", 13)
+    assert adjust_step_down(methods, found) == before
