@@ -9,12 +9,14 @@ import pandas as pd
 
 from benchkit.metrics import is_metric
 from benchkit.report.aggregate import KEY, aggregate_rows
+from benchkit.report.baselines import find_baselines
 from benchkit.report.columns import RANKINGS
 from benchkit.report.data import RunData
 from benchkit.report.settings import protocol_names
 from benchkit.report.text import known
-from benchkit.report.uncertainty import find_baselines, measure_line
-from benchkit.statistics.changes import Change, adjust_holm, measure_change
+from benchkit.report.uncertainty import measure_line
+from benchkit.statistics.changes import Change, measure_change
+from benchkit.statistics.comparisons import adjust_holm
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.level import LEVEL
 

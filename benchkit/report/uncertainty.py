@@ -318,7 +318,7 @@ class _LargeGroup(_Group):
     def find_differences(self, pairs: list[Pair]) -> tuple[dict[Pair, Difference], dict[Pair, float]]:
         """Return the differences of some pairs, and their p-values, adjusted for these pairs together."""
         found = differences_of_many(self.trained, pairs, self.pool, self.level)
-        return found, adjust_holm(found)
+        return found, dict(zip(found, adjust_holm([one.p for one in found.values()]), strict=True))
 
     def find_ranks(self) -> dict[str, Rank]:
         """Return the rank of every ranked line."""

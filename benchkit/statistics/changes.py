@@ -9,7 +9,6 @@ Satterthwaite's degrees of freedom.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,14 +59,3 @@ def measure_change(
     reach = t_quantile((1 + level) / 2, freedom) * error if error else 0.0
     p = 2 * t_below(-abs(estimate) / error, freedom) if error > 0 else float(estimate == 0)
     return Change(estimate, estimate - reach, estimate + reach, p if np.isfinite(error) else float("nan"))
-
-
-def adjust_holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values that are corrected for being made together (Holm 1979); NaN stays, and does not count."""
-    found = [float("nan")] * len(p_values)
-    places = sorted((i for i, p in enumerate(p_values) if np.isfinite(p)), key=lambda i: p_values[i])
-    largest = 0.0
-    for done, i in enumerate(places):
-        largest = max(largest, min(1.0, (len(places) - done) * p_values[i]))
-        found[i] = largest
-    return found

@@ -56,18 +56,18 @@ def adjust_step_down(
     return adjusted | {pairs[i]: float(p) for i, p in zip(order, together, strict=True)}
 
 
-def adjust_holm(differences: Mapping[Pair, Difference]) -> dict[Pair, float]:
-    """Return the p-value of each pair, adjusted by Holm's step-down procedure, which needs no draws.
+def adjust_holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values that are adjusted for being made together (Holm 1979); NaN stays, and does not count.
 
-    It holds whatever the correlations, and so finds fewer differences than `adjust_step_down`. For families that are
-    too large to be drawn.
+    It needs no draws and holds whatever the correlations, and so finds fewer differences than `adjust_step_down`.
     """
-    pairs = [pair for pair, found in differences.items() if np.isfinite(found.p)]
-    own = np.array([differences[pair].p for pair in pairs])
-    order = np.argsort(own, kind="stable")
-    together = np.maximum.accumulate(np.minimum(1.0, own[order] * np.arange(len(pairs), 0, -1)))
-    adjusted = {pair: float("nan") for pair in differences}
-    return adjusted | {pairs[i]: float(p) for i, p in zip(order, together, strict=True)}
+    found = [float("nan")] * len(p_values)
+    places = sorted((i for i, p in enumerate(p_values) if np.isfinite(p)), key=lambda i: p_values[i])
+    largest = 0.0
+    for done, i in enumerate(places):
+        largest = max(largest, min(1.0, (len(places) - done) * p_values[i]))
+        found[i] = largest
+    return found
 
 
 def simultaneous_reach(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchkit.statistics.changes import adjust_holm, measure_change
+from benchkit.statistics.changes import measure_change
+from benchkit.statistics.comparisons import adjust_holm
 from benchkit.statistics.jackknife import Jackknife
 
 
