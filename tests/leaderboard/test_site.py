@@ -371,6 +371,17 @@ def test_a_reader_learns_first_whether_any_corruption_helps():
     )
 
 
+def test_the_advice_counts_the_rows_that_lost_their_lead_on_fresh_images():
+    group, rows = _group([0.5, 0.4, 0.3], set(), baselines={0})
+    for row, verdict in zip(rows, ("unresolved", "behind", None), strict=True):
+        row["seasons"] = {"spring": {"lead_verdict": verdict, "lead_ap_verdict": "unresolved"}}
+    (words,) = find_answers([group], rows)[0].advice
+    assert words == (
+        "On the fresh images of season spring, by artifact IoU at 0.5 1 of 2 rows and by AP none of 3 rows lost the "
+        "lead over pseudo beyond chance."
+    )
+
+
 def test_a_method_says_in_short_where_it_stands():
     rows = [
         {"group": 0, "kind": "trained", "role": "corrupted", "detector": "net", "name": name, "board_slug": "mine"}
@@ -407,7 +418,7 @@ def test_rows_without_a_detector_do_not_make_it_a_column(tables):
     own = [row for row in own if row["selector"] in (None, chosen)]
     assert {row["detector"] for row in own} == {trained["detector"], "–"}
     table = make_row_tables(own, "../", "dataset")[0]
-    assert ("selector, where regions are selected,", chosen, "") in table.common
+    assert ("regions selected by", chosen, "") in table.common
     assert ("detector", trained["detector"], f"../detectors/{trained['detector_slug']}.html") in table.common
 
 

@@ -140,6 +140,7 @@ def test_a_season_shows_its_rows_with_public_and_fresh_ranks(page, season_site):
     row = page.locator("#body tr", has=page.locator("th", has_text="blur:steps=20"))
     assert row.locator("td.col-rank").inner_text().startswith("1 ")
     assert row.locator("td.col-rank_fresh").inner_text().startswith("4 ")
+    assert keys[-2:] == ["lead", "lead_ap"] and row.locator("td.col-lead_ap .bar").count() == 1
     page.locator('th[data-key="rank_fresh"] button').click()
     assert names(page)[-1] == "blur:steps=20"
 
@@ -191,8 +192,29 @@ def test_a_method_has_its_equation_and_the_board_its_answer(page, site):
     assert "/methods/" in page.url
 
 
+def test_a_difference_is_a_bar_around_zero(page, site):
+    open_page(page, site)
+    for cell in page.locator("#body tr.trained td.col-pseudo:has(.bar)").all():
+        shown = float(cell.locator(".figure > b").inner_text().replace("\u2212", "-"))
+        at = {name: cell.locator(f".bar > {name}").evaluate("one => parseFloat(one.style.left)") for name in "ub"}
+        assert (at["b"] > at["u"]) == (shown > 0) or shown == 0
+        assert 0 <= at["b"] <= 100
+
+
+def test_the_head_and_a_comparison_stay_in_sight(page, season_site):
+    page.set_viewport_size({"width": 1300, "height": 240})
+    open_page(page, season_site)
+    page.locator("#body tr.trained").last.evaluate("row => row.scrollIntoView({behavior: 'instant', block: 'end'})")
+    assert page.locator('th[data-key="name"]').bounding_box()["y"] > 0
+    page.locator("#body tr.trained input").last.check()
+    box = page.locator("#compare").bounding_box()
+    assert 0 <= box["y"] < 240
+
+
 def test_a_slider_uncovers_the_image_before(page, site):
     open_page(page, site, "methods/blur.html")
+    # Left of the slider's line is the image before, as its words say.
+    assert page.locator(".ends-line span").all_inner_texts()[:2] == ["before", "after"]
     clip = "getComputedStyle(document.querySelector('.pair .after')).clipPath"
     before = page.evaluate(clip)
     slider = page.locator("input.slider").first

@@ -140,6 +140,7 @@ def find_answers(groups: Sequence[Group], rows: Sequence[Row]) -> list[Answer]:
             )
             questions = list(_ask(group, rows))
             advice = list(_advise(questions, {one.ranking: one for one in reversed(ranked)}))
+            advice += _summarise_seasons([rows[place] for place in group.rows])
             found.append(Answer(group.title, *links, ", ".join(parts), questions, ranked, advice))
     return found
 
@@ -197,6 +198,20 @@ def _advise(questions: Sequence[Question], best: Mapping[str, Ranked]) -> Iterat
             subject = "corruption" if question.base == "pseudo" else "row with corrupted images"
             words = f"no {subject} is {'' if sure else 'shown to be '}better than {_BASES[question.base]}"
             yield f"By {' and by '.join(without)}, {words}."
+
+
+def _summarise_seasons(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield how many rows lost their lead over `pseudo` on the fresh images of each season."""
+    for season in dict.fromkeys(name for row in rows for name in row.get("seasons") or ()):
+        parts = []
+        for ranking, key in zip(RANKINGS, ("lead_verdict", "lead_ap_verdict"), strict=True):
+            own = [row["seasons"][season].get(key) for row in rows if season in (row.get("seasons") or {})]
+            own = [verdict for verdict in own if known(verdict)]
+            if own:
+                parts.append(f"by {NAMES[ranking]} {own.count('behind') or 'none'} of {len(own)} rows")
+        if parts:
+            words = f"On the fresh images of season {season}, {' and '.join(parts)}"
+            yield f"{words} lost the lead over pseudo beyond chance."
 
 
 def _answer(group: Group, ranking: str, rows: Sequence[Row], role: str) -> Ranked | None:

@@ -25,7 +25,7 @@ class Column:
 
 
 #: Columns of fresh figures, which a season gives.
-FRESH = ("rank_fresh", "rank_fresh_ap", "fresh", "fresh_ap", "lead")
+FRESH = ("rank_fresh", "rank_fresh_ap", "fresh", "fresh_ap", "lead", "lead_ap")
 COLUMNS = (
     Column(
         "rank",
@@ -84,12 +84,13 @@ COLUMNS = (
     Column("pseudo_ap", "Δ to pseudo, AP, points", "The same difference of AP.", "delta", True, 1),
     Column(
         "lead",
-        "Lead change, points",
+        "Lead change, IoU, points",
         "Change of the difference to pseudo from public to fresh images, in points of IoU. Behind: the row lost beyond "
         "chance, a sign that it was fitted to the public images.",
         "delta",
         best=1,
     ),
+    Column("lead_ap", "Lead change, AP, points", "The same change of AP.", "delta", best=1),
     Column("badge", "Badge", "What stands behind the row: reported, recomputed, re-run or differs.", "badge", True),
     Column(
         "tier", "Tier, IoU", "Rows that the leader of their tier does not beat beyond chance, by IoU.", "tier", best=-1

@@ -142,5 +142,6 @@ def bibtex(member: Member, board: Board) -> str:
         "note": latex_text(", ".join([*parts, member.badge])),
         "url": latex_text(member.link),
     }
-    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    # The braces around hyphens are for tables; in an entry they only make names hard to read.
+    lines = [f"  {name} = {{{value.replace('{-}', '-')}}}," for name, value in fields.items() if value]
     return "\n".join([f"@misc{{benchkit-{member.slug},", *lines, "}"])

@@ -62,7 +62,7 @@ def _make_table(
     common = [(_LABELS[k], *cell(owner(k), k)[::2]) for k in shared]
     selectors = {row["selector"] for row in rows if row["selector"]}
     chosen = selectors.pop() if len(selectors) == 1 and len(rows) > 1 else ""
-    common += [("selector, where regions are selected,", chosen, "")] if chosen else []
+    common += [("regions selected by", chosen, "")] if chosen else []
     badge = rows[0]["badge"] if len({row["badge"] for row in rows}) == 1 and len(rows) > 1 else ""
     common += [("badge", badge, "")] if badge else []
     labels = [k for k in labels if k not in shared]

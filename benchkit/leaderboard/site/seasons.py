@@ -18,11 +18,11 @@ from benchkit.report.board import short_names
 from benchkit.report.board_table import selector_names
 from benchkit.report.columns import RANKINGS, delta_columns, rank_columns
 from benchkit.report.notes import NAMES
-from benchkit.report.text import MISSING, bare, known, numeric, one_line, plain_number
+from benchkit.report.text import MISSING, bare, known, numeric, one_line
 
 _HEADERS = (
     *(("row", True), ("selector", True), ("lead change, points", False), ("public, %", False), ("fresh, %", False)),
-    *(("public rank", False), ("fresh rank", False), ("places up", False)),
+    *(("public rank", False), ("fresh rank", False)),
     *(("Δ to pseudo, public, points", False), ("Δ to pseudo, fresh, points", False)),
 )
 
@@ -94,12 +94,17 @@ def _part(source: Source, result: SeasonResult, detector: str, number: int) -> D
     title = short_names(result.public.frame["detector"], result.public.shown).get(detector, detector)
     rows = [row for row in result.rows if str(row.public["detector"]) == detector]
     selectors = selector_names(result.public, detector)
+    named = {selectors.get(row.public["selector"], "") for row in rows} - {""}
+    chosen = one_line(named.pop()) if len(named) == 1 else ""
+    headers = [header for header in _HEADERS if not (chosen and header[0] == "selector")]
+    common = [("regions selected by", chosen, "")] if chosen else []
     ranked: list[RankedTable] = []
     for ranking in RANKINGS:
         shown = sorted(rows, key=lambda row: numeric(row.public.get(rank_columns(ranking)[0])))
         lines = [_line(result, row, ranking, selectors) for row in shown]
         chart = Markup(script_json(_chart(shown, ranking)))
-        table = PageTable(NAMES[ranking], _HEADERS, lines, len(lines))
+        lines = [[line[0], *line[2:]] for line in lines] if chosen else lines
+        table = PageTable(NAMES[ranking], headers, lines, len(lines), common)
         leads = [result.lead_change(row, ranking) for row in rows]
         found = (result.agreement(detector, ranking), Counter(lead.verdict for lead in leads if lead.verdict))
         ranked.append(RankedTable(NAMES[ranking], table, *found, f"chart-{number}-{len(ranked)}", chart))
@@ -108,10 +113,8 @@ def _part(source: Source, result: SeasonResult, detector: str, number: int) -> D
 
 def _line(result: SeasonResult, row: ScoredRow, ranking: str, selectors: Mapping[str, str]) -> list[TableCell]:
     ranks = rank_columns(ranking)
-    before, after = (numeric(line.get(ranks[0])) for line in row)
     lead = result.lead_change(row, ranking)
     change = {"lead": lead.change.estimate, "lead_low": lead.change.low, "lead_high": lead.change.high}
-    moved = before - after
     selector = one_line(selectors.get(row.public["selector"], "")) or MISSING
     cells = [TableCell(one_line(row.public["training_set"])), TableCell(selector)]
     cells.append(make_delta(change | {"lead_verdict": lead.verdict}, "lead"))
@@ -119,7 +122,6 @@ def _line(result: SeasonResult, row: ScoredRow, ranking: str, selectors: Mapping
     cells += [
         make_rank(dict(zip(("rank", "rank_low", "rank_high"), map(line.get, ranks), strict=True)), "") for line in row
     ]
-    cells.append(TableCell(("+" if moved > 0 else "") + plain_number(moved) if known(moved) else MISSING, moved))
     for line in row:
         parts = zip(
             ("pseudo", "pseudo_low", "pseudo_high", "_p", "pseudo_verdict"),

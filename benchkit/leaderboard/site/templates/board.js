@@ -14,9 +14,10 @@
   const PAGE = 100;
   const COSTS = { evaluations: "network evaluations of the diffusion model for one corrupted image", seconds: "seconds of all seeds, where the run took place", iterations: "training iterations of the detector", train_images: "training images of the detector" };
   const RANKS = { rank: "tier", rank_ap: "tier_ap", rank_fresh: "", rank_fresh_ap: "" };
-  const FRESH = ["rank_fresh", "fresh", "lead"]; // shown beside the public figures where a season is chosen
   const NARROW = ["rank", "name", "iou", "ap"]; // what a phone has room for
   const narrow = matchMedia("(max-width: 44rem)").matches;
+  // What is shown where a season is chosen: public and fresh figures side by side.
+  const FRESH = narrow ? ["rank", "rank_fresh", "name", "lead"] : ["rank", "rank_fresh", "rank_ap", "rank_fresh_ap", "name", "iou", "fresh", "lead", "lead_ap"];
   // What all trained rows share is told once in their heading instead of in a column.
   const SHARED = ["selector", "badge"].filter((key) => new Set(data[key].filter((v, i) => v && data.kind[i] === "trained")).size === 1);
   const isDefault = (c) => (narrow ? NARROW.includes(c.key) : c.shown && !SHARED.includes(c.key));
@@ -360,8 +361,7 @@
     for (const key of FILTERS) $(`filter-${key}`).value = state[key] || "";
     if (document.activeElement !== $("search")) $("search").value = state.q;
     useSeason();
-    const keys = state.cols.split(",").filter((key) => byKey.has(key));
-    if (state.season && state.cols === DEFAULT_COLUMNS) keys.push(...FRESH);
+    const keys = state.season && state.cols === DEFAULT_COLUMNS ? [...FRESH] : state.cols.split(",").filter((key) => byKey.has(key));
     // Sorted by ranks, the headings name the detectors.
     if (!(state.sort.replace("-", "") in RANKS) && state.cols === DEFAULT_COLUMNS) keys.push("detector");
     for (const box of $("columns").querySelectorAll("input")) box.checked = keys.includes(box.value);
