@@ -42,12 +42,14 @@ class StageClock:
     seconds: Counter[str] = field(default_factory=Counter)
     stages: Counter[str] = field(default_factory=Counter)
     after: Callable[[Stage], None] = lambda stage: None
+    planned: Callable[[], None] = lambda: None
     _last: float = field(default_factory=time.process_time)
 
     def begin(self, _: str = "") -> None:
         """Count what was used before the first stage as planning."""
         if PLANNING not in self.seconds:
             self._count(PLANNING)
+            self.planned()
 
     def end(self, result: StageResult) -> None:
         """Count what was used since the last call to the kind of a finished stage."""
@@ -72,10 +74,15 @@ class StageClock:
         return ", ".join(f"{kind} {seconds:.1f}" for kind, seconds in self.seconds.most_common(most))
 
 
-def run_grid(grid: Grid, registry: Registry, after: Callable[[Stage], None] = lambda stage: None) -> StageClock:
-    """Run a comparison from nothing, with its report. after: called with each finished stage."""
+def run_grid(
+    grid: Grid,
+    registry: Registry,
+    after: Callable[[Stage], None] = lambda stage: None,
+    planned: Callable[[], None] = lambda: None,
+) -> StageClock:
+    """Run a comparison from nothing, with its report. after: called with each finished stage; planned: before them."""
     with tempfile.TemporaryDirectory() as folder:
-        clock = StageClock(after=after)
+        clock = StageClock(after=after, planned=planned)
         places = Places(Path(folder) / "out", Path(folder) / "cache")
         outcome = compare(grid, registry, places, RunOptions(report=clock.end, progress=clock.begin))
         clock.finish()

@@ -5,10 +5,10 @@
 
 Training is the paper's: 8 crops of 512 x 512 an iteration, UPerNet with ConvNeXt-T and Swin-T, random weights, in
 float32, tf32 and bfloat16 (in channels_last where it is not float32), and in mmengine's Runner. The denoiser, encoder
-and decoder have SD 1.5's classes and size and random weights, because times do not depend on weights. The round trip
-(10 steps of ReNoise and back) has trained weights, those of --model, and runs in float32 and in half precision. Its
-gate: at most 0.1 dB lost to the original images, and at least 45 dB to the images of float32. Times are those that
-passed on a GPU, and processor time on a CPU.
+and decoder have SD 1.5's classes and size and random weights, because times do not depend on weights. Half precision is
+that of the denoiser and the decoder, as with the grid's `sampling.precision`. The round trip (10 steps of ReNoise and
+back) has trained weights, those of --model. Its gate: half precision loses at most 0.1 dB to the original images, and
+has at least 45 dB to the images of float32. Times are those that passed on a GPU, and processor time on a CPU.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def measure_networks(model: str, side: int, chunks: list[int], device: str, turn
     rows: list[Row] = []
     unit = "CPU ms/image" if device == "cpu" else "ms/image"
     for dtype in ("float32", *list_halves(device)):
-        backend = DiffusionBackend.load(f"{model}:dtype={dtype}", device)
+        backend = DiffusionBackend.load(model, device, sampling=dtype)
         for chunk in chunks:
             images, condition = torch.rand(chunk, 3, side, side), backend.embed([None] * chunk)
             z = backend.encode(images)
@@ -88,17 +88,17 @@ def measure_networks(model: str, side: int, chunks: list[int], device: str, turn
 def measure_round_trip(model: str, number: int, steps: int, device: str) -> Iterator[Row]:
     """Yield, for each half precision, the error of a round trip in dB, and whether the gate passes."""
     images = read_images(number)
-    exact = _make_round_trip(f"{model}:dtype=float32", images, steps, device)
+    exact = _make_round_trip(model, "float32", images, steps, device)
     for dtype in list_halves(device):
-        own = _make_round_trip(f"{model}:dtype={dtype}", images, steps, device)
+        own = _make_round_trip(model, dtype, images, steps, device)
         lost, distance = compute_psnr(exact, images) - compute_psnr(own, images), compute_psnr(own, exact)
         passes = "passes" if lost <= MOST_LOST and distance >= LEAST_PSNR else "does not pass"
         note = f"{lost:+.3f} dB lost to the original, {distance:.1f} dB to float32: {passes} the gate"
         yield Row(f"round trip, {steps} steps, {dtype}: PSNR to float32", distance, "dB", note=note)
 
 
-def _make_round_trip(model: str, images: Tensor, steps: int, device: str) -> Tensor:
-    backend, registry = DiffusionBackend.load(model, device), Registry.load()
+def _make_round_trip(model: str, dtype: str, images: Tensor, steps: int, device: str) -> Tensor:
+    backend, registry = DiffusionBackend.load(model, device, sampling=dtype), Registry.load()
     inverter = registry.make(registry.complete(Spec.parse("inverter", "renoise")), Inverter)
     captions, rng = [None] * len(images), ImageNoise(0, [str(i) for i in range(len(images))])
     z_t = invert_latents(backend, inverter, backend.encode(images), captions, rng, steps)[-1]

@@ -28,8 +28,8 @@ SIZES = {
     "steps": (2, 4, 8),
     "detectors": (1, 2, 4),
     "seeds": (1, 2, 4),
-    "detectors, one selection": (1, 2, 4),
-    "seeds, one selection": (1, 2, 4),
+    "detectors, one selection": (1, 4),
+    "seeds, one selection": (1, 4),
 }
 TRAINING = {"iterations": 20, "batch": 8, "lr": 3e-3, "schedule": "one-cycle", "prior_bias": True, "flip": False}
 

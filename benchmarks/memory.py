@@ -3,9 +3,10 @@
     python benchmarks/memory.py [--sizes 1000 3000 10000] [--small]
 
 So many labelled, source and test images of 32 x 32 pixels (`_noise_images.py`) pass every kind of stage that reads a
-whole set: encoding, features, selection by a learned selector, corruption of pixels, training and scoring of a head and
-of a network. Linux only: after each stage the process's peak memory is read and set back, so each kind of stage has its
-own. A row compares a kind's peak with that at the first size.
+whole set: encoding, features, selection by a learned selector, corruption of pixels, confinement, training and scoring
+of a head on a frozen trunk. Linux only: after each stage the process's peak memory is read and set back. So each kind
+of stage has the most that one of its stages added to the memory before it. A small comparison comes first, so that
+loading programs and networks does not count. A row compares a kind with itself at the first size.
 """
 
 from __future__ import annotations
@@ -21,58 +22,64 @@ from _record import Row, describe_machine, describe_settings, make_parser, measu
 
 SIZES = (1_000, 3_000, 10_000)
 TOTAL = "the whole process"
-DETECTORS = ("frozen-convnext", "upernet-convnext")
+WARM_UP = 64
+DETECTOR = "frozen-convnext"
 TRAINING = {"iterations": 20, "batch": 8, "lr": 1e-3, "prior_bias": True, "flip": False}
 
 
 def run_comparison(images: int, out: Path) -> None:
-    """Run one comparison in this process, and write the peak memory of each kind of stage in MiB."""
-    from _stages import KINDS, REPORT, run_grid
+    """Run one comparison in this process, and write what each kind of stage adds to its memory, in MiB."""
+    from _stages import KINDS, PLANNING, REPORT, run_grid
 
-    from benchkit.config.grid import load_grid
+    from benchkit.config.grid import Grid, load_grid
     from benchkit.plugin.registry import Registry
     from benchkit.stages.base import Stage
 
     registry = Registry.load(files=[Path(__file__).with_name("_noise_images.py")])
-    grid = load_grid("quick").replaced(
-        dataset="noise-images",
-        labelled=images,
-        source={"split": "clean", "size": images},
-        test={"split": "test", "size": images},
-        validation=None,
-        baselines=["human"],
-        trivial=[],
-        selectors=["learned"],
-        corruptors=["pixel-blur"],
-        detectors=list(DETECTORS),
-        seeds=[0],
-        on_detector={},
-        training=TRAINING,
-        selector_training=TRAINING,
-    )
-    peaks: dict[str, float] = {}
-    whole = 0.0
 
-    def note(stage: Stage | None) -> None:
-        nonlocal whole
-        peak = take_peak()
-        whole = max(whole, peak)
-        name = REPORT if stage is None else KINDS[type(stage).__name__]
-        plugin = getattr(stage, "detector", None) or getattr(getattr(stage, "predictor", None), "detector", None)
-        name = f"{name}, {plugin.short}" if plugin else name
-        peaks[name] = max(peaks.get(name, 0.0), peak)
+    def make_grid(number: int) -> Grid:
+        return load_grid("quick").replaced(
+            dataset="noise-images",
+            labelled=number,
+            source={"split": "clean", "size": number},
+            test={"split": "test", "size": number},
+            validation=None,
+            baselines=["human"],
+            trivial=[],
+            selectors=["learned"],
+            corruptors=["pixel-blur"],
+            detectors=[DETECTOR],
+            seeds=[0],
+            on_detector={},
+            training=TRAINING,
+            selector_training=TRAINING,
+        )
 
-    run_grid(grid, registry, note)
-    note(None)
-    out.write_text(json.dumps({**peaks, TOTAL: whole}))
+    run_grid(make_grid(WARM_UP), registry)  # loads programs and networks, whose memory is not of interest
+    added: dict[str, float] = {}
+    whole, (_, before) = 0.0, take_peak()
+
+    def note(name: str) -> None:
+        nonlocal whole, before
+        peak, now = take_peak()
+        added[name] = max(added.get(name, 0.0), peak - before)
+        whole, before = max(whole, peak), now
+
+    def note_stage(stage: Stage) -> None:
+        note(KINDS[type(stage).__name__])
+
+    run_grid(make_grid(images), registry, note_stage, lambda: note(PLANNING))
+    note(REPORT)
+    out.write_text(json.dumps({**added, TOTAL: whole}))
 
 
-def take_peak() -> float:
-    """Return the peak memory of this process in MiB since the last call."""
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+def take_peak() -> tuple[float, float]:
+    """Return the peak memory of this process since the last call, and its memory now, in MiB."""
+    status = Path("/proc/self/status").read_text()
     Path("/proc/self/clear_refs").write_text("5")
-    assert peak is not None
-    return int(peak[1]) / 1024
+    peak, now = (re.search(rf"{name}:\s+(\d+) kB", status) for name in ("VmHWM", "VmRSS"))
+    assert peak is not None and now is not None
+    return int(peak[1]) / 1024, int(now[1]) / 1024
 
 
 def main() -> None:
@@ -99,7 +106,7 @@ def main() -> None:
     first = asked.sizes[0]
     rows = [
         Row(
-            what=f"peak memory, {kind}, {images} images",
+            what=f"{'peak memory of' if kind == TOTAL else 'memory that is added by'} {kind}, {images} images",
             cost=peaks[images][kind],
             unit="MiB",
             against=f"{first} images",

@@ -1,9 +1,11 @@
 """What the networks of the embedded checkpoint cost an image: the denoiser by batch and precision, encode, decode.
 
-    python benchmarks/networks.py [--batches 1 4 16 64] [--small]
+    python benchmarks/networks.py [--batches 1 4 16 64] [--variants] [--small]
 
 Images have 128 x 128 pixels. Encoding and decoding are compared with one evaluation of the denoiser at the same batch,
-because a row costs so many evaluations and one decoding an image. bfloat16 is left out where the processor emulates it.
+because a row costs so many evaluations and one decoding an image. bfloat16 is that of the grid's `sampling.precision`;
+it is left out where the processor emulates it. --variants adds what the suite does not do: float32 in channels_last,
+and compiled by torch.compile (the time of compiling is not counted).
 """
 
 from __future__ import annotations
@@ -42,40 +44,52 @@ def make_evaluation(backend: DiffusionBackend, batch: int, images: int) -> Calla
     return work
 
 
+def make_variants(batch: int) -> dict[str, Callable[[], None]]:
+    """Return evaluations of the denoiser in float32 in ways that the suite does not use."""
+    backends = {name: DiffusionBackend.load("portraits") for name in ("in channels_last", "compiled")}
+    backends["in channels_last"]._pipeline.unet.to(memory_format=torch.channels_last)
+    backends["compiled"]._pipeline.unet.compile()
+    return {
+        f"denoiser evaluation, float32 {name}, batch {batch}": make_evaluation(backend, batch, batch)
+        for name, backend in backends.items()
+    }
+
+
 def main() -> None:
     """Measure, print and write the result."""
     parser = make_parser(__doc__)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64], help="the first is the base")
+    parser.add_argument("--variants", action="store_true", help="also measure what the suite does not do")
     asked = parse(parser)
     if asked.small:
         asked.batches, asked.turns = [1, 4], 1
     machine, images = describe_machine(), max(asked.batches)
     precisions = ["float32", *(("bfloat16",) if has_bfloat16("cpu") else ())]
-    backends = {name: DiffusionBackend.load(f"portraits:dtype={name}") for name in precisions}
+    backends = {name: DiffusionBackend.load("portraits", sampling=name) for name in precisions}
     works = {
         f"denoiser evaluation, {name}, batch {batch}": make_evaluation(backend, batch, images)
         for name, backend in backends.items()
         for batch in asked.batches
     }
     pixels = torch.rand(min(images, 16), 3, SIDE, SIDE)
-    backend = backends["float32"]
-    z_0 = backend.encode(pixels)
-    whole = {"encode": partial(backend.encode, pixels), "decode": partial(backend.decode, z_0)}
-    costs = measure_in_turns({**works, **whole}, asked.turns)
+    variants = make_variants(len(pixels)) if asked.variants else {}
+    z_0 = backends["float32"].encode(pixels)
+    whole = {f"encode, float32, batch {len(pixels)}": partial(backends["float32"].encode, pixels)}
+    whole |= {f"decode, {name}, batch {len(pixels)}": partial(one.decode, z_0) for name, one in backends.items()}
+    costs = measure_in_turns({**works, **variants, **whole}, asked.turns)
     base = f"denoiser evaluation, float32, batch {asked.batches[0]}"
     same = f"denoiser evaluation, float32, batch {len(pixels)}"
     rows = []
     for name, turns in costs.items():
-        own, other = (len(pixels), same) if name in whole else (images, base)
-        if name == other:
-            other = ""
+        own, other = (images, base) if name in works else (len(pixels), same)
+        compared = name != other
         rows.append(
             Row(
-                what=f"{name}, float32, batch {own}" if name in whole else name,
+                what=name,
                 cost=1e3 * least_cpu(turns) / own,
                 unit="CPU ms/image",
-                against=other.removeprefix("denoiser evaluation, ") if name in works else other,
-                other=1e3 * least_cpu(costs[other]) / images if other else None,
+                against=other if compared else "",
+                other=1e3 * least_cpu(costs[other]) / images if compared else None,
                 turns=list_cpu({name: turns}),
             )
         )

@@ -24,14 +24,20 @@ class Confine(Stage):
     select: Select
 
     def run(self, env: Env) -> Output:
+        import pandas as pd
+
         from benchkit.metrics.confinement import confinement, summarise_confinement
 
-        corrupted = np.concatenate([env.arrays(stage)["images"] for stage in self.corrupted])
-        round_trip = np.concatenate([env.arrays(stage)["images"] for stage in self.round_trips])
-        masks = self.select.masks(env)
-        keep = masks.any(axis=(1, 2))
-        rows = confinement(corrupted[keep], round_trip[keep], masks[keep]) if keep.any() else None
-        facts = summarise_confinement(rows) if rows is not None else {}
+        masks, start, parts = self.select.mask_rows(env), 0, []
+        # Chunk by chunk, so that memory does not grow with the set; each image has figures of its own.
+        for stage, round_trip in zip(self.corrupted, self.round_trips, strict=True):
+            images, references = (env.arrays(one)["images"] for one in (stage, round_trip))
+            own = np.stack([masks[start + i] for i in range(len(images))])
+            start += len(images)
+            keep = own.any(axis=(1, 2))
+            if keep.any():
+                parts.append(confinement(images[keep], references[keep], own[keep]))
+        facts = summarise_confinement(pd.concat(parts, ignore_index=True)) if parts else {}
         return Output({"confinement.json": json_to_bytes(facts)})
 
     def describe(self) -> str:
