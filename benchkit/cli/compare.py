@@ -33,6 +33,7 @@ def compare(
     retry_failed: options.RetryFailed = False,
     force: options.ReplaceReport = False,
     dry_run: options.DryRun = False,
+    calibrate: options.Calibrate = False,
     as_json: options.AsJson = False,
     plugin: options.PluginFiles = None,
     plugin_folder: options.PluginFolders = None,
@@ -60,6 +61,7 @@ def compare(
             executor=options.parse_executor(executor, time_limit, address),
             plugins=load_registry(plugin, plugin_folder, strict),
             dry_run=dry_run,
+            calibrate=calibrate,
             force=force,
             retry_failed=retry_failed,
         )

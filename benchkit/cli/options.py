@@ -139,6 +139,10 @@ Address = Annotated[
 ReplaceReport = Annotated[
     bool, typer.Option("--force", help="Replace another run's report in --out, and other files of the same names.")
 ]
+Calibrate = Annotated[
+    bool,
+    typer.Option("--calibrate", help="With --dry-run: first measure for about 20 s what stages cost on this machine."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would run, and what is skipped and why.")]
 
 # Which row of a finished run.

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
+from benchkit.errors import ArgumentValueError
 from benchkit.functions.arguments import check_flags
 from benchkit.functions.grid_arguments import GridArguments, Plugins, Settings, note_unused_inverter
 from benchkit.functions.plugin_arguments import PluginSources
@@ -57,6 +58,7 @@ class CompareArguments(RunArguments, total=False):
 
     until_resolved: float | None
     max_seeds: int | None
+    calibrate: bool
 
 
 @overload
@@ -100,6 +102,7 @@ def compare(
     plugins: PluginSources = (),
     strict: bool = False,
     dry_run: bool = False,
+    calibrate: bool = False,
     force: bool = False,
     retry_failed: bool = False,
     progress: Progressing = True,
@@ -130,6 +133,8 @@ def compare(
     plugins: files of further plugins, folders of such files, classes; or a Registry.
     strict: raise for a plugin that cannot be used, instead of skipping its rows.
     dry_run: compute nothing, and return what would run as a DryRun.
+    calibrate: before a dry run, measure for about 20 seconds what stages cost that no run on this machine has measured;
+    the estimate of time needs it, and the cache keeps it.
     force: replace another run's report in `out`.
     retry_failed: try again what failed in an earlier call with the same `out`.
     progress: True for a bar, False for silence, or a function that takes a line of text.
@@ -142,7 +147,9 @@ def compare(
         >>> benchkit.compare("quick", corruptors=["gaussian:steps=5"], seeds=range(2), dry_run=True)
         <DryRun of 'Quick tour of the paper's methods': 18 cells, ... stages to run, ... cached>
     """
-    check_flags(dry_run=dry_run)
+    check_flags(dry_run=dry_run, calibrate=calibrate)
+    if calibrate and not dry_run:
+        raise ArgumentValueError("calibrate: a run measures its own stages; calibration is for a dry run (dry_run)")
     arguments = GridArguments(
         dataset, model, seeds, selectors, corruptors, detectors, inverters, settings, scale, until_resolved, max_seeds
     )
@@ -154,7 +161,7 @@ def compare(
         grid = session.settle_sampling(asked, measure=False, silent=not dry_run)
         check_out = None if out is None else partial(check_out_folder, grid, session)
         if dry_run:
-            return plan_and_check(partial(_dry_run, grid, session), *session.checks(check_out))
+            return plan_and_check(partial(_dry_run, grid, session, calibrate), *session.checks(check_out))
         how = session.check_then_make(check_out, partial(_prepare, grid, session))
         return _run(session.settle_sampling(asked, measure=True), session, how)
 
@@ -174,7 +181,7 @@ def _run(grid: Grid, session: Session, how: RunOptions) -> Comparison:
     return Comparison(replace(outcome, skipped_plugins=session.list_skipped()), places, registry)
 
 
-def _dry_run(grid: Grid, session: Session) -> DryRun:
+def _dry_run(grid: Grid, session: Session, calibrate: bool) -> DryRun:
     """Return the plan's dry run; with `until_resolved` that of the first look, and of the largest plan."""
     from benchkit.functions.dry_run import LargestPreview, count_with_own_selections, make_dry_run, preview_plan
     from benchkit.planning.looks import find_rule, take_seeds
@@ -183,6 +190,8 @@ def _dry_run(grid: Grid, session: Session) -> DryRun:
     registry, places = session.registry, session.places
     with shown(session.progress) as screen:
         plan = prepare(grid, registry, places, screen.note, session.device)
+    if calibrate:
+        session.calibrate(plan)
     preview = preview_plan(plan, grid, session)
     if (rule := find_rule(grid, registry)) is None:
         own = count_with_own_selections(grid, registry)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchkit.diffusion.backend import DiffusionBackend
     from benchkit.executors.batch import Executor
     from benchkit.inference.models import ModelLike
+    from benchkit.planning.planner import Plan
     from benchkit.plugin.placeholders import TolerantRegistry
     from benchkit.runs.run import Places, RunOptions
     from benchkit.store.location import Location
@@ -87,6 +88,17 @@ class Session:
         for text in () if silent else notes:
             note(text)
         return settled
+
+    def calibrate(self, plan: Plan) -> None:
+        """Measure what the plan's pending stages cost where no run has yet; see `benchkit.runs.calibration`."""
+        from benchkit.functions.grid_arguments import note
+        from benchkit.runs.calibration import calibrate
+        from benchkit.stages.base import Env, each_device
+        from benchkit.system.devices import resolve_device
+
+        device = each_device(resolve_device(self.device, several=True))[0]
+        for text in calibrate(plan.stages, Env(self.registry, self.places.artifacts(), device, loaded=self.loaded)):
+            note(f"calibration: {text}")
 
     def check_writable(self) -> None:
         """Raise BenchkitError if `out` cannot be written; write nothing."""

@@ -54,8 +54,8 @@ class Estimate:
         disk = f"disk: {format_size(self.size)} to write{unsized}; {format_size(self.free)} free"
         if self.seconds is None:
             return [
-                "time and memory: not known, because no stage of these kinds was measured on this machine yet; a run "
-                "with a small `scale` measures them",
+                "time and memory: not known, because no stage of these kinds was measured on this machine yet; a "
+                "calibration (`calibrate`) or a run with a small `scale` measures them",
                 disk,
             ]
         notes = []

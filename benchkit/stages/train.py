@@ -196,7 +196,7 @@ class Train(Stage):
     def _trained(self, env: Env, pairs: Pairs, checkpoint: Path) -> tuple[nn.Module, list[dict[str, float]]]:
         """Return the network after its last iteration, and every iteration's losses; goes on from the checkpoint."""
         plugin = env.registry.make(self.detector, Detector)  # type: ignore[type-abstract]
-        network = self._start(env)
+        network = self.start(env)
         is_frozen, known = isinstance(plugin, FrozenDetector), maps_by_image(self.features)
         measure = None
         if self.validation and (is_frozen or len(env.devices) == 1):
@@ -243,7 +243,8 @@ class Train(Stage):
         files = (origin,) if origin.suffix == ".py" else ()
         return partial(replicas.train_on, env.devices, Rebuild(self.detector, self.seed, self.config.lr, files))
 
-    def _start(self, env: Env) -> nn.Module:
+    def start(self, env: Env) -> nn.Module:
+        """Return the detector's network with its starting weights, on env.device."""
         trunk = self.features[0].trunk if self.features else None
         make_trunk = None if trunk is None else partial(env.trunk, trunk)
         plugin = env.registry.make(self.detector, Detector)  # type: ignore[type-abstract]
@@ -253,7 +254,7 @@ class Train(Stage):
         """Return the trained network, in evaluation mode on env.device."""
         from benchkit.training import weights
 
-        network = self._start(env)
+        network = self.start(env)
         weights.load_network(network, env.store.open(self.key).path("weights.safetensors"))
         return network.eval()
 

@@ -60,6 +60,15 @@ def test_a_comparison_ends_with_its_board(finished: Finished) -> None:
     assert (finished.out / "board.json").is_file()
 
 
+def test_a_dry_run_measures_only_what_is_not_known(finished: Finished, run: Run, grid: Path, warm: Path) -> None:
+    asked = ("compare", grid, *WITH_PLUGINS, "--seeds", "3", "--calibrate")
+    refused = run(*asked)
+    assert refused.code == 2 and "calibration is for a dry run" in refused.err
+    result = run(*asked, "--dry-run")
+    assert result.code == 0 and "note: calibration: nothing was measured" in result.err
+    assert "time: " in result.out
+
+
 def test_progress_is_a_plain_line_for_every_kind_of_stage(finished: Finished) -> None:
     lines = finished.result.err.splitlines()
     kinds = [line.split("] ")[1].split()[1] for line in lines]
