@@ -301,7 +301,7 @@ class _LargeGroup(_Group):
 
     def compare(self) -> None:
         """Compare every line with the mean of all."""
-        self.between, self.adjusted = {}, {}
+        self.between, self.adjusted, self.over_looks = {}, {}, {}
         self.pool = pool_many(self.trained)
         self.joint: Joint = joint_intervals(self.ranked, self.pool, self.level)
         estimates = {name: own.estimate for name, own in self.ranked.items()}

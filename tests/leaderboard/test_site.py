@@ -157,6 +157,18 @@ def pair(difference: float, p: float) -> dict[str, float]:
     return {"difference": difference, "p_adjusted": p}
 
 
+def test_rows_of_a_long_ranking_differ_where_their_joint_intervals_are_disjoint():
+    group = Group("b", "b", "", "d", "s", rows=[0, 1, 2, 3])
+    group.joint["artifact_iou"] = {0: (0.3, 0.5), 1: (0.1, 0.29), 2: (0.0, 0.28)}
+    rows = [{"rank": i + 1} for i in range(4)]
+    assert [group.beats("artifact_iou", 0, i) for i in (1, 2, 3)] == [1, 1, 0], (
+        "a row without interval differs from none"
+    )
+    assert group.beats("artifact_iou", 2, 0) == -1
+    assert find_tiers(group, "artifact_iou", rows) == {0: 1, 1: 2, 2: 2, 3: 2}
+    assert resolved_neighbours(group, "artifact_iou", rows) == (1, 3)
+
+
 def test_tiers_are_anchored_at_their_leader():
     """Neighbours 1 and 2, 2 and 3 do not differ, 1 and 3 do: 3 leads the next tier, and 4 belongs to it."""
     rows = [{"rank": place + 1.0} for place in range(4)]

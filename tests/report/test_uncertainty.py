@@ -13,6 +13,7 @@ import pytest
 from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.board import Board
 from benchkit.report.board_table import board_sheet, kinds_sheet
+from benchkit.report.columns import BASELINES, delta_columns
 from benchkit.report.notes import REORDERED, UNSTABLE, foot_notes, head_notes
 from benchkit.report.tables import render
 
@@ -50,6 +51,37 @@ def test_a_pair_in_json_is_the_difference_of_its_rows(board: Board) -> None:
         assert (pair["improvement"] > 0.5) == (pair["difference"] > 0)
         if pair["verdict"] in ("better", "worse"):
             assert pair["p_adjusted"] <= 0.05 and (pair["verdict"] == "better") == (pair["difference"] > 0)
+
+
+@pytest.fixture
+def unpaired(make_standard: Make, monkeypatch: pytest.MonkeyPatch) -> Board:
+    """The same board, as if its six rows were more than can be compared pair by pair."""
+    monkeypatch.setattr("benchkit.report.uncertainty.MOST_PAIRED", 5)
+    return Board.of(make_standard((0, 1, 2)).run())
+
+
+def test_a_long_ranking_has_ranks_from_joint_intervals_and_no_pairs(board: Board, unpaired: Board) -> None:
+    assert not unpaired.pairs and not unpaired.frame["reordered"].any()
+    trained = unpaired.trained
+    for metric, prefix in ((PRIMARY, ""), (COMPANION, f"{COMPANION}_")):
+        low, high = (trained[f"{metric}_joint_{end}"].to_numpy() for end in ("low", "high"))
+        ahead, behind = (low[None, :] > high[:, None]).sum(axis=1), (high[None, :] < low[:, None]).sum(axis=1)
+        assert behind.sum() > 0, "some rows differ"
+        assert (trained[f"{prefix}rank_low"] == 1 + ahead).all()
+        assert (trained[f"{prefix}rank_high"] == len(trained) - behind).all()
+        found = next(one for one in unpaired.resolution if one["metric"] == metric)
+        assert (found["resolved"], found["pairs"]) == (behind.sum(), 15)
+    for name in (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high", "rank"):
+        np.testing.assert_allclose(trained[name], board.trained[name], rtol=1e-9, err_msg=name)
+
+
+def test_baselines_of_a_long_ranking_are_adjusted_by_holm(board: Board, unpaired: Board) -> None:
+    for base in BASELINES:
+        delta, *_, p, verdict = delta_columns(PRIMARY, base)
+        one, many = board.trained, unpaired.trained
+        np.testing.assert_allclose(many[delta], one[delta], rtol=1e-9)
+        assert (many[p].dropna() >= one[p].dropna() - 0.01).all()
+        assert set(many[verdict].dropna()) <= {"better", "worse", "equivalent", "unresolved"}
 
 
 def test_the_head_says_what_is_resolved_before_the_table(board: Board) -> None:

@@ -221,7 +221,7 @@ def _answer(group: Group, ranking: str, rows: Sequence[Row], role: str) -> Ranke
     key = "iou" if ranking == RANKINGS[0] else "ap"
     best, *others = places
     ties = None
-    if group.pairs.get(ranking):
+    if group.compares(ranking):
         ties = [place for place in others if group.beats(ranking, best, place) <= 0]
     return Ranked(
         NAMES[ranking],

@@ -26,6 +26,8 @@ _DIGITS = 6
 def data_script(tables: Tables) -> str:
     """Return the script with all rows, a list per field; texts that repeat are written once."""
     names = [*_FIELDS, *(c.key + end for c in COLUMNS for end in ("", *_ENDS.get(c.kind, ())))]
+    if any(group.joint for group in tables.groups):
+        names += [f"{key}_joint_{end}" for key in ("iou", "ap") for end in ("low", "high")]
     data = {
         "columns": column_records(bool(tables.seasons)),
         "fields": {name: _field([row.get(name) for row in tables.rows]) for name in names},
@@ -88,7 +90,7 @@ def _group(group: Group, tables: Tables) -> dict[str, Any]:
         resolution.append({"ranking": NAMES[ranking], "cells": cells})
         words[key] = f"resolves {cells[0]}; {cells[1]} pairs and {cells[2]} neighbours differ beyond chance"
     title = f"{group.title} ({group.name})" if group.board != PAPER else group.title
-    more = {"words": words, "resolution": resolution}
+    more = {"words": words, "resolution": resolution, "joint": bool(group.joint)}
     return {"title": title, "board": group.board, "ranked": group.ranked, "rows": group.rows, **more}
 
 

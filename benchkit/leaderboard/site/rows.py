@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from benchkit.leaderboard.season_result import ScoredRow, SeasonResult
@@ -14,7 +15,7 @@ from benchkit.report.aggregate import KEY
 from benchkit.report.board import Board, plain_records, short_names
 from benchkit.report.board_file import TRAINED
 from benchkit.report.board_table import selector_names
-from benchkit.report.columns import BASELINES, BY_KIND, RANKINGS, delta_columns, rank_columns
+from benchkit.report.columns import BASELINES, BY_KIND, RANKINGS, delta_columns, joint_columns, rank_columns
 from benchkit.report.leaderboard import PaperLine
 from benchkit.report.text import bare, known, one_line
 from benchkit.specs.keys import digest
@@ -39,7 +40,7 @@ _NEEDED = {
     *_FIGURES.values(),
     *(*KEY, "training_set", "group", "protocol", "num_inference_steps"),
     *(ranking + end for ranking in RANKINGS for end in ("", "_low", "_high")),
-    *(column for ranking in RANKINGS for column in rank_columns(ranking)),
+    *(column for ranking in RANKINGS for column in (*rank_columns(ranking), *joint_columns(ranking))),
     *(column for ranking in RANKINGS for base in BASELINES for column in delta_columns(ranking, base)),
 }
 #: A difference is shown where its adjusted p-value is at most this; ranks use the same.
@@ -51,7 +52,8 @@ Row = dict[str, Any]
 class Group:
     """Rows that are ranked together. board, name: slug and name of their board.
 
-    pairs: ranking -> (first, second) -> its record; they are places in the site's rows.
+    pairs: ranking -> (first, second) -> its record; they are places in the site's rows. joint: ranking -> place -> the
+    joint interval of a row, in rankings that are too long for pairs.
     """
 
     board: str
@@ -63,10 +65,18 @@ class Group:
     ranked: bool = True
     rows: list[int] = field(default_factory=list)
     pairs: dict[str, dict[tuple[int, int], Mapping[str, Any]]] = field(default_factory=dict)
+    joint: dict[str, dict[int, tuple[float, float]]] = field(default_factory=dict)
     resolution: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def compares(self, ranking: str) -> bool:
+        """Whether it is known which rows of a ranking differ."""
+        return bool(self.pairs.get(ranking) or self.joint.get(ranking))
 
     def beats(self, ranking: str, first: int, second: int) -> int:
         """Return 1 where the first row is significantly better, -1 where it is worse, else 0."""
+        if bounds := self.joint.get(ranking):
+            (low, high), (other_low, other_high) = (bounds.get(i, (-inf, inf)) for i in (first, second))
+            return int(low > other_high) - int(other_low > high)
         known_pairs = self.pairs.get(ranking, {})
         sign = 1 if (first, second) in known_pairs else -1
         pair = known_pairs.get((first, second) if sign > 0 else (second, first))
@@ -182,6 +192,9 @@ class Maker:
         self._ids.add(row["id"])
         self.tables.rows.append(row | {"group": group, "place": place})
         self.tables.groups[group].rows.append(place)
+        for ranking, key in zip(RANKINGS, ("iou", "ap"), strict=True):
+            if (low := row.get(f"{key}_joint_low")) is not None and (high := row.get(f"{key}_joint_high")) is not None:
+                self.tables.groups[group].joint.setdefault(ranking, {})[place] = (low, high)
 
     def _linked(self, kind: str, slug: str, text: str) -> Row:
         self.tables.names.setdefault(kind, {}).setdefault(slug, one_line(text))
@@ -193,6 +206,8 @@ class Maker:
         row: Row = {name: line.get(column) for name, column in _FIGURES.items()}
         for ranking, short, end in zip(RANKINGS, ("iou", "ap"), ("", "_ap"), strict=True):
             row |= {short + part: line.get(ranking + part) for part in ("", "_low", "_high")}
+            joint = zip(("_joint_low", "_joint_high"), joint_columns(ranking), strict=True)
+            row |= {short + part: line[column] for part, column in joint if line.get(column) is not None}
             row |= dict(
                 zip((f"rank{end}{p}" for p in ("", "_low", "_high")), map(line.get, rank_columns(ranking)), strict=True)
             )
@@ -279,7 +294,7 @@ def find_tiers(group: Group, ranking: str, rows: Sequence[Row]) -> dict[int, int
     """
     found: dict[int, int] = {}
     leader, tier = None, 0
-    for place in by_rank(group, ranking, rows) if group.pairs.get(ranking) else ():
+    for place in by_rank(group, ranking, rows) if group.compares(ranking) else ():
         if leader is None or group.beats(ranking, leader, place) > 0:
             leader, tier = place, tier + 1
         found[place] = tier
