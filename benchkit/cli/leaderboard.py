@@ -46,7 +46,7 @@ def show(
 ) -> None:
     """Show the board of a run, or several boards side by side, with one line per method."""
     from benchkit.report.leaderboard import PaperLine
-    from benchkit.report.tables import render
+    from benchkit.report.tables import csv_blocks, render
 
     if form not in _FORMATS:
         raise UnknownNameError("format", form, _FORMATS)
@@ -62,6 +62,10 @@ def show(
 
         lines = [line for source in sources for line in source.lines]
         text = render(compare_with_paper(lines), form, width)
+    elif len(boards) == 1 and form == "csv":
+        for block in csv_blocks(boards[0].frame):
+            print(block, end="")
+        return
     elif len(boards) == 1:
         text = render(boards[0], form, width, rows or None)
     else:

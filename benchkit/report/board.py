@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -197,8 +198,14 @@ def _sort_lines(lines: pd.DataFrame) -> list[Any]:
 
 def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a frame's lines as JSON's own types; what is undefined or not finite becomes None."""
-    columns = {str(name): [_plain(value) for value in column] for name, column in frame.items()}
+    columns = {str(name): _plain_column(column) for name, column in frame.items()}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _plain_column(column: pd.Series) -> list[Any]:
+    if column.dtype == float:
+        return [value if isfinite(value) else None for value in column.tolist()]
+    return [_plain(value) for value in column]
 
 
 def _plain_values(records: Sequence[Record]) -> list[Record]:

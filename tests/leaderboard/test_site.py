@@ -295,6 +295,7 @@ def test_quality_against_cost_is_drawn_for_papers():
     drawn = cost_figure(rows, "iou", "pdf")
     assert drawn is not None and drawn.startswith(b"%PDF")
     assert drawn == cost_figure(rows, "iou", "pdf")
+    assert cost_figure([row | {"detector": str(i)} for row in rows for i in range(13)], "iou") is None, "too long"
 
 
 def test_no_row_on_the_front_is_reached_by_a_cheaper_one():

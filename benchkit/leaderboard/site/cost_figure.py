@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Height of a panel, in lines of text, and characters of a name beside a point.
 _LINES, _LONGEST = 11, 26
+#: More panels do not fit on a page, and more points are no figure for a paper; both would take minutes to draw.
+_MOST_PANELS, _MOST_POINTS = 12, 2000
 _NAMES = {"iou": "artifact IoU at 0.5", "ap": "average precision"}
 
 
@@ -29,7 +31,7 @@ def find_front(rows: Sequence[Row], key: str) -> list[Row]:
 
 
 def cost_figure(rows: Sequence[Row], key: str, form: Format = "svg") -> bytes | None:
-    """Draw a figure of rows over the network evaluations of one corrupted image; None where no row has both.
+    """Draw a figure of rows over the network evaluations of one corrupted image; None if too many or no rows have both.
 
     key: `iou` or `ap`. Bars are 95 % intervals; the dotted line is the Pareto front, whose rows have their names.
     """
@@ -37,7 +39,7 @@ def cost_figure(rows: Sequence[Row], key: str, form: Format = "svg") -> bytes | 
     for row in rows:
         if row["kind"] == "trained" and known(row.get(key)) and known(row.get("evaluations")):
             panels.setdefault(row["detector"], []).append(row)
-    if not panels:
+    if not 0 < len(panels) <= _MOST_PANELS or sum(map(len, panels.values())) > _MOST_POINTS:
         return None
     colours = THEMES["light"]
     with drawing(colours) as new_figure:

@@ -87,9 +87,9 @@ def download_files(sources: Sequence[Source], tables: Tables, seasons: Sequence[
         if len(source.board.frame) <= _MOST_AS_TEXT:
             files[f"{folder}/board.csv"] = render(source.board, "csv").encode("utf-8", "replace")
             files[f"{folder}/board.json"] = _json(source.board.as_json())
+            files[f"{folder}/board.tex"] = latex_table(source.board).encode("utf-8", "replace")
         files |= {
             f"{folder}/board.parquet": parquet_bytes(source.board.frame),
-            f"{folder}/board.tex": latex_table(source.board).encode("utf-8", "replace"),
             **_figures(source, tables, folder),
         }
     return files

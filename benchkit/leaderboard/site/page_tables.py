@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from benchkit.leaderboard.site.rows import PAPER, Row
@@ -89,15 +89,18 @@ def _make_table(
     return PageTable(title, headers, lines, len(rows), common)
 
 
-def describe_rows(rows: Sequence[Row], ranked: dict[int, int]) -> Iterator[str]:
+def describe_rows(rows: Sequence[Row], ranked: Mapping[int, int]) -> Iterator[str]:
     """Yield what the board says of a method, a sentence for each group in which it is ranked, and each ranking.
 
     ranked: group -> number of its ranked rows.
     """
     # A row that trains on labelled images too is no figure of the corruption alone.
     trained = (row for row in rows if row["kind"] == "trained" and known(row.get("rank")))
+    by_group: dict[tuple[int, str], list[Row]] = {}
+    for row in rows:
+        by_group.setdefault((row["group"], row["role"]), []).append(row)
     for group, role in dict.fromkeys((row["group"], row["role"]) for row in trained):
-        own = [row for row in rows if (row["group"], row["role"]) == (group, role)]
+        own = by_group[group, role]
         for ranking, key, end in zip(RANKINGS, ("iou", "ap"), ("", "_ap"), strict=True):
             measured = [row for row in own if known(row.get(f"rank{end}"))]
             if not measured:

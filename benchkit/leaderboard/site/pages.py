@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -248,10 +250,12 @@ class Pages:
         return parameters_of(entry.cls) if entry is not None else []
 
     def _in_short(self, rows: Sequence[Row]) -> list[str]:
-        ranked = {
-            i: sum(known(self.tables.rows[p].get("rank")) for p in g.rows) for i, g in enumerate(self.tables.groups)
-        }
-        return list(describe_rows(rows, ranked))
+        return list(describe_rows(rows, self._ranked))
+
+    @cached_property
+    def _ranked(self) -> Counter[int]:
+        """How many rows of each group are ranked."""
+        return Counter(row["group"] for row in self.tables.rows if known(row.get("rank")))
 
     def _member(self, slug: str) -> tuple[Source | None, Member | None]:
         """Return the board and the member of a slug; none for the paper."""

@@ -124,9 +124,12 @@ class Maker:
             for row in result.rows
         }
         selectors = {detector: selector_names(board, detector) for detector in dict.fromkeys(board.frame["detector"])}
-        for line in plain_records(board.frame[[name for name in board.frame if _is_shown(str(name))]]):
+        shown = [str(name) for name in board.frame if _is_shown(str(name))]
+        kinds = [name for name in shown if name.partition(":")[0] in BY_KIND and f"{name}_low" in shown]
+        for line in plain_records(board.frame[shown]):
             owner = source.owner(line)
-            row = self._row(line, board, detectors, selectors[line["detector"]]) | {"badge": owner.badge}
+            row = self._row(line, board, detectors, selectors[line["detector"]])
+            row |= {"badge": owner.badge, "kinds": _find_kinds(line, kinds)}
             row |= self._linked("board", owner.slug, owner.name)
             names = [result.season.name for result in source.seasons]
             row["seasons"] = {name: fresh[row_key(line), name] for name in names if (row_key(line), name) in fresh}
@@ -230,7 +233,6 @@ class Maker:
             "source": one_line(line["source_name"]) if known(line["source_name"]) else None,
             "inverter": one_line(board.short(line["inverter"])) if known(line["inverter"]) else None,
             "evaluations": self.costs.evaluations(line),
-            "kinds": _kinds(line),
         }
 
     def _add_pairs(self, board: Board, first: int, groups: Mapping[Any, int]) -> None:
@@ -270,13 +272,12 @@ def _is_shown(column: str) -> bool:
     return figure in BY_KIND if kind else column in _NEEDED
 
 
-def _kinds(line: Mapping[str, Any]) -> dict[str, dict[str, list[Any]]]:
+def _find_kinds(line: Mapping[str, Any], columns: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
     """Return figure -> kind of artifact -> value and bounds, for the figures by kind that have intervals."""
     found: dict[str, dict[str, list[Any]]] = {}
-    for column in line:
+    for column in columns:
         figure, _, kind = column.partition(":")
-        if figure in BY_KIND and f"{column}_low" in line:
-            found.setdefault(figure, {})[kind] = [line[column + end] for end in ("", "_low", "_high")]
+        found.setdefault(figure, {})[kind] = [line[column + end] for end in ("", "_low", "_high")]
     return found
 
 
