@@ -389,10 +389,15 @@ def test_the_advice_counts_the_rows_that_lost_their_lead_on_fresh_images():
     for row, verdict in zip(rows, ("unresolved", "behind", None), strict=True):
         row["seasons"] = {"spring": {"lead_verdict": verdict, "lead_ap_verdict": "unresolved"}}
     (words,) = find_answers([group], rows)[0].advice
-    assert words == (
-        "On the fresh images of season spring, by artifact IoU at 0.5 1 of 2 rows and by AP none of 3 rows lost the "
-        "lead over pseudo beyond chance."
+    where = "On the fresh images of season spring"
+    assert (
+        words
+        == f"{where}, rows lost their lead over pseudo beyond chance: by artifact IoU at 0.5 1 of 2, by AP 0 of 3."
     )
+    rows[1]["seasons"]["spring"]["lead_verdict"] = "ahead"
+    (words,) = find_answers([group], rows)[0].advice
+    ranked = "by artifact IoU at 0.5 and by AP"
+    assert words == f"{where}, none of 3 rows lost its lead over pseudo beyond chance, {ranked}."
 
 
 def test_a_method_says_in_short_where_it_stands():
@@ -407,6 +412,8 @@ def test_a_method_says_in_short_where_it_stands():
         "With net, by artifact IoU at 0.5: its best row is a:steps=2: 30.00 %, rank 1 [1–3] of 5; better than pseudo "
         "(+10.00 [0.00, 20.00] points)."
     ]
+    *_, words = describe_rows([mixed | {"rank": 1.0}, *rows], {0: 5})
+    assert words.startswith("With net and the labelled images together, by artifact IoU at 0.5: 90.00 %")
     best, verdicts, *_ = summarise_method([*rows, mixed])
     assert (best.text, verdicts.text, verdicts.value) == ("30.00", "1 better, 1 worse", 0)
 

@@ -203,15 +203,18 @@ def _advise(questions: Sequence[Question], best: Mapping[str, Ranked]) -> Iterat
 def _summarise_seasons(rows: Sequence[Row]) -> Iterator[str]:
     """Yield how many rows lost their lead over `pseudo` on the fresh images of each season."""
     for season in dict.fromkeys(name for row in rows for name in row.get("seasons") or ()):
-        parts = []
+        lost: dict[str, tuple[int, int]] = {}
         for ranking, key in zip(RANKINGS, ("lead_verdict", "lead_ap_verdict"), strict=True):
             own = [row["seasons"][season].get(key) for row in rows if season in (row.get("seasons") or {})]
-            own = [verdict for verdict in own if known(verdict)]
-            if own:
-                parts.append(f"by {NAMES[ranking]} {own.count('behind') or 'none'} of {len(own)} rows")
-        if parts:
-            words = f"On the fresh images of season {season}, {' and '.join(parts)}"
-            yield f"{words} lost the lead over pseudo beyond chance."
+            if judged := [verdict for verdict in own if known(verdict)]:
+                lost[NAMES[ranking]] = (judged.count("behind"), len(judged))
+        where = f"On the fresh images of season {season}"
+        if any(number for number, _ in lost.values()):
+            parts = [f"by {ranking} {number} of {judged}" for ranking, (number, judged) in lost.items()]
+            yield f"{where}, rows lost their lead over pseudo beyond chance: {', '.join(parts)}."
+        elif lost:
+            most = max(judged for _, judged in lost.values())
+            yield f"{where}, none of {most} rows lost its lead over pseudo beyond chance, by {' and by '.join(lost)}."
 
 
 def _answer(group: Group, ranking: str, rows: Sequence[Row], role: str) -> Ranked | None:

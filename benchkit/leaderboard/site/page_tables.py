@@ -19,6 +19,8 @@ _LABELS = {"method": "method", "detector": "detector", "dataset": "test images",
 _FIGURES = ("rank, IoU", "artifact IoU, %", "rank, AP", "AP, %")
 _DELTAS = ("Δ to pseudo, IoU, points", "Δ to pseudo, AP, points")
 
+_PRINTED = ("in the paper", "images from")
+
 
 class PageTable(NamedTuple):
     """A table of a page. headers: (text, whether it is a column of text). of: how many lines there are in all.
@@ -42,7 +44,8 @@ def make_row_tables(rows: Sequence[Row], root: str, kind: str) -> list[PageTable
         found.append(_make_table("Rows", measured, root, kind, [k for k in _LABELS if k != kind], _FIGURES + _DELTAS))
     if printed:
         labels = [k for k in ("method", "detector", "dataset") if k != kind]
-        found.append(_make_table("As the paper prints them", printed, root, kind, labels, _FIGURES[1:2]))
+        # The paper prints a method more than once; its table and label, and the source, tell the figures apart.
+        found.append(_make_table("As the paper prints them", printed, root, kind, labels, (*_PRINTED, _FIGURES[1])))
     return found
 
 
@@ -68,12 +71,14 @@ def _make_table(
     labels = [k for k in labels if k not in shared]
     headers = [(_LABELS[k], True) for k in labels]
     headers += [] if chosen else [("selector", True)]
-    headers += [(name, False) for name in figures]
+    headers += [(name, name in _PRINTED) for name in figures]
     headers = [("row", True), *headers] if kind == "method" else headers
     headers += [] if badge else [("badge", True)]
     lines = []
     for row in rows[:_MOST_ROWS]:
         cells = {
+            _PRINTED[0]: lambda row: TableCell(row["printed"]),
+            _PRINTED[1]: lambda row: TableCell(row["source"] or MISSING),
             "rank, IoU": lambda row: make_rank(row, ""),
             "artifact IoU, %": lambda row: make_figure(row, "iou"),
             "rank, AP": lambda row: make_rank(row, "_ap"),
@@ -99,7 +104,8 @@ def describe_rows(rows: Sequence[Row], ranked: Mapping[int, int]) -> Iterator[st
     by_group: dict[tuple[int, str], list[Row]] = {}
     for row in rows:
         by_group.setdefault((row["group"], row["role"]), []).append(row)
-    for group, role in dict.fromkeys((row["group"], row["role"]) for row in trained):
+    parts = dict.fromkeys((row["group"], row["role"]) for row in trained)
+    for group, role in sorted(parts, key=lambda part: part[1] == "mixed"):
         own = by_group[group, role]
         for ranking, key, end in zip(RANKINGS, ("iou", "ap"), ("", "_ap"), strict=True):
             measured = [row for row in own if known(row.get(f"rank{end}"))]
@@ -107,7 +113,8 @@ def describe_rows(rows: Sequence[Row], ranked: Mapping[int, int]) -> Iterator[st
                 continue
             best = min(measured, key=lambda row: row[f"rank{end}"])
             value, low, high = (percent(numeric(best.get(key + part))) for part in ("", "_low", "_high"))
-            where = f"With {best['detector']}, by {NAMES[ranking]}"
+            labelled = " and the labelled images together" if role == "mixed" else ""
+            where = f"With {best['detector']}{labelled}, by {NAMES[ranking]}"
             which = f"its best row is {best['name']}: " if len(measured) > 1 else ""
             words = f"{where}: {which}{bracketed(f'{value} %', low, high)}, rank {best[f'rank{end}']:.0f}"
             ends = [best.get(f"rank{end}{part}") for part in ("_low", "_high")]

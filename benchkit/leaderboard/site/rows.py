@@ -176,6 +176,7 @@ class Maker:
                 "kind": "reported",
                 "badge": "reported",
                 "label": line.label,
+                "printed": f"Table {line.table}, {one_line(line.label)}",
                 "state": "done",
             }
             row |= self._linked("method", self._slugs["method"].of(line.name), line.name)

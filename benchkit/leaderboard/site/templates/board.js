@@ -260,12 +260,13 @@
     const panel = $("compare");
     panel.hidden = !rows.length;
     if (!rows.length) return;
-    const label = (i) => `${text(i, "name")} (${text(i, "detector")})`;
+    const alike = new Set(rows.map((i) => text(i, "detector"))).size === 1;
+    const label = (i) => (alike ? text(i, "name") : `${text(i, "name")} (${text(i, "detector")})`);
     const list = $("compare-text");
     $("compare-link").href = address();
     if (rows.length === 1) return list.replaceChildren(make("p", {}, `${label(rows[0])} is chosen. Choose a second row to see their paired difference.`));
     const [a, b] = rows;
-    const parts = [make("h3", {}, `${label(a)} − ${label(b)}`)];
+    const parts = [make("h3", {}, `${label(a)} − ${label(b)}${alike ? `, with ${text(a, "detector")}` : ""}`)];
     if (data.group[a] !== data.group[b] || !groups[data.group[a]].ranked) {
       parts.push(make("p", {}, "There is no paired difference. Rows are paired if they are of one board, detector, test set and protocol, and were measured; these two are not."));
       for (const key of ["iou", "ap"]) if (data[key][a] !== null && data[key][b] !== null) parts.push(make("p", {}, `${byKey.get(key).header.replace(", %", "")}: ${percent(data[key][a])} % and ${percent(data[key][b])} %.`));
