@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -48,14 +49,17 @@ class Select(Stage):
             threshold = plugin.threshold() if self.train is not None else None
             if self.train is not None and threshold is None:
                 threshold = matching_threshold(scored, env.meta(self.train)["prevalence"])
-            masks = [
-                self._chunk(env, plugin, i, self._score(env, i, scored[i], network) if scored else None, threshold)
-                for i in range(len(self.images))
-            ]
-        whole = np.concatenate(masks)
-        arrays_out = {"masks": np.packbits(whole.reshape(len(whole), -1), axis=-1), "shape": np.array(whole.shape)}
-        empty = int((~whole.any(axis=(1, 2))).sum())
-        return packed(arrays_out, threshold=threshold, area=float(whole.mean()), empty=empty)
+            packed_masks, area, empty = [], 0, 0
+            for i in range(len(self.images)):  # packed at once, so that a bit and not a byte a pixel is kept
+                score = self._score(env, i, scored[i], network) if scored else None
+                masks = self._chunk(env, plugin, i, score, threshold)
+                packed_masks.append(np.packbits(masks.reshape(len(masks), -1), axis=-1))
+                area += int(masks.sum())
+                empty += int((~masks.any(axis=(1, 2))).sum())
+        bits = np.concatenate(packed_masks)
+        shape = (len(bits), *masks.shape[1:])
+        arrays_out = {"masks": bits, "shape": np.array(shape)}
+        return packed(arrays_out, threshold=threshold, area=area / math.prod(shape), empty=empty)
 
     def _scores(self, env: Env, work: Path) -> list[np.ndarray]:
         """Return the trained detector's scores of each chunk, kept in `work` and not in memory; none without one."""
