@@ -94,6 +94,8 @@ def describe_parity(figures: Mapping[str, Any]) -> str:
 
 def find_disparity(figures: Mapping[str, Any]) -> str | None:
     """Return why half precision is not good enough; None if it is."""
+    if not all(np.isfinite(values).all() for values in figures.values()):
+        return "images are not finite"
     lost = float(np.mean(figures["round_trip_float32"]) - np.mean(figures["round_trip"]))
     if lost > LOSS:
         return f"the round trip loses {lost:.2f} dB to float32, more than {LOSS:g}"

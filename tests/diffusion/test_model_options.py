@@ -139,9 +139,10 @@ def test_running_out_of_memory_says_what_would_need_less(
     ) as caught:
         backend.predict(z, 21, condition)
     assert "\n" not in str(caught.value)
+    assert "sampling.chunk" not in str(caught.value), "one image cannot be divided"
     monkeypatch.setattr(backend._vae, "decode", exhausted)
-    with pytest.raises(BenchkitError, match="while decoding"):
-        backend.decode(z)
+    with pytest.raises(BenchkitError, match=r"while decoding .* set the grid's sampling\.chunk to 4 \(it was 8\)"):
+        backend.decode(z.repeat(8, 1, 1, 1))
 
 
 def test_an_allocation_that_main_memory_refuses_is_known() -> None:
@@ -165,6 +166,22 @@ def test_values_that_overflow_float16_are_no_black_images(tiny_checkpoint: Path)
         backend._vae.decoder.conv_out.bias[0] = torch.nan
     with pytest.raises(BenchkitError, match="not finite in float16: use bfloat16"):
         backend.decode(torch.zeros(1, 4, 8, 8))
+
+
+def test_half_precision_of_the_sampling_leaves_the_encoders_exact(tiny_checkpoint: Path) -> None:
+    plain = DiffusionBackend.load(tiny_checkpoint)
+    half = DiffusionBackend.load(tiny_checkpoint, sampling="bfloat16")
+    x, captions = images(2, 64), ["a hat", None]
+    z, condition = plain.encode(x), plain.embed(captions)
+    assert torch.equal(half.encode(x), z)
+    assert torch.equal(half.embed(captions).text, condition.text)
+    for exact, found in (
+        (plain.predict(z, 21, condition), half.predict(z, 21, condition)),
+        (plain.decode(z), half.decode(z)),
+    ):
+        assert found.dtype == torch.float32 and found.is_contiguous()
+        assert not torch.equal(found, exact), "it was computed in float32"
+        assert torch.nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.99
 
 
 def test_find_takes_the_text_as_it_is(tiny_checkpoint: Path) -> None:

@@ -36,6 +36,8 @@ def test_half_precision_may_lose_a_tenth_of_a_decibel_and_45_dB() -> None:
     assert "loses 0.15 dB" in str(find_disparity(figures(round_trip=[39.9])))
     assert "an image of the round trip is 44.0 dB" in str(find_disparity(figures(images=[60.0, 44.0])))
     assert "a decoded image is 30.0 dB" in str(find_disparity(figures(decoded=[30.0, 50.0])))
+    for name in GOOD:
+        assert find_disparity(figures(**{name: [60.0, float("nan")]})) == "images are not finite"
     text = (
         "round trip 40.00 dB, in float32 40.05 dB; images at least 46.0 dB from those of float32, decoded ones 50.0 dB"
     )
