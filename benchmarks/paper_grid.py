@@ -58,9 +58,12 @@ def make_grid(sources: int, corruptors: Sequence[str]) -> Grid:
     )
 
 
-def list_stages(sources: int, corruptors: Sequence[str], registry: Registry) -> tuple[Stage, ...]:
+def list_stages(
+    sources: int, corruptors: Sequence[str], registry: Registry, precision: str = "float32", chunk: int = CHUNK
+) -> tuple[Stage, ...]:
     """Return the stages that make a grid's images: those that confinement reads, and confinement."""
-    whole = make_plan(make_grid(sources, corruptors), registry).stages
+    grid = make_grid(sources, corruptors).replaced(sampling={"precision": precision, "chunk": chunk})
+    whole = make_plan(grid, registry).stages
     wanted: set[str] = set()
     for stage in reversed(whole):  # readers before their inputs
         if isinstance(stage, Confine) or stage.key in wanted:

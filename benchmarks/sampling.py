@@ -1,120 +1,95 @@
-"""What the images of a paper's grid cost here, in each setting of `sampling`: seconds, processor seconds, and a ratio.
+"""The images of the paper's grid in other settings of `sampling` than the portable default: number format and chunk.
 
-    python benchmarks/sampling.py [--device cuda] [--sources 48] [--steps 5 10 15 20] [--executor processes:workers=2]
+    python benchmarks/sampling.py [--sources 48] [--steps 5 10 15 20] [--precision bfloat16] [--chunk 64] [--small]
 
-Five methods with each number of steps, inverted by ReNoise, and the round trip of each number: 16,320 evaluations of
-the denoiser in the full form. Regions come from a grid, so that nothing is trained. The first line is the portable
-default. `processor` are the seconds of all threads and processes, which other work on the machine changes least; the
-last column is their ratio to the default. Processes count their start. Half precision is checked before it is used,
-outside of the times.
+The grid of `paper_grid.py`: five methods with each number of steps, their round trips, encodings and decodings; nothing
+is trained. The default is 48 images with 5 and 10 steps, 5,280 of the 16,320 evaluations of the whole grid. Each turn
+starts from an empty cache. Half precision is first compared with float32, as before a run; that costs no time here.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import resource
 import tempfile
-import time
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from benchkit.api import BenchkitError
-from benchkit.config.grid import Grid, load_grid
-from benchkit.diffusion.backend import timesteps_of
-from benchkit.executors.choose import parse_executor
-from benchkit.planning.planner import Plan, PlannedCell
+from _record import (
+    Row,
+    describe_machine,
+    describe_settings,
+    least_cpu,
+    list_cpu,
+    make_parser,
+    measure_in_turns,
+    parse,
+    write_result,
+)
+from _stages import run_stages
+from paper_grid import METHODS, PAPER_SOURCES, count_evaluations, list_stages
+
+from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
-from benchkit.runs.parity import check_parity
-from benchkit.runs.run import find_model, make_plan
-from benchkit.stages.base import Costs, Env
+from benchkit.runs.parity import list_parities, measure_parity
+from benchkit.specs.training_sets import CHUNK
+from benchkit.stages.base import Env, Stage
+from benchkit.stages.parity import describe_parity
 from benchkit.store.artifacts import ArtifactStore
 
-METHODS = ("none", "renoise-masked", "gaussian", "rotation", "blur")
-#: Precision and chunk; the default first.
-SETTINGS = (("float32", 16), ("float32", 64), ("bfloat16", 16), ("bfloat16", 64))
+#: What the paper's grid took on two free cores before these settings existed, and what it should take: seconds.
+BEFORE, AIM = 158, 90
 
 
-def make_grid(
-    sources: int, steps: Sequence[int], methods: Sequence[str] = METHODS, precision: str = "float32", chunk: int = 16
-) -> Grid:
-    """Return the grid of the paper's methods at these numbers of steps."""
-    return load_grid("quick").replaced(
-        source={"split": "clean", "size": sources},
-        selectors=["grid"],
-        corruptors=[f"{method}:steps={number}" for method in methods for number in steps],
-        with_human=[],
-        baselines=[],
-        trivial=[],
-        validation=None,
-        seeds=[0],
-        on_detector={},
-        detectors=["upernet-convnext"],
-        sampling={"precision": precision, "chunk": chunk},
-    )
-
-
-def take_images(plan: Plan) -> Plan:
-    """Return the part of a plan that makes images: corruptions and round trips, and the confinement that reads both."""
-    return Plan(tuple(PlannedCell(planned.cell, None, planned.confine) for planned in plan.cells))
-
-
-def count_evaluations(grid: Grid, registry: Registry) -> int:
-    """Return the evaluations of the denoiser, counted in images."""
-    model = find_model(grid)
-    costs = Costs(registry, timesteps_of(model.location, model.steps))
-    return take_images(make_plan(grid, registry)).network_evaluations(costs)
-
-
-def measure(grid: Grid, registry: Registry, device: str, executor: str) -> tuple[float, float]:
-    """Return the seconds, and the processor seconds, of all images of a grid in a fresh cache."""
-    plan = take_images(make_plan(grid, registry))
+def describe_images(stages: tuple[Stage, ...], registry: Registry) -> str:
+    """Return how far the images of half precision are from those of float32; raise SystemExit if it is too far."""
     with tempfile.TemporaryDirectory() as folder:
-        env = Env(registry, ArtifactStore(Path(folder)), device)
-        check_parity(plan, env)
-        env = Env(registry, env.store, device)  # the networks are loaded again
-        failed: list[str] = []
-        began, used = time.perf_counter(), _processor_seconds()
-        parse_executor(executor).execute(
-            plan.stages, env, lambda one: failed.append(one.reason) if one.reason else None
-        )
-        seconds, processor = time.perf_counter() - began, _processor_seconds() - used
-    if failed:
-        raise BenchkitError(failed[0])
-    return seconds, processor
-
-
-def _processor_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+        env = Env(registry, ArtifactStore(Path(folder)))
+        for stage in list_parities(stages, env.device):
+            if reason := measure_parity(stage, env):
+                raise SystemExit(f"{stage.model.sampling} is not good enough here: {reason}")
+            return describe_parity(env.arrays(stage))
+    return "float32"
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--sources", type=int, default=48)
-    parser.add_argument("--steps", type=int, nargs="+", default=[5, 10, 15, 20])
-    parser.add_argument("--methods", nargs="+", default=METHODS)
-    parser.add_argument("--executor", default="auto")
-    asked = parser.parse_args()
-    registry = Registry.load()
-    grids = [make_grid(asked.sources, asked.steps, asked.methods, *one) for one in SETTINGS]
-    print(
-        f"{count_evaluations(grids[0], registry):,} evaluations of the denoiser, {len(os.sched_getaffinity(0))} cores, "
-        f"device {asked.device}, executor {asked.executor}"
+    """Measure, print and write the result."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--sources", type=int, default=PAPER_SOURCES)
+    parser.add_argument("--steps", type=int, nargs="+", default=[5, 10])
+    parser.add_argument("--precision", default="bfloat16")
+    parser.add_argument("--chunk", type=int, default=64)
+    asked = parse(parser)
+    methods = METHODS
+    if asked.small:
+        asked.sources, asked.steps, asked.turns, methods = 8, [1], 1, ("gaussian",)
+    registry, machine = Registry.load(), describe_machine()
+    corruptors = [f"{method}:steps={steps}" for method in methods for steps in asked.steps]
+    list_these = partial(list_stages, asked.sources, corruptors, registry)
+    default = "float32, chunk 16"
+    settings = {
+        default: ("float32", CHUNK),
+        f"{asked.precision}, chunk {asked.chunk}": (asked.precision, asked.chunk),
+    }
+    plans = {name: list_these(*values) for name, values in settings.items()}
+    (other,) = (name for name in plans if name != default)
+    note = describe_images(plans[other], registry)
+    works = {name: partial(run_stages, stages, registry) for name, stages in plans.items()}
+    costs = measure_in_turns(works, asked.turns, warm_up=False)
+    grid = f"{count_evaluations([plans[default]], registry):,} evaluations"
+    row = Row(
+        f"{grid}, {other}",
+        least_cpu(costs[other]),
+        "CPU s",
+        default,
+        least_cpu(costs[default]),
+        round(AIM / BEFORE, 2),
+        note,
+        list_cpu(costs),
     )
-    base = None
-    for (precision, chunk), grid in zip(SETTINGS, grids, strict=True):
-        name = f"{precision}, chunk {chunk}"
-        try:
-            seconds, processor = measure(grid, registry, asked.device, asked.executor)
-        except BenchkitError as error:
-            print(f"{name:24} {error}", flush=True)
-            continue
-        base = base or processor
-        print(f"{name:24} {seconds:7.1f} s  {processor:7.1f} s processor  {processor / base:5.2f} x", flush=True)
+    write_result("sampling", [row], describe_settings(asked), machine, asked.results)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BenchkitError as error:
+        raise SystemExit(str(error)) from error

@@ -16,7 +16,7 @@ from typing import Any
 from _record import ResultFault, Row, format_cells, make_parser, parse, read_result, run_script
 
 #: The scripts that `make bench` runs, in the order of the table.
-SCRIPTS = ("startup", "networks", "diffusers_peer", "paper_grid", "training", "growth", "memory")
+SCRIPTS = ("startup", "networks", "diffusers_peer", "paper_grid", "sampling", "training", "growth", "memory")
 #: Results that have a table of their own.
 DETAILS = ("growth", "memory", "quick_profile")
 HEADER = ("what", "measured", "peer or before", "ratio")

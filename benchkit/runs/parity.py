@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import run_batch
 from benchkit.planning.planner import Plan
 from benchkit.runs.provenance import get_accelerator_name, read_processor_name
-from benchkit.stages.base import Env, Model
+from benchkit.stages.base import Env, Model, Stage
 from benchkit.stages.images import Latents
 from benchkit.stages.invert import Invert
 from benchkit.stages.parity import IMAGES, STEPS, Parity, find_disparity
@@ -20,7 +20,7 @@ def check_parity(plan: Plan, env: Env) -> None:
 
     The comparison is a stage of its own, whose result stays in the cache.
     """
-    for stage in list_parities(plan, env.device):
+    for stage in list_parities(plan.stages, env.device):
         if reason := measure_parity(stage, env):
             precision = stage.model.sampling
             raise BenchkitError(
@@ -29,11 +29,11 @@ def check_parity(plan: Plan, env: Env) -> None:
             )
 
 
-def list_parities(plan: Plan, device: str) -> Iterator[Parity]:
-    """Yield what compares half precision with float32, for each model of a plan that samples in it."""
+def list_parities(stages: Iterable[Stage], device: str) -> Iterator[Parity]:
+    """Yield what compares half precision with float32, for each model of a plan's stages that samples in it."""
     where = get_accelerator_name(device) or read_processor_name()
     firsts: dict[Model, tuple[Latents, Invert | None]] = {}
-    for stage in plan.stages:
+    for stage in stages:
         latents = stage.latents if isinstance(stage, Invert) else stage
         if isinstance(latents, Latents) and latents.model.sampling != "float32":
             known = firsts.get(latents.model)

@@ -48,7 +48,7 @@ def settle_sampling(
 def _ask(grid: Grid, registry: Registry, places: Places, device: str, measure: bool) -> tuple[str, str]:
     """Return why a grid's half precision is not good enough, or "", and the figures of the check as text, or ""."""
     try:
-        stages = list(list_parities(Planner(grid, registry, find_model(grid)).plan(), device))
+        stages = list(list_parities(Planner(grid, registry, find_model(grid)).plan().stages, device))
     except BenchkitError:
         return "", ""
     store = places.artifacts() if measure else open_store(places.cache, create=False)

@@ -53,7 +53,7 @@ def test_the_gpu_script_runs_on_a_processor(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["startup", "paper_grid", "training", "growth", "memory", "quick_profile"])
+@pytest.mark.parametrize("name", ["startup", "paper_grid", "sampling", "training", "growth", "memory", "quick_profile"])
 def test_other_benchmarks(name: str, tmp_path: Path) -> None:
     assert run_small(name, tmp_path)
 

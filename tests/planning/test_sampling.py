@@ -21,7 +21,6 @@ from benchkit.stages.base import Model
 from benchkit.stages.corrupt import Corrupt, RoundTrip
 from benchkit.stages.images import Latents, Source
 from benchkit.stages.invert import Invert
-from tests.helpers.benchmarks import load_benchmark
 from tests.helpers.small_comparison import GRID, PLUGINS
 
 MODULE = "benchkit.planning.preflight.precision"
@@ -183,9 +182,3 @@ def test_a_chunk_that_does_not_fit_names_one_that_does(registry: Registry, monke
         assert 16 < most < 1024
         with pytest.raises(FaultsError):
             check_sampling([("", grid.replaced(sampling={"chunk": most + 1}))], registry, device)
-
-
-def test_the_benchmark_counts_the_papers_grid(registry: Registry) -> None:
-    benchmark = load_benchmark("sampling")
-    grid = benchmark.make_grid(48, (5, 10, 15, 20))
-    assert benchmark.count_evaluations(grid, Registry.load()) == 16_320
