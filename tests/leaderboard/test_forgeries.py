@@ -138,6 +138,10 @@ def secret_of_another_season(folder: Path) -> None:
     )
 
 
+def beacon_that_was_not_announced(folder: Path) -> None:
+    _edit(folder.parents[1] / "seasons" / "spring.json", lambda season: season.update(beacon="a chosen value"))
+
+
 def score_on_other_images(folder: Path) -> None:
     _edit(folder / "season-spring" / FACTS, lambda facts: facts.update(season="0" * 64))
 
@@ -206,6 +210,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "a file of another schema": (another_schema, "schema 9, but this version of benchkit reads schema 1 and 2"),
     "a swapped example image": (swapped_example, "an image or a text was changed"),
     "a secret that was not committed to": (secret_of_another_season, "not the one that was committed to"),
+    "a beacon that was not announced": (beacon_that_was_not_announced, "announces no beacon"),
     "a score on other images than the season's": (score_on_other_images, "its images are those of another season"),
     "10,000 rows of one name": (many_rows_of_one_name, "lines are of the row 'gaussian:steps=10'"),
     "another hash of a plugin's source": (changed_source_hash, ""),

@@ -14,15 +14,19 @@ import pytest
 from benchkit.api import Sample
 from benchkit.cli.main import main
 from benchkit.errors import BenchkitError
+from benchkit.executors.inline import Inline
 from benchkit.leaderboard import season as seasons
 from benchkit.leaderboard.check import check_folder
 from benchkit.leaderboard.season_check import check_scores, join_scores
+from benchkit.leaderboard.season_score import score_season
 from benchkit.leaderboard.submission import FILES, write_submission
 from benchkit.leaderboard.submit import Declaration, make_submission
+from benchkit.outputs.finished_run import FinishedRun
 from benchkit.plugin.registry import Registry
 from benchkit.readers.season import read_season, season_to_bytes
 from benchkit.runs.finding import open_results
 from benchkit.runs.run import Places
+from benchkit.runs.work import load_run_data
 from tests.helpers.small_comparison import GRID, PLUGINS, compare_once
 
 FRESH = Path(__file__).parent / "fresh_plugins.py"
@@ -128,6 +132,25 @@ def test_a_run_is_scored_on_images_that_it_never_saw(
     assert {path.name: path.read_bytes() for path in where.iterdir()} == written
     code, out, _ = season("score", run, *given, "--json")
     assert len(json.loads(out)["rows"]) == 4 and json.loads(out)["submissions"] == []
+
+
+def test_records_of_a_score_are_read_when_they_are_used(
+    season: Command, scored: tuple[Path, str], tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    """All records of a large run together do not fit in memory."""
+    folder, run = scored
+    images = opened(season, tmp_path, tiny_checkpoint)
+    shutil.copytree(folder / "cache", tmp_path / "cache")
+    places = Places(cache=tmp_path / "cache")
+    finished = FinishedRun.open(run, places, Registry.load(files=[FRESH, PLUGINS]), "cpu")
+    public = load_run_data(run, open_results(places, run), {}, finished.info.config)
+    made = seasons.find_season("first", tmp_path / "seasons")
+    fresh = score_season(finished, public, made, str(images), Inline()).data
+    cell = next(iter(fresh.records))
+    assert len(fresh.records[cell]["histograms"]) == 5
+    shutil.rmtree(tmp_path / "cache" / "objects")
+    with pytest.raises(BenchkitError):
+        fresh.records[cell]
 
 
 def test_only_a_revealed_season_with_its_own_images_and_weights_is_scored(

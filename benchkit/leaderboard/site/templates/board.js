@@ -297,7 +297,7 @@
     }
     if (!body.children.length) parts.push(make("p", {}, "This board has no paired difference of these two rows."));
     else {
-      const names = ["", text(a, "name"), text(b, "name"), "difference, points", "p, adjusted", "chance that the first is better, %", "verdict"];
+      const names = ["ranking", text(a, "name"), text(b, "name"), "difference, points", "p, adjusted", "chance that the first is better, %", "verdict"];
       parts.push(make("p", { class: "small muted" }, "The interval is of this pair alone. The verdict is corrected for all pairs of the ranking, so an interval without 0 can be unresolved."));
       parts.push(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Paired difference" }, make("table", {}, make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)))), body)));
     }
