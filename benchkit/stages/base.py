@@ -21,8 +21,10 @@ from benchkit.store.stored_rows import StoredTensors
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from benchkit.api import Sample
     from benchkit.diffusion.backend import DiffusionBackend
     from benchkit.plugin.registry import Registry
+    from benchkit.stages.images import Source
 
 #: Metadata of a field that a stage's result does not depend on (a path, say): it stays out of the key.
 UNKEYED: Mapping[str, Any] = {"keyed": False}
@@ -72,7 +74,8 @@ class Env:
     """What running stages share: the plugins, the store, the device, loaded checkpoints. Never part of a key.
 
     device: a torch device's name; of several (`cuda:0,1`) training uses all, and everything else the first. loaded: a
-    checkpoint that the caller has loaded; it is used if it is the plan's and lies on this device.
+    checkpoint that the caller has loaded; it is used if it is the plan's and lies on this device. read_last: what
+    the last stage of latents has read, for the images that follow; taken once, because plugins may change samples.
     """
 
     registry: Registry
@@ -81,6 +84,7 @@ class Env:
     devices: tuple[str, ...] = field(init=False)
     progress: Callable[[str], None] = lambda _: None
     loaded: DiffusionBackend | None = None
+    read_last: tuple[Source, list[Sample]] | None = None
     _backends: dict[Model, DiffusionBackend] = field(default_factory=dict)
     _trunks: dict[Spec, nn.Module] = field(default_factory=dict)
 

@@ -75,7 +75,8 @@ class Latents(Stage):
     model: Model
 
     def run(self, env: Env) -> Output:
-        samples = self.source.read(env)
+        samples = self.source.read(env, alone=True)
+        env.read_last = (self.source, samples)
         z_0 = env.backend(self.model).encode(to_tensor(np.stack([s.image for s in samples])))
         return packed({"z_0": z_0.cpu().numpy()}, **_names(samples))
 
@@ -94,7 +95,9 @@ class Images(Stage):
     latents: Latents | None
 
     def run(self, env: Env) -> Output:
-        samples = self.source.read(env, alone=True)
+        (last, samples), env.read_last = env.read_last or (None, []), None
+        if last != self.source:  # else its latents were just encoded here: reading can take longer than the networks
+            samples = self.source.read(env, alone=True)
         images = np.stack([s.image for s in samples])
         if self.latents is not None:
             images = to_uint8(env.backend(self.latents.model).decode(env.tensor(self.latents, "z_0")))
