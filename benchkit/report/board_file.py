@@ -57,8 +57,9 @@ _MORE: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-#: Columns that every reading of a board needs.
+#: Columns that every reading of a board needs: a board must have the first ones, and KEY tells its rows apart.
 REQUIRED = ("group", "role", "training_set", "test_set", "state", "images", "seeds", "planned_seeds")
+ALWAYS_READ = (*REQUIRED, *KEY)
 
 
 def read_board(data: Mapping[str, Any], where: str, columns: Callable[[str], bool] | None = None) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def read_board(data: Mapping[str, Any], where: str, columns: Callable[[str], boo
         found["replicates"] = rows[0]["replicates"]
     head = ("schema", "source", "paper", "shown", *HEAD, *_MORE)
     names = dict.fromkeys(name for row in rows for name in row if name not in head)
-    needed = [name for name in names if columns is None or name in REQUIRED or columns(name)]
+    needed = [name for name in names if columns is None or name in ALWAYS_READ or columns(name)]
     frame = pd.DataFrame({name: [row.get(name, np.nan) for row in rows] for name in needed})
     if lacking := [name for name in LEADING if name not in frame and name not in _OPTIONAL]:
         raise BenchkitError(f"{where}: not a board: its rows lack '{lacking[0]}'")
@@ -171,6 +172,11 @@ def _check_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
             raise BenchkitError(f"{where}: not a board: a row's '{name}' is none of {', '.join(allowed)}")
     if lacking := [name for name in ("training_set", "role", "test_set", "state") if not frame[name].map(known).all()]:
         raise BenchkitError(f"{where}: not a board: a row without '{lacking[0]}'")
+    label = ["training_set", *(name for name in KEY if name in frame)]
+    if (twice := frame.duplicated(label)).any():
+        first = frame.loc[twice, label].iloc[0]
+        number = int((frame[label].fillna("") == first.fillna("")).all(axis=1).sum())
+        raise BenchkitError(f"{where}: not a board: {number} lines are of the row {first['training_set']!r}")
     frame = frame.reindex(columns=[*frame, *(name for name in (*LEADING, *DERIVED) if name not in frame)])
     try:
         typed = with_types(frame)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from benchkit.errors import BenchkitError
 from benchkit.report.board import Board
-from benchkit.report.board_file import REQUIRED, read_board_columns
+from benchkit.report.board_file import ALWAYS_READ, read_board_columns
 from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.parquet_file import frame_to_table, read_frame, read_parquet, write_parquet
 from benchkit.store.encoding import parse_json
@@ -61,7 +61,7 @@ def board_from_parquet(
     columns: which are needed, if not all. curves: of how many lines, if not all, learning curves are needed. Raises
     BenchkitError, naming `where`, for anything else.
     """
-    needed = None if columns is None else lambda name: name in REQUIRED or columns(name)
+    needed = None if columns is None else lambda name: name in ALWAYS_READ or columns(name)
     first = None if curves is None else {"curve": curves}
     frame, metadata = read_frame(source, where, most_lines=MOST_LINES, columns=needed, first=first)
     if _HEAD not in metadata:

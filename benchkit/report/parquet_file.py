@@ -78,7 +78,7 @@ def read_frame(
         for name in wanted:
             column = _read_columns(file, [name], where).column(name)
             found[name] = _from_arrow(column, (first or {}).get(name))
-    return pd.DataFrame(found, index=pd.RangeIndex(file.metadata.num_rows)), file.metadata.metadata or {}
+    return pd.DataFrame(found, index=pd.RangeIndex(file.metadata.num_rows), copy=False), file.metadata.metadata or {}
 
 
 @contextmanager

@@ -8,10 +8,15 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from benchkit.report.board_parquet import board_to_parquet
+from benchkit.report.leaderboard import to_jsonl
+from benchkit.report.load import load_board
 from tests.helpers.small_comparison import Finished, Run
 
 
@@ -92,3 +97,24 @@ def test_a_run_where_there_are_none(run: Run, cache: Path) -> None:
     assert result.code == 2
     assert "no run '2026'" in result.err
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("file", ["board.json", "board.jsonl", "board.parquet"])
+@pytest.mark.parametrize("command", ["show", "build"])
+def test_ten_thousand_rows_of_one_name_are_refused_in_one_line(
+    run: Run, finished: Finished, tmp_path: Path, file: str, command: str
+) -> None:
+    board = load_board(finished.out)
+    many = pd.concat([board.frame.iloc[[0]]] * 10_000, ignore_index=True)
+    large = replace(board, frame=many, pairs=(), resolution=(), across={})
+    data = {"board.json": json.dumps(large.as_json()).encode(), "board.jsonl": to_jsonl(large).encode()}
+    folder = tmp_path / "forged"
+    folder.mkdir()
+    (folder / file).write_bytes(data.get(file) or board_to_parquet(large))
+    site = tmp_path / "site"
+    out = ["--out", site] if command == "build" else []
+    result = run("leaderboard", command, folder / file if command == "show" else folder, *out)
+    assert result.code == 2 and result.out == "" and result.err.count("\n") == 1, result.err
+    if command == "show" or file != "board.jsonl":
+        assert f"10000 lines are of the row '{many['training_set'][0]}'" in result.err
+    assert not site.exists()

@@ -39,6 +39,19 @@ def season_site(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def long_site(tmp_path_factory) -> Path:
+    """A site whose four rows are more than can be compared pair by pair."""
+    folder = tmp_path_factory.mktemp("long")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchkit.report.uncertainty.MOST_PAIRED", 3)
+        write_submission(
+            submit_data(make_data({"blur:steps=20": 0.9, "rotation:steps=20": 0.2}), "mine"), folder / "mine"
+        )
+        write_site(make_site(load_sources([folder], {}), (), Registry.load()), folder / "site")
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
     with playwright.sync_playwright() as p:
@@ -48,14 +61,14 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, site, season_site):
+def page(browser, site, season_site, long_site):
     """A page that fails its test if a script fails or anything beside the site's own files is asked for."""
     faults: list[str] = []
     context = browser.new_context(viewport={"width": 1300, "height": 900})
     opened = context.new_page()
     opened.on("pageerror", lambda error: faults.append(str(error)))
     opened.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
-    allowed = (site.as_uri(), season_site.as_uri(), "data:", "blob:")
+    allowed = (*(one.as_uri() for one in (site, season_site, long_site)), "data:", "blob:")
     opened.on("request", lambda asked: None if asked.url.startswith(allowed) else faults.append(asked.url))
     yield opened
     assert opened.evaluate("window.hacked") is None
@@ -128,6 +141,15 @@ def test_two_rows_of_one_ranking_have_a_paired_difference(page, site):
     assert abs(float(shown[0]) - float(shown[1]) - float(shown[2].split()[0].replace("\u2212", "-"))) < 0.02
     page.locator("#compare-close").click()
     assert page.locator("#compare").is_hidden()
+
+
+def test_rows_of_a_long_ranking_are_compared_by_their_joint_intervals(page, long_site):
+    open_page(page, long_site)
+    for name in ("blur:steps=20", "rotation:steps=20"):
+        page.locator("#body tr", has=page.locator("th", has_text=name)).locator("input").check()
+    words = page.locator("#compare").inner_text()
+    assert "blur:steps=20 is better than rotation:steps=20." in words
+    assert "too long for an interval of every pair" in words and page.locator("#compare table").count() == 0
 
 
 def test_a_season_shows_its_rows_with_public_and_fresh_ranks(page, season_site):

@@ -73,11 +73,12 @@
     const measured = found.filter((i) => data.kind[i] !== "reported");
     return state.paper || !measured.length ? found : measured;
   };
+  const collator = new Intl.Collator("en");
   const compareBy = (key, sign) => (a, b) => {
     const [x, y] = [data[key][a], data[key][b]];
     const [no, nor] = [x === null || x === undefined, y === null || y === undefined];
     if (no || nor) return no && nor ? a - b : no ? 1 : -1; // what has no figure stays last either way
-    const order = typeof x === "string" ? x.localeCompare(y, "en") : x - y;
+    const order = typeof x === "string" ? collator.compare(x, y) : x - y;
     return sign * order || a - b;
   };
   const ordered = (rows) => {
@@ -91,15 +92,20 @@
   // ---- cells ----
   const TITLES = window.benchkitData.badges;
   const ends = {};
-  for (const [key, fresh] of [["iou", "fresh"], ["ap", "fresh_ap"]]) ends[fresh] = ends[key] = Math.max(0.01, ...data[`${key}_high`].map((v) => v || 0));
+  for (const [key, fresh] of [["iou", "fresh"], ["ap", "fresh_ap"]]) ends[fresh] = ends[key] = data[`${key}_high`].reduce((most, v) => Math.max(most, v || 0), 0.01);
   // Differences share one scale per column, of the rows with corrupted images; what reaches farther is cut at the edge.
   const reach = {};
   const reachOf = (key) => {
-    const own = data.id.map((_, i) => i).filter((i) => ["corrupted", "mixed"].includes(data.role[i]));
-    const ends = (end) => own.map((i) => data[`${key}_${end}`][i] || 0);
-    return (reach[`${state.season || ""} ${key}`] ||= [Math.min(-0.001, ...ends("low")), Math.max(0.001, ...ends("high"))]);
+    const end = (name, furthest, from) => data[`${key}_${name}`].reduce((found, v, i) => (["corrupted", "mixed"].includes(data.role[i]) ? furthest(found, v || 0) : found), from);
+    return (reach[`${state.season || ""} ${key}`] ||= [end("low", Math.min, -0.001), end("high", Math.max, 0.001)]);
   };
-  const tied = (i, key) => groups[data.group[i]].rows.filter((j) => data[key][j] === data[key][i]).length > 1;
+  const places = {}; // season and ranking -> "group place" -> how many rows have it
+  const tied = (i, key) => {
+    const name = `${state.season || ""} ${key}`;
+    const place = (j) => `${data.group[j]} ${data[key][j]}`;
+    places[name] ||= data.id.reduce((found, _, j) => found.set(place(j), (found.get(place(j)) || 0) + 1), new Map());
+    return places[name].get(place(i)) > 1;
+  };
   const CELLS = {
     text: (i, key) => text(i, key) || "–",
     count: (i, key) => (data[key][i] === null ? "–" : String(data[key][i])),
