@@ -1,12 +1,13 @@
 """Is peak memory flat? Comparisons of 1,000, 3,000 and 10,000 images, each in a process of its own.
 
-    python benchmarks/memory.py [--sizes 1000 3000 10000] [--small]
+    python benchmarks/memory.py [--sizes 1000 3000 10000] [--tests 500] [--small]
 
-So many labelled, source and test images of 32 x 32 pixels (`_noise_images.py`) pass every kind of stage that reads a
-whole set: encoding, features, selection by a learned selector, corruption of pixels, confinement, training and scoring
-of a head on a frozen trunk. Linux only: after each stage the process's peak memory is read and set back. So each kind
-of stage has the most that one of its stages added to the memory before it. A small comparison comes first, so that
-loading programs and networks does not count. A row compares a kind with itself at the first size.
+So many labelled and source images of 32 x 32 pixels (`_noise_images.py`), and at most --tests test images, pass every
+kind of stage that reads a whole set: encoding, features, selection by a learned selector, corruption of pixels,
+confinement, training and scoring of a head on a frozen trunk. Linux only: after each stage the process's peak memory is
+read and set back. So each kind of stage has the most that one of its stages added to the memory before it. What is
+recorded of a finished row counts to the stage after it. A small comparison comes first, so that loading programs and
+networks does not count. A row compares a kind with itself at the first size.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ DETECTOR = "frozen-convnext"
 TRAINING = {"iterations": 20, "batch": 8, "lr": 1e-3, "prior_bias": True, "flip": False}
 
 
-def run_comparison(images: int, out: Path) -> None:
+def run_comparison(images: int, tests: int, out: Path) -> None:
     """Run one comparison in this process, and write what each kind of stage adds to its memory, in MiB."""
     from _stages import KINDS, PLANNING, REPORT, run_grid
 
@@ -42,7 +43,7 @@ def run_comparison(images: int, out: Path) -> None:
             dataset="noise-images",
             labelled=number,
             source={"split": "clean", "size": number},
-            test={"split": "test", "size": number},
+            test={"split": "test", "size": min(number, tests)},
             validation=None,
             baselines=["human"],
             trivial=[],
@@ -86,10 +87,11 @@ def main() -> None:
     """Measure, print and write the result."""
     parser = make_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--tests", type=int, default=500, help="at most so many test images")
     parser.add_argument("--child", type=Path, help="run the first size in this process, and write its figures here")
     asked = parse(parser)
     if asked.child:
-        run_comparison(asked.sizes[0], asked.child)
+        run_comparison(asked.sizes[0], asked.tests, asked.child)
         return
     if asked.small:
         asked.sizes = [32, 64]
@@ -99,7 +101,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for images in asked.sizes:
             out = Path(folder) / f"{images}.json"
-            own = [sys.executable, __file__, "--sizes", str(images), "--child", str(out)]
+            own = [sys.executable, __file__, "--sizes", str(images), "--tests", str(asked.tests), "--child", str(out)]
             costs[images] = measure(partial(run_child, own))
             peaks[images] = json.loads(out.read_text())
             print(f"{images} images: {costs[images].cpu:.0f} CPU s", flush=True)
