@@ -87,7 +87,7 @@ def main() -> None:
     """Measure, print and write the result."""
     parser = make_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--tests", type=int, default=500, help="at most so many test images")
+    parser.add_argument("--tests", type=int, default=10_000, help="at most so many test images")
     parser.add_argument("--child", type=Path, help="run the first size in this process, and write its figures here")
     asked = parse(parser)
     if asked.child:
@@ -111,8 +111,8 @@ def main() -> None:
             what=f"{'peak memory of' if kind == TOTAL else 'memory that is added by'} {kind}, {images} images",
             cost=peaks[images][kind],
             unit="MiB",
-            against=f"{first} images",
-            other=peaks[first][kind],
+            against=f"{first} images" if peaks[first][kind] else "",
+            other=peaks[first][kind] or None,
         )
         for kind in peaks[first]
         for images in asked.sizes[1:]

@@ -3,8 +3,8 @@
     python benchmarks/paper_grid.py [--sources 16] [--steps 5 10] [--small]
 
 The paper's grid has five methods with 5, 10, 15 and 20 steps on 48 source images: 16,320 evaluations of the denoiser.
-The default here is a smaller form: 16 images and 5 and 10 steps, so 3 of 27 parts. Nothing is trained; regions come
-from a grid. Three ways, in turns:
+The default here is about a ninth of it: 16 images, and 5 and 10 steps. Nothing is trained; regions come from a grid.
+Three ways, in turns:
 
 - the suite, with every trajectory, round trip and encoding shared;
 - its networks alone: as many encodings, evaluations and decodings on random latents in batches of the same size;
