@@ -16,6 +16,7 @@ from typing import Any
 
 from benchkit.executors.batch import StageResult, failed
 from benchkit.executors.driver import complete, run_stages
+from benchkit.executors.inline import Inline
 from benchkit.executors.limits import check_limit, format_limit
 from benchkit.executors.retry import RETRIES, WorkerDied
 from benchkit.executors.worker import Worker, WorkerConfig, WorkerReport, use_threads
@@ -43,7 +44,10 @@ class Processes:
         check_limit(self.time_limit)
 
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[StageResult], None]) -> None:
-        """Run the stages, see Executor."""
+        """Run the stages, see Executor. If all are finished, no worker starts and torch is not loaded."""
+        if all(env.store.has(stage.key) for stage in stages):
+            Inline(self.time_limit).execute(stages, env, report)
+            return
         with self.keep_workers(env) as pool:
             pool.execute(stages, env, report)
 

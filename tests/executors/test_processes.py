@@ -75,7 +75,9 @@ def ended(stages: list[Stage], cache: Path, workers: int = 2) -> dict[str, Stage
     return {done.stage.describe(): done for done in results}
 
 
-def test_a_plan_leaves_what_one_process_leaves_each_stage_run_once(tmp_path: Path) -> None:
+def test_a_plan_leaves_what_one_process_leaves_each_stage_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stages, note = plan(tmp_path / "log"), tmp_path / "log"
     found = ended(list(stages), tmp_path / "several")
     assert {done.state for done in found.values()} == {"run"}
@@ -83,6 +85,7 @@ def test_a_plan_leaves_what_one_process_leaves_each_stage_run_once(tmp_path: Pat
     Inline().execute(stages, Env(Registry(), ArtifactStore(tmp_path / "one")), lambda _: None)
     one, several = ArtifactStore(tmp_path / "one"), ArtifactStore(tmp_path / "several")
     assert all(one.open(s.key).read("x") == several.open(s.key).read("x") for s in stages)
+    monkeypatch.setattr(Processes, "keep_workers", lambda *_: pytest.fail("finished stages started workers"))
     again = ended(list(stages), tmp_path / "several")
     assert {done.state for done in again.values()} == {"cached"}
 
