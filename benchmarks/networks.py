@@ -4,8 +4,8 @@
 
 Images have 128 x 128 pixels. Encoding and decoding are compared with one evaluation of the denoiser at the same batch,
 because a row costs so many evaluations and one decoding an image. bfloat16 is that of the grid's `sampling.precision`;
-it is left out where the processor emulates it. --variants adds what the suite does not do: float32 in channels_last,
-and compiled by torch.compile (the time of compiling is not counted).
+it is left out where the processor emulates it. --variants adds what the suite does not do on a
+processor: channels_last, and torch.compile (the time of compiling is not counted).
 """
 
 from __future__ import annotations
@@ -45,12 +45,16 @@ def make_evaluation(backend: DiffusionBackend, batch: int, images: int) -> Calla
 
 
 def make_variants(batch: int) -> dict[str, Callable[[], None]]:
-    """Return evaluations of the denoiser in float32 in ways that the suite does not use."""
-    backends = {name: DiffusionBackend.load("portraits") for name in ("in channels_last", "compiled")}
-    backends["in channels_last"]._pipeline.unet.to(memory_format=torch.channels_last)
-    backends["compiled"]._pipeline.unet.compile()
+    """Return evaluations of the denoiser in ways that the suite does not use on a processor."""
+    backends = {f"float32 {way}": DiffusionBackend.load("portraits") for way in ("in channels_last", "compiled")}
+    backends["float32 compiled"]._pipeline.unet.compile()
+    if has_bfloat16("cpu"):
+        backends["bfloat16 in channels_last"] = DiffusionBackend.load("portraits", sampling="bfloat16")
+    for name, backend in backends.items():
+        if name.endswith("in channels_last"):
+            backend._pipeline.unet.to(memory_format=torch.channels_last)
     return {
-        f"denoiser evaluation, float32 {name}, batch {batch}": make_evaluation(backend, batch, batch)
+        f"denoiser evaluation, {name}, batch {batch}": make_evaluation(backend, batch, batch)
         for name, backend in backends.items()
     }
 

@@ -298,8 +298,8 @@ def _per_channel(vae: Any, key: str, device: torch.device) -> Tensor | None:
 def _use_half_precision(pipeline: Any, source: checkpoint.Checkpoint, dtype: torch.dtype, device: torch.device) -> None:
     """Bring the denoiser and the decoder into a half format, and on CUDA into the layout that its units read fastest.
 
-    On a processor that layout makes an evaluation of the embedded denoiser a sixth slower in bfloat16 (16 images: 5.3
-    ms each, 4.5 without it).
+    On a processor that layout makes an evaluation of the embedded denoiser a sixth slower in bfloat16
+    (`benchmarks/networks.py --variants`).
     """
     parts = [pipeline.unet]
     if not loading.wants_float32(source):

@@ -230,7 +230,7 @@ def _make_tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) ->
 
 def _make_spaces(texts: list[str], given: list[str], base: Grid, session: Session) -> dict[Spec, Space]:
     """Return the search space of each corruptor; find every fault before anything is computed or written."""
-    from benchkit.runs.run import check_precisions, check_sampling
+    from benchkit.planning.preflight.device import check_precisions, check_sampling
     from benchkit.search.search_space import check_keys, corners, make_space, parse_space
     from benchkit.search.tuning import check_search, make_trial_plan
     from benchkit.specs.faults import Collector

@@ -4,7 +4,7 @@ Whoever opens a season chooses a secret and publishes a commitment, the sha256 o
 of indices. Methods are submitted. Then the secret is published: everybody can check it against the commitment, draw the
 same images, and score the stored detectors on them.
 
-Whoever chose the secret can draw the images before anybody else, and choose among secrets. A beacon prevents it: the
+The person who chose the secret can draw the images first, and can choose among secrets. A beacon prevents this: the
 commitment also names a public value that does not exist yet, and the images follow from the secret and this value.
 """
 

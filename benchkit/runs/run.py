@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchkit.api import BenchkitError
-from benchkit.config.grid import Grid, Sampling
+from benchkit.config.grid import Grid
 from benchkit.config.overrides import apply_seeds
 from benchkit.diffusion import checkpoint
 from benchkit.executors.batch import Executor, StageResult
@@ -28,14 +28,8 @@ from benchkit.planning.looks import check_pairs, find_rule
 from benchkit.planning.paper_protocol import to_record
 from benchkit.planning.planner import Plan, Planner
 from benchkit.planning.preflight.check import check_grids, check_images
-from benchkit.planning.preflight.precision import (
-    find_emulated,
-    find_slow_sampling,
-    find_unsupported,
-    list_precisions,
-)
+from benchkit.planning.preflight.device import check_precisions, check_sampling
 from benchkit.planning.preflight.remarks import find_unlike_checkpoint
-from benchkit.planning.sampling import find_large_chunk
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
@@ -48,7 +42,7 @@ from benchkit.runs.run_folder import LOG, RunFolder
 from benchkit.runs.work import Work, load_run_data
 from benchkit.specs.faults import Collector
 from benchkit.specs.spec import Spec
-from benchkit.stages.base import Env, Model, each_device
+from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
 from benchkit.stages.pairs import CorruptedPairs
@@ -56,7 +50,6 @@ from benchkit.store.artifacts import ArtifactStore, CacheUnwritable, get_default
 from benchkit.store.location import Location, get_local_folder
 from benchkit.store.opening import open_store
 from benchkit.store.results import ResultStore
-from benchkit.system.devices import resolve_device
 
 if TYPE_CHECKING:
     from benchkit.diffusion.backend import DiffusionBackend
@@ -229,34 +222,6 @@ def check_pending(
         faults.check()
         pending = [stage for stage in plan.stages if not store.has(stage.key)]
         check_room(pending, registry, get_local_folder(places.cache))
-
-
-def check_precisions(grids: Sequence[tuple[str, Grid]], registry: Registry, device: str) -> None:
-    """Raise FaultsError for trainings in a precision that the device does not have; log those that it emulates.
-
-    device: resolved only where a training is not in float32, because that may load torch.
-    """
-    faults = Collector()
-    for place, grid in grids:
-        if precisions := list_precisions(grid, registry):
-            device = resolve_device(device, several=True)
-            faults.add(*find_unsupported(precisions, each_device(device)[0]), place=place)
-            for text in find_emulated(precisions, each_device(device)[0]):
-                _log.warning("%s", text, extra={"tell": "note"})
-    faults.check()
-
-
-def check_sampling(grids: Sequence[tuple[str, Grid]], registry: Registry, device: str) -> None:
-    """Raise FaultsError for a number format that the device only emulates, and for a chunk that it cannot hold.
-
-    device: resolved only for other settings than the default's, because that may load torch.
-    """
-    faults = Collector()
-    for place, grid in grids:
-        if grid.sampling != Sampling():
-            device = each_device(resolve_device(device, several=True))[0]
-            faults.add(*find_slow_sampling(grid, device), *find_large_chunk(grid, registry, device), place=place)
-    faults.check()
 
 
 def log_remarks(grids: Sequence[Grid], registry: Registry) -> None:

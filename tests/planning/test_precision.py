@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from benchkit.config.grid import Grid, load_grid
+from benchkit.planning.preflight.device import check_precisions
 from benchkit.planning.preflight.precision import find_emulated, find_unsupported, list_precisions
 from benchkit.plugin.registry import Registry
-from benchkit.runs.run import check_precisions
 from benchkit.specs.faults import FaultsError
 
 MODULE = "benchkit.planning.preflight.precision"

@@ -10,10 +10,11 @@ from benchkit.config.grid import Grid, load_grid, parse_grid
 from benchkit.errors import BenchkitError
 from benchkit.planning import sampling
 from benchkit.planning.planner import Plan, Planner
+from benchkit.planning.preflight.device import check_sampling
 from benchkit.planning.sampling import choose_chunk, choose_precision
 from benchkit.plugin.registry import Registry
 from benchkit.runs.recorder import make_cell_info
-from benchkit.runs.run import check_sampling, find_model
+from benchkit.runs.run import find_model
 from benchkit.specs.faults import FaultsError
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import ImageSet

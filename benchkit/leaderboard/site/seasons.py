@@ -66,7 +66,7 @@ class SeasonPage(NamedTuple):
         found |= {"Dataset": bare(season.dataset), "Images": f"{season.count}, indices {season.first} to {last}"}
         found["Fingerprint"] = season.fingerprint
         found["Secret"] = season.secret if season.secret is not None else "not revealed yet"
-        found["Beacon"] = "none: whoever opened the season could know its images first"
+        found["Beacon"] = "none: the person who opened the season could know its images first"
         if season.beacon_source is not None:
             found["Beacon"] = f"{season.beacon_source}: {season.beacon or 'not revealed yet'}"
         if season.images is not None:
