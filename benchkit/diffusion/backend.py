@@ -299,7 +299,7 @@ def _use_half_precision(pipeline: Any, source: checkpoint.Checkpoint, dtype: tor
     """Bring the denoiser and the decoder into a half format, and on CUDA into the layout that its units read fastest.
 
     On a processor that layout makes an evaluation of the embedded denoiser a sixth slower in bfloat16
-    (`benchmarks/networks.py --variants`).
+    (benchmarks/networks.py, with its variants).
     """
     parts = [pipeline.unet]
     if not loading.wants_float32(source):

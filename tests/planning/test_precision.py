@@ -76,5 +76,5 @@ def test_grids_in_float32_ask_nothing_of_the_device(registry: Registry, monkeypa
     def refuse(*_: object, **__: object) -> str:
         raise AssertionError("to resolve the device may load torch")
 
-    monkeypatch.setattr("benchkit.runs.run.resolve_device", refuse)
+    monkeypatch.setattr("benchkit.planning.preflight.device.resolve_device", refuse)
     check_precisions([("", quick())], registry, "auto")

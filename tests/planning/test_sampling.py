@@ -131,7 +131,7 @@ def test_the_default_asks_nothing_of_the_device(registry: Registry, monkeypatch:
     def refuse(*_: object, **__: object) -> str:
         raise AssertionError("to resolve the device may load torch")
 
-    monkeypatch.setattr("benchkit.runs.run.resolve_device", refuse)
+    monkeypatch.setattr("benchkit.planning.preflight.device.resolve_device", refuse)
     check_sampling([("", small())], registry, "auto")
 
 
@@ -175,7 +175,7 @@ def test_a_chunk_that_does_not_fit_names_one_that_does(registry: Registry, monke
     monkeypatch.setattr(sampling, "read_memory_size", lambda _: GIB)
     grid = load_grid("quick").replaced(sampling={"chunk": 1024})
     for device in ("cpu", "cuda"):
-        monkeypatch.setattr("benchkit.runs.run.resolve_device", lambda *_, device=device, **__: device)
+        monkeypatch.setattr("benchkit.planning.preflight.device.resolve_device", lambda *_, device=device, **__: device)
         with pytest.raises(FaultsError, match=r"sampling\.chunk: 1024 images at once need about .*: \d+ fit") as found:
             check_sampling([("", grid)], registry, device)
         most = found.value.settings["sampling.chunk"]
