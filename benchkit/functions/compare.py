@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchkit.functions.dry_run import DryRun
     from benchkit.functions.plugin_arguments import DatasetLike
     from benchkit.inference.models import ModelLike
-    from benchkit.planning.planner import Plan
+    from benchkit.planning.plan import Plan
     from benchkit.runs.run import RunOptions
     from benchkit.store.location import Location
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchkit.config.grid import Grid
     from benchkit.functions.session import Session
     from benchkit.planning.dry_run import Preview
-    from benchkit.planning.planner import Plan, PlannedCell
+    from benchkit.planning.plan import Plan, PlannedCell
     from benchkit.plugin.registry import Registry
     from benchkit.statistics.look_rule import LookRule
 

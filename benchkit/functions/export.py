@@ -16,7 +16,7 @@ from benchkit.system.paths import check_path
 
 if TYPE_CHECKING:
     from benchkit.outputs.finished_run import FinishedRun
-    from benchkit.planning.planner import PlannedCell
+    from benchkit.planning.plan import PlannedCell
     from benchkit.store.location import Location
 
 DETECTOR = "detector"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchkit.diffusion.backend import DiffusionBackend
     from benchkit.executors.batch import Executor
     from benchkit.inference.models import ModelLike
-    from benchkit.planning.planner import Plan
+    from benchkit.planning.plan import Plan
     from benchkit.plugin.placeholders import TolerantRegistry
     from benchkit.runs.run import Places, RunOptions
     from benchkit.store.location import Location

@@ -9,7 +9,7 @@ import numpy as np
 from benchkit.leaderboard.examples import PER_ROW, SmallExample, make_example, paint_scores
 from benchkit.leaderboard.submission import hide_paths
 from benchkit.outputs.finished_run import FinishedRun
-from benchkit.planning.planner import PlannedCell
+from benchkit.planning.plan import PlannedCell
 from benchkit.runs.run import collect_gallery
 from benchkit.specs.spec import Spec
 

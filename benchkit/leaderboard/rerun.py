@@ -11,7 +11,8 @@ from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.submission import Submission
 from benchkit.outputs.finished_run import parse_record
-from benchkit.planning.planner import PlannedCell, Planner
+from benchkit.planning.plan import PlannedCell
+from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
 from benchkit.report.text import known
 from benchkit.runs.run import find_model

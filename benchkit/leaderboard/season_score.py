@@ -16,7 +16,8 @@ from benchkit.leaderboard.submission import Facts, Submission, hide_paths, norma
 from benchkit.leaderboard.submit import hide_columns, reduce_records
 from benchkit.metrics import Measured, is_metric
 from benchkit.outputs.finished_run import FinishedRun
-from benchkit.planning.planner import Plan, PlannedCell, Planner
+from benchkit.planning.plan import Plan, PlannedCell
+from benchkit.planning.planner import Planner
 from benchkit.readers.season import SEASON, digest_season
 from benchkit.report.data import RunData
 from benchkit.runs.recorder import read_row

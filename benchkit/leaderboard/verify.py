@@ -26,7 +26,7 @@ from benchkit.leaderboard.terms import ScoredImages, Terms
 from benchkit.leaderboard.verified import CellOutcome, Verified
 from benchkit.metrics import COMPANION, PRIMARY, Measured
 from benchkit.planning.dry_run import Preview, preview
-from benchkit.planning.planner import Plan, PlannedCell
+from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
 from benchkit.report.text import known
 from benchkit.runs.provenance import count_threads, get_package_versions, read_git_revision, read_processor_name

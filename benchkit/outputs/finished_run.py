@@ -13,8 +13,8 @@ from benchkit.api import Plugin
 from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.errors import BenchkitError, UnknownNameError
+from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.planning.plan_file import PluginSource, plan_from_bytes
-from benchkit.planning.planner import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
 from benchkit.report.names import Labels
 from benchkit.runs.finding import open_results

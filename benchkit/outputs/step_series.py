@@ -19,7 +19,7 @@ from benchkit.stages.pairs import CorruptedPairs
 
 if TYPE_CHECKING:
     from benchkit.diffusion.pipeline import Batch
-    from benchkit.planning.planner import PlannedCell
+    from benchkit.planning.plan import PlannedCell
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchkit.planning.estimate import Estimate, estimate
-from benchkit.planning.planner import Plan, PlannedCell
+from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.planning.rates import Rates
 from benchkit.planning.workloads import Workloads
 from benchkit.plugin.registry import Registry

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.detector_settings import DetectorSettings
-from benchkit.planning.planner import Plan, PlannedCell
+from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
 from benchkit.report.data import rule_of_run
 from benchkit.specs.cell import Cell

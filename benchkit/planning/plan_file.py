@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.errors import BenchkitError
-from benchkit.planning.planner import Plan, PlannedCell
+from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.plugin.registry import Entry
 from benchkit.stages.base import Stage
 from benchkit.store.encoding import decompress, json_to_bytes, parse_json
 
 SCHEMA = 1
 #: Modules of the frozen descriptions that a plan is made of; a file names no class of any other.
-_ROOMS = ("benchkit.specs.", "benchkit.planning.planner", "benchkit.stages.")
+_ROOMS = ("benchkit.specs.", "benchkit.planning.plan", "benchkit.stages.")
+#: Earlier names of classes that have moved since -> the present ones.
+_MOVED = {"benchkit.planning.planner:PlannedCell": "benchkit.planning.plan:PlannedCell"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _decoded(value: Any, stages: list[Stage]) -> Any:
 
 def _class(name: str) -> Any:
     """Return the class of a frozen description by its name; raises ValueError for any other name."""
-    module, _, cls = name.partition(":")
+    module, _, cls = _MOVED.get(name, name).partition(":")
     found = getattr(import_module(module), cls) if module.startswith(_ROOMS) else None
     if not (isinstance(found, type) and is_dataclass(found) and found.__dataclass_params__.frozen):  # type: ignore[attr-defined]
         raise ValueError(f"'{name}' is not part of a plan")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from benchkit.metrics import is_metric
 from benchkit.planning.looks import row_of, take_seeds
-from benchkit.planning.planner import Plan
+from benchkit.planning.plan import Plan
 from benchkit.report.aggregate import aggregate_rows
 from benchkit.report.data import RunData
 from benchkit.statistics.look_rule import LookRule

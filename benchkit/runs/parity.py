@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import run_batch
-from benchkit.planning.planner import Plan
+from benchkit.planning.plan import Plan
 from benchkit.runs.provenance import get_accelerator_name, read_processor_name
 from benchkit.stages.base import Env, Model, Stage
 from benchkit.stages.images import Latents

@@ -16,7 +16,7 @@ from benchkit.executors.repair_artifacts import read_repaired
 from benchkit.metrics.counts import COUNTS, Measured
 from benchkit.metrics.curves import is_climbing
 from benchkit.metrics.registry import by_kind
-from benchkit.planning.planner import Plan, PlannedCell
+from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.plugin.networks import frozen
 from benchkit.plugin.registry import Registry
 from benchkit.runs.provenance import count_threads

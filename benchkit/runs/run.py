@@ -26,7 +26,8 @@ from benchkit.planning.frozen_detectors import unused_settings
 from benchkit.planning.image_sets import read_remarks
 from benchkit.planning.looks import check_pairs, find_rule
 from benchkit.planning.paper_protocol import to_record
-from benchkit.planning.planner import Plan, Planner
+from benchkit.planning.plan import Plan
+from benchkit.planning.planner import Planner
 from benchkit.planning.preflight.check import check_grids, check_images
 from benchkit.planning.preflight.device import check_precisions, check_sampling
 from benchkit.planning.preflight.remarks import find_unlike_checkpoint

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from benchkit.executors.batch import StageResult
 from benchkit.executors.choose import describe_executor
 from benchkit.planning.estimate import estimate
+from benchkit.planning.plan import Plan
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
-from benchkit.planning.planner import Plan
 from benchkit.planning.workloads import Workloads
 from benchkit.report.data import Example, RunData, rule_of_run
 from benchkit.report.names import named_rows

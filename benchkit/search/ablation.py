@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.looks import refuse_looks
-from benchkit.planning.planner import Plan, PlannedCell, Planner, Trajectories
+from benchkit.planning.plan import Plan, PlannedCell
+from benchkit.planning.planner import Planner, Trajectories
 from benchkit.planning.preflight.check import check_grids
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point

@@ -19,7 +19,7 @@ from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.planning.paper_protocol import to_record
-from benchkit.planning.planner import Plan
+from benchkit.planning.plan import Plan
 from benchkit.plugin.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.columns import RANKINGS, delta_columns

@@ -17,7 +17,7 @@ from PIL import Image
 from benchkit.errors import BenchkitError
 from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from benchkit.outputs.paper_figures import FigureRequest, draw_figure, region_changes
-from benchkit.planning.planner import PlannedCell
+from benchkit.planning.plan import PlannedCell
 from benchkit.report.pictures import SELECTED, Picture, PictureSheet, draw_pictures, heading
 from tests.helpers.small_comparison import ODD_TITLE, PLUGINS, Finished, Run
 

@@ -17,7 +17,8 @@ from benchkit.config.overrides import apply_settings, change_dataset, scale_grid
 from benchkit.planning.cells import make_cells
 from benchkit.planning.image_sets import order_rest_of_pool
 from benchkit.planning.paper_protocol import differences, to_record
-from benchkit.planning.planner import Plan, Planner
+from benchkit.planning.plan import Plan
+from benchkit.planning.planner import Planner
 from benchkit.planning.preflight.check import check_grids
 from benchkit.plugin.registry import Entry, Registry
 from benchkit.report.names import cell_names

@@ -17,7 +17,7 @@ from benchkit.functions.progress import Lines
 from benchkit.functions.time_left import TimeLeft
 from benchkit.planning import estimate as estimates
 from benchkit.planning.estimate import Estimate, check_room, estimate
-from benchkit.planning.planner import Plan
+from benchkit.planning.plan import Plan
 from benchkit.planning.rates import KEPT, RATES, WHOLE_RUN, Measurement, Rates, select_machine
 from benchkit.planning.workloads import Workload, Workloads
 from benchkit.plugin.registry import Registry

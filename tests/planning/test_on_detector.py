@@ -16,7 +16,8 @@ from benchkit.errors import BenchkitError
 from benchkit.functions.grid_arguments import GridArguments
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.paper_protocol import differences
-from benchkit.planning.planner import Plan, Planner
+from benchkit.planning.plan import Plan
+from benchkit.planning.planner import Planner
 from benchkit.planning.preflight.check import check_grids, check_images
 from benchkit.plugin.registry import Registry
 from benchkit.search.ablation import make_ablation

@@ -12,7 +12,8 @@ from benchkit.errors import BenchkitError
 from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
 from benchkit.planning.cells import repeated
-from benchkit.planning.planner import Plan, Planner
+from benchkit.planning.plan import Plan
+from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Costs, Env, Model

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from benchkit.config.grid import load_grid
 from benchkit.errors import BenchkitError
+from benchkit.planning.plan import Plan
 from benchkit.planning.plan_file import PluginSource, plan_from_bytes, plan_to_bytes
-from benchkit.planning.planner import Plan
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import make_plan
 
@@ -50,6 +50,15 @@ def changed(data: bytes, change: Any) -> bytes:
     read = json.loads(zlib.decompress(data))
     change(read)
     return zlib.compress(json.dumps(read).encode())
+
+
+def test_a_plan_file_with_the_earlier_name_of_a_class_is_read(plan: Plan) -> None:
+    def rename(read: Any) -> None:
+        for cell in read["cells"]:
+            assert cell["is"] == "benchkit.planning.plan:PlannedCell"
+            cell["is"] = "benchkit.planning.planner:PlannedCell"
+
+    assert plan_from_bytes(changed(plan_to_bytes(plan, []), rename)).plan == plan
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from benchkit.config.grid import Grid, load_grid, parse_grid
 from benchkit.errors import BenchkitError
 from benchkit.planning import sampling
-from benchkit.planning.planner import Plan, Planner
+from benchkit.planning.plan import Plan
+from benchkit.planning.planner import Planner
 from benchkit.planning.preflight.device import check_sampling
 from benchkit.planning.sampling import choose_chunk, choose_precision
 from benchkit.plugin.registry import Registry

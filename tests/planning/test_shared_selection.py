@@ -10,7 +10,7 @@ from benchkit.config.grid import load_grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.cells import make_cells
 from benchkit.planning.paper_protocol import differences
-from benchkit.planning.planner import Plan, PlannedCell
+from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.planning.preflight.check import check_grids
 from benchkit.plugin.registry import Registry
 from benchkit.runs.recorder import make_cell_info

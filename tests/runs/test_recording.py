@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchkit.config.grid import parse_grid
-from benchkit.planning.planner import Plan, Planner
+from benchkit.planning.plan import Plan
+from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
 from benchkit.runs.recorder import make_cell_info, map_short_texts
 from benchkit.stages.base import Model

@@ -19,7 +19,8 @@ from benchkit.diffusion.noise import ImageNoise, draw_references
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
-from benchkit.planning.planner import Plan, Planner
+from benchkit.planning.plan import Plan
+from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
 from benchkit.specs.grammar import split_parts
 from benchkit.specs.spec import Spec

@@ -21,7 +21,7 @@ from benchkit.inference.detector import read_detector
 from benchkit.outputs.exports.detector import write_detector
 from benchkit.outputs.finished_run import FinishedRun
 from benchkit.planning import estimate, frozen_detectors
-from benchkit.planning.planner import Plan
+from benchkit.planning.plan import Plan
 from benchkit.planning.workloads import Workloads
 from benchkit.plugin.networks import build_network, trunk_of
 from benchkit.plugin.registry import Registry

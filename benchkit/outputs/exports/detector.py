@@ -12,7 +12,7 @@ from benchkit.api import Detector
 from benchkit.inference.detector import CARD, SCHEMA, WEIGHTS, TrainedDetector
 from benchkit.outputs.exports.provenance import code, provenance
 from benchkit.outputs.finished_run import FinishedRun, train_of
-from benchkit.planning.planner import PlannedCell
+from benchkit.planning.plan import PlannedCell
 from benchkit.report.text import percent
 from benchkit.store.artifacts import parse_json
 

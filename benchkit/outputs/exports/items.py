@@ -10,7 +10,7 @@ import numpy as np
 
 from benchkit.outputs.exports.names import Names
 from benchkit.outputs.finished_run import FinishedRun, train_of
-from benchkit.planning.planner import PlannedCell
+from benchkit.planning.plan import PlannedCell
 from benchkit.stages.base import Env, Stage
 from benchkit.stages.corrupt import AnyCorrupt
 from benchkit.stages.images import Images
