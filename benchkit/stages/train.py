@@ -19,7 +19,7 @@ from benchkit.specs.training_config import TrainingConfig
 from benchkit.stages.base import Env, Output, Stage
 from benchkit.stages.features import Features, maps_by_image
 from benchkit.stages.images import Images
-from benchkit.stages.pairs import AnyPairs, Pairs
+from benchkit.stages.pairs import AnyPairs, LabelledPairs, Pairs
 from benchkit.store.artifacts import json_to_bytes
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchkit.plugin.registry import Registry
+    from benchkit.training import replicas
     from benchkit.training.features import FeatureSet, FrozenNetwork, Maps
     from benchkit.training.loop import Measure
 
@@ -198,7 +199,7 @@ class Train(Stage):
         plugin = env.registry.make(self.detector, Detector)  # type: ignore[type-abstract]
         network = self.start(env)
         is_frozen, known = isinstance(plugin, FrozenDetector), maps_by_image(self.features)
-        measure = None
+        measure = None  # on several devices the first one's process measures, see `_loop`
         if self.validation and (is_frozen or len(env.devices) == 1):
             measure = self._measure(env, network, HEAD_POINTS if is_frozen else WHOLE_POINTS)
         history = train_network(
@@ -241,7 +242,17 @@ class Train(Stage):
             return training.train
         origin = Path(env.registry.entry(self.detector.kind, self.detector.name).origin)
         files = (origin,) if origin.suffix == ".py" else ()
-        return partial(replicas.train_on, env.devices, Rebuild(self.detector, self.seed, self.config.lr, files))
+        build = Rebuild(self.detector, self.seed, self.config.lr, files)
+        return partial(replicas.train_on, env.devices, build, validation=self._validation_rows(env))
+
+    def _validation_rows(self, env: Env) -> replicas.Validation | None:
+        """Return the validation images for other processes; None where there are none."""
+        from benchkit.training.replicas import Validation
+
+        if not self.validation:
+            return None
+        held = LabelledPairs(self.validation).load(env)
+        return Validation(held.images, held.masks, WHOLE_POINTS)
 
     def start(self, env: Env) -> nn.Module:
         """Return the detector's network with its starting weights, on env.device."""

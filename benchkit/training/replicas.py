@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,35 @@ from torch import distributed, multiprocessing, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from benchkit.errors import BenchkitError
+from benchkit.metrics.curves import CurvePoint
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.system.stack import Rows
 from benchkit.training import loop as training
+from benchkit.training.augmentation import IGNORED
 from benchkit.training.ddp import synchronised
 from benchkit.training.weights import load_network, save_network
 
 #: Builds the network on a device, and its optimiser or None for the suite's. Other processes get its name and fields.
 Build = Callable[[str], tuple[nn.Module, torch.optim.Optimizer | None]]
 
+#: Images that are scored at once for a learning curve.
+_SCORED = 64
 #: Seconds between two looks at the processes.
 PATIENCE = 0.2
 
 
 @dataclass(frozen=True)
+class Validation:
+    """What a learning curve is measured on. images: (N, H, W, 3) uint8; masks: (N, H, W). points: of the curve."""
+
+    images: Rows
+    masks: Rows
+    points: int
+
+
+@dataclass(frozen=True)
 class _Job:
-    """What every process needs to know."""
+    """What every process needs to know. points: of the learning curve, 0 where there is none."""
 
     build: Build
     devices: tuple[str, ...]
@@ -45,6 +59,12 @@ class _Job:
     num_classes: int
     checkpoint: Path
     threads: int
+    points: int
+
+    def array(self, name: str) -> np.ndarray:
+        """Return an array that the first process wrote, mapped from its file."""
+        found: np.ndarray = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return found
 
 
 @dataclass(frozen=True)
@@ -71,11 +91,13 @@ def train_on(
     optimiser: torch.optim.Optimizer | None = None,
     num_classes: int = 2,
     progress: training.Progress | None = None,
+    validation: Validation | None = None,
 ) -> list[dict[str, float]]:
     """`training.train` with each batch shared by `devices`; otherwise as there, and its checkpoints resume each other.
 
     devices: `cuda:0`, `cuda:1` ..., or `cpu` as often as there shall be processes. build: see Build; `network` and
-    `optimiser` are this process's own. The gradient is that of the whole batch, but sums in another order and other
+    `optimiser` are this process's own. validation: of the learning curve, which the first process measures while the
+    others wait. The gradient is that of the whole batch, but sums in another order and other
     draws of dropout give other bits than one device does. Raises BenchkitError and UnusableCheckpoint as `train` does,
     whichever process meets it, and BenchkitError for a batch that is too small to share.
     """
@@ -86,9 +108,13 @@ def train_on(
         folder = Path(name)
         _write(folder / "images.npy", images)
         _write(folder / "masks.npy", masks)
+        if validation is not None:
+            _write(folder / "validation-images.npy", validation.images)
+            _write(folder / "validation-masks.npy", validation.masks)
         save_network(network, folder / "start.safetensors")
         threads = max(1, torch.get_num_threads() // len(devices))
-        _run(_Job(build, devices, folder, config, seed, num_classes, checkpoint, threads), progress)
+        points = 0 if validation is None else validation.points
+        _run(_Job(build, devices, folder, config, seed, num_classes, checkpoint, threads, points), progress)
     # Finished: this computes nothing, and loads what the processes left.
     return training.train(
         network, images, masks, config, seed, optimiser=optimiser, num_classes=num_classes, checkpoint=checkpoint
@@ -150,20 +176,29 @@ def _work(rank: int, job: _Job, messages: Any) -> None:
         network, optimiser = job.build(job.devices[rank])
         network = synchronised(network)
         load_network(network, job.folder / "start.safetensors")
-        images, masks = (np.load(job.folder / f"{one}.npy", mmap_mode="r") for one in ("images", "masks"))
         training.train(
             network,
-            images,
-            masks,
+            job.array("images"),
+            job.array("masks"),
             job.config,
             job.seed,
             optimiser=optimiser,
             num_classes=job.num_classes,
             checkpoint=job.checkpoint,
             progress=lambda *losses: messages.put(losses),
+            measure=training.Measure(partial(_measure, job), job.points) if job.points and rank == 0 else None,
         )
     except BenchkitError as error:
         messages.put(_Failed(str(error), isinstance(error, training.UnusableCheckpoint)))
         raise
     finally:
         distributed.destroy_process_group()
+
+
+def _measure(job: _Job, network: nn.Module) -> dict[str, float]:
+    """Return the figures of a point of the learning curve."""
+    point, images, masks = CurvePoint(), job.array("validation-images"), job.array("validation-masks")
+    for start in range(0, len(images), _SCORED):
+        some = masks[start : start + _SCORED]
+        point.add(training.predict(network, images[start : start + _SCORED]), some == 1, some == IGNORED)
+    return point.figures()

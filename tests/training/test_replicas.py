@@ -1,4 +1,4 @@
-"""Several processes train as one does: the same gradient, one writer, checkpoints that either takes up."""
+"""Several processes train as one does: the same gradient, one writer, one curve, checkpoints that either takes up."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from benchkit.errors import BenchkitError
+from benchkit.metrics.curves import CurvePoint
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.stages.base import each_device
 from benchkit.stages.pairs import Pairs
 from benchkit.training import loop as training
 from benchkit.training import replicas
+from benchkit.training.augmentation import IGNORED
 from benchkit.training.ddp import Team
 from tests.training.plain_network import Plain, build
 
@@ -49,10 +51,19 @@ class Interrupted(Exception):
     pass
 
 
-def test_two_processes_end_where_one_does_and_take_up_its_checkpoint(tmp_path: Path) -> None:
+def test_two_processes_end_where_one_does_with_its_curve_and_take_up_its_checkpoint(tmp_path: Path) -> None:
     images, masks = world()
+    held = masks.astype(np.uint8)
+    held[:, 2] = IGNORED
+
+    def figures(network: torch.nn.Module) -> dict[str, float]:
+        point = CurvePoint()
+        point.add(training.predict(network, images), masks, held == IGNORED)
+        return point.figures()
+
     whole, optimiser = started()
-    expected = training.train(whole, images, masks, CONFIG, 3, optimiser=optimiser)
+    measure = training.Measure(figures, 2)
+    expected = training.train(whole, images, masks, CONFIG, 3, optimiser=optimiser, measure=measure)
 
     def interrupt(done: int, total: int, losses: dict[str, float]) -> None:
         raise Interrupted
@@ -75,11 +86,13 @@ def test_two_processes_end_where_one_does_and_take_up_its_checkpoint(tmp_path: P
         optimiser=optimiser,
         checkpoint=path,
         progress=lambda done, total, losses: seen.append(done),
+        validation=replicas.Validation(images, held, 2),
     )
     assert seen == [2, 3, 4]
     assert history[0] == expected[0]
     for one, other in zip(history, expected, strict=True):
         assert one == pytest.approx(other, rel=1e-5)
+    assert [done for done, one in enumerate(history, 1) if "average_precision" in one] == [2, 4]
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-5, atol=1e-6, msg=name)
     assert not torch.equal(whole.state_dict()["main.weight"], started()[0].state_dict()["main.weight"])
@@ -218,6 +231,7 @@ def test_several_processes_start_afresh_after_a_damaged_checkpoint(
 ) -> None:
     from benchkit.plugin.registry import Registry
     from benchkit.specs.spec import Spec
+    from benchkit.stages import train as stages
     from benchkit.stages.base import Env
     from benchkit.stages.train import CHECKPOINT, Train
     from benchkit.store.artifacts import ArtifactStore, parse_json
@@ -227,9 +241,12 @@ def test_several_processes_start_afresh_after_a_damaged_checkpoint(
     env.devices = ("cpu", "cpu")
     spec = Spec.of("detector", "single-for-replicas")
     monkeypatch.setattr(Train, "key", "0" * 64)
-    stage = Train(WorldPairs(), spec, "1", CONFIG, 3)  # type: ignore[arg-type]
-    whole = parse_json(stage.run(env).files["history.json"])  # type: ignore[arg-type]
+    monkeypatch.setattr(stages, "LabelledPairs", lambda images: WorldPairs())
+    stage = Train(WorldPairs(), spec, "1", CONFIG, 3, validation=("its images",))  # type: ignore[arg-type]
+    output = stage.run(env)
+    whole = parse_json(output.files["history.json"])  # type: ignore[arg-type]
     assert len(whole) == CONFIG.iterations
+    assert output.meta["curve"]["iterations"] == [1, 2, 3, 4]
     with env.store.workdir(stage.key) as work:
         assert (work / CHECKPOINT).is_file()
         damaged(work / CHECKPOINT)
