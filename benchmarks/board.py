@@ -79,15 +79,27 @@ def rank_rows(number: int) -> None:
 def write_board(folder: Path, rows: int) -> None:
     """Write a board of so many rows as a run's folder has it."""
     from benchkit.report.board_parquet import board_to_parquet, pairs_to_parquet
+    from benchkit.report.columns import RANKINGS, joint_columns
     from benchkit.report.leaderboard import PACKAGE, load_boards
     from benchkit.report.load import BOARD_PARQUET, PAIRS_PARQUET
 
     board = max(load_boards(None, PACKAGE, "portraits-frozen.jsonl"), key=lambda one: len(one.frame))
     base = board.frame[board.frame["group"] == "trained"]
     copies = -(-rows // len(base))
-    frame = pd.concat([base] * copies, ignore_index=True)
+    frame = pd.concat([base] * copies, ignore_index=True).head(rows)
+    rng = np.random.default_rng(0)
+    for name in frame.select_dtypes(float):
+        values = frame[name].to_numpy()
+        if (np.nan_to_num(values) % 1).any():  # no count, no rank
+            frame[name] = values * rng.normal(1, 0.01, len(frame))
     frame["detector"] = [f"frozen-convnext:copy={i // len(base)}" for i in range(len(frame))]
-    large = replace(board, frame=frame.head(rows), pairs=(), resolution=(), across={})
+    joint = {
+        name: frame[ranking] + shift
+        for ranking in RANKINGS
+        for name, shift in zip(joint_columns(ranking), (-0.01, 0.01), strict=True)
+    }
+    frame = pd.concat([frame, pd.DataFrame(joint)], axis=1)
+    large = replace(board, frame=frame, pairs=(), resolution=(), across={})
     folder.mkdir(parents=True)
     (folder / BOARD_PARQUET).write_bytes(board_to_parquet(large))
     (folder / PAIRS_PARQUET).write_bytes(pairs_to_parquet(large))

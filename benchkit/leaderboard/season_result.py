@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from scipy import stats
-
 from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.season_lead import Identity, LeadChange, measure_lead_changes, row_identity
 from benchkit.metrics import PRIMARY
@@ -88,6 +86,8 @@ class SeasonResult:
 
     def agreement(self, detector: str, ranking: str = PRIMARY) -> Agreement:
         """Return how the order of a detector's rows by one ranking fares on fresh images."""
+        from scipy import stats  # here, because importing it takes half a second
+
         rows = [row for row in self.rows if str(row.public["detector"]) == detector]
         figures = [(one.public[ranking], one.fresh[ranking]) for one in rows]
         both = [(float(a), float(b)) for a, b in figures if known(a) and known(b)]

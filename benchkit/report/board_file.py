@@ -43,6 +43,9 @@ _OPTIONAL = {*COLUMNS} - {
     f"{PRIMARY}_high",
 }
 
+#: Lines of a frame that is not copied.
+_LONG = 10_000
+
 #: What a board's head contains, and of which kind.
 HEAD: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("run", "title", "note"), lambda value: isinstance(value, str)),
@@ -177,9 +180,10 @@ def _check_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         first = frame.loc[twice, label].iloc[0]
         number = int((frame[label].fillna("") == first.fillna("")).all(axis=1).sum())
         raise BenchkitError(f"{where}: not a board: {number} lines are of the row {first['training_set']!r}")
-    frame = frame.reindex(columns=[*frame, *(name for name in (*LEADING, *DERIVED) if name not in frame)])
+    undefined = np.full(len(frame), np.nan)
+    columns = dict(frame.items()) | {name: pd.Series(undefined) for name in (*LEADING, *DERIVED) if name not in frame}
     try:
-        typed = with_types(frame)
+        typed = with_types(columns)
     except (ValueError, TypeError, OverflowError) as error:
         raise BenchkitError(f"{where}: not a board: {describe_error(error)}") from None
     measured = typed.loc[typed["group"] != MISSING_ROWS, "images"]
@@ -188,9 +192,9 @@ def _check_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     return typed
 
 
-def with_types(frame: pd.DataFrame) -> pd.DataFrame:
+def with_types(frame: pd.DataFrame | Mapping[Any, pd.Series]) -> pd.DataFrame:
     """Return the frame with str or None in text columns, bool in flags, int in counts of seeds, float elsewhere."""
-    typed = {}
+    typed: dict[str, pd.Series] = {}
     for key, column in frame.items():
         name = str(key)
         if column.dtype == float and name not in (*TEXT, *FLAGS, *_COUNTS, "paste_background"):
@@ -207,7 +211,9 @@ def with_types(frame: pd.DataFrame) -> pd.DataFrame:
             typed[name] = pd.Series([bool(value) if known(value) else None for value in column], dtype=object)
         else:
             typed[name] = pd.to_numeric(column, errors="coerce").astype(int if name in _COUNTS else float)
-    return pd.DataFrame(typed)
+    # Columns side by side in one block are faster to select from; of a long frame the copy takes too much memory.
+    lines = max(map(len, typed.values()), default=0)
+    return pd.DataFrame(typed, copy=lines < _LONG)
 
 
 def _read_paper(data: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:

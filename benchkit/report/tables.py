@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pandas.api.types import infer_dtype
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -21,8 +23,13 @@ from benchkit.errors import UnknownNameError
 from benchkit.report.across_table import across_notes
 from benchkit.report.board import Board
 from benchkit.report.board_table import Cell, Sheet, board_sheet
+from benchkit.report.column_texts import join_columns, join_texts, map_texts, number_texts
 from benchkit.report.text import known
 
+#: Column -> its values, all of one length.
+Columns = pd.DataFrame | Mapping[str, NDArray[Any]]
+#: Values of CSV that are made into text at once.
+_BLOCK = 200_000
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _NARROWEST_TEXT = 24
 #: What makes a spreadsheet take a text for a formula (OWASP, "CSV Injection"), full-width forms included.
@@ -160,7 +167,7 @@ def latex(sheet: Sheet) -> str:
     )
 
 
-def csv_text(frame: pd.DataFrame) -> str:
+def csv_text(frame: Columns) -> str:
     """Return a frame as CSV (RFC 4180, lines end with a newline): raw numbers, undefined ones empty.
 
     Text that a spreadsheet would take for a formula begins with an apostrophe.
@@ -168,22 +175,20 @@ def csv_text(frame: pd.DataFrame) -> str:
     return "".join(csv_blocks(frame))
 
 
-def csv_blocks(frame: pd.DataFrame) -> Iterator[str]:
-    """Yield the text of `csv_text`, 1,000 lines at a time: as objects, a long frame takes ten times its own memory."""
-    for start in range(0, max(1, len(frame)), 1000):
-        sink = io.StringIO()
-        writer = csv.writer(sink, lineterminator="\n")
-        if start == 0:
-            writer.writerow([_harmless(str(name)) for name in frame])
-        some = frame.iloc[start : start + 1000]
-        writer.writerows(zip(*(_csv_column(column) for _, column in some.items()), strict=True))
-        yield sink.getvalue()
+def csv_blocks(frame: Columns) -> Iterator[str]:
+    """Yield the text of `csv_text`, some thousand lines at a time: it is longer than the frame's own memory."""
+    columns = {str(name): np.asarray(column) for name, column in frame.items()}
+    yield ",".join(map(_csv, columns)) + "\n"
+    lines, step = min(map(len, columns.values()), default=0), 1 + _BLOCK // max(1, len(columns))
+    for start in range(0, lines, step):
+        texts = [_csv_column(column[start : start + step], len(columns) == 1) for column in columns.values()]
+        yield join_texts(join_columns(texts, ","), "\n") + "\n"
 
 
-def _csv_column(column: pd.Series) -> list[Any]:
-    if column.dtype == float:
-        return np.where(column.isna(), "", column.astype(object)).tolist()
-    return [_csv(value) for value in column]
+def _csv_column(column: NDArray[Any], alone: bool) -> pa.Array:
+    texts = number_texts(column) if column.dtype.kind in "if" else map_texts(column, _csv)
+    # The only field of a line must not be empty: readers skip empty lines.
+    return pc.if_else(pc.equal(pc.fill_null(texts, ""), ""), '""', texts) if alone else texts
 
 
 def json_text(data: Any) -> str:
@@ -264,10 +269,10 @@ def _stacked(header: str) -> str:
     return lines[0] if len(lines) == 1 else "\\shortstack[r]{" + " \\\\ ".join(lines) + "}"
 
 
-def _csv(value: Any) -> Any:
-    if not known(value):
-        return ""
-    return _harmless(value) if isinstance(value, str) else value
+def _csv(value: Any) -> str:
+    """Return a value as a field of CSV: quoted where it must be."""
+    text = "" if not known(value) else _harmless(value) if isinstance(value, str) else str(value)
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if any(c in text for c in ',"\r\n') else text
 
 
 def _harmless(text: str) -> str:
@@ -277,6 +282,8 @@ def _harmless(text: str) -> str:
 def _one_type(column: pd.Series) -> pd.Series:
     if column.dtype != object:
         return column
+    if infer_dtype(column, skipna=True) == "string":
+        return column.where(column.notna(), None)
     values = [value for value in column if known(value)]
     if values and all(isinstance(value, bool) for value in values):
         return pd.Series([value if known(value) else None for value in column], index=column.index, dtype=object)
