@@ -144,7 +144,7 @@ def make_submission():  # type: ignore[no-untyped-def]  # imports nothing before
                 | {"corruptor": method and method.partition(":")[0], "selector": method and "random"}
                 | {"detector": "upernet-swin", "test_set": f"shapes/test[{IMAGES}]", "test_images": IMAGES}
                 | {"num_inference_steps": 50, "seconds": 1.0, "threshold": None, "uses": None}
-                | {**summarise(measured), **by_kind(measured), **coverage(measured.table)}
+                | {**summarise(measured), **by_kind(measured), **coverage(measured)}
             )
     grid = {"title": "Made up", "dataset": "shapes", "seeds": list(range(SEEDS)), "detectors": ["upernet-swin"]}
     grid |= {"selectors": ["random"], "baselines": ["human"], "corruptors": list(METHODS), "num_inference_steps": 50}

@@ -154,7 +154,7 @@ class Comparison:
                 short: 100 * metric(name).pooled(metric(name).additive(measured))
                 for short, name in (("iou", PRIMARY), ("ap", COMPANION))
             }
-            counts = {name: measured.table[name].to_numpy() for name in COUNTS}
+            counts = {name: measured.columns[name] for name in COUNTS}
             parts.append(pd.DataFrame({"image": ids, "seed": planned.cell.seed, **figures, **counts}))
         return pd.concat(parts, ignore_index=True)
 

@@ -21,6 +21,7 @@ from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import FACTS, Submission, read_submission
 from benchkit.metrics import COMPANION, PRIMARY, is_metric
 from benchkit.report.board import Board
+from benchkit.report.frames import line_records
 from benchkit.report.text import known
 from benchkit.report.third_party import OWN
 from benchkit.runs.provenance import get_package_versions, read_git_revision
@@ -135,7 +136,7 @@ def _check_terms(submission: Submission) -> None:
     for test_set in digests.keys() | submission.facts.test_sets.keys():
         if digests.get(test_set) != submission.facts.test_sets.get(test_set):
             raise BenchkitError(f"the test images '{test_set}' are not those whose digest it states")
-    for line in submission.rows.to_dict("records"):
+    for line in line_records(submission.rows):
         if line["cell"] in submission.terms:
             images = submission.images[line["test_set"]]
             if line["test_images"] != len(images):
@@ -152,7 +153,7 @@ def _differing_figures(submission: Submission) -> Iterator[tuple[str, str, int, 
         if submission.terms and name not in submission.rows:
             raise BenchkitError(f"its rows have no column '{name}'")
     names = [name for name in map(str, submission.rows) if is_metric(name) or name.endswith("images")]
-    for line in submission.rows.to_dict("records"):
+    for line in line_records(submission.rows):
         terms = submission.terms.get(line["cell"])
         if terms is None:
             continue

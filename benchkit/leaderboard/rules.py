@@ -106,9 +106,9 @@ def _several_protocols(facts: Facts, rows: pd.DataFrame) -> Iterator[str]:
     # rows that of the network which chooses their regions.
     alike = {"training": trained[trained["role"] != "oracle"], "selector_training": trained}
     for name, by in (("training", ["detector"]), ("selector_training", ["detector", "selector"])):
-        for key, own in alike[name].groupby(by, dropna=False):
-            values = list(dict.fromkeys(value for value in own[name].tolist() if known(value)))
-            if len(values) > 1:
+        first: dict[tuple[Any, ...], Any] = {}
+        for value, *key in zip(*(alike[name][column] for column in (name, *by)), strict=True):
+            if known(value) and first.setdefault(tuple(key), value) != value:
                 yield f"its rows are of several protocols: '{bare(str(key[0]))}' has two different '{name}'"
     steps = {value for value in rows["num_inference_steps"].tolist() if known(value)}
     if steps and facts.grid.get("num_inference_steps") not in steps:
@@ -130,7 +130,12 @@ def _wrong_selection(seed: Any, rows: pd.DataFrame) -> Iterator[str]:
 
 def _wrong_seeds(grid: Mapping[str, Any], rows: pd.DataFrame) -> Iterator[str]:
     least = least_seeds(str(grid.get("dataset")))
-    for detector, own in rows[rows["role"] != "trivial"].groupby("detector", sort=False):
+    trained = rows[rows["role"] != "trivial"]
+    seeds: dict[str, dict[tuple[str, ...], set[int]]] = {}
+    columns = (trained[name] for name in ("detector", "seed", "training_set", *KEY))
+    for detector, seed, name, *key in zip(*columns, strict=True):
+        seeds.setdefault(detector, {}).setdefault((name, *map(repr, key)), set()).add(seed)
+    for detector, lines in seeds.items():
         wanted = set(seeds_of(grid, str(detector)))
         short = bare(str(detector))
         if len(wanted) < least:
@@ -139,10 +144,9 @@ def _wrong_seeds(grid: Mapping[str, Any], rows: pd.DataFrame) -> Iterator[str]:
         if wanted != set(range(len(wanted))):
             last = len(wanted) - 1
             yield f"rows of '{short}' have the seeds {_list(wanted)}: use 0 to {last}, so that nobody chooses"
-        for _, line in own.groupby(list(KEY), sort=False, dropna=False):
-            if set(line["seed"]) != wanted:
-                name = _short(line["training_set"].iloc[0])
-                yield f"the row '{name}' has the seeds {_list(set(line['seed']))}, its protocol {_list(wanted)}"
+        for (name, *_), own in lines.items():
+            if own != wanted:
+                yield f"the row '{_short(name)}' has the seeds {_list(own)}, its protocol {_list(wanted)}"
     for seed in set(rows["seed"]) - set(seeds_of(grid, None)) if "trivial" in set(rows["role"]) else ():
         if set(rows.loc[rows["seed"] == seed, "role"]) == {"trivial"}:
             yield f"a row without training has the seed {seed}, which its protocol has not"

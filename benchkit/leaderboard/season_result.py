@@ -20,6 +20,7 @@ from benchkit.report.data import RunData
 from benchkit.report.text import known
 from benchkit.statistics.changes import Change
 from benchkit.statistics.level import LEVEL
+from benchkit.statistics.ranks import kendall
 
 Line = Mapping[str, Any]
 #: What `--json` gives of a row, beside its labels: once public and once fresh.
@@ -86,12 +87,10 @@ class SeasonResult:
 
     def agreement(self, detector: str, ranking: str = PRIMARY) -> Agreement:
         """Return how the order of a detector's rows by one ranking fares on fresh images."""
-        from scipy import stats  # here, because importing it takes half a second
-
         rows = [row for row in self.rows if str(row.public["detector"]) == detector]
         figures = [(one.public[ranking], one.fresh[ranking]) for one in rows]
         both = [(float(a), float(b)) for a, b in figures if known(a) and known(b)]
-        tau = float(stats.kendalltau(*zip(*both, strict=True)).statistic) if len(both) > 1 else None
+        tau = kendall(*zip(*both, strict=True)) if len(both) > 1 else None
         names = {row_identity(row.public) for row in rows}
         public, fresh = (
             {pair: sign for pair, sign in _resolved_pairs(board, ranking) if pair <= names}

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from benchkit.errors import BenchkitError, shortened
@@ -35,6 +36,7 @@ from benchkit.metrics import is_metric
 from benchkit.report.board import Board
 from benchkit.report.board_parquet import board_from_parquet, board_to_parquet
 from benchkit.report.data import RunData
+from benchkit.report.frames import make_frame, to_objects
 from benchkit.report.load import BOARD_FILE, BOARD_PARQUET
 from benchkit.report.parquet_file import frame_to_table, read_parquet, table_to_frame, write_parquet
 from benchkit.report.text import known, one_line
@@ -319,21 +321,20 @@ def rows_from_parquet(data: bytes, where: str) -> pd.DataFrame:
 
 def normalise_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with one type per column: text or flag with None, whole numbers, or numbers with NaN."""
-    columns = {}
-    for name, column in rows.items():
+    columns: dict[str, NDArray[Any]] = {}
+    for name, column in zip(map(str, rows), rows.to_numpy(object).T.tolist(), strict=True):
         values = [value.item() if isinstance(value, np.generic) else value for value in column]
         values = [value if known(value) and value is not pd.NA else None for value in values]
         kinds = {type(value) for value in values if value is not None}
         if kinds and kinds <= {int} and None not in values:
-            columns[str(name)] = pd.Series(values, dtype="int64")
+            columns[name] = np.array(values, np.int64)
         elif kinds <= {int, float}:
-            columns[str(name)] = pd.Series([np.nan if value is None else float(value) for value in values], dtype=float)
+            columns[name] = np.array([np.nan if value is None else float(value) for value in values], float)
         elif kinds == {bool}:
-            columns[str(name)] = pd.Series(values, dtype=object)
+            columns[name] = to_objects(values)
         else:
-            texts = [value if value is None else str(value) for value in values]
-            columns[str(name)] = pd.Series(texts, dtype=object)
-    return pd.DataFrame(columns)
+            columns[name] = to_objects([value if value is None else str(value) for value in values])
+    return make_frame(columns, len(rows))
 
 
 def hide_paths(value: Any) -> Any:

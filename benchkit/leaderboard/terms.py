@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
@@ -126,8 +125,8 @@ class Terms:
         chosen = None if threshold is None else edge_index(threshold, measured.edges)
         without = leave_one_out(companion.additive(measured), companion.pooled)[1]
         found = cls(
-            tp=measured.table["tp"].to_numpy(np.int64),
-            fp=measured.table["fp"].to_numpy(np.int64),
+            tp=measured.columns["tp"].astype(np.int64),
+            fp=measured.columns["fp"].astype(np.int64),
             hits=hits,
             without=np.rint(without / _UNIT) * _UNIT,
             edges=make_edges(is_spread(measured.edges)[:bins], above, chosen, threshold),
@@ -165,16 +164,15 @@ class Terms:
         for name, (total, number) in self.sums.items():
             found[name] = total / number if number else np.nan
         numbers = {f"{name}_images": number for name, (_, number) in self.sums.items()}
-        return {**found, **coverage(measured.table), **numbers}
+        return {**found, **coverage(measured), **numbers}
 
     def figures_from_groups(self) -> dict[str, float]:
         """Return AUPRO and the figures by kind; all of them are exact at 0.5 and at the threshold."""
         histograms = np.stack([sum_groups(own, self.groups) for own in (self.clean, self.artifact)])
-        table = pd.DataFrame({"tp": [0], "fp": [0], "fn": [0], "tn": [0]})
         edges, regions = _padded(self.edges[self.groups], np.inf), None
         regions = None if self.regions is None else _padded(self.regions)[None]
         kinds = {name: _padded(own)[None] for name, own in self.kinds.items()}
-        measured = Measured(table, edges, _padded(histograms)[None], regions, kinds, self.threshold)
+        measured = Measured({}, edges, _padded(histograms)[None], regions, kinds, self.threshold)
         return {"aupro": metric("aupro")(measured), **by_kind(measured)}
 
     def find_fault(self, images: ScoredImages) -> str | None:
@@ -218,16 +216,17 @@ class Terms:
             return np.stack([pixels - above, above], axis=1)
 
         clean, artifact = split(self.fp, images.clean), split(self.tp, images.artifact)
-        table = {"tp": self.tp, "fp": self.fp, "fn": images.artifact - self.tp, "tn": images.clean - self.fp}
         kinds = {name: split(own, images.kinds[name]) for name, own in self.hits.items()}
-        return Measured(pd.DataFrame(table), _TWO_BINS, np.stack([clean, artifact], axis=1), kinds=kinds)
+        return Measured(self._counts(images), _TWO_BINS, np.stack([clean, artifact], axis=1), kinds=kinds)
 
     def _summed(self, images: ScoredImages) -> Measured:
         """Return all images as one, with all bins; as many as a complete record has, so that sums round alike."""
-        counts = {"tp": self.tp, "fp": self.fp, "fn": images.artifact - self.tp, "tn": images.clean - self.fp}
-        table = pd.DataFrame({name: [values.sum()] for name, values in counts.items()})
+        counts = {name: values.sum(keepdims=True) for name, values in self._counts(images).items()}
         histograms = _padded(np.stack([self.clean, self.artifact]))[None]
-        return Measured(table, _padded(self.edges, np.inf), histograms, threshold=self.threshold)
+        return Measured(counts, _padded(self.edges, np.inf), histograms, threshold=self.threshold)
+
+    def _counts(self, images: ScoredImages) -> dict[str, Ints]:
+        return {"tp": self.tp, "fp": self.fp, "fn": images.artifact - self.tp, "tn": images.clean - self.fp}
 
 
 def _padded(values: NDArray[Any], filler: float = 0) -> NDArray[Any]:

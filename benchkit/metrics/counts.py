@@ -132,7 +132,7 @@ def _per_image(bins: IntArray, chosen: BoolArray, weights: NDArray[np.float64] |
 class Measured:
     """The stored record of N test images.
 
-    table: one row per image, tp, fp, fn, tn and cc, kld, sim, nss. edges: (BINS,) lower edges of the score bins, see
+    columns: name -> (N,), tp, fp, fn, tn and cc, kld, sim, nss. edges: (BINS,) lower edges of the score bins, see
     `fit_edges`; a record of a submission has two bins, below and above THRESHOLD. histograms: int64 (N, 2, BINS), the
     scores of clean and of artifact pixels. regions: float64 (N, BINS), the scores of the artifact pixels, each region
     weighing 1 whatever its size, or None. kinds: kind -> int64 (N, BINS), the scores of the kind's pixels, zero where
@@ -140,7 +140,7 @@ class Measured:
     so it is not stored.
     """
 
-    table: pd.DataFrame
+    columns: Mapping[str, NDArray[Any]]
     edges: NDArray[np.float64]
     histograms: IntArray
     regions: NDArray[np.float64] | None = None
@@ -148,8 +148,8 @@ class Measured:
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        lengths = {len(self.table), len(self.histograms), *(len(h) for h in self.kinds.values())}
-        lengths |= set() if self.regions is None else {len(self.regions)}
+        parts = [self.histograms, *self.columns.values(), *self.kinds.values()]
+        lengths = {*map(len, parts if self.regions is None else [*parts, self.regions])}
         if len(lengths) > 1:
             raise BenchkitError(f"the parts of a record have different numbers of images: {sorted(lengths)}")
         if self.edges.ndim != 1 or self.histograms.shape[1:] != (2, len(self.edges)):
@@ -158,7 +158,12 @@ class Measured:
 
     def __len__(self) -> int:
         """The number of images."""
-        return len(self.table)
+        return len(self.histograms)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The columns as a frame, a row per image."""
+        return pd.DataFrame(dict(self.columns))
 
     @classmethod
     def concat(cls, parts: Sequence[Measured]) -> Measured:
@@ -170,7 +175,7 @@ class Measured:
         regions = [part.regions for part in parts if part.regions is not None]
         names = list(dict.fromkeys(name for part in parts for name in part.kinds))
         return cls(
-            table=pd.concat([part.table for part in parts], ignore_index=True),
+            columns={name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
             edges=parts[0].edges,
             histograms=np.concatenate([part.histograms for part in parts]),
             regions=np.concatenate(regions) if len(regions) == len(parts) else None,
@@ -182,7 +187,7 @@ class Measured:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the record as plain arrays by name, for `np.savez_compressed`; `from_arrays` reads them back."""
-        named = {_COLUMN_PREFIX + str(name): column.to_numpy() for name, column in self.table.items()}
+        named = {_COLUMN_PREFIX + name: column for name, column in self.columns.items()}
         named |= {_KIND_PREFIX + name: histogram for name, histogram in self.kinds.items()}
         named |= {} if self.regions is None else {"regions": self.regions}
         return named | {"edges": self.edges, "histograms": self.histograms}
@@ -193,7 +198,7 @@ class Measured:
         columns = {n.removeprefix(_COLUMN_PREFIX): arrays[n] for n in arrays if n.startswith(_COLUMN_PREFIX)}
         kinds = {n.removeprefix(_KIND_PREFIX): arrays[n] for n in arrays if n.startswith(_KIND_PREFIX)}
         edges = arrays["edges"] if "edges" in arrays else edges_before_fitting()
-        return cls(pd.DataFrame(columns), edges, arrays["histograms"], arrays.get("regions"), kinds)
+        return cls(columns, edges, arrays["histograms"], arrays.get("regions"), kinds)
 
 
 def measure(
@@ -237,7 +242,7 @@ def record(scored: Scored, edges: NDArray[np.float64], density: Any = None) -> M
     clean, artifact = _per_image(bins, scored.clean), _per_image(bins, scored.labels)
     maps = heatmap_measures(scored.scores, scored.labels, density, scored.ignored)
     return Measured(
-        table=pd.concat([count(scored), maps], axis=1),
+        columns={str(name): own.to_numpy() for table in (count(scored), maps) for name, own in table.items()},
         edges=edges,
         histograms=np.stack([clean, artifact], axis=1),
         regions=_per_image(bins, scored.labels, scored.region_weights()),

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError, UnknownNameError
@@ -45,7 +44,7 @@ class MetricInfo:
 
 
 def _counts(m: Measured) -> NDArray[Any]:
-    return np.stack([m.table[name].to_numpy(np.int64) for name in COUNTS], axis=1)
+    return np.stack([m.columns[name] for name in COUNTS], axis=1).astype(np.int64, copy=False)
 
 
 def _counts_at_validation_threshold(m: Measured) -> NDArray[Any]:
@@ -64,8 +63,7 @@ def _false_alarm_terms(m: Measured) -> NDArray[Any]:
 
 
 def _column_terms(m: Measured, column: str) -> NDArray[Any]:
-    values = m.table[column].to_numpy(np.float64) if column in m.table else np.full(len(m), np.nan)
-    return pooled.mean_terms(values)
+    return pooled.mean_terms(m.columns[column] if column in m.columns else np.full(len(m), np.nan))
 
 
 def _histograms(m: Measured) -> NDArray[Any]:
@@ -243,14 +241,15 @@ def by_kind(measured: Measured) -> dict[str, float]:
     return {name: metric(name)(measured) for name in names}
 
 
-def coverage(table: pd.DataFrame) -> dict[str, int]:
+def coverage(measured: Measured) -> dict[str, int]:
     """Return how many images each mean over images is of: CC and NSS skip an image whose map is constant.
 
     images; artifact_images and clean_images by label; iou_images in the per-image IoU; one number per heat-map measure.
     """
-    annotated = (table["tp"] + table["fn"]) > 0
-    clean = ~annotated & ((table["fp"] + table["tn"]) > 0)  # neither is an image whose pixels are all ignored
-    involved = (table["tp"] + table["fn"] + table["fp"]) > 0
-    numbers = {"images": len(table), "artifact_images": int(annotated.sum()), "clean_images": int(clean.sum())}
-    numbers["iou_images"] = int(involved.sum())
-    return numbers | {f"{name}_images": int(table[name].notna().sum()) for name in _HEATMAP_COLUMNS if name in table}
+    tp, fp, fn, tn = _counts(measured).T
+    annotated = tp + fn > 0
+    clean = ~annotated & (fp + tn > 0)  # neither is an image whose pixels are all ignored
+    numbers = {"images": len(measured), "artifact_images": int(annotated.sum()), "clean_images": int(clean.sum())}
+    numbers["iou_images"] = int((tp + fn + fp > 0).sum())
+    maps = {name: measured.columns[name] for name in _HEATMAP_COLUMNS if name in measured.columns}
+    return numbers | {f"{name}_images": int((~np.isnan(values)).sum()) for name, values in maps.items()}

@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchkit.metrics import metric
 from benchkit.report.columns import LOWER, PARTS, REFERENCES
+from benchkit.report.frames import line_records
 from benchkit.report.names import Labels, row_names
 from benchkit.report.text import known
 from benchkit.statistics.agreement import Order, Setting, compare_orders, is_distance, share_methods
@@ -45,10 +46,10 @@ def compare_settings(lines: pd.DataFrame, ranked: Sequence[Ranked]) -> dict[str,
     in the first setting.
     """
     of_grid = lines[~lines["variant"].map(known)]
-    names = _method_names(of_grid)
     settings = _find_settings(of_grid)
     if len(settings) < 2:
         return {}
+    names = _method_names(of_grid)
     found: dict[str, list[Record]] = {"settings": [dict(zip(PARTS, key, strict=True)) for key in settings]}
     found |= {name: [] for name in ("distances", "shares", "agreement", "opposite")}
     for ranking in dict.fromkeys(group.ranking for group in ranked):
@@ -61,16 +62,16 @@ def compare_settings(lines: pd.DataFrame, ranked: Sequence[Ranked]) -> dict[str,
 
 def _method_names(lines: pd.DataFrame) -> dict[str, str]:
     """Return line -> its name without the source, by which a method is known in every setting."""
-    labels = [replace(Labels.of_line(line, {}), source_name=None) for line in lines.to_dict("records")]
+    labels = [replace(Labels.of_line(line, {}), source_name=None) for line in line_records(lines)]
     return dict(zip(map(str, lines.index), row_names(labels), strict=True))
 
 
 def _find_settings(lines: pd.DataFrame) -> dict[tuple[str | None, ...], list[str]]:
     """Return setting -> its lines, of those that have figures and depend on all its PARTS; at least two."""
     found: dict[tuple[str | None, ...], list[str]] = {}
-    for i, line in lines[lines["role"].isin(_COMPARED) & (lines["seeds"] > 0)].iterrows():
-        key = tuple(str(line[name]) if known(line[name]) else None for name in PARTS)
-        found.setdefault(key, []).append(str(i))
+    compared = lines[lines["role"].isin(_COMPARED) & (lines["seeds"] > 0)]
+    for i, *parts in zip(compared.index, *(compared[name] for name in PARTS), strict=True):
+        found.setdefault(tuple(str(part) if known(part) else None for part in parts), []).append(str(i))
     return {key: own for key, own in found.items() if len(own) > 1}
 
 

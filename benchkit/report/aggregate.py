@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from benchkit.errors import BenchkitError
 from benchkit.metrics import PRIMARY
 from benchkit.report.curves import average_curves
+from benchkit.report.frames import line_records
 from benchkit.report.text import known, listed
 from benchkit.store.columns import RARE_SETTINGS, ROW_COLUMNS, SETTINGS
 
@@ -43,27 +44,31 @@ def aggregate_rows(rows: pd.DataFrame, is_metric: Callable[[str], bool]) -> pd.D
     if missing := [name for name in _NEEDED if name not in rows]:
         raise BenchkitError(f"these rows do not come from a run: the column '{missing[0]}' is missing")
     columns = [str(name) for name in rows if name not in (*_NEEDED, *RARE_SETTINGS, "curve")]
-    numbers = {name: pd.to_numeric(rows[name], errors="coerce").astype(float) for name in columns}
-    numbers = {name: values for name, values in numbers.items() if is_metric(name) or values.notna().any()}
+    numbers = {name: _to_floats(rows[name]) for name in columns}
+    numbers = {name: values for name, values in numbers.items() if is_metric(name) or not np.isnan(values).all()}
     if F1_AT_VALIDATION in numbers:
         f1 = numbers[F1_AT_VALIDATION]  # rows of earlier versions have F1 alone
-        numbers[AT_VALIDATION] = (f1 / (2 - f1)).combine_first(numbers.get(AT_VALIDATION, f1))
-    frame = pd.DataFrame(numbers, index=rows.index)
-    metrics = np.array([is_metric(name) for name in numbers])
-    groups: dict[tuple[str | None, ...], list[Any]] = {}
-    for where, *key in zip(rows.index, *(rows[name] for name in KEY), strict=True):
-        groups.setdefault(tuple(str(part) if known(part) else None for part in key), []).append(where)
+        numbers[AT_VALIDATION] = np.where(np.isnan(f1), numbers.get(AT_VALIDATION, f1), f1 / (2 - f1))
+    values = np.array([*numbers.values()]).reshape(len(numbers), len(rows))
+    metrics = {name: is_metric(name) for name in numbers}
+    groups: dict[tuple[str | None, ...], list[int]] = {}
+    for place, key in enumerate(zip(*(rows[name] for name in KEY), strict=True)):
+        groups.setdefault(tuple(str(part) if known(part) else None for part in key), []).append(place)
     if not groups:
         raise BenchkitError("a run without cells has no board")
-    result = pd.DataFrame([_make_line(rows.loc[where], frame.loc[where], metrics) for where in groups.values()])
+    result = pd.DataFrame([_make_line(rows.iloc[own], values.take(own, axis=1), metrics) for own in groups.values()])
     return result if PRIMARY in result else result.assign(**{PRIMARY: np.nan, f"{PRIMARY}_std": np.nan})
 
 
-def _make_line(cells: pd.DataFrame, numbers: pd.DataFrame, metrics: np.ndarray) -> dict[str, Any]:
+def _to_floats(column: pd.Series) -> np.ndarray:
+    return (column if column.dtype == float else pd.to_numeric(column, errors="coerce").astype(float)).to_numpy()
+
+
+def _make_line(cells: pd.DataFrame, numbers: np.ndarray, metrics: Mapping[str, bool]) -> dict[str, Any]:
     done = (cells["state"] == "done").to_numpy()
     finished = {int(seed): str(key) for seed, key in zip(cells["seed"][done], cells["cell"][done], strict=True)}
     failed = frozenset(map(int, cells.loc[cells["state"].isin(("failed", "skipped")), "seed"]))
-    first = cells.iloc[0]
+    first = line_records(cells.head(1))[0]
     common = (*KEY, *_COMMON, *(name for name in RARE_SETTINGS if name in cells))
     labels: dict[str, Any] = {name: first[name] if known(first[name]) else None for name in common}
     parameters = read_object(labels["corruptor_params"])
@@ -83,20 +88,20 @@ def _make_line(cells: pd.DataFrame, numbers: pd.DataFrame, metrics: np.ndarray) 
         "curve": average_curves(cells.loc[done, "curve"]) if "curve" in cells else None,
         "failed": failed,
     }
-    return {**labels, **summary, **_average(numbers[done], metrics)}
+    return {**labels, **summary, **_average(numbers.compress(done, axis=1), metrics)}
 
 
-def _average(numbers: pd.DataFrame, metrics: np.ndarray) -> dict[str, float]:
-    """Return means and, of metrics, standard deviations of (seeds, columns)."""
-    values = numbers.to_numpy()
-    present = ~np.isnan(values)
-    counted = np.where(metrics, present.all(axis=0) * len(values), present.sum(axis=0))
+def _average(values: np.ndarray, metrics: Mapping[str, bool]) -> dict[str, float]:
+    """Return means and, of metrics, standard deviations of values (columns, seeds); metrics: column -> whether."""
+    present, number = ~np.isnan(values), values.shape[1]
+    counted = np.where([*metrics.values()], present.all(axis=1) * number, present.sum(axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.where(counted > 0, np.nansum(values, axis=0) / counted, np.nan)
-        spread = np.sqrt(((values - means) ** 2).sum(axis=0) / (len(values) - 1)) if len(values) > 1 else means * np.nan
+        means = np.where(counted > 0, np.nansum(values, axis=1) / counted, np.nan)
+        squares = ((values - means[:, None]) ** 2).sum(axis=1)
+        spread = np.sqrt(squares / (number - 1)) if number > 1 else means * np.nan
     line: dict[str, float] = {}
-    for name, mean, deviation, is_metric in zip(numbers, means, spread, metrics, strict=True):
-        line[str(name)] = float(mean)
+    for name, mean, deviation, is_metric in zip(metrics, means, spread, metrics.values(), strict=True):
+        line[name] = float(mean)
         if is_metric:
             line[f"{name}_std"] = float(deviation)
     return line

@@ -28,6 +28,7 @@ from benchkit.report.board_file import (
     with_types,
 )
 from benchkit.report.data import RunData, rule_of_run
+from benchkit.report.frames import get_columns, line_records, make_frame, to_objects
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA
 from benchkit.report.text import MISSING, bare, known
 from benchkit.report.third_party import foreign_plugins, named_by
@@ -100,12 +101,13 @@ class Board:
             MISSING_ROWS if not seeds else TRIVIAL if role == "trivial" else TRAINED
             for role, seeds in zip(lines["role"], lines["seeds"], strict=True)
         ]
-        plugins = pd.Series([named_by(line, foreign) for line in lines.to_dict("records")], lines.index, dtype=object)
+        plugins = [named_by(line, foreign) for line in line_records(lines)]
         # At once: pandas warns of columns that are added one by one to a frame of many.
-        lines = pd.concat([lines, pd.DataFrame({"group": groups, "plugins": plugins}, index=lines.index)], axis=1)
+        more = make_frame({"group": to_objects(groups), "plugins": to_objects(plugins)}, len(lines))
+        lines = pd.concat([lines, more], axis=1)
         order = _sort_lines(lines)
         rest = [name for name in lines if name not in (*LEADING, *SETTINGS)]
-        frame = with_types(lines.loc[order, [*LEADING, *rest, *SETTINGS]].reset_index(drop=True))
+        frame = with_types(get_columns(lines.loc[order, [*LEADING, *rest, *SETTINGS]]), len(order))
         place = {line: i for i, line in enumerate(order)}
         pairs = [pair | {"first": place[pair["first"]], "second": place[pair["second"]]} for pair in found.pairs]
         title = str(run.grid.get("title") or run.run)
@@ -198,14 +200,11 @@ def _sort_lines(lines: pd.DataFrame) -> list[Any]:
 
 def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a frame's lines as JSON's own types; what is undefined or not finite becomes None."""
-    columns = {str(name): _plain_column(column) for name, column in frame.items()}
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _plain_column(column: pd.Series) -> list[Any]:
-    if column.dtype == float:
-        return [value if isfinite(value) else None for value in column.tolist()]
-    return [_plain(value) for value in column]
+    values, numbers = frame.to_numpy(object), frame.dtypes.to_numpy() == np.dtype(float)
+    values[:, numbers] = np.where(np.isfinite(frame.loc[:, numbers].to_numpy()), values[:, numbers], np.array(None))
+    values[:, ~numbers] = [[_plain(value) for value in line] for line in values[:, ~numbers].tolist()]
+    names = [str(name) for name in frame]
+    return [dict(zip(names, line, strict=True)) for line in values.tolist()]
 
 
 def _plain_values(records: Sequence[Record]) -> list[Record]:
@@ -217,9 +216,9 @@ def _plain_values(records: Sequence[Record]) -> list[Record]:
 
 def _plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, str | bool | int) else str(value)
 
 
 def short_names(specs: pd.Series, shown: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
 
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.metrics import PRIMARY
 from benchkit.report.aggregate import DERIVED, KEY
 from benchkit.report.columns import ACROSS_FIELDS, ACROSS_PLACES, COLUMNS, FLAGS, STATES, TEXTS
+from benchkit.report.frames import get_columns, make_frame, to_objects
 from benchkit.report.old_schemas import SCHEMA, upgraded
 from benchkit.report.text import known, short_reason
 from benchkit.specs.cell import ROLES
@@ -42,9 +44,6 @@ _OPTIONAL = {*COLUMNS} - {
     f"{PRIMARY}_low",
     f"{PRIMARY}_high",
 }
-
-#: Lines of a frame that is not copied.
-_LONG = 10_000
 
 #: What a board's head contains, and of which kind.
 HEAD: Mapping[str, Callable[[Any], bool]] = {
@@ -165,8 +164,8 @@ def _is_numbers(value: Any) -> bool:
 
 def _check_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return the frame with its types and all columns; raise BenchkitError for what is of another type."""
-    for name, column in frame.items():
-        if column.dtype != object or infer_dtype(column) in ("string", "boolean", "empty"):
+    for name, column in frame.loc[:, frame.dtypes.to_numpy() == np.dtype(object)].items():
+        if infer_dtype(column) in ("string", "boolean", "empty"):
             continue
         if bad := [value for value in column if isinstance(value, Mapping | list)]:
             raise BenchkitError(f"{where}: not a board: a row's '{name}' is {short_reason(repr(bad[0]))}")
@@ -181,9 +180,9 @@ def _check_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         number = int((frame[label].fillna("") == first.fillna("")).all(axis=1).sum())
         raise BenchkitError(f"{where}: not a board: {number} lines are of the row {first['training_set']!r}")
     undefined = np.full(len(frame), np.nan)
-    columns = dict(frame.items()) | {name: pd.Series(undefined) for name in (*LEADING, *DERIVED) if name not in frame}
+    columns = get_columns(frame) | {name: undefined for name in (*LEADING, *DERIVED) if name not in frame}
     try:
-        typed = with_types(columns)
+        typed = with_types(columns, len(frame))
     except (ValueError, TypeError, OverflowError) as error:
         raise BenchkitError(f"{where}: not a board: {describe_error(error)}") from None
     measured = typed.loc[typed["group"] != MISSING_ROWS, "images"]
@@ -192,28 +191,24 @@ def _check_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     return typed
 
 
-def with_types(frame: pd.DataFrame | Mapping[Any, pd.Series]) -> pd.DataFrame:
-    """Return the frame with str or None in text columns, bool in flags, int in counts of seeds, float elsewhere."""
-    typed: dict[str, pd.Series] = {}
-    for key, column in frame.items():
-        name = str(key)
-        if column.dtype == float and name not in (*TEXT, *FLAGS, *_COUNTS, "paste_background"):
-            typed[name] = column
-        elif name in TEXT and infer_dtype(column) == "string":
-            typed[name] = column.astype(object).where(column.notna(), None)
+def with_types(columns: Mapping[str, NDArray[Any]], lines: int) -> pd.DataFrame:
+    """Return a frame with str or None in text columns, bool in flags, int in counts of seeds, float elsewhere."""
+    typed: dict[str, NDArray[Any]] = {}
+    for name, own in columns.items():
+        if name in TEXT and infer_dtype(own) == "string":
+            typed[name] = np.where(pd.notna(own), own, np.array(None))
         elif name in TEXT:
-            typed[name] = pd.Series([str(value) if known(value) else None for value in column], dtype=object)
-        elif name in FLAGS and column.dtype == bool:
-            typed[name] = column
+            typed[name] = to_objects([str(value) if known(value) else None for value in own])
         elif name in FLAGS:
-            typed[name] = pd.Series([bool(value) and known(value) for value in column], dtype=bool)
+            typed[name] = own if own.dtype == bool else np.array([bool(value) and known(value) for value in own], bool)
         elif name == "paste_background":
-            typed[name] = pd.Series([bool(value) if known(value) else None for value in column], dtype=object)
+            typed[name] = to_objects([bool(value) if known(value) else None for value in own])
+        elif name in _COUNTS or own.dtype != float:
+            found = pd.Series(pd.to_numeric(own, errors="coerce"))
+            typed[name] = found.astype(int if name in _COUNTS else float).to_numpy()
         else:
-            typed[name] = pd.to_numeric(column, errors="coerce").astype(int if name in _COUNTS else float)
-    # Columns side by side in one block are faster to select from; of a long frame the copy takes too much memory.
-    lines = max(map(len, typed.values()), default=0)
-    return pd.DataFrame(typed, copy=lines < _LONG)
+            typed[name] = own
+    return make_frame(typed, lines)
 
 
 def _read_paper(data: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError, describe_error
+from benchkit.report.frames import make_frame, to_objects
 
 #: Values (lines times columns) and bytes of a file after decompression. A board of 100,000 rows has 30 million values,
 #: the official board's submission 4 million.
@@ -72,13 +74,13 @@ def read_frame(
 
     first: column of texts -> of how many lines they are needed; they are None in all lines after these.
     """
-    found = {}
+    found: dict[str, NDArray[Any]] = {}
     with _as_faults(where):
         file, wanted = _open(source, where, (), most_lines, columns)
         for name in wanted:
             column = _read_columns(file, [name], where).column(name)
             found[name] = _from_arrow(column, (first or {}).get(name))
-    return pd.DataFrame(found, index=pd.RangeIndex(file.metadata.num_rows), copy=False), file.metadata.metadata or {}
+    return make_frame(found, file.metadata.num_rows), file.metadata.metadata or {}
 
 
 @contextmanager
@@ -106,7 +108,7 @@ def _open(
         raise BenchkitError(f"{where}: a column is there twice, or is a list")
     texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if pa.types.is_string(kind)]
     wanted = [name for name in schema.names if columns is None or columns(name)]
-    return pq.ParquetFile(reader(), read_dictionary=texts, memory_map=False), wanted
+    return pq.ParquetFile(reader(), metadata=file.metadata, read_dictionary=texts, memory_map=False), wanted
 
 
 def _read_columns(file: pq.ParquetFile, names: list[str], where: str) -> pa.Table:
@@ -139,7 +141,7 @@ def frame_to_table(frame: pd.DataFrame) -> pa.Table:
 
 def table_to_frame(table: pa.Table) -> pd.DataFrame:
     """Return a table as a frame: texts and flags with None, whole numbers, numbers with NaN."""
-    return pd.DataFrame({name: _from_arrow(table.column(name)) for name in table.column_names})
+    return make_frame({name: _from_arrow(table.column(name)) for name in table.column_names}, len(table))
 
 
 def _to_arrow(column: pd.Series) -> pa.Array:
@@ -149,16 +151,16 @@ def _to_arrow(column: pd.Series) -> pa.Array:
     return pa.array(column.tolist(), pa.bool_() if flags else pa.string())
 
 
-def _from_arrow(column: pa.ChunkedArray, first: int | None = None) -> pd.Series:
+def _from_arrow(column: pa.ChunkedArray, first: int | None = None) -> NDArray[Any]:
     if first is not None and first < len(column) and pa.types.is_dictionary(column.type):
         values = np.full(len(column), None, object)
         values[:first] = get_texts(column.slice(0, first))
-        return pd.Series(values, dtype=object)
+        return values
     if pa.types.is_boolean(column.type) and column.null_count:
-        return pd.Series(column.to_pylist(), dtype=object)
+        return to_objects(column.to_pylist())
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
-        return pd.Series(column.to_numpy())
-    return pd.Series(get_texts(column) if pa.types.is_dictionary(column.type) else column.to_pylist(), dtype=object)
+        return np.asarray(column.to_numpy())
+    return get_texts(column) if pa.types.is_dictionary(column.type) else to_objects(column.to_pylist())
 
 
 def get_texts(column: pa.ChunkedArray) -> NDArray[np.object_]:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from benchkit.report.aggregate import read_object
+from benchkit.report.frames import line_records
 from benchkit.report.text import known, listed, numeric
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.specs.training_sets import CHUNK
@@ -82,7 +83,7 @@ def protocol_names(lines: pd.DataFrame) -> list[str]:
     """
     groups: list[dict[str, Any]] = [{}]
     found = []
-    for line in lines.to_dict("records"):
+    for line in line_records(lines):
         skipped = {*_LABELS, *(["source_set"] if known(line["source_name"]) else [])}
         skipped |= {"labelled", "training.iterations"} if line["role"] == "oracle" else set()
         own = {name: value for name, value in _settings_of_line(line) if name not in skipped}

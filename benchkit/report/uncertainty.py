@@ -164,8 +164,10 @@ def _measure_lines(lines: pd.DataFrame, cells: Cells, records: Records) -> dict[
 def _measure_floor(cells: Cells, records: Records) -> float:
     """Return IoU and AP of a detector that predicts an artifact everywhere."""
     first = next(iter(next(iter(cells.values())).values()))
-    counts = Measured.from_arrays(records[first]).table[list(COUNTS)].sum()
-    return float((counts["tp"] + counts["fn"]) / counts.sum()) if counts.sum() else np.nan
+    columns = Measured.from_arrays(records[first]).columns
+    counts = {name: int(columns[name].sum()) for name in COUNTS}
+    pixels = sum(counts.values())
+    return (counts["tp"] + counts["fn"]) / pixels if pixels else np.nan
 
 
 def _missing(name: str) -> Any:

@@ -87,7 +87,7 @@ class Evaluate(Stage):
         measured = replace(measured, threshold=threshold)
         facts = {
             "row": metrics.summarise(measured),
-            "coverage": metrics.coverage(measured.table),
+            "coverage": metrics.coverage(measured),
             "threshold": threshold,
             "ids": [name for stage in self.test for name in env.meta(stage)["ids"]],
         }

@@ -51,11 +51,7 @@ def rank_at_points(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDAr
     Tau is (points,), NaN where all methods have the same value at that point or at the last one.
     """
     ranks = np.array([rank(-point, "best") for point in values.T], np.int64).reshape(values.shape[::-1]).T
-    varies = (values != values[:1]).any(axis=0)
-    tau = [
-        kendall(point, values[:, -1]) if v and varies[-1] else np.nan for point, v in zip(values.T, varies, strict=True)
-    ]
-    return ranks, np.array(tau, float)
+    return ranks, np.array([kendall(point, values[:, -1]) for point in values.T], float)
 
 
 def rank(values: ArrayLike, ties: str = "mean") -> NDArray[np.float64]:
@@ -73,12 +69,12 @@ def spearman(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def kendall(first: ArrayLike, second: ArrayLike) -> float:
-    """Return Kendall's tau-b of two samples that both vary; NaN where a value is NaN."""
+    """Return Kendall's tau-b of two samples; NaN where a value is NaN, or all values of a sample are equal."""
     one, other = (np.asarray(values, np.float64) for values in (first, second))
-    if np.isnan(one).any() or np.isnan(other).any():
-        return float("nan")
     pairs = np.triu_indices(len(one), 1)
     signs = [np.sign(values[pairs[0]] - values[pairs[1]]) for values in (one, other)]
     untied = [int(np.count_nonzero(each)) for each in signs]
+    if not all(untied) or np.isnan([one, other]).any():
+        return float("nan")
     concordant = int((signs[0] * signs[1]).sum())
     return float(np.clip(concordant / np.sqrt(untied[0]) / np.sqrt(untied[1]), -1, 1))

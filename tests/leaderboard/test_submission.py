@@ -59,7 +59,7 @@ def test_terms_come_back_and_give_every_figure(seed: int, images: int, levels: i
     for cell, own in terms.items():
         assert_equal(own, back[cell])
     assert back["a"].find_fault(images_back["t"]) is None
-    wanted = {**summarise(measured), **by_kind(measured), **coverage(measured.table)}
+    wanted = {**summarise(measured), **by_kind(measured), **coverage(measured)}
     found = back["b"].figures(images_back["t"])
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():

@@ -115,7 +115,7 @@ def test_per_image_iou_leaves_out_images_with_nothing_marked_and_nothing_called(
     assert row(scores, labels)["artifact_iou_per_image"] == pytest.approx((0.5 + 0) / 2)
     coverage = {"images": 3, "artifact_images": 1, "clean_images": 2, "iou_images": 2}
     coverage |= {f"{name}_images": 1 for name in ("cc", "kld", "sim", "nss")}
-    assert bm.coverage(bm.measure(scores, labels).table) == coverage
+    assert bm.coverage(bm.measure(scores, labels)) == coverage
 
 
 def test_a_score_at_the_threshold_is_called():
@@ -162,7 +162,7 @@ def test_without_any_artifact_what_needs_one_is_undefined():
 
 def test_what_was_not_measured_is_undefined():
     m = bm.measure(*case(3))
-    got = bm.summarise(bm.Measured(m.table[list(bm.COUNTS)], m.edges, m.histograms))
+    got = bm.summarise(bm.Measured({name: m.columns[name] for name in bm.COUNTS}, m.edges, m.histograms))
     assert {n for n, v in got.items() if np.isnan(v)} >= {"aupro", "cc", "kld", "sim", "nss", "f1_validation_threshold"}
 
 
@@ -465,11 +465,11 @@ def test_empty_and_mismatched_records_are_refused():
     with pytest.raises(BenchkitError, match="empty"):
         bm.Measured.concat([])
     with pytest.raises(BenchkitError, match="empty"):
-        bm.summarise(bm.Measured(m.table[:0], m.edges, m.histograms[:0]))
+        bm.summarise(bm.Measured({name: own[:0] for name, own in m.columns.items()}, m.edges, m.histograms[:0]))
     with pytest.raises(BenchkitError, match="numbers of images"):
-        bm.Measured(m.table[:1], m.edges, m.histograms)
+        bm.Measured({name: own[:1] for name, own in m.columns.items()}, m.edges, m.histograms)
     with pytest.raises(BenchkitError, match="must be"):
-        bm.Measured(m.table, m.edges, m.histograms[:, :, :5])
+        bm.Measured(m.columns, m.edges, m.histograms[:, :, :5])
     with pytest.raises(BenchkitError, match="different score bins"):
         bm.Measured.concat([m, bm.measure(*case(1))])
     with pytest.raises(BenchkitError, match="kinds are given"):

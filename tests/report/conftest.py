@@ -76,7 +76,7 @@ class Maker:
         if quality is not None:
             measured = scored(quality, seed, self.images, low)
             self.records[key] = measured.arrays()
-            line |= summarise(measured) | coverage(measured.table)
+            line |= summarise(measured) | coverage(measured)
         self.lines.append(line | {"seconds": 2.5} | labels | extra)
         return self
 

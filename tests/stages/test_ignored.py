@@ -83,7 +83,7 @@ def test_heat_map_measures_see_the_remaining_pixels_alone():
 
 def test_an_image_that_is_ignored_as_a_whole_is_neither_clean_nor_marked():
     scores, labels, ignored = case(4)
-    coverage = bm.coverage(bm.measure(scores, labels, ignored=ignored).table)
+    coverage = bm.coverage(bm.measure(scores, labels, ignored=ignored))
     assert (coverage["images"], coverage["artifact_images"], coverage["clean_images"]) == (4, 2, 1)
 
 

@@ -41,6 +41,7 @@ def test_normal() -> None:
         assert own.normal_above(x) == stats.norm.sf(x)
 
 
-def test_a_board_needs_no_scipy_stats() -> None:
-    code = "import sys, benchkit.report.board, benchkit.report.notes; sys.exit('scipy.stats' in sys.modules)"
+@pytest.mark.parametrize("modules", ["benchkit.report.board, benchkit.report.notes", "benchkit.leaderboard.check_all"])
+def test_a_board_and_a_check_need_no_scipy_stats(modules: str) -> None:
+    code = f"import sys, {modules}; sys.exit('scipy.stats' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -26,13 +26,13 @@ from benchkit.report.board_table import (
     board_sheet,
     delta_text,
     kinds_sheet,
-    line_records,
     primary_text,
     selector_names,
     unfinished,
 )
 from benchkit.report.data import RunData
 from benchkit.report.figures import confinement_figure, ranking_figure
+from benchkit.report.frames import line_records
 from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
 from benchkit.report.site.ablation import ablation_section
 from benchkit.report.site.curves import curves_section
