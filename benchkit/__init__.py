@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchkit.errors import BenchkitError
     from benchkit.functions.ablate import ablate
     from benchkit.functions.check import Reports, check
     from benchkit.functions.compare import compare
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from benchkit.inference.image_batch import ImageBatch
 
 __all__ = [
+    "BenchkitError",
     "Comparison",
     "Corrupted",
     "DatasetView",
@@ -66,6 +68,7 @@ __all__ = [
 
 #: Public name -> its module, which is imported when the name is first used.
 _MODULES = {
+    "BenchkitError": "benchkit.errors",
     "Comparison": "benchkit.functions.comparison",
     "Corrupted": "benchkit.functions.steps",
     "DatasetView": "benchkit.functions.datasets",

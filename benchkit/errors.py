@@ -19,7 +19,16 @@ def shortened(text: str, longest: int = 80) -> str:
 
 
 class BenchkitError(Exception):
-    """An error that the caller can correct. The message names the file, key or setting, and the remedy."""
+    """An error that the caller can correct. The message names the file, key or setting, and the remedy.
+
+    Example:
+        >>> import benchkit
+        >>> try:
+        ...     benchkit.compare("quick", seeds=[], dry_run=True)
+        ... except benchkit.BenchkitError as error:
+        ...     print(error)
+        seeds: the list is empty: give one seed or more, such as range(5)
+    """
 
 
 class ArgumentValueError(BenchkitError, ValueError):

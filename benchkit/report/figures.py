@@ -142,7 +142,8 @@ def _intervals(ax: Axes, panel: pd.DataFrame, ranking: str, colours: Theme) -> N
     ax.hlines(places, low, high, color=np.where(own, colours.first, colours.muted), linewidth=2, zorder=2)
     ax.plot(value[own], places[own], "o", color=colours.first, markersize=6, zorder=3)
     hollow: dict[str, Any] = {"fillstyle": "none", "markersize": 6, "clip_on": False}
-    ax.plot(value[~own], places[~own], "o", color=colours.muted, zorder=3, **hollow)
+    if not own.all():  # no dots that are not clipped lie in a corner of the figure, and would leave no room for panels
+        ax.plot(value[~own], places[~own], "o", color=colours.muted, zorder=3, **hollow)
     _names(ax, panel["training_set"], panel["selector"])
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2)

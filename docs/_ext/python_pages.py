@@ -22,6 +22,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "Detectors, step by step": ("train", "TrainedDetector", "evaluate", "load_detector"),
     "Plugins": ("preview", "check", "Reports", "save_plugin"),
+    "Errors": ("BenchkitError",),
 }
 #: What a plugin imports, by the module that defines it.
 API: dict[str, ModuleType] = {

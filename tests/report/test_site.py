@@ -8,7 +8,9 @@ import io
 import re
 import shutil
 import subprocess
+import warnings
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -196,6 +198,20 @@ def test_figures_take_any_name_and_are_the_same_every_time(make_standard):
         theme = figures.THEMES["light"]
         assert theme.ink.encode() in svg and theme.ink.encode() not in dark
     assert figures.ranking_figure(board, theme="dark", form="png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_panels_have_room_below_each_other(maker, lines):
+    run = maker()
+    for detector in ("a", "b", "c"):
+        for steps in range(lines):
+            run.corrupted(f"blur:steps={steps}", 0.4, detector=detector)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of matplotlib, where a layout cannot be applied
+        figure = figures.draw_ranking(Board.of(run.run()))
+        figure.draw_without_rendering()
+    boxes = [ax.get_tightbbox() for ax in figure.axes]
+    assert len(boxes) == 3 and all(above.y0 >= below.y1 for above, below in pairwise(boxes))
 
 
 def test_without_figures_there_is_nothing_to_draw(maker):
