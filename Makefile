@@ -35,7 +35,7 @@ bench: $(VENV)/installed-dev
 
 # How often the suite's intervals cover and its rules err, on boards whose truth is known: hours.
 simulations: $(VENV)/installed-dev
-	for name in coverage coverage_across coverage_seasons looks; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in coverage coverage_across coverage_many coverage_seasons looks; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # Rooms, levels and imports between them; sizes of files and functions; lines of source and of tests.
 shape:

@@ -159,10 +159,10 @@ class Terms:
     def figures(self, images: ScoredImages) -> dict[str, float]:
         """Return every metric of the cell's row, by kind and not, and the numbers of images."""
         measured, summed = self._per_image(images), self._summed(images)
-        found = {name: metric(name)(measured if name in _PER_IMAGE else summed) for name in METRICS}
-        found |= self.figures_from_groups()
-        for name, (total, number) in self.sums.items():
-            found[name] = total / number if number else np.nan
+        found = self.figures_from_groups()
+        found |= {name: total / number if number else np.nan for name, (total, number) in self.sums.items()}
+        others = (name for name in METRICS if name not in found)
+        found |= {name: metric(name)(measured if name in _PER_IMAGE else summed) for name in others}
         numbers = {f"{name}_images": number for name, (_, number) in self.sums.items()}
         return {**found, **coverage(measured), **numbers}
 
