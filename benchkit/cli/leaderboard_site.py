@@ -39,7 +39,8 @@ def build(
     since: Annotated[
         Path | None,
         typer.Option(
-            metavar="SITE", help="An earlier site, or its downloads/rows.json: the page of changes compares with it."
+            metavar="SITE",
+            help="An earlier site, or its downloads/rows.json or rows.parquet: the page of changes compares with it.",
         ),
     ] = None,
     seasons: Annotated[
@@ -84,11 +85,11 @@ def build(
     if check is not None:
         if drift := find_drift(files, check):
             raise BenchkitError(f"'{check}' is not what the data give: {'; '.join(drift)}; build it again")
-        print(f"{check}: {len(files)} files are what the data give")
+        print(f"{check}: {len(files) + 1} files are what the data give")
     if out is not None:
         write_site(files, out)
         boards = f"{len(sources)} board{'s' if len(sources) != 1 else ''}"
-        print(f"{out}: {len(files)} files, {boards}; open {out / 'index.html'}")
+        print(f"{out}: {len(files) + 1} files, {boards}; open {out / 'index.html'}")
 
 
 def serve(

@@ -7,19 +7,27 @@ they are many more than the lines and few views need them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
 from benchkit.report.board import Board
 from benchkit.report.board_file import ALWAYS_READ, read_board_columns
 from benchkit.report.old_schemas import SCHEMA
-from benchkit.report.parquet_file import frame_to_table, read_frame, read_parquet, write_parquet
+from benchkit.report.parquet_file import (
+    describe_parquet,
+    frame_to_table,
+    read_columns,
+    read_frame,
+    read_parquet,
+    write_parquet,
+)
 from benchkit.store.encoding import parse_json
 
 #: Lines of one file: more than any board has.
@@ -72,6 +80,16 @@ def board_from_parquet(
         raise BenchkitError(f"{where}: not a board: {error}") from None
     fields = read_board_columns(head, frame, where)
     return Board(**fields, pairs=() if pairs is None else _read_pairs(pairs, len(frame)))
+
+
+def describe_board(file: Path) -> tuple[int, list[str]]:
+    """Return the number of lines and the names of the columns of a board's file."""
+    return describe_parquet(file, str(file), most_lines=MOST_LINES)
+
+
+def read_board_file(file: Path, names: Collection[str]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield some columns of a board's file, one at a time."""
+    return read_columns(file, str(file), names, most_lines=MOST_LINES)
 
 
 def _read_pairs(file: Path, lines: int) -> list[dict[str, Any]]:

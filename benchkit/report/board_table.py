@@ -281,6 +281,12 @@ def selector_names(board: Board, detector: str | None) -> dict[str, str]:
     return short_names(board.frame.loc[same, "selector"], board.shown)
 
 
+def selectors_by_detector(board: Board) -> dict[str | None, dict[str, str]]:
+    """Return detector -> `selector_names`; of lines without a detector by None."""
+    groups = board.frame.groupby("detector", sort=False, dropna=False)["selector"]
+    return {str(name) if known(name) else None: short_names(own, board.shown) for name, own in groups}
+
+
 def _row(
     line: Line, detectors: Mapping[str, str], selectors: Mapping[str, str], rank: str, rank_ap: str
 ) -> tuple[Cell, ...]:

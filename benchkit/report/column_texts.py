@@ -13,6 +13,8 @@ from pandas.api.types import infer_dtype
 
 #: Where the text of Arrow and of `repr` may have an exponent, but not at the same numbers.
 _LEAST, _MOST = 1e-4, 1e12
+#: The powers of ten that a float has exactly.
+_POWERS = np.array([float(10**power) for power in range(23)])
 
 
 def number_texts(values: NDArray[Any]) -> pa.Array:
@@ -29,6 +31,40 @@ def number_texts(values: NDArray[Any]) -> pa.Array:
     if other.any():
         texts = pc.replace_with_mask(texts, pa.array(other), pa.array(list(map(repr, values[other].tolist()))))
     return texts
+
+
+def short_texts(values: NDArray[Any], digits: int) -> pa.Array:
+    """Return each number as JSON with so many significant digits; whole numbers have all, NaN is null.
+
+    Whole numbers from 10^12 on are written as other numbers are.
+    """
+    if values.dtype != float:
+        return number_texts(values)
+    whole = (values == np.rint(values)) & (np.abs(values) < _MOST)
+    rounded = values.copy()
+    rounded[~whole] = _round(values[~whole], digits)
+    texts = pc.fill_null(number_texts(rounded), "null")
+    if not whole.any():
+        return texts
+    return pc.replace_with_mask(texts, pa.array(whole), number_texts(values[whole].astype(np.int64)))
+
+
+def _round(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
+    """Return the numbers with so many significant digits, exactly as their decimal text reads; NaN remains."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        places = np.nan_to_num(digits - 1 - np.floor(np.log10(np.abs(values))), nan=-1, posinf=-1, neginf=-1)
+        scale = _POWERS[np.clip(places, 0, len(_POWERS) - 1).astype(int)]
+        scaled = values * scale
+        rounded = np.rint(scaled)
+        # The quotient of two exact numbers is the nearest number to their decimal text. Where one of them is not exact,
+        # and where the scaled number lies at the edge of rounding otherwise, only the text knows.
+        size = np.abs(scaled)
+        sure = (places >= 0) & (places < len(_POWERS)) & (np.abs(np.abs(scaled - rounded) - 0.5) > 1e-6)
+        sure &= (size > _POWERS[digits - 1] + 1) & (size < _POWERS[digits] - 1)
+        found = rounded / scale
+    for place in np.flatnonzero(~sure):
+        found[place] = float(f"{values[place]:.{digits}g}")
+    return found
 
 
 def map_texts(values: Sequence[Any] | NDArray[Any], function: Callable[[Any], str]) -> pa.Array:

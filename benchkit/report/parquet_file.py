@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pandas.api.types import infer_dtype
 
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.report.frames import make_frame, to_objects
@@ -74,13 +75,33 @@ def read_frame(
 
     first: column of texts -> of how many lines they are needed; they are None in all lines after these.
     """
-    found: dict[str, NDArray[Any]] = {}
     with _as_faults(where):
         file, wanted = _open(source, where, (), most_lines, columns)
-        for name in wanted:
-            column = _read_columns(file, [name], where).column(name)
-            found[name] = _from_arrow(column, (first or {}).get(name))
+        found = dict(_each_column(file, wanted, where, first or {}))
     return make_frame(found, file.metadata.num_rows), file.metadata.metadata or {}
+
+
+def read_columns(
+    source: Path, where: str, names: Collection[str], *, most_lines: int
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield some columns of a file one at a time, so that a long file's never are in memory together."""
+    with _as_faults(where):
+        file, wanted = _open(source, where, tuple(names), most_lines, lambda name: name in names)
+        yield from _each_column(file, wanted, where, {})
+
+
+def describe_parquet(source: Path, where: str, *, most_lines: int) -> tuple[int, list[str]]:
+    """Return the number of lines and the names of the columns of a file, of which nothing else is read."""
+    with _as_faults(where):
+        file, names = _open(source, where, (), most_lines, None)
+        return int(file.metadata.num_rows), names
+
+
+def _each_column(
+    file: pq.ParquetFile, names: Iterable[str], where: str, first: Mapping[str, int]
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    for name in names:
+        yield name, _from_arrow(_read_columns(file, [name], where).column(name), first.get(name))
 
 
 @contextmanager
@@ -147,7 +168,7 @@ def table_to_frame(table: pa.Table) -> pd.DataFrame:
 def _to_arrow(column: pd.Series) -> pa.Array:
     if column.dtype != object:
         return pa.array(column.to_numpy(), from_pandas=column.dtype == float)
-    flags = any(isinstance(value, bool) for value in column)
+    flags = infer_dtype(column, skipna=True) == "boolean"
     return pa.array(column.tolist(), pa.bool_() if flags else pa.string())
 
 

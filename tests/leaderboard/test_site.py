@@ -19,6 +19,7 @@ from benchkit.leaderboard.site.changes import Earlier, find_changes, find_season
 from benchkit.leaderboard.site.cost_figure import cost_figure, find_front
 from benchkit.leaderboard.site.costs import Costs
 from benchkit.leaderboard.site.equations import find_equation, to_mathml
+from benchkit.leaderboard.site.files import Files
 from benchkit.leaderboard.site.gallery import SHOWN, read_gallery
 from benchkit.leaderboard.site.page_tables import describe_rows, make_row_tables, summarise_method
 from benchkit.leaderboard.site.pages import safe_link
@@ -48,7 +49,7 @@ def sources(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def files(sources, registry) -> dict[str, bytes]:
-    return make_site(sources, paper_lines(), registry)
+    return dict(make_site(sources, paper_lines(), registry))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_the_same_data_give_the_same_bytes(files, tmp_path, registry):
 
 def test_drift_names_what_differs(tmp_path):
     site = built(tmp_path)
-    files = {path: (site / path).read_bytes() for path in [*read_manifest(site), "site.json"]}
+    files = Files({path: (site / path).read_bytes() for path in read_manifest(site)})
     assert find_drift(files, site) == []
     (site / "index.html").write_text("edited")
     (site / "more.html").write_text("more")
@@ -79,16 +80,17 @@ def test_a_site_replaces_an_earlier_one_and_nothing_else(tmp_path, files):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("mine")
     with pytest.raises(BenchkitError, match="other files"):
-        write_site(files, tmp_path / "mine")
+        write_site(Files(files), tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
-    write_site({"site.json": files["site.json"], "old.html": b""}, tmp_path / "site")
-    write_site({"site.json": files["site.json"], "index.html": b"new"}, tmp_path / "site")
+    write_site(Files({"old.html": b""}), tmp_path / "site")
+    write_site(Files({"index.html": b"new"}), tmp_path / "site")
+    assert not (tmp_path / "site" / "old.html").exists()
     assert (tmp_path / "site" / "index.html").read_bytes() == b"new"
 
 
 def test_a_folder_that_is_no_site_is_refused(tmp_path):
     with pytest.raises(BenchkitError, match="is no site"):
-        find_drift({}, tmp_path)
+        find_drift(Files({}), tmp_path)
 
 
 def test_every_link_of_a_page_leads_to_a_file(files):
@@ -159,7 +161,7 @@ def pair(difference: float, p: float) -> dict[str, float]:
 
 def test_rows_of_a_long_ranking_differ_where_their_joint_intervals_are_disjoint():
     group = Group("b", "b", "", "d", "s", rows=[0, 1, 2, 3])
-    group.joint["artifact_iou"] = {0: (0.3, 0.5), 1: (0.1, 0.29), 2: (0.0, 0.28)}
+    group.joint["artifact_iou"] = (np.array([0.3, 0.1, 0.0, np.nan]), np.array([0.5, 0.29, 0.28, np.nan]))
     rows = [{"rank": i + 1} for i in range(4)]
     assert [group.beats("artifact_iou", 0, i) for i in (1, 2, 3)] == [1, 1, 0], (
         "a row without interval differs from none"
@@ -591,3 +593,57 @@ def test_a_submission_that_fails_its_check_is_refused(submitted):
     (submitted / "first" / "board.parquet").write_bytes(board_to_parquet(board))
     with pytest.raises(BenchkitError, match="first"):
         load_sources([submitted], {})
+
+
+# --- very many rows ---------------------------------------------------------------------------------------------------
+
+
+def test_very_many_rows_are_given_as_parquet_alone_and_compared_with_it(
+    tmp_path, monkeypatch, sources, files, registry
+):
+    monkeypatch.setattr("benchkit.leaderboard.site.downloads.MOST_ROWS_AS_TEXT", 5)
+    made = make_site(sources, paper_lines(), registry)
+    assert set(files) - set(made) == {"downloads/rows.csv", "downloads/rows.json"}
+    write_site(made, tmp_path / "site")
+    for place in (tmp_path / "site", tmp_path / "site" / "downloads" / "rows.parquet"):
+        earlier = load_earlier(place).rows
+        as_text = json.loads(files["downloads/rows.json"])["rows"]
+        assert find_changes(earlier, as_text) == find_changes(as_text, earlier) == []
+    (tmp_path / "site" / "downloads" / "rows.parquet").write_bytes(b"PAR1")
+    with pytest.raises(BenchkitError, match="not a readable Parquet file"):
+        load_earlier(tmp_path / "site")
+
+
+def test_a_page_has_the_first_answers_and_says_how_many_more_there_are(tmp_path, monkeypatch, sources, registry):
+    monkeypatch.setattr("benchkit.leaderboard.site.answers.MOST_ANSWERS", 1)
+    monkeypatch.setattr("benchkit.leaderboard.site.pages.MOST_ANSWERS", 1)
+    page = make_site(sources, (), registry)["index.html"].decode()
+    assert page.count('<article class="answer">') == 1
+    assert "The board has 1 more groups of rows" in page
+
+
+def test_a_method_in_very_many_groups_names_the_first():
+    rows = [
+        {
+            "group": i,
+            "kind": "trained",
+            "role": "corrupted",
+            "detector": f"net {i}",
+            "name": "a",
+            "iou": 0.3,
+            "rank": 1.0,
+        }
+        for i in range(45)
+    ]
+    *first, last = describe_rows(rows, {})
+    assert len(first) == 40 and last == "It is ranked in 5 more groups of rows, which the board shows."
+
+
+def test_files_are_compared_block_by_block(tmp_path):
+    files = Files({"a": lambda: iter([b"one", b"", b"two"]), "b": b"whole"})
+    assert files["a"] == b"onetwo" and len(files) == 2
+    digest_a = files.write("a", tmp_path / "in" / "a")
+    assert files.differs("a", tmp_path / "in" / "a") == (False, digest_a)
+    for text in (b"onetw", b"onetwo!", b"oneTwo", b""):
+        (tmp_path / "in" / "a").write_bytes(text)
+        assert files.differs("a", tmp_path / "in" / "a") == (True, digest_a)

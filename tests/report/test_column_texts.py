@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit.report.column_texts import number_texts
+from benchkit.report.column_texts import number_texts, short_texts
 from benchkit.report.tables import csv_blocks, csv_text
 
 
@@ -63,3 +64,14 @@ def test_a_long_frame_comes_in_blocks_that_join_to_its_text():
     assert "".join(blocks) == "a,b\n" + "".join(
         f"{a},{b!r}\n" for a, b in zip(*map(list, (frame["a"], frame["b"].tolist())), strict=True)
     )
+
+
+@given(st.lists(st.one_of(st.floats(allow_infinity=False), st.integers(-(10**8), 10**8).map(lambda n: n / 2e6))))
+def test_short_numbers_are_rounded_as_their_decimal_text(values):
+    def expected(value):
+        if math.isnan(value):
+            return None
+        return int(value) if value.is_integer() and abs(value) < 1e12 else float(f"{value:.6g}")
+
+    texts = short_texts(np.array(values, float), 6).to_pylist()
+    assert texts == [json.dumps(expected(value)) for value in values]

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from benchkit.leaderboard.site.rows import Group, Row, by_rank
+from benchkit.leaderboard.site.row_columns import Row, Rows
+from benchkit.leaderboard.site.rows import Group, by_rank
 from benchkit.report.columns import BASELINES, RANKINGS
 from benchkit.report.notes import NAMES
 from benchkit.report.text import bracketed, known, numeric, percent, signed
 
+#: Answers of one detector, and of the first page. A reader wants few; a board of 100,000 rows has thousands of groups.
+MOST_ANSWERS = 40
 #: Roles that a reader can choose, and what they train on: baselines and references are what these are compared with.
 #: Each has an answer of its own, because labelled images cost work, and corrupted ones do not.
 _CHOICES = {"corrupted": "corrupted images alone", "mixed": "corrupted and labelled images"}
@@ -111,12 +114,16 @@ class Answer(NamedTuple):
         return next((one for one in self.ranked if (one.ranking, one.trained_on) == (ranking, trained_on)), None)
 
 
-def find_answers(groups: Sequence[Group], rows: Sequence[Row]) -> list[Answer]:
-    """Return an answer for every group of ranked rows that has a method with a figure, in the order of the groups."""
-    found = []
+def find_answers(groups: Sequence[Group], rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
+    """Return an answer for every group of ranked rows that has a method with a figure, in the order of the groups.
+
+    Of one detector only the first MOST_ANSWERS groups have one.
+    """
+    rows, found, numbers = Rows.of(rows), [], Counter[str]()
     for group in groups:
-        if not group.ranked or group.protocol or not group.rows:
+        if not group.ranked or group.protocol or not group.rows or numbers[group.detector] >= MOST_ANSWERS:
             continue
+        numbers[group.detector] += 1
         roles = [role for role in _CHOICES if any(rows[place]["role"] == role for place in group.rows)]
         ranked = [one for role in roles for ranking in RANKINGS if (one := _answer(group, ranking, rows, role))]
         if len(roles) < 2:

@@ -1,11 +1,11 @@
-"""Build a site from boards: all files are made in memory, then written, or compared with those that are there."""
+"""Build a site from boards: its files are made one after the other, and written, or compared with those on disk."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.site.changes import Earlier, find_changes, find_season_changes
 from benchkit.leaderboard.site.costs import Costs
 from benchkit.leaderboard.site.downloads import download_files, scored_records, season_records
+from benchkit.leaderboard.site.files import Content, Files
 from benchkit.leaderboard.site.pages import Pages
 from benchkit.leaderboard.site.payload import data_script, pairs_scripts
 from benchkit.leaderboard.site.rows import make_tables
@@ -37,32 +38,31 @@ def make_site(
     registry: Registry,
     earlier: Earlier | None = None,
     seasons: Sequence[Season] = (),
-) -> dict[str, bytes]:
-    """Return the files of a site, path -> bytes; the same input and versions give the same bytes.
+) -> Files:
+    """Return the files of a site; the same input and versions give the same bytes.
 
     paper: the figures that the paper prints. registry: the plugins that pages describe. earlier: an earlier site, see
     `load_earlier`; None without one. seasons: all that were opened, scored or not.
     """
     tables = make_tables(sources, paper, Costs(registry))
-    files: dict[str, bytes] = {
+    contents: dict[str, Content] = {
         "assets/plotly.min.js": read_plotly(),
         "assets/site.css": (_text("page.css", "benchkit.report") + _text("site.css")).encode(),
         "assets/site.js": _text("site.js").encode(),
         "assets/board.js": _text("board.js").encode(),
         "assets/sort.js": _text("page.js", "benchkit.report").encode(),
-        "data/board.js": data_script(tables).encode(),
+        "data/board.js": partial(data_script, tables),
         ".nojekyll": b"",
     }
-    files |= {f"data/pairs-{slug}.js": text.encode() for slug, text in pairs_scripts(tables).items()}
-    files |= download_files(sources, tables, seasons)
+    contents |= {f"data/pairs-{slug}.js": text.encode() for slug, text in pairs_scripts(tables).items()}
+    contents |= download_files(sources, tables, seasons)
     for source in sources:
-        files |= source.gallery.files
+        contents |= source.gallery.files
     changes = None
     if earlier is not None:
         seasons_changed = find_season_changes(earlier, season_records(seasons, tables), scored_records(tables))
         changes = [*seasons_changed, *find_changes(earlier.rows, tables.rows)]
-    files |= Pages(sources, tables, registry, changes, sorted(files), seasons).files()
-    return files | {MANIFEST: _manifest(files)}
+    return Files(contents | Pages(sources, tables, registry, changes, sorted(contents), seasons).files())
 
 
 def read_plotly() -> bytes:
@@ -75,7 +75,7 @@ def read_plotly() -> bytes:
     raise BenchkitError("the charts' library is not installed: pip install plotly")
 
 
-def write_site(files: Mapping[str, bytes], out: Path) -> None:
+def write_site(files: Files, out: Path) -> None:
     """Write a site's files into a folder that is new, empty, or contains an earlier site, which is replaced.
 
     Raises BenchkitError for any other folder; then nothing is written.
@@ -85,10 +85,8 @@ def write_site(files: Mapping[str, bytes], out: Path) -> None:
         return sorted({path.partition("/")[0] for path in [*read_manifest(out), *files]})
 
     with replace_folder(out, True, MANIFEST, earlier) as aside:
-        for path, data in files.items():
-            target = aside / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+        digests = {path: files.write(path, aside / path) for path in sorted(files)}
+        (aside / MANIFEST).write_bytes(_manifest(digests))
 
 
 def read_manifest(site: Path) -> dict[str, str]:
@@ -100,17 +98,22 @@ def read_manifest(site: Path) -> dict[str, str]:
         raise BenchkitError(f"'{site}' is no site: build it with `benchkit leaderboard build`") from None
 
 
-def find_drift(files: Mapping[str, bytes], site: Path) -> list[str]:
+def find_drift(files: Files, site: Path) -> list[str]:
     """Return how a site on disk differs from the files that its data give now, a sentence each; empty where in nothing.
 
     Raises BenchkitError if the folder is no site.
     """
     read_manifest(site)
     lacking = [path for path in files if not (site / path).is_file()]
-    differing = [p for p, data in files.items() if p not in lacking and (site / p).read_bytes() != data]
+    differing, digests = [], {}
+    for path in sorted(set(files).difference(lacking)):
+        differs, digests[path] = files.differs(path, site / path)
+        differing += [path] * differs
+    if not lacking and (site / MANIFEST).read_bytes() != _manifest(digests):
+        differing.append(MANIFEST)
     present = [str(path.relative_to(site)) for path in sorted(site.rglob("*")) if path.is_file()]
     hidden = (".git/", ".github/")
-    extra = [path for path in present if path not in files and not path.startswith(hidden)]
+    extra = [path for path in present if path not in (*files, MANIFEST) and not path.startswith(hidden)]
     found = [
         f"{len(paths)} files {words}: {format_names(paths)}"
         for words, paths in (("differ", differing), ("are missing", lacking), ("are not of this site", extra))
@@ -119,8 +122,7 @@ def find_drift(files: Mapping[str, bytes], site: Path) -> list[str]:
     return [*found, *(_other_versions(site) if found else ())]
 
 
-def _manifest(files: Mapping[str, bytes]) -> bytes:
-    digests = {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)}
+def _manifest(digests: Mapping[str, str]) -> bytes:
     return (json.dumps({"versions": _versions(), "files": digests}, indent=1) + "\n").encode()
 
 

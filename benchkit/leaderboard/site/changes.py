@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchkit.errors import BenchkitError
-from benchkit.leaderboard.site.rows import Row
+from benchkit.leaderboard.site.fields import plain_column
+from benchkit.leaderboard.site.row_columns import Row, Rows
+from benchkit.report.board_parquet import MOST_LINES
+from benchkit.report.parquet_file import read_frame
 from benchkit.report.text import bare, known, numeric, one_line, percent
 
-_ROWS, SEASONS = Path("downloads") / "rows.json", "seasons.json"
+_DOWNLOADS, ROWS, LONG_ROWS, SEASONS = Path("downloads"), "rows.json", "rows.parquet", "seasons.json"
 #: Fields that are compared, and how a value is shown. The first five digits of a figure decide.
 _FIGURES = {"iou": "artifact IoU", "ap": "AP"}
 _PLACES = {"rank": "rank by IoU", "rank_ap": "rank by AP"}
 _DIGITS = 5
+_READ = {"id", "name", "detector", "board", "badge", "state", *_FIGURES, *_PLACES}
 #: The same of a row in a season.
 _FRESH = {"fresh": "fresh IoU", "fresh_ap": "fresh AP"}
 _FRESH_PLACES = {"rank_fresh": "fresh rank by IoU", "rank_fresh_ap": "fresh rank by AP"}
@@ -45,11 +49,15 @@ class Earlier(NamedTuple):
 def load_earlier(site: Path) -> Earlier:
     """Return an earlier site, from its folder or its downloads/rows.json, beside which seasons.json may stand.
 
-    Raises BenchkitError where there are no rows, or where a file is another one.
+    A site of very many rows has rows.parquet alone. Raises BenchkitError where there are no rows, or where a file is
+    another one.
     """
-    file = site / _ROWS if site.is_dir() else site
+    file = site
+    if site.is_dir():
+        files = (site / _DOWNLOADS / name for name in (ROWS, LONG_ROWS))
+        file = next((one for one in files if one.is_file()), site / _DOWNLOADS / ROWS)
     try:
-        rows = [dict(row) | {"id": str(row["id"])} for row in json.loads(file.read_text("utf-8"))["rows"]]
+        rows = _read_long(file) if file.suffix == ".parquet" else _read_rows(file)
         if not (beside := file.with_name(SEASONS)).is_file():
             return Earlier(rows)
         found = json.loads(beside.read_text("utf-8"))
@@ -58,7 +66,18 @@ def load_earlier(site: Path) -> Earlier:
             return Earlier(rows)
         return Earlier(rows, [dict(one) | {"name": str(one["name"])} for one in found["seasons"]], scored)
     except (OSError, ValueError, KeyError, TypeError):
-        raise BenchkitError(f"'{site}' has no rows of an earlier site: name its folder or its {_ROWS}") from None
+        raise BenchkitError(
+            f"'{site}' has no rows of an earlier site: name its folder or its {_DOWNLOADS / ROWS}"
+        ) from None
+
+
+def _read_rows(file: Path) -> Sequence[Mapping[str, Any]]:
+    return [dict(row) | {"id": str(row["id"])} for row in json.loads(file.read_text("utf-8"))["rows"]]
+
+
+def _read_long(file: Path) -> Sequence[Mapping[str, Any]]:
+    frame, _ = read_frame(file, str(file), most_lines=MOST_LINES, columns=lambda name: name in _READ)
+    return Rows({str(name): plain_column(column) for name, column in frame.astype({"id": str}).items()})
 
 
 def find_changes(earlier: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Change]:

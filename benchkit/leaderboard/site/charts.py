@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from benchkit.leaderboard.site.rows import Row
+import numpy as np
+import pandas as pd
+
+from benchkit.leaderboard.site.kinds import Bars, KindFigures
+from benchkit.leaderboard.site.row_columns import Row, Rows
 from benchkit.report.columns import BY_KIND
 from benchkit.report.curves import mean_curve
 from benchkit.report.text import known
@@ -20,22 +24,17 @@ _MOST_READ = 500
 _LABELS = ("name", "detector", "selector", "board")
 
 
-def depth_chart(rows: Sequence[Row]) -> Chart | None:
+def depth_chart(rows: Rows) -> Chart | None:
     """Return artifact IoU and AP over inversion steps, two lines per detector and selector.
 
     None with fewer than two depths.
     """
     lines: dict[tuple[str | None, ...], dict[float, Row]] = {}
-    for row in rows:
-        if (
-            row["kind"] == "trained"
-            and known(row.get("steps"))
-            and known(row.get("iou"))
-            and row["role"] == "corrupted"
-        ):
-            others = row["name"].replace(f"steps={row['steps']:g}", "").strip(":,")
-            key = (others, *(row[name] for name in _LABELS[1:]))
-            lines.setdefault(key, {})[float(row["steps"])] = row
+    measured = (rows.column("kind") == "trained") & (rows.column("role") == "corrupted")
+    for row in rows.take(measured & rows.known("steps") & rows.known("iou")):
+        others = row["name"].replace(f"steps={row['steps']:g}", "").strip(":,")
+        key = (others, *(row[name] for name in _LABELS[1:]))
+        lines.setdefault(key, {})[float(row["steps"])] = row
     lines = {key: dict(sorted(own.items())) for key, own in lines.items() if len(own) > 1}
     if not lines:
         return None
@@ -53,7 +52,7 @@ def depth_chart(rows: Sequence[Row]) -> Chart | None:
     return "Over depth", words, {"x": "inversion steps", "y": "artifact IoU and AP, %", "traces": traces}
 
 
-def learning_chart(rows: Sequence[Row]) -> Chart | None:
+def learning_chart(rows: Rows) -> Chart | None:
     """Return average precision over training iterations, a line per row; None where no row has a learning curve."""
     curves = [(row, curve) for row in rows[:_MOST_READ] if (curve := mean_curve(row)) and len(curve.iterations) > 1]
     traces = []
@@ -76,19 +75,29 @@ def learning_chart(rows: Sequence[Row]) -> Chart | None:
     return "Learning curves", words, {"x": "iterations", "y": "average precision, %", "traces": traces}
 
 
-def kinds_chart(rows: Sequence[Row]) -> Chart | None:
-    """Return IoU, or else recall, by kind of artifact: bars for the best row of each detector; None without kinds."""
-    measured = [row for row in rows if row["kind"] == "trained" and known(row.get("iou"))]
-    figure = next((name for name in BY_KIND if any(row["kinds"].get(name) for row in measured)), None)
-    best: dict[str, Row] = {}
-    for row in measured if figure else ():
-        if row["kinds"].get(figure) and (row["detector"] not in best or row["iou"] > best[row["detector"]]["iou"]):
-            best[row["detector"]] = row
+def pick_rows(rows: Rows, kinds: KindFigures) -> tuple[str, Rows]:
+    """Return the figure by kind that is known of rows, empty if none is, and the best row of each of the detectors."""
+    measured = rows.take((rows.column("kind") == "trained") & rows.known("iou"))
+    for figure in BY_KIND:
+        own = measured.take(kinds.have(figure, measured.column("place")))
+        if len(own):
+            order = np.argsort(-own.numbers("iou"), kind="stable")
+            codes, detectors = pd.factorize(own.column("detector"))
+            best = [order[np.argmax(codes[order] == code)] for code in range(min(len(detectors), _MOST))]
+            return figure, own.take(np.array(best))
+    return "", measured[:0]
+
+
+def kinds_chart(figure: str, rows: Rows, kinds: Mapping[tuple[int, str], Bars]) -> Chart | None:
+    """Return IoU, or else recall, by kind of artifact, as bars of each row; None without kinds.
+
+    figure, rows: as `pick_rows` returns them. kinds: as `KindFigures.read` returns them.
+    """
     traces = []
-    for colour, row in enumerate(list(best.values())[:_MOST]):
-        kinds = {kind: figures for kind, figures in row["kinds"][figure].items() if known(figures[0])}
-        value, up, down = _errors([tuple(figures) for figures in kinds.values()])
-        names = [kind.replace("_", " ") for kind in kinds]
+    for colour, row in enumerate(rows):
+        own = kinds[row["place"], figure]
+        value, up, down = _errors([*own.values()])
+        names = [kind.replace("_", " ") for kind in own]
         label = f"{row['name']}, {row['detector']}"
         traces.append({"kind": "bars", "name": label, "color": colour, "x": names, "y": value, "up": up, "down": down})
     if not traces:
@@ -108,9 +117,9 @@ def _label_lines(keys: Sequence[tuple[str | None, ...]]) -> list[str]:
     return [", ".join(str(key[i]) for i in differ if key[i]) for key in keys]
 
 
-def cost_words(rows: Sequence[Row]) -> Iterator[str]:
+def cost_words(rows: Rows) -> Iterator[str]:
     """Yield what one corrupted image of a method costs, where that is known."""
-    costs = sorted({int(row["evaluations"]) for row in rows if known(row.get("evaluations"))})
+    costs = sorted(int(cost) for cost in rows.distinct("evaluations") if cost is not None)
     if costs:
         span = str(costs[0]) if len(costs) == 1 else f"{costs[0]} to {costs[-1]}"
         yield f"One corrupted image takes {span} network evaluations of the diffusion model."

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchkit.leaderboard.site.rows import Row
+from benchkit.leaderboard.site.row_columns import Row, Rows
 from benchkit.report.figures import THEMES, Format, Theme, drawing, saved, short_label
 from benchkit.report.text import known
 
@@ -30,22 +30,21 @@ def find_front(rows: Sequence[Row], key: str) -> list[Row]:
     return front
 
 
-def cost_figure(rows: Sequence[Row], key: str, form: Format = "svg") -> bytes | None:
+def cost_figure(rows: Sequence[Mapping[str, Any]], key: str, form: Format = "svg") -> bytes | None:
     """Draw a figure of rows over the network evaluations of one corrupted image; None if too many or no rows have both.
 
     key: `iou` or `ap`. Bars are 95 % intervals; the dotted line is the Pareto front, whose rows have their names.
     """
-    panels: dict[str, list[Row]] = {}
-    for row in rows:
-        if row["kind"] == "trained" and known(row.get(key)) and known(row.get("evaluations")):
-            panels.setdefault(row["detector"], []).append(row)
-    if not 0 < len(panels) <= _MOST_PANELS or sum(map(len, panels.values())) > _MOST_POINTS:
+    every = Rows.of(rows)
+    own = every.take((every.column("kind") == "trained") & every.known(key) & every.known("evaluations"))
+    if not 0 < len(own.distinct("detector")) <= _MOST_PANELS or len(own) > _MOST_POINTS:
         return None
+    panels = {detector: [*own.take(own.column("detector") == detector)] for detector in own.distinct("detector")}
     colours = THEMES["light"]
     with drawing(colours) as new_figure:
         figure, axes = new_figure([_LINES] * len(panels))
-        for ax, (detector, own) in zip(axes, panels.items(), strict=True):
-            _draw_panel(ax, own, key, colours)
+        for ax, (detector, shown) in zip(axes, panels.items(), strict=True):
+            _draw_panel(ax, shown, key, colours)
             ax.set_title(short_label(detector), loc="left", parse_math=False)
             ax.set_ylabel(f"{_NAMES[key]}, %")
         axes[-1].set_xlabel("network evaluations of the diffusion model for one corrupted image")

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.site.cost_figure import cost_figure
+from benchkit.leaderboard.site.files import Content
+from benchkit.leaderboard.site.row_columns import Columns
 from benchkit.leaderboard.site.rows import Tables
-from benchkit.leaderboard.site.sources import Member, Source
+from benchkit.leaderboard.site.sources import LONG, Member, Source
 from benchkit.report.board import Board, plain_records
 from benchkit.report.board_table import board_sheet
 from benchkit.report.columns import RANKINGS
 from benchkit.report.figures import Format, confinement_figure, ranking_figure
-from benchkit.report.tables import csv_text, latex, latex_text, parquet_bytes, render
+from benchkit.report.parquet_file import frame_to_table, write_parquet
+from benchkit.report.tables import csv_blocks, csv_text, latex, latex_text, parquet_bytes, render
 
 #: A figure with more rows than this would be longer than any page.
 _MOST_DRAWN = 120
-#: A longer board, with its hundreds of columns, is given as Parquet alone: as text it has hundreds of megabytes.
-_MOST_AS_TEXT = 2000
+#: Of more rows the site has no CSV and no JSON: these would exceed the 100 MB that GitHub Pages takes of one file.
+MOST_ROWS_AS_TEXT = 20_000
+#: Of zstd: a long table is written fast rather than small.
+_FAST = 3
+#: Rows of JSON that are made at once.
+_AT_ONCE = 500
 #: What names a row in the file of all seasons.
 _LABELS = ("name", "selector", "detector", "dataset", "board", "iou", "ap")
 #: Columns of a board's table in LaTeX: those that are at least so vital.
@@ -65,18 +73,17 @@ def scored_records(tables: Tables) -> list[dict[str, Any]]:
         {"season": name, "id": row["id"], **{key: row[key] for key in _LABELS}, **row["seasons"][name]}
         for name in tables.seasons
         for row in tables.rows
-        if name in row.get("seasons", {})
+        if name in (row["seasons"] or {})
     ]
 
 
-def download_files(sources: Sequence[Source], tables: Tables, seasons: Sequence[Season] = ()) -> dict[str, bytes]:
+def download_files(sources: Sequence[Source], tables: Tables, seasons: Sequence[Season] = ()) -> dict[str, Content]:
     """Return the files of `downloads/`: all rows of the site, all seasons, and every board in full."""
-    frame = pd.DataFrame([{k: v for k, v in row.items() if k not in _HIDDEN} for row in tables.rows])
-    files = {
-        "downloads/rows.csv": csv_text(frame).encode("utf-8", "replace"),
-        "downloads/rows.json": _json({"rows": plain_records(frame)}),
-        "downloads/rows.parquet": parquet_bytes(frame),
-    }
+    columns = {name: values for name, values in tables.rows.columns.items() if name not in _HIDDEN}
+    files: dict[str, Content] = {"downloads/rows.parquet": partial(_parquet_rows, columns)}
+    if len(tables.rows) <= MOST_ROWS_AS_TEXT:
+        files["downloads/rows.csv"] = lambda: (block.encode("utf-8", "replace") for block in csv_blocks(columns))
+        files["downloads/rows.json"] = lambda: _json_rows(columns)
     fresh = scored_records(tables)
     if fresh:
         files["downloads/seasons.csv"] = csv_text(pd.DataFrame(fresh)).encode("utf-8", "replace")
@@ -84,15 +91,39 @@ def download_files(sources: Sequence[Source], tables: Tables, seasons: Sequence[
     files["downloads/seasons.json"] = _json({"seasons": season_records(seasons, tables), "rows": records})
     for source in sources:
         folder = f"downloads/{source.slug}"
-        if len(source.board.frame) <= _MOST_AS_TEXT:
+        if len(source.board.frame) <= LONG:
             files[f"{folder}/board.csv"] = render(source.board, "csv").encode("utf-8", "replace")
             files[f"{folder}/board.json"] = _json(source.board.as_json())
             files[f"{folder}/board.tex"] = latex_table(source.board).encode("utf-8", "replace")
-        files |= {
-            f"{folder}/board.parquet": parquet_bytes(source.board.frame),
-            **_figures(source, tables, folder),
-        }
+        files |= {f"{folder}/board.parquet": partial(_board_parquet, source), **_figures(source, tables, folder)}
     return files
+
+
+def _as_frame(columns: Columns) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()}, copy=False)
+
+
+def _parquet_rows(columns: Columns) -> Iterator[bytes]:
+    yield write_parquet(frame_to_table(_as_frame(columns)), level=_FAST)
+
+
+def _json_rows(columns: Columns) -> Iterator[bytes]:
+    """Yield all rows as one JSON object, some hundred at a time."""
+    yield b'{"rows": ['
+    for start in range(0, len(columns["id"]), _AT_ONCE):
+        some = plain_records(_as_frame({name: values[start : start + _AT_ONCE] for name, values in columns.items()}))
+        yield (b", " if start else b"") + _json(some)[1:-2]
+    yield b"]}\n"
+
+
+def _board_parquet(source: Source) -> Iterator[bytes]:
+    """Yield the Parquet file of a board; of a long one as its run wrote it, if that has one."""
+    if source.file is None:
+        yield parquet_bytes(source.board.frame)
+        return
+    with source.file.open("rb") as opened:
+        while block := opened.read(2**20):
+            yield block
 
 
 def _json(data: Any) -> bytes:
@@ -108,8 +139,7 @@ def _figures(source: Source, tables: Tables, folder: str) -> dict[str, bytes]:
         for ranking, name in zip(RANKINGS, ("iou", "ap"), strict=True):
             drawn[name] = partial(_draw_ranking, board, ranking)
         drawn["confinement"] = lambda form: confinement_figure(board, form=form)
-    members = {member.slug for member in source.members}
-    rows = [row for row in tables.rows if row["board_slug"] in members]
+    rows = tables.rows.take(np.isin(tables.rows.column("board_slug"), [member.slug for member in source.members]))
     for key in ("iou", "ap"):
         drawn[f"cost-{key}"] = partial(cost_figure, rows, key)
     for (name, draw), form in product(drawn.items(), FIGURE_FORMS):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchkit.leaderboard.site.rows import PAPER, Row
+from benchkit.leaderboard.site.row_columns import Row, Rows
+from benchkit.leaderboard.site.rows import PAPER
 from benchkit.leaderboard.site.table_cells import TableCell, make_delta, make_figure, make_rank
 from benchkit.report.columns import RANKINGS
 from benchkit.report.notes import NAMES
@@ -14,6 +15,8 @@ from benchkit.report.text import MISSING, bracketed, known, number, numeric, per
 
 #: Rows of a page's table; the board has all of them.
 _MOST_ROWS = 500
+#: Groups of rows that a method's page describes in words.
+_MOST_GROUPS = 40
 #: What a row is labelled by, and how a reader calls it.
 _LABELS = {"method": "method", "detector": "detector", "dataset": "test images", "board": "submission"}
 _FIGURES = ("rank, IoU", "artifact IoU, %", "rank, AP", "AP, %")
@@ -35,14 +38,15 @@ class PageTable(NamedTuple):
     common: Sequence[tuple[str, str, str]] = ()
 
 
-def make_row_tables(rows: Sequence[Row], root: str, kind: str) -> list[PageTable]:
+def make_row_tables(rows: Sequence[Mapping[str, Any]], root: str, kind: str) -> list[PageTable]:
     """Return the measured rows of a page as a table, and those that the paper prints as another one."""
-    measured = [row for row in rows if row["board_slug"] != PAPER]
-    printed = [row for row in rows if row["board_slug"] == PAPER]
+    rows = Rows.of(rows)
+    of_paper = rows.column("board_slug") == PAPER
+    measured, printed = rows.take(~of_paper), rows.take(of_paper)
     found = []
-    if measured:
+    if len(measured):
         found.append(_make_table("Rows", measured, root, kind, [k for k in _LABELS if k != kind], _FIGURES + _DELTAS))
-    if printed:
+    if len(printed):
         labels = [k for k in ("method", "detector", "dataset") if k != kind]
         # The paper prints a method more than once; its table and label, and the source, tell the figures apart.
         found.append(_make_table("As the paper prints them", printed, root, kind, labels, (*_PRINTED, _FIGURES[1])))
@@ -50,7 +54,7 @@ def make_row_tables(rows: Sequence[Row], root: str, kind: str) -> list[PageTable
 
 
 def _make_table(
-    title: str, rows: Sequence[Row], root: str, kind: str, labels: Sequence[str], figures: Sequence[str]
+    title: str, rows: Rows, root: str, kind: str, labels: Sequence[str], figures: Sequence[str]
 ) -> PageTable:
     """Return a table of rows; a label that all of them share, or have none of, is no column."""
 
@@ -61,12 +65,12 @@ def _make_table(
     def owner(label: str) -> Row:
         return next((row for row in rows if row[label] != MISSING), rows[0])
 
-    shared = [k for k in labels if k != "method" and len({row[k] for row in rows} - {MISSING}) < 2 and len(rows) > 1]
+    shared = [k for k in labels if k != "method" and len({*rows.distinct(k)} - {MISSING}) < 2 and len(rows) > 1]
     common = [(_LABELS[k], *cell(owner(k), k)[::2]) for k in shared]
-    selectors = {row["selector"] for row in rows if row["selector"]}
-    chosen = selectors.pop() if len(selectors) == 1 and len(rows) > 1 else ""
+    selectors = [selector for selector in rows.distinct("selector") if selector]
+    chosen = selectors[0] if len(selectors) == 1 and len(rows) > 1 else ""
     common += [("regions selected by", chosen, "")] if chosen else []
-    badge = rows[0]["badge"] if len({row["badge"] for row in rows}) == 1 and len(rows) > 1 else ""
+    badge = rows[0]["badge"] if len(rows.distinct("badge")) == 1 and len(rows) > 1 else ""
     common += [("badge", badge, "")] if badge else []
     labels = [k for k in labels if k not in shared]
     headers = [(_LABELS[k], True) for k in labels]
@@ -94,19 +98,18 @@ def _make_table(
     return PageTable(title, headers, lines, len(rows), common)
 
 
-def describe_rows(rows: Sequence[Row], ranked: Mapping[int, int]) -> Iterator[str]:
+def describe_rows(rows: Sequence[Mapping[str, Any]], ranked: Mapping[int, int]) -> Iterator[str]:
     """Yield what the board says of a method, a sentence for each group in which it is ranked, and each ranking.
 
     ranked: group -> number of its ranked rows.
     """
+    rows = Rows.of(rows)
+    groups, roles = rows.column("group"), rows.column("role")
+    trained = (rows.column("kind") == "trained") & rows.known("rank")
+    parts = dict.fromkeys(zip(groups[trained].tolist(), roles[trained].tolist(), strict=True))
     # A row that trains on labelled images too is no figure of the corruption alone.
-    trained = (row for row in rows if row["kind"] == "trained" and known(row.get("rank")))
-    by_group: dict[tuple[int, str], list[Row]] = {}
-    for row in rows:
-        by_group.setdefault((row["group"], row["role"]), []).append(row)
-    parts = dict.fromkeys((row["group"], row["role"]) for row in trained)
-    for group, role in sorted(parts, key=lambda part: part[1] == "mixed"):
-        own = by_group[group, role]
+    for group, role in sorted(parts, key=lambda part: part[1] == "mixed")[:_MOST_GROUPS]:
+        own = rows.take((groups == group) & (roles == role))
         for ranking, key, end in zip(RANKINGS, ("iou", "ap"), ("", "_ap"), strict=True):
             measured = [row for row in own if known(row.get(f"rank{end}"))]
             if not measured:
@@ -120,6 +123,8 @@ def describe_rows(rows: Sequence[Row], ranked: Mapping[int, int]) -> Iterator[st
             ends = [best.get(f"rank{end}{part}") for part in ("_low", "_high")]
             words += f" [{ends[0]:.0f}–{ends[1]:.0f}]" if all(map(known, ends)) else ""
             yield f"{words} of {ranked.get(group, len(measured))}{_against_pseudo(best, end)}."
+    if (more := len(parts) - _MOST_GROUPS) > 0:
+        yield f"It is ranked in {more} more groups of rows, which the board shows."
 
 
 def _against_pseudo(row: Row, end: str) -> str:
@@ -131,10 +136,10 @@ def _against_pseudo(row: Row, end: str) -> str:
     return f"; {words} pseudo ({bracketed(signed(value), percent(low), percent(high))} points)"
 
 
-def make_confinement_table(rows: Sequence[Row]) -> PageTable | None:
+def make_confinement_table(rows: Rows) -> PageTable | None:
     """Return how well a method's corruption stays inside its mask; None where nothing is known of it."""
-    measured = [row for row in rows if known(row.get("inside")) and known(row.get("outside"))]
-    if not measured:
+    measured = rows.take(rows.known("inside") & rows.known("outside"))
+    if not len(measured):
         return None
     lines = [
         [
@@ -144,22 +149,24 @@ def make_confinement_table(rows: Sequence[Row]) -> PageTable | None:
             *(TableCell(percent(row[k]), row[k]) for k in ("inside", "change_outside")),
             TableCell(number(row["outside"], 1), row["outside"]),
         ]
-        for row in measured
+        for row in measured[:_MOST_ROWS]
     ]
     headers = [("row", True), ("detector", True), ("selector", True)]
     headers += [("change inside, %", False), ("change outside, %", False), ("PSNR outside, dB", False)]
-    return PageTable("Confinement", headers, lines[:_MOST_ROWS], len(lines))
+    return PageTable("Confinement", headers, lines, len(measured))
 
 
-def summarise_method(rows: Sequence[Row]) -> list[TableCell]:
+def summarise_method(rows: Sequence[Mapping[str, Any]]) -> list[TableCell]:
     """Return a method's cells in the list of methods: its best figures, and its verdicts against `pseudo`."""
     cells = []
-    alone = [row for row in rows if row["role"] != "mixed"]  # those train on labelled images, too
-    rows = alone or rows
+    rows = Rows.of(rows)
+    alone = rows.take(rows.column("role") != "mixed")  # those train on labelled images, too
+    rows = alone if len(alone) else rows
     for key, end in (("iou", ""), ("ap", "_ap")):
-        measured = [row for row in rows if row["board_slug"] != PAPER and known(row.get(key))]
-        cells.append(make_figure(max(measured, key=lambda row: row[key]), key) if measured else TableCell(MISSING))
-        numbers = Counter(row[f"pseudo{end}_verdict"] for row in measured if known(row.get(f"pseudo{end}_verdict")))
+        measured = rows.take((rows.column("board_slug") != PAPER) & rows.known(key))
+        best = make_figure(measured[int(measured.numbers(key).argmax())], key) if len(measured) else TableCell(MISSING)
+        cells.append(best)
+        numbers = Counter(measured.column(f"pseudo{end}_verdict").tolist())
         words = ", ".join(f"{numbers[v]} {v}" for v in ("better", "equivalent", "unresolved", "worse") if numbers[v])
         cells.append(TableCell(words or MISSING, numbers["better"] - numbers["worse"] if words else None))
     return cells

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,12 +14,13 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchkit.leaderboard.season import Season
-from benchkit.leaderboard.site.answers import find_answers
+from benchkit.leaderboard.site.answers import MOST_ANSWERS, find_answers
 from benchkit.leaderboard.site.changes import Change
-from benchkit.leaderboard.site.charts import cost_words, depth_chart, kinds_chart, learning_chart
+from benchkit.leaderboard.site.charts import Chart, cost_words, depth_chart, kinds_chart, learning_chart, pick_rows
 from benchkit.leaderboard.site.columns import COLUMNS, FRESH
 from benchkit.leaderboard.site.downloads import bibtex, group_files
 from benchkit.leaderboard.site.equations import find_equation, to_mathml
+from benchkit.leaderboard.site.files import Content
 from benchkit.leaderboard.site.gallery import Shown
 from benchkit.leaderboard.site.page_tables import (
     describe_rows,
@@ -28,7 +29,8 @@ from benchkit.leaderboard.site.page_tables import (
     summarise_method,
 )
 from benchkit.leaderboard.site.payload import RESOLUTION_HEADERS, script_json
-from benchkit.leaderboard.site.rows import PAPER, Row, Tables
+from benchkit.leaderboard.site.row_columns import Row, Rows
+from benchkit.leaderboard.site.rows import PAPER, Tables
 from benchkit.leaderboard.site.seasons import describe_season
 from benchkit.leaderboard.site.sources import BADGES, Member, Source
 from benchkit.leaderboard.site.table_cells import TableCell
@@ -36,7 +38,7 @@ from benchkit.report.board_table import unfinished
 from benchkit.report.columns import MARGIN
 from benchkit.report.notes import foot_notes
 from benchkit.report.settings import settings_line
-from benchkit.report.text import MISSING, known, one_line, plain_number
+from benchkit.report.text import MISSING, one_line, plain_number
 
 if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry
@@ -51,6 +53,8 @@ NAVIGATION = (
     *(("datasets.html", "Datasets"), ("boards.html", "Submissions"), ("seasons.html", "Seasons")),
     *(("statistics.html", "Statistics"), ("changes.html", "Changes"), ("downloads.html", "Downloads")),
 )
+#: What has a list and pages, and the title of the list.
+_TITLES = {"method": "Methods", "detector": "Detectors", "dataset": "Datasets", "board": "Submissions"}
 _KINDS = {"method": "corruptor", "detector": "detector", "dataset": "dataset"}
 _WITHOUT_PLUGIN = {
     ("method", "human"): "Trains on the labelled images alone, without any corruption.",
@@ -83,45 +87,48 @@ class Pages:
         self.sources, self.tables, self.registry, self.seasons = sources, tables, registry, seasons
         self.changes, self.downloads = changes, [path for path in files if path.startswith("downloads/")]
         self.answers = find_answers(tables.groups, tables.rows)
+        self.rows_by = {kind: tables.rows_by(kind) for kind in _TITLES}
         loader = ChoiceLoader([PackageLoader("benchkit.leaderboard.site"), PackageLoader("benchkit.report")])
         self.templates = Environment(
             loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
 
-    def files(self) -> dict[str, bytes]:
-        """Return the pages, path -> UTF-8."""
+    def files(self) -> dict[str, Content]:
+        """Return the pages, path -> UTF-8. Each is made when it is read."""
         pages = {
-            "index.html": self._render("board.html", "Board", "index.html", **self._board()),
-            "statistics.html": self._render("statistics.html", "Statistics", "statistics.html", **self._statistics()),
-            "changes.html": self._render("changes.html", "Changes", "changes.html", changes=self.changes),
-            "downloads.html": self._render("downloads.html", "Downloads", "downloads.html", **self._downloads()),
+            "index.html": self._make("board.html", "Board", "index.html", self._board),
+            "statistics.html": self._make("statistics.html", "Statistics", "statistics.html", self._statistics),
+            "changes.html": self._make("changes.html", "Changes", "changes.html", lambda: {"changes": self.changes}),
+            "downloads.html": self._make("downloads.html", "Downloads", "downloads.html", self._downloads),
         }
         pages |= self._season_pages()
-        for kind, title in (
-            ("method", "Methods"),
-            ("detector", "Detectors"),
-            ("dataset", "Datasets"),
-            ("board", "Submissions"),
-        ):
-            every = self.tables.rows_by(kind)
-            listed = self._list(kind, every)
-            pages[f"{kind}s.html"] = self._render("list.html", title, f"{kind}s.html", **listed)
-            for slug, rows in every.items():
-                about = self._about_board(slug, rows) if kind == "board" else self._about(kind, slug, rows)
-                name = self.tables.names[kind][slug]
-                pages[f"{kind}s/{slug}.html"] = self._render("thing.html", name, f"{kind}s.html", "../", **about)
-        return {path: text.encode("utf-8", "replace") for path, text in pages.items()}
+        for kind, title in _TITLES.items():
+            pages[f"{kind}s.html"] = self._make("list.html", title, f"{kind}s.html", partial(self._list, kind))
+            for slug, rows in self.rows_by[kind].items():
+                describe = self._about_board if kind == "board" else partial(self._about, kind)
+                given = (self.tables.names[kind][slug], f"{kind}s.html", "../", partial(describe, slug, rows))
+                pages[f"{kind}s/{slug}.html"] = partial(self._render, "thing.html", *given)
+        return pages
 
-    def _render(self, template: str, title: str, active: str, root: str = "", **context: Any) -> str:
-        return self.templates.get_template(template).render(
-            title=title, active=active, root=root, policy=POLICY, navigation=NAVIGATION, **context
+    def _make(self, template: str, title: str, active: str, context: Callable[[], Mapping[str, Any]]) -> Content:
+        """Return what makes a page of the site's own folder."""
+        return partial(self._render, template, title, active, "", context)
+
+    def _render(
+        self, template: str, title: str, active: str, root: str, context: Callable[[], Mapping[str, Any]]
+    ) -> Iterator[bytes]:
+        yield (
+            self.templates.get_template(template)
+            .render(title=title, active=active, root=root, policy=POLICY, navigation=NAVIGATION, **context())
+            .encode("utf-8", "replace")
         )
 
     # ---- the board ----
 
     def _board(self) -> dict[str, Any]:
         return {
-            "answers": self.answers,
+            "answers": self.answers[:MOST_ANSWERS],
+            "unanswered": self._count_unanswered(),
             "headers": ("ranked together", "ranking", *RESOLUTION_HEADERS),
             "filters": [
                 *(("board", "Submission"), ("dataset", "Dataset"), ("detector", "Detector"), ("selector", "Selector")),
@@ -140,9 +147,14 @@ class Pages:
             "notes": [note for source in self.sources if (note := one_line(source.board.note))],
         }
 
+    def _count_unanswered(self, detector: str = "") -> int:
+        """Return how many groups of rows, of one detector or of all, are too many to be answered on one page."""
+        groups = [group for group in self.tables.groups if group.ranked and not group.protocol]
+        return max(0, sum(group.detector == detector or not detector for group in groups) - MOST_ANSWERS)
+
     # ---- lists and their pages ----
 
-    def _list(self, kind: str, every: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    def _list(self, kind: str) -> dict[str, Any]:
         headers = {
             "method": (
                 "method",
@@ -158,7 +170,7 @@ class Pages:
             "board": ("submission", "title", "rows", "badge", "run"),
         }[kind]
         lines = []
-        for slug, rows in every.items():
+        for slug, rows in self.rows_by[kind].items():
             cells = [TableCell(self.tables.names[kind][slug], None, f"{kind}s/{slug}.html")]
             if kind == "board":
                 source, member = self._member(slug)
@@ -189,14 +201,15 @@ class Pages:
         plain = name.partition("/")[0] if kind == "dataset" else name
         return self.registry.entry(_KINDS[kind], plain) if self.registry.has(_KINDS[kind], plain) else None
 
-    def _about(self, kind: str, slug: str, rows: Sequence[Row]) -> dict[str, Any]:
+    def _about(self, kind: str, slug: str, rows: Rows) -> dict[str, Any]:
         name = self.tables.names[kind][slug]
         entry = self._entry(kind, name)
-        charts = []
+        drawn: Sequence[Chart | None] = ()
         if kind == "method":
-            charts = [chart for chart in (depth_chart(rows), kinds_chart(rows), learning_chart(rows)) if chart]
+            drawn = (depth_chart(rows), self._draw_kinds(kind, slug), learning_chart(rows))
         if kind == "detector":
-            charts = [chart for chart in (kinds_chart([r for r in rows if r.get("rank_low") == 1]),) if chart]
+            drawn = (self._draw_kinds(kind, slug),)
+        charts = [chart for chart in drawn if chart]
         facts = {"Kind": kind if kind != "method" else "corruptor" if entry else rows[0]["role"]}
         if entry is not None:
             facts["From"] = f"{entry.origin} {entry.version or ''}".strip()
@@ -205,7 +218,7 @@ class Pages:
             facts["Plugin"] = "not installed where this site was built; its rows name its source"
         if entry is not None and kind == "method":
             facts["Acts on"] = _describe_place(entry.cls)
-        foreign = sorted({row["plugins"] for row in rows if known(row.get("plugins"))})
+        foreign = sorted(plugins for plugins in rows.distinct("plugins") if plugins is not None)
         return {
             "facts": facts,
             "text": self._doc(kind, slug, rows),
@@ -219,6 +232,7 @@ class Pages:
             "confinement": make_confinement_table(rows) if kind == "method" else None,
             "in_short": self._in_short(rows) if kind == "method" else [],
             "answers": [one for one in self.answers if kind == "detector" and one.href == f"detectors/{slug}.html"],
+            "unanswered": self._count_unanswered(slug) if kind == "detector" else 0,
             "sections": [],
             "files": [],
             "citation": "",
@@ -228,19 +242,33 @@ class Pages:
             "view": f"{kind}={rows[0][kind]}" if kind != "method" else f"q={name}",
         }
 
+    @cached_property
+    def _by_kind(self) -> tuple[dict[tuple[str, str], tuple[str, Rows]], Mapping[Any, Any]]:
+        """The rows whose figures by kind of artifact are drawn, page by page, and these figures: read together once."""
+        picked = {("method", slug): pick_rows(rows, self.tables.kinds) for slug, rows in self.rows_by["method"].items()}
+        for slug, rows in self.rows_by["detector"].items():
+            picked["detector", slug] = pick_rows(rows.take(rows.numbers("rank_low") == 1), self.tables.kinds)
+        return picked, self.tables.kinds.read(
+            (row["place"], figure) for figure, rows in picked.values() for row in rows
+        )
+
+    def _draw_kinds(self, kind: str, slug: str) -> Chart | None:
+        picked, figures = self._by_kind
+        return kinds_chart(*picked[kind, slug], figures)
+
     def _equation(self, kind: str, slug: str, rows: Sequence[Row]) -> Markup | None:
         equation = find_equation(self._doc(kind, slug, rows)) if kind == "method" else None
         return None if equation is None else to_mathml(equation)
 
-    def _examples(self, rows: Sequence[Row]) -> list[tuple[str, list[Shown]]]:
+    def _examples(self, rows: Rows) -> list[tuple[str, list[Shown]]]:
         """Return the examples of a method's rows, each row once."""
-        names = dict.fromkeys(row["name"] for row in rows)
+        names = rows.distinct("name")
         found = {name: [shown for source in self.sources for shown in source.gallery.of(name)] for name in names}
         return [(name, shown) for name, shown in found.items() if shown]
 
-    def _heat_maps(self, rows: Sequence[Row]) -> list[tuple[str, list[Shown]]]:
+    def _heat_maps(self, rows: Rows) -> list[tuple[str, list[Shown]]]:
         """Return test images with the scores of the detectors that were trained on a method's rows, each row once."""
-        names = dict.fromkeys(row["name"] for row in rows)
+        names = rows.distinct("name")
         found = {name: [one for source in self.sources for one in source.gallery.heat.get(name, ())] for name in names}
         return [(name, shown) for name, shown in found.items() if shown]
 
@@ -249,20 +277,21 @@ class Pages:
 
         return parameters_of(entry.cls) if entry is not None else []
 
-    def _in_short(self, rows: Sequence[Row]) -> list[str]:
+    def _in_short(self, rows: Rows) -> list[str]:
         return list(describe_rows(rows, self._ranked))
 
     @cached_property
     def _ranked(self) -> Counter[int]:
         """How many rows of each group are ranked."""
-        return Counter(row["group"] for row in self.tables.rows if known(row.get("rank")))
+        rows = self.tables.rows
+        return Counter(rows.column("group")[rows.known("rank")].tolist())
 
     def _member(self, slug: str) -> tuple[Source | None, Member | None]:
         """Return the board and the member of a slug; none for the paper."""
         found = ((source, member) for source in self.sources for member in source.members if member.slug == slug)
         return next(found, (None, None))
 
-    def _about_board(self, slug: str, rows: Sequence[Row]) -> dict[str, Any]:
+    def _about_board(self, slug: str, rows: Rows) -> dict[str, Any]:
         source, member = self._member(slug)
         facts = {"Badge": f"{rows[0]['badge']}: {BADGES[rows[0]['badge']]}", "Rows": str(len(rows))}
         about: dict[str, Any] = {"sections": [], "files": [], "citation": "", "link": ""}
@@ -295,6 +324,7 @@ class Pages:
             "tables": make_row_tables(rows, "../", "board"),
             "in_short": [],
             "answers": [],
+            "unanswered": 0,
             "charts": [],
             "notes": [],
             "confinement": None,
@@ -306,12 +336,14 @@ class Pages:
 
     # ---- seasons ----
 
-    def _season_pages(self) -> dict[str, str]:
+    def _season_pages(self) -> dict[str, Content]:
         listed = [describe_season(season, self.sources) for season in self.seasons]
-        pages = {"seasons.html": self._render("seasons.html", "Seasons", "seasons.html", seasons=listed)}
+        pages = {"seasons.html": self._make("seasons.html", "Seasons", "seasons.html", lambda: {"seasons": listed})}
         for one in listed:
-            name = f"seasons/{one.season.name}.html"
-            pages[name] = self._render("season.html", f"Season {one.season.name}", "seasons.html", "../", one=one)
+            title, context = f"Season {one.season.name}", partial(dict[str, Any], one=one)
+            pages[f"seasons/{one.season.name}.html"] = partial(
+                self._render, "season.html", title, "seasons.html", "../", context
+            )
         return pages
 
     # ---- other pages ----

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
 
 from benchkit.leaderboard.site.columns import COLUMNS, column_records
 from benchkit.leaderboard.site.rows import PAPER, Group, Tables, resolved_neighbours
 from benchkit.leaderboard.site.sources import BADGES
+from benchkit.report.column_texts import join_texts, number_texts, short_texts
 from benchkit.report.columns import RANKINGS
 from benchkit.report.notes import NAMES
 from benchkit.report.text import known, numeric, percent
@@ -23,20 +27,21 @@ _ENDS = {"interval": ("_low", "_high"), "rank": ("_low", "_high"), "delta": ("_l
 _DIGITS = 6
 
 
-def data_script(tables: Tables) -> str:
-    """Return the script with all rows, a list per field; texts that repeat are written once."""
+def data_script(tables: Tables) -> Iterator[bytes]:
+    """Yield the script with all rows, a list per field; texts that repeat are written once."""
     names = [*_FIELDS, *(c.key + end for c in COLUMNS for end in ("", *_ENDS.get(c.kind, ())))]
     if any(group.joint for group in tables.groups):
         names += [f"{key}_joint_{end}" for key in ("iou", "ap") for end in ("low", "high")]
-    data = {
-        "columns": column_records(bool(tables.seasons)),
-        "fields": {name: _field([row.get(name) for row in tables.rows]) for name in names},
+    yield f'window.benchkitData = {{"columns":{script_json(column_records(bool(tables.seasons)))},"fields":'.encode()
+    for i, name in enumerate(dict.fromkeys(names)):
+        yield f'{"," if i else "{"}"{name}":{_field(tables.rows.column(name))}'.encode()
+    rest = {
         "seasons": [_season(name, tables) for name in tables.seasons],
         "groups": [_group(group, tables) for group in tables.groups],
         "badges": BADGES,
         "boards": [{"slug": slug, "name": name} for slug, name in tables.names.get("board", {}).items()],
     }
-    return f"window.benchkitData = {script_json(data)};\n"
+    yield f"}},{script_json(rest)[1:]};\n".encode()
 
 
 def pairs_scripts(tables: Tables) -> dict[str, str]:
@@ -57,17 +62,19 @@ def script_json(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _field(values: list[Any]) -> Any:
-    if any(isinstance(value, str) for value in values):
-        words = list(dict.fromkeys(value for value in values if isinstance(value, str)))
-        places = {word: i for i, word in enumerate(words)}
-        return {"words": words, "places": [places.get(value, -1) for value in values]}
-    return [_short(value) for value in values]
+def _field(values: NDArray[Any]) -> str:
+    """Return a field of all rows as JSON."""
+    if values.dtype != object:
+        return f"[{join_texts(short_texts(values, _DIGITS), ',')}]"
+    codes, words = pd.factorize(values)
+    if not all(isinstance(word, str) for word in words) or not len(words):
+        return script_json(values.tolist())
+    return f'{{"words":{script_json(words.tolist())},"places":[{join_texts(number_texts(codes), ",")}]}}'
 
 
 def _season(name: str, tables: Tables) -> dict[str, Any]:
     """Return the fresh figures of one season, a list per field; null where a row was not scored."""
-    scored = [row.get("seasons", {}).get(name, {}) for row in tables.rows]
+    scored = [(own or {}).get(name, {}) for own in tables.rows.column("seasons").tolist()]
     fields = dict.fromkeys(key for own in scored for key in own)
     return {"name": name, "fields": {key: [_short(own.get(key)) for own in scored] for key in fields}}
 

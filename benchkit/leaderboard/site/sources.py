@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from benchkit.errors import BenchkitError
 from benchkit.leaderboard.check import Checked, check_folder, check_together
@@ -14,11 +17,13 @@ from benchkit.leaderboard.merge import group_by_protocol, merge_submissions
 from benchkit.leaderboard.season import Season
 from benchkit.leaderboard.season_check import check_scores, check_scores_together, join_scores
 from benchkit.leaderboard.season_result import SeasonResult
+from benchkit.leaderboard.site.fields import is_needed
 from benchkit.leaderboard.site.gallery import Gallery, make_gallery, read_gallery
 from benchkit.leaderboard.submission import FACTS
 from benchkit.leaderboard.verified import read_verified
 from benchkit.report.aggregate import KEY, read_object
 from benchkit.report.board import Board
+from benchkit.report.board_parquet import describe_board, read_board_file
 from benchkit.report.data import RunData
 from benchkit.report.load import BOARD_FILE, find_board, load_board
 from benchkit.report.text import known, one_line
@@ -34,6 +39,8 @@ BADGES = {
 }
 _VERDICTS = {"verified": "re-run", "differs": "differs"}
 _LONGEST_SLUG = 48
+#: A board of more rows, with its hundreds of columns, has hundreds of megabytes as text: it is given as Parquet alone.
+LONG = 2000
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Source:
     """One board: of a run, or of all submissions of one protocol, which are ranked and paired together.
 
     owners: `row_key` of a row -> the member that it is from; the first member has all others. gallery: examples of
-    its rows. seasons: those in which some of its rows were scored.
+    its rows. seasons: those in which some of its rows were scored. file: of a LONG board whose frame has only the
+    columns that pages need, the file that has all.
     """
 
     name: str
@@ -63,6 +71,18 @@ class Source:
     owners: Mapping[tuple[str, ...], Member] = field(default_factory=dict)
     gallery: Gallery = field(default_factory=lambda: Gallery({}, {}))
     seasons: Sequence[SeasonResult] = ()
+    file: Path | None = None
+
+    def columns(self) -> list[str]:
+        """Return the names of all columns of the board."""
+        return [*map(str, self.board.frame)] if self.file is None else describe_board(self.file)[1]
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Yield some columns of the board."""
+        if self.file is not None:
+            yield from read_board_file(self.file, names)
+        else:
+            yield from ((name, self.board.frame[name].to_numpy()) for name in names)
 
     def owner(self, line: Mapping[str, Any]) -> Member:
         """Return the member that a row of the board is from."""
@@ -72,8 +92,16 @@ class Source:
 def row_key(line: Mapping[Any, Any]) -> tuple[str, ...]:
     """Return what identifies a row of a board, of a run's cells as of a board's lines."""
     texts = {name: str(line[name]) if known(line[name]) else "" for name in KEY}
-    texts["corruptor_params"] = str(sorted(read_object(line["corruptor_params"]).items()))
+    params = line["corruptor_params"]
+    texts["corruptor_params"] = _sort_text(params) if isinstance(params, str) else _sort_params(params)
     return tuple(texts.values())
+
+
+def _sort_params(params: Any) -> str:
+    return str(sorted(read_object(params).items()))
+
+
+_sort_text = cache(_sort_params)
 
 
 def load_sources(folders: Iterable[Path], shipped: Mapping[str, str], seasons: Sequence[Season] = ()) -> list[Source]:
@@ -92,7 +120,8 @@ def load_sources(folders: Iterable[Path], shipped: Mapping[str, str], seasons: S
             checked.append((folder, check_folder(folder, shipped)))
         else:
             member = Member(one_line(folder.name), slugs.of(folder.name, folder))
-            sources.append(Source(member.name, member.slug, load_board(folder), (member,), {}, read_gallery(folder)))
+            board, file = _load_run(folder)
+            sources.append(Source(member.name, member.slug, board, (member,), {}, read_gallery(folder), file=file))
     check_together([one for _, one in checked])
     scores = {one.submission.facts.name: check_scores(folder, one, seasons, shipped) for folder, one in checked}
     check_scores_together([score for own in scores.values() for score in own])
@@ -113,6 +142,14 @@ def load_sources(folders: Iterable[Path], shipped: Mapping[str, str], seasons: S
         gallery = make_gallery([one for member in own for one in examples[member.name]], merged.rows)
         sources.append(Source(name, slugs.of(f"ranking {name}"), board, own, owners, gallery, found_scores))
     return sources
+
+
+def _load_run(folder: Path) -> tuple[Board, Path | None]:
+    """Return the board of a run; if it is long, only the columns that pages need, and the file that has all."""
+    file = find_board(folder)
+    if file is None or file.suffix != ".parquet" or describe_board(file)[0] <= LONG:
+        return load_board(folder), None
+    return load_board(folder, columns=is_needed, curves=LONG), file
 
 
 def _find_boards(folders: Iterable[Path]) -> set[Path]:
