@@ -20,7 +20,9 @@ def make_frame(columns: Mapping[str, NDArray[Any]], lines: int) -> pd.DataFrame:
     All columns share one index object, so that pandas does not align them: for 300 columns that takes a tenth.
     """
     index = pd.RangeIndex(lines)
-    texts = {name: pd.Series(own, index, dtype=object) for name, own in columns.items() if own.dtype == object}
+    texts = {
+        name: pd.Series(own, index, dtype=object, copy=False) for name, own in columns.items() if own.dtype == object
+    }
     return pd.DataFrame({**columns, **texts}, index, copy=lines < _LONG)
 
 

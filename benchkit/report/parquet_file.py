@@ -180,7 +180,7 @@ def _from_arrow(column: pa.ChunkedArray, first: int | None = None) -> NDArray[An
     if pa.types.is_boolean(column.type) and column.null_count:
         return to_objects(column.to_pylist())
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
-        return np.asarray(column.to_numpy())
+        return np.array(column.to_numpy())  # a copy: Arrow's own memory is half as large again
     return get_texts(column) if pa.types.is_dictionary(column.type) else to_objects(column.to_pylist())
 
 

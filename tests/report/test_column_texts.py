@@ -60,7 +60,7 @@ def test_a_frame_without_lines_has_its_header():
 def test_a_long_frame_comes_in_blocks_that_join_to_its_text():
     frame = pd.DataFrame({"a": np.arange(100_100), "b": np.linspace(0, 1, 100_100)})
     blocks = list(csv_blocks(frame))
-    assert len(blocks) == 3
+    assert len(blocks) > 2
     assert "".join(blocks) == "a,b\n" + "".join(
         f"{a},{b!r}\n" for a, b in zip(*map(list, (frame["a"], frame["b"].tolist())), strict=True)
     )
