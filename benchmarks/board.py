@@ -2,26 +2,27 @@
 
 Prints CPU seconds and peak memory of each command, each in a process of its own. CPU time is what counts on a machine
 that does other work; with two idle cores the time that passes is about the same. The data are made up: the rows of the
-shipped board of `portraits`, repeated with other detectors, and submissions of a small run, each with another seed.
+shipped board of `portraits`, repeated with other detectors, other figures and joint intervals, and submissions of a
+small run, each with another seed.
 
 Aims, on two cores: 100,000 rows are shown, ranked and built into a site within 10 s and 500 MB, 1,000 submissions are
-checked in a minute. Measured on two cores that were busy with other work (load 8 to 13, in the last line 4), which
-raises CPU time:
+checked in a minute. Measured on two cores that were busy with other work (load 8 to 13; of show, build, CSV and check 3
+to 5), which raises CPU time:
 
 | | CPU s | MB | aim |
 |---|--:|--:|---|
-| show 100,000 rows | 2.9 | 274 | met |
+| show 100,000 rows | 3.1 | 323 | met |
 | rank 10,000 rows | 1.2 | 205 | met |
 | rank 100,000 rows | 7.0 | 693 | memory missed: their influences per image and seed, which are the input, take 400 MB |
-| build a site of 10,000 rows | 6.9 | 559 | |
-| build a site of 100,000 rows | 56 | 3,258 | missed: a row is a record with links, in many pages and downloads |
-| 100,000 rows as CSV | 28 | 769 | missed: 24.5 million numbers are written with all digits |
+| build a site of 10,000 rows | 3.8 | 246 | |
+| build a site of 100,000 rows | 6.2 | 442 | met |
+| 100,000 rows as CSV | 8.9 | 490 | met, barely: 39 million numbers with all digits, whose columns alone take 300 MB |
 | check 1,000 submissions | 106 | 623 | met by CPU time, 53 s for each core; 246 s passed beside two other processes |
 
 The last row counts all processes, and its memory is that of the largest one. One process takes 0.10 CPU s for each
 submission under this load. The version before took 0.20 s in turn with it, and 149 CPU s in 76 s on two idle cores.
 
-    python benchmarks/board.py                                       # 100,000 rows, a site of 10,000, 1,000 submissions
+    python benchmarks/board.py                                       # 100,000 rows, a site of 100,000, 1,000 submissions
     python benchmarks/board.py --rows 10000 --site 1000 --submissions 100
 """
 
@@ -171,7 +172,7 @@ def measured_of(rng: np.random.Generator, labels: np.ndarray, quality: float):  
 def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("rows", 100_000), ("ranked", 10_000), ("site", 10_000), ("submissions", 1000)):
+    for name, default in (("rows", 100_000), ("ranked", 10_000), ("site", 100_000), ("submissions", 1000)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--rank", type=int, default=0, help="rank so many rows in this process, and do nothing else")
     given = parser.parse_args()
