@@ -22,7 +22,7 @@ to 5), which raises CPU time:
 The last row counts all processes, and its memory is that of the largest one. One process takes 0.10 CPU s for each
 submission under this load. The version before took 0.20 s in turn with it, and 149 CPU s in 76 s on two idle cores.
 
-    python benchmarks/board.py                                       # 100,000 rows, a site of 100,000, 1,000 submissions
+    python benchmarks/board.py                                   # 100,000 rows, a site of 100,000, 1,000 submissions
     python benchmarks/board.py --rows 10000 --site 1000 --submissions 100
 """
 
