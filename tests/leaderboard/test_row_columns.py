@@ -75,7 +75,7 @@ def test_parts_of_rows_are_rows():
     assert odd.column("nothing").tolist() == [None] * 3
 
 
-@pytest.mark.parametrize("name", ["portraits.jsonl", "portraits-frozen.jsonl"])
+@pytest.mark.parametrize("name", ["portraits-detectors.jsonl", "portraits-frozen.jsonl"])
 def test_rows_of_shipped_boards_are_their_lines(registry, name):
     board = shipped(name)
     tables = make_tables([source_of(board)], paper_lines(), Costs(registry))

@@ -13,7 +13,7 @@ from benchkit.report.leaderboard import RunLine, load_leaderboard
 from benchkit.report.old_schemas import upgraded
 from benchkit.store.columns import SETTINGS
 
-FOLDER = Path(__file__).parents[2] / "leaderboard"
+STORED = Path(__file__).parent / "boards" / "schema-1.jsonl"
 FIELDS = ("role", "method", "corruptor", "source_name", "variant")
 
 
@@ -38,7 +38,7 @@ def test_a_row_of_schema_1_gets_its_fields(name: str, corruptor: str | None, fie
 
 
 def test_the_stored_board_is_read_with_its_roles() -> None:
-    lines = [line for line in load_leaderboard([FOLDER / "portraits.jsonl"]) if isinstance(line, RunLine)]
+    lines = [line for line in load_leaderboard([STORED]) if isinstance(line, RunLine)]
     roles = {line.training_set: line.role for line in lines}
     assert roles["human"] == "human"
     assert roles["mean-mask"] == "trivial"

@@ -21,13 +21,14 @@ from benchkit.report.reference import (
     match_rows,
 )
 
+STORED = Path(__file__).parent / "boards" / "schema-1.jsonl"
 SWIN, CONVNEXT = (f"upernet-{name}:pretrained=auto,size=mini" for name in ("swin", "convnext"))
 
 
 @pytest.fixture(scope="module")
 def lines() -> list[dict[str, Any]]:
-    """The board of portraits that ships, as it was written."""
-    (board,) = load_boards(None, PACKAGE, BOARD_OF_PORTRAITS)
+    """A board of two detectors with three seeds, as it was written."""
+    (board,) = load_boards(STORED, PACKAGE, BOARD_OF_PORTRAITS)
     return [{**row, "title": "portraits"} for row in board.rows()]
 
 
@@ -51,8 +52,8 @@ def table(write: Callable[..., Path]) -> Table:
 
 
 def test_the_other_detectors_rows_are_found_and_matched(table: Table, lines: list[dict[str, Any]]) -> None:
-    target = find_target(None, None, table)
-    assert (target.where, target.detector, target.seeds) == ("leaderboard/portraits.jsonl", CONVNEXT, 3)
+    target = find_target(STORED, None, table)
+    assert (target.where, target.detector, target.seeds) == (str(STORED), CONVNEXT, 3)
     found = match_rows(table, [SWIN], target, "artifact_iou")
     of_rows = {(line["training_set"], line["detector"]): line for line in lines if line["role"] == "corrupted"}
     assert len(found.names) == 8
@@ -69,6 +70,12 @@ def test_the_other_detectors_rows_are_found_and_matched(table: Table, lines: lis
     )
 
 
+def test_the_shipped_board_gives_the_network_that_is_trained_whole(table: Table) -> None:
+    target = find_target(None, None, table)
+    assert (target.where, target.detector) == ("leaderboard/portraits-detectors.jsonl", CONVNEXT)
+    assert target.seeds == 5 and len(target.lines) == 8
+
+
 def test_parameters_tell_corruptors_apart_in_any_order() -> None:
     assert corruptor_key("x", {"a": 1, "b": 2}) == corruptor_key("x", '{"b": 2, "a": 1}')
     assert corruptor_key("x", {"steps": 10}) != corruptor_key("x", {"steps": 20})
@@ -76,10 +83,10 @@ def test_parameters_tell_corruptors_apart_in_any_order() -> None:
 
 
 def test_a_detector_is_named_bare_or_complete(table: Table) -> None:
-    assert find_target(None, "upernet-swin", table).detector == SWIN
-    assert find_target(None, SWIN, table).detector == SWIN
+    assert find_target(STORED, "upernet-swin", table).detector == SWIN
+    assert find_target(STORED, SWIN, table).detector == SWIN
     with pytest.raises(UnknownNameError, match="did you mean 'upernet-swin'"):
-        find_target(None, "upernet-swim", table)
+        find_target(STORED, "upernet-swim", table)
 
 
 def test_rows_of_other_selectors_do_not_count(table: Table, write: Callable[..., Path]) -> None:
