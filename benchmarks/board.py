@@ -6,14 +6,13 @@ shipped board of `portraits`, repeated with other detectors, other figures and j
 small run, each with another seed.
 
 Aims, on two cores: 100,000 rows are shown, ranked and built into a site within 10 s and 500 MB, 1,000 submissions are
-checked in a minute. Measured on two cores that were busy with other work (load 8 to 13; of show, build, CSV and check 3
-to 5), which raises CPU time:
+checked in a minute. Measured on two cores that were busy with other work (load 3 to 5), which raises CPU time:
 
 | | CPU s | MB | aim |
 |---|--:|--:|---|
 | show 100,000 rows | 3.1 | 323 | met |
-| rank 10,000 rows | 1.2 | 205 | met |
-| rank 100,000 rows | 7.0 | 693 | memory missed: their influences per image and seed, which are the input, take 400 MB |
+| rank 10,000 rows | 1.2 | 162 | met |
+| rank 100,000 rows | 6.7 | 491 | met, barely: their influences per image and seed, which are the input, take 200 MB |
 | build a site of 10,000 rows | 3.8 | 246 | |
 | build a site of 100,000 rows | 6.2 | 442 | met |
 | 100,000 rows as CSV | 8.9 | 490 | met, barely: 39 million numbers with all digits, whose columns alone take 300 MB |
@@ -70,7 +69,7 @@ def rank_rows(number: int) -> None:
     for i in range(number):
         influence = shared + rng.normal(0, 0.1, (IMAGES, SEEDS))
         figures = 0.3 + 0.1 * i / number + rng.normal(0, 0.01, SEEDS)
-        rows[str(i)] = Jackknife(tuple(range(SEEDS)), figures, influence - influence.mean(axis=0))
+        rows[str(i)] = Jackknife(tuple(range(SEEDS)), figures, influence - influence.mean(axis=0)).compact()
     pool = pool_many(rows)
     intervals_of_many(rows, pool)
     joint_intervals(rows, pool).rank({name: row.estimate for name, row in rows.items()})

@@ -36,7 +36,8 @@ def rank_columns(ranking: str) -> tuple[str, ...]:
 def joint_columns(ranking: str) -> tuple[str, str]:
     """Return the columns of a line's joint interval, which rankings of very many lines have, see `add_uncertainty`.
 
-    It is of the difference to the mean of the lines that are ranked together. Lines with disjoint ones differ.
+    It is of the line's logit less that of the mean of the lines that are ranked together. Lines with disjoint ones
+    differ.
     """
     return f"{ranking}_joint_low", f"{ranking}_joint_high"
 

@@ -149,13 +149,17 @@ def measure_line(
 
 
 def _measure_lines(lines: pd.DataFrame, cells: Cells, records: Records) -> dict[str, dict[str, Jackknife]]:
-    """Return metric -> line -> its Jackknife: of RANKINGS, and for trained lines of the figures by kind."""
+    """Return metric -> line -> its Jackknife: of RANKINGS, and for trained lines of the figures by kind.
+
+    Of very many lines the influences of trained ones are kept as float32: they take most of the memory.
+    """
     kinds = [str(name) for name in lines if is_metric(str(name)) and str(name).partition(":")[0] in BY_KIND]
     found: dict[str, dict[str, Jackknife]] = {}
     for i, own in cells.items():
-        wanted = (*RANKINGS, *(kinds if lines.loc[i, "role"] != "trivial" else ()))
-        for figure, measured in measure_line(str(i), own, records, wanted).items():
-            found.setdefault(figure, {})[str(i)] = measured
+        trained = bool(lines.loc[i, "role"] != "trivial")
+        compact = trained and len(cells) > MOST_PAIRED
+        for figure, measured in measure_line(str(i), own, records, (*RANKINGS, *(kinds if trained else ()))).items():
+            found.setdefault(figure, {})[str(i)] = measured.compact() if compact else measured
     for methods in found.values():
         check_images(methods)
     return found

@@ -31,7 +31,7 @@ ALIKE = 1e-3
 EDGE = 1e-4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Interval:
     """A figure with its interval.
 
@@ -53,7 +53,7 @@ class Interval:
         return self.components.number > 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Difference(Interval):
     """A paired difference, first method minus second. p: two-sided p-value of no difference."""
 

@@ -7,7 +7,8 @@ Images must be independent: where several show the same source, add their terms 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,18 +26,24 @@ Pooled: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 _NUMBERS_AT_ONCE = 2**16
 
 
-@dataclass(frozen=True)
+@lru_cache
+def _share(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """Return equal seeds as one object: 100,000 tuples of five take 10 MB."""
+    return seeds
+
+
+@dataclass(frozen=True, slots=True)
 class Jackknife:
     """One method's figures and what each test image does to them.
 
     seeds: S numbers. figures: (S,), the pooled metric of each seed. influence: (N, S), how far each seed's figure moves
-    when an image is omitted, times N - 1, centred over the images. NaN where a figure is undefined, with or without an
-    image.
+    when an image is omitted, times N - 1, centred over the images; float32 after `compact`. NaN where a figure is
+    undefined, with or without an image.
     """
 
     seeds: tuple[int, ...]
     figures: Floats
-    influence: Floats
+    influence: NDArray[np.floating[Any]]
 
     @classmethod
     def of_seed(cls, seed: int, figure: float, without: Floats) -> Jackknife:
@@ -53,6 +60,13 @@ class Jackknife:
     def estimate(self) -> float:
         """The mean of the figure over the seeds."""
         return float(self.figures.mean())
+
+    def compact(self) -> Jackknife:
+        """Return the same with its influences as float32, in half the memory, for `benchkit.statistics.many`.
+
+        It moves the ends of intervals by less than 1e-6 of their width. Methods of equal seeds share one tuple.
+        """
+        return replace(self, seeds=_share(self.seeds), influence=self.influence.astype(np.float32))
 
     def of_seeds(self, seeds: Sequence[int]) -> Jackknife:
         """Return the same for some of the seeds, in the order given."""

@@ -1,12 +1,17 @@
 """The statistics of very many methods: as in `intervals`, computed in blocks, and ranks without all pairs.
 
 M methods have M (M - 1) / 2 pairs: 50 million for 10,000 methods. Beyond MOST_PAIRED methods each one is compared with
-the mean of all methods instead, paired by image and by seed. Its difference d gets an interval at the level
-1 - (1 - LEVEL) / M. All M intervals hold together with LEVEL, whatever their correlations (Bonferroni). If they hold
-and two of them are disjoint, then the sign of d_i - d_j is known, which is the difference of the two methods. So all
-orders and all ranks that follow hold together, too (Klein, Wright and Wieczorek 2020, "A joint confidence region for an
-overall ranking of populations"). This finds fewer differences than max-|t| over all pairs. No comparison is chosen by
-its result.
+the mean of all methods instead, paired by image and by seed: d = logit(y) - logit(mean y). d gets an interval at the
+level 1 - (1 - LEVEL) / M. All M intervals hold together with LEVEL, whatever their correlations (Bonferroni). If they
+hold and two of them are disjoint, then the sign of d_i - d_j is known, which is the order of the two methods' figures.
+So all orders and all ranks that follow hold together, too (Klein, Wright and Wieczorek 2020, "A joint confidence region
+for an overall ranking of populations"). This finds fewer differences than max-|t| over all pairs. No comparison is
+chosen by its result.
+
+The logit matters because the level is so high. Near 0 and 1 a figure is too skewed for Student's t, and a method whose
+few seeds all came out there by chance seems to vary little.
+
+Influences may be float32, see `Jackknife.compact`. All is computed in float64.
 """
 
 from __future__ import annotations
@@ -30,8 +35,8 @@ from benchkit.statistics.variance import LEAST_FREEDOM, UNSTABLE, Components, Se
 Floats = NDArray[np.float64]
 #: So many methods of one ranking are compared pair by pair: 200 have 19,900 pairs.
 MOST_PAIRED = 200
-#: Numbers of one block: 8 MiB of float64.
-_AT_ONCE = 2**20
+#: Numbers of one block: 1 MiB of float64.
+_AT_ONCE = 2**17
 
 
 class Parts(NamedTuple):
@@ -96,14 +101,26 @@ def split_variances(figures: Floats, influence: Floats) -> Parts:
     return Parts(shared, seeds, np.maximum(0, own - shared), number, (freedom, np.full(lines, number - 1.0)))
 
 
-def _blocks(methods: Sequence[Jackknife]) -> Iterator[list[int]]:
-    """Yield places of methods with the same number of seeds, as many as are computed at once."""
+def _blocks(numbers: Sequence[int], images: int) -> Iterator[list[int]]:
+    """Yield places of methods with the same number of seeds, as many as are computed at once; numbers: of seeds."""
     by_number: dict[int, list[int]] = defaultdict(list)
-    for place, method in enumerate(methods):
-        by_number[len(method.seeds)].append(place)
+    for place, number in enumerate(numbers):
+        by_number[number].append(place)
     for number, places in by_number.items():
-        size = max(1, _AT_ONCE // max(1, number * methods[places[0]].images))
+        size = max(1, _AT_ONCE // max(1, number * images))
         yield from (places[i : i + size] for i in range(0, len(places), size))
+
+
+def _blocks_of(methods: Sequence[Jackknife]) -> Iterator[list[int]]:
+    """Yield the blocks of methods."""
+    return _blocks([len(method.seeds) for method in methods], methods[0].images if methods else 0)
+
+
+def _influence_on_logits(methods: Sequence[Jackknife], block: list[int], figures: Floats) -> Floats:
+    """Return the influences on the logits of a block's figures, (M, S): (M, N, S)."""
+    found = np.stack([methods[i].influence for i in block], dtype=np.float64)
+    found /= get_slope(figures)[:, None, :]
+    return found
 
 
 def pool_many(methods: Mapping[str, Jackknife]) -> SeedPool:
@@ -115,8 +132,7 @@ def pool_many(methods: Mapping[str, Jackknife]) -> SeedPool:
     names: list[int] = []
     variances: list[float] = []
     freedom: list[float] = []
-    logits: dict[int, Floats] = {}
-    for block in _blocks(every := list(methods.values())):
+    for block in _blocks_of(every := list(methods.values())):
         own = to_logit(np.stack([every[i].figures for i in block]))
         finite = np.array([bool(np.isfinite(every[i].figures).all()) for i in block])
         if own.shape[1] > 1:
@@ -124,7 +140,6 @@ def pool_many(methods: Mapping[str, Jackknife]) -> SeedPool:
             names += kept
             variances += own[finite].var(axis=1, ddof=1).tolist()
             freedom += [own.shape[1] - 1.0] * len(kept)
-            logits.update(zip(kept, own[finite], strict=True))
     v, f, keys = np.array(variances), np.array(freedom), list(methods)
     unstable = np.zeros(len(v), bool)
     if len(v) > 2:
@@ -138,7 +153,7 @@ def pool_many(methods: Mapping[str, Jackknife]) -> SeedPool:
     v, f = v[~unstable], f[~unstable]
     mean, total = float(np.average(v, weights=f)), float(f.sum())
     seeds = Counter(every[i].seeds for i in stable).most_common(1)[0][0]
-    alike = np.stack([logits[i] for i in stable if every[i].seeds == seeds])
+    alike = to_logit(np.stack([every[i].figures for i in stable if every[i].seeds == seeds]))
     number = len(alike)
     apart = number * alike.var(axis=1, ddof=1).sum() - alike.sum(axis=0).var(ddof=1)
     unshared = float(apart / (number * (number - 1))) if number > 1 else mean
@@ -151,11 +166,10 @@ def intervals_of_many(methods: Mapping[str, Jackknife], pool: SeedPool, level: f
     """Return `intervals` of many methods; pool: of all of them."""
     names, every = list(methods), list(methods.values())
     found: dict[str, Interval] = {}
-    for block in _blocks(every):
+    for block in _blocks_of(every):
         figures = np.stack([every[i].figures for i in block])
-        influence = np.stack([every[i].influence for i in block]) / get_slope(figures)[:, None, :]
         pooled = np.array([names[i] not in pool.unstable for i in block])
-        parts = split_variances(to_logit(figures), influence)
+        parts = split_variances(to_logit(figures), _influence_on_logits(every, block, figures))
         parts = parts.moderate(pool, np.full(len(block), pool.mean), pool.freedom[0], pooled)
         estimates = figures.mean(axis=1)
         error, degrees, reach = parts.reach(level)
@@ -173,19 +187,16 @@ def differences_of_many(
     methods: Mapping[str, Jackknife], pairs: Sequence[Pair], pool: SeedPool, level: float = LEVEL
 ) -> dict[Pair, Difference]:
     """Return `differences` of many pairs; pool: of all methods."""
-    kept, chosen = [], []
-    for first, second in pairs:
-        ends = (methods[first], methods[second])
-        if ends[0].seeds != ends[1].seeds:
-            common = tuple(seed for seed in ends[0].seeds if seed in ends[1].seeds)
-            ends = (ends[0].of_seeds(common), ends[1].of_seeds(common))
-        if ends[0].seeds:
-            kept.append((first, second))
-            chosen.append(ends)
+    kept, numbers = [], []
+    for pair in pairs:
+        if number := len({*methods[pair[0]].seeds} & {*methods[pair[1]].seeds}):
+            kept.append(pair)
+            numbers.append(number)
     found: dict[Pair, Difference] = {}
-    for block in _blocks([one for one, _ in chosen]):
-        one, other = (np.stack([chosen[i][side].figures for i in block]) for side in (0, 1))
-        influence = np.stack([chosen[i][0].influence - chosen[i][1].influence for i in block])
+    for block in _blocks(numbers, next(iter(methods.values())).images if kept else 0):
+        ends = [_over_common_seeds(methods[kept[i][0]], methods[kept[i][1]]) for i in block]
+        one, other = (np.stack([both[side].figures for both in ends]) for side in (0, 1))
+        influence = np.stack([np.subtract(a.influence, b.influence, dtype=np.float64) for a, b in ends])
         figures, slope, against = one - other, get_slope(one.mean(axis=1)), get_slope(other.mean(axis=1))
         predicted = pool.unshared * (slope**2 + against**2) + pool.shared * (slope - against) ** 2
         pooled = np.array([not pool.unstable & {*kept[i]} for i in block])
@@ -198,7 +209,15 @@ def differences_of_many(
         columns = np.stack([estimates, estimates - reach, estimates + reach, error, degrees], axis=1).tolist()
         for i, (y, low, high, e, f), each, q in zip(block, columns, parts.components(), p.tolist(), strict=True):
             found[kept[i]] = Difference(y, low, high, e, f, level, each, q)
-    return {pair: found[pair] for pair in kept}
+    return found if len(set(numbers)) < 2 else {pair: found[pair] for pair in kept}  # already in order
+
+
+def _over_common_seeds(one: Jackknife, other: Jackknife) -> tuple[Jackknife, Jackknife]:
+    """Return two methods over the seeds that both have, in the order of the first one's."""
+    if one.seeds == other.seeds:
+        return one, other
+    common = tuple(seed for seed in one.seeds if seed in other.seeds)
+    return one.of_seeds(common), other.of_seeds(common)
 
 
 def _moderate_differences(
@@ -214,7 +233,7 @@ def _moderate_differences(
 
 
 class Joint(NamedTuple):
-    """Joint intervals of methods' differences to the mean of all, (M,) each; NaN where there is none."""
+    """Joint intervals of methods' logits less that of the mean of all, (M,) each; NaN where there is none."""
 
     names: tuple[str, ...]
     low: Floats
@@ -235,10 +254,11 @@ class Joint(NamedTuple):
 
 
 def joint_intervals(methods: Mapping[str, Jackknife], pool: SeedPool, level: float = LEVEL) -> Joint:
-    """Return the interval of every method's difference to the mean of all methods, so that all hold together.
+    """Return the interval of every method's logit less that of the mean of all methods, so that all hold together.
 
     The mean is over the methods that have all of the seeds which most methods have. A method without any of these seeds
-    has no interval, nor has one whose figure is undefined without some image.
+    has no interval, nor has one whose figure is undefined without some image. The seed part is drawn towards the
+    unshared variance of the pooled methods.
     """
     names, every = tuple(methods), list(methods.values())
     low, high = np.full(len(every), np.nan), np.full(len(every), np.nan)
@@ -250,25 +270,24 @@ def joint_intervals(methods: Mapping[str, Jackknife], pool: SeedPool, level: flo
     for own in (own if own.seeds == seeds else own.of_seeds(seeds) for own in complete):
         influence += own.influence
         figures += own.figures
-    influence, figures = influence / len(complete), figures / len(complete)
-    slopes = get_slope(np.array([own.estimate for own in complete]))
+    figures = figures / len(complete)
+    influence = influence / len(complete) / get_slope(figures)
+    unshared = pool.unshared * (1 + 1 / len(complete))
     by_seeds: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place, own in enumerate(every):
         if common := tuple(seed for seed in seeds if seed in own.seeds):
             by_seeds[common].append(place)
     for common, places in by_seeds.items():
         columns = [seeds.index(seed) for seed in common]
+        centre, against = to_logit(figures[columns]), influence[:, columns]
         chosen = [every[i] if every[i].seeds == common else every[i].of_seeds(common) for i in places]
-        for block in _blocks(chosen):
+        for block in _blocks_of(chosen):
             here = [places[i] for i in block]
             theirs = np.stack([chosen[i].figures for i in block])
-            slope = get_slope(theirs.mean(axis=1))
-            d = theirs - figures[columns]
-            parts = split_variances(d, np.stack([chosen[i].influence for i in block]) - influence[:, columns])
-            predicted = pool.unshared * (slope**2 + (slopes**2).mean() / len(complete))
-            predicted += pool.shared * (slope - slopes.mean()) ** 2
+            parts = split_variances(to_logit(theirs) - centre, _influence_on_logits(chosen, block, theirs) - against)
             pooled = np.array([names[i] not in pool.unstable for i in here])
-            parts = _moderate_differences(parts, pool, predicted, pooled, len(every))
+            parts = parts.moderate(pool, np.full(len(here), unshared), pool.freedom[1], pooled)
             reach = parts.reach(1 - (1 - level) / len(every))[2]
-            low[here], high[here] = d.mean(axis=1) - reach, d.mean(axis=1) + reach
+            d = to_logit(theirs.mean(axis=1)) - to_logit(figures[columns].mean())
+            low[here], high[here] = d - reach, d + reach
     return Joint(names, low, high)

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ UNSTABLE = 1e-4
 LEAST_FREEDOM = 4.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Components:
     """The variance of one figure, split.
 
@@ -66,11 +67,12 @@ class Components:
         return self.total**2 / weights if weights else float("inf")
 
 
-def split_variance(figures: Floats, influence: Floats) -> Components:
+def split_variance(figures: Floats, influence: NDArray[np.floating[Any]]) -> Components:
     """Split the variance of the mean of `figures` (S,), given their influences (N, S), see `Jackknife`.
 
     All is NaN where there is one image only.
     """
+    influence = np.asarray(influence, np.float64)
     images, number = influence.shape
     covariance = influence.T @ influence / (images * (images - 1)) if images > 1 else np.full((number, number), np.nan)
     freedom = image_freedom(influence.mean(axis=1))

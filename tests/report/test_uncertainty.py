@@ -16,6 +16,7 @@ from benchkit.report.board_table import board_sheet, kinds_sheet
 from benchkit.report.columns import BASELINES, delta_columns
 from benchkit.report.notes import REORDERED, UNSTABLE, foot_notes, head_notes
 from benchkit.report.tables import render
+from benchkit.statistics.jackknife import Jackknife
 
 Make = Callable[..., Any]
 
@@ -72,7 +73,16 @@ def test_a_long_ranking_has_ranks_from_joint_intervals_and_no_pairs(board: Board
         found = next(one for one in unpaired.resolution if one["metric"] == metric)
         assert (found["resolved"], found["pairs"]) == (behind.sum(), 15)
     for name in (PRIMARY, f"{PRIMARY}_low", f"{PRIMARY}_high", "rank"):
-        np.testing.assert_allclose(trained[name], board.trained[name], rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(trained[name], board.trained[name], rtol=1e-6, err_msg=name)
+
+
+def test_only_lines_of_long_rankings_keep_their_influences_as_float32(maker: Make, monkeypatch: Any) -> None:
+    run = maker().cell("pseudo", 0.6).cell("human", 0.4).run()
+    exact = Board.of(run).frame
+    monkeypatch.setattr(Jackknife, "compact", lambda own: replace(own, influence=np.full_like(own.influence, np.nan)))
+    np.testing.assert_array_equal(Board.of(run).frame[f"{PRIMARY}_low"], exact[f"{PRIMARY}_low"])
+    monkeypatch.setattr("benchkit.report.uncertainty.MOST_PAIRED", 1)
+    assert Board.of(run).trained[f"{PRIMARY}_low"].isna().all()
 
 
 def test_baselines_of_a_long_ranking_are_adjusted_by_holm(board: Board, unpaired: Board) -> None:

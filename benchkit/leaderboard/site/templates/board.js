@@ -285,7 +285,7 @@
         const verdict = bound("low", key, a) > bound("high", key, b) ? "better" : bound("low", key, b) > bound("high", key, a) ? "worse" : "unresolved";
         parts.push(make("p", { class: "verdict-words" }, make("b", {}, `By ${byKey.get(key).header.replace(", %", "")}: `), WORDS[verdict](text(a, "name"), text(b, "name")), ` ${percent(data[key][a])} % and ${percent(data[key][b])} %.`));
       }
-      return list.replaceChildren(...parts, make("p", { class: "small muted" }, "This ranking is too long for an interval of every pair. Each row has an interval of its difference to the mean of all rows; two rows differ if these are disjoint."));
+      return list.replaceChildren(...parts, make("p", { class: "small muted" }, "This ranking is too long for an interval of every pair. Each row has an interval of its difference to the mean of all rows, on the logit scale; two rows differ if these are disjoint."));
     }
     const pairs = needPairs(groups[data.group[a]].board);
     if (!pairs) return list.replaceChildren(...parts, make("p", {}, "Reading the pairs…"));
