@@ -12,7 +12,7 @@ checked in a minute. Measured on two cores that were busy with other work (load 
 |---|--:|--:|---|
 | show 100,000 rows | 3.1 | 323 | met |
 | rank 10,000 rows | 1.2 | 162 | met |
-| rank 100,000 rows | 6.7 | 491 | met, barely: their influences per image and seed, which are the input, take 200 MB |
+| rank 100,000 rows | 6.6 | 492 | met, barely: their influences per image and seed, which are the input, take 200 MB |
 | build a site of 10,000 rows | 3.8 | 246 | |
 | build a site of 100,000 rows | 6.2 | 442 | met |
 | 100,000 rows as CSV | 8.9 | 490 | met, barely: 39 million numbers with all digits, whose columns alone take 300 MB |
