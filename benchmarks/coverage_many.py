@@ -100,7 +100,7 @@ def cover_board(world: Any, figures: Floats, seeds: int, rng: np.random.Generato
 
 
 def is_low(share: Any) -> bool:
-    """Return whether a share of boards lies below LEAST beyond its simulation error."""
+    """Return whether a fraction of boards lies below LEAST beyond its simulation error."""
     return bool(share.value + ERRORS * share.error < LEAST)
 
 

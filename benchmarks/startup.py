@@ -62,6 +62,7 @@ def main() -> None:
         commands = {
             BASE: [sys.executable, "-c", "import typer, rich"],
             "import torch": [sys.executable, "-c", "import torch"],
+            "import pandas and pyarrow": [sys.executable, "-c", "import pandas, pyarrow"],
             "benchkit --help": [*BENCHKIT, "--help"],
             "benchkit plugins list": [*BENCHKIT, "plugins", "list"],
             "benchkit compare, nothing to do": compare,

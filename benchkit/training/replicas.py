@@ -32,8 +32,6 @@ from benchkit.training.weights import load_network, save_network
 #: Builds the network on a device, and its optimiser or None for the suite's. Other processes get its name and fields.
 Build = Callable[[str], tuple[nn.Module, torch.optim.Optimizer | None]]
 
-#: Images that are scored at once for a learning curve.
-_SCORED = 64
 #: Seconds between two looks at the processes.
 PATIENCE = 0.2
 
@@ -198,7 +196,7 @@ def _work(rank: int, job: _Job, messages: Any) -> None:
 def _measure(job: _Job, network: nn.Module) -> dict[str, float]:
     """Return the figures of a point of the learning curve."""
     point, images, masks = CurvePoint(), job.array("validation-images"), job.array("validation-masks")
-    for start in range(0, len(images), _SCORED):
-        some = masks[start : start + _SCORED]
-        point.add(training.predict(network, images[start : start + _SCORED]), some == 1, some == IGNORED)
+    for start in range(0, len(images), training.PREDICT_BATCH):
+        chunk = slice(start, start + training.PREDICT_BATCH)
+        point.add(training.predict(network, images[chunk]), masks[chunk] == 1, masks[chunk] == IGNORED)
     return point.figures()

@@ -99,7 +99,10 @@ def make_column(values: Sequence[Any]) -> NDArray[Any]:
 
 
 def stack_columns(parts: Sequence[tuple[int, Columns]]) -> dict[str, NDArray[Any]]:
-    """Return columns one below the other; a part that lacks a column has it undefined. parts: (number of rows, own)."""
+    """Return columns one below the other; a column that a part does not have is undefined there.
+
+    parts: (number of rows, own columns).
+    """
     if len(parts) == 1:
         return dict(parts[0][1])
     stacked = {}
