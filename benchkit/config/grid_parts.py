@@ -28,7 +28,7 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 from benchkit.errors import BenchkitError
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import Flag, Number, TrainingConfig, Whole
-from benchkit.specs.training_sets import CHUNK, SEEDS
+from benchkit.specs.training_sets import CHUNK, SEEDS, Resampling
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -161,6 +161,12 @@ class Sampling(StrictModel):
         description="How many images pass the networks at once, 1 to 1024. It is part of every key, because it changes "
         "the last digits of results. `auto`: 64 for latents of 16 x 16 and smaller, fewer for larger ones and where "
         "memory is small.",
+    )
+    resampling: Resampling = optional(
+        "exact",
+        "How corrupted latents are resampled (eq. 6). `masked` is an approximation: where a mask is compact, the "
+        "denoiser is evaluated inside it and its surroundings only, and the rest of the image is that of the round "
+        "trip. It must pass a check at the start of a run.",
     )
 
 

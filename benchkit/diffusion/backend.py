@@ -5,7 +5,7 @@ Latents are scaled as the denoiser sees them: z_0 = scaling factor * (posterior 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, partial, wraps
@@ -18,6 +18,7 @@ from torch import Tensor
 from benchkit.diffusion import checkpoint, loading
 from benchkit.diffusion.attention import replace_attention
 from benchkit.diffusion.condition import Condition
+from benchkit.diffusion.masked_unet import Evaluation, count_multiply_adds
 from benchkit.diffusion.options import ModelOptions, parse_model, public_name
 from benchkit.diffusion.schedule import Schedule, compute_alpha_bar, to_epsilon
 from benchkit.errors import BenchkitError
@@ -26,6 +27,7 @@ from benchkit.system import memory
 
 if TYPE_CHECKING:
     from benchkit.api import Attend
+    from benchkit.diffusion.masked_unet import Level, Record
 
 P = ParamSpec("P")
 R = TypeVar("R", Tensor, Condition)
@@ -83,6 +85,7 @@ class DiffusionBackend:
         self.factor: int = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.latent_channels: int = self._vae.config.latent_channels
         self.network_evaluations = 0
+        self._multiply_adds: dict[tuple[int, int], list[int]] = {}
         self._states = source.list_states()
         #: Inputs are moved to this device, and results stay there.
         self.device: torch.device = self._unet.device
@@ -144,6 +147,17 @@ class DiffusionBackend:
         except OSError:
             pass  # a file was removed
         raise BenchkitError(f"checkpoint {self._source.place} has changed since it was loaded: load it again")
+
+    @property
+    def denoiser_config(self) -> Mapping[str, Any]:
+        """The config of the denoiser, as diffusers reads it."""
+        return self._unet.config
+
+    def count_multiply_adds(self, shape: tuple[int, int]) -> list[int]:
+        """Return those of one evaluation on every level of the denoiser, for latents of a height and width."""
+        if shape not in self._multiply_adds:
+            self._multiply_adds[shape] = count_multiply_adds(self.denoiser_config, shape)
+        return self._multiply_adds[shape]
 
     def is_on(self, device: str) -> bool:
         """Return whether it lies on the device of this name; "cuda" means the current GPU."""
@@ -217,12 +231,19 @@ class DiffusionBackend:
 
     @_inference("predicting noise")
     def predict(
-        self, z: Tensor, t: int, condition: Condition, attend: Attend | None = None, mask: Tensor | None = None
+        self,
+        z: Tensor,
+        t: int,
+        condition: Condition,
+        attend: Attend | None = None,
+        mask: Tensor | None = None,
+        partial_evaluation: tuple[Sequence[Level], Record] | None = None,
     ) -> Tensor:
         """Return eps_theta(z, t, c) of latents z (N, C, h, w) at training timestep t, float32, without guidance.
 
         Other types of prediction are converted to eps. condition: N rows from `embed`. attend: computes self-attention
-        inside the mask, (N, 1, h, w) bool. Counts N network evaluations.
+        inside the mask, (N, 1, h, w) bool. partial_evaluation: of one latent, the levels and the record of
+        `benchkit.diffusion.masked_unet`. Counts N network evaluations.
         """
         if len(condition) != len(z):
             raise BenchkitError(f"{len(condition)} text conditions for {len(z)} latents")
@@ -231,10 +252,12 @@ class DiffusionBackend:
         unet = self._at_work("unet")
         inside = nullcontext() if attend is None or mask is None else replace_attention(unet, attend, mask.to(z.device))
         text = condition.text.to(self.device, unet.dtype)
-        with inside:
-            output = unet(
-                z.to(unet.dtype), t, encoder_hidden_states=text, **self._added_conditions(z, condition)
-            ).sample
+        more = {"encoder_hidden_states": text, **self._added_conditions(z, condition)}
+        if partial_evaluation is not None:
+            output = Evaluation(unet, *partial_evaluation)(z.to(unet.dtype), t, **more)
+        else:
+            with inside:
+                output = unet(z.to(unet.dtype), t, **more).sample
         # Contiguous, because plugins are shown it, and its layout decides the last bits of their results.
         eps = to_epsilon(output.float().contiguous(), z, float(self._alphas[t]), self.schedule.prediction)
         return _check_finite(eps, "the denoiser's predictions", unet.dtype)

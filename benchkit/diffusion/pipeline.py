@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from benchkit.api import LatentContext
 from benchkit.diffusion.checks import call, check_unchanged
 from benchkit.diffusion.inversion import compute_trajectory
+from benchkit.diffusion.masked_resample import resample_all
 from benchkit.diffusion.masks import blend, to_latent
-from benchkit.diffusion.resample import corrupt_and_resample, resample
+from benchkit.diffusion.resample import check_inverted, corrupt, corrupt_and_resample, resample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,12 +76,17 @@ def latent_context(backend: DiffusionBackend, batch: Batch, z_t: Tensor, steps: 
 
 
 def corrupt_latents(
-    backend: DiffusionBackend, corruptors: Sequence[LatentCorruptor], at: LatentContext
+    backend: DiffusionBackend, corruptors: Sequence[LatentCorruptor], at: LatentContext, masked: bool = False
 ) -> list[Tensor]:
     """Return what each corruptor makes of a batch: z_0 after eq. 5 and eq. 6, (N, C, h, w).
 
-    All corruptors take the number of steps by which `at` was inverted. Decode the results with `backend.decode`.
+    All corruptors take the number of steps by which `at` was inverted. masked: approximate eq. 6 by evaluations of the
+    denoiser inside compact masks only; no corruptor may act while resampling. Decode the results with `backend.decode`.
     """
+    if masked:
+        steps = {check_inverted(corruptor, backend.schedule, at) for corruptor in corruptors}
+        latents = [corrupt(corruptor, at) for corruptor in corruptors]
+        return resample_all(backend, at.z_t, latents, at.mask, backend.embed(at.captions), *steps)
     embed = cache(backend.embed)  # corruptors share the captions' conditions
     return [corrupt_and_resample(backend.predict, embed, backend.schedule, c, at) for c in corruptors]
 

@@ -57,12 +57,7 @@ def corrupt_and_resample(
     at: the batch, inverted by the corruptor's number of steps. Raises BenchkitError for a batch that was inverted by
     another number, PluginError for a corruptor that breaks its contract.
     """
-    steps = schedule.check_steps(corruptor.steps)
-    if not math.isclose(at.alpha_bar, schedule.alpha_bar[steps], rel_tol=1e-9, abs_tol=1e-12):
-        raise BenchkitError(
-            f"corruptor '{corruptor.name}' takes {steps} steps, where alpha_bar is {schedule.alpha_bar[steps]:.6g}; "
-            f"these latents were inverted to alpha_bar {at.alpha_bar:.6g}"
-        )
+    steps = check_inverted(corruptor, schedule, at)
     z = corrupt(corruptor, at)
     if not isinstance(corruptor, ResamplingCorruptor):
         condition = embed(at.captions)
@@ -70,6 +65,17 @@ def corrupt_and_resample(
     for k in range(steps, 0, -1):
         z = _take_step(corruptor, predict, embed, schedule, at, z, k)
     return z
+
+
+def check_inverted(corruptor: LatentCorruptor, schedule: Schedule, at: LatentContext) -> int:
+    """Return a corruptor's number of steps; raise BenchkitError for a batch that was inverted by another number."""
+    steps = schedule.check_steps(corruptor.steps)
+    if not math.isclose(at.alpha_bar, schedule.alpha_bar[steps], rel_tol=1e-9, abs_tol=1e-12):
+        raise BenchkitError(
+            f"corruptor '{corruptor.name}' takes {steps} steps, where alpha_bar is {schedule.alpha_bar[steps]:.6g}; "
+            f"these latents were inverted to alpha_bar {at.alpha_bar:.6g}"
+        )
+    return steps
 
 
 def _take_step(

@@ -20,7 +20,8 @@ class PlannedCell:
     """A cell, the stages that give its row, or the reason it is skipped.
 
     selection_seed: of the regions that all seeds and detectors share; None where the cell has its own, or none. chunk:
-    images that are processed at once; None for CHUNK, so that earlier plans are read as they were.
+    images that are processed at once; None for CHUNK, so that earlier plans are read as they were. resampling: of
+    eq. 6; None where it is exact.
     """
 
     cell: Cell
@@ -29,6 +30,7 @@ class PlannedCell:
     skip: str | None = None
     selection_seed: int | None = None
     chunk: int | None = None
+    resampling: str | None = None
 
     @property
     def key(self) -> str:

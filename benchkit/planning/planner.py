@@ -7,7 +7,15 @@ from dataclasses import replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
-from benchkit.api import CompositeCorruptor, Corruptor, FrozenDetector, Inverter, LatentCorruptor, RegionSelector
+from benchkit.api import (
+    CompositeCorruptor,
+    Corruptor,
+    FrozenDetector,
+    Inverter,
+    LatentCorruptor,
+    RegionSelector,
+    ResamplingCorruptor,
+)
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.cells import fill_in_detector, make_cells
@@ -19,7 +27,17 @@ from benchkit.plugin.registry import Registry, why_unavailable
 from benchkit.specs.cell import Cell
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import TrainingConfig
-from benchkit.specs.training_sets import CHUNK, Corrupted, ImageSet, Labelled, Mix, Pseudo, TrainingSet, Trivial
+from benchkit.specs.training_sets import (
+    CHUNK,
+    Corrupted,
+    ImageSet,
+    Labelled,
+    Mix,
+    Pseudo,
+    Resampling,
+    TrainingSet,
+    Trivial,
+)
 from benchkit.stages.base import Model
 from benchkit.stages.confine import Confine
 from benchkit.stages.corrupt import AnyCorrupt, Choose, Corrupt, CorruptPixels, Region, RoundTrip
@@ -90,7 +108,10 @@ class Planner:
         chunk = self.grid.sampling.chunk
         assert isinstance(chunk, int), "benchkit.runs.sampling settles `auto`"
         cells = tuple(self._planned(cell) for cell in self.cells)
-        return Plan(cells if chunk == CHUNK else tuple(replace(planned, chunk=chunk) for planned in cells))
+        settings: dict[str, Any] = {} if chunk == CHUNK else {"chunk": chunk}
+        if self.grid.sampling.resampling != "exact":
+            settings["resampling"] = self.grid.sampling.resampling
+        return Plan(tuple(replace(planned, **settings) for planned in cells) if settings else cells)
 
     def note_steps(self) -> None:
         """Add the steps that this grid needs to `trajectories`; raises BenchkitError as `plan` does."""
@@ -280,7 +301,13 @@ class Planner:
             return CorruptPixels(self.latents(chunk), region, spec, identity, seed)
         start = self.start(chunk, part.inverter, corruptor.steps, seed)
         everyone = self._chunks(part.images) if corruptor.needs_reference() else ()
-        return Corrupt(start, region, spec, identity, seed, tuple(self.latents(c) for c in everyone))
+        references = tuple(self.latents(c) for c in everyone)
+        return Corrupt(start, region, spec, identity, seed, references, self._resampling(corruptor))
+
+    def _resampling(self, corruptor: LatentCorruptor) -> Resampling:
+        """Return how a corruptor's latents are resampled; one that acts in every step itself is evaluated exactly."""
+        plain = corruptor.steps > 0 and not isinstance(corruptor, ResamplingCorruptor)
+        return self.grid.sampling.resampling if plain else "exact"
 
     def start(self, chunk: ImageSet, inverter: Spec, steps: int, seed: int) -> Invert | Latents:
         """Return the stage of z_t after `steps` steps, continued from a shorter inversion of the grid; z_0 for 0."""

@@ -47,7 +47,7 @@ def choose_chunk(grid: Grid, registry: Registry, device: str) -> int:
     """
     if any(source.rest for source in grid.every_source):
         return CHUNK  # seeds share those chunks (benchkit.planning.image_sets.order_rest_of_pool)
-    side = max(_latent_size(grid, registry))
+    side = max(read_latent_size(grid, registry))
     wanted = MOST * SMALL_LATENT // max(side, SMALL_LATENT)
     most = _count_fitting(grid, registry, device)
     return 2 ** int(log2(max(1, wanted if most is None else min(wanted, most))))
@@ -102,7 +102,8 @@ def _bytes_of_image(grid: Grid, registry: Registry) -> tuple[int, int]:
     return 4 * DENOISER_ARRAYS * denoiser[0] * cells, 4 * DECODER_ARRAYS * decoder[:2][-1] * height * width
 
 
-def _latent_size(grid: Grid, registry: Registry) -> tuple[int, int]:
+def read_latent_size(grid: Grid, registry: Registry) -> tuple[int, int]:
+    """Return height and width of the latents of the largest first image of a source."""
     factor = latent_factor(checkpoint.find(grid.model))
     height, width = _image_size(grid, registry)
     return height // factor, width // factor

@@ -119,7 +119,8 @@ def _resample(works: Workloads, stage: Corrupt | RoundTrip) -> dict[str, Any]:
     latents, _ = origin(stage.start)
     amount = works.network_evaluations(stage, latents.model) + DECODING * len(latents.source.indices)
     size = LABELLED_BYTES if isinstance(stage, Corrupt) else IMAGE_BYTES
-    return _of_images(works, latents.source, _name(latents.model), amount, size)
+    masked = " masked" if getattr(stage, "resampling", "exact") == "masked" else ""
+    return _of_images(works, latents.source, f"{_name(latents.model)}{masked}", amount, size)
 
 
 def _pixels(works: Workloads, stage: CorruptPixels) -> dict[str, Any]:

@@ -26,7 +26,7 @@ TRAINED, TRIVIAL, MISSING_ROWS = GROUPS = ("trained", "trivial", "missing")
 _LABELS = ("training_set", *(name for name in KEY if name not in ("detector", "test_set")), "detector", "test_set")
 _SETTINGS_AS_NUMBERS = ("labelled", "source_images", "test_images", "validation_images", "num_inference_steps")
 _SETTINGS_AS_TEXT = tuple(name for name in SETTINGS if name not in (*_SETTINGS_AS_NUMBERS, "paste_background"))
-TEXT = ("group", *_LABELS, "state", "reason", "plugins", "curve", *TEXTS, *_SETTINGS_AS_TEXT)
+TEXT = ("group", *_LABELS, "state", "reason", "plugins", "curve", *TEXTS, *_SETTINGS_AS_TEXT, "resampling")
 _COUNTS = ("seeds", "planned_seeds")
 #: The first columns, in this order. A board must have those that `_OPTIONAL` does not name.
 LEADING = (

@@ -67,6 +67,7 @@ def foot_notes(board: Board) -> tuple[str, ...]:
     return (
         *notes,
         *_shared_selection(board),
+        *_masked_resampling(board),
         *_marks(board),
         *_differing_seeds(board),
         *_floor(board),
@@ -97,6 +98,16 @@ def _shared_selection(board: Board) -> Iterator[str]:
             "that train on them. Intervals and verdicts do not cover another selection, which may move a row by more "
             "than its bracket. This is another protocol than one selection for each seed: rows of the two are not "
             "ranked together."
+        )
+
+
+def _masked_resampling(board: Board) -> Iterator[str]:
+    """Yield what an approximate resampling means for a board."""
+    if "masked" in set(board.frame.get("resampling", pd.Series(dtype=object)).dropna()):
+        yield (
+            "Masked resampling: corrupted latents with compact masks were resampled by evaluations of the denoiser "
+            "inside the mask and its surroundings only. This approximates eq. 6, and is another protocol than exact "
+            "resampling: rows of the two are not ranked together."
         )
 
 

@@ -31,6 +31,7 @@ _NAMES = {
     "checkpoint_sha256": "checkpoint sha256",
     "dtype": "dtype",
     "chunk": "chunk",
+    "resampling": "resampling",
     "autoencoder": "autoencoder",
     "num_inference_steps": "num_inference_steps",
     "provenance": "data",
@@ -49,7 +50,7 @@ _LABELS = ("test_set", "inverter", "provenance")
 #: How the regions are chosen where no seed is named for all; boards say it only beside one that shares a selection.
 _OWN_SELECTION = "of each seed"
 #: Settings that are a column only of boards that have another value -> the value of all others.
-_USUAL = {"selection_seed": _OWN_SELECTION, "chunk": CHUNK}
+_USUAL = {"selection_seed": _OWN_SELECTION, "chunk": CHUNK, "resampling": "exact"}
 
 Settings = dict[str, tuple[Any, ...]]
 
@@ -111,9 +112,10 @@ def _settings_of_line(line: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             if known(line.get("selector")):
                 seed = numeric(line.get(name))
                 yield name, f"shared, of seed {seed:.0f}" if known(seed) else _OWN_SELECTION
-        elif name == "chunk":
+        elif name in ("chunk", "resampling"):
             if known(line.get("checkpoint")):
-                yield name, int(line[name]) if known(line.get(name)) else CHUNK
+                value = line[name] if known(line.get(name)) else _USUAL[name]
+                yield name, int(value) if isinstance(value, float) else value
         elif known(line.get(name)):
             value = line[name]
             yield name, int(value) if isinstance(value, float) else value

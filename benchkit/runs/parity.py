@@ -48,10 +48,15 @@ def list_parities(stages: Iterable[Stage], device: str) -> Iterator[Parity]:
 
 def measure_parity(stage: Parity, env: Env) -> str | None:
     """Return why half precision is not good enough; None if it is. It is measured once on a machine."""
+    return run_check(stage, env) or find_disparity(env.arrays(stage))
+
+
+def run_check(stage: Stage, env: Env) -> str | None:
+    """Run a check that is a stage, unless the cache has its result; return why it failed, or None."""
     if not env.store.has(stage.key):
         with env.store.lease(stage.key):
             pass  # wait for another process that measures it
         for result in run_batch([stage], env):
             if result.state == "failed":
                 return f"the check failed ({result.reason})"
-    return find_disparity(env.arrays(stage))
+    return None

@@ -108,6 +108,7 @@ def _settings(planned: PlannedCell, registry: Registry) -> dict[str, Any]:
             "autoencoder": model.vae,
             "num_inference_steps": model.steps,
             "chunk": planned.chunk,
+            "resampling": planned.resampling,
         }
     return {name: value for name, value in found.items() if value is not None}
 

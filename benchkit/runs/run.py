@@ -36,6 +36,7 @@ from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
 from benchkit.report.data import Example, RunData
 from benchkit.runs.looks import describe_looks
+from benchkit.runs.masked_parity import check_masked_parity
 from benchkit.runs.parity import check_parity
 from benchkit.runs.provenance import describe_environment
 from benchkit.runs.recorder import list_plugins, map_short_texts
@@ -260,6 +261,7 @@ def execute(
     elsewhere = places.result_store() if places.results else None
     env = Env(registry, places.artifacts(), options.device, options.progress, options.loaded)
     check_parity(plan, env)
+    check_masked_parity(plan, env)
     results = elsewhere or places.result_store()
     config = {**config, "shown": map_short_texts(plan)}
     folder = None if places.out is None else RunFolder(places.out)

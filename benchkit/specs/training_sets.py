@@ -17,6 +17,8 @@ DECODED_AT_ONCE = 8
 SEEDS = 2**31
 
 Label = Literal["image", "latent"]
+#: How eq. 6 is computed: exactly, or by evaluations of the denoiser inside compact masks only.
+Resampling = Literal["exact", "masked"]
 
 
 @dataclass(frozen=True)

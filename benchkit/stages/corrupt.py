@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,8 +17,9 @@ from benchkit.api import (
     Reference,
     ResamplingCorruptor,
 )
+from benchkit.specs.keys import LATER
 from benchkit.specs.spec import Spec
-from benchkit.specs.training_sets import Label
+from benchkit.specs.training_sets import Label, Resampling
 from benchkit.stages.base import Arrays, Costs, Env, Output, Stage, packed
 from benchkit.stages.images import Images, Latents, to_tensor, to_uint8
 from benchkit.stages.invert import Invert
@@ -109,7 +110,7 @@ class Corrupt(Stage):
 
     start: the latents it works on, z_t at the corruptor's number of steps or z_0. seed: of the images' noise.
     references: the whole set's latents, all chunks in order, where the corruptor needs a reference image for each
-    image.
+    image. resampling: `masked` approximates eq. 6 (benchkit.diffusion.masked_resample).
     """
 
     start: Invert | Latents
@@ -118,10 +119,11 @@ class Corrupt(Stage):
     identity: str
     seed: int
     references: tuple[Latents, ...] = ()
+    resampling: Resampling = field(default="exact", metadata=LATER)
 
     @property
     def group(self) -> Hashable:
-        return ("corrupt", self.start.key, self.region.select.key, self.region.chunk, self.seed)
+        return ("corrupt", self.start.key, self.region.select.key, self.region.chunk, self.seed, self.resampling)
 
     def run(self, env: Env) -> Output:
         return self.run_group([self], env)[0]
@@ -145,7 +147,7 @@ class Corrupt(Stage):
         corruptors = [env.registry.make(stage.corruptor, LatentCorruptor) for stage in stages]  # type: ignore[type-abstract]
         for corruptor in corruptors if first.region.checks_repeatability else ():
             check_repeats(corruptor, partial(corrupt, corruptor, at))
-        results = corrupt_latents(backend, corruptors, at)
+        results = corrupt_latents(backend, corruptors, at, first.resampling == "masked")
         return [
             packed(stage.region.finish(env, backend.decode(z), masks, backend.factor))
             for stage, z in zip(stages, results, strict=True)

@@ -13,8 +13,8 @@ SETTINGS = (
 )
 #: Settings that are a column only of runs that have a value of them, so that the rows of other runs stay as they were.
 #: selection_seed: of the regions that all seeds and detectors share. chunk: images that passed the checkpoint at once,
-#: where they were not CHUNK.
-RARE_SETTINGS = ("selection_seed", "chunk")
+#: where they were not CHUNK. resampling: of corrupted latents, where it was not exact.
+RARE_SETTINGS = ("selection_seed", "chunk", "resampling")
 
 COUNT_COLUMNS = ("image", "tp", "fp", "fn", "tn")
 LABELS = (

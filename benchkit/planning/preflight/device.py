@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from benchkit.config.grid import Grid, Sampling
+from benchkit.planning.preflight.masking import find_useless_masking
 from benchkit.planning.preflight.precision import find_emulated, find_slow_sampling, find_unsupported, list_precisions
 from benchkit.planning.sampling import find_large_chunk
 from benchkit.plugin.registry import Registry
@@ -32,7 +33,7 @@ def check_precisions(grids: Sequence[tuple[str, Grid]], registry: Registry, devi
 
 
 def check_sampling(grids: Sequence[tuple[str, Grid]], registry: Registry, device: str) -> None:
-    """Raise FaultsError for a number format that the device only emulates, and for a chunk that it cannot hold.
+    """Raise FaultsError for a number format that the device only emulates, a large chunk, and useless masking.
 
     device: resolved only for other settings than the default's, because that may load torch.
     """
@@ -41,4 +42,5 @@ def check_sampling(grids: Sequence[tuple[str, Grid]], registry: Registry, device
         if grid.sampling != Sampling():
             device = each_device(resolve_device(device, several=True))[0]
             faults.add(*find_slow_sampling(grid, device), *find_large_chunk(grid, registry, device), place=place)
+            faults.add(*find_useless_masking(grid, registry), place=place)
     faults.check()
