@@ -154,7 +154,7 @@ class DiffusionBackend:
         return self._unet.config
 
     def count_multiply_adds(self, shape: tuple[int, int]) -> list[int]:
-        """Return those of one evaluation on every level of the denoiser, for latents of a height and width."""
+        """Return the multiply-adds of an evaluation on every level of the denoiser, for latents of a shape (h, w)."""
         if shape not in self._multiply_adds:
             self._multiply_adds[shape] = count_multiply_adds(self.denoiser_config, shape)
         return self._multiply_adds[shape]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchkit.api import denoise_step
-from benchkit.diffusion.masked_unet import HALO, Record, find_levels, find_work, make_whole_levels
+from benchkit.diffusion.masked_unet import HALO, Record, can_be_halved, find_levels, find_work, make_whole_levels
 from benchkit.diffusion.resample import resample
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from benchkit.diffusion.backend import DiffusionBackend
     from benchkit.diffusion.condition import Condition
 
-#: Masks that leave at most this part of an evaluation's multiply-adds are evaluated masked, the others exactly. At 0.3
-#: an evaluation was three times as fast as an exact one, at 0.56 half as long (docs/explanation/performance.md).
+#: Masks that leave at most this part of an evaluation's multiply-adds are evaluated masked, the others exactly. At 0.27
+#: an evaluation was 3.1 times as fast as an exact one, at 0.56 1.7 times (docs/explanation/performance.md).
 MOST_WORK = 0.4
 #: Latents with a shorter side than this are always evaluated exactly. Masked evaluations take one image at a time, and
 #: a small network spends most of such an evaluation on other things than multiply-adds.
@@ -38,7 +38,7 @@ def resample_all(
     outside of the masks, (N, 1, h, w) bool. Images whose mask is compact are evaluated masked, the others exactly.
     Which ones are is decided by the mask alone, so that a result does not depend on the other corruptions.
     """
-    compact = [i for i in range(len(z_t)) if _is_compact(backend, masks[i, 0].cpu())]
+    compact = [i for i in range(len(z_t)) if is_compact(backend, masks[i, 0].cpu())]
     rest = [i for i in range(len(z_t)) if i not in compact]
     results = [torch.empty_like(z) for z in corrupted]
     if rest:
@@ -82,9 +82,9 @@ def resample_masked(
     return latents
 
 
-def _is_compact(backend: DiffusionBackend, mask: Tensor) -> bool:
+def is_compact(backend: DiffusionBackend, mask: Tensor) -> bool:
     """Return whether a latent mask (h, w) bool leaves little enough of an evaluation's work."""
-    if not mask.any() or min(mask.shape) < SMALLEST_SIDE:
+    shape = mask.shape[0], mask.shape[1]
+    if not mask.any() or min(shape) < SMALLEST_SIDE or not can_be_halved(backend.denoiser_config, shape):
         return False
-    costs = backend.count_multiply_adds((mask.shape[0], mask.shape[1]))
-    return find_work(backend.denoiser_config, costs, mask) <= MOST_WORK
+    return find_work(backend.denoiser_config, backend.count_multiply_adds(shape), mask) <= MOST_WORK

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional as F
 
+from benchkit.errors import BenchkitError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -46,19 +48,19 @@ class Level:
         self.padded_pixels = ((rows[:, :, None] + 1) * (shape[1] + 2) + columns[:, None] + 1).flatten()
 
     @classmethod
-    def whole(cls, shape: tuple[int, int], device: torch.device | str = "cpu") -> Level:
+    def make_whole(cls, shape: tuple[int, int], device: torch.device | str = "cpu") -> Level:
         """Return a level that is one tile."""
         return cls(shape, shape, torch.zeros(1, 2, dtype=torch.long, device=device))
 
     @classmethod
-    def touched(cls, mask: Tensor, shape: tuple[int, int], halo: int) -> Level:
+    def find_touched(cls, mask: Tensor, shape: tuple[int, int], halo: int) -> Level:
         """Return the tiles that a latent mask (h, w) bool touches with its halo; the whole level above WHOLE_ABOVE."""
         tile = 4 if min(shape) >= LARGE_LEVEL and not any(side % 4 for side in shape) else 1
         small = F.adaptive_max_pool2d(mask[None].float(), shape)
         grown = F.max_pool2d(small, 2 * halo + 1, 1, halo)
         active = F.max_pool2d(grown, tile)[0] > 0
         if active.float().mean() > WHOLE_ABOVE:
-            return cls.whole(shape, mask.device)
+            return cls.make_whole(shape, mask.device)
         return cls(shape, (tile, tile), active.nonzero() * tile)
 
     @property
@@ -76,7 +78,7 @@ class Level:
         """Whether every pixel is active."""
         return len(self.pixels) == self.size
 
-    def windows(self, source: Level) -> Tensor:
+    def find_windows(self, source: Level) -> Tensor:
         """Return what a 3 x 3 convolution of each tile reads: indices (N, rows, columns) into a source's padded map.
 
         A source with larger maps is convolved with stride 2; one with smaller maps is upsampled, nearest pixel.
@@ -100,12 +102,12 @@ def list_shapes(config: Any, shape: tuple[int, int]) -> list[tuple[int, int]]:
 def find_levels(config: Any, mask: Tensor, halo: int = HALO) -> list[Level]:
     """Return the levels that a latent mask (h, w) bool touches, finest first; config: the denoiser's."""
     height, width = mask.shape
-    return [Level.touched(mask, shape, halo) for shape in list_shapes(config, (height, width))]
+    return [Level.find_touched(mask, shape, halo) for shape in list_shapes(config, (height, width))]
 
 
 def make_whole_levels(config: Any, shape: tuple[int, int], device: torch.device | str = "cpu") -> list[Level]:
     """Return the levels of an evaluation that computes everything, finest first."""
-    return [Level.whole(one, device) for one in list_shapes(config, shape)]
+    return [Level.make_whole(one, device) for one in list_shapes(config, shape)]
 
 
 @dataclass
@@ -154,17 +156,17 @@ class Evaluation:
         skips = [x]
         for block in unet.down_blocks:
             for i, resnet in enumerate(block.resnets):
-                x = self._block(block, i, resnet, x, depth)
+                x = self._apply_block(block, i, resnet, x, depth)
                 skips.append(x)
             if block.downsamplers:
                 x = self._convolve(block.downsamplers[0].conv, x, depth, depth + 1)
                 depth += 1
                 skips.append(x)
-        x = self._block(unet.mid_block, 0, unet.mid_block.resnets[0], x, depth)
-        x = self._resnet(unet.mid_block.resnets[1], x, depth)
+        x = self._apply_block(unet.mid_block, 0, unet.mid_block.resnets[0], x, depth)
+        x = self._apply_resnet(unet.mid_block.resnets[1], x, depth)
         for block in unet.up_blocks:
             for i, resnet in enumerate(block.resnets):
-                x = self._block(block, i, resnet, torch.cat([x, skips.pop()], 1), depth)
+                x = self._apply_block(block, i, resnet, torch.cat([x, skips.pop()], 1), depth)
             if block.upsamplers:
                 x = self._convolve(block.upsamplers[0].conv, x, depth, depth - 1)
                 depth -= 1
@@ -182,39 +184,44 @@ class Evaluation:
         more = self.unet.get_aug_embed(emb=embedding, encoder_hidden_states=text, added_cond_kwargs=added)
         return F.silu(embedding if more is None else embedding + more)
 
-    def _block(self, block: Any, i: int, resnet: Any, x: Tensor, depth: int) -> Tensor:
-        x = self._resnet(resnet, x, depth)
+    def _apply_block(self, block: Any, i: int, resnet: Any, x: Tensor, depth: int) -> Tensor:
+        """Apply a residual block and the transformer behind it, if the block has transformers."""
+        x = self._apply_resnet(resnet, x, depth)
         attentions = getattr(block, "attentions", None)
-        return self._transformer(attentions[i], x, depth) if attentions else x
+        return self._apply_transformer(attentions[i], x, depth) if attentions else x
 
-    def _resnet(self, resnet: Any, x: Tensor, depth: int) -> Tensor:
+    def _apply_resnet(self, resnet: Any, x: Tensor, depth: int) -> Tensor:
+        """Apply a residual block, diffusers' ResnetBlock2D."""
         y = F.silu(self._normalise(resnet.norm1, x, depth))
-        y = self._convolve(resnet.conv1, y, depth, depth) + self._linear(resnet.time_emb_proj, self.embedding, depth)
+        y = self._convolve(resnet.conv1, y, depth, depth) + self._apply_linear(
+            resnet.time_emb_proj, self.embedding, depth
+        )
         y = F.silu(self._normalise(resnet.norm2, y, depth))
         y = self._convolve(resnet.conv2, y, depth, depth)
-        return y + (x if resnet.conv_shortcut is None else self._linear(resnet.conv_shortcut, x, depth))
+        return y + (x if resnet.conv_shortcut is None else self._apply_linear(resnet.conv_shortcut, x, depth))
 
-    def _transformer(self, transformer: Any, x: Tensor, depth: int) -> Tensor:
-        y = self._linear(transformer.proj_in, self._normalise(transformer.norm, x, depth), depth)
+    def _apply_transformer(self, transformer: Any, x: Tensor, depth: int) -> Tensor:
+        """Apply self-attention, attention to the text and feed-forward layers, diffusers' Transformer2DModel."""
+        y = self._apply_linear(transformer.proj_in, self._normalise(transformer.norm, x, depth), depth)
         for block in transformer.transformer_blocks:
             y = y + self._attend(block.attn1, block.norm1(y), depth, to_text=False)
             y = y + self._attend(block.attn2, block.norm2(y), depth, to_text=True)
-            hidden, gate = self._linear(block.ff.net[0].proj, block.norm3(y), depth).chunk(2, -1)
-            y = y + self._linear(block.ff.net[2], hidden * F.gelu(gate), depth)
-        return x + self._linear(transformer.proj_out, y, depth)
+            hidden, gate = self._apply_linear(block.ff.net[0].proj, block.norm3(y), depth).chunk(2, -1)
+            y = y + self._apply_linear(block.ff.net[2], hidden * F.gelu(gate), depth)
+        return x + self._apply_linear(transformer.proj_out, y, depth)
 
     def _attend(self, attention: Any, x: Tensor, depth: int, to_text: bool) -> Tensor:
         """Return the attention of active tokens to the text, or to all tokens: their own and the recorded ones."""
         source, level = (self.text if to_text else x), self.levels[depth]
-        query = self._linear(attention.to_q, x, depth)
-        key, value = (self._linear(project, source, depth) for project in (attention.to_k, attention.to_v))
+        query = self._apply_linear(attention.to_q, x, depth)
+        key, value = (self._apply_linear(project, source, depth) for project in (attention.to_k, attention.to_v))
         if not to_text:
             key = self._fill(attention.to_k, key, level.pixels, level.size, level)
             value = self._fill(attention.to_v, value, level.pixels, level.size, level)
         self.multiply_adds[depth] += 2 * query.numel() * len(key)
         q, k, v = (y.view(len(y), attention.heads, -1).transpose(0, 1)[None] for y in (query, key, value))
         mixed = F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1).reshape(len(x), -1)
-        return self._linear(attention.to_out[0], mixed, depth)
+        return self._apply_linear(attention.to_out[0], mixed, depth)
 
     def _fill(self, module: nn.Module, tokens: Tensor, places: Tensor, size: int, level: Level) -> Tensor:
         """Return a flat map (size, C) with these tokens at their places, and the recorded ones at the others."""
@@ -231,7 +238,7 @@ class Evaluation:
         """Return a 3 x 3 convolution at the active pixels of a level; each tile is gathered with its neighbours."""
         at, to = self.levels[source], self.levels[target]
         padded = self._fill(conv, tokens, at.padded_pixels, at.padded_size, at)
-        windows, weight = padded[to.windows(at)].permute(0, 3, 1, 2), conv.weight
+        windows, weight = padded[to.find_windows(at)].permute(0, 3, 1, 2), conv.weight
         if weight.is_contiguous():
             # In the layout of the weights, because they are larger than the tiles and would be copied otherwise.
             windows = windows.contiguous()
@@ -244,14 +251,14 @@ class Evaluation:
         self.multiply_adds[target] += conv.weight[0].numel() * y.numel()
         return y
 
-    def _linear(self, module: Any, x: Tensor, depth: int) -> Tensor:
-        """Return a linear layer's result, or a 1 x 1 convolution's."""
+    def _apply_linear(self, module: Any, x: Tensor, depth: int) -> Tensor:
+        """Apply a linear layer or a 1 x 1 convolution."""
         y = F.linear(x, module.weight.flatten(1), module.bias)
         self.multiply_adds[depth] += x.shape[-1] * y.numel()
         return y
 
     def _normalise(self, norm: nn.GroupNorm, x: Tensor, depth: int) -> Tensor:
-        """Return a group norm's result. A level that is not whole takes the recorded mean and deviation."""
+        """Apply a group norm. A level that is not whole takes the recorded mean and deviation."""
         if self.recording or self.levels[depth].is_whole:
             groups = x.view(len(x), norm.num_groups, -1).float()
             variance, mean = torch.var_mean(groups, (0, 2), correction=0)
@@ -286,21 +293,24 @@ def count_multiply_adds(config: Any, shape: tuple[int, int]) -> list[int]:
 
 
 def complete_config(stated: Mapping[str, Any]) -> Any:
-    """Return a denoiser's config with the defaults of what its file does not state."""
+    """Return a denoiser's config with the defaults of what its file does not state.
+
+    Raises BenchkitError if diffusers can make no network of it.
+    """
     from diffusers import UNet2DConditionModel
 
-    with torch.device("meta"):
-        return UNet2DConditionModel.from_config(dict(stated)).config
+    try:
+        with torch.device("meta"):
+            return UNet2DConditionModel.from_config(dict(stated)).config
+    except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
+        raise BenchkitError(f"diffusers makes no denoiser of this config: {error}") from error
 
 
 def find_work(config: Any, costs: Sequence[int], mask: Tensor) -> float:
     """Return the part of an evaluation's multiply-adds that a latent mask (h, w) bool leaves, 0 to 1.
 
-    costs: of `count_multiply_adds`. A latent whose sides cannot be halved on every level has no masked evaluation: it
-    needs all of them.
+    costs: of `count_multiply_adds`.
     """
-    if not can_be_halved(config, (mask.shape[0], mask.shape[1])):
-        return 1.0
     active = [len(level.pixels) / level.size for level in find_levels(config, mask)]
     return sum(cost * part for cost, part in zip(costs, active, strict=True)) / sum(costs)
 
@@ -322,6 +332,7 @@ def find_unsupported(config: Any) -> str | None:
         "act_fn": {"silu"},
         "addition_embed_type": {None, "text_time"},
         "resnet_time_scale_shift": {"default"},
+        "time_embedding_act_fn": {None},
         "conv_in_kernel": {3},
         "conv_out_kernel": {3},
         "downsample_padding": {1},

@@ -267,6 +267,7 @@ def _make_spaces(texts: list[str], given: list[str], base: Grid, session: Sessio
 def _search(spaces: Mapping[Spec, Space], base: Grid, session: Session, tuner: Tuner) -> list[Search]:
     """Search each corruptor and return the searches; write the trials to `out` as they end."""
     from benchkit.executors.choose import keep_workers
+    from benchkit.runs.masked_parity import check_masked_parity
     from benchkit.runs.parity import check_parity
     from benchkit.search.search_space import corners
     from benchkit.search.trials import as_json, write_trials
@@ -286,7 +287,9 @@ def _search(spaces: Mapping[Spec, Space], base: Grid, session: Session, tuner: T
         screen.start(tuner.trials * len(spaces))
         env = Env(registry, store, how.device, screen.note, how.loaded)
         for spec, space in spaces.items():
-            check_parity(make_trial_plan(base, corners(spec, space)[-1], registry), env)
+            largest = make_trial_plan(base, corners(spec, space)[-1], registry)
+            check_parity(largest, env)
+            check_masked_parity(largest, env)
         scorer = Scorer(base, registry, env, stack.enter_context(keep_workers(how.executor, env)))
         for spec, space in spaces.items():  # open every study before the first search, which may take hours
             tuner.study(spec, space, describe_search(base, spec, registry))

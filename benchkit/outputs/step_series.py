@@ -13,7 +13,7 @@ from benchkit.errors import BenchkitError
 from benchkit.outputs.finished_run import FinishedRun, train_of
 from benchkit.report.data import Example
 from benchkit.specs.training_sets import Corrupted
-from benchkit.stages.corrupt import Corrupt, origin
+from benchkit.stages.corrupt import Corrupt, is_resampled_plainly, origin
 from benchkit.stages.images import Latents, to_uint8
 from benchkit.stages.pairs import CorruptedPairs
 
@@ -81,7 +81,8 @@ def corrupt_at_steps(
             z_t = inverted[n - 1] if n else batch.z_0
             at = latent_context(backend, batch, z_t.clone(), n)
             corruptor: Any = replace(plugin, steps=n)
-            (z_0,) = corrupt_latents(backend, [corruptor], at)
+            masked = planned.resampling == "masked" and is_resampled_plainly(corruptor)
+            (z_0,) = corrupt_latents(backend, [corruptor], at, masked)
             made[n].extend(to_uint8(backend.decode(z_0)))
     return made
 

@@ -14,7 +14,6 @@ from benchkit.api import (
     Inverter,
     LatentCorruptor,
     RegionSelector,
-    ResamplingCorruptor,
 )
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
@@ -40,7 +39,15 @@ from benchkit.specs.training_sets import (
 )
 from benchkit.stages.base import Model
 from benchkit.stages.confine import Confine
-from benchkit.stages.corrupt import AnyCorrupt, Choose, Corrupt, CorruptPixels, Region, RoundTrip
+from benchkit.stages.corrupt import (
+    AnyCorrupt,
+    Choose,
+    Corrupt,
+    CorruptPixels,
+    Region,
+    RoundTrip,
+    is_resampled_plainly,
+)
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
 from benchkit.stages.features import Features
 from benchkit.stages.images import Images, Latents, Source
@@ -306,8 +313,7 @@ class Planner:
 
     def _resampling(self, corruptor: LatentCorruptor) -> Resampling:
         """Return how a corruptor's latents are resampled; one that acts in every step itself is evaluated exactly."""
-        plain = corruptor.steps > 0 and not isinstance(corruptor, ResamplingCorruptor)
-        return self.grid.sampling.resampling if plain else "exact"
+        return self.grid.sampling.resampling if is_resampled_plainly(corruptor) else "exact"
 
     def start(self, chunk: ImageSet, inverter: Spec, steps: int, seed: int) -> Invert | Latents:
         """Return the stage of z_t after `steps` steps, continued from a shorter inversion of the grid; z_0 for 0."""

@@ -47,7 +47,8 @@ def choose_chunk(grid: Grid, registry: Registry, device: str) -> int:
     """
     if any(source.rest for source in grid.every_source):
         return CHUNK  # seeds share those chunks (benchkit.planning.image_sets.order_rest_of_pool)
-    side = max(read_latent_size(grid, registry))
+    largest = max(list_latent_sizes(grid, registry), key=lambda size: size[0] * size[1])
+    side = max(largest)
     wanted = MOST * SMALL_LATENT // max(side, SMALL_LATENT)
     most = _count_fitting(grid, registry, device)
     return 2 ** int(log2(max(1, wanted if most is None else min(wanted, most))))
@@ -102,17 +103,20 @@ def _bytes_of_image(grid: Grid, registry: Registry) -> tuple[int, int]:
     return 4 * DENOISER_ARRAYS * denoiser[0] * cells, 4 * DECODER_ARRAYS * decoder[:2][-1] * height * width
 
 
-def read_latent_size(grid: Grid, registry: Registry) -> tuple[int, int]:
-    """Return height and width of the latents of the largest first image of a source."""
+def list_latent_sizes(grid: Grid, registry: Registry) -> list[tuple[int, int]]:
+    """Return height and width of the latents of each source's first image; BenchkitError if no size is known."""
     factor = latent_factor(checkpoint.find(grid.model))
-    height, width = _image_size(grid, registry)
-    return height // factor, width // factor
+    return [(height // factor, width // factor) for height, width in _image_sizes(grid, registry)]
 
 
 def _image_size(grid: Grid, registry: Registry) -> tuple[int, int]:
     """Return height and width of the largest first image of a source."""
+    return max(_image_sizes(grid, registry), key=lambda one: one[0] * one[1])
+
+
+def _image_sizes(grid: Grid, registry: Registry) -> list[tuple[int, int]]:
     facts = [Facts(registry).of(images)[0] for images in list_first_images(grid, registry)]
     sizes = [fact.size for fact in facts if fact.size]
     if not sizes:
         raise BenchkitError("source: the size of its images is not known")
-    return max(sizes, key=lambda one: one[0] * one[1])
+    return sizes

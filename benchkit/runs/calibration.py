@@ -52,6 +52,8 @@ def calibrate(stages: Iterable[Stage], env: Env, seconds: float = SECONDS) -> li
     machine = select_machine(read_processor_name(), env.device)
     known, works = Rates.load(folder, machine), Workloads(env.registry)
     pending = [stage for stage in stages if type(stage) in _PROBES and not env.store.has(stage.key)]
+    # What a masked stage costs depends on its masks, which are not known yet.
+    pending = [stage for stage in pending if getattr(stage, "resampling", "exact") == "exact"]
     wanted: dict[Any, tuple[Stage, dict[str, Workload]]] = {}  # kinds that cost the same are measured once
     for stage, work in sorted(((one, works.of(one)) for one in pending), key=lambda pair: -pair[1].amount):
         if work.pixels and (work.kind, work.what, work.pixels) not in known.measured:

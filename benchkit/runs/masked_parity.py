@@ -10,6 +10,7 @@ import numpy as np
 from benchkit.errors import BenchkitError
 from benchkit.planning.plan import Plan
 from benchkit.runs.parity import run_check
+from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import Corrupt
 from benchkit.stages.invert import Invert
@@ -21,7 +22,7 @@ def check_masked_parity(plan: Plan, env: Env) -> None:
 
     The comparison is a stage of its own, whose result stays in the cache.
     """
-    for stage in _list_parities(plan):
+    for stage in list_parities(plan):
         reason = run_check(stage, env)
         if not reason:
             closeness = env.arrays(stage)["closeness"]
@@ -31,13 +32,14 @@ def check_masked_parity(plan: Plan, env: Env) -> None:
         raise BenchkitError(f"sampling.resampling is masked, and with this checkpoint {reason}: set it to exact")
 
 
-def _list_parities(plan: Plan) -> Iterator[MaskedParity]:
-    """Yield what compares masked with exact resampling, for each model whose latents a plan resamples masked."""
-    firsts: dict[Model, Invert] = {}
+def list_parities(plan: Plan) -> Iterator[MaskedParity]:
+    """Yield what compares masked with exact resampling, for each model and set whose latents are resampled masked."""
+    firsts: dict[tuple[Model, Spec, str], Invert] = {}
     for stage in plan.stages:
         if isinstance(stage, Corrupt) and stage.resampling == "masked" and isinstance(stage.start, Invert):
-            firsts.setdefault(stage.start.latents.model, stage.start)
-    for model, invert in firsts.items():
+            latents = stage.start.latents
+            firsts.setdefault((latents.model, latents.source.images.dataset, latents.source.split), stage.start)
+    for (model, _, _), invert in firsts.items():
         source = invert.latents.source
         source = replace(source, indices=source.indices[:IMAGES])
         source = replace(source, images=replace(source.images, indices=source.indices))

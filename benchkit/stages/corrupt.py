@@ -249,6 +249,11 @@ class Choose(Stage):
 AnyCorrupt = Corrupt | CorruptPixels | Choose
 
 
+def is_resampled_plainly(corruptor: LatentCorruptor) -> bool:
+    """Return whether a corruptor leaves the resampling to benchkit: only then can it be masked."""
+    return corruptor.steps > 0 and not isinstance(corruptor, ResamplingCorruptor)
+
+
 def origin(start: Invert | Latents) -> tuple[Latents, int]:
     """Return the clean latents that a stage starts from, and its number of inversion steps."""
     return (start.latents, start.steps) if isinstance(start, Invert) else (start, 0)

@@ -15,6 +15,7 @@ from benchkit.diffusion.families import FAMILIES
 from benchkit.diffusion.masked_unet import (
     Evaluation,
     Record,
+    can_be_halved,
     complete_config,
     count_multiply_adds,
     find_levels,
@@ -86,6 +87,19 @@ def test_the_recorded_output_is_that_of_the_network(unet: Any, layout: torch.mem
         expected = network(latent, 500, text).sample
     output = record_of(network, latent, text).output
     assert output is not None and torch.allclose(output, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "places"), [(torch.float16, 1e-2), (torch.bfloat16, 1e-1)])
+@pytest.mark.parametrize("changes", [{}, {"use_linear_projection": True, "upcast_attention": True}])
+def test_half_precision_agrees_up_to_its_rounding(dtype: torch.dtype, places: float, changes: dict[str, Any]) -> None:
+    network = make(**changes).to(dtype)
+    noise = torch.Generator().manual_seed(4)
+    latent, text = (torch.randn(shape, generator=noise).to(dtype) for shape in ((1, 4, SIDE, SIDE), (1, 7, 24)))
+    with torch.inference_mode():
+        expected = network(latent, 500, text).sample
+    output = record_of(network, latent, text).output
+    assert output is not None and output.dtype == dtype
+    assert torch.allclose(output.float(), expected.float(), atol=places)
 
 
 def test_it_knows_the_further_conditions_of_sdxl() -> None:
@@ -170,8 +184,7 @@ def test_the_work_of_a_mask_is_the_part_that_its_evaluation_computes(unet: Any, 
     # Keys and values of the text are computed whole.
     assert find_work(unet.config, costs, mask) == pytest.approx(sum(evaluation.multiply_adds) / sum(costs), rel=0.02)
     assert find_work(unet.config, costs, torch.ones(SIDE, SIDE, dtype=torch.bool)) == 1
-    odd = torch.zeros(SIDE, 18, dtype=torch.bool)
-    assert find_work(unet.config, costs, odd) == 1, "18 columns cannot be halved twice"
+    assert can_be_halved(unet.config, (SIDE, 20)) and not can_be_halved(unet.config, (SIDE, 18))
 
 
 @pytest.mark.parametrize("family", ["sd-1", "sd-2", "sdxl"])
@@ -190,6 +203,7 @@ def test_published_denoisers_are_supported(family: str) -> None:
     [
         ({"down_block_types": ["DownBlock2D", "KDownBlock2D"]}, "down_block_types: KDownBlock2D"),
         ({"class_embed_type": "timestep"}, "class_embed_type: timestep"),
+        ({"time_embedding_act_fn": "silu"}, "time_embedding_act_fn: silu"),
         ({"cross_attention_dim": [24, 24, 24]}, r"cross_attention_dim: \[24, 24, 24\]"),
         ({"resnet_time_scale_shift": "scale_shift"}, "resnet_time_scale_shift: scale_shift"),
     ],

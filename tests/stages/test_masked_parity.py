@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import benchkit
+from benchkit.api import LatentContext, Sample
 from benchkit.config.grid import Grid, load_grid, parse_grid
 from benchkit.diffusion import masked_resample
+from benchkit.diffusion.backend import DiffusionBackend
+from benchkit.diffusion.masked_unet import complete_config
+from benchkit.diffusion.noise import ImageNoise
+from benchkit.diffusion.pipeline import corrupt_latents
 from benchkit.errors import BenchkitError
 from benchkit.planning.planner import Planner
 from benchkit.planning.preflight import masking
@@ -18,8 +27,13 @@ from benchkit.report.settings import settings_line
 from benchkit.runs import masked_parity
 from benchkit.runs.recorder import make_cell_info
 from benchkit.specs.faults import FaultsError
+from benchkit.specs.spec import Spec
 from benchkit.stages.base import Model
 from benchkit.stages.corrupt import Corrupt
+from benchkit.stages.masked_parity import MaskedParity, list_masks
+from benchkit.store.artifacts import arrays_from_bytes
+from benchkit_plugins.corruptors.gaussian import Gaussian
+from benchkit_plugins.corruptors.none import RoundTrip
 from tests.helpers.small_comparison import GRID, PLUGINS
 
 METHODS = ["none:steps=1", "gaussian:steps=1", "gaussian:steps=0", "prompt-swap:steps=1"]
@@ -89,7 +103,7 @@ def test_an_unknown_denoiser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.usefixtures("large")
 def test_latents_with_odd_sides_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "read_latent_size", lambda grid, registry: (16, 18))
+    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(16, 18)])
     grid = load_grid("quick").replaced(sampling={"resampling": "masked"})
     (fault,) = masking.find_useless_masking(grid, Registry.load())
     assert "latents of 16 x 18 cannot be halved on each of the denoiser's 3 levels" in fault.message
@@ -97,6 +111,93 @@ def test_latents_with_odd_sides_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_exact_resampling_has_no_such_fault() -> None:
     assert not list(masking.find_useless_masking(load_grid("quick"), Registry.load()))
+
+
+def test_one_large_source_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = load_grid("quick").replaced(sampling={"resampling": "masked"})
+    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(16, 16), (64, 64)])
+    assert not list(masking.find_useless_masking(grid, Registry.load()))
+    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(16, 16), (24, 64)])
+    (fault,) = masking.find_useless_masking(grid, Registry.load())
+    assert "latents of 16 x 16 and 24 x 64 are too small" in fault.message
+
+
+def test_a_grid_without_plain_resampling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(64, 64)])
+    grid = load_grid("quick").replaced(
+        sampling={"resampling": "masked"}, corruptors=["gaussian:steps=0", "prompt-swap:steps=5", "cutpaste"]
+    )
+    (fault,) = masking.find_useless_masking(grid, Registry.load())
+    assert "no corruptor of the grid leaves the resampling to benchkit" in fault.message
+    with_parts = grid.replaced(corruptors=["mixture"])
+    assert not list(masking.find_useless_masking(with_parts, Registry.load()))
+
+
+def test_a_faulty_config_is_left_to_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(64, 64)])
+    monkeypatch.setattr("benchkit.diffusion.checkpoint.read_json", lambda *_: {"down_block_types": ["Other"]})
+    grid = load_grid("quick").replaced(sampling={"resampling": "masked"})
+    assert not list(masking.find_useless_masking(grid, Registry.load()))
+    with pytest.raises(BenchkitError, match="diffusers makes no denoiser of this config"):
+        complete_config({"down_block_types": ["Other"]})
+
+
+def test_each_set_of_images_is_checked(registry: Registry) -> None:
+    sources = [{"split": "clean", "size": 4}, {"split": "wild", "size": 4, "name": "other"}]
+    grid = small(sources=sources, sampling={"resampling": "masked"})
+    plan = Planner(grid, registry, Model("here", "identity", 10)).plan()
+    checks = list(masked_parity.list_parities(plan))
+    assert [check.source.split for check in checks] == ["clean", "wild"]
+    assert {len(check.source.indices) for check in checks} == {masked_parity.IMAGES}
+
+
+@pytest.fixture(scope="module")
+def backend(tiny_checkpoint: Path) -> DiffusionBackend:
+    return DiffusionBackend.load(tiny_checkpoint, steps=10)
+
+
+def test_the_check_uses_masks_that_a_run_evaluates_masked(backend: DiffusionBackend) -> None:
+    square, strip = list_masks(backend, (64, 64))
+    for mask in (square, strip):
+        assert 0 < mask.float().mean() <= 0.11 and masked_resample.is_compact(backend, mask)
+    assert square[32, 32] and not square[:8].any()
+    assert strip[0].all() and not strip[32:].any()
+    assert list_masks(backend, (16, 16)) == [], "too small"
+
+
+def test_the_check_finds_that_masked_resampling_is_an_approximation(
+    backend: DiffusionBackend, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run the check on images of 256 pixels, whose latents have 32: tiles stay partial there."""
+    images = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), dtype=np.uint8)
+    samples = [Sample(f"{i}", image, None, "a square") for i, image in enumerate(images)]
+    stage = MaskedParity(FakeSource(samples), Model("here"), Spec.parse("inverter", "ddim"), "", 2)  # type: ignore[arg-type]
+    env = SimpleNamespace(backend=lambda model: backend, registry=registry)
+    closeness = arrays_from_bytes(stage.run(env).files["arrays.safetensors"])["closeness"]  # type: ignore[arg-type]
+    assert closeness.shape == (4,)
+    # Random weights, so that it says nothing of how close trained ones are.
+    assert np.isfinite(closeness).all() and (closeness < 119).all()
+
+
+def test_corruptors_of_a_group_share_the_round_trip(backend: DiffusionBackend) -> None:
+    steps, noise = 2, torch.Generator().manual_seed(0)
+    z_t = torch.randn(1, 4, 32, 32, generator=noise)
+    mask = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    mask[..., :3, :3] = True
+    at = LatentContext(z_t, z_t, mask, backend.schedule.alpha_bar[steps], 256, ("a",), ImageNoise(0, ["a"]))
+    before = backend.network_evaluations
+    corrupt_latents(backend, [Gaussian(steps=steps), RoundTrip(steps=steps)], at, masked=True)
+    assert backend.network_evaluations - before == steps * (1 + 2)
+
+
+@dataclass(frozen=True)
+class FakeSource:
+    """Images that are read from memory."""
+
+    samples: list[Sample]
+
+    def read(self, env: object) -> list[Sample]:
+        return self.samples
 
 
 @pytest.fixture
@@ -133,6 +234,9 @@ def test_a_board_says_that_it_is_an_approximation(grid: Path, tmp_path: Path) ->
     made = compare(grid, tmp_path / "cache", out=tmp_path / "out", executor="inline")
     trained = made.metrics().query("role == 'corrupted'")
     assert set(trained["resampling"]) == {"masked"}
+    exact = benchkit.compare(grid, cache=tmp_path / "cache", progress=False, plugins=[PLUGINS], executor="inline")
+    assert "resampling" not in exact.metrics()
+    assert exact.stages["run"] > 0, "its corrupted images are others"
     page = (tmp_path / "out" / "index.html").read_text()
     assert "Masked resampling: corrupted latents" in page
     assert "resampling masked" in settings_line(made.outcome.board)
