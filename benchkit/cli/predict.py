@@ -31,7 +31,7 @@ def predict(
             "--board",
             metavar="FILE|DIR",
             help="The board on which to predict the place: rows as .jsonl, a board.json, or a run's --out folder. "
-            "Default: the board of portraits that ships.",
+            "Default: the board of portraits-whole that ships.",
         ),
     ] = None,
     detector: Annotated[

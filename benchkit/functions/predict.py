@@ -37,11 +37,11 @@ def predict(
     Two detectors with a frozen trunk measure the corruptor. Rows that they and the board have in common turn their
     figures into the board's, and say how often such predictions were right.
 
-    corruptor: in any form that `compare` takes. board: a board's file or folder; None is the board of portraits that
-    ships. detector: one of the board's; None is the one with the most rows that is trained whole. instrument: the
-    comparison that measures the corruptor. reference: the board of the rows that it has measured; None are those that
-    ship. The other arguments: see `compare`. Raises BenchkitError for faults in any of them, and PredictionError if
-    the corruptor fails.
+    corruptor: in any form that `compare` takes. board: a board's file or folder; None is that of the preset
+    `portraits-whole`, which ships. detector: one of the board's; None is the one with the most rows that is trained
+    whole. instrument: the comparison that measures the corruptor. reference: the board of the rows that it has
+    measured; None are those that ship. The other arguments: see `compare`. Raises BenchkitError for faults in any of
+    them, and PredictionError if the corruptor fails.
 
     Example (it trains for about a minute):
         >>> import benchkit

@@ -21,7 +21,7 @@ from benchkit.specs.cell import Role
 from benchkit.statistics.level import LEVEL
 
 PACKAGE = "benchkit_leaderboard"
-PAPER_FILE, BOARD_OF_PORTRAITS = "paper.jsonl", "portraits-detectors.jsonl"
+PAPER_FILE = "paper.jsonl"
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 #: Counts in a line (seeds, images) are not larger.

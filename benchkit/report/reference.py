@@ -17,12 +17,14 @@ from benchkit.report.aggregate import read_object
 from benchkit.report.board import Board
 from benchkit.report.board_file import TRAINED
 from benchkit.report.columns import delta_columns
-from benchkit.report.leaderboard import BOARD_OF_PORTRAITS, PACKAGE, load_boards
+from benchkit.report.leaderboard import load_boards
 from benchkit.report.text import bare, known
 
 Floats = NDArray[np.float64]
 #: The reference rows that ship: the board.jsonl that `benchkit compare predict` wrote, unchanged.
 SHIPPED = ("benchkit.assets", "predict/reference.jsonl")
+#: The board that ships for it: the board.jsonl that `benchkit compare portraits-whole` wrote, unchanged.
+SHIPPED_BOARD = ("benchkit.assets", "predict/board.jsonl")
 #: The baseline from which the instrument's figures are counted: the same regions without corruption.
 BASE = "pseudo"
 _REMEDY = "measure it again with 'benchkit compare', and name its folder as `reference`"
@@ -123,14 +125,14 @@ class Target:
 def find_target(path: Path | None, detector: str | None, table: Table) -> Target:
     """Return the rows to predict, whose regions a selector of the table's kind chose.
 
-    path: a board's file or folder; None: the board of portraits that ships. detector: its name, complete or bare;
-    without one, the detector with the most rows, trained whole (not one of the table's) if there is such a one.
+    path: a board's file or folder; None: the board of `portraits-whole`, which ships. detector: its name, complete or
+    bare; without one, the detector with the most rows, trained whole (not one of the table's) if there is such a one.
     Raises BenchkitError for a board without such rows, an unknown detector, and one that is on several boards.
     """
     selectors = {bare(str(text)) for text in table.frame["selector"] if known(text)}
     found = [
         (board.title, str(detector), lines)
-        for board in load_boards(path, PACKAGE, BOARD_OF_PORTRAITS)
+        for board in load_boards(path, *SHIPPED_BOARD)
         for detector, lines in _fitting(board, selectors).groupby("detector", sort=False)
         if (lines["role"] == "corrupted").any()
     ]
@@ -148,7 +150,7 @@ def find_target(path: Path | None, detector: str | None, table: Table) -> Target
         found = named
     ours = set(table.frame["detector"])
     title, chosen, lines = max(found, key=lambda one: (one[1] not in ours, len(one[2])))
-    where = f"leaderboard/{BOARD_OF_PORTRAITS}" if path is None else str(path)
+    where = "the board of portraits-whole that ships" if path is None else str(path)
     base, corrupted = lines[lines["role"] == BASE], _by_corruptor(lines, where)
     figures = base.iloc[0].to_dict() if len(base) == 1 else {}
     return Target(where, title, chosen, int(corrupted["seeds"].min()), corrupted, figures)
