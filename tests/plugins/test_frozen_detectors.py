@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from importlib import resources
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,7 @@ from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit_plugins.detectors._convex import fit_logistic
 from benchkit_plugins.detectors.frozen_convnext import ConvexConvNeXt, FrozenConvNeXt
+from benchkit_plugins.detectors.frozen_convnext_long import WEIGHTS, FrozenConvNeXtLong
 from benchkit_plugins.detectors.frozen_swin import FrozenSwin
 from benchkit_plugins.detectors.upernet_convnext import UPerNetConvNeXt
 from benchkit_plugins.detectors.upernet_swin import UPerNetSwin
@@ -33,6 +37,23 @@ def test_a_trunk_is_the_backbone_of_the_detector_that_is_trained_whole(frozen: t
     declared = [(channels, 64 // stride, 96 // stride) for channels, stride in maps_of(frozen())]
     assert [tuple(one.shape[1:]) for one in found] == declared
     assert not any(p.requires_grad for p in trunk.parameters())
+
+
+def test_the_longer_pre_training_has_another_trunk_and_the_same_head() -> None:
+    registry, images = Registry.load(), torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    short, long = FrozenConvNeXt(), FrozenConvNeXtLong()
+    assert maps_of(long) == maps_of(short)
+    with torch.inference_mode():
+        one, other = (build_trunk(made)(images) for made in (short, long))
+    for own, theirs, (channels, stride) in zip(one, other, maps_of(long), strict=True):
+        assert theirs.shape == own.shape == (1, channels, 64 // stride, 96 // stride)
+        assert not torch.allclose(own, theirs, atol=1e-2)
+    heads = [made.build_head(360) for made in (short, long)]
+    assert [p.shape for p in heads[0].parameters()] == [p.shape for p in heads[1].parameters()]
+    identities = [registry.identity(registry.complete(Spec.parse("detector", d.name))) for d in (short, long)]
+    assert identities[0] != identities[1]
+    digest = hashlib.sha256((resources.files("benchkit.assets") / "detectors" / WEIGHTS).read_bytes()).hexdigest()
+    assert long.depends_on() == digest
 
 
 @pytest.mark.parametrize(("frozen", "whole"), PAIRS)
