@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -113,6 +113,20 @@ def wants_float32(source: checkpoint.Checkpoint) -> bool:
     """
     config = checkpoint.read_json(source.folder / "vae" / "config.json", source.folder)
     return source.is_xl and bool(config.get("force_upcast", True))
+
+
+def make_empty_denoiser(config: Mapping[str, Any]) -> Any:
+    """Return a denoiser of a config on the device "meta": its tensors have sizes and no content.
+
+    Raises BenchkitError if diffusers can make no network of it.
+    """
+    import diffusers
+
+    try:
+        with torch.device("meta"), quiet():
+            return diffusers.UNet2DConditionModel.from_config(dict(config))
+    except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
+        raise BenchkitError(f"diffusers makes no denoiser of this config: {error}") from error
 
 
 @contextmanager

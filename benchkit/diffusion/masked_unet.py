@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional as F
 
-from benchkit.errors import BenchkitError
+from benchkit.diffusion.loading import make_empty_denoiser
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -278,10 +278,8 @@ def count_multiply_adds(config: Any, shape: tuple[int, int]) -> list[int]:
     config: the denoiser's. shape: height and width of the latent. Nothing is computed: a network of this config runs on
     tensors without content.
     """
-    from diffusers import UNet2DConditionModel
-
+    network = make_empty_denoiser(config)
     with torch.device("meta"), torch.inference_mode():
-        network: Any = UNet2DConditionModel.from_config(config)
         evaluation = Evaluation(network, make_whole_levels(config, shape, "meta"), Record())
         text = torch.empty(1, 1, config["cross_attention_dim"])
         added = None
@@ -293,17 +291,8 @@ def count_multiply_adds(config: Any, shape: tuple[int, int]) -> list[int]:
 
 
 def complete_config(stated: Mapping[str, Any]) -> Any:
-    """Return a denoiser's config with the defaults of what its file does not state.
-
-    Raises BenchkitError if diffusers can make no network of it.
-    """
-    from diffusers import UNet2DConditionModel
-
-    try:
-        with torch.device("meta"):
-            return UNet2DConditionModel.from_config(dict(stated)).config
-    except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
-        raise BenchkitError(f"diffusers makes no denoiser of this config: {error}") from error
+    """Return a denoiser's config with the defaults of what its file does not state; BenchkitError for a faulty one."""
+    return make_empty_denoiser(stated).config
 
 
 def find_work(config: Any, costs: Sequence[int], mask: Tensor) -> float:

@@ -162,7 +162,7 @@ def test_auto_is_a_precision_that_the_device_does_not_emulate(
 def test_auto_takes_fewer_images_of_larger_latents_and_in_less_memory(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, side: int, memory: int, chunk: int
 ) -> None:
-    monkeypatch.setattr(sampling, "_image_size", lambda *_: (side, side))
+    monkeypatch.setattr(sampling, "_image_sizes", lambda *_: [(side, side)])
     monkeypatch.setattr(sampling, "read_memory_size", lambda _: memory)
     assert choose_chunk(load_grid("quick"), registry, "cuda") == chunk
 
