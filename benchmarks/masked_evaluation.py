@@ -27,7 +27,14 @@ import benchkit
 from benchkit.diffusion.backend import DiffusionBackend
 from benchkit.diffusion.condition import Condition
 from benchkit.diffusion.masked_resample import resample_masked
-from benchkit.diffusion.masked_unet import Evaluation, Record, count_multiply_adds, find_levels, make_whole_levels
+from benchkit.diffusion.masked_unet import (
+    Evaluation,
+    Record,
+    count_multiply_adds,
+    find_levels,
+    find_work,
+    make_whole_levels,
+)
 from benchkit.diffusion.resample import resample
 
 #: Pixels by which the mask grows on each level before tiles are chosen; `sampling.resampling: masked` takes 2.
@@ -120,10 +127,7 @@ def measure_trained(images: int = 8, steps: int = 10) -> None:
     for name, halo in ((name, halo) for name in MASKS for halo in HALOS[:2]):
         mask = make_mask(name, side)
         costs = backend.count_multiply_adds((side, side))
-        part = sum(
-            cost * len(level.pixels) / level.size
-            for cost, level in zip(costs, find_levels(backend.denoiser_config, mask, halo), strict=True)
-        ) / sum(costs)
+        part = find_work(backend.denoiser_config, costs, mask, halo)
         found = [
             resample_one(backend, start[i : i + 1], other[i : i + 1], condition[i : i + 1], mask, halo, steps)
             for i in range(images)

@@ -295,12 +295,12 @@ def complete_config(stated: Mapping[str, Any]) -> Any:
     return make_empty_denoiser(stated).config
 
 
-def find_work(config: Any, costs: Sequence[int], mask: Tensor) -> float:
+def find_work(config: Any, costs: Sequence[int], mask: Tensor, halo: int = HALO) -> float:
     """Return the part of an evaluation's multiply-adds that a latent mask (h, w) bool leaves, 0 to 1.
 
     costs: of `count_multiply_adds`.
     """
-    active = [len(level.pixels) / level.size for level in find_levels(config, mask)]
+    active = [len(level.pixels) / level.size for level in find_levels(config, mask, halo)]
     return sum(cost * part for cost, part in zip(costs, active, strict=True)) / sum(costs)
 
 

@@ -31,12 +31,9 @@ class FrozenConvNeXtLong(FrozenDetector):
 
     def depends_on(self) -> str:
         """Return the digest of the trunk's weights."""
-        from importlib import resources
-        from pathlib import Path
+        from benchkit_plugins.detectors import _identity
 
-        from benchkit_plugins.detectors import _download
-
-        return _download.sha256(Path(str(resources.files("benchkit.assets") / "detectors" / WEIGHTS)))
+        return _identity.weights_digest("parts", WEIGHTS)
 
     def maps(self) -> Sequence[tuple[int, int]]:
         """Return channels and strides of the four stages."""
