@@ -1,4 +1,4 @@
-"""`benchkit predict`: a corruptor's place on a board, from detectors that train in seconds."""
+"""`benchkit predict`: a corruptor's rank on a board, from detectors that train in seconds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def predict(
         typer.Option(
             "--board",
             metavar="FILE|DIR",
-            help="The board on which to predict the place: rows as .jsonl, a board.json, or a run's --out folder. "
+            help="The board on which to predict the rank: rows as .jsonl, a board.json, or a run's --out folder. "
             "Default: the board of portraits-whole that ships.",
         ),
     ] = None,
@@ -67,7 +67,7 @@ def predict(
     plugin_folder: options.PluginFolders = None,
     strict: options.Strict = False,
 ) -> None:
-    """Predict a corruptor's place on a board of fully trained detectors, from short trainings.
+    """Predict a corruptor's rank on a board of fully trained detectors, from short trainings.
 
     Two detectors with a frozen trunk measure the corruptor. Rows that they and the board have in common turn their
     figures into the board's, and say how often such predictions were right. Exit code 3: the corruptor failed.
@@ -91,7 +91,7 @@ def predict(
             )
     except PredictionError as error:
         tell(f"failed: {error}")
-        tell(f"no place is predicted; the traceback is in {log_file()}")
+        tell(f"no rank is predicted; the traceback is in {log_file()}")
         raise typer.Exit(SOME_CELLS_FAILED) from None
     if as_json:
         print_json(prediction.as_json())
@@ -100,7 +100,7 @@ def predict(
 
 
 def _print(prediction: Prediction, seconds: float) -> None:
-    """Print what the instrument measured, the predicted place, how right such predictions were, and the warnings."""
+    """Print what the instrument measured, the predicted rank, how right such predictions were, and the warnings."""
     from benchkit.report.text import number, one_line
     from benchkit.search.prediction import LABELS
 
@@ -115,7 +115,7 @@ def _print(prediction: Prediction, seconds: float) -> None:
             print(
                 f"{LABELS[one.metric]}: each of {found.rows} rows was predicted from the rows of the other "
                 f"{found.methods - 1} methods: rank correlation {number(found.spearman)} (Spearman), "
-                f"{number(found.kendall)} (Kendall); the true place lay in the interval in {100 * found.covered:.0f} % "
+                f"{number(found.kendall)} (Kendall); the true rank lay in the interval in {100 * found.covered:.0f} % "
                 "of the rows"
             )
     for text in prediction.warnings:
@@ -129,7 +129,7 @@ def _readings(prediction: Prediction) -> Table:
 
     table = _table(
         f"{prediction.corruptor}, as the instrument measures it",
-        ("detector", "ranking", "figure [95 %]", "Δ to pseudo [95 %]", "of human's", "place by Δ"),
+        ("detector", "ranking", "figure [95 %]", "Δ to pseudo [95 %]", "of human's", "rank by Δ"),
     )
     for one in prediction.readings:
         place = _place(one.rank, one.rank_low, one.rank_high, one.rows)
@@ -147,7 +147,7 @@ def _forecasts(prediction: Prediction) -> Table:
     def neighbour(named: tuple[str, float] | None) -> str:
         return MISSING if named is None else f"{one_line(named[0])} {percent(named[1])}"
 
-    table = _table("", ("ranking", "place [95 %]", "figure [95 %]", "pseudo", "next better", "next worse"))
+    table = _table("", ("ranking", "rank [95 %]", "figure [95 %]", "pseudo", "next better", "next worse"))
     for one in prediction.forecasts:
         place = one.place
         table.add_row(
@@ -162,7 +162,7 @@ def _forecasts(prediction: Prediction) -> Table:
 
 
 def _place(rank: int, low: int, high: int, rows: int) -> str:
-    """Return a place among `rows` other rows and itself."""
+    """Return a rank among `rows` other rows and itself."""
     return f"{rank} [{low}–{high}] of {rows + 1}"
 
 

@@ -1,8 +1,8 @@
 """The corruption pipeline of the paper's Section 3.2: invert, corrupt inside the mask, resample, decode.
 
 Stages, the Python API, the previews and the figures all call these functions, so a method gives the same images
-everywhere; a run with `sampling.resampling: masked` approximates them. A batch has at most `CHUNK` images; its size can
-change the last bits of a network's output.
+everywhere; a run with `sampling.resampling: masked` approximates them. A batch is one chunk (`sampling.chunk`, 16
+images by default); its size can change the last bits of a network's output.
 """
 
 from __future__ import annotations

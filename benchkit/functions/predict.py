@@ -1,4 +1,4 @@
-"""Predict a corruptor's place on a board, from Python and for `benchkit predict`."""
+"""Predict a corruptor's rank on a board, from Python and for `benchkit predict`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def predict(
     strict: bool = False,
     progress: Progressing = True,
 ) -> Prediction:
-    """Predict a corruptor's place on a board of fully trained detectors, from detectors that train in seconds.
+    """Predict a corruptor's rank on a board of fully trained detectors, from detectors that train in seconds.
 
     Two detectors with a frozen trunk measure the corruptor. Rows that they and the board have in common turn their
     figures into the board's, and say how often such predictions were right.

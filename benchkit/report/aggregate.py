@@ -1,4 +1,4 @@
-"""Rows, a line per cell, to lines of a board: the seeds of one training set, selector and detector as one."""
+"""Aggregate cell results, one per seed, into the rows of a board, which this package calls lines."""
 
 from __future__ import annotations
 

@@ -1,1 +1,5 @@
-"""A run of a comparison, and what it leaves."""
+"""Run a comparison: prepare its plan, execute the stages, record the cell results, and find a run again.
+
+run prepares and executes, work is the execution of one plan, cell_recorder and rate_recorder store what it gives.
+precision_check and masked_resampling_check compare with exact images before a run. next_look adds seeds.
+"""

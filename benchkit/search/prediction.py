@@ -1,4 +1,4 @@
-"""Predict a corruptor's place on a board of fully trained detectors, from detectors that train in seconds.
+"""Predict a corruptor's rank on a board of fully trained detectors, from detectors that train in seconds.
 
 The instrument is a small comparison of the corruptor with the row `pseudo`. Its reference rows are shipped corruptors
 that it has measured before. Those that a larger board has too give the map from the instrument's figures to the
@@ -39,7 +39,7 @@ from benchkit.runs.recorder import make_cell_info
 from benchkit.runs.run import Outcome, Places, RunOptions, execute, prepare
 from benchkit.specs.spec import Spec
 from benchkit.statistics.level import LEVEL
-from benchkit.statistics.prediction import Place, Validation, predict_place, validate
+from benchkit.statistics.prediction import PredictedRank, Validation, predict_ranks, validate
 from benchkit.store.location import get_local_folder
 
 #: Predictions are recorded in a database of their own: their rows lack what a comparison measures besides.
@@ -72,7 +72,7 @@ class Request:
 class Reading:
     """The instrument's figure with one detector, by one metric.
 
-    figure, low, high: in [0, 1]. delta, delta_low, delta_high: the paired difference to `pseudo`. rank: the place of
+    figure, low, high: in [0, 1]. delta, delta_low, delta_high: the paired difference to `pseudo`. rank: that of
     that difference among the reference rows, 1 + those with a higher one; rank_low, rank_high: that of the interval's
     ends. rows: the number of reference rows. covered: the difference as a fraction of that from `pseudo` to `human` in
     the reference rows; None where these lack `human`, or it is not better.
@@ -95,15 +95,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The predicted figure and place on the board, by one metric.
+    """The predicted figure and rank on the board, by one metric.
 
-    rows: known rows among which the place is. above, below: names and figures of the neighbours. base: the board's
+    rows: known rows among which the rank is. above, below: names and figures of the neighbours. base: the board's
     figure of `pseudo`, None where it has none. checked: of each row that validated the map, its figure as the other
     methods' rows predict it, and the true one.
     """
 
     metric: str
-    place: Place
+    place: PredictedRank
     rows: int
     above: tuple[str, float] | None
     below: tuple[str, float] | None
@@ -114,7 +114,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A corruptor's place: the instrument's readings, and one forecast per ranking where a board backs it.
+    """A corruptor's predicted rank: the instrument's readings, and one forecast per ranking where a board backs it.
 
     board: where and title of the board, its detector and seeds. warnings: sentences.
     """
@@ -184,7 +184,7 @@ def measure(request: Request, registry: Registry, places: Places, options: RunOp
 
 
 def make_prediction(request: Request, board: Board) -> Prediction:
-    """Return the place of the corruptor that the instrument measured on `board`."""
+    """Return the predicted rank of the corruptor that the instrument measured on `board`."""
     lines = board.trained[board.trained["role"] == "corrupted"]
     detectors = [str(detector) for detector in lines["detector"]]
     own = request.corruptor
@@ -196,7 +196,7 @@ def make_prediction(request: Request, board: Board) -> Prediction:
     warnings = list(_changed(board, request.table))
     target = request.target
     if target is None:
-        return Prediction(own.short, readings, None, (), (*warnings, f"no board backs a place: {request.unbacked}"))
+        return Prediction(own.short, readings, None, (), (*warnings, f"no board backs a predicted rank: {request.unbacked}"))
     forecasts = []
     for metric in RANKINGS:
         rows = match_rows(request.table, detectors, target, metric)
@@ -204,7 +204,7 @@ def make_prediction(request: Request, board: Board) -> Prediction:
         try:
             forecasts.append(_forecast(metric, rows, own.name, new, target))
         except BenchkitError as error:
-            warnings.append(f"no board backs a place by {LABELS[metric]}: {target.where}, {target.detector}: {error}")
+            warnings.append(f"no board backs a predicted rank by {LABELS[metric]}: {target.where}, {target.detector}: {error}")
     warnings += _doubts(forecasts, target, request.table, own)
     about = {"where": target.where, "title": target.title, "detector": target.detector, "seeds": target.seeds}
     return Prediction(own.short, readings, about, tuple(forecasts), tuple(warnings))
@@ -238,7 +238,7 @@ def _forecast(metric: str, rows: Known, method: str, new: np.ndarray, target: Ta
     """Return the forecast from the rows of other methods; its validation is over all rows."""
     others = rows.without(method)
     validation = validate(rows.inputs, rows.targets, rows.methods)
-    (place,) = predict_place(others.inputs, others.targets, others.methods, new, LEVEL)
+    (place,) = predict_ranks(others.inputs, others.targets, others.methods, new, LEVEL)
     named = list(zip(others.names, map(float, others.targets), strict=True))
     above, below = named[: place.rank - 1], named[place.rank - 1 :]
     base = numeric(target.base.get(metric))
@@ -277,7 +277,7 @@ def _doubts(forecasts: Sequence[Forecast], target: Target, table: Table, own: Sp
         if not found.spearman >= LEAST_CORRELATION:
             yield (
                 f"by {LABELS[one.metric]} the rank correlation of predicted and true figures is {found.spearman:.2f}, "
-                f"below {LEAST_CORRELATION}: the predicted place says little"
+                f"below {LEAST_CORRELATION}: the predicted rank says little"
             )
     if forecasts and (rows := forecasts[0].validation.rows) < LEAST_ROWS:
         yield f"the prediction was validated on {rows} rows, fewer than {LEAST_ROWS}"

@@ -1,4 +1,4 @@
-"""Score a predictor on marked images (see benchkit.metrics): one row, the per-image counts, the score histograms."""
+"""Score a predictor on annotated images (see benchkit.metrics): one row, the per-image counts, the score histograms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Distributions and ranks for intervals and tests, of scipy.special alone: scipy.stats takes half a second to import.
+"""Quantiles and probabilities of Student's t, the normal and the chi-squared distribution, from scipy.special alone.
+
+The import of scipy.stats takes half a second.
 
 Every function equals its counterpart in scipy.stats to the last bit.
 """

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Place:
+class PredictedRank:
     """A predicted figure and its place among known ones, each with its interval. rank: 1 is best."""
 
     figure: float
@@ -77,10 +77,10 @@ def predict_left_out(inputs: Floats, targets: Floats, methods: Sequence[str]) ->
     return predicted
 
 
-def predict_place(
+def predict_ranks(
     inputs: Floats, targets: Floats, methods: Sequence[str], new: Floats, level: float = LEVEL
-) -> list[Place]:
-    """Return the place of each new row (M, K) among the known rows, inputs (N, K) and targets (N,).
+) -> list[PredictedRank]:
+    """Return the rank of each new row (M, K) among the known rows, inputs (N, K) and targets (N,).
 
     Higher targets are better. The rank is 1 + the number of known rows with a higher figure, from 1 to N + 1; its
     interval is that of the figure's ends. Raises BenchkitError for rows of too few methods.
@@ -106,19 +106,19 @@ def validate(inputs: Floats, targets: Floats, methods: Sequence[str], level: flo
     for method in dict.fromkeys(methods):
         own = groups == method
         rest = targets[~own]
-        places = predict_place(inputs[~own], rest, [str(one) for one in groups[~own]], inputs[own], level)
-        for row, place in zip(np.flatnonzero(own), places, strict=True):
-            predicted[row] = place.figure
-            covered[row] = place.rank_low <= _rank(float(targets[row]), rest) <= place.rank_high
+        ranks = predict_ranks(inputs[~own], rest, [str(one) for one in groups[~own]], inputs[own], level)
+        for row, rank in zip(np.flatnonzero(own), ranks, strict=True):
+            predicted[row] = rank.figure
+            covered[row] = rank.rank_low <= _rank(float(targets[row]), rest) <= rank.rank_high
     varied = np.ptp(predicted) > 0 and np.ptp(targets) > 0
     spearman = float(stats.spearmanr(predicted, targets).statistic) if varied else float("nan")
     kendall = float(stats.kendalltau(predicted, targets).statistic) if varied else float("nan")
     return Validation(predicted, len(targets), len(set(methods)), spearman, kendall, float(covered.mean()))
 
 
-def _place(figure: float, reach: float, targets: Floats) -> Place:
+def _rank_figure(figure: float, reach: float, targets: Floats) -> PredictedRank:
     low, high = figure - reach, figure + reach
-    return Place(figure, low, high, _rank(figure, targets), _rank(high, targets), _rank(low, targets))
+    return PredictedRank(figure, low, high, _rank(figure, targets), _rank(high, targets), _rank(low, targets))
 
 
 def _rank(figure: float, targets: Floats) -> int:

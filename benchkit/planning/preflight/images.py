@@ -12,7 +12,7 @@ from benchkit.planning.preflight.needs import Chosen, Need
 from benchkit.specs.faults import NAMED, Fault, quote_some
 from benchkit.specs.training_sets import ImageSet
 
-MARK_THEM = "mark them (an empty mask says that nothing is there), or name a split that is marked"
+MARK_THEM = "annotate them (an empty mask says that an image has no artifact), or name a split that is annotated"
 #: Smaller crops are refused.
 SMALLEST_CROP = 32
 
