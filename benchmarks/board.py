@@ -58,9 +58,9 @@ def measure(title: str, command: list[str]) -> None:
 
 def rank_rows(number: int) -> None:
     """Rank made-up rows of one detector, with five seeds on 100 images: intervals, ranks, differences to a baseline."""
-    from benchkit.statistics.comparisons import adjust_holm
     from benchkit.statistics.jackknife import Jackknife
-    from benchkit.statistics.many import differences_of_many, intervals_of_many, joint_intervals, pool_many
+    from benchkit.statistics.many_methods import differences_of_many, intervals_of_many, joint_intervals, pool_many
+    from benchkit.statistics.multiple_comparisons import adjust_holm
 
     rng = np.random.default_rng(0)
     shared = rng.normal(0, 0.4, (IMAGES, 1))
@@ -80,8 +80,8 @@ def write_board(folder: Path, rows: int) -> None:
     """Write a board of so many rows as a run's folder has it."""
     from benchkit.report.board_parquet import board_to_parquet, pairs_to_parquet
     from benchkit.report.columns import RANKINGS, joint_columns
-    from benchkit.report.leaderboard import PACKAGE, load_boards
-    from benchkit.report.load import BOARD_PARQUET, PAIRS_PARQUET
+    from benchkit.report.leaderboard_lines import PACKAGE, load_boards
+    from benchkit.report.load_board import BOARD_PARQUET, PAIRS_PARQUET
 
     board = max(load_boards(None, PACKAGE, "portraits-frozen.jsonl"), key=lambda one: len(one.frame))
     base = board.frame[board.frame["group"] == "trained"]

@@ -36,9 +36,9 @@ from benchkit.statistics.agreement import (
     is_distance,
     share_methods,
 )
-from benchkit.statistics.comparisons import adjust_step_down
 from benchkit.statistics.intervals import Difference, Pair, differences
 from benchkit.statistics.jackknife import Jackknife, jackknife
+from benchkit.statistics.multiple_comparisons import adjust_step_down
 
 Floats = NDArray[np.float64]
 IMAGES = 200

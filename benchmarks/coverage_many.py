@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/coverage_many.py [--boards N] [--seeds 2,3,5,10] [--world NAME]
 
-Every board has 250 rows on 100 images, more rows than are compared pair by pair (benchkit.statistics.many). Figures are
-made as in coverage.py. The first half of the rows are in groups of five with one level and one spread of the seeds, so
-that five true figures are equal; in the world `all rows equal` all are.
+Every board has 250 rows on 100 images, more rows than are compared pair by pair (benchkit.statistics.many_methods).
+Figures are made as in coverage.py. The first half of the rows are in groups of five with one level and one spread of
+the seeds, so that five true figures are equal; in the world `all rows equal` all are.
 
 Printed: on how many boards the joint intervals of all rows contain the true differences to the mean of all rows, and on
 how many all rank intervals contain the true ranks. A difference is that of two logits, as in `joint_intervals`. Of
@@ -28,7 +28,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.many import joint_intervals, pool_many
+from benchkit.statistics.many_methods import joint_intervals, pool_many
 
 _spec = importlib.util.spec_from_file_location("coverage_worlds", Path(__file__).with_name("coverage.py"))
 assert _spec is not None and _spec.loader is not None

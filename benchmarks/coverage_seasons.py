@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.statistics.changes import measure_change
 from benchkit.statistics.intervals import differences
 from benchkit.statistics.jackknife import jackknife
+from benchkit.statistics.test_set_changes import measure_change
 
 _spec = importlib.util.spec_from_file_location("coverage_worlds", Path(__file__).with_name("coverage.py"))
 assert _spec is not None and _spec.loader is not None

@@ -29,7 +29,7 @@ from paper_grid import METHODS, PAPER_SOURCES, count_evaluations, list_stages
 
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
-from benchkit.runs.parity import list_parities, measure_parity
+from benchkit.runs.precision_check import list_parities, measure_parity
 from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env, Stage
 from benchkit.stages.parity import describe_parity

@@ -1,1 +1,1 @@
-"""Reported results as data, one JSON object a line; read by benchkit.report.leaderboard."""
+"""Reported results as data, one JSON object a line; read by benchkit.report.leaderboard_lines."""

@@ -96,7 +96,7 @@ def ablate(
 
 def _print_outcome(ended: AblationOutcome, out: Path | None) -> None:
     """Print the differences to the base, where the files are, and how long the run took."""
-    from benchkit.report.tables import rich_notes, rich_table
+    from benchkit.report.render_board import rich_notes, rich_table
 
     screen = console()
     sheet = ended.board.with_axis()

@@ -112,7 +112,7 @@ def cache_root(given: str | None = None) -> Location:
 
 def places_named(run: str, cache: str | None, store: str | None) -> Places:
     """Return where a run is kept: --cache and --store, or what its --out folder names; see find_places."""
-    from benchkit.runs.finding import find_places
+    from benchkit.runs.find_run import find_places
     from benchkit.store.location import parse_location
 
     found = find_places(run, None if cache is None else parse_location(cache), store)

@@ -149,7 +149,7 @@ class _Work:
         import pandas as pd
 
         from benchkit.outputs.exports.names import Names
-        from benchkit.report.tables import csv_text
+        from benchkit.report.render_board import csv_text
 
         names = Names()
         for name in FOLDERS:

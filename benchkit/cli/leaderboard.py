@@ -17,7 +17,7 @@ from benchkit.errors import BenchkitError, UnknownNameError
 
 if TYPE_CHECKING:
     from benchkit.report.board import Board
-    from benchkit.report.leaderboard import Line
+    from benchkit.report.leaderboard_lines import Line
     from benchkit.store.results import ResultStore
 
 _FORMATS = ("table", "markdown", "csv", "json", "latex")
@@ -45,8 +45,8 @@ def show(
     store: options.Store = None,
 ) -> None:
     """Show the board of a run, or several boards side by side, with one line per method."""
-    from benchkit.report.leaderboard import PaperLine
-    from benchkit.report.tables import csv_blocks, render
+    from benchkit.report.leaderboard_lines import PaperLine
+    from benchkit.report.render_board import csv_blocks, render
 
     if form not in _FORMATS:
         raise UnknownNameError("format", form, _FORMATS)
@@ -58,7 +58,7 @@ def show(
     width = console().width
     given = [line for source in sources for line in source.given or ()]
     if paper or any(isinstance(line, PaperLine) for line in given):
-        from benchkit.report.beside import compare_with_paper
+        from benchkit.report.paper_comparison import compare_with_paper
 
         lines = [line for source in sources for line in source.lines]
         text = render(compare_with_paper(lines), form, width)
@@ -123,7 +123,7 @@ class Source:
     @property
     def lines(self) -> Sequence[Line]:
         """The lines of the leaderboard."""
-        from benchkit.report.leaderboard import board_lines
+        from benchkit.report.leaderboard_lines import board_lines
 
         return self.given if self.given is not None else [line for board in self.boards for line in board_lines(board)]
 
@@ -131,8 +131,8 @@ class Source:
 def _source(name: str, cache: str | None, store: str | None, shown_alone: bool, most: int | None) -> Source:
     """shown_alone: as a table for people of `most` rows of each part, for which some columns suffice."""
     from benchkit.report.board_table import is_shown
-    from benchkit.report.leaderboard import load_leaderboard, make_boards
-    from benchkit.report.load import find_board, load_board
+    from benchkit.report.leaderboard_lines import load_leaderboard, make_boards
+    from benchkit.report.load_board import find_board, load_board
 
     path = Path(name)
     if find_board(path) is not None or path.suffix == ".parquet":
@@ -148,7 +148,7 @@ def _source(name: str, cache: str | None, store: str | None, shown_alone: bool, 
 def _stored(name: str, cache: str | None, store: str | None) -> Board:
     """Return the board of a run in the store, made from its cell results."""
     from benchkit.report.board import Board
-    from benchkit.runs.finding import open_results
+    from benchkit.runs.find_run import open_results
     from benchkit.runs.work import load_run_data
 
     if not os.path.exists(name) and opened_store(cache, store) is None:  # noqa: PTH110

@@ -134,7 +134,7 @@ def score(
     from benchkit.leaderboard.season_score import score_season
     from benchkit.leaderboard.submission import FACTS, find_facts, read_submission, write_submission
     from benchkit.outputs.finished_run import FinishedRun
-    from benchkit.runs.finding import open_results
+    from benchkit.runs.find_run import open_results
     from benchkit.runs.work import load_run_data
     from benchkit.system.devices import resolve_device
 
@@ -165,7 +165,7 @@ def _print_result(found: SeasonResult) -> None:
     from rich.table import Table
 
     from benchkit.metrics import PRIMARY
-    from benchkit.report.text import bare, bracketed, percent, plain_number, signed
+    from benchkit.report.format_values import bare, bracketed, percent, plain_number, signed
 
     for detector in found.detectors:
         table = Table(title=f"season {found.season.name}: {bare(detector)}", title_justify="left", box=box.SIMPLE_HEAD)

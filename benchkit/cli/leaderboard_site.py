@@ -72,7 +72,7 @@ def build(
     from benchkit.leaderboard.site.build import find_drift, make_site, write_site
     from benchkit.leaderboard.site.changes import load_earlier
     from benchkit.leaderboard.site.sources import load_sources
-    from benchkit.report.leaderboard import paper_lines
+    from benchkit.report.leaderboard_lines import paper_lines
 
     if not folders and not SUBMISSIONS.is_dir():
         raise BenchkitError(f"there is no folder {SUBMISSIONS} here: name the folders of the boards")

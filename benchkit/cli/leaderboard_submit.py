@@ -58,7 +58,7 @@ def submit(
     from benchkit.leaderboard.season_check import find_stale_scores
     from benchkit.leaderboard.submission import FACTS, write_submission
     from benchkit.leaderboard.submit import Declaration, make_submission
-    from benchkit.runs.finding import open_results
+    from benchkit.runs.find_run import open_results
     from benchkit.system.output_files import check_folder
 
     links = [one.partition("=") for one in plugin_link or ()]

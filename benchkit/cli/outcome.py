@@ -20,7 +20,7 @@ SOME_CELLS_FAILED = 3
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as plain data; for one of the paper's tables, with the paper's figures beside it."""
-    from benchkit.report.beside import beside_table
+    from benchkit.report.paper_comparison import beside_table
 
     compared = beside_table(outcome.board)
     return outcome.as_json() | ({} if compared is None else {"paper": compared.as_json()})
@@ -28,9 +28,9 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 def print_outcome(outcome: Outcome, out: Path | None) -> None:
     """Print the board, where the report is, and how long the run took."""
-    from benchkit.report.beside import beside_table
     from benchkit.report.board_table import board_sheet
-    from benchkit.report.tables import rich_notes, rich_table
+    from benchkit.report.paper_comparison import beside_table
+    from benchkit.report.render_board import rich_notes, rich_table
 
     screen = console()
     compared = beside_table(outcome.board)

@@ -101,7 +101,7 @@ def predict(
 
 def _print(prediction: Prediction, seconds: float) -> None:
     """Print what the instrument measured, the predicted rank, how right such predictions were, and the warnings."""
-    from benchkit.report.text import number, one_line
+    from benchkit.report.format_values import number, one_line
     from benchkit.search.prediction import LABELS
 
     screen = console()
@@ -124,7 +124,7 @@ def _print(prediction: Prediction, seconds: float) -> None:
 
 
 def _readings(prediction: Prediction) -> Table:
-    from benchkit.report.text import MISSING, bracketed, number, percent, signed
+    from benchkit.report.format_values import MISSING, bracketed, number, percent, signed
     from benchkit.search.prediction import LABELS
 
     table = _table(
@@ -141,7 +141,7 @@ def _readings(prediction: Prediction) -> Table:
 
 
 def _forecasts(prediction: Prediction) -> Table:
-    from benchkit.report.text import MISSING, bracketed, one_line, percent
+    from benchkit.report.format_values import MISSING, bracketed, one_line, percent
     from benchkit.search.prediction import LABELS
 
     def neighbour(named: tuple[str, float] | None) -> str:

@@ -14,9 +14,9 @@ import pandas as pd
 from benchkit.metrics import PRIMARY
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_table import Cell, Column, Group, Sheet
+from benchkit.report.format_values import MISSING, bracketed, known, numeric, one_line, percent, signed
 from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.settings import differing
-from benchkit.report.text import MISSING, bracketed, known, numeric, one_line, percent, signed
 
 #: Lines of two boards are the same row if these columns are equal; those of _WHERE_SEVERAL only if a board has several.
 _KEY = ("detector", "selector", "role", "corruptor", "corruptor_params", "variant")

@@ -184,7 +184,7 @@ def _run(grid: Grid, session: Session, how: RunOptions) -> Comparison:
 def _dry_run(grid: Grid, session: Session, calibrate: bool) -> DryRun:
     """Return the plan's dry run; with `until_resolved` that of the first look, and of the largest plan."""
     from benchkit.functions.dry_run import LargestPreview, count_with_own_selections, make_dry_run, preview_plan
-    from benchkit.planning.looks import find_rule, take_seeds
+    from benchkit.planning.look_plan import find_rule, take_seeds
     from benchkit.runs.run import prepare
 
     registry, places = session.registry, session.places

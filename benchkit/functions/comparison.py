@@ -16,7 +16,7 @@ from benchkit.functions.paired_difference import PairedDifference, Ranking, Row,
 from benchkit.functions.plugin_arguments import PluginLike, PluginSources, load_plugins, name_choice
 from benchkit.functions.session import check_store, parse_cache
 from benchkit.metrics import COMPANION, COUNTS, PRIMARY, Measured, metric
-from benchkit.report.text import known, one_line
+from benchkit.report.format_values import known, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchkit.outputs.finished_run import FinishedRun
     from benchkit.plugin.registry import Registry
     from benchkit.report.ablation import AblationBoard
-    from benchkit.report.data import Example, RunData
+    from benchkit.report.run_data import Example, RunData
     from benchkit.runs.run import Outcome, Places
     from benchkit.store.location import Location
 
@@ -286,8 +286,8 @@ def load_comparison(
 
     from benchkit.plugin.placeholders import TolerantRegistry
     from benchkit.report.board import Board
-    from benchkit.report.load import find_board, load_board
-    from benchkit.runs.finding import find_places, open_results
+    from benchkit.report.load_board import find_board, load_board
+    from benchkit.runs.find_run import find_places, open_results
     from benchkit.runs.run import Outcome
     from benchkit.runs.run_folder import LOG
 
@@ -308,7 +308,7 @@ def load_comparison(
 
 def _load_data(places: Places, run: str) -> RunData:
     """Return the rows and records of a run."""
-    from benchkit.runs.finding import open_results
+    from benchkit.runs.find_run import open_results
     from benchkit.runs.work import load_run_data
 
     results = open_results(places, run)

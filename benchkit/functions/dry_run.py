@@ -155,7 +155,7 @@ def make_dry_run(
 def preview_plan(plan: Plan, grid: Grid, session: Session) -> Preview:
     """Return which stages of the plan are cached already; write nothing, not even an empty cache."""
     from benchkit.planning.dry_run import preview
-    from benchkit.runs.rates import load_rates, name_executor
+    from benchkit.runs.rate_recorder import load_rates, name_executor
     from benchkit.runs.run import find_model
     from benchkit.store.location import get_local_folder
     from benchkit.store.opening import open_store

@@ -31,7 +31,7 @@ def open_run(
     """Open a run and compute nothing; raise BenchkitError if there is none, or if it is of another version."""
     from benchkit.outputs.finished_run import FinishedRun
     from benchkit.plugin.placeholders import TolerantRegistry
-    from benchkit.runs.finding import find_places
+    from benchkit.runs.find_run import find_places
 
     if isinstance(run, Comparison):
         registry = TolerantRegistry(load_plugins(plugins, strict)) if plugins else run.registry

@@ -11,8 +11,8 @@ import numpy as np
 from benchkit.api import Plugin
 from benchkit.errors import ArgumentTypeError, ArgumentValueError, UnknownNameError, describe_value
 from benchkit.metrics import COMPANION, PRIMARY
+from benchkit.report.format_values import known, listed, one_line
 from benchkit.report.names import Labels
-from benchkit.report.text import known, listed, one_line
 
 if TYPE_CHECKING:
     from benchkit.report.board import Board

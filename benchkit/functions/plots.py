@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchkit.errors import ArgumentTypeError, ArgumentValueError
 from benchkit.functions.comparison import Comparison
 from benchkit.functions.paired_difference import RANKINGS, Ranking, Row, row_text
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 
 if TYPE_CHECKING:
     import pandas as pd

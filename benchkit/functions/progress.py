@@ -265,7 +265,7 @@ class ReportingExecutor:
 
     def execute(self, stages: Sequence[Stage], env: Env, report: Callable[[StageResult], None]) -> None:
         from benchkit.functions.time_left import TimeLeft
-        from benchkit.runs.rates import name_executor
+        from benchkit.runs.rate_recorder import name_executor
 
         self.screen.start(len(stages))
         left = TimeLeft(stages, env, name_executor(self.executor))

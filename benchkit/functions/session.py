@@ -75,11 +75,11 @@ class Session:
             return cls(registry, make_places(out, cache, store), *ways)
 
     def settle_sampling(self, grid: Grid, measure: bool, silent: bool = False) -> Grid:
-        """Return the grid without `auto` in its `sampling`; see `benchkit.runs.sampling`. silent: log no notes."""
+        """Return the grid without `auto` in its `sampling`; see `runs.settle_sampling`. silent: log no notes."""
         if "auto" not in (grid.sampling.precision, grid.sampling.chunk):
             return grid
         from benchkit.functions.grid_arguments import note
-        from benchkit.runs.sampling import settle_sampling
+        from benchkit.runs.settle_sampling import settle_sampling
         from benchkit.stages.base import each_device
         from benchkit.system.devices import resolve_device
 

@@ -68,7 +68,7 @@ class TimeLeft:
 
     def _begin(self, stages: Sequence[Stage]) -> None:
         from benchkit.planning.workloads import Workloads
-        from benchkit.runs.rates import load_rates
+        from benchkit.runs.rate_recorder import load_rates
         from benchkit.store.location import get_local_folder
 
         self._works = Workloads(self._env.registry)

@@ -230,7 +230,7 @@ def _make_tuner(trials: int, seed: int, out: Path | None, retry_failed: bool) ->
 
 def _make_spaces(texts: list[str], given: list[str], base: Grid, session: Session) -> dict[Spec, Space]:
     """Return the search space of each corruptor; find every fault before anything is computed or written."""
-    from benchkit.planning.preflight.device import check_precisions, check_sampling
+    from benchkit.planning.preflight.device_checks import check_precisions, check_sampling
     from benchkit.search.search_space import check_keys, corners, make_space, parse_space
     from benchkit.search.tuning import check_search, make_trial_plan
     from benchkit.specs.faults import Collector
@@ -267,8 +267,8 @@ def _make_spaces(texts: list[str], given: list[str], base: Grid, session: Sessio
 def _search(spaces: Mapping[Spec, Space], base: Grid, session: Session, tuner: Tuner) -> list[Search]:
     """Search each corruptor and return the searches; write the trials to `out` as they end."""
     from benchkit.executors.choose import keep_workers
-    from benchkit.runs.masked_parity import check_masked_parity
-    from benchkit.runs.parity import check_parity
+    from benchkit.runs.masked_resampling_check import check_masked_parity
+    from benchkit.runs.precision_check import check_parity
     from benchkit.search.search_space import corners
     from benchkit.search.trials import as_json, write_trials
     from benchkit.search.tuning import Scorer, budget, describe_search, make_trial_plan

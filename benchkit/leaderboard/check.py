@@ -21,8 +21,8 @@ from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import FACTS, Submission, read_submission
 from benchkit.metrics import COMPANION, PRIMARY, is_metric
 from benchkit.report.board import Board
+from benchkit.report.format_values import known
 from benchkit.report.frames import line_records
-from benchkit.report.text import known
 from benchkit.report.third_party import OWN
 from benchkit.runs.provenance import get_package_versions, read_git_revision
 

@@ -23,8 +23,8 @@ from PIL import Image, UnidentifiedImageError
 
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.leaderboard.submission import EXAMPLES, FACTS, Submission
+from benchkit.report.format_values import one_line
 from benchkit.report.site.gallery import outline
-from benchkit.report.text import one_line
 from benchkit.system.files import read_regular
 
 #: Bytes of the whole file, pixels of an image's longer side, and examples of one kind that a row has.

@@ -13,9 +13,9 @@ from benchkit.errors import BenchkitError
 from benchkit.leaderboard.protocol import ROWS
 from benchkit.leaderboard.submission import Submission, normalise_rows
 from benchkit.report.aggregate import KEY
-from benchkit.report.data import RunData
+from benchkit.report.format_values import known
 from benchkit.report.names import named_rows
-from benchkit.report.text import known
+from benchkit.report.run_data import RunData
 from benchkit.specs.keys import digest
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from benchkit.errors import BenchkitError
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 from benchkit.specs.grammar import print_value
 from benchkit.specs.keys import digest
 from benchkit.specs.spec import Spec

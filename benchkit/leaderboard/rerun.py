@@ -14,7 +14,7 @@ from benchkit.outputs.finished_run import parse_record
 from benchkit.planning.plan import PlannedCell
 from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 from benchkit.runs.run import find_model
 from benchkit.specs.spec import Spec
 

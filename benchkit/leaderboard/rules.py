@@ -16,7 +16,7 @@ from benchkit.errors import BenchkitError, UnknownNameError, shortened
 from benchkit.leaderboard.protocol import digest_protocol, seeds_of
 from benchkit.leaderboard.submission import MOST_CELLS, Facts
 from benchkit.report.aggregate import KEY
-from benchkit.report.text import bare, known, one_line
+from benchkit.report.format_values import bare, known, one_line
 from benchkit.report.third_party import OWN
 from benchkit.specs.cell import ROLES
 from benchkit.specs.spec import Spec

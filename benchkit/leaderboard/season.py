@@ -24,7 +24,7 @@ from benchkit.errors import BenchkitError, shortened
 from benchkit.leaderboard.submission import NAME
 from benchkit.plugin.registry import Registry
 from benchkit.readers.season import season_to_bytes
-from benchkit.report.text import one_line
+from benchkit.report.format_values import one_line
 from benchkit.specs.keys import digest
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import CHUNK

@@ -14,8 +14,8 @@ from benchkit.leaderboard.season_lead import measure_lead_changes
 from benchkit.leaderboard.season_result import SeasonResult
 from benchkit.leaderboard.submission import Submission, find_facts, read_submission
 from benchkit.report.board import Board
-from benchkit.report.data import RunData
-from benchkit.report.text import known
+from benchkit.report.format_values import known
+from benchkit.report.run_data import RunData
 
 #: A score lies in this folder of its submission, followed by the season's name. It has the files of a submission.
 PREFIX = "season-"

@@ -11,14 +11,14 @@ from benchkit.metrics import is_metric
 from benchkit.report.aggregate import KEY, aggregate_rows
 from benchkit.report.baselines import find_baselines
 from benchkit.report.columns import RANKINGS
-from benchkit.report.data import RunData
+from benchkit.report.format_values import known
+from benchkit.report.run_data import RunData
 from benchkit.report.settings import protocol_names
-from benchkit.report.text import known
 from benchkit.report.uncertainty import measure_line
-from benchkit.statistics.changes import Change, measure_change
-from benchkit.statistics.comparisons import adjust_holm
+from benchkit.statistics.confidence_level import LEVEL
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.level import LEVEL
+from benchkit.statistics.multiple_comparisons import adjust_holm
+from benchkit.statistics.test_set_changes import Change, measure_change
 
 #: What the lead of a row is measured from.
 BASE = "pseudo"

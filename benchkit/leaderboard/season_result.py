@@ -16,11 +16,11 @@ from benchkit.metrics import PRIMARY
 from benchkit.report.board import Board
 from benchkit.report.board_file import TRAINED
 from benchkit.report.columns import RANKINGS, rank_columns
-from benchkit.report.data import RunData
-from benchkit.report.text import known
-from benchkit.statistics.changes import Change
-from benchkit.statistics.level import LEVEL
+from benchkit.report.format_values import known
+from benchkit.report.run_data import RunData
+from benchkit.statistics.confidence_level import LEVEL
 from benchkit.statistics.ranks import kendall
+from benchkit.statistics.test_set_changes import Change
 
 Line = Mapping[str, Any]
 #: What `--json` gives of a row, beside its labels: once public and once fresh.

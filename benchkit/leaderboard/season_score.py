@@ -19,8 +19,8 @@ from benchkit.outputs.finished_run import FinishedRun
 from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.planning.planner import Planner
 from benchkit.readers.season import SEASON, digest_season
-from benchkit.report.data import RunData
-from benchkit.runs.recorder import read_row
+from benchkit.report.run_data import RunData
+from benchkit.runs.cell_recorder import read_row
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import ImageSet
 from benchkit.store.results import ReadWhenUsed

@@ -35,11 +35,11 @@ from benchkit.leaderboard.terms_file import (
 from benchkit.metrics import is_metric
 from benchkit.report.board import Board
 from benchkit.report.board_parquet import board_from_parquet, board_to_parquet
-from benchkit.report.data import RunData
+from benchkit.report.format_values import known, one_line
 from benchkit.report.frames import make_frame, to_objects
-from benchkit.report.load import BOARD_FILE, BOARD_PARQUET
+from benchkit.report.load_board import BOARD_FILE, BOARD_PARQUET
 from benchkit.report.parquet_file import frame_to_table, read_parquet, table_to_frame, write_parquet
-from benchkit.report.text import known, one_line
+from benchkit.report.run_data import RunData
 from benchkit.store.encoding import parse_json
 from benchkit.system.files import read_regular
 from benchkit.system.output_files import replace_folder

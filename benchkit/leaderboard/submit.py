@@ -15,8 +15,8 @@ from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import SCHEMA, Facts, Submission, describe_fault, hide_paths, normalise_rows
 from benchkit.leaderboard.terms import FROM_GROUPS, ScoredImages, Terms
 from benchkit.metrics import Measured
+from benchkit.report.format_values import known
 from benchkit.report.names import named_rows
-from benchkit.report.text import known
 from benchkit.store.results import ResultStore
 
 _NO_GRID = {"title": "", "dataset": "", "seeds": [], "detectors": []}

@@ -28,9 +28,9 @@ from benchkit.metrics import COMPANION, PRIMARY, Measured
 from benchkit.planning.dry_run import Preview, preview
 from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
-from benchkit.report.text import known
+from benchkit.report.format_values import known
+from benchkit.runs.cell_recorder import read_row
 from benchkit.runs.provenance import count_threads, get_package_versions, read_git_revision, read_processor_name
-from benchkit.runs.recorder import read_row
 from benchkit.runs.run import find_model
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env

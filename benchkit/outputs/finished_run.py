@@ -17,7 +17,7 @@ from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.planning.plan_file import PluginSource, plan_from_bytes
 from benchkit.plugin.registry import Registry
 from benchkit.report.names import Labels
-from benchkit.runs.finding import open_results
+from benchkit.runs.find_run import open_results
 from benchkit.runs.run import Places, find_model, make_plan
 from benchkit.search.ablation import make_ablation
 from benchkit.search.variants import Axis

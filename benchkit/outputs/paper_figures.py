@@ -13,8 +13,8 @@ from benchkit.metrics.confinement import VISIBLE
 from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from benchkit.outputs.step_series import corrupt_at_steps, load_step_sources
 from benchkit.planning.plan import PlannedCell
-from benchkit.report.data import Example
 from benchkit.report.pictures import SELECTED, UNCHANGED, Picture, PictureSheet
+from benchkit.report.run_data import Example
 from benchkit.runs.run import collect_examples
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import Corrupted

@@ -11,7 +11,7 @@ import numpy as np
 from benchkit.api import Inverter, LatentCorruptor
 from benchkit.errors import BenchkitError
 from benchkit.outputs.finished_run import FinishedRun, train_of
-from benchkit.report.data import Example
+from benchkit.report.run_data import Example
 from benchkit.specs.training_sets import Corrupted
 from benchkit.stages.corrupt import Corrupt, is_resampled_plainly, origin
 from benchkit.stages.images import Latents, to_uint8

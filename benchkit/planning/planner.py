@@ -113,7 +113,7 @@ class Planner:
         """
         self.note_steps()
         chunk = self.grid.sampling.chunk
-        assert isinstance(chunk, int), "benchkit.runs.sampling settles `auto`"
+        assert isinstance(chunk, int), "benchkit.runs.settle_sampling settles `auto`"
         cells = tuple(self._planned(cell) for cell in self.cells)
         settings: dict[str, Any] = {} if chunk == CHUNK else {"chunk": chunk}
         if self.grid.sampling.resampling != "exact":

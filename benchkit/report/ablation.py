@@ -13,11 +13,11 @@ from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.board import plain_records, short_names
 from benchkit.report.board_table import Cell, Column, Group, Sheet
 from benchkit.report.columns import MARGIN
-from benchkit.report.data import RunData
+from benchkit.report.format_values import MISSING, bracketed, known, one_line, percent, short_reason, signed
 from benchkit.report.old_schemas import SCHEMA
-from benchkit.report.text import MISSING, bracketed, known, one_line, percent, short_reason, signed
+from benchkit.report.run_data import RunData
+from benchkit.statistics.confidence_level import LEVEL
 from benchkit.statistics.jackknife import check_images
-from benchkit.statistics.level import LEVEL
 
 #: The one axis of an ablation whose axes are crossed.
 CROSSED = "crossed"
@@ -143,8 +143,8 @@ def _compare(points: Sequence[Point], run: RunData) -> list[list[Any]]:
     """Return for every point the primary with its interval, and the difference to the base of its line."""
     # Here, because they load SciPy: runs without an ablation need none of it.
     from benchkit.report.uncertainty import measure_line
-    from benchkit.statistics.comparisons import adjust_step_down, judge
     from benchkit.statistics.intervals import differences, intervals
+    from benchkit.statistics.multiple_comparisons import adjust_step_down, judge
 
     cells = [{s: key for s, key in point.cells.items() if key in run.records} for point in points]
     names = [",".join(f"{s}:{key}" for s, key in own.items()) for own in cells]
@@ -195,7 +195,7 @@ def _row(line: Mapping[Any, Any], selectors: Mapping[str, str], detectors: Mappi
 def ablation_files(board: AblationBoard) -> dict[str, bytes]:
     """Return FILES: the board of differences as tables and as a figure."""
     from benchkit.report.ablation_figure import ablation_figure
-    from benchkit.report.tables import csv_text, json_text, markdown, parquet_bytes
+    from benchkit.report.render_board import csv_text, json_text, markdown, parquet_bytes
 
     return {
         "ablation.parquet": parquet_bytes(board.frame),

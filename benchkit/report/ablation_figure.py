@@ -10,7 +10,7 @@ import pandas as pd
 from benchkit.metrics import PRIMARY
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.figures import THEMES, Format, Theme, drawing, saved, short_label
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

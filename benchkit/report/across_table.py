@@ -9,8 +9,8 @@ from typing import Any
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_table import Cell, Column, Group, Sheet, selector_names
 from benchkit.report.columns import LOWER, REFERENCES
+from benchkit.report.format_values import MISSING, bracketed, known, listed, number, numeric, one_line, percent
 from benchkit.report.notes import NAMES
-from benchkit.report.text import MISSING, bracketed, known, listed, number, numeric, one_line, percent
 
 #: Of nominal 95 % intervals of fractions with two seeds: benchmarks/coverage_across.py.
 TWO_SEEDS = "86 to 96 %"

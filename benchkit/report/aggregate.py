@@ -12,8 +12,8 @@ import pandas as pd
 from benchkit.errors import BenchkitError
 from benchkit.metrics import PRIMARY
 from benchkit.report.curves import average_curves
+from benchkit.report.format_values import known, listed
 from benchkit.report.frames import line_records
-from benchkit.report.text import known, listed
 from benchkit.store.columns import RARE_SETTINGS, ROW_COLUMNS, SETTINGS
 
 #: What makes rows of several seeds one line: all that a row is, except its seed.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 
 
 def find_baselines(lines: pd.DataFrame, base: str) -> list[tuple[Any, Any]]:

@@ -27,12 +27,12 @@ from benchkit.report.board_file import (
     read_board,
     with_types,
 )
-from benchkit.report.data import RunData, rule_of_run
+from benchkit.report.format_values import MISSING, bare, known
 from benchkit.report.frames import get_columns, line_records, make_frame, to_objects
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA
-from benchkit.report.text import MISSING, bare, known
+from benchkit.report.run_data import RunData, rule_of_run
 from benchkit.report.third_party import foreign_plugins, named_by
-from benchkit.statistics.level import LEVEL
+from benchkit.statistics.confidence_level import LEVEL
 from benchkit.store.columns import SETTINGS
 
 Record = Mapping[str, Any]
@@ -88,7 +88,7 @@ class Board:
     def of(cls, run: RunData) -> Board:
         """Return the board of a run. Raises BenchkitError where rows and records do not fit."""
         # Here, because they load SciPy: a board that is only read needs none of it.
-        from benchkit.report.looks import follow_run, looks_as_json
+        from benchkit.report.look_records import follow_run, looks_as_json
         from benchkit.report.uncertainty import add_uncertainty
 
         aggregated, shown = aggregate_rows(run.rows, is_metric), run.grid.get("shown") or {}

@@ -14,9 +14,9 @@ from benchkit.errors import BenchkitError, describe_error
 from benchkit.metrics import PRIMARY
 from benchkit.report.aggregate import DERIVED, KEY
 from benchkit.report.columns import ACROSS_FIELDS, ACROSS_PLACES, COLUMNS, FLAGS, STATES, TEXTS
+from benchkit.report.format_values import known, short_reason
 from benchkit.report.frames import get_columns, make_frame, to_objects
 from benchkit.report.old_schemas import SCHEMA, upgraded
-from benchkit.report.text import known, short_reason
 from benchkit.specs.cell import ROLES
 from benchkit.store.columns import SETTINGS
 

@@ -17,10 +17,7 @@ from benchkit.report.aggregate import AT_VALIDATION, DERIVED
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import LEADING, MISSING_ROWS, TRIVIAL
 from benchkit.report.columns import BY_KIND, RANKINGS, delta_columns, rank_columns
-from benchkit.report.frames import line_records
-from benchkit.report.notes import REORDERED, UNSTABLE, climbing_mark, foot_notes, head_notes
-from benchkit.report.settings import settings_line
-from benchkit.report.text import (
+from benchkit.report.format_values import (
     MISSING,
     bracketed,
     known,
@@ -33,6 +30,9 @@ from benchkit.report.text import (
     short_reason,
     signed,
 )
+from benchkit.report.frames import line_records
+from benchkit.report.notes import REORDERED, UNSTABLE, climbing_mark, foot_notes, head_notes
+from benchkit.report.settings import settings_line
 from benchkit.store.columns import RARE_SETTINGS, SETTINGS
 
 Line = Mapping[str, Any]

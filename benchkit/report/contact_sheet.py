@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchkit.report.format_values import one_line
 from benchkit.report.pictures import SELECTED, Picture, PictureSheet
-from benchkit.report.text import one_line
 
 if TYPE_CHECKING:
     from benchkit.api import Sample

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from benchkit.report.text import known, numeric
+from benchkit.report.format_values import known, numeric
 from benchkit.statistics.ranks import rank_at_points
 
 Fractions = list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]]

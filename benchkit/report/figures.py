@@ -19,7 +19,7 @@ from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import TRIVIAL
 from benchkit.report.board_table import selector_names
 from benchkit.report.columns import BASELINES
-from benchkit.report.text import known, one_line
+from benchkit.report.format_values import known, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

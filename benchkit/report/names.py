@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 from benchkit.specs.cell import Cell
 from benchkit.specs.training_sets import Trivial
 

@@ -15,7 +15,7 @@ from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import MISSING_ROWS
 from benchkit.report.columns import MARGIN, RANKINGS, rank_columns
 from benchkit.report.curves import climbing_seeds
-from benchkit.report.text import MISSING, known, listed, numeric, percent
+from benchkit.report.format_values import MISSING, known, listed, numeric, percent
 from benchkit.report.third_party import shorten_hashes
 
 #: How people are shown the two rankings.

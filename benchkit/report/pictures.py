@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchkit.report.figures import UNSIGNED, Format
-from benchkit.report.text import one_line
+from benchkit.report.format_values import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from benchkit.report.aggregate import read_object
+from benchkit.report.format_values import known, listed, numeric
 from benchkit.report.frames import line_records
-from benchkit.report.text import known, listed, numeric
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.specs.training_sets import CHUNK
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchkit.report.text import known, one_line
+from benchkit.report.format_values import known, one_line
 
 #: The origin of the plugins that ship, as benchkit.runs.provenance records it.
 OWN = "package artifact-benchkit"

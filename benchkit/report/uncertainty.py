@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchkit.metrics import COUNTS, PRIMARY, Measured, is_metric, metric
-from benchkit.report.across import Ranked, compare_settings
 from benchkit.report.baselines import find_baselines
 from benchkit.report.columns import (
     BASELINES,
@@ -27,25 +26,26 @@ from benchkit.report.columns import (
     joint_columns,
     rank_columns,
 )
+from benchkit.report.format_values import known
+from benchkit.report.setting_agreement import Ranked, compare_settings
 from benchkit.report.settings import protocol_names
-from benchkit.report.text import known
-from benchkit.statistics.comparisons import (
-    adjust_holm,
-    adjust_step_down,
-    judge,
-    probability_of_improvement,
-    significant,
-)
 from benchkit.statistics.intervals import Difference, Interval, Pair, differences, intervals, pool_methods
 from benchkit.statistics.jackknife import Jackknife, check_images, jackknife_seed, join_seeds
 from benchkit.statistics.look_rule import look_level
-from benchkit.statistics.many import (
+from benchkit.statistics.many_methods import (
     MOST_PAIRED,
     Joint,
     differences_of_many,
     intervals_of_many,
     joint_intervals,
     pool_many,
+)
+from benchkit.statistics.multiple_comparisons import (
+    adjust_holm,
+    adjust_step_down,
+    judge,
+    probability_of_improvement,
+    significant,
 )
 from benchkit.statistics.ranks import Rank, rank_methods
 from benchkit.statistics.reliability import split_halves
@@ -303,7 +303,7 @@ class _Group:
 
 
 class _LargeGroup(_Group):
-    """More lines than can be compared pair by pair: see `benchkit.statistics.many`."""
+    """More lines than can be compared pair by pair: see `benchkit.statistics.many_methods`."""
 
     def compare(self) -> None:
         """Compare every line with the mean of all."""

@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from benchkit.report.ablation import AblationBoard, ablation_files
-from benchkit.report.beside import beside_table
 from benchkit.report.board import Board, plain_records
 from benchkit.report.board_parquet import board_to_parquet, pairs_to_parquet
-from benchkit.report.data import RunData
-from benchkit.report.leaderboard import to_jsonl
-from benchkit.report.load import BOARD_FILE, BOARD_PARQUET, PAIRS_PARQUET, load_board
+from benchkit.report.leaderboard_lines import to_jsonl
+from benchkit.report.load_board import BOARD_FILE, BOARD_PARQUET, PAIRS_PARQUET, load_board
 from benchkit.report.old_schemas import SCHEMA
+from benchkit.report.paper_comparison import beside_table
+from benchkit.report.render_board import csv_text, json_text, parquet_bytes, render
+from benchkit.report.run_data import RunData
 from benchkit.report.site.page import page
-from benchkit.report.tables import csv_text, json_text, parquet_bytes, render
 from benchkit.specs.keys import digest
 from benchkit.system.output_files import replace_files
 

@@ -24,22 +24,22 @@ from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.estimate import check_room
 from benchkit.planning.frozen_detectors import unused_settings
 from benchkit.planning.image_sets import read_remarks
-from benchkit.planning.looks import check_pairs, find_rule
+from benchkit.planning.look_plan import check_pairs, find_rule
 from benchkit.planning.paper_protocol import to_record
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
-from benchkit.planning.preflight.check import check_grids, check_images
-from benchkit.planning.preflight.device import check_precisions, check_sampling
+from benchkit.planning.preflight.check_grids import check_grids, check_images
+from benchkit.planning.preflight.device_checks import check_precisions, check_sampling
 from benchkit.planning.preflight.remarks import find_unlike_checkpoint
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
-from benchkit.report.data import Example, RunData
-from benchkit.runs.looks import describe_looks
-from benchkit.runs.masked_parity import check_masked_parity
-from benchkit.runs.parity import check_parity
+from benchkit.report.run_data import Example, RunData
+from benchkit.runs.cell_recorder import list_plugins, map_short_texts
+from benchkit.runs.masked_resampling_check import check_masked_parity
+from benchkit.runs.next_look import describe_looks
+from benchkit.runs.precision_check import check_parity
 from benchkit.runs.provenance import describe_environment
-from benchkit.runs.recorder import list_plugins, map_short_texts
 from benchkit.runs.run_folder import LOG, RunFolder
 from benchkit.runs.work import Work, load_run_data
 from benchkit.specs.faults import Collector

@@ -11,8 +11,8 @@ from benchkit.errors import BenchkitError
 from benchkit.report.ablation import FILES as ABLATION
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
-from benchkit.report.data import RunData
-from benchkit.report.load import load_board
+from benchkit.report.load_board import load_board
+from benchkit.report.run_data import RunData
 from benchkit.specs.keys import digest
 from benchkit.store.location import CacheUrl, Location
 from benchkit.store.results import ResultStore

@@ -13,11 +13,11 @@ from benchkit.planning.estimate import estimate
 from benchkit.planning.plan import Plan
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
 from benchkit.planning.workloads import Workloads
-from benchkit.report.data import Example, RunData, rule_of_run
 from benchkit.report.names import named_rows
-from benchkit.runs.looks import Looks
-from benchkit.runs.rates import RateRecorder, load_rates, name_executor
-from benchkit.runs.recorder import Recorder, make_cell_info
+from benchkit.report.run_data import Example, RunData, rule_of_run
+from benchkit.runs.cell_recorder import Recorder, make_cell_info
+from benchkit.runs.next_look import Looks
+from benchkit.runs.rate_recorder import RateRecorder, load_rates, name_executor
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env
 from benchkit.store.location import get_local_folder

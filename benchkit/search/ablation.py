@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
-from benchkit.planning.looks import refuse_looks
+from benchkit.planning.look_plan import refuse_looks
 from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.planning.planner import Planner, Trajectories
-from benchkit.planning.preflight.check import check_grids
+from benchkit.planning.preflight.check_grids import check_grids
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point
-from benchkit.report.data import RunData
+from benchkit.report.run_data import RunData
 from benchkit.runs.run import (
     Outcome,
     Places,

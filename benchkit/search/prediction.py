@@ -2,7 +2,7 @@
 
 The instrument is a small comparison of the corruptor with the row `pseudo`. Its reference rows are shipped corruptors
 that it has measured before. Those that a larger board has too give the map from the instrument's figures to the
-board's, and how often the map is right (benchkit.statistics.prediction).
+board's, and how often the map is right (benchkit.statistics.rank_prediction).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from benchkit.planning.plan import Plan
 from benchkit.plugin.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.columns import RANKINGS, delta_columns
-from benchkit.report.reference import (
+from benchkit.report.format_values import numeric
+from benchkit.report.predict_rows import (
     BASE,
     Known,
     Table,
@@ -34,12 +35,11 @@ from benchkit.report.reference import (
     load_table,
     match_rows,
 )
-from benchkit.report.text import numeric
-from benchkit.runs.recorder import make_cell_info
+from benchkit.runs.cell_recorder import make_cell_info
 from benchkit.runs.run import Outcome, Places, RunOptions, execute, prepare
 from benchkit.specs.spec import Spec
-from benchkit.statistics.level import LEVEL
-from benchkit.statistics.prediction import PredictedRank, Validation, predict_ranks, validate
+from benchkit.statistics.confidence_level import LEVEL
+from benchkit.statistics.rank_prediction import PredictedRank, Validation, predict_ranks, validate
 from benchkit.store.location import get_local_folder
 
 #: Predictions are recorded in a database of their own: their rows lack what a comparison measures besides.
@@ -196,7 +196,7 @@ def make_prediction(request: Request, board: Board) -> Prediction:
     warnings = list(_changed(board, request.table))
     target = request.target
     if target is None:
-        return Prediction(own.short, readings, None, (), (*warnings, f"no board backs a predicted rank: {request.unbacked}"))
+        return Prediction(own.short, readings, None, (), (*warnings, f"no rank is predicted: {request.unbacked}"))
     forecasts = []
     for metric in RANKINGS:
         rows = match_rows(request.table, detectors, target, metric)
@@ -204,7 +204,7 @@ def make_prediction(request: Request, board: Board) -> Prediction:
         try:
             forecasts.append(_forecast(metric, rows, own.name, new, target))
         except BenchkitError as error:
-            warnings.append(f"no board backs a predicted rank by {LABELS[metric]}: {target.where}, {target.detector}: {error}")
+            warnings.append(f"no rank is predicted by {LABELS[metric]}: {target.where}, {target.detector}: {error}")
     warnings += _doubts(forecasts, target, request.table, own)
     about = {"where": target.where, "title": target.title, "detector": target.detector, "seeds": target.seeds}
     return Prediction(own.short, readings, about, tuple(forecasts), tuple(warnings))

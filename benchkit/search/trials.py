@@ -91,7 +91,7 @@ def _records(search: Search) -> Iterator[dict[str, Any]]:
 
 def write_trials(searches: Sequence[Search], plain: Mapping[str, Any], out: Path) -> None:
     """Write FILES: every trial of every search as CSV, and all that `as_json` gave."""
-    from benchkit.report.tables import csv_text, json_text
+    from benchkit.report.render_board import csv_text, json_text
 
     lines = [{"corruptor": str(search.corruptor), **line} for search in searches for line in _records(search)]
     names = list(dict.fromkeys(name for line in lines for name in line))

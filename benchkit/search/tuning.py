@@ -21,10 +21,10 @@ from benchkit.executors.inline import Inline
 from benchkit.executors.repair_artifacts import read_repaired
 from benchkit.metrics import PRIMARY
 from benchkit.planning.detector_settings import DetectorSettings
-from benchkit.planning.looks import refuse_looks
+from benchkit.planning.look_plan import refuse_looks
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
-from benchkit.planning.preflight.check import check_images
+from benchkit.planning.preflight.check_grids import check_images
 from benchkit.plugin.registry import Registry
 from benchkit.runs.run import find_model, log_remarks
 from benchkit.search.search_space import Choices, Range, Space, rounded

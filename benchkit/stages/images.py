@@ -170,7 +170,8 @@ def unlabelled(stage: Images, name: str) -> BenchkitError:
     """Return the error for an image without a mask where a label is needed; name: the image's id."""
     return BenchkitError(
         f"split '{stage.source.split}' of dataset '{stage.source.images.dataset.short}' has images without a mask, "
-        f"'{name}' is the first: annotate them (an empty mask says that an image has no artifact), or name a split that is annotated"
+        f"'{name}' is the first: annotate them (an empty mask says that an image has no artifact), or name a split "
+        "that is annotated"
     )
 
 

@@ -17,10 +17,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from benchkit.statistics.confidence_level import LEVEL, check_level
 from benchkit.statistics.distributions import t_quantile
 from benchkit.statistics.intervals import Difference, Interval, Pair
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.level import LEVEL, check_level
 from benchkit.statistics.variance import pool_seeds, split_variance
 
 Floats = NDArray[np.float64]

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from benchkit.statistics.confidence_level import LEVEL, check_level
 from benchkit.statistics.distributions import chi2_below, t_below, t_quantile
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.level import LEVEL, check_level
 from benchkit.statistics.variance import Components, SeedPool, pool_seeds, split_variance
 
 Floats = NDArray[np.float64]

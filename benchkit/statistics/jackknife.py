@@ -62,7 +62,7 @@ class Jackknife:
         return float(self.figures.mean())
 
     def compact(self) -> Jackknife:
-        """Return the same with its influences as float32, in half the memory, for `benchkit.statistics.many`.
+        """Return the same with its influences as float32, in half the memory, for `benchkit.statistics.many_methods`.
 
         It moves the ends of intervals by less than 1e-6 of their width. Methods of equal seeds share one tuple.
         """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from benchkit.statistics.level import LEVEL
+from benchkit.statistics.confidence_level import LEVEL
 
 #: How much a look's number of seeds grows to the next one's: 3, 5, 8, 12, 18.
 GROWTH = 1.5

@@ -17,10 +17,10 @@ from typing import Literal
 
 import numpy as np
 
-from benchkit.statistics.comparisons import adjust_step_down, significant, simultaneous_reach
 from benchkit.statistics.intervals import Pair, differences
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.look_rule import LookRule
+from benchkit.statistics.multiple_comparisons import adjust_step_down, significant, simultaneous_reach
 
 #: different: the difference is shown. small: it is smaller than the margin. known: its simultaneous interval reaches no
 #: further than the margin to either side. undefined: it has no interval, and more seeds give none.

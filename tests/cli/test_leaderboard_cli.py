@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from benchkit.report.board_parquet import board_to_parquet
-from benchkit.report.leaderboard import to_jsonl
-from benchkit.report.load import load_board
+from benchkit.report.leaderboard_lines import to_jsonl
+from benchkit.report.load_board import load_board
 from tests.helpers.small_comparison import Finished, Run
 
 

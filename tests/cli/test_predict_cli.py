@@ -15,7 +15,7 @@ import benchkit
 from benchkit.config.grid import load_grid
 from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
-from benchkit.report.reference import SHIPPED, check_same_instrument, corruptor_key, load_table
+from benchkit.report.predict_rows import SHIPPED, check_same_instrument, corruptor_key, load_table
 from benchkit.runs.run import make_plan
 from benchkit.search.prediction import describe_instrument
 from tests.cli.test_tune_cli import BRITTLE
@@ -119,7 +119,7 @@ def test_it_prints_the_place_and_how_right_it_has_been(predict: Run, instrument:
         in ended.out
     )
     assert "by AP the rank correlation of predicted and true figures is" in ended.err
-    assert "below 0.8: the predicted place says little" in ended.err
+    assert "below 0.8: the predicted rank says little" in ended.err
     assert "rows of 'gaussian' are on the board and were not used to predict it" in ended.err
     assert " of 8" in ended.out  # seven rows of other methods, and this one
     assert " of 10" in ended.out  # all other rows of the instrument, and this one
@@ -130,9 +130,7 @@ def test_without_a_fitting_board_there_is_the_place_among_the_instruments_rows(p
     found = json.loads(ended.out)
     assert (ended.code, found["board"], found["forecasts"]) == (0, None, [])
     assert all(1 <= one["rank_low"] <= one["rank"] <= one["rank_high"] <= one["rows"] + 1 for one in found["readings"])
-    assert (
-        "no board backs a place: `board`: no row of a corruptor with the selector random-boxes" in found["warnings"][0]
-    )
+    assert "no rank is predicted: `board`: no row of a corruptor with the selector random-boxes" in found["warnings"][0]
     few = write_board(instrument, lambda i, line: line if line["corruptor"] in (None, "gaussian", "blur") else None)
     found = json.loads(predict("brittle", "--board", few, "--json").out)
     assert found["forecasts"] == []

@@ -13,7 +13,7 @@ import pytest
 from benchkit.leaderboard.examples import read_examples
 from benchkit.leaderboard.submission import EXAMPLES, FACTS, FILES, read_submission
 from benchkit.report.board_parquet import board_to_parquet
-from benchkit.report.load import load_board
+from benchkit.report.load_board import load_board
 from tests.helpers.small_comparison import GRID, PLUGINS, Finished, Run, compare_once
 
 LINK = ("--link", "https://example.org/paper")

@@ -19,7 +19,7 @@ from benchkit.planning.image_sets import order_rest_of_pool
 from benchkit.planning.paper_protocol import differences, to_record
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
-from benchkit.planning.preflight.check import check_grids
+from benchkit.planning.preflight.check_grids import check_grids
 from benchkit.plugin.registry import Entry, Registry
 from benchkit.report.names import cell_names
 from benchkit.specs.training_sets import CHUNK, Corrupted, Labelled, Pseudo

@@ -36,8 +36,8 @@ from benchkit.readers.prepared_dataset import PreparedSet
 from benchkit.readers.tar_shards import find_shards, list_pairs
 from benchkit.readers.tfrecord import parse_example, read_examples
 from benchkit.report.board import Board
-from benchkit.report.leaderboard import make_boards, parse_lines
-from benchkit.report.tables import FORMATS, render
+from benchkit.report.leaderboard_lines import make_boards, parse_lines
+from benchkit.report.render_board import FORMATS, render
 from benchkit.search.search_space import make_space, parse_space
 from benchkit.search.variants import Axis, expand
 from benchkit.specs.grammar import split_parts

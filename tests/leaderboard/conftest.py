@@ -14,7 +14,7 @@ from benchkit.leaderboard.season_score import Scored
 from benchkit.leaderboard.submission import Submission, find_facts, normalise_rows, write_submission
 from benchkit.leaderboard.submit import Declaration, reduce_records
 from benchkit.metrics import Measured, by_kind
-from benchkit.report.data import RunData
+from benchkit.report.run_data import RunData
 from benchkit.report.third_party import OWN
 from tests.report.conftest import Maker
 

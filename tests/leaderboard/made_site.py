@@ -8,9 +8,9 @@ from benchkit.leaderboard.site.build import make_site, write_site
 from benchkit.leaderboard.site.sources import Source, load_sources
 from benchkit.plugin.registry import Registry
 from benchkit.report.board import Board
-from benchkit.report.leaderboard import paper_lines
+from benchkit.report.leaderboard_lines import paper_lines
+from benchkit.report.render_board import render
 from benchkit.report.site.page import page
-from benchkit.report.tables import render
 from tests.report.conftest import Maker, examples, standard
 
 SCRIPT = "<img src=x onerror=window.hacked=1></script><script>window.hacked=1</script>"

@@ -23,8 +23,8 @@ from benchkit.leaderboard.rules import check_rules
 from benchkit.leaderboard.submission import Submission, normalise_rows, read_submission, write_submission
 from benchkit.leaderboard.terms import Terms
 from benchkit.report.board import Board
+from benchkit.report.format_values import known
 from benchkit.report.notes import foot_notes
-from benchkit.report.text import known
 from tests.leaderboard.conftest import make_data, submit_data
 
 SHIPPED = dict.fromkeys(

@@ -27,7 +27,7 @@ from benchkit.leaderboard.submission import (
 )
 from benchkit.leaderboard.terms_file import IMAGES, TEST_IMAGES
 from benchkit.report.board_parquet import board_to_parquet
-from benchkit.report.load import load_board
+from benchkit.report.load_board import load_board
 from benchkit.report.parquet_file import frame_to_table, read_parquet, table_to_frame, write_parquet
 from tests.leaderboard.conftest import make_data, make_season, submit_data, write_score
 

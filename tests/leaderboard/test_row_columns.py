@@ -24,7 +24,7 @@ from benchkit.plugin.registry import Registry
 from benchkit.report.board import Board, plain_records
 from benchkit.report.board_parquet import board_to_parquet, pairs_to_parquet
 from benchkit.report.columns import RANKINGS, joint_columns
-from benchkit.report.leaderboard import PACKAGE, load_boards, paper_lines
+from benchkit.report.leaderboard_lines import PACKAGE, load_boards, paper_lines
 from benchkit.specs.keys import digest
 from tests.leaderboard.made_site import board_folder, two_detectors
 

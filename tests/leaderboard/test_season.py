@@ -24,7 +24,7 @@ from benchkit.leaderboard.submit import Declaration, make_submission
 from benchkit.outputs.finished_run import FinishedRun
 from benchkit.plugin.registry import Registry
 from benchkit.readers.season import read_season, season_to_bytes
-from benchkit.runs.finding import open_results
+from benchkit.runs.find_run import open_results
 from benchkit.runs.run import Places
 from benchkit.runs.work import load_run_data
 from tests.helpers.small_comparison import GRID, PLUGINS, compare_once

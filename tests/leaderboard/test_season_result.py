@@ -21,7 +21,7 @@ from benchkit.leaderboard.site.sources import load_sources
 from benchkit.leaderboard.submission import FACTS, write_submission
 from benchkit.plugin.registry import Registry
 from benchkit.report.board_parquet import board_to_parquet
-from benchkit.report.load import load_board
+from benchkit.report.load_board import load_board
 from tests.leaderboard.conftest import make_data, make_season, submit_data, write_score
 
 PUBLIC = {"renoise-masked:steps=10": 0.62, "blur:steps=20": 0.8}

@@ -28,9 +28,9 @@ from benchkit.leaderboard.site.sources import Slugs, load_sources
 from benchkit.leaderboard.submission import digest_submission, write_submission
 from benchkit.plugin.registry import Registry
 from benchkit.report.board_parquet import board_to_parquet
-from benchkit.report.data import RunData
-from benchkit.report.leaderboard import paper_lines
-from benchkit.report.load import load_board
+from benchkit.report.leaderboard_lines import paper_lines
+from benchkit.report.load_board import load_board
+from benchkit.report.run_data import RunData
 from benchkit.specs.keys import digest
 from tests.leaderboard.conftest import make_data, submit_data
 from tests.leaderboard.made_site import SCRIPT, board_folder, built, make_sources, two_detectors

@@ -11,7 +11,7 @@ from benchkit.leaderboard.site.build import make_site, write_site
 from benchkit.leaderboard.site.sources import load_sources
 from benchkit.leaderboard.submission import write_submission
 from benchkit.plugin.registry import Registry
-from benchkit.report.leaderboard import paper_lines
+from benchkit.report.leaderboard_lines import paper_lines
 from tests.leaderboard.conftest import make_data, make_season, submit_data, write_score
 from tests.leaderboard.made_site import SCRIPT, built
 

@@ -30,7 +30,7 @@ from benchkit.leaderboard.terms import FROM_GROUPS, GROUPS_MOVE, ScoredImages, T
 from benchkit.leaderboard.terms_file import terms_from_files, terms_to_files
 from benchkit.metrics import by_kind, coverage, measure, summarise
 from benchkit.report.board import Board
-from benchkit.report.data import RunData
+from benchkit.report.run_data import RunData
 
 
 def assert_equal(one: Terms, other: Terms) -> None:

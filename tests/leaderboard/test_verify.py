@@ -34,8 +34,8 @@ from benchkit.metrics import COMPANION, PRIMARY, measure
 from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
 from benchkit.report.names import cell_names
-from benchkit.runs.finding import open_results
-from benchkit.runs.recorder import make_cell_info
+from benchkit.runs.cell_recorder import make_cell_info
+from benchkit.runs.find_run import open_results
 from benchkit.runs.run import Places, find_model
 from benchkit.specs.spec import Spec
 from tests.helpers.small_comparison import GRID, PLUGINS, compare_once

@@ -18,7 +18,7 @@ from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.paper_protocol import differences
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
-from benchkit.planning.preflight.check import check_grids, check_images
+from benchkit.planning.preflight.check_grids import check_grids, check_images
 from benchkit.plugin.registry import Registry
 from benchkit.search.ablation import make_ablation
 from benchkit.search.tuning import budget

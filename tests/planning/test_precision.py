@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from benchkit.config.grid import Grid, load_grid
-from benchkit.planning.preflight.device import check_precisions
+from benchkit.planning.preflight.device_checks import check_precisions
 from benchkit.planning.preflight.precision import find_emulated, find_unsupported, list_precisions
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import FaultsError
@@ -76,5 +76,5 @@ def test_grids_in_float32_ask_nothing_of_the_device(registry: Registry, monkeypa
     def refuse(*_: object, **__: object) -> str:
         raise AssertionError("to resolve the device may load torch")
 
-    monkeypatch.setattr("benchkit.planning.preflight.device.resolve_device", refuse)
+    monkeypatch.setattr("benchkit.planning.preflight.device_checks.resolve_device", refuse)
     check_precisions([("", quick())], registry, "auto")

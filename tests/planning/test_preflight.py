@@ -12,7 +12,7 @@ import pytest
 
 from benchkit.api import BenchkitError, Dataset, Detector, ImageFacts, RegionSelector, Sample
 from benchkit.config.grid import Grid, load_grid, parse_grid
-from benchkit.planning.preflight.check import check_grids, check_images
+from benchkit.planning.preflight.check_grids import check_grids, check_images
 from benchkit.planning.preflight.facts import Facts
 from benchkit.planning.preflight.remarks import find_unlike_checkpoint
 from benchkit.plugin.registry import Entry, Registry
@@ -229,7 +229,7 @@ def test_images_without_a_mask_are_counted_and_the_first_are_named(
         f"{key}: 5 of 8 images of split '{split}' of dataset 'world' have no mask: '{split}-0', '{split}-1', "
         f"'{split}-2' and 2 more"
     )
-    assert "mark them" in fault.remedy
+    assert "annotate them" in fault.remedy
 
 
 def test_faults_of_files_are_named_once_for_all_seeds_and_rows(registry: Registry) -> None:

@@ -11,9 +11,9 @@ from benchkit.errors import BenchkitError
 from benchkit.planning.cells import make_cells
 from benchkit.planning.paper_protocol import differences
 from benchkit.planning.plan import Plan, PlannedCell
-from benchkit.planning.preflight.check import check_grids
+from benchkit.planning.preflight.check_grids import check_grids
 from benchkit.plugin.registry import Registry
-from benchkit.runs.recorder import make_cell_info
+from benchkit.runs.cell_recorder import make_cell_info
 from benchkit.search.variants import Axis, expand, list_axes
 from benchkit.specs.cell import Cell
 from benchkit.specs.training_sets import ImageSet

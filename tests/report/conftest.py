@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from benchkit.metrics import Measured, coverage, measure, summarise
-from benchkit.report.data import Example, RunData
 from benchkit.report.names import named_rows
+from benchkit.report.run_data import Example, RunData
 from benchkit.specs.training_sets import Trivial
 from benchkit.store.columns import ROW_COLUMNS
 

@@ -14,8 +14,8 @@ import pytest
 from benchkit.metrics import Measured
 from benchkit.report.ablation import FILES, AblationBoard, Point, ablation_files
 from benchkit.report.board import Board
+from benchkit.report.render_board import render
 from benchkit.report.site.page import page
-from benchkit.report.tables import render
 from benchkit.system.output_files import replace_files
 
 VALUES = {"2": 0.5, "5": 0.8, "10": 0.3}

@@ -14,13 +14,13 @@ from benchkit.errors import BenchkitError
 from benchkit.metrics import COMPANION, METRICS, PRIMARY, Measured, metric
 from benchkit.report.board import Board
 from benchkit.report.columns import MARGIN
-from benchkit.report.load import load_board
+from benchkit.report.load_board import load_board
 from benchkit.report.notes import foot_notes, head_notes
-from benchkit.report.tables import json_text
+from benchkit.report.render_board import json_text
 from benchkit.report.third_party import named_by
-from benchkit.statistics.comparisons import adjust_step_down, judge
 from benchkit.statistics.intervals import differences, intervals
 from benchkit.statistics.jackknife import jackknife
+from benchkit.statistics.multiple_comparisons import adjust_step_down, judge
 
 
 def line(board: Board, training_set: str, **labels: str) -> pd.Series:
@@ -268,7 +268,7 @@ def test_fifteen_rows_of_a_hundred_images_take_less_than_a_second(maker):
 
 def test_reports_load_neither_torch_nor_the_registry_nor_matplotlib():
     code = (
-        "import sys, benchkit.report.write, benchkit.report.beside\n"
+        "import sys, benchkit.report.write, benchkit.report.paper_comparison\n"
         "heavy = ('torch', 'matplotlib', 'benchkit.plugin.registry', 'benchkit_plugins')\n"
         "print(*(m for m in heavy if m in sys.modules))"
     )

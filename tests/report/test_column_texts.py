@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.report.column_texts import number_texts, short_texts
-from benchkit.report.tables import csv_blocks, csv_text
+from benchkit.report.render_board import csv_blocks, csv_text
 
 
 @given(st.lists(st.floats()))

@@ -12,10 +12,10 @@ import pytest
 from benchkit.report.board import Board
 from benchkit.report.board_table import board_sheet
 from benchkit.report.curves import average_curves, climbing_seeds, curve_groups, mean_curve, order_of
-from benchkit.report.leaderboard import parse_lines, to_jsonl
+from benchkit.report.leaderboard_lines import parse_lines, to_jsonl
 from benchkit.report.notes import climbing_mark
+from benchkit.report.render_board import render
 from benchkit.report.site.page import page
-from benchkit.report.tables import render
 from benchkit.statistics.ranks import rank_at_points
 from tests.report.test_site import SCRIPT, Reader
 

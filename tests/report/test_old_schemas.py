@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchkit.report.board import Board
-from benchkit.report.leaderboard import RunLine, load_leaderboard
+from benchkit.report.leaderboard_lines import RunLine, load_leaderboard
 from benchkit.report.old_schemas import upgraded
 from benchkit.store.columns import SETTINGS
 

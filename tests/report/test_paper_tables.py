@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from benchkit.errors import BenchkitError
-from benchkit.report.beside import NOT_RUN, ORDER_ONLY, beside_table, compare_with_paper
 from benchkit.report.board import Board
-from benchkit.report.data import RunData
-from benchkit.report.leaderboard import board_lines, parse_lines, to_jsonl
+from benchkit.report.leaderboard_lines import board_lines, parse_lines, to_jsonl
+from benchkit.report.paper_comparison import NOT_RUN, ORDER_ONLY, beside_table, compare_with_paper
+from benchkit.report.render_board import json_text, render
+from benchkit.report.run_data import RunData
 from benchkit.report.site.page import page
-from benchkit.report.tables import json_text, render
 from benchkit.report.write import write_report
 
 SOURCES = {"HPS": "HPS", "rest": "RichHF-7701"}

@@ -15,7 +15,7 @@ from benchkit.errors import BenchkitError
 from benchkit.report import parquet_file
 from benchkit.report.board import Board
 from benchkit.report.board_parquet import board_from_parquet, board_to_parquet, pairs_to_parquet
-from benchkit.report.load import load_board
+from benchkit.report.load_board import load_board
 from benchkit.report.parquet_file import frame_to_table, read_parquet, table_to_frame, write_parquet
 from tests.report.conftest import standard
 

@@ -9,9 +9,9 @@ import pytest
 from benchkit.cli.sidebyside import SideBySide
 from benchkit.report.board import Board
 from benchkit.report.notes import foot_notes
+from benchkit.report.render_board import render
 from benchkit.report.settings import differing, settings_line
 from benchkit.report.site.page import page
-from benchkit.report.tables import render
 
 FULL, SHORT = "folder:autoencode=false,root=mine/clean[48]", "folder:root=mine/clean[48]"
 SETTINGS = {

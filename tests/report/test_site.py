@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchkit.report import figures
 from benchkit.report.board import Board
-from benchkit.report.data import Example
+from benchkit.report.run_data import Example
 from benchkit.report.site.gallery import LONGEST_SIDE, galleries, outline
 from benchkit.report.site.page import page
 

@@ -10,11 +10,11 @@ import pytest
 from benchkit.report import figures
 from benchkit.report.ablation import AblationBoard, Point
 from benchkit.report.ablation_figure import _styles
-from benchkit.report.beside import compare_with_paper
 from benchkit.report.board import Board
-from benchkit.report.leaderboard import board_lines
+from benchkit.report.leaderboard_lines import board_lines
+from benchkit.report.paper_comparison import compare_with_paper
+from benchkit.report.render_board import render
 from benchkit.report.site.page import page
-from benchkit.report.tables import render
 
 #: Complete Specs, as a run keeps them, and what people are shown.
 FULL = [f"random-boxes:boxes={n},largest=0.3,smallest=0.1" for n in (1, 2)]

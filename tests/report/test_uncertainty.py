@@ -15,7 +15,7 @@ from benchkit.report.board import Board
 from benchkit.report.board_table import board_sheet, kinds_sheet
 from benchkit.report.columns import BASELINES, delta_columns
 from benchkit.report.notes import REORDERED, UNSTABLE, foot_notes, head_notes
-from benchkit.report.tables import render
+from benchkit.report.render_board import render
 from benchkit.statistics.jackknife import Jackknife
 
 Make = Callable[..., Any]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchkit.cli.sidebyside import SideBySide
-from benchkit.report.beside import compare_with_paper
 from benchkit.report.board import Board
-from benchkit.report.leaderboard import board_lines
-from benchkit.report.tables import FORMATS, render
+from benchkit.report.leaderboard_lines import board_lines
+from benchkit.report.paper_comparison import compare_with_paper
+from benchkit.report.render_board import FORMATS, render
 from benchkit.report.write import write_report
 
 #: More columns than pandas takes one by one without a warning of a fragmented frame.

@@ -18,7 +18,7 @@ from benchkit.planning.rates import RATES
 from benchkit.planning.workloads import Workloads
 from benchkit.plugin.registry import Registry
 from benchkit.runs.calibration import REPEATS, _measure
-from benchkit.runs.rates import load_rates
+from benchkit.runs.rate_recorder import load_rates
 from benchkit.runs.run import make_plan
 from benchkit.stages.confine import Confine
 from tests.helpers.small_comparison import PLUGINS, Finished

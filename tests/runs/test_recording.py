@@ -11,7 +11,7 @@ from benchkit.config.grid import parse_grid
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
-from benchkit.runs.recorder import make_cell_info, map_short_texts
+from benchkit.runs.cell_recorder import make_cell_info, map_short_texts
 from benchkit.stages.base import Model
 from benchkit.store.columns import SETTINGS
 from benchkit.store.results import ResultStore

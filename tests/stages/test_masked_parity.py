@@ -21,11 +21,11 @@ from benchkit.diffusion.noise import ImageNoise
 from benchkit.diffusion.pipeline import corrupt_latents
 from benchkit.errors import BenchkitError
 from benchkit.planning.planner import Planner
-from benchkit.planning.preflight import masking
+from benchkit.planning.preflight import masked_resampling
 from benchkit.plugin.registry import Registry
 from benchkit.report.settings import settings_line
-from benchkit.runs import masked_parity
-from benchkit.runs.recorder import make_cell_info
+from benchkit.runs import masked_resampling_check
+from benchkit.runs.cell_recorder import make_cell_info
 from benchkit.specs.faults import FaultsError
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Model
@@ -74,7 +74,7 @@ def test_the_default_is_not_recorded(registry: Registry) -> None:
 
 def test_small_latents_are_refused() -> None:
     grid = load_grid("quick").replaced(sampling={"resampling": "masked"})
-    (fault,) = masking.find_useless_masking(grid, Registry.load())
+    (fault,) = masked_resampling.find_useless_masking(grid, Registry.load())
     assert "latents of 16 x 16 are too small" in fault.message and fault.remedy == "choose exact"
 
 
@@ -88,7 +88,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_latents_in_which_every_mask_is_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masked_resample, "MOST_WORK", 0.1)
     grid = load_grid("quick").replaced(sampling={"resampling": "masked"})
-    (fault,) = masking.find_useless_masking(grid, Registry.load())
+    (fault,) = masked_resampling.find_useless_masking(grid, Registry.load())
     assert "in latents of 16 x 16 the smallest mask leaves 3" in fault.message
     assert "only masks that leave 10 % or less" in fault.message
 
@@ -97,47 +97,47 @@ def test_latents_in_which_every_mask_is_large_are_refused(monkeypatch: pytest.Mo
 def test_an_unknown_denoiser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchkit.diffusion.masked_unet.find_unsupported", lambda config: "act_fn: mish")
     grid = load_grid("quick").replaced(sampling={"resampling": "masked"})
-    (fault,) = masking.find_useless_masking(grid, Registry.load())
+    (fault,) = masked_resampling.find_useless_masking(grid, Registry.load())
     assert "it does not know the checkpoint's denoiser (act_fn: mish)" in fault.message
 
 
 @pytest.mark.usefixtures("large")
 def test_latents_with_odd_sides_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(16, 18)])
+    monkeypatch.setattr(masked_resampling, "list_latent_sizes", lambda grid, registry: [(16, 18)])
     grid = load_grid("quick").replaced(sampling={"resampling": "masked"})
-    (fault,) = masking.find_useless_masking(grid, Registry.load())
+    (fault,) = masked_resampling.find_useless_masking(grid, Registry.load())
     assert "latents of 16 x 18 cannot be halved on each of the denoiser's 3 levels" in fault.message
 
 
 def test_exact_resampling_has_no_such_fault() -> None:
-    assert not list(masking.find_useless_masking(load_grid("quick"), Registry.load()))
+    assert not list(masked_resampling.find_useless_masking(load_grid("quick"), Registry.load()))
 
 
 def test_one_large_source_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = load_grid("quick").replaced(sampling={"resampling": "masked"})
-    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(16, 16), (64, 64)])
-    assert not list(masking.find_useless_masking(grid, Registry.load()))
-    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(16, 16), (24, 64)])
-    (fault,) = masking.find_useless_masking(grid, Registry.load())
+    monkeypatch.setattr(masked_resampling, "list_latent_sizes", lambda grid, registry: [(16, 16), (64, 64)])
+    assert not list(masked_resampling.find_useless_masking(grid, Registry.load()))
+    monkeypatch.setattr(masked_resampling, "list_latent_sizes", lambda grid, registry: [(16, 16), (24, 64)])
+    (fault,) = masked_resampling.find_useless_masking(grid, Registry.load())
     assert "latents of 16 x 16 and 24 x 64 are too small" in fault.message
 
 
 def test_a_grid_without_plain_resampling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(64, 64)])
+    monkeypatch.setattr(masked_resampling, "list_latent_sizes", lambda grid, registry: [(64, 64)])
     grid = load_grid("quick").replaced(
         sampling={"resampling": "masked"}, corruptors=["gaussian:steps=0", "prompt-swap:steps=5", "cutpaste"]
     )
-    (fault,) = masking.find_useless_masking(grid, Registry.load())
+    (fault,) = masked_resampling.find_useless_masking(grid, Registry.load())
     assert "no corruptor of the grid leaves the resampling to benchkit" in fault.message
     with_parts = grid.replaced(corruptors=["mixture"])
-    assert not list(masking.find_useless_masking(with_parts, Registry.load()))
+    assert not list(masked_resampling.find_useless_masking(with_parts, Registry.load()))
 
 
 def test_a_faulty_config_is_left_to_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "list_latent_sizes", lambda grid, registry: [(64, 64)])
+    monkeypatch.setattr(masked_resampling, "list_latent_sizes", lambda grid, registry: [(64, 64)])
     monkeypatch.setattr("benchkit.diffusion.checkpoint.read_json", lambda *_: {"down_block_types": ["Other"]})
     grid = load_grid("quick").replaced(sampling={"resampling": "masked"})
-    assert not list(masking.find_useless_masking(grid, Registry.load()))
+    assert not list(masked_resampling.find_useless_masking(grid, Registry.load()))
     with pytest.raises(BenchkitError, match="diffusers makes no denoiser of this config"):
         complete_config({"down_block_types": ["Other"]})
 
@@ -146,9 +146,9 @@ def test_each_set_of_images_is_checked(registry: Registry) -> None:
     sources = [{"split": "clean", "size": 4}, {"split": "wild", "size": 4, "name": "other"}]
     grid = small(sources=sources, sampling={"resampling": "masked"})
     plan = Planner(grid, registry, Model("here", "identity", 10)).plan()
-    checks = list(masked_parity.list_parities(plan))
+    checks = list(masked_resampling_check.list_parities(plan))
     assert [check.source.split for check in checks] == ["clean", "wild"]
-    assert {len(check.source.indices) for check in checks} == {masked_parity.IMAGES}
+    assert {len(check.source.indices) for check in checks} == {masked_resampling_check.IMAGES}
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_a_comparison_refuses_what_changes_nothing(grid: Path, tmp_path: Path) -
 def test_a_comparison_refuses_results_too_far_from_exact(
     grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(masked_parity, "CLOSENESS", 1000.0)
+    monkeypatch.setattr(masked_resampling_check, "CLOSENESS", 1000.0)
     wanted = r"sampling\.resampling is masked, and with this checkpoint the result is .* dB .*, below 1000: set it to"
     with pytest.raises(BenchkitError, match=wanted):
         compare(grid, tmp_path / "cache")

@@ -48,7 +48,7 @@ def test_half_precision_may_lose_a_tenth_of_a_decibel_and_45_dB() -> None:
 def native(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the tests take this processor for one that computes in bfloat16."""
     monkeypatch.setattr("benchkit.planning.preflight.precision.has_bfloat16", lambda _: True)
-    monkeypatch.setattr("benchkit.planning.sampling.has_bfloat16", lambda _: True)
+    monkeypatch.setattr("benchkit.planning.auto_sampling.has_bfloat16", lambda _: True)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchkit.statistics.comparisons import simultaneous_reach
 from benchkit.statistics.intervals import differences
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.look_rule import LookRule, look_level, plan_looks
 from benchkit.statistics.looks import follow_looks, settle_pairs
+from benchkit.statistics.multiple_comparisons import simultaneous_reach
 from tests.helpers.benchmarks import load_benchmark
 
 IMAGES = 20

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from benchkit.leaderboard.site.row_columns import Row, Rows
 from benchkit.leaderboard.site.rows import Group, by_rank
 from benchkit.report.columns import BASELINES, RANKINGS
+from benchkit.report.format_values import bracketed, known, numeric, percent, signed
 from benchkit.report.notes import NAMES
-from benchkit.report.text import bracketed, known, numeric, percent, signed
 
 #: Answers of one detector, and of the first page. A reader wants few; a board of 100,000 rows has thousands of groups.
 MOST_ANSWERS = 40

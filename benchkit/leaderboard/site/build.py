@@ -20,7 +20,7 @@ from benchkit.leaderboard.site.pages import Pages
 from benchkit.leaderboard.site.payload import data_script, pairs_scripts
 from benchkit.leaderboard.site.rows import make_tables
 from benchkit.leaderboard.site.sources import Source
-from benchkit.report.leaderboard import PaperLine
+from benchkit.report.leaderboard_lines import PaperLine
 from benchkit.system.output_files import format_names, replace_folder
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from benchkit.errors import BenchkitError
 from benchkit.leaderboard.site.fields import plain_column
 from benchkit.leaderboard.site.row_columns import Row, Rows
 from benchkit.report.board_parquet import MOST_LINES
+from benchkit.report.format_values import bare, known, numeric, one_line, percent
 from benchkit.report.parquet_file import read_frame
-from benchkit.report.text import bare, known, numeric, one_line, percent
 
 _DOWNLOADS, ROWS, LONG_ROWS, SEASONS = Path("downloads"), "rows.json", "rows.parquet", "seasons.json"
 #: Fields that are compared, and how a value is shown. The first five digits of a figure decide.

@@ -12,7 +12,7 @@ from benchkit.leaderboard.site.kinds import Bars, KindFigures
 from benchkit.leaderboard.site.row_columns import Row, Rows
 from benchkit.report.columns import BY_KIND
 from benchkit.report.curves import mean_curve
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 
 #: A chart's title, the sentence below it, and its data.
 Chart = tuple[str, str, dict[str, Any]]

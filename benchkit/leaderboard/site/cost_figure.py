@@ -9,7 +9,7 @@ import numpy as np
 
 from benchkit.leaderboard.site.row_columns import Row, Rows
 from benchkit.report.figures import THEMES, Format, Theme, drawing, saved, short_label
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

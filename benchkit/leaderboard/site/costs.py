@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from benchkit.report.aggregate import read_object
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 from benchkit.specs.spec import Spec
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from benchkit.report.board_table import board_sheet
 from benchkit.report.columns import RANKINGS
 from benchkit.report.figures import Format, confinement_figure, ranking_figure
 from benchkit.report.parquet_file import frame_to_table, write_parquet
-from benchkit.report.tables import csv_blocks, csv_text, latex, latex_text, parquet_bytes, render
+from benchkit.report.render_board import csv_blocks, csv_text, latex, latex_text, parquet_bytes, render
 
 #: A figure with more rows than this would be longer than any page.
 _MOST_DRAWN = 120

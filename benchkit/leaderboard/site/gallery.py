@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from benchkit.leaderboard.examples import OUTLINE, SCALE, SmallExample
-from benchkit.report.text import bare, known, one_line
+from benchkit.report.format_values import bare, known, one_line
 from benchkit.report.write import PAGE_FILE
 
 #: Examples of one row that are shown.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchkit.leaderboard.site.sources import Source
 from benchkit.report.columns import BY_KIND
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 
 #: Kind of artifact -> value and bounds.
 Bars = dict[str, tuple[float, float, float]]

@@ -10,8 +10,8 @@ from benchkit.leaderboard.site.row_columns import Row, Rows
 from benchkit.leaderboard.site.rows import PAPER
 from benchkit.leaderboard.site.table_cells import TableCell, make_delta, make_figure, make_rank
 from benchkit.report.columns import RANKINGS
+from benchkit.report.format_values import MISSING, bracketed, known, number, numeric, percent, signed
 from benchkit.report.notes import NAMES
-from benchkit.report.text import MISSING, bracketed, known, number, numeric, percent, signed
 
 #: Rows of a page's table; the board has all of them.
 _MOST_ROWS = 500

@@ -36,9 +36,9 @@ from benchkit.leaderboard.site.sources import BADGES, Member, Source
 from benchkit.leaderboard.site.table_cells import TableCell
 from benchkit.report.board_table import unfinished
 from benchkit.report.columns import MARGIN
+from benchkit.report.format_values import MISSING, one_line, plain_number
 from benchkit.report.notes import foot_notes
 from benchkit.report.settings import settings_line
-from benchkit.report.text import MISSING, one_line, plain_number
 
 if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry

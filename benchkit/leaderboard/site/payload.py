@@ -14,8 +14,8 @@ from benchkit.leaderboard.site.rows import PAPER, Group, Tables, resolved_neighb
 from benchkit.leaderboard.site.sources import BADGES
 from benchkit.report.column_texts import join_texts, number_texts, short_texts
 from benchkit.report.columns import RANKINGS
+from benchkit.report.format_values import known, numeric, percent
 from benchkit.report.notes import NAMES
-from benchkit.report.text import known, numeric, percent
 
 #: Beside the columns' own fields, what the script needs of a row.
 _FIELDS = (

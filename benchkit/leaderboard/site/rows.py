@@ -24,9 +24,9 @@ from benchkit.report.board import short_names
 from benchkit.report.board_file import TRAINED
 from benchkit.report.board_table import selectors_by_detector
 from benchkit.report.columns import RANKINGS, rank_columns
+from benchkit.report.format_values import MISSING, bare, known, one_line
 from benchkit.report.frames import line_records, to_objects
-from benchkit.report.leaderboard import PaperLine
-from benchkit.report.text import MISSING, bare, known, one_line
+from benchkit.report.leaderboard_lines import PaperLine
 from benchkit.specs.keys import digest
 
 #: The board of the figures that the paper prints.

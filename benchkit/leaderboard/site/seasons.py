@@ -17,8 +17,8 @@ from benchkit.leaderboard.site.table_cells import TableCell, make_delta, make_fi
 from benchkit.report.board import short_names
 from benchkit.report.board_table import selector_names
 from benchkit.report.columns import RANKINGS, delta_columns, rank_columns
+from benchkit.report.format_values import MISSING, bare, known, numeric, one_line
 from benchkit.report.notes import NAMES
-from benchkit.report.text import MISSING, bare, known, numeric, one_line
 
 _HEADERS = (
     *(("row", True), ("selector", True), ("lead change, points", False), ("public, %", False), ("fresh, %", False)),

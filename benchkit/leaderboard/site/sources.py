@@ -24,9 +24,9 @@ from benchkit.leaderboard.verified import read_verified
 from benchkit.report.aggregate import KEY, read_object
 from benchkit.report.board import Board
 from benchkit.report.board_parquet import describe_board, read_board_file
-from benchkit.report.data import RunData
-from benchkit.report.load import BOARD_FILE, find_board, load_board
-from benchkit.report.text import known, one_line
+from benchkit.report.format_values import known, one_line
+from benchkit.report.load_board import BOARD_FILE, find_board, load_board
+from benchkit.report.run_data import RunData
 
 #: What stands behind a figure, and what it means; a submission has the last one that it earned.
 BADGES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from benchkit.report.text import MISSING, bracketed, known, numeric, percent, signed
+from benchkit.report.format_values import MISSING, bracketed, known, numeric, percent, signed
 
 
 class TableCell(NamedTuple):

@@ -18,7 +18,7 @@ from benchkit.api import Dataset, Sample
 from benchkit.errors import BenchkitError
 from benchkit.outputs.exports.names import Names
 from benchkit.plugin.samples import read_samples
-from benchkit.report.text import one_line
+from benchkit.report.format_values import one_line
 from benchkit.specs.training_sets import CHUNK
 from benchkit.system.output_files import explain_write_errors
 

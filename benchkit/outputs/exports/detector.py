@@ -13,7 +13,7 @@ from benchkit.inference.detector import CARD, SCHEMA, WEIGHTS, TrainedDetector
 from benchkit.outputs.exports.provenance import code, provenance
 from benchkit.outputs.finished_run import FinishedRun, train_of
 from benchkit.planning.plan import PlannedCell
-from benchkit.report.text import percent
+from benchkit.report.format_values import percent
 from benchkit.store.artifacts import parse_json
 
 #: The threshold if a run has no validation images to choose one.

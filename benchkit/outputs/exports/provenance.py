@@ -8,7 +8,7 @@ from typing import Any
 from benchkit.diffusion.options import public_name
 from benchkit.outputs.finished_run import FinishedRun, train_of
 from benchkit.planning.plan import PlannedCell
-from benchkit.report.text import one_line
+from benchkit.report.format_values import one_line
 from benchkit.runs.provenance import get_package_versions
 from benchkit.specs.training_sets import Corrupted, Labelled, Pseudo
 

@@ -12,8 +12,8 @@ from benchkit.report.board import Board, short_names
 from benchkit.report.board_table import Cell, Column, Group, Sheet, selector_names
 from benchkit.report.columns import BASELINES
 from benchkit.report.curves import CurveLine, Order, climbing_seeds, curve_groups, order_of
+from benchkit.report.format_values import known, listed, number, one_line, percent
 from benchkit.report.notes import climbing_mark
-from benchkit.report.text import known, listed, number, one_line, percent
 
 #: Units of a panel's drawing: left, right, top and bottom of the plot.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 22.0, 158.0, 5.0, 80.0

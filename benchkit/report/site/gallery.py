@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from benchkit.report.data import Example
-from benchkit.report.text import one_line
+from benchkit.report.format_values import one_line
+from benchkit.report.run_data import Example
 
 #: Larger images are shown reduced to this many pixels on their longer side, or the page would weigh too much.
 LONGEST_SIDE = 320

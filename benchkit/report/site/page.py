@@ -19,7 +19,6 @@ from benchkit.errors import BenchkitError
 from benchkit.metrics import COMPANION, METRICS, metric
 from benchkit.report.ablation import AblationBoard
 from benchkit.report.across_table import across_section
-from benchkit.report.beside import NOT_RUN, Comparison, compare_with_paper
 from benchkit.report.board import Board, short_names
 from benchkit.report.board_table import (
     Sheet,
@@ -30,15 +29,16 @@ from benchkit.report.board_table import (
     selector_names,
     unfinished,
 )
-from benchkit.report.data import RunData
 from benchkit.report.figures import confinement_figure, ranking_figure
+from benchkit.report.format_values import MISSING, known, number, numeric, one_line, percent
 from benchkit.report.frames import line_records
-from benchkit.report.leaderboard import PaperLine, board_lines, paper_lines
+from benchkit.report.leaderboard_lines import PaperLine, board_lines, paper_lines
+from benchkit.report.paper_comparison import NOT_RUN, Comparison, compare_with_paper
+from benchkit.report.run_data import RunData
 from benchkit.report.site.ablation import ablation_section
 from benchkit.report.site.curves import curves_section
 from benchkit.report.site.gallery import GAIN, Strip, galleries
 from benchkit.report.site.picture import Picture
-from benchkit.report.text import MISSING, known, number, numeric, one_line, percent
 
 #: The text under the confinement figure.
 CONFINEMENT_WORDS = (

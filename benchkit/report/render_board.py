@@ -24,7 +24,7 @@ from benchkit.report.across_table import across_notes
 from benchkit.report.board import Board
 from benchkit.report.board_table import Cell, Sheet, board_sheet
 from benchkit.report.column_texts import join_columns, join_texts, map_texts, number_texts
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 
 #: Column -> its values, all of one length.
 Columns = pd.DataFrame | Mapping[str, NDArray[Any]]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchkit.metrics import PRIMARY
 from benchkit.report.columns import STATES
-from benchkit.report.text import known
+from benchkit.report.format_values import known
 from benchkit.report.uncertainty import Records, measure_line
 from benchkit.statistics.jackknife import check_images
 from benchkit.statistics.look_rule import LookRule

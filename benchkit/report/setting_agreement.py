@@ -15,9 +15,9 @@ import pandas as pd
 
 from benchkit.metrics import metric
 from benchkit.report.columns import LOWER, PARTS, REFERENCES
+from benchkit.report.format_values import known
 from benchkit.report.frames import line_records
 from benchkit.report.names import Labels, row_names
-from benchkit.report.text import known
 from benchkit.statistics.agreement import Order, Setting, compare_orders, is_distance, share_methods
 from benchkit.statistics.intervals import Pair, differences
 from benchkit.statistics.jackknife import Jackknife

@@ -37,7 +37,7 @@ def test_a_later_image_without_a_mask_fails_what_reads_it(tmp_path: Path, role: 
     env = Env(Registry(), ArtifactStore(tmp_path / "cache"))
     finish_images(env, [True, False])
     with pytest.raises(
-        BenchkitError, match="'test' of dataset 'half' has images without a mask, 'i1' is the first: mark"
+        BenchkitError, match="'test' of dataset 'half' has images without a mask, 'i1' is the first: annotate"
     ):
         if role == "training":
             LabelledPairs((IMAGES,)).load(env)

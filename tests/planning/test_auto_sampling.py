@@ -8,13 +8,13 @@ import pytest
 
 from benchkit.config.grid import Grid, load_grid, parse_grid
 from benchkit.errors import BenchkitError
-from benchkit.planning import sampling
+from benchkit.planning import auto_sampling
+from benchkit.planning.auto_sampling import choose_chunk, choose_precision
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
-from benchkit.planning.preflight.device import check_sampling
-from benchkit.planning.sampling import choose_chunk, choose_precision
+from benchkit.planning.preflight.device_checks import check_sampling
 from benchkit.plugin.registry import Registry
-from benchkit.runs.recorder import make_cell_info
+from benchkit.runs.cell_recorder import make_cell_info
 from benchkit.runs.run import find_model
 from benchkit.specs.faults import FaultsError
 from benchkit.specs.spec import Spec
@@ -132,7 +132,7 @@ def test_the_default_asks_nothing_of_the_device(registry: Registry, monkeypatch:
     def refuse(*_: object, **__: object) -> str:
         raise AssertionError("to resolve the device may load torch")
 
-    monkeypatch.setattr("benchkit.planning.preflight.device.resolve_device", refuse)
+    monkeypatch.setattr("benchkit.planning.preflight.device_checks.resolve_device", refuse)
     check_sampling([("", small())], registry, "auto")
 
 
@@ -149,8 +149,8 @@ def test_the_default_asks_nothing_of_the_device(registry: Registry, monkeypatch:
 def test_auto_is_a_precision_that_the_device_does_not_emulate(
     monkeypatch: pytest.MonkeyPatch, bfloat16: bool | None, float16: bool | None, chosen: str
 ) -> None:
-    monkeypatch.setattr(sampling, "has_bfloat16", lambda _: bfloat16)
-    monkeypatch.setattr(sampling, "has_float16", lambda _: float16)
+    monkeypatch.setattr(auto_sampling, "has_bfloat16", lambda _: bfloat16)
+    monkeypatch.setattr(auto_sampling, "has_float16", lambda _: float16)
     assert choose_precision(small(), "cpu") == chosen
     assert choose_precision(small("here:dtype=float16"), "cpu") == "float32"
 
@@ -162,8 +162,8 @@ def test_auto_is_a_precision_that_the_device_does_not_emulate(
 def test_auto_takes_fewer_images_of_larger_latents_and_in_less_memory(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, side: int, memory: int, chunk: int
 ) -> None:
-    monkeypatch.setattr(sampling, "_image_sizes", lambda *_: [(side, side)])
-    monkeypatch.setattr(sampling, "read_memory_size", lambda _: memory)
+    monkeypatch.setattr(auto_sampling, "_image_sizes", lambda *_: [(side, side)])
+    monkeypatch.setattr(auto_sampling, "read_memory_size", lambda _: memory)
     assert choose_chunk(load_grid("quick"), registry, "cuda") == chunk
 
 
@@ -173,10 +173,12 @@ def test_seeds_that_share_chunks_keep_them(registry: Registry) -> None:
 
 
 def test_a_chunk_that_does_not_fit_names_one_that_does(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "read_memory_size", lambda _: GIB)
+    monkeypatch.setattr(auto_sampling, "read_memory_size", lambda _: GIB)
     grid = load_grid("quick").replaced(sampling={"chunk": 1024})
     for device in ("cpu", "cuda"):
-        monkeypatch.setattr("benchkit.planning.preflight.device.resolve_device", lambda *_, device=device, **__: device)
+        monkeypatch.setattr(
+            "benchkit.planning.preflight.device_checks.resolve_device", lambda *_, device=device, **__: device
+        )
         with pytest.raises(FaultsError, match=r"sampling\.chunk: 1024 images at once need about .*: \d+ fit") as found:
             check_sampling([("", grid)], registry, device)
         most = found.value.settings["sampling.chunk"]

@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.report.aggregate import read_object
 from benchkit.report.board import Board
-from benchkit.report.load import BOARD_FILE, find_board, load_board
+from benchkit.report.format_values import bare
+from benchkit.report.load_board import BOARD_FILE, find_board, load_board
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA, upgraded
-from benchkit.report.text import bare
 from benchkit.specs.cell import Role
-from benchkit.statistics.level import LEVEL
+from benchkit.statistics.confidence_level import LEVEL
 
 PACKAGE = "benchkit_leaderboard"
 PAPER_FILE = "paper.jsonl"

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import BenchkitError
-from benchkit.report.beside import NOT_RUN, compare_with_paper
 from benchkit.report.board import Board
-from benchkit.report.leaderboard import (
+from benchkit.report.leaderboard_lines import (
     PaperLine,
     RunLine,
     board_lines,
@@ -18,7 +17,8 @@ from benchkit.report.leaderboard import (
     to_jsonl,
 )
 from benchkit.report.old_schemas import upgraded
-from benchkit.report.tables import json_text, render
+from benchkit.report.paper_comparison import NOT_RUN, compare_with_paper
+from benchkit.report.render_board import json_text, render
 
 FOLDER = Path(__file__).parents[2] / "leaderboard"
 

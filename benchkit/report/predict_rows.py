@@ -17,8 +17,8 @@ from benchkit.report.aggregate import read_object
 from benchkit.report.board import Board
 from benchkit.report.board_file import TRAINED
 from benchkit.report.columns import delta_columns
-from benchkit.report.leaderboard import load_boards
-from benchkit.report.text import bare, known
+from benchkit.report.format_values import bare, known
+from benchkit.report.leaderboard_lines import load_boards
 
 Floats = NDArray[np.float64]
 #: The reference rows that ship: the board.jsonl that `benchkit compare predict` wrote, unchanged.

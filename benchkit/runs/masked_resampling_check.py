@@ -9,7 +9,7 @@ import numpy as np
 
 from benchkit.errors import BenchkitError
 from benchkit.planning.plan import Plan
-from benchkit.runs.parity import run_check
+from benchkit.runs.precision_check import run_check
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env, Model
 from benchkit.stages.corrupt import Corrupt

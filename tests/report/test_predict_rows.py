@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from benchkit.errors import BenchkitError, UnknownNameError
-from benchkit.report.leaderboard import load_boards
-from benchkit.report.reference import (
+from benchkit.report.leaderboard_lines import load_boards
+from benchkit.report.predict_rows import (
     SHIPPED_BOARD,
     Table,
     check_same_instrument,

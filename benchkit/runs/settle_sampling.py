@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
+from benchkit.planning.auto_sampling import choose_chunk, choose_precision
 from benchkit.planning.planner import Planner
-from benchkit.planning.sampling import choose_chunk, choose_precision
 from benchkit.plugin.registry import Registry
-from benchkit.runs.parity import list_parities, measure_parity
+from benchkit.runs.precision_check import list_parities, measure_parity
 from benchkit.runs.run import Places, find_model
 from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 
 from benchkit.config.grid import Grid, Sampling
-from benchkit.planning.preflight.masking import find_useless_masking
+from benchkit.planning.auto_sampling import find_large_chunk
+from benchkit.planning.preflight.masked_resampling import find_useless_masking
 from benchkit.planning.preflight.precision import find_emulated, find_slow_sampling, find_unsupported, list_precisions
-from benchkit.planning.sampling import find_large_chunk
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import Collector
 from benchkit.stages.base import each_device

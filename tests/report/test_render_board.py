@@ -15,10 +15,19 @@ from rich.console import Console
 
 from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.metrics import PRIMARY
-from benchkit.report import text
+from benchkit.report import format_values
 from benchkit.report.board import Board
 from benchkit.report.board_table import Cell, Column, Group, Sheet, board_sheet
-from benchkit.report.tables import FORMATS, csv_text, latex, markdown, parquet_bytes, render, rich_notes, rich_table
+from benchkit.report.render_board import (
+    FORMATS,
+    csv_text,
+    latex,
+    markdown,
+    parquet_bytes,
+    render,
+    rich_notes,
+    rich_table,
+)
 from benchkit.report.write import FILES, shown_text, write_report
 from tests.report.conftest import standard
 
@@ -50,12 +59,12 @@ def board(make_standard):
     ("value", "shown"), [(0.2327, "23.27"), (0.0, "0.00"), (-0.000001, "0.00"), (float("nan"), "–"), (None, "–")]
 )
 def test_shares_are_shown_in_per_cent(value, shown):
-    assert text.percent(value) == shown
+    assert format_values.percent(value) == shown
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.012, "+1.20"), (-0.004, "−0.40"), (0.000001, "0.00")])
 def test_differences_carry_their_sign(value, shown):
-    assert text.signed(value) == shown
+    assert format_values.signed(value) == shown
 
 
 def test_people_see_per_cent_and_programs_shares(board):
@@ -90,12 +99,12 @@ def test_markdown_stays_one_table_of_plain_text(hostile):
     assert page.count("<tr>") == len(board.frame) + len(titles) + 1
     assert page.count("<td") == 16 * (len(board.frame) + len(titles))
     shown = html.unescape(page).replace("\u200b", "")
-    assert text.one_line(name) in shown, "and it reads as it was"
+    assert format_values.one_line(name) in shown, "and it reads as it was"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_of_columns_and_the_title_are_text_too(name):
-    shown = text.one_line(name)
+    shown = format_values.one_line(name)
     columns = (Column(shown, text=True), Column(f"{shown}\n[95 % interval]"))
     sheet = Sheet(shown, columns, (Group("", ((Cell("a"), Cell("1.0", 1.0)),)),), (shown,))
     page = MarkdownIt("gfm-like", {"linkify": False}).enable("table").render(markdown(sheet))

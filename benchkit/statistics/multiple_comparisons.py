@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchkit.statistics.confidence_level import LEVEL
 from benchkit.statistics.distributions import normal_above, normal_upper_quantile, t_below, t_quantile
 from benchkit.statistics.intervals import Difference, Pair
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.level import LEVEL
 from benchkit.statistics.variance import PRIOR_FREEDOM
 
 Floats = NDArray[np.float64]

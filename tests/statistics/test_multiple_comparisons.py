@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchkit.statistics.comparisons import adjust_step_down, judge, probability_of_improvement, significant
 from benchkit.statistics.intervals import Difference, differences
 from benchkit.statistics.jackknife import Jackknife, jackknife
+from benchkit.statistics.multiple_comparisons import adjust_step_down, judge, probability_of_improvement, significant
 from benchkit.statistics.ranks import Rank, rank_methods
 from benchkit.statistics.resolution import measure_resolution
 from benchkit.statistics.variance import Components

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.special import expit
 
+from benchkit.statistics.confidence_level import LEVEL
 from benchkit.statistics.distributions import chi2_median
 from benchkit.statistics.intervals import ALIKE, Difference, Interval, Pair, get_slope, to_logit
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.level import LEVEL
 from benchkit.statistics.ranks import Rank, rank
 from benchkit.statistics.variance import LEAST_FREEDOM, UNSTABLE, Components, SeedPool, fit_prior
 

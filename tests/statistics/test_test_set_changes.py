@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchkit.statistics.changes import measure_change
-from benchkit.statistics.comparisons import adjust_holm
 from benchkit.statistics.jackknife import Jackknife
+from benchkit.statistics.multiple_comparisons import adjust_holm
+from benchkit.statistics.test_set_changes import measure_change
 
 
 def drawn(rng: np.random.Generator, images: int, seeds: np.ndarray, level: float, spread: float = 0.2) -> Jackknife:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchkit.statistics.confidence_level import LEVEL, check_level
 from benchkit.statistics.distributions import t_below, t_quantile
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.level import LEVEL, check_level
 from benchkit.statistics.variance import split_variance
 
 

@@ -12,12 +12,12 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
 from benchkit.errors import BenchkitError
-from benchkit.statistics.prediction import (
+from benchkit.statistics.rank_prediction import (
     apply_linear,
     fit_linear,
     least_methods,
     predict_left_out,
-    predict_place,
+    predict_ranks,
     validate,
 )
 
@@ -56,7 +56,7 @@ def test_without_inputs_the_interval_is_that_of_the_mean() -> None:
     """In closed form: one row per method, and the error of the mean of the others is n / (n - 1) of the deviation."""
     targets = np.array([0.1, 0.25, 0.2, 0.4, 0.3, 0.15])
     inputs, methods = np.zeros((6, 0)), list("abcdef")
-    (place,) = predict_place(inputs, targets, methods, np.zeros((1, 0)))
+    (place,) = predict_ranks(inputs, targets, methods, np.zeros((1, 0)))
     deviations = 6 / 5 * (targets - targets.mean())
     reach = stats.t.ppf(0.975, 5) * np.sqrt((deviations**2).mean())
     mean = targets.mean()
@@ -67,7 +67,7 @@ def test_without_inputs_the_interval_is_that_of_the_mean() -> None:
 def test_an_exact_map_gives_exact_places() -> None:
     inputs, targets, methods = rows(4, noise=0)
     new = np.array([[0.5, 0.5], [-0.5, -0.5]])
-    best, worst = predict_place(inputs, targets, methods, new)
+    best, worst = predict_ranks(inputs, targets, methods, new)
     assert (best.rank, best.rank_low, best.rank_high, best.figure) == (1, 1, 1, pytest.approx(0.7))
     assert (worst.rank, worst.rank_low, worst.rank_high) == (17, 17, 17)
     found = validate(inputs, targets, methods)
@@ -85,7 +85,7 @@ def test_a_validation_judges_each_method_by_the_others_alone() -> None:
     inside = []
     for i in range(0, 16, 2):
         rest = np.r_[0:i, i + 2 : 16]
-        places = predict_place(inputs[rest], targets[rest], [methods[j] for j in rest], inputs[i : i + 2])
+        places = predict_ranks(inputs[rest], targets[rest], [methods[j] for j in rest], inputs[i : i + 2])
         true = 1 + (targets[rest][None] > targets[i : i + 2, None]).sum(1)
         inside += [p.rank_low <= t <= p.rank_high for p, t in zip(places, true, strict=True)]
     assert found.covered == np.mean(inside)
@@ -103,7 +103,7 @@ def test_intervals_cover() -> None:
     inside = []
     for seed in range(400):
         inputs, targets, methods = rows(seed, methods=11, depths=1)
-        (place,) = predict_place(inputs[1:], targets[1:], methods[1:], inputs[:1])
+        (place,) = predict_ranks(inputs[1:], targets[1:], methods[1:], inputs[:1])
         inside.append(place.low <= targets[0] <= place.high)
     assert 0.95 - 0.044 < np.mean(inside) <= 0.995
 
@@ -117,13 +117,13 @@ def test_equal_figures_have_no_rank_correlation() -> None:
 
 def test_too_few_methods_are_refused() -> None:
     inputs, targets, methods = rows(8, methods=least_methods(2))
-    assert np.isfinite(astuple(predict_place(inputs, targets, methods, inputs[:1])[0])).all()
+    assert np.isfinite(astuple(predict_ranks(inputs, targets, methods, inputs[:1])[0])).all()
     assert np.isfinite(validate(inputs, targets, methods).covered)
     inputs, targets, methods = rows(8, methods=4)
     with pytest.raises(BenchkitError, match="at least 5 methods, not 4"):
         validate(inputs, targets, methods)
     with pytest.raises(BenchkitError, match="at least 4 methods, not 3"):
-        predict_place(inputs[:6], targets[:6], methods[:6], inputs[:1])
+        predict_ranks(inputs[:6], targets[:6], methods[:6], inputs[:1])
 
 
 def test_undefined_figures_are_refused() -> None:

@@ -14,9 +14,9 @@ from benchkit.errors import BenchkitError
 from benchkit.report.board import Board, plain_records, short_names
 from benchkit.report.board_file import MISSING_ROWS, TRIVIAL
 from benchkit.report.board_table import Cell, Column, Group, Sheet
-from benchkit.report.leaderboard import Line, Method, PaperLine, RunLine, board_lines, paper_lines
+from benchkit.report.format_values import MISSING, bracketed, known, listed, one_line, percent, plain_number, signed
+from benchkit.report.leaderboard_lines import Line, Method, PaperLine, RunLine, board_lines, paper_lines
 from benchkit.report.old_schemas import SCHEMA
-from benchkit.report.text import MISSING, bracketed, known, listed, one_line, percent, plain_number, signed
 
 NOT_RUN = "not run"
 #: Printed in place of a difference that would mean nothing.

@@ -10,7 +10,7 @@ from benchkit.api import Corruptor, LatentCorruptor
 from benchkit.config.grid import Grid
 from benchkit.diffusion import checkpoint
 from benchkit.errors import BenchkitError
-from benchkit.planning.sampling import list_latent_sizes
+from benchkit.planning.auto_sampling import list_latent_sizes
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import Fault
 from benchkit.specs.spec import Spec

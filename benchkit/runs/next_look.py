@@ -7,10 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from benchkit.metrics import is_metric
-from benchkit.planning.looks import row_of, take_seeds
+from benchkit.planning.look_plan import row_of, take_seeds
 from benchkit.planning.plan import Plan
 from benchkit.report.aggregate import aggregate_rows
-from benchkit.report.data import RunData
+from benchkit.report.run_data import RunData
 from benchkit.statistics.look_rule import LookRule
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Looks:
 
     def follow(self, data: RunData) -> Plan:
         """Return the plan that the results so far need: their looks, and the next one. Log each new look as a note."""
-        from benchkit.report.looks import follow_run  # here, because it loads SciPy: few runs add seeds
+        from benchkit.report.look_records import follow_run  # here, because it loads SciPy: few runs add seeds
 
         lines = aggregate_rows(data.rows, is_metric)
         followed = follow_run(lines, data.records, self.rule, data.grid.get("shown") or {})

@@ -10,7 +10,7 @@ from benchkit.errors import BenchkitError
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
-from benchkit.report.data import rule_of_run
+from benchkit.report.run_data import rule_of_run
 from benchkit.specs.cell import Cell
 from benchkit.statistics.look_rule import LookRule
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchkit.errors import BenchkitError
-from benchkit.statistics.level import LEVEL, check_level
+from benchkit.statistics.confidence_level import LEVEL, check_level
 
 Floats = NDArray[np.float64]
 
@@ -91,7 +91,7 @@ def predict_ranks(
     errors = targets - predict_left_out(inputs, targets, methods)
     freedom = len(set(methods)) - inputs.shape[1] - 1
     reach = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(np.mean(errors**2)))
-    return [_place(float(figure), reach, targets) for figure in figures]
+    return [_rank_figure(float(figure), reach, targets) for figure in figures]
 
 
 def validate(inputs: Floats, targets: Floats, methods: Sequence[str], level: float = LEVEL) -> Validation:

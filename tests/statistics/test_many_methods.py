@@ -6,16 +6,16 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from benchkit.statistics.comparisons import adjust_holm, adjust_step_down
 from benchkit.statistics.distributions import t_quantile
 from benchkit.statistics.intervals import differences, get_slope, intervals, pool_methods, to_logit
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.many import (
+from benchkit.statistics.many_methods import (
     differences_of_many,
     intervals_of_many,
     joint_intervals,
     pool_many,
 )
+from benchkit.statistics.multiple_comparisons import adjust_holm, adjust_step_down
 from benchkit.statistics.variance import split_variance
 from tests.helpers.benchmarks import load_benchmark
 
@@ -142,5 +142,5 @@ def test_draws_do_not_depend_on_how_many_pairs_are_drawn_at_once(monkeypatch):
     methods = make_methods(12, spread=0.3)
     found = differences(methods, list(combinations(methods, 2)))
     before = adjust_step_down(methods, found)
-    monkeypatch.setattr("benchkit.statistics.comparisons._PAIRS_AT_ONCE", 13)
+    monkeypatch.setattr("benchkit.statistics.multiple_comparisons._PAIRS_AT_ONCE", 13)
     assert adjust_step_down(methods, found) == before

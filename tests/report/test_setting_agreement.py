@@ -12,8 +12,8 @@ from benchkit.errors import BenchkitError
 from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.across_table import across_section
 from benchkit.report.board import Board
+from benchkit.report.render_board import render
 from benchkit.report.site.page import page
-from benchkit.report.tables import render
 
 Make = Callable[..., Any]
 SWIN, CONVNEXT = "frozen-swin", "frozen-convnext"
