@@ -132,8 +132,8 @@ class Coverage:
     @property
     def fails(self) -> bool:
         """Whether it lies outside of LIMITS beyond its simulation error."""
-        reach = ERRORS * self.error
-        return self.value + reach < LIMITS[0] or self.value - reach > LIMITS[1]
+        half_width = ERRORS * self.error
+        return self.value + half_width < LIMITS[0] or self.value - half_width > LIMITS[1]
 
     def __str__(self) -> str:
         """The coverage as the table shows it."""

@@ -80,14 +80,14 @@ def estimate(
     low = parallel.low * sum(work.amount * rate.low for work, rate in timed)
     high = parallel.high * sum(work.amount * rate.high for work, rate in timed)
     return Estimate(
-        len(works),
-        (low, high) if timed else None,
-        Counter(work.kind for work, rate in zip(works, known, strict=True) if rate is None),
-        sum(not rate.is_own for _, rate in timed),
-        rates.find_memory(works),
-        sum(size for size in sizes if size is not None),
-        Counter(work.kind for work, size in zip(works, sizes, strict=True) if size is None),
-        read_free_space(folder),
+        stages=len(works),
+        seconds=(low, high) if timed else None,
+        unmeasured=Counter(work.kind for work, rate in zip(works, known, strict=True) if rate is None),
+        similar=sum(not rate.is_own for _, rate in timed),
+        memory=rates.find_memory(works),
+        size=sum(size for size in sizes if size is not None),
+        unsized=Counter(work.kind for work, size in zip(works, sizes, strict=True) if size is None),
+        free=read_free_space(folder),
     )
 
 

@@ -81,8 +81,8 @@ def interquartile_mean(values: Floats) -> float:
 
 def is_distance(difference: Difference) -> bool:
     """Return whether a difference, upper minus lower, is so far above 0 that shares of it can be given."""
-    reach = (difference.high - difference.low) / 2
-    return bool(difference.estimate > LEAST_DISTANCE * reach)
+    half_width = (difference.high - difference.low) / 2
+    return bool(difference.estimate > LEAST_DISTANCE * half_width)
 
 
 def share_methods(settings: Sequence[Setting], level: float = LEVEL) -> dict[str, Share]:
@@ -93,54 +93,62 @@ def share_methods(settings: Sequence[Setting], level: float = LEVEL) -> dict[str
     `intervals`.
     """
     check_level(level)
-    found = {}
+    linearised = {}
     for name in dict.fromkeys(name for setting in settings for name in setting.methods):
-        places = tuple(i for i, setting in enumerate(settings) if name in setting.methods)
-        if made := _linearise([settings[i] for i in places], name):
-            found[name] = (places, *made)
-    pool = pool_seeds({name: dict(zip(own.seeds, own.figures, strict=True)) for name, (_, own, _) in found.items()})
+        indices = tuple(i for i, setting in enumerate(settings) if name in setting.methods)
+        if share := _linearise([settings[i] for i in indices], name):
+            linearised[name] = (indices, *share)
+    pool = pool_seeds(
+        {name: dict(zip(own.seeds, own.figures, strict=True)) for name, (_, own, _) in linearised.items()}
+    )
     shares = {}
-    for name, (places, own, means) in found.items():
-        parts = split_variance(own.figures, own.influence)
+    for name, (indices, mean_share, means) in linearised.items():
+        parts = split_variance(mean_share.figures, mean_share.influence)
         if name not in pool.unstable:
-            parts = pool.moderate(parts, pool.mean, pool.freedom[0])
-        error, freedom = float(np.sqrt(parts.total)), parts.total_freedom
-        reach = t_quantile((1 + level) / 2, freedom) * error
-        interval = Interval(own.estimate, own.estimate - reach, own.estimate + reach, error, freedom, level, parts)
-        shares[name] = Share(interval, places, tuple(means), own.seeds)
+            parts = pool.moderate(parts, pool.mean, pool.mean_df)
+        error, df = float(np.sqrt(parts.total)), parts.total_df
+        half_width = t_quantile((1 + level) / 2, df) * error
+        T = mean_share.estimate
+        interval = Interval(T, T - half_width, T + half_width, error, df, level, parts)
+        shares[name] = Share(interval, indices, tuple(means), mean_share.seeds)
     return shares
 
 
 def _linearise(settings: Sequence[Setting], name: str) -> tuple[Jackknife, list[float]] | None:
     """Return the interquartile mean as a mean over seeds, to first order, and the mean share in each setting.
 
-    Share of setting k and seed r: s = (y - lower) / D, with D the mean over the seeds of d = upper - lower. With h
-    values kept, a seed's part is S / h times the sum over k of its winsorised s (the influence function of a trimmed
-    mean), less what d adds to D. An image moves s of all seeds alike, so a setting's values are kept or cut together.
+    In setting k with seed r, the share is s_kr = (y_kr - lower_kr) / D_k, with d_kr = upper_kr - lower_kr and D_k the
+    mean of d_kr over the S seeds. The interquartile mean is T = sum of w_kr s_kr, with w_kr = 1 / h for the h values
+    that are kept, else 0. Seed r contributes, with a_k the sum over r of w_kr s_kr,
+
+        T + sum over k of [(S / h) (clip(s_kr) - mean over r of clip(s_kr)) - a_k (d_kr / D_k - 1)].
+
+    The first part is the influence function of a trimmed mean: clip moves the values that are cut to the nearest one
+    that is kept. An image moves s_kr of all seeds alike, so the influence of an image has the weights w_k of settings.
     """
     rows = [(setting.methods[name], setting.lower, setting.upper) for setting in settings]
     seeds = [s for s in rows[0][0].seeds if all(s in own.seeds for three in rows for own in three)]
     if not seeds:
         return None
     chosen = [[own.of_seeds(seeds) for own in three] for three in rows]
-    above = np.array([own.figures - lower.figures for own, lower, _ in chosen])
-    distance = np.array([upper.figures - lower.figures for _, lower, upper in chosen])
-    whole = distance.mean(axis=1, keepdims=True)
-    shares = above / whole
-    estimate, order = interquartile_mean(shares), np.argsort(shares, axis=None, kind="stable")
-    cut = int(CUT * shares.size)
-    kept = np.zeros(shares.shape)
-    kept.flat[order[cut : shares.size - cut]] = 1 / (shares.size - 2 * cut)
-    low, high = shares.flat[order[cut]], shares.flat[order[shares.size - cut - 1]]
-    inside = np.clip(shares, low, high)
-    part = len(seeds) * kept.max() * (inside - inside.mean(axis=1, keepdims=True))
-    weight, covered = kept.sum(axis=1), (kept * shares).sum(axis=1)
-    figures = estimate + (part - covered[:, None] * (distance / whole - 1)).sum(axis=0)
-    images: dict[str, Floats] = {}
-    for k, (setting, (own, lower, upper)) in enumerate(zip(settings, chosen, strict=True)):
-        moved = weight[k] * (own.influence - lower.influence) - covered[k] * (upper.influence - lower.influence)
-        images[setting.test_set] = images.get(setting.test_set, 0.0) + moved / whole[k]
-    return Jackknife(tuple(seeds), figures, _stack_test_sets(list(images.values()))), shares.mean(axis=1).tolist()
+    gains = np.array([row.figures - lower.figures for row, lower, _ in chosen])
+    d = np.array([upper.figures - lower.figures for _, lower, upper in chosen])
+    D = d.mean(axis=1, keepdims=True)
+    s = gains / D
+    T, order = interquartile_mean(s), np.argsort(s, axis=None, kind="stable")
+    cut = int(CUT * s.size)
+    w = np.zeros(s.shape)
+    w.flat[order[cut : s.size - cut]] = 1 / (s.size - 2 * cut)
+    clipped = np.clip(s, s.flat[order[cut]], s.flat[order[s.size - cut - 1]])
+    trimmed_part = len(seeds) * w.max() * (clipped - clipped.mean(axis=1, keepdims=True))
+    a = (w * s).sum(axis=1)
+    figures = T + (trimmed_part - a[:, None] * (d / D - 1)).sum(axis=0)
+    influences: dict[str, Floats] = {}
+    for k, (setting, (row, lower, upper)) in enumerate(zip(settings, chosen, strict=True)):
+        of_gain, of_distance = row.influence - lower.influence, upper.influence - lower.influence
+        moved = w[k].sum() * of_gain - a[k] * of_distance
+        influences[setting.test_set] = influences.get(setting.test_set, 0.0) + moved / D[k]
+    return Jackknife(tuple(seeds), figures, _stack_test_sets(list(influences.values()))), s.mean(axis=1).tolist()
 
 
 def _stack_test_sets(influences: Sequence[Floats]) -> Floats:
@@ -157,10 +165,10 @@ class Order:
     estimates: Mapping[str, float]
     adjusted: Mapping[Pair, float]
 
-    def direction(self, first: str, second: str, error: float) -> int:
+    def direction(self, first: str, second: str, error_rate: float) -> int:
         """Return 1 or -1 if the first method's figure is resolved above or below the second's, else 0."""
         p = self.adjusted.get((first, second), self.adjusted.get((second, first), np.nan))
-        return int(np.sign(self.estimates[first] - self.estimates[second])) if p <= error else 0
+        return int(np.sign(self.estimates[first] - self.estimates[second])) if p <= error_rate else 0
 
 
 def compare_orders(first: Order, second: Order, level: float = LEVEL) -> Agreement:

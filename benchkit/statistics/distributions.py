@@ -14,16 +14,16 @@ from scipy import special
 Floats = NDArray[np.float64]
 
 
-def t_quantile(p: float, freedom: float) -> float:
+def t_quantile(p: float, df: float) -> float:
     """Return the quantile of Student's t distribution."""
     if p == 0:  # where special.stdtrit returns +inf
-        return -np.inf if freedom > 0 else np.nan
-    return float(special.stdtrit(freedom, p))
+        return -np.inf if df > 0 else np.nan
+    return float(special.stdtrit(df, p))
 
 
-def t_below(x: float, freedom: float) -> float:
+def t_below(x: float, df: float) -> float:
     """Return the probability that Student's t is at most x."""
-    return float(special.stdtr(freedom, x))
+    return float(special.stdtr(df, x))
 
 
 def normal_above(x: float) -> float:
@@ -36,16 +36,16 @@ def normal_upper_quantile(p: ArrayLike) -> Floats:
     return np.asarray(-special.ndtri(p))
 
 
-def chi2_below(x: float, freedom: float) -> float:
+def chi2_below(x: float, df: float) -> float:
     """Return the probability that a chi-squared variable is at most x >= 0."""
-    return float(special.chdtr(freedom, x))
+    return float(special.chdtr(df, x))
 
 
-def chi2_upper_quantile(p: float, freedom: float) -> float:
+def chi2_upper_quantile(p: float, df: float) -> float:
     """Return what a chi-squared variable is above with probability p."""
-    return float(special.chdtri(freedom, p))
+    return float(special.chdtri(df, p))
 
 
-def chi2_median(freedom: float) -> float:
+def chi2_median(df: float) -> float:
     """Return the median of a chi-squared variable."""
-    return float(2 * special.gammaincinv(freedom / 2, 0.5))
+    return float(2 * special.gammaincinv(df / 2, 0.5))

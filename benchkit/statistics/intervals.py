@@ -35,7 +35,7 @@ EDGE = 1e-4
 class Interval:
     """A figure with its interval.
 
-    error: the standard error and freedom its degrees of freedom, on the scale of the interval. components: the parts
+    error: the standard error and df its degrees of freedom, on the scale of the interval. components: the parts
     of the variance on that scale. Bounds are NaN where the figure is undefined, with or without an image.
     """
 
@@ -43,7 +43,7 @@ class Interval:
     low: float
     high: float
     error: float
-    freedom: float
+    df: float
     level: float
     components: Components
 
@@ -68,12 +68,12 @@ def intervals(methods: Mapping[str, Jackknife], level: float = LEVEL) -> dict[st
     for name, method in methods.items():
         parts = split_variance(to_logit(method.figures), method.influence / get_slope(method.figures))
         if name not in pool.unstable:
-            parts = pool.moderate(parts, pool.mean, pool.freedom[0])
-        estimate, (error, reach) = method.estimate, _reach(parts, level)
-        low, high = (float(expit(to_logit(np.array(estimate)) + side * reach)) for side in (-1, 1))
+            parts = pool.moderate(parts, pool.mean, pool.mean_df)
+        estimate, (error, half_width) = method.estimate, _half_width(parts, level)
+        low, high = (float(expit(to_logit(np.array(estimate)) + side * half_width)) for side in (-1, 1))
         # A figure beyond EDGE lies outside of its interval on the logit scale.
         bounds = (min(low, estimate), max(high, estimate)) if error != 0 else (estimate, estimate)
-        found[name] = Interval(estimate, *bounds, error, parts.total_freedom, level, parts)
+        found[name] = Interval(estimate, *bounds, error, parts.total_df, level, parts)
     return found
 
 
@@ -101,21 +101,23 @@ def differences(
             slopes = [float(get_slope(np.array(each.estimate))) for each in (one, other)]
             predicted = pool.unshared * (slopes[0] ** 2 + slopes[1] ** 2) + pool.shared * (slopes[0] - slopes[1]) ** 2
             if not _vary_together(parts, predicted, len(pairs)):
-                parts = pool.moderate(parts, predicted, pool.freedom[1])
-        estimate, (error, reach) = float(figures.mean()), _reach(parts, level)
-        freedom = parts.total_freedom
-        p = 2 * t_below(-abs(estimate) / error, freedom) if error > 0 else float(estimate == 0)
+                parts = pool.moderate(parts, predicted, pool.unshared_df)
+        estimate, (error, half_width) = float(figures.mean()), _half_width(parts, level)
+        df = parts.total_df
+        p = 2 * t_below(-abs(estimate) / error, df) if error > 0 else float(estimate == 0)
         p = p if np.isfinite(error) else float("nan")
-        found[first, second] = Difference(estimate, estimate - reach, estimate + reach, error, freedom, level, parts, p)
+        found[first, second] = Difference(
+            estimate, estimate - half_width, estimate + half_width, error, df, level, parts, p
+        )
     return found
 
 
 def _vary_together(parts: Components, predicted: float, pairs: int) -> bool:
     """Return whether the seed part of a difference is improbably small for two rows with separate seed effects."""
-    freedom = parts.freedom[1]
+    df = parts.seed_df
     if np.isnan(parts.seeds) or not predicted > 0:
         return False
-    return chi2_below(freedom * parts.seeds / predicted, freedom) < ALIKE / pairs
+    return chi2_below(df * parts.seeds / predicted, df) < ALIKE / pairs
 
 
 def pool_methods(methods: Mapping[str, Jackknife]) -> SeedPool:
@@ -135,7 +137,7 @@ def get_slope(figures: Floats) -> Floats:
     return np.asarray(inside * (1 - inside))
 
 
-def _reach(parts: Components, level: float) -> tuple[float, float]:
+def _half_width(parts: Components, level: float) -> tuple[float, float]:
     """Return the standard error, and how far the interval reaches to either side."""
     error = float(np.sqrt(parts.total))
-    return error, t_quantile((1 + level) / 2, parts.total_freedom) * error
+    return error, t_quantile((1 + level) / 2, parts.total_df) * error

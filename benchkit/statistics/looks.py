@@ -20,7 +20,7 @@ import numpy as np
 from benchkit.statistics.intervals import Pair, differences
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.look_rule import LookRule
-from benchkit.statistics.multiple_comparisons import adjust_step_down, significant, simultaneous_reach
+from benchkit.statistics.multiple_comparisons import adjust_step_down, significant, simultaneous_half_widths
 
 #: different: the difference is shown. small: it is smaller than the margin. known: its simultaneous interval reaches no
 #: further than the margin to either side. undefined: it has no interval, and more seeds give none.
@@ -48,15 +48,15 @@ def settle_pairs(methods: Mapping[str, Jackknife], margin: float, level: float) 
     found = differences(methods, list(combinations(names, 2)), level)
     different = significant(adjust_step_down(methods, found), level)
     states: dict[Pair, State] = {}
-    for pair, reach in simultaneous_reach(methods, found, level).items():
+    for pair, half_width in simultaneous_half_widths(methods, found, level).items():
         if pair in different:
             states[pair] = "different"
-        elif not np.isfinite(reach):
+        elif not np.isfinite(half_width):
             states[pair] = "undefined"
-        elif abs(found[pair].estimate) + reach < margin:
+        elif abs(found[pair].estimate) + half_width < margin:
             states[pair] = "small"
         else:
-            states[pair] = "known" if reach <= margin else "unresolved"
+            states[pair] = "known" if half_width <= margin else "unresolved"
     return states
 
 

@@ -30,7 +30,7 @@ from benchkit.statistics.distributions import chi2_median
 from benchkit.statistics.intervals import ALIKE, Difference, Interval, Pair, get_slope, to_logit
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.ranks import Rank, rank
-from benchkit.statistics.variance import LEAST_FREEDOM, UNSTABLE, Components, SeedPool, fit_prior
+from benchkit.statistics.variance import LEAST_DF, UNSTABLE, Components, SeedPool, compute_pool_df, fit_prior
 
 Floats = NDArray[np.float64]
 #: So many methods of one ranking are compared pair by pair: 200 have 19,900 pairs.
@@ -46,59 +46,65 @@ class Parts(NamedTuple):
     seeds: Floats
     interaction: Floats
     number: int
-    freedom: tuple[Floats, Floats]
+    image_df: Floats
+    seed_df: Floats
 
-    def moderate(self, pool: SeedPool, mean: Floats, freedom: float, pooled: NDArray[np.bool_]) -> Parts:
+    def moderate(self, pool: SeedPool, mean: Floats, mean_df: float, pooled: NDArray[np.bool_]) -> Parts:
         """Return the same with the seed parts of the figures in `pooled` drawn towards `mean`, see `SeedPool`."""
-        own = self.freedom[1]
-        drawn = pooled & ~np.isnan(self.seeds) & (freedom > own)
-        towards = (pool.prior * mean + own * self.seeds) / np.maximum(pool.prior + own, 1e-9)
-        degrees = np.where(drawn, np.minimum(pool.prior + own, freedom), own)
-        return self._replace(seeds=np.where(drawn, towards, self.seeds), freedom=(self.freedom[0], degrees))
+        d_0, d = pool.prior_df, self.seed_df
+        drawn = pooled & ~np.isnan(self.seeds) & (mean_df > d)
+        moderated = (d_0 * mean + d * self.seeds) / np.maximum(d_0 + d, 1e-9)
+        seed_df = np.where(drawn, np.minimum(d_0 + d, mean_df), d)
+        return self._replace(seeds=np.where(drawn, moderated, self.seeds), seed_df=seed_df)
 
-    def reach(self, level: float) -> tuple[Floats, Floats, Floats]:
-        """Return the standard errors, their degrees of freedom, and how far the intervals reach to either side."""
+    def half_widths(self, level: float) -> tuple[Floats, Floats, Floats]:
+        """Return the standard errors, their degrees of freedom, and half the widths of the intervals."""
         if self.number == 1:
-            total, degrees = self.images, self.freedom[0]
+            total, degrees = self.images, self.image_df
         else:
             between = self.seeds / self.number
             total = self.images + between
-            parts = ((self.images, self.freedom[0]), (between, self.freedom[1]))
-            weights = sum(np.where(part == 0, 0, part**2 / np.maximum(own, 1e-9)) for part, own in parts)
+            # As `compute_satterthwaite_df`, of arrays.
+            parts = ((self.images, self.image_df), (between, self.seed_df))
+            divisor = sum(np.where(part == 0, 0, part**2 / np.maximum(df, 1e-9)) for part, df in parts)
             with np.errstate(divide="ignore", invalid="ignore"):
-                degrees = np.where(weights == 0, np.inf, total**2 / weights)
+                degrees = np.where(divisor == 0, np.inf, total**2 / divisor)
         error = np.sqrt(total)
         return error, degrees, special.stdtrit(degrees, (1 + level) / 2) * error
 
     def components(self) -> Iterator[Components]:
         """Yield the parts of each figure."""
-        degrees = zip(self.freedom[0].tolist(), self.freedom[1].tolist(), strict=True)
-        columns = (self.images.tolist(), self.seeds.tolist(), self.interaction.tolist())
-        for images, seeds, interaction, freedom in zip(*columns, degrees, strict=True):
-            yield Components(images, seeds, interaction, self.number, freedom)
+        columns = (self.images, self.seeds, self.interaction, self.image_df, self.seed_df)
+        for images, seeds, interaction, image_df, seed_df in zip(*(each.tolist() for each in columns), strict=True):
+            yield Components(images, seeds, interaction, self.number, image_df, seed_df)
 
 
 def split_variances(figures: Floats, influence: Floats) -> Parts:
-    """Return `split_variance` of many figures, (M, S), with their influences, (M, N, S)."""
-    lines, images, number = influence.shape
-    scale = images * (images - 1) if images > 1 else np.nan
-    summed = influence.sum(axis=2)
-    own = np.einsum("mns,mns->m", influence, influence) / (scale * number)
-    whole = np.einsum("mn,mn->m", summed, summed) / scale
-    deviations = summed / number
-    deviations -= deviations.mean(axis=1, keepdims=True)
-    deviations *= deviations
-    square, fourth = deviations.mean(axis=1), np.einsum("mn,mn->m", deviations, deviations) / images
-    most = images - 1.0
+    """Return `split_variance` of many figures, (M, S), with their influences, (M, N, S).
+
+    The formulas are the same; a loop over 10,000 methods would be too slow. Both agree up to rounding
+    (tests/statistics/test_many_methods.py).
+    """
+    M, N, S = influence.shape
+    scale = N * (N - 1) if N > 1 else np.nan
+    over_seeds = influence.sum(axis=2)
+    mean_variance = np.einsum("mns,mns->m", influence, influence) / (scale * S)
+    covariance_sum = np.einsum("mn,mn->m", over_seeds, over_seeds) / scale
+    squares = over_seeds / S
+    squares -= squares.mean(axis=1, keepdims=True)
+    squares *= squares
+    variance, fourth = squares.mean(axis=1), np.einsum("mn,mn->m", squares, squares) / N
+    most = N - 1.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        kurtosis = fourth / square**2
-    degrees = np.clip(2 * images / np.maximum(kurtosis - 1, 1e-9), min(LEAST_FREEDOM, most), most)
-    freedom = np.where(square > 0, degrees, most)
-    if number == 1:
-        return Parts(own, np.full(lines, np.nan), np.zeros(lines), 1, (freedom, np.zeros(lines)))
-    shared = np.maximum(0, (whole - number * own) / (number * (number - 1)))
-    seeds = figures.var(axis=1, ddof=1)
-    return Parts(shared, seeds, np.maximum(0, own - shared), number, (freedom, np.full(lines, number - 1.0)))
+        kurtosis = fourth / variance**2
+    degrees = np.clip(2 * N / np.maximum(kurtosis - 1, 1e-9), min(LEAST_DF, most), most)
+    image_df = np.where(variance > 0, degrees, most)
+    if S == 1:
+        return Parts(mean_variance, np.full(M, np.nan), np.zeros(M), 1, image_df, np.zeros(M))
+    C = np.maximum(0, (covariance_sum - S * mean_variance) / (S * (S - 1)))
+    V = figures.var(axis=1, ddof=1)
+    W = np.maximum(0, mean_variance - C)
+    return Parts(C, V, W, S, image_df, np.full(M, S - 1.0))
 
 
 def _blocks(numbers: Sequence[int], images: int) -> Iterator[list[int]]:
@@ -129,37 +135,37 @@ def pool_many(methods: Mapping[str, Jackknife]) -> SeedPool:
     The mean over all pairs of var(y_i - y_j) / 2 is (M sum var(y_i) - var(sum y_i)) / (M (M - 1)). It is taken over the
     methods that have the seeds which most of them have.
     """
-    names: list[int] = []
-    variances: list[float] = []
-    freedom: list[float] = []
-    for block in _blocks_of(every := list(methods.values())):
-        own = to_logit(np.stack([every[i].figures for i in block]))
+    names, every = list(methods), list(methods.values())
+    judged: list[int] = []  # methods with two seeds or more and finite figures
+    variance_list: list[float] = []
+    df_list: list[float] = []
+    for block in _blocks_of(every):
+        logits = to_logit(np.stack([every[i].figures for i in block]))
         finite = np.array([bool(np.isfinite(every[i].figures).all()) for i in block])
-        if own.shape[1] > 1:
+        if logits.shape[1] > 1:
             kept = [i for i, ok in zip(block, finite, strict=True) if ok]
-            names += kept
-            variances += own[finite].var(axis=1, ddof=1).tolist()
-            freedom += [own.shape[1] - 1.0] * len(kept)
-    v, f, keys = np.array(variances), np.array(freedom), list(methods)
-    unstable = np.zeros(len(v), bool)
-    if len(v) > 2:
-        medians = {number: chi2_median(number) / number for number in set(freedom)}
-        typical = float(np.median(v / np.array([medians[number] for number in freedom])))
-        unstable = v > typical * special.chdtri(f, UNSTABLE / len(v)) / f
-    out = frozenset(keys[names[i]] for i in np.flatnonzero(unstable))
-    stable = [names[i] for i in np.flatnonzero(~unstable)]
+            judged += kept
+            variance_list += logits[finite].var(axis=1, ddof=1).tolist()
+            df_list += [logits.shape[1] - 1.0] * len(kept)
+    variances, degrees = np.array(variance_list), np.array(df_list)
+    is_unstable = np.zeros(len(variances), bool)
+    if len(variances) > 2:
+        medians = {df: chi2_median(df) / df for df in set(df_list)}
+        typical = float(np.median(variances / np.array([medians[df] for df in df_list])))
+        is_unstable = variances > typical * special.chdtri(degrees, UNSTABLE / len(variances)) / degrees
+    unstable = frozenset(names[judged[i]] for i in np.flatnonzero(is_unstable))
+    stable = [judged[i] for i in np.flatnonzero(~is_unstable)]
     if len(stable) < 2:
-        return SeedPool(float("nan"), float("nan"), 0.0, (0.0, 0.0), out)
-    v, f = v[~unstable], f[~unstable]
-    mean, total = float(np.average(v, weights=f)), float(f.sum())
+        return SeedPool(float("nan"), float("nan"), 0.0, 0.0, 0.0, unstable)
+    variances, degrees = variances[~is_unstable], degrees[~is_unstable]
+    mean = float(np.average(variances, weights=degrees))
     seeds = Counter(every[i].seeds for i in stable).most_common(1)[0][0]
-    alike = to_logit(np.stack([every[i].figures for i in stable if every[i].seeds == seeds]))
-    number = len(alike)
-    apart = number * alike.var(axis=1, ddof=1).sum() - alike.sum(axis=0).var(ddof=1)
-    unshared = float(apart / (number * (number - 1))) if number > 1 else mean
-    correlation = max(0.0, 1 - unshared / mean) if mean > 0 else 0.0
-    most = (total / (1 + (len(stable) - 1) * correlation**2), total - float(f.max()))
-    return SeedPool(mean, unshared, fit_prior(v, f), most, out)
+    logits = to_logit(np.stack([every[i].figures for i in stable if every[i].seeds == seeds]))
+    M = len(logits)
+    pair_sum = M * logits.var(axis=1, ddof=1).sum() - logits.sum(axis=0).var(ddof=1)
+    unshared = float(pair_sum / (M * (M - 1))) if M > 1 else mean
+    mean_df, unshared_df = compute_pool_df(mean, unshared, degrees)
+    return SeedPool(mean, unshared, fit_prior(variances, degrees), mean_df, unshared_df, unstable)
 
 
 def intervals_of_many(methods: Mapping[str, Jackknife], pool: SeedPool, level: float = LEVEL) -> dict[str, Interval]:
@@ -170,13 +176,13 @@ def intervals_of_many(methods: Mapping[str, Jackknife], pool: SeedPool, level: f
         figures = np.stack([every[i].figures for i in block])
         pooled = np.array([names[i] not in pool.unstable for i in block])
         parts = split_variances(to_logit(figures), _influence_on_logits(every, block, figures))
-        parts = parts.moderate(pool, np.full(len(block), pool.mean), pool.freedom[0], pooled)
+        parts = parts.moderate(pool, np.full(len(block), pool.mean), pool.mean_df, pooled)
         estimates = figures.mean(axis=1)
-        error, degrees, reach = parts.reach(level)
+        error, degrees, half_width = parts.half_widths(level)
         centre = to_logit(estimates)
         exact = error == 0
-        low = np.where(exact, estimates, np.minimum(expit(centre - reach), estimates))
-        high = np.where(exact, estimates, np.maximum(expit(centre + reach), estimates))
+        low = np.where(exact, estimates, np.minimum(expit(centre - half_width), estimates))
+        high = np.where(exact, estimates, np.maximum(expit(centre + half_width), estimates))
         columns = np.stack([estimates, low, high, error, degrees], axis=1).tolist()
         for i, (y, least, most, e, f), each in zip(block, columns, parts.components(), strict=True):
             found[names[i]] = Interval(y, least, most, e, f, level, each)
@@ -202,11 +208,11 @@ def differences_of_many(
         pooled = np.array([not pool.unstable & {*kept[i]} for i in block])
         parts = _moderate_differences(split_variances(figures, influence), pool, predicted, pooled, len(pairs))
         estimates = figures.mean(axis=1)
-        error, degrees, reach = parts.reach(level)
+        error, degrees, half_width = parts.half_widths(level)
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(error > 0, 2 * special.stdtr(degrees, -np.abs(estimates) / error), estimates == 0.0)
         p = np.where(np.isfinite(error), p, np.nan)
-        columns = np.stack([estimates, estimates - reach, estimates + reach, error, degrees], axis=1).tolist()
+        columns = np.stack([estimates, estimates - half_width, estimates + half_width, error, degrees], axis=1).tolist()
         for i, (y, low, high, e, f), each, q in zip(block, columns, parts.components(), p.tolist(), strict=True):
             found[kept[i]] = Difference(y, low, high, e, f, level, each, q)
     return found if len(set(numbers)) < 2 else {pair: found[pair] for pair in kept}  # already in order
@@ -226,10 +232,10 @@ def _moderate_differences(
     """Return differences moderated as those of `differences`: not where two rows' seeds vary together."""
     if parts.number == 1:
         return parts
-    freedom = parts.freedom[1]
+    df = parts.seed_df
     with np.errstate(divide="ignore", invalid="ignore"):
-        together = (predicted > 0) & (special.chdtr(freedom, freedom * parts.seeds / predicted) < ALIKE / number)
-    return parts.moderate(pool, predicted, pool.freedom[1], pooled & ~together)
+        together = (predicted > 0) & (special.chdtr(df, df * parts.seeds / predicted) < ALIKE / number)
+    return parts.moderate(pool, predicted, pool.unshared_df, pooled & ~together)
 
 
 class Joint(NamedTuple):
@@ -286,8 +292,8 @@ def joint_intervals(methods: Mapping[str, Jackknife], pool: SeedPool, level: flo
             theirs = np.stack([chosen[i].figures for i in block])
             parts = split_variances(to_logit(theirs) - centre, _influence_on_logits(chosen, block, theirs) - against)
             pooled = np.array([names[i] not in pool.unstable for i in here])
-            parts = parts.moderate(pool, np.full(len(here), unshared), pool.freedom[1], pooled)
-            reach = parts.reach(1 - (1 - level) / len(every))[2]
+            parts = parts.moderate(pool, np.full(len(here), unshared), pool.unshared_df, pooled)
+            half_width = parts.half_widths(1 - (1 - level) / len(every))[2]
             d = to_logit(theirs.mean(axis=1)) - to_logit(figures[columns].mean())
-            low[here], high[here] = d - reach, d + reach
+            low[here], high[here] = d - half_width, d + half_width
     return Joint(names, low, high)

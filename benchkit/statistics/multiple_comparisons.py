@@ -18,7 +18,7 @@ from benchkit.statistics.confidence_level import LEVEL
 from benchkit.statistics.distributions import normal_above, normal_upper_quantile, t_below, t_quantile
 from benchkit.statistics.intervals import Difference, Pair
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.variance import PRIOR_FREEDOM
+from benchkit.statistics.variance import PRIOR_DF
 
 Floats = NDArray[np.float64]
 Verdict = Literal["better", "worse", "equivalent", "unresolved"]
@@ -34,26 +34,32 @@ def adjust_step_down(
 ) -> dict[Pair, float]:
     """Return the p-value of each pair, adjusted for all pairs that are given together.
 
-    Pairs with an undefined p-value keep it, and count in nobody's adjustment.
+    Each pair's p-value p gives a normal |z|. Let the pairs be ordered by it, the largest first. The adjusted p-value of
+    the j-th pair is the maximum over i <= j of max(p_i, P(max over l >= i of |Z_l| >= |z_i|)), where Z is normal with
+    the correlations of the differences. DRAWS draws give the probability.
+
+    Pairs with an undefined p-value keep it, and count in no other pair's adjustment.
     """
-    pairs = [pair for pair, found in differences.items() if np.isfinite(found.p)]
+    pairs = [pair for pair, difference in differences.items() if np.isfinite(difference.p)]
     adjusted = {pair: float("nan") for pair in differences}
     if not pairs:
         return adjusted
-    own = np.array([differences[pair].p for pair in pairs])
-    observed = normal_upper_quantile(own / 2)
-    order = np.argsort(-observed, kind="stable")
-    exceeded = np.empty(len(pairs))
-    # From the least to the most significant: the largest of those that are not yet rejected.
-    largest = np.zeros((DRAWS, 1))
-    place = len(pairs)
+    p_values = np.array([differences[pair].p for pair in pairs])
+    z_values = normal_upper_quantile(p_values / 2)
+    order = np.argsort(-z_values, kind="stable")
+    exceedance = np.empty(len(pairs))
+    # From the smallest |z| to the largest, so that one running maximum serves all pairs.
+    running_maximum = np.zeros((DRAWS, 1))
+    end = len(pairs)
     for drawn in _draw_contrasts(methods, [pairs[i] for i in order[::-1]], seed):
-        largest = np.maximum.accumulate(np.maximum(drawn, largest[:, -1:], out=drawn), axis=1, out=drawn)
-        block = order[place - drawn.shape[1] : place]
-        exceeded[place - len(block) : place] = (largest[:, ::-1] >= observed[block]).mean(axis=0)
-        place -= len(block)
-    together = np.maximum.accumulate(np.maximum(exceeded, own[order]))
-    return adjusted | {pairs[i]: float(p) for i, p in zip(order, together, strict=True)}
+        running_maximum = np.maximum.accumulate(
+            np.maximum(drawn, running_maximum[:, -1:], out=drawn), axis=1, out=drawn
+        )
+        start = end - drawn.shape[1]
+        exceedance[start:end] = (running_maximum[:, ::-1] >= z_values[order[start:end]]).mean(axis=0)
+        end = start
+    adjusted_p = np.maximum.accumulate(np.maximum(exceedance, p_values[order]))
+    return adjusted | {pairs[i]: float(p) for i, p in zip(order, adjusted_p, strict=True)}
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:
@@ -61,34 +67,35 @@ def adjust_holm(p_values: Sequence[float]) -> list[float]:
 
     It needs no draws and holds whatever the correlations, and so finds fewer differences than `adjust_step_down`.
     """
-    found = [float("nan")] * len(p_values)
-    places = sorted((i for i, p in enumerate(p_values) if np.isfinite(p)), key=lambda i: p_values[i])
+    adjusted = [float("nan")] * len(p_values)
+    order = sorted((i for i, p in enumerate(p_values) if np.isfinite(p)), key=lambda i: p_values[i])
     largest = 0.0
-    for done, i in enumerate(places):
-        largest = max(largest, min(1.0, (len(places) - done) * p_values[i]))
-        found[i] = largest
-    return found
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
 
 
-def simultaneous_reach(
+def simultaneous_half_widths(
     methods: Mapping[str, Jackknife], differences: Mapping[Pair, Difference], level: float = LEVEL, seed: int = 0
 ) -> dict[Pair, float]:
     """Return half the width of each pair's interval, so that all intervals hold together (max-|t|, a single step).
 
     NaN where the p-value is undefined; such pairs widen no other interval.
     """
-    pairs = [pair for pair, found in differences.items() if np.isfinite(found.p)]
-    reach = {pair: float("nan") for pair in differences}
+    pairs = [pair for pair, difference in differences.items() if np.isfinite(difference.p)]
+    half_widths = {pair: float("nan") for pair in differences}
     if not pairs:
-        return reach
+        return half_widths
     largest = np.zeros(DRAWS)
     for drawn in _draw_contrasts(methods, pairs, seed):
         np.maximum(largest, drawn.max(axis=1), out=largest)
     error_rate = min(1 - level, 2 * normal_above(float(np.quantile(largest, level))))
     for pair in pairs:
-        found = differences[pair]
-        reach[pair] = -t_quantile(error_rate / 2, found.freedom) * found.error if found.error > 0 else 0.0
-    return reach
+        difference = differences[pair]
+        width = -t_quantile(error_rate / 2, difference.df) * difference.error if difference.error > 0 else 0.0
+        half_widths[pair] = width
+    return half_widths
 
 
 def _draw_contrasts(methods: Mapping[str, Jackknife], pairs: Sequence[Pair], seed: int) -> Iterator[Floats]:
@@ -111,17 +118,20 @@ def _draw_contrasts(methods: Mapping[str, Jackknife], pairs: Sequence[Pair], see
 def method_covariance(methods: Sequence[Jackknife]) -> Floats:
     """Return the covariance (M, M) of the methods' mean figures, over images and over seeds.
 
-    The seed parts are drawn towards their mean and count as independent. A covariance of S seeds has rank S - 1: with
-    two seeds all differences would seem to vary together, and many of them would count as one.
+    Methods i and j: sum over images n of u_ni u_nj / (N (N - 1)), with u the mean influence over the seeds, and for
+    i = j also V_i / S_i. The seed parts V are drawn towards their mean and count as independent. A covariance of S
+    seeds has rank S - 1: with two seeds all differences would seem to vary together, and many of them would count as
+    one.
     """
-    influence = np.stack([method.influence.mean(axis=1) for method in methods], axis=1)
-    covariance = influence.T @ influence / max(1, len(influence) * (len(influence) - 1))
-    freedom = np.array([len(method.seeds) - 1.0 for method in methods])
-    own = np.array([method.figures.var(ddof=1) if len(method.seeds) > 1 else 0.0 for method in methods])
-    prior = PRIOR_FREEDOM[1] if freedom.any() else 0.0
-    mean = float(np.average(own, weights=freedom)) if freedom.any() else 0.0
-    seeds = (prior * mean + freedom * own) / np.maximum(prior + freedom, 1e-9)
-    return np.asarray(covariance + np.diag(np.where(freedom > 0, seeds / (freedom + 1), 0.0)))
+    u = np.stack([method.influence.mean(axis=1) for method in methods], axis=1)
+    N = len(u)
+    covariance = u.T @ u / max(1, N * (N - 1))
+    df = np.array([len(method.seeds) - 1.0 for method in methods])
+    variances = np.array([method.figures.var(ddof=1) if len(method.seeds) > 1 else 0.0 for method in methods])
+    prior_df = PRIOR_DF[1] if df.any() else 0.0
+    mean = float(np.average(variances, weights=df)) if df.any() else 0.0
+    V = (prior_df * mean + df * variances) / np.maximum(prior_df + df, 1e-9)
+    return np.asarray(covariance + np.diag(np.where(df > 0, V / (df + 1), 0.0)))
 
 
 def judge(difference: Difference, adjusted: float, margin: float, *, higher_is_better: bool = True) -> Verdict:
@@ -132,15 +142,15 @@ def judge(difference: Difference, adjusted: float, margin: float, *, higher_is_b
     """
     if adjusted <= 1 - difference.level:
         return "better" if (difference.estimate > 0) == higher_is_better else "worse"
-    reach = t_quantile(difference.level, difference.freedom) * difference.error
-    return "equivalent" if abs(difference.estimate) + reach < margin else "unresolved"
+    half_width = t_quantile(difference.level, difference.df) * difference.error
+    return "equivalent" if abs(difference.estimate) + half_width < margin else "unresolved"
 
 
 def probability_of_improvement(difference: Difference) -> float:
     """Return the probability that the first method's true figure is above the second's, by the difference's t."""
     if not difference.error > 0:
         return 0.5 + 0.5 * float(np.sign(difference.estimate))
-    return t_below(difference.estimate / difference.error, difference.freedom)
+    return t_below(difference.estimate / difference.error, difference.df)
 
 
 def significant(adjusted: Mapping[Pair, float], level: float = LEVEL) -> set[Pair]:

@@ -89,9 +89,9 @@ def predict_ranks(
     _check_rows(inputs, targets, methods, inputs.shape[1] + 2)
     figures = apply_linear(fit_linear(inputs, targets), new)
     errors = targets - predict_left_out(inputs, targets, methods)
-    freedom = len(set(methods)) - inputs.shape[1] - 1
-    reach = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(np.mean(errors**2)))
-    return [_rank_figure(float(figure), reach, targets) for figure in figures]
+    df = len(set(methods)) - inputs.shape[1] - 1
+    half_width = float(stats.t.ppf((1 + level) / 2, df) * np.sqrt(np.mean(errors**2)))
+    return [_rank_figure(float(figure), half_width, targets) for figure in figures]
 
 
 def validate(inputs: Floats, targets: Floats, methods: Sequence[str], level: float = LEVEL) -> Validation:
@@ -116,8 +116,8 @@ def validate(inputs: Floats, targets: Floats, methods: Sequence[str], level: flo
     return Validation(predicted, len(targets), len(set(methods)), spearman, kendall, float(covered.mean()))
 
 
-def _rank_figure(figure: float, reach: float, targets: Floats) -> PredictedRank:
-    low, high = figure - reach, figure + reach
+def _rank_figure(figure: float, half_width: float, targets: Floats) -> PredictedRank:
+    low, high = figure - half_width, figure + half_width
     return PredictedRank(figure, low, high, _rank(figure, targets), _rank(high, targets), _rank(low, targets))
 
 

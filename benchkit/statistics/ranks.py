@@ -33,14 +33,14 @@ def rank_methods(
     """
     names = list(estimates)
     goodness = np.array([estimates[name] if higher_is_better else -estimates[name] for name in names], float)
-    places = rank(-np.nan_to_num(goodness, nan=-np.inf), "best").astype(int)
+    ranks = rank(-np.nan_to_num(goodness, nan=-np.inf), "best").astype(int)
     ahead, behind = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for better, worse in different:
         ahead[worse] += 1
         behind[better] += 1
     return {
-        name: Rank(place, min(place, 1 + ahead[name]), max(place, len(names) - behind[name]))
-        for name, place in zip(names, places.tolist(), strict=True)
+        name: Rank(observed, min(observed, 1 + ahead[name]), max(observed, len(names) - behind[name]))
+        for name, observed in zip(names, ranks.tolist(), strict=True)
     }
 
 
@@ -69,12 +69,15 @@ def spearman(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def kendall(first: ArrayLike, second: ArrayLike) -> float:
-    """Return Kendall's tau-b of two samples; NaN where a value is NaN, or all values of a sample are equal."""
+    """Return Kendall's tau-b of two samples; NaN where a value is NaN, or all values of a sample are equal.
+
+    tau-b = (concordant - discordant pairs) / sqrt(n_1 n_2), with n the pairs that are not tied in a sample.
+    """
     one, other = (np.asarray(values, np.float64) for values in (first, second))
     pairs = np.triu_indices(len(one), 1)
     signs = [np.sign(values[pairs[0]] - values[pairs[1]]) for values in (one, other)]
     untied = [int(np.count_nonzero(each)) for each in signs]
     if not all(untied) or np.isnan([one, other]).any():
         return float("nan")
-    concordant = int((signs[0] * signs[1]).sum())
-    return float(np.clip(concordant / np.sqrt(untied[0]) / np.sqrt(untied[1]), -1, 1))
+    concordance = int((signs[0] * signs[1]).sum())
+    return float(np.clip(concordance / np.sqrt(untied[0]) / np.sqrt(untied[1]), -1, 1))

@@ -75,9 +75,10 @@ def predict_width(difference: Difference, images: int, *, more_seeds: int = 0, m
         images=parts.images * fewer,
         seeds=parts.seeds - interaction * (1 - fewer),
         number=parts.number + more_seeds,
-        freedom=(parts.freedom[0] / fewer, parts.freedom[1] + more_seeds),
+        image_df=parts.image_df / fewer,
+        seed_df=parts.seed_df + more_seeds,
     )
-    return float(t_quantile((1 + difference.level) / 2, grown.total_freedom) * np.sqrt(grown.total))
+    return float(t_quantile((1 + difference.level) / 2, grown.total_df) * np.sqrt(grown.total))
 
 
 def _shares(difference: Difference) -> tuple[float, float, float]:

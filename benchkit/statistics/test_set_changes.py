@@ -16,7 +16,7 @@ import numpy as np
 from benchkit.statistics.confidence_level import LEVEL, check_level
 from benchkit.statistics.distributions import t_below, t_quantile
 from benchkit.statistics.jackknife import Jackknife
-from benchkit.statistics.variance import split_variance
+from benchkit.statistics.variance import compute_satterthwaite_df, split_variance
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,12 @@ def measure_change(
         images.append(split_variance(figures[-1], one.influence - other.influence))
     changes = figures[1] - figures[0]
     variances = [parts.images for parts in images]
-    freedoms = [parts.freedom[0] for parts in images]
+    degrees = [parts.image_df for parts in images]
     if len(seeds) > 1:
         variances.append(float(changes.var(ddof=1)) / len(seeds))
-        freedoms.append(len(seeds) - 1.0)
-    estimate, total = float(changes.mean()), float(sum(variances))
-    weights = sum(part**2 / max(freedom, 1e-9) for part, freedom in zip(variances, freedoms, strict=True) if part)
-    freedom = total**2 / weights if weights else float("inf")
-    error = float(np.sqrt(total))
-    reach = t_quantile((1 + level) / 2, freedom) * error if error else 0.0
-    p = 2 * t_below(-abs(estimate) / error, freedom) if error > 0 else float(estimate == 0)
-    return Change(estimate, estimate - reach, estimate + reach, p if np.isfinite(error) else float("nan"))
+        degrees.append(len(seeds) - 1.0)
+    estimate, error = float(changes.mean()), float(np.sqrt(sum(variances)))
+    df = compute_satterthwaite_df(variances, degrees)
+    half_width = t_quantile((1 + level) / 2, df) * error if error else 0.0
+    p = 2 * t_below(-abs(estimate) / error, df) if error > 0 else float(estimate == 0)
+    return Change(estimate, estimate - half_width, estimate + half_width, p if np.isfinite(error) else float("nan"))

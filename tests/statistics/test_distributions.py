@@ -16,23 +16,23 @@ CHANCES = (0.0, 1e-12, 0.025, 0.5, 0.9, 0.975, 1.0)
 POINTS = (-np.inf, -30.0, -1.3, 0.0, 0.7, 4.0, np.inf)
 
 
-@pytest.mark.parametrize("freedom", FREEDOM)
-def test_students_t(freedom: float) -> None:
+@pytest.mark.parametrize("df", FREEDOM)
+def test_students_t(df: float) -> None:
     for p in CHANCES:
-        np.testing.assert_array_equal(own.t_quantile(p, freedom), stats.t.ppf(p, freedom))
-        np.testing.assert_array_equal(-own.t_quantile(p, freedom), stats.t.isf(p, freedom))
+        np.testing.assert_array_equal(own.t_quantile(p, df), stats.t.ppf(p, df))
+        np.testing.assert_array_equal(-own.t_quantile(p, df), stats.t.isf(p, df))
     for x in POINTS:
-        np.testing.assert_array_equal(own.t_below(x, freedom), stats.t.cdf(x, freedom))
-        np.testing.assert_array_equal(own.t_below(-x, freedom), stats.t.sf(x, freedom))
+        np.testing.assert_array_equal(own.t_below(x, df), stats.t.cdf(x, df))
+        np.testing.assert_array_equal(own.t_below(-x, df), stats.t.sf(x, df))
 
 
-@pytest.mark.parametrize("freedom", [one for one in FREEDOM if one < np.inf])
-def test_chi_squared(freedom: float) -> None:
-    assert own.chi2_median(freedom) == stats.chi2.median(freedom)
+@pytest.mark.parametrize("df", [one for one in FREEDOM if one < np.inf])
+def test_chi_squared(df: float) -> None:
+    assert own.chi2_median(df) == stats.chi2.median(df)
     for p in CHANCES:
-        assert own.chi2_upper_quantile(p, freedom) == stats.chi2.isf(p, freedom)
+        assert own.chi2_upper_quantile(p, df) == stats.chi2.isf(p, df)
     for x in (0.0, 0.1, 3.0, 200.0):
-        assert own.chi2_below(x, freedom) == stats.chi2.cdf(x, freedom)
+        assert own.chi2_below(x, df) == stats.chi2.cdf(x, df)
 
 
 def test_normal() -> None:

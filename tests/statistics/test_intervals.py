@@ -79,7 +79,7 @@ def test_one_unstable_row_leaves_the_others_alone() -> None:
     wild = jackknife({**steady, "wild": without_images([0.01, 0.6, 0.2])}, ratio)
     for name, found in intervals(calm).items():
         assert intervals(wild)[name].high - intervals(wild)[name].low == pytest.approx(found.high - found.low)
-    assert intervals(wild)["wild"].freedom == pytest.approx(2), "its own three seeds"
+    assert intervals(wild)["wild"].df == pytest.approx(2), "its own three seeds"
 
 
 def test_a_figure_at_0_or_1_has_an_interval_that_holds_it() -> None:

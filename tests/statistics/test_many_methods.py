@@ -35,8 +35,8 @@ def make_methods(number: int, seeds: tuple[int, ...] = (0, 1, 2), spread: float 
 
 def as_numbers(interval):
     parts = interval.components
-    own = [interval.estimate, interval.low, interval.high, interval.error, interval.freedom, getattr(interval, "p", 0)]
-    return [*own, parts.images, parts.seeds, parts.interaction, parts.number, *parts.freedom]
+    own = [interval.estimate, interval.low, interval.high, interval.error, interval.df, getattr(interval, "p", 0)]
+    return [*own, parts.images, parts.seeds, parts.interaction, parts.number, parts.image_df, parts.seed_df]
 
 
 @pytest.mark.parametrize(("seeds", "short"), [((0, 1, 2), 0), ((0, 1, 2), 5), ((4,), 0)])
@@ -82,10 +82,10 @@ def test_a_joint_interval_is_of_the_difference_of_logits_paired_by_image_and_see
     for i, own in enumerate(methods.values()):
         d = to_logit(own.figures) - to_logit(figures)
         parts = split_variance(d, own.influence / get_slope(own.figures) - influence)
-        parts = pool.moderate(parts, pool.unshared * (1 + 1 / 20), pool.freedom[1])
-        reach = t_quantile(1 - 0.025 / 20, parts.total_freedom) * np.sqrt(parts.total)
+        parts = pool.moderate(parts, pool.unshared * (1 + 1 / 20), pool.unshared_df)
+        half_width = t_quantile(1 - 0.025 / 20, parts.total_df) * np.sqrt(parts.total)
         middle = float(to_logit(own.figures.mean()) - to_logit(figures.mean()))
-        assert (joint.low[i], joint.high[i]) == pytest.approx((middle - reach, middle + reach), rel=1e-9)
+        assert (joint.low[i], joint.high[i]) == pytest.approx((middle - half_width, middle + half_width), rel=1e-9)
 
 
 @pytest.mark.parametrize("short", [0, 5])

@@ -84,11 +84,11 @@ def test_ranks_by_hand() -> None:
 
 def difference(estimate: float, error: float, seeds: int = 3) -> Difference:
     """Of its variance images have half and seeds the other half; of that a third is their interaction."""
-    reach = 1.96 * error
+    half_width = 1.96 * error
     between = error**2 / 2 * seeds if seeds > 1 else float("nan")
-    parts = Components(error**2 / (2 if seeds > 1 else 1), between, error**2 / 6 * seeds, seeds, (1e9, 1e9))
+    parts = Components(error**2 / (2 if seeds > 1 else 1), between, error**2 / 6 * seeds, seeds, 1e9, 1e9)
     p = float(2 * stats.norm.sf(abs(estimate) / error))
-    return Difference(estimate, estimate - reach, estimate + reach, error, 1e9, 0.95, parts, p)
+    return Difference(estimate, estimate - half_width, estimate + half_width, error, 1e9, 0.95, parts, p)
 
 
 def test_verdicts_within_a_margin() -> None:

@@ -58,9 +58,9 @@ def test_without_inputs_the_interval_is_that_of_the_mean() -> None:
     inputs, methods = np.zeros((6, 0)), list("abcdef")
     (place,) = predict_ranks(inputs, targets, methods, np.zeros((1, 0)))
     deviations = 6 / 5 * (targets - targets.mean())
-    reach = stats.t.ppf(0.975, 5) * np.sqrt((deviations**2).mean())
+    half_width = stats.t.ppf(0.975, 5) * np.sqrt((deviations**2).mean())
     mean = targets.mean()
-    assert_allclose((place.figure, place.low, place.high), (mean, mean - reach, mean + reach))
+    assert_allclose((place.figure, place.low, place.high), (mean, mean - half_width, mean + half_width))
     assert (place.rank, place.rank_low, place.rank_high) == (4, 1, 7)
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.special import polygamma
 
 from benchkit.statistics.variance import (
-    PRIOR_FREEDOM,
+    PRIOR_DF,
     Components,
+    compute_image_df,
     find_unstable,
-    image_freedom,
     inverse_trigamma,
     pool_seeds,
     split_variance,
@@ -39,17 +39,17 @@ def test_one_seed_says_nothing_of_seeds_and_one_image_nothing_at_all() -> None:
 
 def test_satterthwaite_by_hand() -> None:
     # C = 2 with 50 degrees, V / S = 3 with 2: (2 + 3)^2 / (4 / 50 + 9 / 2) = 25 / 4.58.
-    assert Components(2.0, 9.0, 0.0, 3, (50.0, 2.0)).total_freedom == pytest.approx(25 / 4.58)
-    assert Components(2.0, float("nan"), 0.0, 1, (50.0, 0.0)).total_freedom == pytest.approx(50)
-    assert Components(0.0, 9.0, 0.0, 3, (50.0, 2.0)).total_freedom == pytest.approx(2)
+    assert Components(2.0, 9.0, 0.0, 3, 50.0, 2.0).total_df == pytest.approx(25 / 4.58)
+    assert Components(2.0, float("nan"), 0.0, 1, 50.0, 0.0).total_df == pytest.approx(50)
+    assert Components(0.0, 9.0, 0.0, 3, 50.0, 2.0).total_df == pytest.approx(2)
 
 
 def test_a_few_large_images_leave_few_degrees_of_freedom() -> None:
     rng = np.random.default_rng(3)
-    assert image_freedom(rng.normal(size=5_000)) > 4_000
+    assert compute_image_df(rng.normal(size=5_000)) > 4_000
     heavy = rng.standard_t(5, size=5_000) * np.exp(rng.normal(size=5_000))
-    assert image_freedom(heavy) < 500
-    assert image_freedom(np.zeros(30)) == 29
+    assert compute_image_df(heavy) < 500
+    assert compute_image_df(np.zeros(30)) == 29
 
 
 @given(st.floats(1e-3, 1e3))
@@ -71,20 +71,20 @@ def test_what_methods_share_in_a_seed_is_told_from_what_they_have_alone() -> Non
     apart = pool_seeds(drawn([0.3] * 8, seeds=400))
     assert apart.shared < 0.01
     # A mean of eight variances that go together is hardly better known than one of them.
-    assert apart.freedom[0] == pytest.approx(8 * 399, rel=0.02)
-    assert pool.freedom[0] < 2000
-    assert apart.freedom[1] == 7 * 399
+    assert apart.image_df == pytest.approx(8 * 399, rel=0.02)
+    assert pool.mean_df < 2000
+    assert apart.seed_df == 7 * 399
 
 
 @given(st.lists(st.floats(1e-3, 30), min_size=2, max_size=12), st.integers(2, 9))
 def test_moderation_draws_a_variance_towards_the_mean(spreads: list[float], seeds: int) -> None:
     pool = pool_seeds(drawn(spreads, seeds))
     for own in (0.01, 1.0, 100.0):
-        parts = Components(1.0, own, 0.0, seeds, (50.0, seeds - 1.0))
-        found = pool.moderate(parts, pool.mean, pool.freedom[0])
+        parts = Components(1.0, own, 0.0, seeds, 50.0, seeds - 1.0)
+        found = pool.moderate(parts, pool.mean, pool.mean_df)
         low, high = sorted((own, pool.mean)) if np.isfinite(pool.mean) else (own, own)
         assert low * (1 - 1e-9) <= found.seeds <= high * (1 + 1e-9)
-        assert seeds - 1 <= found.freedom[1] <= seeds - 1 + PRIOR_FREEDOM[1]
+        assert seeds - 1 <= found.seed_df <= seeds - 1 + PRIOR_DF[1]
 
 
 def test_variances_are_drawn_less_where_they_are_unequal() -> None:
@@ -103,5 +103,5 @@ def test_a_method_whose_seeds_vary_far_more_is_not_pooled() -> None:
 def test_nothing_to_pool_leaves_a_variance_as_it_is() -> None:
     for methods in (drawn([0.5], 3), drawn([0.5, 0.5], 1), {"a": {0: 0.1, 1: float("nan")}, "b": {0: 0.1, 1: 0.3}}):
         pool = pool_seeds(methods)
-        parts = Components(1.0, 0.5, 0.0, 3, (50.0, 2.0))
-        assert pool.moderate(parts, pool.mean, pool.freedom[0]) == parts
+        parts = Components(1.0, 0.5, 0.0, 3, 50.0, 2.0)
+        assert pool.moderate(parts, pool.mean, pool.mean_df) == parts
