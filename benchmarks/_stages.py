@@ -13,7 +13,7 @@ from benchkit.config.grid import Grid
 from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
 from benchkit.plugin.registry import Registry
-from benchkit.runs.run import Places, RunOptions, compare
+from benchkit.runs.run import RunLocations, RunOptions, compare
 from benchkit.stages.base import Env, Stage
 from benchkit.store.artifacts import ArtifactStore
 
@@ -83,8 +83,8 @@ def run_grid(
     """Run a comparison from nothing, with its report. after: called with each finished stage; planned: before them."""
     with tempfile.TemporaryDirectory() as folder:
         clock = StageClock(after=after, planned=planned)
-        places = Places(Path(folder) / "out", Path(folder) / "cache")
-        outcome = compare(grid, registry, places, RunOptions(report=clock.end, progress=clock.begin))
+        locations = RunLocations(Path(folder) / "out", Path(folder) / "cache")
+        outcome = compare(grid, registry, locations, RunOptions(report=clock.end, progress=clock.begin))
         clock.finish()
     if outcome.failures:
         raise SystemExit(outcome.failures[0])

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
-from benchkit.statistics.intervals import differences, intervals
+from benchkit.statistics.intervals import compute_differences, compute_intervals
 from benchkit.statistics.jackknife import jackknife
 
 Floats = NDArray[np.float64]
@@ -108,10 +108,11 @@ def cover_board(world: World, seeds: int, rng: np.random.Generator) -> tuple[NDA
     """Return for one board which intervals contain the truth: of the rows (methods,), of all pairs."""
     terms, truth = simulate(world, seeds, rng)
     drawn = jackknife({str(i): own for i, own in enumerate(terms)}, lambda sums: sums[..., 0] / sums[..., 1])
-    single = [found.low <= truth[int(i)] <= found.high for i, found in intervals(drawn).items()]
+    single = [found.low <= truth[int(i)] <= found.high for i, found in compute_intervals(drawn).items()]
     pairs = [(str(i), str(j)) for i, j in combinations(range(METHODS), 2)]
     paired = [
-        found.low <= truth[int(i)] - truth[int(j)] <= found.high for (i, j), found in differences(drawn, pairs).items()
+        found.low <= truth[int(i)] - truth[int(j)] <= found.high
+        for (i, j), found in compute_differences(drawn, pairs).items()
     ]
     return np.array(single), np.array(paired)
 

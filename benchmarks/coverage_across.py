@@ -36,7 +36,7 @@ from benchkit.statistics.agreement import (
     is_distance,
     share_methods,
 )
-from benchkit.statistics.intervals import Difference, Pair, differences
+from benchkit.statistics.intervals import Difference, Pair, compute_differences
 from benchkit.statistics.jackknife import Jackknife, jackknife
 from benchkit.statistics.multiple_comparisons import adjust_step_down
 
@@ -115,7 +115,7 @@ def cover_board(world: World, seeds: int, tau: bool, rng: np.random.Generator) -
     levels[:, 0], levels[:, 1] = -1, -1 + np.array(world.distances)
     found = simulate(world, levels, seeds, rng)
     pairs = [("upper", "lower"), *combinations(NAMES, 2)]
-    between = [differences(rows, pairs) for rows in found]
+    between = [compute_differences(rows, pairs) for rows in found]
     used = [k for k, own in enumerate(between) if is_distance(own["upper", "lower"])]
     settings = []
     for k in used:

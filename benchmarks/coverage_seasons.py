@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.statistics.intervals import differences
+from benchkit.statistics.intervals import compute_differences
 from benchkit.statistics.jackknife import jackknife
 from benchkit.statistics.test_set_changes import measure_change
 
@@ -48,7 +48,7 @@ def cover_board(world: Any, seeds: int, rng: np.random.Generator) -> tuple[NDArr
     )
     pairs = [(name, str(BASE)) for name in names if name != str(BASE)]
     found = [measure_change((public[a], public[b]), (fresh[a], fresh[b])) for a, b in pairs]
-    before, after = differences(public, pairs), differences(fresh, pairs)
+    before, after = compute_differences(public, pairs), compute_differences(fresh, pairs)
     lengths = [np.hypot(before[p].high - before[p].low, after[p].high - after[p].low) for p in pairs]
     ratios = [(change.high - change.low) / length for change, length in zip(found, lengths, strict=True)]
     return np.array([change.low <= 0 <= change.high for change in found]), float(np.median(ratios))

@@ -18,7 +18,7 @@ from benchkit.functions.progress import one_line as one_line
 
 if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry
-    from benchkit.runs.run import Places
+    from benchkit.runs.run import RunLocations
     from benchkit.store.location import Location
 
 #: Options whose name differs from the grid's field that they fill.
@@ -110,12 +110,12 @@ def cache_root(given: str | None = None) -> Location:
     return settings.cache or get_default_cache()
 
 
-def places_named(run: str, cache: str | None, store: str | None) -> Places:
-    """Return where a run is kept: --cache and --store, or what its --out folder names; see find_places."""
-    from benchkit.runs.find_run import find_places
+def find_named_locations(run: str, cache: str | None, store: str | None) -> RunLocations:
+    """Return where a run is kept: --cache and --store, or what its --out folder names; see find_run_locations."""
+    from benchkit.runs.find_run import find_run_locations
     from benchkit.store.location import parse_location
 
-    found = find_places(run, None if cache is None else parse_location(cache), store)
+    found = find_run_locations(run, None if cache is None else parse_location(cache), store)
     settings.cache = found.cache
     return found
 
@@ -123,7 +123,7 @@ def places_named(run: str, cache: str | None, store: str | None) -> Places:
 def log_where_it_lies(run: str, cache: str | None, store: str | None) -> None:
     """Keep the log of this call in the run's cache; the function that opens the run reports a missing one."""
     with suppress(BenchkitError):
-        places_named(run, cache, store)
+        find_named_locations(run, cache, store)
 
 
 def cache_folder(given: str | None = None) -> Path:

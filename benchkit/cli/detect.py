@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchkit.cli import options
-from benchkit.cli.common import load_registry, one_line, places_named, tell
+from benchkit.cli.common import find_named_locations, load_registry, one_line, tell
 from benchkit.cli.unused_options import note_unused, refuse_unused
 from benchkit.errors import BenchkitError
 from benchkit.functions import progress
@@ -110,7 +110,7 @@ def _load(
 
     if is_detector(Path(source)):
         return read_detector(Path(source), device, registry, lambda text: tell(f"warning: {text}"))
-    run = FinishedRun.open(source, places_named(source, *where), registry, resolve_device(device))
+    run = FinishedRun.open(source, find_named_locations(source, *where), registry, resolve_device(device))
     if query.row is None:
         rows = dict.fromkeys(run.name(planned) for planned in run.trained())
         raise BenchkitError(f"run {run.id} has several detectors: choose one with --row: {', '.join(rows)}")

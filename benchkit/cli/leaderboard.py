@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchkit.cli import leaderboard_season, leaderboard_site, leaderboard_submit, leaderboard_verify, options
-from benchkit.cli.common import cache_folder, cache_root, console, places_named, print_json
+from benchkit.cli.common import cache_folder, cache_root, console, find_named_locations, print_json
 from benchkit.cli.unused_options import App, note_unused
 from benchkit.errors import BenchkitError, UnknownNameError
 
@@ -148,15 +148,15 @@ def _source(name: str, cache: str | None, store: str | None, shown_alone: bool, 
 def _stored(name: str, cache: str | None, store: str | None) -> Board:
     """Return the board of a run in the store, made from its cell results."""
     from benchkit.report.board import Board
+    from benchkit.runs.execution import load_run_data
     from benchkit.runs.find_run import open_results
-    from benchkit.runs.work import load_run_data
 
     if not os.path.exists(name) and opened_store(cache, store) is None:  # noqa: PTH110
         where = store or cache_root(cache)
         raise BenchkitError(
             f"no run '{name}': there is no folder or file of that name, and there are no runs in {where}"
         )
-    opened = open_results(places_named(name, cache, store), name)
+    opened = open_results(find_named_locations(name, cache, store), name)
     run = opened.find_run(name)
     info = next(one for one in opened.runs() if one.id == run)
     return Board.of(load_run_data(run, opened, {}, info.config))

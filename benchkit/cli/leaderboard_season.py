@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchkit.cli import options
-from benchkit.cli.common import console, load_registry, places_named, print_json, tell
+from benchkit.cli.common import console, find_named_locations, load_registry, print_json, tell
 from benchkit.cli.unused_options import App
 from benchkit.errors import BenchkitError
 from benchkit.functions import progress
@@ -134,8 +134,8 @@ def score(
     from benchkit.leaderboard.season_score import score_season
     from benchkit.leaderboard.submission import FACTS, find_facts, read_submission, write_submission
     from benchkit.outputs.finished_run import FinishedRun
+    from benchkit.runs.execution import load_run_data
     from benchkit.runs.find_run import open_results
-    from benchkit.runs.work import load_run_data
     from benchkit.system.devices import resolve_device
 
     made = seasons.find_season(name, folder)
@@ -144,10 +144,10 @@ def score(
     stages_run_in = options.parse_executor(executor, None, None)
     facts = find_facts(Path(target)) if (Path(target) / FACTS).is_file() else None
     run = target if facts is None else facts.run
-    places = places_named(run, cache, store)
+    locations = find_named_locations(run, cache, store)
     with redirect_stdout(sys.stderr), progress.shown() as screen:
-        opened = FinishedRun.open(run, places, load_registry(plugin, plugin_folder), resolve_device(device))
-        public = load_run_data(opened.id, open_results(places, run), {}, opened.info.config)
+        opened = FinishedRun.open(run, locations, load_registry(plugin, plugin_folder), resolve_device(device))
+        public = load_run_data(opened.id, open_results(locations, run), {}, opened.info.config)
         reporting = progress.ReportingExecutor(screen, stages_run_in, "board of the season")
         scored = score_season(opened, public, made, str(images.resolve()), reporting, screen.note)
         fresh, members = scored.data, tuple[str, ...]()

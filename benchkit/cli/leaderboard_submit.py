@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from benchkit.cli import options
-from benchkit.cli.common import places_named, print_json, tell
+from benchkit.cli.common import find_named_locations, print_json, tell
 from benchkit.errors import BenchkitError
 
 
@@ -66,8 +66,8 @@ def submit(
         raise BenchkitError(
             f"--plugin-link '{bad[0]}': write 'KIND NAME=https://…', such as 'corruptor mine=https://…'"
         )
-    places = places_named(run, cache, store)
-    results = open_results(places, run)
+    locations = find_named_locations(run, cache, store)
+    results = open_results(locations, run)
     declared = Declaration(name, link, contact, tuned_on, seen, {plugin.strip(): url for plugin, _, url in links})
     facts = declared.checked()
     folder = out / facts.name
@@ -80,7 +80,7 @@ def submit(
         from benchkit.outputs.finished_run import FinishedRun
 
         with redirect_stdout(sys.stderr):
-            opened = FinishedRun.open(run, places, load_registry(plugin, plugin_folder))
+            opened = FinishedRun.open(run, locations, load_registry(plugin, plugin_folder))
             images = examples_to_parquet(make_examples(opened, tell))
     stale = find_stale_scores(folder, submission.facts.run)
     sizes = write_submission(submission, folder, force, images, stale)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchkit.metrics import PRIMARY
 from benchkit.report.board import Board, short_names
-from benchkit.report.board_table import Cell, Column, Group, Sheet
+from benchkit.report.board_table import Column, Sheet, TableCell, TableGroup
 from benchkit.report.format_values import MISSING, bracketed, known, numeric, one_line, percent, signed
 from benchkit.report.old_schemas import SCHEMA
 from benchkit.report.settings import differing
@@ -55,16 +55,16 @@ class SideBySide:
         detectors = short_names(pd.Series([key[0] for key in lines], dtype=object), shown)
         columns = [Column("method", text=True, role="name"), Column("selector", text=True, vital=2)]
         columns += [Column("detector", text=True, vital=3), *(c for n in self._names for c in self._columns(n))]
-        groups: dict[str | None, list[tuple[Cell, ...]]] = {}
+        groups: dict[str | None, list[tuple[TableCell, ...]]] = {}
         for (detector, selector, *_), own in lines.items():
             # A learned selector names its own detector, so selectors are distinguished within one detector only.
             selectors = short_names(pd.Series([key[1] for key in lines if key[0] == detector], dtype=object), shown)
             name = next(iter(own.values()))["training_set"]
             names = (name, selectors.get(selector, MISSING), detectors.get(detector, MISSING))
-            groups.setdefault(detector, []).append((*(Cell(one_line(text)) for text in names), *self._cells(own)))
+            groups.setdefault(detector, []).append((*(TableCell(one_line(text)) for text in names), *self._cells(own)))
         title = "Side by side" if self.comparable else "Side by side: different settings, not to be compared"
         titled = tuple(
-            Group(one_line(detectors[detector]) if detector else "without training", tuple(rows))
+            TableGroup(one_line(detectors[detector]) if detector else "without training", tuple(rows))
             for detector, rows in groups.items()
         )
         notes = self._notes()
@@ -101,8 +101,8 @@ class SideBySide:
         first = name == self._names[0]
         return columns if first or not self.comparable else [*columns, Column(f"{name} − {self._names[0]}", vital=1)]
 
-    def _cells(self, lines: Mapping[int, Mapping[Any, Any]]) -> list[Cell]:
-        cells: list[Cell] = []
+    def _cells(self, lines: Mapping[int, Mapping[Any, Any]]) -> list[TableCell]:
+        cells: list[TableCell] = []
         base = numeric(lines[0][PRIMARY]) if 0 in lines and lines[0]["seeds"] else math.nan
         for place in range(len(self.boards)):
             line = lines.get(place)
@@ -111,9 +111,9 @@ class SideBySide:
             low, high = ((percent(line[f"{PRIMARY}_{end}"]) if line and here else MISSING) for end in ("low", "high"))
             state = MISSING if line is None else str(line["state"])
             interval = bracketed("", low, high).strip()
-            cells += [Cell(percent(value) if here else state, value), Cell(interval or MISSING)]
+            cells += [TableCell(percent(value) if here else state, value), TableCell(interval or MISSING)]
             if place and self.comparable:
-                cells.append(Cell(signed(value - base), value - base))
+                cells.append(TableCell(signed(value - base), value - base))
         return cells
 
     def _notes(self) -> tuple[str, ...]:

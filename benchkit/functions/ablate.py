@@ -156,7 +156,7 @@ def _plan(base: Grid, axes: Any, crossed: bool, session: Session) -> Ablation:
 
     ablation = make_ablation(base, axes(), session.registry, crossed)
     with shown(session.progress) as screen:
-        check_pending(ablation.grids, ablation.plan, session.registry, session.places, screen.note, session.device)
+        check_pending(ablation.grids, ablation.plan, session.registry, session.locations, screen.note, session.device)
     return ablation
 
 
@@ -165,7 +165,7 @@ def _dry_run(plan: Any, session: Session) -> DryRun:
     from benchkit.runs.run import check_out
 
     ablation: Ablation = plan_and_check(plan, *session.checks(session.check_writable))
-    check_out(session.places, ablation.config, session.force)
+    check_out(session.locations, ablation.config, session.force)
     preview = preview_plan(ablation.plan, ablation.base, session)
     return make_dry_run(str(ablation.config["title"]), ablation.base, ablation.plan, session.registry, preview)
 
@@ -175,9 +175,9 @@ def _run(plan: Any, session: Session) -> Comparison:
     from benchkit.search.ablation import run_ablation
 
     how = session.check_then_make(session.check_writable, plan)
-    work = partial(run_ablation, plan(), session.registry, session.places)
-    ended = run_with_progress(work, session.places, how, session.progress)
+    work = partial(run_ablation, plan(), session.registry, session.locations)
+    ended = run_with_progress(work, session.locations, how, session.progress)
     outcome = replace(ended.outcome, skipped_plugins=session.list_skipped())
-    made = Comparison(outcome, session.places, session.registry)
+    made = Comparison(outcome, session.locations, session.registry)
     vars(made)["ablation"] = ended.board  # a cached property, which is known already
     return made

@@ -169,31 +169,31 @@ def compare(
 def _prepare(grid: Grid, session: Session) -> Plan:
     from benchkit.runs.run import prepare
 
-    return prepare(grid, session.registry, session.places)
+    return prepare(grid, session.registry, session.locations)
 
 
 def _run(grid: Grid, session: Session, how: RunOptions) -> Comparison:
     from benchkit.functions.comparison import Comparison
     from benchkit.runs import run
 
-    registry, places = session.registry, session.places
-    outcome = run_with_progress(partial(run.compare, grid, registry, places), places, how, session.progress)
-    return Comparison(replace(outcome, skipped_plugins=session.list_skipped()), places, registry)
+    registry, locations = session.registry, session.locations
+    outcome = run_with_progress(partial(run.compare, grid, registry, locations), locations, how, session.progress)
+    return Comparison(replace(outcome, skipped_plugins=session.list_skipped()), locations, registry)
 
 
 def _dry_run(grid: Grid, session: Session, calibrate: bool) -> DryRun:
     """Return the plan's dry run; with `until_resolved` that of the first look, and of the largest plan."""
     from benchkit.functions.dry_run import LargestPreview, count_with_own_selections, make_dry_run, preview_plan
-    from benchkit.planning.look_plan import find_rule, take_seeds
+    from benchkit.planning.look_plan import find_look_rule, take_seeds
     from benchkit.runs.run import prepare
 
-    registry, places = session.registry, session.places
+    registry, locations = session.registry, session.locations
     with shown(session.progress) as screen:
-        plan = prepare(grid, registry, places, screen.note, session.device)
+        plan = prepare(grid, registry, locations, screen.note, session.device)
     if calibrate:
         session.calibrate(plan)
     preview = preview_plan(plan, grid, session)
-    if (rule := find_rule(grid, registry)) is None:
+    if (rule := find_look_rule(grid, registry)) is None:
         own = count_with_own_selections(grid, registry)
         return replace(make_dry_run(grid.title, grid, plan, registry, preview), own_selection=own)
     first = take_seeds(plan, rule, {})

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry
     from benchkit.report.ablation import AblationBoard
     from benchkit.report.run_data import Example, RunData
-    from benchkit.runs.run import Outcome, Places
+    from benchkit.runs.run import Outcome, RunLocations
     from benchkit.store.location import Location
 
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Comparison:
     """A finished comparison. A notebook shows its board; `compare` and `load_comparison` return it.
 
-    outcome: as `benchkit.runs.run.Outcome` describes it. places: where the run lies. registry: its plugins.
+    outcome: as `benchkit.runs.run.Outcome` describes it. locations: where the run lies. registry: its plugins.
 
     Example:
         >>> import benchkit
@@ -48,7 +48,7 @@ class Comparison:
     """
 
     outcome: Outcome = field(repr=False)
-    places: Places = field(repr=False)
+    locations: RunLocations = field(repr=False)
     registry: Registry = field(repr=False)
 
     @property
@@ -59,7 +59,7 @@ class Comparison:
     @property
     def out(self) -> Path | None:
         """The folder of the report; None if none was written."""
-        return self.places.out
+        return self.locations.out
 
     @property
     def stages(self) -> Mapping[str, int]:
@@ -242,11 +242,11 @@ class Comparison:
     def _finished(self) -> FinishedRun:
         from benchkit.outputs.finished_run import FinishedRun
 
-        return FinishedRun.open(self.run, self.places, self.registry)
+        return FinishedRun.open(self.run, self.locations, self.registry)
 
     @cached_property
     def _data(self) -> RunData:
-        return _load_data(self.places, self.run)
+        return _load_data(self.locations, self.run)
 
     def __repr__(self) -> str:
         board = self.outcome.board
@@ -287,7 +287,7 @@ def load_comparison(
     from benchkit.plugin.placeholders import TolerantRegistry
     from benchkit.report.board import Board
     from benchkit.report.load_board import find_board, load_board
-    from benchkit.runs.find_run import find_places, open_results
+    from benchkit.runs.find_run import find_run_locations, open_results
     from benchkit.runs.run import Outcome
     from benchkit.runs.run_folder import LOG
 
@@ -295,23 +295,23 @@ def load_comparison(
         raise ArgumentTypeError(f"run: {describe_value(run)} is no run: give its id or its output folder")
     check_store(store)
     place = None if cache is None else parse_cache(cache)
-    places = find_places(str(run), place, store)
-    found = open_results(places, str(run)).find_run(str(run))
+    locations = find_run_locations(str(run), place, store)
+    found = open_results(locations, str(run)).find_run(str(run))
     folder = Path(run) if find_board(Path(run)) else None
-    data = _load_data(places, found)
+    data = _load_data(locations, found)
     board = Board.of(data) if folder is None else load_board(folder)
     failed = data.rows.loc[data.rows["state"] == "failed", "reason"]
     log = None if folder is None or not (folder / LOG).is_file() else folder / LOG
     outcome = Outcome(found, board, {}, float("nan"), tuple(dict.fromkeys(map(str, failed))), log=log)
-    return Comparison(outcome, replace(places, out=folder), TolerantRegistry(load_plugins(plugins)))
+    return Comparison(outcome, replace(locations, out=folder), TolerantRegistry(load_plugins(plugins)))
 
 
-def _load_data(places: Places, run: str) -> RunData:
+def _load_data(locations: RunLocations, run: str) -> RunData:
     """Return the rows and records of a run."""
+    from benchkit.runs.execution import load_run_data
     from benchkit.runs.find_run import open_results
-    from benchkit.runs.work import load_run_data
 
-    results = open_results(places, run)
+    results = open_results(locations, run)
     info = next(one for one in results.runs() if one.id == run)
     return load_run_data(run, results, {}, info.config)
 

@@ -160,7 +160,7 @@ def preview_plan(plan: Plan, grid: Grid, session: Session) -> Preview:
     from benchkit.store.location import get_local_folder
     from benchkit.store.opening import open_store
 
-    cache = session.places.cache
+    cache = session.locations.cache
     rates, executor = load_rates(get_local_folder(cache), session.device), name_executor(session.executor)
     return preview(plan, session.registry, find_model(grid), open_store(cache, create=False), rates, executor)
 

@@ -31,11 +31,11 @@ def open_run(
     """Open a run and compute nothing; raise BenchkitError if there is none, or if it is of another version."""
     from benchkit.outputs.finished_run import FinishedRun
     from benchkit.plugin.placeholders import TolerantRegistry
-    from benchkit.runs.find_run import find_places
+    from benchkit.runs.find_run import find_run_locations
 
     if isinstance(run, Comparison):
         registry = TolerantRegistry(load_plugins(plugins, strict)) if plugins else run.registry
-        return FinishedRun.open(run.run, run.places, registry, device)
+        return FinishedRun.open(run.run, run.locations, registry, device)
     if not isinstance(run, str | Path):
         raise ArgumentTypeError(
             f"run: {describe_value(run)} is no run: give its id, its output folder, or what benchkit.compare returned"
@@ -43,7 +43,7 @@ def open_run(
     check_store(store)
     place = None if cache is None else parse_cache(cache)
     registry = TolerantRegistry(load_plugins(plugins, strict))
-    return FinishedRun.open(str(run), find_places(str(run), place, store), registry, device)
+    return FinishedRun.open(str(run), find_run_locations(str(run), place, store), registry, device)
 
 
 def make_query(

@@ -52,13 +52,15 @@ def predict(
     from benchkit.search.prediction import PredictionError, make_prediction, measure, prepare_prediction
 
     session = Session.make(plugins, strict, None, cache, None, device, "inline", time_limit, progress)
-    registry, places, how = session.registry, session.places, session.run_options()
+    registry, locations, how = session.registry, session.locations, session.run_options()
     text = name_plugin(corruptor, "corruptor", registry, "corruptor")
     rows = None if reference is None else check_path("reference", reference)
     file = None if board is None else check_path("board", board)
     with shown(progress) as screen:
-        request = prepare_prediction(text, registry, places, load_base(instrument), rows, file, detector, screen.note)
-    outcome = run_with_progress(partial(measure, request, registry, places), places, how, progress)
+        request = prepare_prediction(
+            text, registry, locations, load_base(instrument), rows, file, detector, screen.note
+        )
+    outcome = run_with_progress(partial(measure, request, registry, locations), locations, how, progress)
     if outcome.failures:
         raise PredictionError(f"cannot predict '{request.corruptor.short}': {outcome.failures[0]}")
     return make_prediction(request, outcome.board)

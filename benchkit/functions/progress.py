@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
     from benchkit.executors.batch import Executor, StageResult
-    from benchkit.runs.run import Places, RunOptions
+    from benchkit.runs.run import RunLocations, RunOptions
     from benchkit.stages.base import Env, Stage
 
 T = TypeVar("T")
@@ -239,11 +239,13 @@ def _is_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def run_with_progress(work: Callable[[RunOptions], T], places: Places, how: RunOptions, progress: Progressing) -> T:
+def run_with_progress(
+    work: Callable[[RunOptions], T], locations: RunLocations, how: RunOptions, progress: Progressing
+) -> T:
     """Return what `work` returns under these options; show its progress meanwhile."""
     from benchkit.store.opening import open_store
 
-    open_store(places.cache, create=False)  # refuses another version's cache before the output folder is made
+    open_store(locations.cache, create=False)  # refuses another version's cache before the output folder is made
     with shown(progress) as screen:
         executor = ReportingExecutor(screen, how.executor)
         return work(replace(how, executor=executor, progress=screen.note))

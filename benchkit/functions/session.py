@@ -1,4 +1,4 @@
-"""What the functions that run comparisons share: plugins, places, device, executor and progress of one call."""
+"""What the functions that run comparisons share: plugins, locations, device, executor and progress of one call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchkit.inference.models import ModelLike
     from benchkit.planning.plan import Plan
     from benchkit.plugin.placeholders import TolerantRegistry
-    from benchkit.runs.run import Places, RunOptions
+    from benchkit.runs.run import RunLocations, RunOptions
     from benchkit.store.location import Location
 
 T = TypeVar("T")
@@ -31,10 +31,10 @@ Check = Callable[[], object]
 
 @dataclass(frozen=True)
 class Session:
-    """The plugins, places and ways of one call. Its registry is its own, so that classes stay in this call."""
+    """The plugins, locations and ways of one call. Its registry is its own, so that classes stay in this call."""
 
     registry: TolerantRegistry
-    places: Places
+    locations: RunLocations
     device: str
     executor: Executor
     progress: Progressing
@@ -84,7 +84,7 @@ class Session:
         from benchkit.system.devices import resolve_device
 
         device = each_device(resolve_device(self.device, several=True))[0]
-        settled, notes = settle_sampling(grid, self.registry, self.places, device, measure)
+        settled, notes = settle_sampling(grid, self.registry, self.locations, device, measure)
         for text in () if silent else notes:
             note(text)
         return settled
@@ -97,15 +97,15 @@ class Session:
         from benchkit.system.devices import resolve_device
 
         device = each_device(resolve_device(self.device, several=True))[0]
-        for text in calibrate(plan.stages, Env(self.registry, self.places.artifacts(), device, loaded=self.loaded)):
+        for text in calibrate(plan.stages, Env(self.registry, self.locations.artifacts(), device, loaded=self.loaded)):
             note(f"calibration: {text}")
 
     def check_writable(self) -> None:
         """Raise BenchkitError if `out` cannot be written; write nothing."""
         from benchkit.system.output_files import check_writable
 
-        if self.places.out is not None:
-            check_writable(self.places.out, probe=False)
+        if self.locations.out is not None:
+            check_writable(self.locations.out, probe=False)
 
     def list_skipped(self) -> tuple[str, ...]:
         """Return the plugins whose cells were skipped because they cannot be used, with the reason of each."""
@@ -146,14 +146,14 @@ class Session:
 
 def make_places(
     out: str | Path | None = None, cache: str | Path | Location | None = None, store: str | None = None
-) -> Places:
+) -> RunLocations:
     """Return where a run is kept. out: folder of the report. store: a database for the rows."""
-    from benchkit.runs.run import Places
+    from benchkit.runs.run import RunLocations
     from benchkit.store.location import get_default_cache
 
     check_store(store)
     where = get_default_cache() if cache is None else parse_cache(cache)
-    return Places(None if out is None else check_path("out", out), where, store)
+    return RunLocations(None if out is None else check_path("out", out), where, store)
 
 
 def parse_cache(cache: Any) -> Location:
@@ -200,7 +200,7 @@ def check_out_folder(grid: Grid, session: Session) -> None:
         config = to_record(grid, session.registry)
     except BenchkitError:
         return  # planning reports what is wrong with the grid
-    check_out(session.places, config, session.force)
+    check_out(session.locations, config, session.force)
 
 
 def plan_and_check(plan: Callable[[], T], *checks: Check) -> T:

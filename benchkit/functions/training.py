@@ -91,7 +91,7 @@ def train(
         >>> [heat.shape for heat in detector(batch[:2])]
         [(128, 128), (128, 128)]
     """
-    from benchkit.stages.train import check_pairs, head_config, start_network, train_network
+    from benchkit.stages.train import check_training_pairs, head_config, start_network, train_network
     from benchkit.training.batches import to_input
 
     check_progress(progress)
@@ -103,7 +103,7 @@ def train(
     own = dict(training or {})
     config = _config(plugin, check_whole("iterations", iterations, 1), own, pairs.images.shape[1:3])
     with as_argument_error("masks"):
-        check_pairs(pairs, plugin.name)
+        check_training_pairs(pairs, plugin.name)
     network = start_network(registry, plugin, check_seed(seed)).to(resolve_device(device))
     maps = []
     if isinstance(plugin, FrozenDetector):

@@ -170,11 +170,11 @@ def tune(
     where = (out, cache, None, device, executor, time_limit)
     with forbid_downloads(dry_run):
         session = Session.make(plugins, strict, *where, progress, model=model)
-        tuner = _make_tuner(trials, sampler_seed, session.places.out, retry_failed)
+        tuner = _make_tuner(trials, sampler_seed, session.locations.out, retry_failed)
         base = session.settle_sampling(arguments.load(grid, session.registry), measure=not dry_run)
         several = [corruptor] if corruptor is None else corruptor
         texts = name_plugins(several, "corruptor", session.registry, "corruptor") or []
-        folder = session.places.out
+        folder = session.locations.out
         check_out = folder and partial(check_folder, folder, True, STORAGE, "the trials of a search")
         make = partial(_make_spaces, texts, list_spaces(space), base, session)
         spaces = plan_and_check(make, *session.checks(check_out or None))
@@ -275,9 +275,9 @@ def _search(spaces: Mapping[Spec, Space], base: Grid, session: Session, tuner: T
     from benchkit.stages.base import Env
     from benchkit.system.output_files import check_writable
 
-    how, registry, out = session.run_options(), session.registry, session.places.out
+    how, registry, out = session.run_options(), session.registry, session.locations.out
     how.executor.check()
-    store = session.places.artifacts()
+    store = session.locations.artifacts()
     if out is not None:
         check_writable(out)
     searches: list[Search] = []

@@ -18,7 +18,7 @@ from benchkit.planning.plan_file import PluginSource, plan_from_bytes
 from benchkit.plugin.registry import Registry
 from benchkit.report.names import Labels
 from benchkit.runs.find_run import open_results
-from benchkit.runs.run import Places, find_model, make_plan
+from benchkit.runs.run import RunLocations, find_model, make_plan
 from benchkit.search.ablation import make_ablation
 from benchkit.search.variants import Axis
 from benchkit.specs.spec import Spec
@@ -60,19 +60,19 @@ class FinishedRun:
     sources: Mapping[tuple[str, str], PluginSource] | None = None
 
     @classmethod
-    def open(cls, name: str, places: Places, registry: Registry, device: str = "cpu") -> FinishedRun:
+    def open(cls, name: str, locations: RunLocations, registry: Registry, device: str = "cpu") -> FinishedRun:
         """Open a run by its id, the start of its id, or its output folder; compute nothing.
 
         Its plugins, datasets and checkpoints need not be installed, since its plan was kept. Raises BenchkitError if
         there is no such run, or if it is of another version.
         """
-        results = open_results(places, name)
+        results = open_results(locations, name)
         run = results.find_run(name)
         info = next(one for one in results.runs() if one.id == run)
         grid = parse_record(info.config, f"run {run}")
         states = {cell.key: cell for cell in results.cells(run)}
-        env = Env(registry, open_store(places.cache, create=False), device)
-        data = read_plan(places.cache, run)
+        env = Env(registry, open_store(locations.cache, create=False), device)
+        data = read_plan(locations.cache, run)
         if data is None:
             return cls(info, grid, _plan(info, grid, registry), env, states)
         try:

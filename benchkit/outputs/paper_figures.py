@@ -18,7 +18,7 @@ from benchkit.report.run_data import Example
 from benchkit.runs.run import collect_examples
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import Corrupted
-from benchkit.stages.corrupt import AnyCorrupt, Corrupt, origin
+from benchkit.stages.corrupt import AnyCorrupt, Corrupt, split_start
 from benchkit.stages.pairs import CorruptedPairs
 from benchkit.store.encoding import parse_json
 
@@ -274,7 +274,7 @@ def _without_steps(spec: Spec) -> Spec:
 def _steps(planned: PlannedCell) -> int:
     """Return a cell's number of inversion steps; -1 if its images are not inverted."""
     first = _chunks(planned)[0]
-    return origin(first.start)[1] if isinstance(first, Corrupt) else -1
+    return split_start(first.start)[1] if isinstance(first, Corrupt) else -1
 
 
 def _training(planned: PlannedCell) -> Corrupted:

@@ -13,7 +13,7 @@ from benchkit.errors import BenchkitError
 from benchkit.outputs.finished_run import FinishedRun, train_of
 from benchkit.report.run_data import Example
 from benchkit.specs.training_sets import Corrupted
-from benchkit.stages.corrupt import Corrupt, is_resampled_plainly, origin
+from benchkit.stages.corrupt import Corrupt, is_resampled_plainly, split_start
 from benchkit.stages.images import Latents, to_uint8
 from benchkit.stages.pairs import CorruptedPairs
 
@@ -39,7 +39,7 @@ def load_step_sources(run: FinishedRun, planned: PlannedCell, count: int) -> lis
         if not missing:
             break
         assert isinstance(stage, Corrupt)
-        latents, _ = origin(stage.start)
+        latents, _ = split_start(stage.start)
         source = stage.region.select.images[stage.region.chunk]
         run.require((latents, stage.region.select, source), run.name(planned))
         images, ids = run.env.arrays(source)["images"], run.env.meta(source)["ids"]

@@ -22,19 +22,19 @@ def make_cells(grid: Grid, registry: Registry) -> Iterator[Cell]:
     """Yield the cells of a grid in the order of the board; Specs are complete with defaults, equal rows are one."""
     sets = Sets(grid, registry)
     test = sets.of("test", grid.test)
-    plugins = _Plugins(grid, registry)
+    specs = _GridSpecs(grid, registry)
     settings = DetectorSettings(grid, registry)
     for seed in grid.every_seed:
         labelled = sets.labelled(seed)
         for rule in grid.trivial if seed in grid.seeds else ():
             yield Cell("trivial", Trivial(rule), None, seed, test, rule)
         sources = sets.sources(grid.selection_seed_of(seed))
-        for detector in (one for one in plugins.detectors if seed in settings.seeds(one)):
-            for row in _rows(grid, plugins, sets, sources, labelled, detector):
+        for detector in (one for one in specs.detectors if seed in settings.seeds(one)):
+            for row in _rows(grid, specs, sets, sources, labelled, detector):
                 yield Cell(row.role, row.training, detector, seed, test, *row[2:])
 
 
-class _Plugins:
+class _GridSpecs:
     """The complete Specs of a grid, equal ones once.
 
     repeated: a sentence for each Spec that was skipped because an earlier one is the same.
@@ -43,15 +43,15 @@ class _Plugins:
     def __init__(self, grid: Grid, registry: Registry) -> None:
         self.grid, self.registry = grid, registry
         self.repeated: dict[str, None] = {}
-        self.detectors = self._each_once("detectors", grid.detectors)
+        self.detectors = self._complete_once("detectors", grid.detectors)
         self.inverters = self._inverters(grid)
-        self.corruptors = self._each_once("corruptors", grid.corruptors)
-        self.with_human = self._each_once("with_human", grid.with_human)
-        self._selectors = self._each_once("selectors", grid.selectors)
+        self.corruptors = self._complete_once("corruptors", grid.corruptors)
+        self.with_human = self._complete_once("with_human", grid.with_human)
+        self._selectors = self._complete_once("selectors", grid.selectors)
 
     def _inverters(self, grid: Grid) -> tuple[Spec, ...]:
         key = "inverters" if grid.inverters else "inverter"
-        return self._each_once(key, grid.every_inverter)
+        return self._complete_once(key, grid.every_inverter)
 
     def selectors(self, detector: Spec) -> tuple[Spec, ...]:
         """Return the selectors of the rows of one detector; `same` becomes this detector."""
@@ -64,7 +64,7 @@ class _Plugins:
             found.setdefault(own, named.short)
         return tuple(found)
 
-    def inverters_of(self, corruptor: Spec) -> tuple[Spec | None, ...]:
+    def list_inverters(self, corruptor: Spec) -> tuple[Spec | None, ...]:
         """Return the inverters of a corruptor's rows: all of the grid's, or None if it needs none."""
         if needs_inversion(self.registry, corruptor):
             return self.inverters
@@ -74,7 +74,7 @@ class _Plugins:
             )
         return (None,)
 
-    def _each_once(self, key: str, specs: tuple[Spec, ...]) -> tuple[Spec, ...]:
+    def _complete_once(self, key: str, specs: tuple[Spec, ...]) -> tuple[Spec, ...]:
         found: dict[Spec, Spec] = {}
         for written in specs:
             with self.grid.origin.placing(key, written):
@@ -91,14 +91,14 @@ class _Plugins:
         self.repeated[f"{key}: '{text}' is the same as {same}: it is run once"] = None
 
 
-def repeated(grid: Grid, registry: Registry) -> tuple[str, ...]:
+def list_repeated_rows(grid: Grid, registry: Registry) -> tuple[str, ...]:
     """Return a sentence for each row that a grid names twice; it is run once."""
-    plugins = _Plugins(grid, registry)
-    for detector in plugins.detectors:
-        plugins.selectors(detector)
-    for corruptor in dict.fromkeys((*plugins.corruptors, *plugins.with_human)):
-        plugins.inverters_of(corruptor)
-    return tuple(plugins.repeated)
+    specs = _GridSpecs(grid, registry)
+    for detector in specs.detectors:
+        specs.selectors(detector)
+    for corruptor in dict.fromkeys((*specs.corruptors, *specs.with_human)):
+        specs.list_inverters(corruptor)
+    return tuple(specs.repeated)
 
 
 def needs_inversion(registry: Registry, corruptor: Spec) -> bool:
@@ -119,23 +119,23 @@ class _Row(NamedTuple):
 
 
 def _rows(
-    grid: Grid, plugins: _Plugins, sets: Sets, sources: dict[str, ImageSet], labelled: Labelled, detector: Spec
+    grid: Grid, specs: _GridSpecs, sets: Sets, sources: dict[str, ImageSet], labelled: Labelled, detector: Spec
 ) -> Iterator[_Row]:
     if "human" in grid.baselines:
         yield _Row("human", labelled)
     if "oracle" in grid.baselines:
         wanted = sets.oracle_size(len(next(iter(sources.values())).indices))
         yield _Row("oracle", Labelled(sets.of("oracle", wanted)))
-    for selector, (name, source) in product(plugins.selectors(detector), sources.items()):
+    for selector, (name, source) in product(specs.selectors(detector), sources.items()):
         if "pseudo" in grid.baselines:
             yield _Row("pseudo", Pseudo(source, selector), source_name=name)
-        for corruptor in dict.fromkeys((*plugins.corruptors, *plugins.with_human)):
-            for inverter in plugins.inverters_of(corruptor):
-                inverted = inverter or plugins.inverters[0]
+        for corruptor in dict.fromkeys((*specs.corruptors, *specs.with_human)):
+            for inverter in specs.list_inverters(corruptor):
+                inverted = inverter or specs.inverters[0]
                 corrupted = Corrupted(source, selector, corruptor, inverted, grid.label, grid.paste_background)
-                if corruptor in plugins.corruptors:
+                if corruptor in specs.corruptors:
                     yield _Row("corrupted", corrupted, corruptor.short, inverter, name)
-                if corruptor in plugins.with_human:
+                if corruptor in specs.with_human:
                     yield _Row("mixed", Mix((labelled, corrupted)), corruptor.short, inverter, name)
 
 

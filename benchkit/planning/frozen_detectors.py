@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from benchkit.config.grid import TRAININGS, Grid
 from benchkit.planning.detector_settings import DetectorSettings
-from benchkit.plugin.networks import frozen
+from benchkit.plugin.networks import get_frozen
 from benchkit.plugin.registry import Registry
 from benchkit.specs.training_config import TrainingConfig
 
@@ -14,11 +14,11 @@ from benchkit.specs.training_config import TrainingConfig
 _IMAGE_SETTINGS = ("crop", "positive_crop", "resize", "photometric")
 
 
-def unused_settings(grid: Grid, registry: Registry) -> Iterator[str]:
+def list_unused_settings(grid: Grid, registry: Registry) -> Iterator[str]:
     """Return a sentence for each frozen detector about the training settings that have no effect on its head."""
     settings = DetectorSettings(grid, registry)
     for detector in map(registry.complete, grid.detectors):
-        plugin = frozen(registry, detector)
+        plugin = get_frozen(registry, detector)
         if plugin is None or plugin.fits_itself:
             continue
         for part in TRAININGS:

@@ -10,7 +10,7 @@ from benchkit.errors import BenchkitError
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.plugin.registry import Registry
-from benchkit.report.run_data import rule_of_run
+from benchkit.report.run_data import read_look_rule
 from benchkit.specs.cell import Cell
 from benchkit.statistics.look_rule import LookRule
 
@@ -18,7 +18,7 @@ from benchkit.statistics.look_rule import LookRule
 Row: TypeAlias = tuple[object, ...]
 
 
-def find_rule(grid: Grid, registry: Registry) -> LookRule | None:
+def find_look_rule(grid: Grid, registry: Registry) -> LookRule | None:
     """Return the looks of a grid, or None if it does not add seeds; raise BenchkitError if it cannot."""
     if grid.until_resolved is None and grid.max_seeds is None:
         return None
@@ -38,7 +38,7 @@ def find_rule(grid: Grid, registry: Registry) -> LookRule | None:
                 f"`until_resolved` begins with the same seeds for every row, but detector '{detector.short}' has its "
                 "own in 'on_detector': give `seeds`, which hold for all rows"
             )
-    return rule_of_run(grid.as_data())
+    return read_look_rule(grid.as_data())
 
 
 def refuse_looks(grid: Grid, work: str) -> None:
@@ -47,9 +47,9 @@ def refuse_looks(grid: Grid, work: str) -> None:
         raise BenchkitError(f"{work} has fixed seeds: remove 'until_resolved' and 'max_seeds' from the grid")
 
 
-def check_pairs(plan: Plan) -> None:
+def check_rows_to_compare(plan: Plan) -> None:
     """Raise BenchkitError unless two trained rows of one detector can be compared."""
-    rows = {row_of(planned.cell) for planned in plan.cells if planned.train is not None}
+    rows = {get_row(planned.cell) for planned in plan.cells if planned.train is not None}
     if len(rows) == len({planned.cell.detector for planned in plan.cells if planned.train is not None}):
         raise BenchkitError(
             "`until_resolved` adds seeds where two trained rows of one detector are unresolved, and this grid has no "
@@ -57,7 +57,7 @@ def check_pairs(plan: Plan) -> None:
         )
 
 
-def row_of(cell: Cell) -> Row:
+def get_row(cell: Cell) -> Row:
     """Return what the cells of a row have in common over its seeds."""
     training = cell.training
     labels = (cell.role, cell.method, cell.inverter, cell.source_name, cell.variant)
@@ -72,6 +72,6 @@ def take_seeds(plan: Plan, rule: LookRule, numbers: Mapping[Row, int]) -> Plan:
     place = {seed: i for i, seed in enumerate(rule.seeds)}
 
     def wanted(planned: PlannedCell) -> bool:
-        return place[planned.cell.seed] < numbers.get(row_of(planned.cell), rule.numbers[0])
+        return place[planned.cell.seed] < numbers.get(get_row(planned.cell), rule.numbers[0])
 
     return Plan(tuple(planned for planned in plan.cells if wanted(planned)))

@@ -33,7 +33,7 @@ def to_record(grid: Grid, registry: Registry) -> dict[str, Any]:
     return {**data, "paper": {"table": grid.paper_table, "sources": sources, "differs": differs}}
 
 
-def preset_of(grid: Grid) -> Grid | None:
+def find_paper_preset(grid: Grid) -> Grid | None:
     """Return the preset that states the grid's paper table; presets that extend it do not."""
     table = grid.paper_table
     for name, body in read_presets().items() if table is not None else ():
@@ -43,17 +43,17 @@ def preset_of(grid: Grid) -> Grid | None:
 
 
 def find_all_differences(grid: Grid, registry: Registry) -> list[str]:
-    """Return `differences`, and those that only the datasets know: their sizes, and how they were prepared."""
-    return [*differences(grid), *find_other_sizes(grid, registry), *find_other_data(grid, registry)]
+    """Return `list_protocol_differences`, and those that only datasets know: sizes, and how they were prepared."""
+    return [*list_protocol_differences(grid), *find_other_sizes(grid, registry), *find_other_data(grid, registry)]
 
 
-def differences(grid: Grid) -> tuple[str, ...]:
+def list_protocol_differences(grid: Grid) -> tuple[str, ...]:
     """Return a sentence for each setting that decides a row's figure and differs from the preset of the paper's table.
 
     Additional or missing methods do not count, because they change no other row's figure. The places of data and of
     weights do not count either.
     """
-    preset = preset_of(grid)
+    preset = find_paper_preset(grid)
     if preset is None:
         return ()
     preset = scale_grid(preset, grid.scale)
@@ -82,7 +82,7 @@ def differences(grid: Grid) -> tuple[str, ...]:
 
 def find_other_data(grid: Grid, registry: Registry) -> tuple[str, ...]:
     """Return a sentence for each dataset that was prepared by another rule, draw or filter than the preset states."""
-    preset = preset_of(grid)
+    preset = find_paper_preset(grid)
     found = []
     for spec in dict.fromkeys([grid.dataset, *(source.dataset for source in grid.every_source if source.dataset)]):
         stated = preset.paper_data.get(spec.name) if preset else None
@@ -104,7 +104,7 @@ def find_other_data(grid: Grid, registry: Registry) -> tuple[str, ...]:
 
 def find_other_sizes(grid: Grid, registry: Registry) -> tuple[str, ...]:
     """Return a sentence for each split with another number of images than in the paper; none for other datasets."""
-    preset = preset_of(grid)
+    preset = find_paper_preset(grid)
     if preset is None or grid.dataset.name != preset.dataset.name:
         return ()
     sizes = registry.dataset(registry.complete(grid.dataset)).splits()

@@ -21,7 +21,7 @@ from benchkit.planning.cells import fill_in_detector, make_cells
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.image_sets import choose_images, draw_labelled
 from benchkit.planning.plan import Plan, PlannedCell
-from benchkit.plugin.networks import frozen, maps_of, trunk_of
+from benchkit.plugin.networks import find_trunk, get_frozen, read_maps
 from benchkit.plugin.registry import Registry, why_unavailable
 from benchkit.specs.cell import Cell
 from benchkit.specs.spec import Spec
@@ -189,7 +189,7 @@ class Planner:
 
     def _train(self, pairs: AnyPairs, detector: Spec, config: TrainingConfig, cell: Cell) -> Train:
         """Return the training of a detector; of one with a frozen trunk, on the trunk's features."""
-        plugin, held = frozen(self.registry, detector), self._validation(cell.test.dataset)
+        plugin, held = get_frozen(self.registry, detector), self._validation(cell.test.dataset)
         if plugin is not None:
             config = head_config(config, plugin)
         features = self._features(detector, (*pairs.stages, *held))
@@ -208,9 +208,9 @@ class Planner:
 
     @_once
     def _trunk(self, detector: Spec) -> Spec | None:
-        trunk = trunk_of(self.registry, detector)
+        trunk = find_trunk(self.registry, detector)
         if trunk is not None:
-            maps_of(self.registry.make(trunk, FrozenDetector))  # type: ignore[type-abstract]  # refuses one without
+            read_maps(self.registry.make(trunk, FrozenDetector))  # type: ignore[type-abstract]  # refuses one without
         return trunk
 
     def _pairs(self, training: TrainingSet, cell: Cell) -> AnyPairs:

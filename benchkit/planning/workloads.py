@@ -9,13 +9,13 @@ from typing import Any
 
 from benchkit.api import FrozenDetector
 from benchkit.planning.preflight.facts import Facts
-from benchkit.plugin.networks import frozen, maps_of
+from benchkit.plugin.networks import get_frozen, read_maps
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import ImageSet
 from benchkit.stages.base import Costs, Model, Stage
 from benchkit.stages.confine import Confine
-from benchkit.stages.corrupt import Choose, Corrupt, CorruptPixels, RoundTrip, origin
+from benchkit.stages.corrupt import Choose, Corrupt, CorruptPixels, RoundTrip, split_start
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
 from benchkit.stages.features import Features, find_source
 from benchkit.stages.images import Images, Latents, Source
@@ -116,7 +116,7 @@ def _invert(works: Workloads, stage: Invert) -> dict[str, Any]:
 
 
 def _resample(works: Workloads, stage: Corrupt | RoundTrip) -> dict[str, Any]:
-    latents, _ = origin(stage.start)
+    latents, _ = split_start(stage.start)
     amount = works.network_evaluations(stage, latents.model) + DECODING * len(latents.source.indices)
     size = LABELLED_BYTES if isinstance(stage, Corrupt) else IMAGE_BYTES
     masked = " masked" if getattr(stage, "resampling", "exact") == "masked" else ""
@@ -137,7 +137,7 @@ def _features(works: Workloads, stage: Features) -> dict[str, Any]:
     source = stage.source
     found = _of_images(works, source, stage.trunk.short, len(source.indices), 0)
     if size := works.find_size(source):
-        maps = maps_of(works.registry.make(stage.trunk, FrozenDetector))  # type: ignore[type-abstract]
+        maps = read_maps(works.registry.make(stage.trunk, FrozenDetector))  # type: ignore[type-abstract]
         found["size"] = len(source.indices) * feature_bytes(maps, *size)
     return found
 
@@ -150,7 +150,7 @@ def _select(works: Workloads, stage: Select) -> dict[str, Any]:
 
 def _train(works: Workloads, stage: Train) -> dict[str, Any]:
     sources = [find_source(images) for images in stage.pairs.stages]
-    head = frozen(works.registry, stage.detector)
+    head = get_frozen(works.registry, stage.detector)
     if head is not None and head.fits_itself:
         amount = sum(len(source.indices) for source in sources)
     else:

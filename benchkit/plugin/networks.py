@@ -14,35 +14,35 @@ if TYPE_CHECKING:
     from benchkit.plugin.registry import Registry
 
 
-def frozen(registry: Registry, detector: Spec) -> FrozenDetector | None:
+def get_frozen(registry: Registry, detector: Spec) -> FrozenDetector | None:
     """Return the plugin of a frozen detector; None for one that is trained whole."""
     plugin = registry.make(detector, Detector)  # type: ignore[type-abstract]
     return plugin if isinstance(plugin, FrozenDetector) else None
 
 
-def trunk_of(registry: Registry, detector: Spec) -> Spec | None:
+def find_trunk(registry: Registry, detector: Spec) -> Spec | None:
     """Return the complete Spec of the detector that builds a frozen detector's trunk; None for other detectors.
 
     Parameters of the head have their defaults in it, so that equal trunks have equal Specs. Raises BenchkitError where
     a trunk is borrowed from a detector that has none of its own.
     """
-    plugin = frozen(registry, detector)
+    plugin = get_frozen(registry, detector)
     if plugin is None:
         return None
     if text := plugin.trunk():
-        owner_of(registry, plugin)
-        return trunk_of(registry, registry.complete(Spec.parse("detector", text)))
+        find_trunk_owner(registry, plugin)
+        return find_trunk(registry, registry.complete(Spec.parse("detector", text)))
     defaults = registry.complete(Spec.of("detector", detector.name)).values
     heads = {key: defaults[key] for key in plugin.head_parameters}
     return registry.complete(Spec.of("detector", detector.name, **{**detector.values, **heads}))
 
 
-def owner_of(registry: Registry, plugin: FrozenDetector) -> FrozenDetector:
+def find_trunk_owner(registry: Registry, plugin: FrozenDetector) -> FrozenDetector:
     """Return the detector whose own trunk a frozen detector uses: itself, or the one that it names."""
     text = plugin.trunk()
     if not text:
         return plugin
-    lender = frozen(registry, registry.complete(Spec.parse("detector", text)))
+    lender = get_frozen(registry, registry.complete(Spec.parse("detector", text)))
     if lender is None or lender.trunk():
         raise BenchkitError(
             f"detector '{plugin.name}' uses the trunk of '{text}', which has no trunk of its own: name a frozen "
@@ -51,7 +51,7 @@ def owner_of(registry: Registry, plugin: FrozenDetector) -> FrozenDetector:
     return lender
 
 
-def maps_of(owner: FrozenDetector) -> Sequence[tuple[int, int]]:
+def read_maps(owner: FrozenDetector) -> Sequence[tuple[int, int]]:
     """Return channels and stride of a trunk's maps, as its plugin declares them; raises BenchkitError for none."""
     declared = tuple(owner.maps())
     if not declared or not all(channels > 0 and stride > 0 for channels, stride in declared):
@@ -83,8 +83,8 @@ def build_network(registry: Registry, plugin: Detector, make_trunk: Callable[[],
 
     from benchkit.training.features import FrozenNetwork
 
-    owner = owner_of(registry, plugin)
-    channels = sum(count for count, _ in maps_of(owner))
+    owner = find_trunk_owner(registry, plugin)
+    channels = sum(count for count, _ in read_maps(owner))
     head = plugin.build_head(channels)
     if not isinstance(head, nn.Module):
         raise BenchkitError(f"detector '{plugin.name}': build_head() must return a torch.nn.Module")

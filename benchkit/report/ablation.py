@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchkit.metrics import COMPANION, PRIMARY
 from benchkit.report.board import plain_records, short_names
-from benchkit.report.board_table import Cell, Column, Group, Sheet
+from benchkit.report.board_table import Column, Sheet, TableCell, TableGroup
 from benchkit.report.columns import MARGIN
 from benchkit.report.format_values import MISSING, bracketed, known, one_line, percent, short_reason, signed
 from benchkit.report.old_schemas import SCHEMA
@@ -88,7 +88,7 @@ class AblationBoard:
         groups = []
         for axis, lines in frame.groupby("axis", sort=False):
             rows = tuple(_row(line, selectors, detectors) for line in lines.to_dict("records"))
-            groups.append(Group(one_line(axis), rows))
+            groups.append(TableGroup(one_line(axis), rows))
         # A page or a file shows no groups' titles: there the axis is a column.
         sheet = Sheet(one_line(self.title), columns, tuple(groups), self._notes())
         return sheet.always("selector").always("detector")
@@ -96,8 +96,8 @@ class AblationBoard:
     def with_axis(self) -> Sheet:
         """Return the table with the axis as its first column, for formats without groups."""
         sheet = self.sheet()
-        rows = tuple((Cell(group.title), *row) for group in sheet.groups for row in group.rows)
-        return Sheet(sheet.title, (Column("axis", text=True), *sheet.columns), (Group("", rows),), sheet.notes)
+        rows = tuple((TableCell(group.title), *row) for group in sheet.groups for row in group.rows)
+        return Sheet(sheet.title, (Column("axis", text=True), *sheet.columns), (TableGroup("", rows),), sheet.notes)
 
     def _notes(self) -> tuple[str, ...]:
         level = f"{self.level * 100:g} %"
@@ -143,7 +143,7 @@ def _compare(points: Sequence[Point], run: RunData) -> list[list[Any]]:
     """Return for every point the primary with its interval, and the difference to the base of its line."""
     # Here, because they load SciPy: runs without an ablation need none of it.
     from benchkit.report.uncertainty import measure_line
-    from benchkit.statistics.intervals import differences, intervals
+    from benchkit.statistics.intervals import compute_differences, compute_intervals
     from benchkit.statistics.multiple_comparisons import adjust_step_down, judge
 
     cells = [{s: key for s, key in point.cells.items() if key in run.records} for point in points]
@@ -156,7 +156,7 @@ def _compare(points: Sequence[Point], run: RunData) -> list[list[Any]]:
     for point, name in zip(points, names, strict=True):
         if name in methods:
             detectors.setdefault(point.detector, {})[name] = methods[name]
-    sure = {name: found for own in detectors.values() for name, found in intervals(own).items()}
+    sure = {name: found for own in detectors.values() for name, found in compute_intervals(own).items()}
     lines: list[list[Any]] = []
     base = ""
     families: dict[tuple[str, str | None], dict[tuple[str, str], list[int]]] = {}
@@ -167,7 +167,7 @@ def _compare(points: Sequence[Point], run: RunData) -> list[list[Any]]:
         if not point.is_base and {name, base} <= sure.keys():
             families.setdefault((point.axis, point.detector), {}).setdefault((name, base), []).append(i)
     for (_, detector), family in families.items():
-        found = differences(detectors[detector], list(family))
+        found = compute_differences(detectors[detector], list(family))
         adjusted = adjust_step_down(detectors[detector], found)
         for pair, apart in found.items():
             verdict = judge(apart, adjusted[pair], MARGIN) if np.isfinite(apart.p) else None
@@ -176,19 +176,19 @@ def _compare(points: Sequence[Point], run: RunData) -> list[list[Any]]:
     return lines
 
 
-def _row(line: Mapping[Any, Any], selectors: Mapping[str, str], detectors: Mapping[str, str]) -> tuple[Cell, ...]:
+def _row(line: Mapping[Any, Any], selectors: Mapping[str, str], detectors: Mapping[str, str]) -> tuple[TableCell, ...]:
     figure = bracketed(*(percent(line[name]) for name in _FIGURES)) if line["seeds"] else str(line["state"])
     delta = "base" if line["is_base"] else bracketed(*(signed(line[name]) for name in _DELTA[:3]))
     delta += f" {line['delta_base_verdict']}" if known(line["delta_base_verdict"]) else ""
     return (
-        Cell(one_line(line["value"])),
-        Cell(one_line(line["training_set"])),
-        Cell(one_line(selectors.get(line["selector"], MISSING))),
-        Cell(one_line(detectors.get(line["detector"], MISSING))),
-        Cell(figure, line[PRIMARY]),
-        Cell(delta, line["delta_base"]),
-        Cell(percent(line[COMPANION]), line[COMPANION]),
-        Cell(str(line["seeds"]), line["seeds"]),
+        TableCell(one_line(line["value"])),
+        TableCell(one_line(line["training_set"])),
+        TableCell(one_line(selectors.get(line["selector"], MISSING))),
+        TableCell(one_line(detectors.get(line["detector"], MISSING))),
+        TableCell(figure, line[PRIMARY]),
+        TableCell(delta, line["delta_base"]),
+        TableCell(percent(line[COMPANION]), line[COMPANION]),
+        TableCell(str(line["seeds"]), line["seeds"]),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchkit.report.board import Board, short_names
-from benchkit.report.board_table import Cell, Column, Group, Sheet, selector_names
+from benchkit.report.board_table import Column, Sheet, TableCell, TableGroup, selector_names
 from benchkit.report.columns import LOWER, REFERENCES
 from benchkit.report.format_values import MISSING, bracketed, known, listed, number, numeric, one_line, percent
 from benchkit.report.notes import NAMES
@@ -96,19 +96,21 @@ def _shares_sheet(board: Board, ranking: str, settings: list[str]) -> Sheet:
     methods.sort(key=lambda name: -numeric(first[name]["share"]) if name in first else float("inf"))
     rows = []
     for name in methods:
-        cells = [Cell(one_line(name))]
+        cells = [TableCell(one_line(name))]
         for reference in shown:
             record = by[reference].get(name)
             text = MISSING if record is None else _share(record)
             fewer = f" ({len(record['settings'])} of {len(settings)})" if record and text != MISSING else ""
             whole = record is None or len(record["settings"]) == len(settings)
-            cells.append(Cell(text + ("" if whole else fewer), numeric(record["share"]) if record else float("nan")))
+            cells.append(
+                TableCell(text + ("" if whole else fewer), numeric(record["share"]) if record else float("nan"))
+            )
         own = first.get(name)
         means = dict(zip(own["settings"], own["means"], strict=False)) if own else {}
-        cells += [Cell(percent_of(means.get(i)), numeric(means.get(i))) for i in range(len(settings))]
+        cells += [TableCell(percent_of(means.get(i)), numeric(means.get(i))) for i in range(len(settings))]
         rows.append(tuple(cells))
     title = f"Fraction of the distance from {LOWER}, per cent, by {NAMES[ranking]}"
-    return Sheet(title, tuple(columns), (Group("", tuple(rows)),))
+    return Sheet(title, tuple(columns), (TableGroup("", tuple(rows)),))
 
 
 def percent_of(share: Any) -> str:
@@ -134,12 +136,12 @@ def _agreement_sheet(board: Board, settings: list[str]) -> Sheet:
         pairs = numeric(record["methods"]) * (numeric(record["methods"]) - 1) / 2
         counts = [f"{numeric(record[name]):g} of {pairs:g}" for name in ("same", "opposite")]
         names = [settings[record["first"]], settings[record["second"]], NAMES.get(record["metric"], "")]
-        cells = [Cell(one_line(text)) for text in names]
-        cells += [Cell(str(record["methods"]), numeric(record["methods"])), Cell(bracketed(tau, low, high))]
-        cells += [Cell(p, numeric(record["p"]))]
-        cells += [Cell(text, numeric(record[n])) for text, n in zip(counts, ("same", "opposite"), strict=True)]
+        cells = [TableCell(one_line(text)) for text in names]
+        cells += [TableCell(str(record["methods"]), numeric(record["methods"])), TableCell(bracketed(tau, low, high))]
+        cells += [TableCell(p, numeric(record["p"]))]
+        cells += [TableCell(text, numeric(record[n])) for text, n in zip(counts, ("same", "opposite"), strict=True)]
         rows.append(tuple(cells))
-    return Sheet("Agreement of the settings' orders", columns, (Group("", tuple(rows)),))
+    return Sheet("Agreement of the settings' orders", columns, (TableGroup("", tuple(rows)),))
 
 
 def _opposite(board: Board, settings: list[str]) -> list[str]:

@@ -30,7 +30,7 @@ from benchkit.report.board_file import (
 from benchkit.report.format_values import MISSING, bare, known
 from benchkit.report.frames import get_columns, line_records, make_frame, to_objects
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA
-from benchkit.report.run_data import RunData, rule_of_run
+from benchkit.report.run_data import RunData, read_look_rule
 from benchkit.report.third_party import foreign_plugins, named_by
 from benchkit.statistics.confidence_level import LEVEL
 from benchkit.store.columns import SETTINGS
@@ -92,7 +92,7 @@ class Board:
         from benchkit.report.uncertainty import add_uncertainty
 
         aggregated, shown = aggregate_rows(run.rows, is_metric), run.grid.get("shown") or {}
-        rule = rule_of_run(run.grid)
+        rule = read_look_rule(run.grid)
         looks = None if rule is None else looks_as_json(rule, follow_run(aggregated, run.records, rule, shown))
         found = add_uncertainty(aggregated, run.records, 1 if rule is None else len(rule.numbers))
         lines = found.lines

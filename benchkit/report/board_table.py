@@ -43,7 +43,7 @@ _FRACTIONS = (AT_VALIDATION, "auroc", "f1", "artifact_iou_per_image")
 _VARYING = {"labelled": "labelled", "source_images": "source\nimages", "iterations": "iterations", "dtype": "dtype"}
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A cell's text, and the number to sort it by where it has one. best: resolved as the best of its ranking."""
 
     text: str
@@ -68,11 +68,11 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Group:
+class TableGroup:
     """Lines that stand together; title may be empty."""
 
     title: str
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Sheet:
 
     title: str
     columns: tuple[Column, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[TableGroup, ...]
     notes: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
 
     @property
-    def rows(self) -> tuple[tuple[Cell, ...], ...]:
+    def rows(self) -> tuple[tuple[TableCell, ...], ...]:
         """The lines of all groups."""
         return tuple(row for group in self.groups for row in group.rows)
 
@@ -97,7 +97,7 @@ class Sheet:
         """Return the sheet without some columns, and with further notes."""
         dropped = set(dropped)
         kept = [i for i in range(len(self.columns)) if i not in dropped]
-        groups = [Group(g.title, tuple(tuple(row[i] for i in kept) for row in g.rows)) for g in self.groups]
+        groups = [TableGroup(g.title, tuple(tuple(row[i] for i in kept) for row in g.rows)) for g in self.groups]
         columns = tuple(self.columns[i] for i in kept)
         return replace(self, columns=columns, groups=tuple(groups), notes=(*self.notes, *notes))
 
@@ -184,11 +184,11 @@ def board_sheet(board: Board, most: int | None = None) -> Sheet:
     titles = _group_titles(board, detectors)
     varying = [n for n in _VARYING if board.frame.loc[board.frame["seeds"] > 0, n].dropna().nunique() > 1]
 
-    def make_rows(lines: Sequence[Line], ranks: Mapping[str, Sequence[str]]) -> tuple[tuple[Cell, ...], ...]:
+    def make_rows(lines: Sequence[Line], ranks: Mapping[str, Sequence[str]]) -> tuple[tuple[TableCell, ...], ...]:
         names = [(detectors, selectors(line["detector"])) for line in lines]
         places = zip(*ranks.values(), strict=True)
         rows = (_row(line, *own, *place) for line, own, place in zip(lines, names, places, strict=True))
-        more = ([Cell(_setting(line[name]), numeric(line[name])) for name in varying] for line in lines)
+        more = ([TableCell(_setting(line[name]), numeric(line[name])) for name in varying] for line in lines)
         return tuple((*row, *cells) for row, cells in zip(rows, more, strict=True))
 
     groups = []
@@ -197,7 +197,7 @@ def board_sheet(board: Board, most: int | None = None) -> Sheet:
     place = 0
     for key, lines in _runs(trained.head(most or len(trained)), _TOGETHER):
         ranks = {ranking: texts[place : place + len(lines)] for ranking, texts in ranked.items()}
-        groups.append(Group(titles.get(key, ""), make_rows(lines, ranks)))
+        groups.append(TableGroup(titles.get(key, ""), make_rows(lines, ranks)))
         place += len(lines)
     left = len(trained) - place
     for name, title in ((TRIVIAL, "without training"), (MISSING_ROWS, "without figures")):
@@ -205,7 +205,7 @@ def board_sheet(board: Board, most: int | None = None) -> Sheet:
         lines = line_records(part.head(most or len(part)))
         left += len(part) - len(lines)
         if lines:
-            groups.append(Group(title, make_rows(lines, dict.fromkeys(RANKINGS, [MISSING] * len(lines)))))
+            groups.append(TableGroup(title, make_rows(lines, dict.fromkeys(RANKINGS, [MISSING] * len(lines)))))
     columns = (*BOARD_COLUMNS, *(Column(_VARYING[name], vital=2) for name in varying))
     head = tuple(map(one_line, head_notes(board)))
     sheet = Sheet(one_line(board.title), columns, tuple(groups), _notes(board, detectors), head)
@@ -223,9 +223,11 @@ def kinds_sheet(board: Board) -> Sheet | None:
     for (_, detector), lines in _runs(board.trained, ("test_set", "detector")):
         selectors = selector_names(board, detector)
         labels = ((line["training_set"], _name(line["selector"], selectors), board.short(detector)) for line in lines)
-        figures = ([Cell(primary_text(line, name), numeric(line[name])) for name in names] for line in lines)
+        figures = ([TableCell(primary_text(line, name), numeric(line[name])) for name in names] for line in lines)
         rows = zip(labels, figures, strict=True)
-        groups.append(Group("", tuple((*(Cell(one_line(text)) for text in label), *cells) for label, cells in rows)))
+        groups.append(
+            TableGroup("", tuple((*(TableCell(one_line(text)) for text in label), *cells) for label, cells in rows))
+        )
     columns = [Column("method", text=True, role="name"), Column("selector", text=True, vital=1)]
     columns += [Column("detector", text=True, vital=1), *(Column(one_line(n.partition(":")[2])) for n in names)]
     note = (
@@ -289,22 +291,22 @@ def selectors_by_detector(board: Board) -> dict[str | None, dict[str, str]]:
 
 def _row(
     line: Line, detectors: Mapping[str, str], selectors: Mapping[str, str], rank: str, rank_ap: str
-) -> tuple[Cell, ...]:
+) -> tuple[TableCell, ...]:
     low, high = (percent(line[f"{COMPANION}_{end}"]) for end in ("low", "high"))
     best, best_ap = (bool(line[rank_columns(ranking)[2]] == 1) for ranking in RANKINGS)
     return (
-        Cell(rank, line["rank"]),
-        Cell(one_line(line["training_set"])),
-        Cell(_name(line["selector"], selectors)),
-        Cell(_name(line["detector"], detectors)),
-        Cell(primary_text(line), line[PRIMARY], best),
-        Cell(_companion(line, rank_ap), numeric(line.get(COMPANION)), best_ap),
-        Cell(bracketed("", low, high).strip() or MISSING),
-        Cell(rank_ap, line[rank_columns(COMPANION)[0]]),
+        TableCell(rank, line["rank"]),
+        TableCell(one_line(line["training_set"])),
+        TableCell(_name(line["selector"], selectors)),
+        TableCell(_name(line["detector"], detectors)),
+        TableCell(primary_text(line), line[PRIMARY], best),
+        TableCell(_companion(line, rank_ap), numeric(line.get(COMPANION)), best_ap),
+        TableCell(bracketed("", low, high).strip() or MISSING),
+        TableCell(rank_ap, line[rank_columns(COMPANION)[0]]),
         *(_delta_cell(line, ranking) for ranking in RANKINGS),
-        *(Cell(percent(value), value) for value in (numeric(line.get(name)) for name in _FRACTIONS)),
-        Cell(_confinement(line), numeric(line.get("confinement_change_inside"))),
-        Cell(_seeds(line), float(line["seeds"])),
+        *(TableCell(percent(value), value) for value in (numeric(line.get(name)) for name in _FRACTIONS)),
+        TableCell(_confinement(line), numeric(line.get("confinement_change_inside"))),
+        TableCell(_seeds(line), float(line["seeds"])),
     )
 
 
@@ -316,8 +318,8 @@ def _companion(line: Line, rank: str) -> str:
     return " ".join(filter(None, (figure, place, *marks)))
 
 
-def _delta_cell(line: Line, ranking: str) -> Cell:
-    return Cell(delta_text(line, "pseudo", ranking), line[delta_columns(ranking, "pseudo")[0]])
+def _delta_cell(line: Line, ranking: str) -> TableCell:
+    return TableCell(delta_text(line, "pseudo", ranking), line[delta_columns(ranking, "pseudo")[0]])
 
 
 def _setting(value: Any) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from benchkit.errors import BenchkitError
 from benchkit.report.board import Board, plain_records, short_names
 from benchkit.report.board_file import MISSING_ROWS, TRIVIAL
-from benchkit.report.board_table import Cell, Column, Group, Sheet
+from benchkit.report.board_table import Column, Sheet, TableCell, TableGroup
 from benchkit.report.format_values import MISSING, bracketed, known, listed, one_line, percent, plain_number, signed
 from benchkit.report.leaderboard_lines import Line, Method, PaperLine, RunLine, board_lines, paper_lines
 from benchkit.report.old_schemas import SCHEMA
@@ -26,7 +26,7 @@ _FIGURES = ("artifact_iou", "artifact_iou_low", "artifact_iou_high")
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class PaperComparison:
     """Lines of boards beside the paper's.
 
     frame: a line per line of a board, then the paper's that no board has. run, test_set, detector, selector,
@@ -100,7 +100,7 @@ class Comparison:
                 columns.append(Column("difference\n(points)"))
             columns.append(Column("order here\n/ paper", vital=1))
         groups = [
-            Group(self._heading(*key), tuple(self._row(line) for line in lines.to_dict("records")))
+            TableGroup(self._heading(*key), tuple(self._row(line) for line in lines.to_dict("records")))
             for key, lines in self.frame.groupby(["run", "test_set", "detector"], sort=False, dropna=False)
         ]
         title = "Beside the paper" + (f", Table {self.table}" if self.table is not None else "")
@@ -118,12 +118,12 @@ class Comparison:
         runs = self.frame["run"].dropna().nunique()
         return f"{name}, run {one_line(run)} on {one_line(self.shown.get(test_set, test_set))}" if runs > 1 else name
 
-    def _row(self, line: Mapping[Any, Any]) -> tuple[Cell, ...]:
+    def _row(self, line: Mapping[Any, Any]) -> tuple[TableCell, ...]:
         figure = bracketed(*(percent(line[name]) for name in _FIGURES)) if line["seeds"] else str(line["state"])
         cells = [
-            Cell(one_line(line["training_set"])),
-            Cell(self._name("selector", line["selector"])),
-            Cell(figure, line["artifact_iou"]),
+            TableCell(one_line(line["training_set"])),
+            TableCell(self._name("selector", line["selector"])),
+            TableCell(figure, line["artifact_iou"]),
         ]
         for name in self.datasets:
             here, there = (plain_number(line[f"{order}:{name}"]) for order in ("order", "paper_order"))
@@ -131,12 +131,12 @@ class Comparison:
             theirs = percent(line[f"paper:{name}"])
             other = _has_other_steps(line) and theirs != MISSING
             shown = f"{theirs} ({line['paper_steps']:g})" if other else theirs
-            cells.append(Cell(shown, line[f"paper:{name}"]))
+            cells.append(TableCell(shown, line[f"paper:{name}"]))
             if self.table is not None:
                 both = known(line["artifact_iou"]) and theirs != MISSING
                 difference = line[f"difference:{name}"]
-                cells.append(Cell(signed(difference) if known(difference) else ORDER_ONLY if both else MISSING))
-            cells.append(Cell(orders))
+                cells.append(TableCell(signed(difference) if known(difference) else ORDER_ONLY if both else MISSING))
+            cells.append(TableCell(orders))
         return tuple(cells)
 
     def as_json(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Comparison:
         return {"schema": SCHEMA, **notes, "rows": rows}
 
 
-def beside_table(board: Board) -> Comparison | None:
+def beside_table(board: Board) -> PaperComparison | None:
     """Return the board of one of the paper's tables beside that table; None for any other board."""
     if board.paper is None:
         return None
@@ -157,7 +157,7 @@ def beside_table(board: Board) -> Comparison | None:
         return None  # a report is worth having without the paper's rows
 
 
-def compare_with_paper(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> Comparison:
+def compare_with_paper(lines: Iterable[Line], paper: Sequence[PaperLine] | None = None) -> PaperComparison:
     """Compare lines of boards with the paper's lines: those among `lines`, else `paper`, else those in the package.
 
     Lines match if they have the same steps and the same names of training set, selector and detector, without
@@ -189,14 +189,14 @@ def compare_with_paper(lines: Iterable[Line], paper: Sequence[PaperLine] | None 
     frame = _with_orders(frame, datasets)
     shown = {full: short for line in own for full, short in line.shown.items()}
     if table is None:
-        return Comparison(frame, datasets, listed(line.test_set for line in reported), shown=shown)
+        return PaperComparison(frame, datasets, listed(line.test_set for line in reported), shown=shown)
     exact = [not line.paper.differs if line.paper else False for line in own] + [False] * len(absent)
     for name in datasets:
         same_steps = ~frame.apply(_has_other_steps, axis=1) if len(frame) else False
         apart = frame["artifact_iou"] - frame[f"paper:{name}"]
         frame[f"difference:{name}"] = apart.where(pd.Series(exact, frame.index, dtype=bool) & same_steps)
     differs = dict.fromkeys(text for line in own if line.paper for text in line.paper.differs)
-    return Comparison(frame, datasets, listed(line.test_set for line in reported), table, tuple(differs), shown)
+    return PaperComparison(frame, datasets, listed(line.test_set for line in reported), table, tuple(differs), shown)
 
 
 def _table(own: Sequence[RunLine]) -> int | None:

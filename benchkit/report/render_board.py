@@ -22,7 +22,7 @@ from rich.text import Text
 from benchkit.errors import UnknownNameError
 from benchkit.report.across_table import across_notes
 from benchkit.report.board import Board
-from benchkit.report.board_table import Cell, Sheet, board_sheet
+from benchkit.report.board_table import Sheet, TableCell, board_sheet
 from benchkit.report.column_texts import join_columns, join_texts, map_texts, number_texts
 from benchkit.report.format_values import known
 
@@ -267,7 +267,7 @@ def latex_text(text: str) -> str:
     return text.translate(_LATEX)
 
 
-def _latex_cell(cell: Cell) -> str:
+def _latex_cell(cell: TableCell) -> str:
     text = latex_text(cell.text)
     return f"\\textbf{{{text}}}" if cell.best else text
 

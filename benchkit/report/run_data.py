@@ -39,7 +39,7 @@ class RunData:
     gallery: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
 
 
-def rule_of_run(grid: Mapping[str, Any]) -> LookRule | None:
+def read_look_rule(grid: Mapping[str, Any]) -> LookRule | None:
     """Return the looks that a run's record states, or None if it adds no seeds."""
     points, most = grid.get("until_resolved"), grid.get("max_seeds")
     if points is None or most is None:

@@ -19,7 +19,7 @@ from benchkit.report.format_values import known
 from benchkit.report.frames import line_records
 from benchkit.report.names import Labels, row_names
 from benchkit.statistics.agreement import Order, Setting, compare_orders, is_distance, share_methods
-from benchkit.statistics.intervals import Pair, differences
+from benchkit.statistics.intervals import Pair, compute_differences
 from benchkit.statistics.jackknife import Jackknife
 
 _COMPARED = ("pseudo", "corrupted", "mixed")
@@ -103,7 +103,7 @@ def _add_shares(
         record: Record = {"metric": ranking, "reference": reference, "setting": place}
         record |= {"distance": np.nan, "low": np.nan, "high": np.nan, "reason": None}
         found["distances"].append(record)
-        between = differences(rows, [(upper[0], lower[0])]) if len(lower) == len(upper) == 1 else {}
+        between = compute_differences(rows, [(upper[0], lower[0])]) if len(lower) == len(upper) == 1 else {}
         if not between:
             record["reason"] = f"it has no '{LOWER}' and '{reference}' with a common seed"
             continue

@@ -29,7 +29,14 @@ from benchkit.report.columns import (
 from benchkit.report.format_values import known
 from benchkit.report.setting_agreement import Ranked, compare_settings
 from benchkit.report.settings import protocol_names
-from benchkit.statistics.intervals import Difference, Interval, Pair, differences, intervals, pool_methods
+from benchkit.statistics.intervals import (
+    Difference,
+    Interval,
+    Pair,
+    compute_differences,
+    compute_intervals,
+    pool_methods,
+)
 from benchkit.statistics.jackknife import Jackknife, check_images, jackknife_seed, join_seeds
 from benchkit.statistics.look_rule import look_level
 from benchkit.statistics.many_methods import (
@@ -43,9 +50,9 @@ from benchkit.statistics.many_methods import (
 from benchkit.statistics.multiple_comparisons import (
     adjust_holm,
     adjust_step_down,
+    find_significant,
     judge,
     probability_of_improvement,
-    significant,
 )
 from benchkit.statistics.ranks import Rank, rank_methods
 from benchkit.statistics.reliability import split_halves
@@ -196,18 +203,18 @@ class _Group:
 
     def compare(self) -> None:
         """Compare every line with every other."""
-        self.between = differences(self.trained, list(combinations(self.ranked, 2)), self.level)
+        self.between = compute_differences(self.trained, list(combinations(self.ranked, 2)), self.level)
         self.adjusted = adjust_step_down(self.trained, self.between)
         #: Adjusted for all looks too, so that it is compared with 0.05 in every run.
         self.over_looks = {pair: self._over_looks(p) for pair, p in self.adjusted.items()}
-        self.different = significant(self.adjusted, self.level)
+        self.different = find_significant(self.adjusted, self.level)
 
     def columns(self) -> dict[int, dict[str, Any]]:
         """Return line -> its new columns."""
         rest = {name: own for name, own in self.methods.items() if name not in self.trained}
         unstable = self.find_unstable()
         found: dict[int, dict[str, Any]] = {}
-        for name, interval in {**self.find_intervals(self.trained), **intervals(rest, self.level)}.items():
+        for name, interval in {**self.find_intervals(self.trained), **compute_intervals(rest, self.level)}.items():
             own = found.setdefault(int(name), {"images": self.methods[name].images})
             own |= {f"{self.ranking}_low": interval.low, f"{self.ranking}_high": interval.high}
             if self.ranking == PRIMARY:
@@ -229,11 +236,11 @@ class _Group:
 
     def find_intervals(self, methods: Mapping[str, Jackknife]) -> dict[str, Interval]:
         """Return the interval of every trained line's figure."""
-        return intervals(methods, self.level)
+        return compute_intervals(methods, self.level)
 
     def find_differences(self, pairs: list[Pair]) -> tuple[dict[Pair, Difference], dict[Pair, float]]:
         """Return the differences of some pairs, and their p-values, adjusted for these pairs together."""
-        found = differences(self.trained, pairs, self.level)
+        found = compute_differences(self.trained, pairs, self.level)
         return found, adjust_step_down(self.trained, found)
 
     def find_ranks(self) -> dict[str, Rank]:

@@ -18,7 +18,7 @@ from benchkit.planning.rates import Measurement, Rates, select_machine
 from benchkit.planning.workloads import DECODING, Workload, Workloads
 from benchkit.runs.provenance import get_accelerator_name, read_processor_name
 from benchkit.stages.base import Env, Model, Stage
-from benchkit.stages.corrupt import Corrupt, CorruptPixels, RoundTrip, origin
+from benchkit.stages.corrupt import Corrupt, CorruptPixels, RoundTrip, split_start
 from benchkit.stages.evaluate import Evaluate
 from benchkit.stages.features import Features, find_source
 from benchkit.stages.images import Images, Latents, Source, to_tensor
@@ -117,7 +117,7 @@ def _measure_autoencoder(env: Env, works: Workloads, stage: CorruptPixels) -> Pr
 
 
 def _measure_denoiser(env: Env, works: Workloads, stage: Invert | Corrupt | RoundTrip) -> Probe:
-    latents = stage.latents if isinstance(stage, Invert) else origin(stage.start)[0]
+    latents = stage.latents if isinstance(stage, Invert) else split_start(stage.start)[0]
     source, model = latents.source, latents.model
     decoded = 0 if isinstance(stage, Invert) else 1
     evaluations = works.network_evaluations(stage, model) / len(source.indices)
@@ -264,7 +264,7 @@ def _count_batch(stage: Stage) -> int:
     if isinstance(stage, Invert | CorruptPixels):
         return len(stage.latents.source.indices)
     if isinstance(stage, Corrupt | RoundTrip):
-        return len(origin(stage.start)[0].source.indices)
+        return len(split_start(stage.start)[0].source.indices)
     return len(stage.source.indices)  # type: ignore[attr-defined]
 
 

@@ -17,7 +17,7 @@ from benchkit.metrics.counts import COUNTS, Measured
 from benchkit.metrics.curves import is_climbing
 from benchkit.metrics.registry import by_kind
 from benchkit.planning.plan import Plan, PlannedCell
-from benchkit.plugin.networks import frozen
+from benchkit.plugin.networks import get_frozen
 from benchkit.plugin.registry import Registry
 from benchkit.runs.provenance import count_threads
 from benchkit.specs.cell import Cell
@@ -147,7 +147,7 @@ def _labelled(planned: PlannedCell, selection: Train | None) -> int | None:
 
 def _config(train: Train | None, registry: Registry) -> str | None:
     """Return a training's config as JSON, without settings that do not change results; None for one that has none."""
-    if train is None or ((head := frozen(registry, train.detector)) and head.fits_itself):
+    if train is None or ((head := get_frozen(registry, train.detector)) and head.fits_itself):
         return None
     values = asdict(train.config)
     del values["checkpoint_every"]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from benchkit.metrics import is_metric
-from benchkit.planning.look_plan import row_of, take_seeds
+from benchkit.planning.look_plan import get_row, take_seeds
 from benchkit.planning.plan import Plan
 from benchkit.report.aggregate import aggregate_rows
 from benchkit.report.run_data import RunData
@@ -36,7 +36,7 @@ class Looks:
 
         lines = aggregate_rows(data.rows, is_metric)
         followed = follow_run(lines, data.records, self.rule, data.grid.get("shown") or {})
-        rows = {planned.key: row_of(planned.cell) for planned in self.largest.cells}
+        rows = {planned.key: get_row(planned.cell) for planned in self.largest.cells}
         numbers = {
             rows[key]: followed.numbers[i]
             for i, cells in lines["cells"].items()

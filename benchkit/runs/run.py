@@ -19,12 +19,12 @@ from benchkit.diffusion import checkpoint
 from benchkit.executors.batch import Executor, StageResult
 from benchkit.executors.inline import Inline
 from benchkit.executors.repair_artifacts import read_repaired
-from benchkit.planning.cells import repeated
+from benchkit.planning.cells import list_repeated_rows
 from benchkit.planning.detector_settings import DetectorSettings
 from benchkit.planning.estimate import check_room
-from benchkit.planning.frozen_detectors import unused_settings
+from benchkit.planning.frozen_detectors import list_unused_settings
 from benchkit.planning.image_sets import read_remarks
-from benchkit.planning.look_plan import check_pairs, find_rule
+from benchkit.planning.look_plan import check_rows_to_compare, find_look_rule
 from benchkit.planning.paper_protocol import to_record
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
@@ -36,12 +36,12 @@ from benchkit.report.ablation import AblationBoard
 from benchkit.report.board import Board
 from benchkit.report.run_data import Example, RunData
 from benchkit.runs.cell_recorder import list_plugins, map_short_texts
+from benchkit.runs.execution import RunExecution, load_run_data
 from benchkit.runs.masked_resampling_check import check_masked_parity
 from benchkit.runs.next_look import describe_looks
 from benchkit.runs.precision_check import check_parity
 from benchkit.runs.provenance import describe_environment
 from benchkit.runs.run_folder import LOG, RunFolder
-from benchkit.runs.work import Work, load_run_data
 from benchkit.specs.faults import Collector
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env, Model
@@ -63,7 +63,7 @@ RESULTS = "results.sqlite"
 
 
 @dataclass(frozen=True)
-class Places:
+class RunLocations:
     """Where a run is stored.
 
     cache: artifacts and, unless `results` names another database, rows (for a cache behind a URL: in its folder of
@@ -139,40 +139,40 @@ def make_plan(grid: Grid, registry: Registry) -> Plan:
     """
     faults = Collector()
     with faults.collecting():
-        grid = widen(grid, registry)
+        grid = add_all_seeds(grid, registry)
     with faults.collecting():
         check_grids([("", grid)], registry)
     faults.check()
     warn_repeated(grid, registry)
     plan = Planner(grid, registry, find_model(grid)).plan()
     if grid.until_resolved is not None:
-        check_pairs(plan)
+        check_rows_to_compare(plan)
     return plan
 
 
-def widen(grid: Grid, registry: Registry) -> Grid:
-    """Return the grid with all seeds that its rows may get; see `find_rule`."""
-    rule = find_rule(grid, registry)
+def add_all_seeds(grid: Grid, registry: Registry) -> Grid:
+    """Return the grid with all seeds that its rows may get; see `find_look_rule`."""
+    rule = find_look_rule(grid, registry)
     return grid if rule is None else apply_seeds(grid, rule.seeds)
 
 
 def warn_repeated(grid: Grid, registry: Registry) -> None:
     """Log what a grid lists twice; it is run once."""
-    for text in repeated(grid, registry):
+    for text in list_repeated_rows(grid, registry):
         _log.warning("%s", text, extra={"tell": True})
 
 
-def compare(grid: Grid, registry: Registry, places: Places, options: RunOptions) -> Outcome:
+def compare(grid: Grid, registry: Registry, locations: RunLocations, options: RunOptions) -> Outcome:
     """Run the stages of a grid that are not in the cache, store its rows, write its report.
 
     A finished stage is never computed again. If a stage fails, only its own cells fail. In the same run (the same grid
-    and `places.out`) those cells stay failed unless `options.retry_failed` is set. With the grid's `until_resolved`
+    and `locations.out`) those cells stay failed unless `options.retry_failed` is set. With the grid's `until_resolved`
     only rows with unresolved pairs get more seeds, see `benchkit.statistics.looks`. Raises BenchkitError, before
-    anything is computed, for faults in the grid or places that cannot be written, and CacheUnwritable when the disk is
-    full; finished stages stay in the cache.
+    anything is computed, for faults in the grid or locations that cannot be written, and CacheUnwritable when the disk
+    is full; finished stages stay in the cache.
     """
-    plan = prepare(grid, registry, places, options.progress, options.device)
-    return execute(plan, add_remarks(to_record(grid, registry), grid, registry), registry, places, options)
+    plan = prepare(grid, registry, locations, options.progress, options.device)
+    return execute(plan, add_remarks(to_record(grid, registry), grid, registry), registry, locations, options)
 
 
 def add_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> dict[str, Any]:
@@ -184,15 +184,15 @@ def add_remarks(config: Mapping[str, Any], grid: Grid, registry: Registry) -> di
 def prepare(
     grid: Grid,
     registry: Registry,
-    places: Places,
+    locations: RunLocations,
     progress: Callable[[str], None] = lambda _: None,
     device: str = "auto",
 ) -> Plan:
     """Plan a grid and check its images; raise BenchkitError with every fault that can be known before work."""
     plan = make_plan(grid, registry)
-    if rule := find_rule(grid, registry):
+    if rule := find_look_rule(grid, registry):
         _log.warning("%s", describe_looks(rule), extra={"tell": "note"})
-    check_pending([("", widen(grid, registry))], plan, registry, places, progress, device)
+    check_pending([("", add_all_seeds(grid, registry))], plan, registry, locations, progress, device)
     return plan
 
 
@@ -200,7 +200,7 @@ def check_pending(
     grids: Sequence[tuple[str, Grid]],
     plan: Plan,
     registry: Registry,
-    places: Places,
+    locations: RunLocations,
     progress: Callable[[str], None] = lambda _: None,
     device: str = "auto",
 ) -> None:
@@ -212,7 +212,7 @@ def check_pending(
     and checkpoint.
     """
     log_remarks([grid for _, grid in grids], registry)
-    store = open_store(places.cache, create=False)
+    store = open_store(locations.cache, create=False)
     if not all(map(store.has, {stage.key for planned in plan.cells for stage in planned.stages})):
         faults = Collector()
         with faults.collecting():
@@ -223,7 +223,7 @@ def check_pending(
             check_sampling(grids, registry, device)
         faults.check()
         pending = [stage for stage in plan.stages if not store.has(stage.key)]
-        check_room(pending, registry, get_local_folder(places.cache))
+        check_room(pending, registry, get_local_folder(locations.cache))
 
 
 def log_remarks(grids: Sequence[Grid], registry: Registry) -> None:
@@ -236,7 +236,7 @@ def _remarks(grid: Grid, registry: Registry) -> Iterator[str]:
     yield from read_remarks(grid, registry)
     if unused := DetectorSettings(grid, registry).unused():
         yield f"on_detector has no effect for {' and '.join(unused)}: no row trains such a detector"
-    yield from unused_settings(grid, registry)
+    yield from list_unused_settings(grid, registry)
     yield from find_unlike_checkpoint(grid, registry)
 
 
@@ -244,7 +244,7 @@ def execute(
     plan: Plan,
     config: Mapping[str, Any],
     registry: Registry,
-    places: Places,
+    locations: RunLocations,
     options: RunOptions,
     ablation: Callable[[RunData], AblationBoard] | None = None,
 ) -> Outcome:
@@ -256,26 +256,26 @@ def execute(
     began = time.monotonic()
     options.executor.check()
     # Refuse before anything is made: neither an empty cache nor an empty output folder may stay behind.
-    open_store(places.cache, create=False)
-    check_out(places, config, options.force)
-    elsewhere = places.result_store() if places.results else None
-    env = Env(registry, places.artifacts(), options.device, options.progress, options.loaded)
+    open_store(locations.cache, create=False)
+    check_out(locations, config, options.force)
+    elsewhere = locations.result_store() if locations.results else None
+    env = Env(registry, locations.artifacts(), options.device, options.progress, options.loaded)
     check_parity(plan, env)
     check_masked_parity(plan, env)
-    results = elsewhere or places.result_store()
+    results = elsewhere or locations.result_store()
     config = {**config, "shown": map_short_texts(plan)}
-    folder = None if places.out is None else RunFolder(places.out)
+    folder = None if locations.out is None else RunFolder(locations.out)
     used = _list_used_plugins(plan, registry)
     environment = describe_environment(registry, used, options.device)
     run = (folder and folder.run(results, config)) or results.create_run(config, environment)
     if folder is not None:
-        folder.begin(run, places.cache, places.results and results.name)
+        folder.begin(run, locations.cache, locations.results and results.name)
     results.resume_run(run, environment, [planned.key for planned in plan.cells])
-    work = Work(run, env, results, environment, options, used)
-    with _record_status(results, run), _log_to_folder(places.out):
-        plan = work.run(plan, config)
-    skipped = work.skipped or {}
-    done = work.ended.values()
+    execution = RunExecution(run, env, results, environment, options, used)
+    with _record_status(results, run), _log_to_folder(locations.out):
+        plan = execution.run(plan, config)
+    skipped = execution.skipped or {}
+    done = execution.ended.values()
     counts = {state: sum(d.state == state for d in done) for state in ("run", "cached", "failed", "skipped")}
     results.set_status(run, "failed" if counts["failed"] or skipped else "done")
     changed = bool(counts["run"] or counts["failed"])
@@ -286,17 +286,19 @@ def execute(
         board = Board.of(data) if folder is None else folder.report(data, ablation)
     failures = tuple(d.reason or "" for d in done if d.state == "failed")
     earlier = tuple(dict.fromkeys(reason or "" for reason in skipped.values()))
-    return Outcome(run, board, counts, time.monotonic() - began, failures, earlier, places.out and places.out / LOG)
+    return Outcome(
+        run, board, counts, time.monotonic() - began, failures, earlier, locations.out and locations.out / LOG
+    )
 
 
-def check_out(places: Places, config: Mapping[str, Any], force: bool = False) -> None:
-    """Raise BenchkitError unless a run of this description may write to `places.out`; write nothing."""
-    if places.out is None:
+def check_out(locations: RunLocations, config: Mapping[str, Any], force: bool = False) -> None:
+    """Raise BenchkitError unless a run of this description may write to `locations.out`; write nothing."""
+    if locations.out is None:
         return
     results = None
     with suppress(BenchkitError):  # no results yet
-        results = ResultStore(places.results or get_local_folder(places.cache) / RESULTS, create=False)
-    RunFolder(places.out).check(results, config, force)
+        results = ResultStore(locations.results or get_local_folder(locations.cache) / RESULTS, create=False)
+    RunFolder(locations.out).check(results, config, force)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from benchkit.planning.auto_sampling import choose_chunk, choose_precision
 from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
 from benchkit.runs.precision_check import list_parities, measure_parity
-from benchkit.runs.run import Places, find_model
+from benchkit.runs.run import RunLocations, find_model
 from benchkit.specs.training_sets import CHUNK
 from benchkit.stages.base import Env
 from benchkit.stages.parity import describe_parity
@@ -16,9 +16,9 @@ from benchkit.store.opening import open_store
 
 
 def settle_sampling(
-    grid: Grid, registry: Registry, places: Places, device: str, measure: bool
+    grid: Grid, registry: Registry, locations: RunLocations, device: str, measure: bool
 ) -> tuple[Grid, tuple[str, ...]]:
-    """Return a grid whose `sampling` has no `auto`, and what is to be said of it.
+    """Return a grid whose `sampling` has no `auto`, and the notes about it.
 
     measure: run the check of half precision where it was not run yet; else it is taken to be passed. A grid with
     faults comes back with the portable defaults; planning names the faults.
@@ -34,24 +34,26 @@ def settle_sampling(
     if sampling.precision == "auto":
         chosen = choose_precision(grid, device)
         trial = grid.replaced(sampling=sampling.model_copy(update={"precision": chosen}).model_dump())
-        reason, found = "", ""
+        reason, figures = "", ""
         if chosen != "float32":
-            reason, found = _ask(trial, registry, places, device, measure)
-        said = f"float32, because in {chosen} {reason}" if reason else f"{chosen}{found}"
-        notes.append(f"sampling.precision: auto is {said}")
+            reason, figures = _check_half_precision(trial, registry, locations, device, measure)
+        decision = f"float32, because in {chosen} {reason}" if reason else f"{chosen}{figures}"
+        notes.append(f"sampling.precision: auto is {decision}")
         sampling = sampling.model_copy(update={"precision": "float32" if reason else chosen})
     if sampling == grid.sampling:
         return grid, ()
     return grid.replaced(sampling=sampling.model_dump()), tuple(notes)
 
 
-def _ask(grid: Grid, registry: Registry, places: Places, device: str, measure: bool) -> tuple[str, str]:
+def _check_half_precision(
+    grid: Grid, registry: Registry, locations: RunLocations, device: str, measure: bool
+) -> tuple[str, str]:
     """Return why a grid's half precision is not good enough, or "", and the figures of the check as text, or ""."""
     try:
         stages = list(list_parities(Planner(grid, registry, find_model(grid)).plan().stages, device))
     except BenchkitError:
         return "", ""
-    store = places.artifacts() if measure else open_store(places.cache, create=False)
+    store = locations.artifacts() if measure else open_store(locations.cache, create=False)
     env = Env(registry, store, device)
     for stage in stages:
         if not measure and not store.has(stage.key):

@@ -15,16 +15,16 @@ from benchkit.planning.preflight.check_grids import check_grids
 from benchkit.plugin.registry import Registry
 from benchkit.report.ablation import CROSSED, AblationBoard, Point
 from benchkit.report.run_data import RunData
+from benchkit.runs.execution import load_run_data
 from benchkit.runs.run import (
     Outcome,
-    Places,
+    RunLocations,
     RunOptions,
     add_remarks,
     execute,
     find_model,
     warn_repeated,
 )
-from benchkit.runs.work import load_run_data
 from benchkit.search.variants import Axis, Variant, expand, format_base_value
 from benchkit.specs.faults import add_place
 from benchkit.specs.spec import Spec
@@ -193,8 +193,10 @@ class AblationOutcome:
         return {name: ran[name] for name in ("run", "stages", "seconds")} | {"ablation": self.board.as_json()}
 
 
-def run_ablation(ablation: Ablation, registry: Registry, places: Places, options: RunOptions) -> AblationOutcome:
-    """Run the stages that an ablation lacks, and write its report with the board of differences into `places.out`."""
+def run_ablation(
+    ablation: Ablation, registry: Registry, locations: RunLocations, options: RunOptions
+) -> AblationOutcome:
+    """Run the stages that an ablation lacks; write its report and the board of differences into `locations.out`."""
     made: list[AblationBoard] = []
 
     def compared(data: RunData) -> AblationBoard:
@@ -202,7 +204,7 @@ def run_ablation(ablation: Ablation, registry: Registry, places: Places, options
         return made[-1]
 
     config = add_remarks(ablation.config, ablation.base, registry)
-    outcome = execute(ablation.plan, config, registry, places, options, compared)
+    outcome = execute(ablation.plan, config, registry, locations, options, compared)
     if not made:  # the report was there, and nothing has changed
-        compared(load_run_data(outcome.run, places.result_store(), {}, config))
+        compared(load_run_data(outcome.run, locations.result_store(), {}, config))
     return AblationOutcome(outcome, made[-1])

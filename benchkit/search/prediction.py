@@ -36,7 +36,7 @@ from benchkit.report.predict_rows import (
     match_rows,
 )
 from benchkit.runs.cell_recorder import make_cell_info
-from benchkit.runs.run import Outcome, Places, RunOptions, execute, prepare
+from benchkit.runs.run import Outcome, RunLocations, RunOptions, execute, prepare
 from benchkit.specs.spec import Spec
 from benchkit.statistics.confidence_level import LEVEL
 from benchkit.statistics.rank_prediction import PredictedRank, Validation, predict_ranks, validate
@@ -136,7 +136,7 @@ class Prediction:
 def prepare_prediction(
     corruptor: str,
     registry: Registry,
-    places: Places,
+    locations: RunLocations,
     instrument: Grid,
     reference: Path | None = None,
     board: Path | None = None,
@@ -161,7 +161,7 @@ def prepare_prediction(
         if board is not None or detector is not None:
             raise
         unbacked = str(error)
-    whole = prepare(grid, registry, places, progress)
+    whole = prepare(grid, registry, locations, progress)
     if skipped := [cell.skip for cell in whole.cells if cell.skip]:
         raise BenchkitError(f"cannot predict '{spec.short}': {skipped[0]}")
     # A prediction does not use confinement, which would cost a round trip at every number of steps.
@@ -177,9 +177,9 @@ def describe_instrument(plan: Plan, registry: Registry) -> list[dict[str, Any]]:
     return [{**vars(info), **info.settings, "seeds": seeds[info.detector]} for info in bases]
 
 
-def measure(request: Request, registry: Registry, places: Places, options: RunOptions) -> Outcome:
+def measure(request: Request, registry: Registry, locations: RunLocations, options: RunOptions) -> Outcome:
     """Run the instrument's stages that are not in the cache; its rows are kept in a database of their own."""
-    apart = replace(places, out=None, results=places.results or str(get_local_folder(places.cache) / RESULTS))
+    apart = replace(locations, out=None, results=locations.results or str(get_local_folder(locations.cache) / RESULTS))
     return execute(request.plan, to_record(request.grid, registry), registry, apart, options)
 
 
@@ -228,10 +228,10 @@ def _read(line: Mapping[Any, Any], metric: str, table: Table, own: str) -> Readi
     others = table.corrupted(str(line["detector"]))[columns[0]].dropna()
     others = others[others.index != own]
     rank, rank_low, rank_high = (1 + int((others > value).sum()) for value in (delta, delta_high, delta_low))
-    places = (rank, rank_low, rank_high, len(others))
+    ranks = (rank, rank_low, rank_high, len(others))
     base, human = (numeric((table.line(line["detector"], role) or {}).get(metric)) for role in (BASE, "human"))
     covered = delta / (human - base) if human > base else None
-    return Reading(str(line["detector"]), metric, figure, low, high, delta, delta_low, delta_high, *places, covered)
+    return Reading(str(line["detector"]), metric, figure, low, high, delta, delta_low, delta_high, *ranks, covered)
 
 
 def _forecast(metric: str, rows: Known, method: str, new: np.ndarray, target: Target) -> Forecast:

@@ -74,7 +74,7 @@ class Env:
     """What running stages share: the plugins, the store, the device, loaded checkpoints. Never part of a key.
 
     device: a torch device's name; of several (`cuda:0,1`) training uses all, and everything else the first. loaded: a
-    checkpoint that the caller has loaded; it is used if it is the plan's and lies on this device. read_last: what
+    checkpoint that the caller has loaded; it is used if it is the plan's and lies on this device. last_samples: what
     the last stage of latents has read, for the images that follow; taken once, because plugins may change samples.
     """
 
@@ -84,7 +84,7 @@ class Env:
     devices: tuple[str, ...] = field(init=False)
     progress: Callable[[str], None] = lambda _: None
     loaded: DiffusionBackend | None = None
-    read_last: tuple[Source, list[Sample]] | None = None
+    last_samples: tuple[Source, list[Sample]] | None = None
     _backends: dict[Model, DiffusionBackend] = field(default_factory=dict)
     _trunks: dict[Spec, nn.Module] = field(default_factory=dict)
 
@@ -209,7 +209,7 @@ class Stage(ABC):
         return type(self).__name__.lower()
 
 
-def packed(arrays: Arrays, **meta: Any) -> Output:
+def pack_arrays(arrays: Arrays, **meta: Any) -> Output:
     """Return an Output of one file of arrays."""
     return Output({ARRAYS: arrays_to_bytes(arrays)}, meta)
 

@@ -20,7 +20,7 @@ from benchkit.api import (
 from benchkit.specs.keys import LATER
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import Label, Resampling
-from benchkit.stages.base import Arrays, Costs, Env, Output, Stage, packed
+from benchkit.stages.base import Arrays, Costs, Env, Output, Stage, pack_arrays
 from benchkit.stages.images import Images, Latents, to_tensor, to_uint8
 from benchkit.stages.invert import Invert
 from benchkit.stages.select import Select
@@ -90,18 +90,18 @@ class RoundTrip(Stage):
     def run(self, env: Env) -> Output:
         from benchkit.diffusion.pipeline import resample_latents
 
-        latents, steps = origin(self.start)
+        latents, steps = split_start(self.start)
         backend = env.backend(latents.model)
         z_t = env.tensor(self.start, "z_t" if steps else "z_0")
         z_0 = resample_latents(backend, z_t, env.meta(latents)["captions"], steps)
-        return packed({"images": to_uint8(backend.decode(z_0))})
+        return pack_arrays({"images": to_uint8(backend.decode(z_0))})
 
     def network_evaluations(self, costs: Costs) -> int:
-        latents, steps = origin(self.start)
+        latents, steps = split_start(self.start)
         return steps * len(latents.source.indices)
 
     def describe(self) -> str:
-        return f"round trip at {origin(self.start)[1]}"
+        return f"round trip at {split_start(self.start)[1]}"
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Corrupt(Stage):
         from benchkit.diffusion.resample import corrupt
 
         first: Corrupt = stages[0]
-        latents, steps = origin(first.start)
+        latents, steps = split_start(first.start)
         meta, backend = env.meta(latents), env.backend(latents.model)
         z_0 = env.tensor(latents, "z_0")
         masks = first.region.masks(env)
@@ -149,7 +149,7 @@ class Corrupt(Stage):
             check_repeats(corruptor, partial(corrupt, corruptor, at))
         results = corrupt_latents(backend, corruptors, at, first.resampling == "masked")
         return [
-            packed(stage.region.finish(env, backend.decode(z), masks, backend.factor))
+            pack_arrays(stage.region.finish(env, backend.decode(z), masks, backend.factor))
             for stage, z in zip(stages, results, strict=True)
         ]
 
@@ -159,7 +159,7 @@ class Corrupt(Stage):
 
         from benchkit.diffusion.noise import draw_references
 
-        ids = env.meta(origin(self.start)[0])["ids"]
+        ids = env.meta(split_start(self.start)[0])["ids"]
         own, size = self.region.rows, len(self.references[0].source.indices)
         count = sum(len(stage.source.indices) for stage in self.references)
         places = draw_references(self.seed, ids, range(own.start, own.stop), count)
@@ -172,13 +172,13 @@ class Corrupt(Stage):
         )
 
     def network_evaluations(self, costs: Costs) -> int:
-        latents, steps = origin(self.start)
+        latents, steps = split_start(self.start)
         plugin = costs.registry.make(self.corruptor, LatentCorruptor)  # type: ignore[type-abstract]
         a_step = plugin.network_evaluations() if isinstance(plugin, ResamplingCorruptor) else 1
         return steps * a_step * len(latents.source.indices)
 
     def describe(self) -> str:
-        return f"corrupt {self.corruptor.name} at {origin(self.start)[1]}"
+        return f"corrupt {self.corruptor.name} at {split_start(self.start)[1]}"
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class CorruptPixels(Stage):
         if self.region.checks_repeatability:
             check_repeats(plugin, partial(corrupt_pixels, lambda corrupted: corrupted, plugin, at))
         decoded = corrupt_pixels(backend.autoencode, plugin, at)
-        return packed(self.region.finish(env, decoded, masks, backend.factor))
+        return pack_arrays(self.region.finish(env, decoded, masks, backend.factor))
 
     def describe(self) -> str:
         return f"corrupt {self.corruptor.name}"
@@ -240,7 +240,7 @@ class Choose(Stage):
         plugin = env.registry.make(self.corruptor, CompositeCorruptor)  # type: ignore[type-abstract]
         rows = list(enumerate(choose_parts(plugin, ImageNoise(self.seed, ids), len(ids))))
         made = [env.arrays(part) for part in self.parts]
-        return packed({name: np.stack([made[part][name][row] for row, part in rows]) for name in made[0]})
+        return pack_arrays({name: np.stack([made[part][name][row] for row, part in rows]) for name in made[0]})
 
     def describe(self) -> str:
         return f"choose {self.corruptor.name}"
@@ -254,6 +254,6 @@ def is_resampled_plainly(corruptor: LatentCorruptor) -> bool:
     return corruptor.steps > 0 and not isinstance(corruptor, ResamplingCorruptor)
 
 
-def origin(start: Invert | Latents) -> tuple[Latents, int]:
+def split_start(start: Invert | Latents) -> tuple[Latents, int]:
     """Return the clean latents that a stage starts from, and its number of inversion steps."""
     return (start.latents, start.steps) if isinstance(start, Invert) else (start, 0)

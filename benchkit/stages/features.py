@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchkit.api import BenchkitError, FrozenDetector
-from benchkit.plugin.networks import maps_of
+from benchkit.plugin.networks import read_maps
 from benchkit.specs.spec import Spec
 from benchkit.stages.base import Env, Output, Stage
-from benchkit.stages.corrupt import AnyCorrupt, Corrupt, origin
+from benchkit.stages.corrupt import AnyCorrupt, Corrupt, split_start
 from benchkit.stages.images import Images, Source
 from benchkit.store.artifacts import arrays_to_bytes
 
@@ -58,7 +58,7 @@ class Features(Stage):
 
         from benchkit.training.features import trunk_maps
 
-        declared = [channels for channels, _ in maps_of(env.registry.make(self.trunk, FrozenDetector))]  # type: ignore[type-abstract]
+        declared = [channels for channels, _ in read_maps(env.registry.make(self.trunk, FrozenDetector))]  # type: ignore[type-abstract]
         actual = [one.shape[1] for one in maps]
         if actual != declared:
             raise BenchkitError(f"{name} returns maps of {actual} channels, its maps() declares {declared}")
@@ -84,7 +84,7 @@ def find_source(images: Images | AnyCorrupt) -> Source:
     """Return which samples a stage's images were made from."""
     if isinstance(images, Images):
         return images.source
-    latents = origin(images.start)[0] if isinstance(images, Corrupt) else images.latents
+    latents = split_start(images.start)[0] if isinstance(images, Corrupt) else images.latents
     return latents.source
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from benchkit.api import BenchkitError, Dataset, Sample
 from benchkit.plugin.samples import HEATMAP, read_samples
 from benchkit.specs.training_sets import CHUNK, ImageSet
-from benchkit.stages.base import UNKEYED, Arrays, Env, Model, Output, Stage, packed
+from benchkit.stages.base import UNKEYED, Arrays, Env, Model, Output, Stage, pack_arrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,9 +76,9 @@ class Latents(Stage):
 
     def run(self, env: Env) -> Output:
         samples = self.source.read(env, alone=True)
-        env.read_last = (self.source, samples)
+        env.last_samples = (self.source, samples)
         z_0 = env.backend(self.model).encode(to_tensor(np.stack([s.image for s in samples])))
-        return packed({"z_0": z_0.cpu().numpy()}, **_names(samples))
+        return pack_arrays({"z_0": z_0.cpu().numpy()}, **_names(samples))
 
     def describe(self) -> str:
         return f"encode {self.source.split} ({len(self.source.indices)})"
@@ -95,14 +95,14 @@ class Images(Stage):
     latents: Latents | None
 
     def run(self, env: Env) -> Output:
-        (last, samples), env.read_last = env.read_last or (None, []), None
+        (last, samples), env.last_samples = env.last_samples or (None, []), None
         if last != self.source:  # else its latents were just encoded here: reading can take longer than the networks
             samples = self.source.read(env, alone=True)
         images = np.stack([s.image for s in samples])
         if self.latents is not None:
             images = to_uint8(env.backend(self.latents.model).decode(env.tensor(self.latents, "z_0")))
         arrays, kinds = label_arrays(samples, images)
-        return packed(arrays, kinds=kinds, **_names(samples))
+        return pack_arrays(arrays, kinds=kinds, **_names(samples))
 
     def describe(self) -> str:
         return f"images {self.source.split} ({len(self.source.indices)})"
@@ -163,10 +163,10 @@ def check_labelled(stage: Images, env: Env) -> None:
     """Raise BenchkitError, naming the first, where images of a finished stage have no mask."""
     missing = np.flatnonzero(~env.arrays(stage)["labelled"])
     if missing.size:
-        raise unlabelled(stage, env.meta(stage)["ids"][missing[0]])
+        raise make_unlabelled_error(stage, env.meta(stage)["ids"][missing[0]])
 
 
-def unlabelled(stage: Images, name: str) -> BenchkitError:
+def make_unlabelled_error(stage: Images, name: str) -> BenchkitError:
     """Return the error for an image without a mask where a label is needed; name: the image's id."""
     return BenchkitError(
         f"split '{stage.source.split}' of dataset '{stage.source.images.dataset.short}' has images without a mask, "

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from benchkit.api import Inverter
 from benchkit.specs.spec import Spec
-from benchkit.stages.base import UNKEYED, Costs, Env, Output, Stage, packed
+from benchkit.stages.base import UNKEYED, Costs, Env, Output, Stage, pack_arrays
 from benchkit.stages.images import Latents
 
 
@@ -41,7 +41,7 @@ class Invert(Stage):
             self.steps,
             start=(start.steps, env.tensor(start, "z_t")) if start else None,
         )
-        return packed({"z_t": trajectory[-1].cpu().numpy()})
+        return pack_arrays({"z_t": trajectory[-1].cpu().numpy()})
 
     def _deepest(self, env: Env) -> Invert | None:
         """Return the largest finished number of steps below this one that the store holds."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchkit.api import Inverter
 from benchkit.specs.spec import Spec
-from benchkit.stages.base import Env, Model, Output, Stage, packed
+from benchkit.stages.base import Env, Model, Output, Stage, pack_arrays
 from benchkit.stages.images import Source, to_tensor
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class MaskedParity(Stage):
         z_0 = backend.encode(to_tensor(np.stack([sample.image for sample in samples])))
         masks = list_masks(backend, (z_0.shape[2], z_0.shape[3]))
         if not masks:
-            return packed({"closeness": np.array([EQUAL])})
+            return pack_arrays({"closeness": np.array([EQUAL])})
         inverter = env.registry.make(self.inverter, Inverter)  # type: ignore[type-abstract]
         z_t = invert_latents(backend, inverter, z_0, captions, noise, self.steps)[-1]
         # Gaussian noise is the strongest of the paper's corruptions.
@@ -58,7 +58,7 @@ class MaskedParity(Stage):
             for mask in masks
             for i in range(len(z_t))
         ]
-        return packed({"closeness": np.array(found)})
+        return pack_arrays({"closeness": np.array(found)})
 
     def _compare(
         self, backend: DiffusionBackend, z_t: Tensor, other: Tensor, captions: list[str | None], mask: Tensor

@@ -79,7 +79,7 @@ class PseudoPairs:
 
     def load(self, env: Env) -> Pairs:
         images = Stack([env.on_disk(stage)["images"] for stage in self.images])
-        return kept(images, Stack([self.select.mask_rows(env)]))
+        return drop_empty_masks(images, Stack([self.select.mask_rows(env)]))
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class CorruptedPairs:
 
     def load(self, env: Env) -> Pairs:
         parts = [env.on_disk(stage) for stage in self.chunks]
-        return kept(*(Stack([part[name] for part in parts]) for name in ("images", "labels")))
+        return drop_empty_masks(*(Stack([part[name] for part in parts]) for name in ("images", "labels")))
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def labels_of(arrays: Mapping[str, Rows]) -> Rows:
     return MadeRows(mark, masks, arrays["ignored"], shape=masks.shape, dtype=np.uint8)
 
 
-def kept(images: Stack, masks: Stack) -> Pairs:
+def drop_empty_masks(images: Stack, masks: Stack) -> Pairs:
     """Return the pairs whose mask is not empty, and how many were dropped."""
     keep = np.array([mask.any() for mask in masks], bool)
     return Pairs(images.where(keep), masks.where(keep), int((~keep).sum()), keep)

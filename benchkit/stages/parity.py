@@ -10,7 +10,7 @@ import numpy as np
 
 from benchkit.api import Inverter
 from benchkit.specs.spec import Spec
-from benchkit.stages.base import Env, Model, Output, Stage, packed
+from benchkit.stages.base import Env, Model, Output, Stage, pack_arrays
 from benchkit.stages.images import Source, to_tensor
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Parity(Stage):
         float32 = exact.decode(self._round_trip(exact, env, z_0, samples))
         half = env.backend(self.model)
         moved = self._round_trip(half, env, z_0, samples)
-        return packed(
+        return pack_arrays(
             {
                 "decoded": psnr(half.decode(z_0), clean),
                 "images": psnr(half.decode(moved), float32),

@@ -14,7 +14,7 @@ import numpy as np
 from benchkit.api import RegionSelector, SelectionContext
 from benchkit.specs.keys import LATER
 from benchkit.specs.spec import Spec
-from benchkit.stages.base import Env, Output, Stage, packed
+from benchkit.stages.base import Env, Output, Stage, pack_arrays
 from benchkit.stages.images import Images, check_ids, to_tensor, to_uint8
 from benchkit.stages.threshold import matching_threshold
 from benchkit.system.stack import MadeRows, Rows
@@ -59,7 +59,7 @@ class Select(Stage):
         bits = np.concatenate(packed_masks)
         shape = (len(bits), *masks.shape[1:])
         arrays_out = {"masks": bits, "shape": np.array(shape)}
-        return packed(arrays_out, threshold=threshold, area=area / math.prod(shape), empty=empty)
+        return pack_arrays(arrays_out, threshold=threshold, area=area / math.prod(shape), empty=empty)
 
     def _scores(self, env: Env, work: Path) -> list[np.ndarray]:
         """Return the trained detector's scores of each chunk, kept in `work` and not in memory; none without one."""

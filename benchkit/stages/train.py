@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Rebuild:
-    """Builds a detector in another process, which loads its plugin again."""
+class NetworkBuilder:
+    """Build a detector's network in a worker process, which loads the plugin again."""
 
     detector: Spec
     seed: int
@@ -68,7 +68,7 @@ def start_network(
         return build_network(registry, detector, make_trunk)
 
 
-def check_pairs(pairs: Pairs, name: str) -> None:
+def check_training_pairs(pairs: Pairs, name: str) -> None:
     """Raise BenchkitError unless a detector can learn from these pairs; name: the detector's, for messages."""
     if not len(pairs.masks):
         raise BenchkitError(
@@ -177,7 +177,7 @@ class Train(Stage):
         from benchkit.training import weights
 
         pairs = self.pairs.load(env)
-        check_pairs(pairs, self.detector.short)
+        check_training_pairs(pairs, self.detector.short)
         with env.store.workdir(self.key) as work:
             try:
                 network, history = self._trained(env, pairs, work / CHECKPOINT)
@@ -242,7 +242,7 @@ class Train(Stage):
             return training.train
         origin = Path(env.registry.entry(self.detector.kind, self.detector.name).origin)
         files = (origin,) if origin.suffix == ".py" else ()
-        build = Rebuild(self.detector, self.seed, self.config.lr, files)
+        build = NetworkBuilder(self.detector, self.seed, self.config.lr, files)
         return partial(replicas.train_on, env.devices, build, validation=self._validation_rows(env))
 
     def _validation_rows(self, env: Env) -> replicas.Validation | None:

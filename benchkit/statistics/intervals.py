@@ -60,7 +60,7 @@ class Difference(Interval):
     p: float = float("nan")
 
 
-def intervals(methods: Mapping[str, Jackknife], level: float = LEVEL) -> dict[str, Interval]:
+def compute_intervals(methods: Mapping[str, Jackknife], level: float = LEVEL) -> dict[str, Interval]:
     """Return the interval of every method's mean figure; figures lie in [0, 1]."""
     check_level(level)
     pool = pool_methods(methods)
@@ -77,7 +77,7 @@ def intervals(methods: Mapping[str, Jackknife], level: float = LEVEL) -> dict[st
     return found
 
 
-def differences(
+def compute_differences(
     methods: Mapping[str, Jackknife], pairs: Sequence[Pair], level: float = LEVEL
 ) -> dict[Pair, Difference]:
     """Return the paired difference of each pair, first minus second, over the seeds that both have.

@@ -17,10 +17,10 @@ from typing import Literal
 
 import numpy as np
 
-from benchkit.statistics.intervals import Pair, differences
+from benchkit.statistics.intervals import Pair, compute_differences
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.look_rule import LookRule
-from benchkit.statistics.multiple_comparisons import adjust_step_down, significant, simultaneous_half_widths
+from benchkit.statistics.multiple_comparisons import adjust_step_down, find_significant, simultaneous_half_widths
 
 #: different: the difference is shown. small: it is smaller than the margin. known: its simultaneous interval reaches no
 #: further than the margin to either side. undefined: it has no interval, and more seeds give none.
@@ -45,8 +45,8 @@ class Look:
 def settle_pairs(methods: Mapping[str, Jackknife], margin: float, level: float) -> dict[Pair, State]:
     """Return the state of every pair of methods with a figure, over the seeds that both have."""
     names = [name for name, own in methods.items() if np.isfinite(own.estimate)]
-    found = differences(methods, list(combinations(names, 2)), level)
-    different = significant(adjust_step_down(methods, found), level)
+    found = compute_differences(methods, list(combinations(names, 2)), level)
+    different = find_significant(adjust_step_down(methods, found), level)
     states: dict[Pair, State] = {}
     for pair, half_width in simultaneous_half_widths(methods, found, level).items():
         if pair in different:

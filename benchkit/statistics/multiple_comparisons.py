@@ -153,7 +153,7 @@ def probability_of_improvement(difference: Difference) -> float:
     return t_below(difference.estimate / difference.error, difference.df)
 
 
-def significant(adjusted: Mapping[Pair, float], level: float = LEVEL) -> set[Pair]:
+def find_significant(adjusted: Mapping[Pair, float], level: float = LEVEL) -> set[Pair]:
     """Return the pairs that differ at this level of confidence."""
     return {pair for pair, p in adjusted.items() if p <= 1 - level}
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.api import FrozenDetector
-from benchkit.plugin.networks import build_network, build_trunk, maps_of
+from benchkit.plugin.networks import build_network, build_trunk, read_maps
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.testing.checks import NotApplicable, Subject, Violation, check
 from benchkit.testing.worlds import generators_restored, masks, pictures
@@ -157,7 +157,7 @@ def trunk(subject: Subject) -> str:
         raise NotApplicable("it is trained whole")
     if subject.plugin.trunk():
         raise NotApplicable("it uses another detector's trunk")
-    declared = [(channels, SIDE // stride) for channels, stride in maps_of(subject.plugin)]
+    declared = [(channels, SIDE // stride) for channels, stride in read_maps(subject.plugin)]
     network, shown = build_trunk(subject.plugin).to(subject.device), pictures(2, SIDE, SIDE).to(subject.device)
     with torch.inference_mode():
         maps, again = network(shown), network(shown)

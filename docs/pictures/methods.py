@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchkit.config.grid import load_grid
 from benchkit.plugin.registry import Registry
-from benchkit.runs.run import Places, collect_gallery, make_plan
+from benchkit.runs.run import RunLocations, collect_gallery, make_plan
 from benchkit.stages.base import Env
 
 OUT = Path(__file__).parents[1] / "images" / "methods.png"
@@ -40,7 +40,7 @@ def main() -> None:
     """Read the finished stages; compute nothing."""
     registry = Registry.load()
     plan = make_plan(load_grid("quick"), registry)
-    found = collect_gallery(plan, Env(registry, Places().artifacts()))
+    found = collect_gallery(plan, Env(registry, RunLocations().artifacts()))
     if not found:
         raise SystemExit("no finished run of `quick` in the cache: run `make compare` first")
     first = next(iter(found.values()))

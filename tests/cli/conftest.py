@@ -38,6 +38,6 @@ def run(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 def opened(shown: Finished) -> FinishedRun:
     """The same, opened again."""
     from benchkit.plugin.registry import Registry
-    from benchkit.runs.run import Places
+    from benchkit.runs.run import RunLocations
 
-    return FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry.load(files=[PLUGINS]))
+    return FinishedRun.open(str(shown.out), RunLocations(cache=shown.cache), Registry.load(files=[PLUGINS]))

@@ -10,7 +10,7 @@ import pandas as pd
 from benchkit.outputs.finished_run import FinishedRun, RowQuery
 from benchkit.outputs.paper_figures import FigureRequest, draw_figure
 from benchkit.plugin.registry import Registry
-from benchkit.runs.run import Places
+from benchkit.runs.run import RunLocations
 from tests.helpers.small_comparison import PLUGINS, Run
 
 WITH_PLUGINS = ("--plugin", PLUGINS, "--device", "cpu")
@@ -89,7 +89,7 @@ def test_rows_of_an_ablation_are_drawn_exported_and_used_by_name(
     for number, sheet in (("4", "f4.png"), ("5", "f5.svg"), ("8", "f8.png")):
         result = run("figure", number, out, *plugins, "--out", tmp_path / sheet, "--row", "gaussian:steps=1")
         assert result.code == 0, result.err
-    opened = FinishedRun.open(str(out), Places(cache=cache), Registry.load(files=[PLUGINS]))
+    opened = FinishedRun.open(str(out), RunLocations(cache=cache), Registry.load(files=[PLUGINS]))
     sheet = draw_figure(5, opened, FigureRequest(RowQuery("gaussian:steps=1"), count=1))
     gaussian = [column for column in sheet.columns if column.startswith("gaussian")]
     # What was varied in the training has the base's images, which are shown once.

@@ -11,7 +11,7 @@ import pytest
 
 from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from benchkit.plugin.registry import Registry
-from benchkit.runs.run import Places
+from benchkit.runs.run import RunLocations
 from benchkit.specs.training_sets import Corrupted
 from benchkit.store.run_id_file import RunMark, read_mark, write_mark
 from tests.helpers.small_comparison import PLUGINS, Finished, Run
@@ -103,7 +103,7 @@ def test_a_password_is_not_written_and_not_tried(run: Run, out: Path, shown: Fin
 
 
 def test_rows_are_found_by_what_they_leave_out(shown: Finished) -> None:
-    opened = FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry.load())
+    opened = FinishedRun.open(str(shown.out), RunLocations(cache=shown.cache), Registry.load())
     assert opened.find_cell(RowQuery("human", detector="dot")).cell.role == "human"
     assert train_of(opened.find_cell(RowQuery("pseudo", selector="random-boxes"))).detector.name == "dot"
 
@@ -124,7 +124,7 @@ def test_a_run_without_a_kept_plan_is_planned_again(run: Run, shown: Finished, t
 
 def test_an_identity_that_no_stage_has_is_the_sources(shown: Finished) -> None:
     """At depth 0 no stage runs the inverter; the card of an export names it all the same."""
-    opened = FinishedRun.open(str(shown.out), Places(cache=shown.cache), Registry())
+    opened = FinishedRun.open(str(shown.out), RunLocations(cache=shown.cache), Registry())
     shallow = opened.find_cell(RowQuery("gaussian:steps=0")).cell.training
     assert isinstance(shallow, Corrupted)
     assert opened.identity(shallow.inverter) == Registry.load().identity(shallow.inverter)

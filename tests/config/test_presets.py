@@ -16,7 +16,7 @@ from benchkit.config.grid import Grid, list_presets, load_grid, parse_grid
 from benchkit.config.overrides import apply_settings, change_dataset, scale_grid
 from benchkit.planning.cells import make_cells
 from benchkit.planning.image_sets import order_rest_of_pool
-from benchkit.planning.paper_protocol import differences, to_record
+from benchkit.planning.paper_protocol import list_protocol_differences, to_record
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
 from benchkit.planning.preflight.check_grids import check_grids
@@ -252,7 +252,7 @@ def test_a_table_has_the_papers_rows_budget_and_protocol(name: str, registry: Re
             "R = 1: two network evaluations a step, one trajectory for all rows and detectors"
         )
     # The weights are `none`: that is another protocol, and nothing else is.
-    (reported,) = differences(grid)
+    (reported,) = list_protocol_differences(grid)
     assert reported.startswith("detectors: ")
 
 
@@ -277,7 +277,7 @@ def test_a_preview_has_the_rows_of_its_table_and_says_what_it_is(number: int, re
     assert sources == [(one.dataset, one.split, one.rest, one.title, one.paper) for one in of_table.every_source]
     trained_whole = {spec.values["pretrained"] for spec in of_table.detectors}
     assert {spec.values["pretrained"] for spec in grid.detectors} == trained_whole, "the same ADE20K weights"
-    reported = [text.partition(":")[0] for text in differences(grid)]
+    reported = [text.partition(":")[0] for text in list_protocol_differences(grid)]
     assert {"sources", "selectors", "detectors", "selection", "on_detector"} <= {*reported}
 
 
@@ -309,7 +309,7 @@ def test_what_a_shared_selection_and_a_preview_save_is_as_documented(name: str, 
 
 def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry, tmp_path: Path) -> None:
     grid = load_grid("table2")
-    assert differences(grid) == ()
+    assert list_protocol_differences(grid) == ()
     assert to_record(grid, registry)["paper"] == {"table": 2, "sources": {"dalle3-hq": "HPS"}, "differs": []}
     (tmp_path / "n").write_text("480")
     urls = [spec.values["pretrained"] for spec in grid.detectors]
@@ -324,11 +324,11 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
             f"detectors=['upernet-convnext:size=tiny,pretrained={files[0]}']",
         ],
     )
-    assert differences(elsewhere) == ()
+    assert list_protocol_differences(elsewhere) == ()
     assert to_record(elsewhere, registry)["paper"]["differs"] == ["split test: 480 images, 500 in the paper"]
     swapped = f"detectors=['upernet-convnext:size=tiny,pretrained={files[1]}']"
-    assert differences(apply_settings(grid, [swapped]))[0].startswith("detectors: ")
-    assert differences(apply_settings(grid, ["dataset=richhf-18k:size=256"]))[0].startswith("dataset: ")
+    assert list_protocol_differences(apply_settings(grid, [swapped]))[0].startswith("detectors: ")
+    assert list_protocol_differences(apply_settings(grid, ["dataset=richhf-18k:size=256"]))[0].startswith("dataset: ")
 
 
 @pytest.mark.parametrize(
@@ -350,12 +350,13 @@ def test_nothing_differs_where_data_and_weights_lie_elsewhere(registry: Registry
     ],
 )
 def test_every_change_of_the_protocol_is_told(setting: str, reported: str) -> None:
-    assert differences(apply_settings(load_grid("table2"), [setting])) == (reported,)
+    assert list_protocol_differences(apply_settings(load_grid("table2"), [setting])) == (reported,)
 
 
 def test_which_rows_there_are_is_no_difference() -> None:
-    assert differences(apply_settings(load_grid("table2"), ["corruptors=['blur:steps=5']", "baselines=[]"])) == ()
-    assert differences(load_grid("table2-equal-steps")) == ()
+    other_rows = apply_settings(load_grid("table2"), ["corruptors=['blur:steps=5']", "baselines=[]"])
+    assert list_protocol_differences(other_rows) == ()
+    assert list_protocol_differences(load_grid("table2-equal-steps")) == ()
 
 
 def test_missing_images_are_told_with_what_runs_without_them(registry: Registry, tmp_path: Path) -> None:
@@ -387,7 +388,7 @@ def test_every_preset_plans_on_portraits_at_a_small_scale(name: str, registry: R
     assert all(planned.cell.test.dataset.name == "portraits" for planned in made.cells)
     assert all(len(planned.cell.test.indices) <= 5 for planned in made.cells)
     assert grid.model == "portraits" and grid.title.endswith("(scaled by 0.01)")
-    reported = differences(grid)
+    reported = list_protocol_differences(grid)
     assert (grid.paper_table is None) == (not reported)
     if reported:
         assert reported[0] == "scaled: sizes and iterations are multiplied by 0.01"

@@ -16,14 +16,14 @@ from benchkit.functions.comparison import Comparison
 from benchkit.functions.paired_difference import PairedDifference
 from benchkit.plugin.registry import Registry
 from benchkit.report.board import Board
-from benchkit.runs.run import Outcome, Places
+from benchkit.runs.run import Outcome, RunLocations
 from tests.helpers.small_comparison import PLUGINS, Finished
 from tests.report.conftest import Maker, standard
 
 
 def made_up(maker: Maker) -> Comparison:
     """A comparison of made-up figures, without a cache."""
-    return Comparison(Outcome("made-up", Board.of(maker.run()), {"run": 3}, 1.5), Places(), Registry())
+    return Comparison(Outcome("made-up", Board.of(maker.run()), {"run": 3}, 1.5), RunLocations(), Registry())
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,13 @@ from benchkit.inference.detector import TrainedDetector
 from benchkit.metrics import COMPANION, METRICS, PRIMARY, metric
 from benchkit.outputs.finished_run import FinishedRun, RowQuery, train_of
 from benchkit.plugin.registry import Registry
-from benchkit.runs.run import Places
+from benchkit.runs.run import RunLocations
 from tests.helpers.small_comparison import PLUGINS, Finished
 
 
 @pytest.fixture(scope="module")
 def run(finished: Finished) -> FinishedRun:
-    return FinishedRun.open(str(finished.out), Places(cache=finished.cache), Registry.load(files=[PLUGINS]))
+    return FinishedRun.open(str(finished.out), RunLocations(cache=finished.cache), Registry.load(files=[PLUGINS]))
 
 
 @pytest.fixture(scope="module")

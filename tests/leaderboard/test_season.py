@@ -24,9 +24,9 @@ from benchkit.leaderboard.submit import Declaration, make_submission
 from benchkit.outputs.finished_run import FinishedRun
 from benchkit.plugin.registry import Registry
 from benchkit.readers.season import read_season, season_to_bytes
+from benchkit.runs.execution import load_run_data
 from benchkit.runs.find_run import open_results
-from benchkit.runs.run import Places
-from benchkit.runs.work import load_run_data
+from benchkit.runs.run import RunLocations
 from tests.helpers.small_comparison import GRID, PLUGINS, compare_once
 
 FRESH = Path(__file__).parent / "fresh_plugins.py"
@@ -40,7 +40,7 @@ def scored(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     folder = tmp_path_factory.mktemp("season")
     (folder / "grid.yaml").write_text(GRID.format(model=tiny_checkpoint).replace("seeds: [0]", "seeds: [0, 1, 2]"))
     run = json.loads(compare_once(folder, folder / "grid.yaml", "--json", "--device", "cpu").result.out)["run"]
-    results = open_results(Places(cache=folder / "cache"), run)
+    results = open_results(RunLocations(cache=folder / "cache"), run)
     sources = dict.fromkeys(("dataset shapes", "detector dot"), "https://example.org/plugin")
     submission = make_submission(run, results, Declaration("mine", "https://example.org", sources=sources))
     write_submission(submission, folder / "mine")
@@ -141,9 +141,9 @@ def test_records_of_a_score_are_read_when_they_are_used(
     folder, run = scored
     images = opened(season, tmp_path, tiny_checkpoint)
     shutil.copytree(folder / "cache", tmp_path / "cache")
-    places = Places(cache=tmp_path / "cache")
-    finished = FinishedRun.open(run, places, Registry.load(files=[FRESH, PLUGINS]), "cpu")
-    public = load_run_data(run, open_results(places, run), {}, finished.info.config)
+    locations = RunLocations(cache=tmp_path / "cache")
+    finished = FinishedRun.open(run, locations, Registry.load(files=[FRESH, PLUGINS]), "cpu")
+    public = load_run_data(run, open_results(locations, run), {}, finished.info.config)
     made = seasons.find_season("first", tmp_path / "seasons")
     fresh = score_season(finished, public, made, str(images), Inline()).data
     cell = next(iter(fresh.records))

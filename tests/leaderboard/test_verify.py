@@ -36,7 +36,7 @@ from benchkit.plugin.registry import Registry
 from benchkit.report.names import cell_names
 from benchkit.runs.cell_recorder import make_cell_info
 from benchkit.runs.find_run import open_results
-from benchkit.runs.run import Places, find_model
+from benchkit.runs.run import RunLocations, find_model
 from benchkit.specs.spec import Spec
 from tests.helpers.small_comparison import GRID, PLUGINS, compare_once
 
@@ -57,7 +57,7 @@ def submitted(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
     text = GRID.format(model=tiny_checkpoint).replace("seeds: [0]", "seeds: [0, 1, 2]")
     grid.write_text(f"{text}validation: {{split: wild, size: 4}}\n")
     run = json.loads(compare_once(folder, grid, "--json", "--device", "cpu").result.out)["run"]
-    results = open_results(Places(cache=folder / "cache"), run)
+    results = open_results(RunLocations(cache=folder / "cache"), run)
     sources = {"dataset shapes": LINK, "detector dot": LINK}
     submission = make_submission(run, results, Declaration("mine", "https://example.org", sources=sources))
     write_submission(submission, folder / "submissions" / "mine")

@@ -15,7 +15,7 @@ from benchkit.config.overrides import apply_settings, scale_grid
 from benchkit.errors import BenchkitError
 from benchkit.functions.grid_arguments import GridArguments
 from benchkit.planning.detector_settings import DetectorSettings
-from benchkit.planning.paper_protocol import differences
+from benchkit.planning.paper_protocol import list_protocol_differences
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
 from benchkit.planning.preflight.check_grids import check_grids, check_images
@@ -227,6 +227,6 @@ def test_a_search_counts_what_each_detector_is_trained(registry: Registry) -> No
 def test_it_is_a_difference_to_the_papers_protocol() -> None:
     table = load_grid("table2")
     changed = table.replaced(on_detector={"upernet-swin": {"training": {"lr": 1e-3}}})
-    assert set(differences(changed)) - set(differences(table)) == {
+    assert set(list_protocol_differences(changed)) - set(list_protocol_differences(table)) == {
         "on_detector: upernet-swin with settings of their own"
     }

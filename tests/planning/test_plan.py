@@ -11,7 +11,7 @@ from benchkit.diffusion import checkpoint
 from benchkit.errors import BenchkitError
 from benchkit.executors.batch import StageResult
 from benchkit.executors.inline import Inline
-from benchkit.planning.cells import repeated
+from benchkit.planning.cells import list_repeated_rows
 from benchkit.planning.plan import Plan
 from benchkit.planning.planner import Planner
 from benchkit.plugin.registry import Registry
@@ -186,7 +186,7 @@ def test_a_corruptor_that_inverts_nothing_is_one_row_however_many_inverters(regi
     made = plan(registry, **settings, corruptors=["gaussian:steps=2", "gaussian:steps=0"])
     assert list(made.names.values())[-1] == "gaussian:steps=0"
     assert len({p.key for p in made.cells}) == len(made.cells) == 3
-    message = repeated(grid(**settings, corruptors=["gaussian:steps=0"]), registry)
+    message = list_repeated_rows(grid(**settings, corruptors=["gaussian:steps=0"]), registry)
     assert message == ("corruptor 'gaussian:steps=0' inverts nothing: it is run once, not once per inverter",)
 
 
@@ -207,9 +207,9 @@ def test_what_is_asked_for_twice_is_one_row_and_said(name: str, registry: Regist
     made = plan(registry, **twice)
     assert made.names == plan(registry, **once).names
     assert len(made.names) == len(made.cells)
-    (message,) = repeated(grid(**twice), registry)
+    (message,) = list_repeated_rows(grid(**twice), registry)
     assert message.startswith(f"{key}: '{Spec.parse('corruptor', texts[1])}' is the same as '")
-    assert repeated(grid(**once), registry) == ()
+    assert list_repeated_rows(grid(**once), registry) == ()
 
 
 def test_a_row_is_named_as_its_corruptor_was_written_first(registry: Registry) -> None:

@@ -130,9 +130,9 @@ def grid(**changes: Any) -> Grid:
     return parse_grid(GRID, "a.yaml").replaced(**changes)
 
 
-def faults(registry: Registry, *grids: Grid, places: Sequence[str] = ()) -> tuple[Fault, ...]:
+def faults(registry: Registry, *grids: Grid, locations: Sequence[str] = ()) -> tuple[Fault, ...]:
     """All faults of the grids."""
-    named = [(places[i] if places else "", one) for i, one in enumerate(grids)]
+    named = [(locations[i] if locations else "", one) for i, one in enumerate(grids)]
     with pytest.raises(FaultsError) as raised:
         check_images(named, registry)
     return raised.value.faults
@@ -389,7 +389,7 @@ def test_a_longer_schedule_than_the_checkpoints_is_refused(registry: Registry, m
 def test_a_fault_of_the_base_is_not_said_again_of_its_variants(registry: Registry) -> None:
     World.odd = {"test": {0: {"labelled": False}}}
     deep = grid(corruptors=["gaussian:steps=11"])
-    found = faults(registry, grid(), grid(labelled=5), deep, places=("", "--vary labelled=5: ", "--vary steps=11: "))
+    found = faults(registry, grid(), grid(labelled=5), deep, locations=("", "--vary labelled=5: ", "--vary steps=11: "))
     assert [fault.message.partition(": ")[0] for fault in found] == ["--vary steps=11", "test"]
     assert sum(World.inspected) <= sum(SIZES.values()) + 40, "each image is asked about once for all grids"
 

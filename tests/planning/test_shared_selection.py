@@ -9,7 +9,7 @@ import pytest
 from benchkit.config.grid import load_grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.cells import make_cells
-from benchkit.planning.paper_protocol import differences
+from benchkit.planning.paper_protocol import list_protocol_differences
 from benchkit.planning.plan import Plan, PlannedCell
 from benchkit.planning.preflight.check_grids import check_grids
 from benchkit.plugin.registry import Registry
@@ -150,8 +150,8 @@ def test_rows_with_regions_record_it_and_others_do_not(registry: Registry, share
 
 def test_it_is_a_difference_from_the_papers_protocol() -> None:
     table = load_grid("table2")
-    assert differences(table) == ()
-    (one,) = differences(table.replaced(selection_seed=0))
+    assert list_protocol_differences(table) == ()
+    (one,) = list_protocol_differences(table.replaced(selection_seed=0))
     assert one == "selection: that of seed 0 for all detectors and seeds, not one for each"
 
 

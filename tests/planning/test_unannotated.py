@@ -11,7 +11,7 @@ from benchkit.errors import BenchkitError
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_sets import ImageSet
-from benchkit.stages.base import Env, packed
+from benchkit.stages.base import Env, pack_arrays
 from benchkit.stages.evaluate import Evaluate, TrivialPredictor
 from benchkit.stages.images import Images, Source
 from benchkit.stages.pairs import LabelledPairs
@@ -28,7 +28,7 @@ def finish_images(env: Env, labelled: list[bool]) -> None:
         "labelled": np.array(labelled),
         "kinds": np.zeros((count, 0, 2), np.uint8),
     }
-    output = packed(arrays, kinds=[], ids=[f"i{i}" for i in range(count)], captions=[None] * count)
+    output = pack_arrays(arrays, kinds=[], ids=[f"i{i}" for i in range(count)], captions=[None] * count)
     env.store.write(IMAGES.key, output.files, output.meta)
 
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from benchkit.errors import BenchkitError
-from benchkit.plugin.networks import build_network, build_trunk, maps_of, trunk_of
+from benchkit.plugin.networks import build_network, build_trunk, find_trunk, read_maps
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit_plugins.detectors._convex import fit_logistic
@@ -34,7 +34,7 @@ def test_a_trunk_is_the_backbone_of_the_detector_that_is_trained_whole(frozen: t
         expected = network.segmentor.extract_feat((images - network.mean) / network.std)
         found = trunk(images)
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
-    declared = [(channels, 64 // stride, 96 // stride) for channels, stride in maps_of(frozen())]
+    declared = [(channels, 64 // stride, 96 // stride) for channels, stride in read_maps(frozen())]
     assert [tuple(one.shape[1:]) for one in found] == declared
     assert not any(p.requires_grad for p in trunk.parameters())
 
@@ -42,10 +42,10 @@ def test_a_trunk_is_the_backbone_of_the_detector_that_is_trained_whole(frozen: t
 def test_the_longer_pre_training_has_another_trunk_and_the_same_head() -> None:
     registry, images = Registry.load(), torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     short, long = FrozenConvNeXt(), FrozenConvNeXtLong()
-    assert maps_of(long) == maps_of(short)
+    assert read_maps(long) == read_maps(short)
     with torch.inference_mode():
         one, other = (build_trunk(made)(images) for made in (short, long))
-    for own, theirs, (channels, stride) in zip(one, other, maps_of(long), strict=True):
+    for own, theirs, (channels, stride) in zip(one, other, read_maps(long), strict=True):
         assert theirs.shape == own.shape == (1, channels, 64 // stride, 96 // stride)
         assert not torch.allclose(own, theirs, atol=1e-2)
     heads = [made.build_head(360) for made in (short, long)]
@@ -62,7 +62,7 @@ def test_tiny_declares_the_maps_of_its_backbone(frozen: type, whole: type) -> No
     trunk = build_trunk(made)
     with torch.inference_mode():
         found = trunk(torch.zeros(1, 3, 64, 64))
-    assert [(one.shape[1], 64 // one.shape[2]) for one in found] == list(maps_of(made))
+    assert [(one.shape[1], 64 // one.shape[2]) for one in found] == list(read_maps(made))
 
 
 @pytest.mark.parametrize("frozen", [FrozenConvNeXt, FrozenSwin])
@@ -78,7 +78,7 @@ def test_the_heads_on_convnext_share_one_trunk() -> None:
         "frozen-convnext", "frozen-convnext:width=8", "convex-convnext:l2=0.1", "frozen-convnext:pretrained=none",
         "convex-convnext:pretrained='a, odd=name.pth'",
     )]  # fmt: skip
-    first, wider, convex, other, odd = (trunk_of(registry, one) for one in made)
+    first, wider, convex, other, odd = (find_trunk(registry, one) for one in made)
     assert first == wider == convex != other
     assert odd is not None and odd.values["pretrained"] == "a, odd=name.pth"
 

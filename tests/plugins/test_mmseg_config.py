@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.api import BenchkitError
-from benchkit.plugin.networks import build_trunk, maps_of, trunk_of
+from benchkit.plugin.networks import build_trunk, find_trunk, read_maps
 from benchkit.plugin.registry import Registry
 from benchkit.specs.spec import Spec
 from benchkit.testing import report_on
@@ -164,7 +164,7 @@ def test_a_frozen_trunk_is_the_backbone_of_the_config(config: Path) -> None:
     trunk = build_trunk(frozen)
     with torch.inference_mode():
         found = trunk(images)
-    declared = [(channels, 64 // stride, 96 // stride) for channels, stride in maps_of(frozen)]
+    declared = [(channels, 64 // stride, 96 // stride) for channels, stride in read_maps(frozen)]
     assert [tuple(one.shape[1:]) for one in found] == declared
     whole = build(config).eval()
     with torch.inference_mode():
@@ -176,14 +176,14 @@ def test_the_default_of_frozen_mmseg_declares_the_maps_of_its_config() -> None:
     frozen = FrozenMMSeg(checkpoint="none")
     with torch.inference_mode():
         found = build_trunk(frozen)(torch.zeros(1, 3, 64, 64))
-    assert [(one.shape[1], 64 // one.shape[2]) for one in found] == list(maps_of(frozen))
+    assert [(one.shape[1], 64 // one.shape[2]) for one in found] == list(read_maps(frozen))
 
 
 def test_the_weights_of_the_whole_config_are_the_trunks(config: Path, tmp_path: Path) -> None:
     registry = Registry.load()
     text = f"frozen-mmseg:config='{config}',checkpoint=none,outputs=8x4+8x8+16x16+16x32"
     narrow, wide = (registry.complete(Spec.parse("detector", f"{text},width={width}")) for width in (4, 8))
-    assert trunk_of(registry, narrow) == trunk_of(registry, wide)
+    assert find_trunk(registry, narrow) == find_trunk(registry, wide)
     (whole,) = registry.parts(narrow)
     assert (whole.name, whole.values["config"], whole.values["checkpoint"]) == ("mmseg", str(config), "none")
 

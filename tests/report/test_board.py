@@ -18,7 +18,7 @@ from benchkit.report.load_board import load_board
 from benchkit.report.notes import foot_notes, head_notes
 from benchkit.report.render_board import json_text
 from benchkit.report.third_party import named_by
-from benchkit.statistics.intervals import differences, intervals
+from benchkit.statistics.intervals import compute_differences, compute_intervals
 from benchkit.statistics.jackknife import jackknife
 from benchkit.statistics.multiple_comparisons import adjust_step_down, judge
 
@@ -80,13 +80,13 @@ def test_intervals_differences_and_means_are_those_of_the_statistics(make_standa
     trained = [row for row in run.rows["training_set"].unique() if not row.startswith(("all-", "imported"))]
     methods = jackknife({row: terms(run, row, name) for row in trained}, metric(name).pooled)
     prefix = "" if name == PRIMARY else f"{name}_"
-    for row, expected in intervals(methods).items():
+    for row, expected in compute_intervals(methods).items():
         own = line(board, row)
         assert own[name] == pytest.approx(expected.estimate)
         assert (own[f"{name}_low"], own[f"{name}_high"]) == pytest.approx((expected.low, expected.high))
         assert own["seed_variance"] and not own["no_interval"]
     for base in ("pseudo", "human"):
-        family = differences(methods, [(row, base) for row in trained if row != base])
+        family = compute_differences(methods, [(row, base) for row in trained if row != base])
         adjusted = adjust_step_down(methods, family)
         for (row, _), expected in family.items():
             own = line(board, row)

@@ -17,7 +17,7 @@ from benchkit.errors import BenchkitError, UnknownNameError
 from benchkit.metrics import PRIMARY
 from benchkit.report import format_values
 from benchkit.report.board import Board
-from benchkit.report.board_table import Cell, Column, Group, Sheet, board_sheet
+from benchkit.report.board_table import Column, Sheet, TableCell, TableGroup, board_sheet
 from benchkit.report.render_board import (
     FORMATS,
     csv_text,
@@ -106,7 +106,7 @@ def test_markdown_stays_one_table_of_plain_text(hostile):
 def test_names_of_columns_and_the_title_are_text_too(name):
     shown = format_values.one_line(name)
     columns = (Column(shown, text=True), Column(f"{shown}\n[95 % interval]"))
-    sheet = Sheet(shown, columns, (Group("", ((Cell("a"), Cell("1.0", 1.0)),)),), (shown,))
+    sheet = Sheet(shown, columns, (TableGroup("", ((TableCell("a"), TableCell("1.0", 1.0)),)),), (shown,))
     page = MarkdownIt("gfm-like", {"linkify": False}).enable("table").render(markdown(sheet))
     assert set(re.findall(r"<(\w+)", page)) == {"h2", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
     assert page.count("<th") - page.count("<thead") == 2 and page.count("<td") == 2

@@ -15,7 +15,7 @@ from benchkit.executors.batch import StageResult
 from benchkit.plugin.registry import Registry
 from benchkit.report.board import Board
 from benchkit.report.notes import head_notes
-from benchkit.runs.run import Outcome, Places, RunOptions, compare, make_plan
+from benchkit.runs.run import Outcome, RunLocations, RunOptions, compare, make_plan
 from benchkit.search.ablation import make_ablation
 from benchkit.search.variants import Axis
 from tests.helpers import frozen_plugins, noisy_plugins
@@ -45,7 +45,7 @@ def grid(tiny_checkpoint: Path) -> Grid:
 def run(
     grid: Grid, registry: Registry, folder: Path, report: Callable[[StageResult], None] = lambda _: None
 ) -> Outcome:
-    return compare(grid, registry, Places(folder / "out", folder / "cache"), RunOptions(report=report))
+    return compare(grid, registry, RunLocations(folder / "out", folder / "cache"), RunOptions(report=report))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_record_states_the_looks_and_who_stopped_where(ended: tuple[Path, Ou
     for text in head_notes(outcome.board)[2:5]:
         assert text.split(";")[0] in page
     assert "looks at 3, 5 seeds" in page and "stopped: human; pseudo" in page
-    recorded = Places(cache=folder / "cache").result_store().runs()[0].config
+    recorded = RunLocations(cache=folder / "cache").result_store().runs()[0].config
     assert (recorded["until_resolved"], recorded["max_seeds"]) == (0.01, 5)
 
 
@@ -94,7 +94,7 @@ def test_intervals_are_wider_than_those_of_one_look(
 ) -> None:
     board = ended[1].board
     plain = grid.replaced(until_resolved=None, max_seeds=None, seeds=list(range(5)))
-    one = compare(plain, registry, Places(cache=ended[0] / "cache"), RunOptions())
+    one = compare(plain, registry, RunLocations(cache=ended[0] / "cache"), RunOptions())
     assert one.board.looks is None
     of = "artifact_iou_high"
     for row in ALIKE:

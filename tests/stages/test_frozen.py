@@ -23,9 +23,9 @@ from benchkit.outputs.finished_run import FinishedRun
 from benchkit.planning import estimate, frozen_detectors
 from benchkit.planning.plan import Plan
 from benchkit.planning.workloads import Workloads
-from benchkit.plugin.networks import build_network, trunk_of
+from benchkit.plugin.networks import build_network, find_trunk
 from benchkit.plugin.registry import Registry
-from benchkit.runs.run import Places, RunOptions, compare, make_plan
+from benchkit.runs.run import RunLocations, RunOptions, compare, make_plan
 from benchkit.specs.spec import Spec
 from benchkit.specs.training_config import TrainingConfig
 from benchkit.stages.base import Env
@@ -73,10 +73,10 @@ class Counted:
 
 
 def run(grid: Grid, registry: Registry, cache: Path, executor: Any = None, counted: Counted | None = None) -> Any:
-    places = Places(cache=cache)
-    outcome = compare(grid, registry, places, RunOptions(executor=executor or Inline(), report=counted or Counted()))
+    locations = RunLocations(cache=cache)
+    outcome = compare(grid, registry, locations, RunOptions(executor=executor or Inline(), report=counted or Counted()))
     assert not outcome.failures
-    return places.result_store().rows(outcome.run)
+    return locations.result_store().rows(outcome.run)
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +196,8 @@ def test_the_network_of_a_row_says_of_images_what_it_says_of_their_features(
 def test_an_exported_detector_answers_as_the_row_was_scored(
     tiny_checkpoint: Path, registry: Registry, whole: tuple[Path, Any, Any], tmp_path: Path
 ) -> None:
-    places = Places(cache=whole[0])
-    opened = FinishedRun.open(whole[1].run.iloc[0], places, registry)
+    locations = RunLocations(cache=whole[0])
+    opened = FinishedRun.open(whole[1].run.iloc[0], locations, registry)
     cell = next(one for one in opened.plan.cells if one.cell.role == "human" and one.cell.detector.name == "line")  # type: ignore[union-attr]
     write_detector(opened, cell, tmp_path)
     detector = read_detector(tmp_path, "cpu", registry)
@@ -221,7 +221,7 @@ def test_a_trunk_that_is_not_deterministic_is_refused(
     tiny_checkpoint: Path, registry: Registry, tmp_path: Path
 ) -> None:
     grid = small(tiny_checkpoint, detectors=["restless"], corruptors=[], baselines=["human"])
-    outcome = compare(grid, registry, Places(cache=tmp_path), RunOptions())
+    outcome = compare(grid, registry, RunLocations(cache=tmp_path), RunOptions())
     assert any("the trunk of detector 'restless' is not deterministic" in reason for reason in outcome.failures)
 
 
@@ -230,7 +230,7 @@ def test_a_head_is_trained_on_whole_images(tiny_checkpoint: Path, registry: Regi
     grid = small(tiny_checkpoint, training=training)
     configs = {one.config for one in make_plan(grid, registry).stages if isinstance(one, Train)}
     assert all(c.crop is None and not c.flip and not c.photometric and c.prior_bias for c in configs)
-    message = list(frozen_detectors.unused_settings(grid, registry))
+    message = list(frozen_detectors.list_unused_settings(grid, registry))
     assert len(message) == 2
     assert message[0].startswith("training: crop, positive_crop, photometric have no effect on detector 'pyramid'")
 
@@ -253,7 +253,7 @@ def test_features_larger_than_the_disk_are_refused(
 ) -> None:
     monkeypatch.setattr(estimate.shutil, "disk_usage", lambda folder: FullDisk())
     with pytest.raises(BenchkitError, match=r"at least .* KB \(.*features .* KB.*\), and the disk of the cache"):
-        compare(small(tiny_checkpoint), registry, Places(cache=tmp_path / "none"), RunOptions())
+        compare(small(tiny_checkpoint), registry, RunLocations(cache=tmp_path / "none"), RunOptions())
 
 
 class FullDisk:
@@ -262,14 +262,14 @@ class FullDisk:
 
 def test_a_trunk_is_lent_by_a_detector_that_has_one(registry: Registry, tmp_path: Path) -> None:
     line = registry.complete(Spec.of("detector", "line"))
-    assert trunk_of(registry, line) == registry.complete(Spec.of("detector", "pyramid"))
-    assert trunk_of(registry, registry.complete(Spec.of("detector", "dot"))) is None
+    assert find_trunk(registry, line) == registry.complete(Spec.of("detector", "pyramid"))
+    assert find_trunk(registry, registry.complete(Spec.of("detector", "dot"))) is None
     source = FROZEN_PLUGINS.read_text()
     file = tmp_path / "borrowed.py"
     file.write_text(source[source.index('"""Frozen') : source.index("@dataclass")] + BORROWED)
     with_borrowed = Registry.load(files=[FROZEN_PLUGINS, file], strict=True)
     with pytest.raises(BenchkitError, match="uses the trunk of 'line', which has no trunk of its own"):
-        trunk_of(with_borrowed, with_borrowed.complete(Spec.of("detector", "borrowed")))
+        find_trunk(with_borrowed, with_borrowed.complete(Spec.of("detector", "borrowed")))
 
 
 BORROWED = '''

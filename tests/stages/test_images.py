@@ -51,7 +51,7 @@ def test_latents_hand_their_samples_to_the_images_that_follow(
     env = Env(registry, ArtifactStore(tmp_path / "one"))
     run(stages, env)
     assert whole and set(whole.values()) == {1}
-    assert env.read_last is None, "nothing is kept that a plugin could change for another stage"
+    assert env.last_samples is None, "nothing is kept that a plugin could change for another stage"
 
     # In another order, as in several processes, the images are read again, and are the same.
     other = Env(registry, ArtifactStore(tmp_path / "two"))

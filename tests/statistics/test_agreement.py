@@ -19,7 +19,7 @@ from benchkit.statistics.agreement import (
     is_distance,
     share_methods,
 )
-from benchkit.statistics.intervals import differences
+from benchkit.statistics.intervals import compute_differences
 from benchkit.statistics.jackknife import Jackknife, jackknife
 from tests.helpers.benchmarks import load_benchmark
 
@@ -99,7 +99,7 @@ def test_a_method_of_some_settings_says_which_and_one_without_common_seeds_is_om
 @pytest.mark.parametrize(("upper", "clear"), [(0.5, True), (0.105, False), (0.05, False)])
 def test_nothing_is_divided_by_a_distance_that_may_be_0_or_negative(upper: float, clear: bool) -> None:
     rows = {"low": row([0.1, 0.11, 0.09], seed=1), "up": row([upper, upper + 0.01, upper - 0.01], seed=2)}
-    (found,) = differences(rows, [("up", "low")]).values()
+    (found,) = compute_differences(rows, [("up", "low")]).values()
     assert is_distance(found) is clear
 
 

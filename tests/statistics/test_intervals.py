@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchkit.errors import BenchkitError
-from benchkit.statistics.intervals import differences, intervals
+from benchkit.statistics.intervals import compute_differences, compute_intervals
 from benchkit.statistics.jackknife import jackknife
 from tests.helpers.benchmarks import load_benchmark
 
@@ -30,7 +30,7 @@ def without_images(figures: list[float], images: int = 50) -> NDArray[np.float64
 def test_where_only_seeds_vary_a_difference_is_the_paired_t_test() -> None:
     first, second = [0.30, 0.34, 0.29, 0.36], [0.25, 0.31, 0.28, 0.27]
     drawn = jackknife({"a": without_images(first), "b": without_images(second)}, ratio)
-    found = differences(drawn, [("a", "b")])["a", "b"]
+    found = compute_differences(drawn, [("a", "b")])["a", "b"]
     truth = stats.ttest_rel(first, second)
     low, high = truth.confidence_interval()
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
@@ -41,7 +41,7 @@ def test_where_only_images_vary_a_difference_is_the_paired_t_test_over_images() 
     rng = np.random.default_rng(0)
     values = rng.normal([0.4, 0.5], 0.1, (400, 2))
     terms = {name: np.stack([values[:, i], np.ones(400)], axis=1)[None] for i, name in enumerate("ab")}
-    found = differences(jackknife(terms, ratio), [("a", "b")])["a", "b"]
+    found = compute_differences(jackknife(terms, ratio), [("a", "b")])["a", "b"]
     low, high = stats.ttest_rel(values[:, 0], values[:, 1]).confidence_interval()
     assert (found.low, found.high) == pytest.approx((low, high), rel=0.005)
     assert not found.seed_variance
@@ -51,25 +51,25 @@ def test_where_only_images_vary_a_difference_is_the_paired_t_test_over_images() 
 def test_bounds_lie_in_the_unit_interval_around_the_figure(figures: list[float], seed: int) -> None:
     rng = np.random.default_rng(seed)
     terms = np.stack([np.stack([rng.binomial(1, figure, 30).astype(float), np.ones(30)], axis=1) for figure in figures])
-    found = intervals(jackknife({"a": terms}, ratio))["a"]
+    found = compute_intervals(jackknife({"a": terms}, ratio))["a"]
     assert 0 <= found.low <= found.estimate + 1e-5 and found.estimate - 1e-5 <= found.high <= 1
 
 
 def test_a_level_of_more_confidence_is_wider() -> None:
     drawn = jackknife({"a": without_images([0.3, 0.4, 0.5]), "b": without_images([0.2, 0.4, 0.45])}, ratio)
-    wide, narrow = (intervals(drawn, level)["a"] for level in (0.99, 0.9))
+    wide, narrow = (compute_intervals(drawn, level)["a"] for level in (0.99, 0.9))
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
 def test_methods_without_a_common_seed_have_no_difference() -> None:
     drawn = jackknife({"a": {0: np.ones((5, 2))}, "b": {1: np.ones((5, 2))}}, ratio)
-    assert differences(drawn, [("a", "b")]) == {}
+    assert compute_differences(drawn, [("a", "b")]) == {}
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
 def test_other_levels_are_refused(level: float) -> None:
     with pytest.raises(BenchkitError, match="between 0 and 1"):
-        intervals({}, level)
+        compute_intervals({}, level)
 
 
 def test_one_unstable_row_leaves_the_others_alone() -> None:
@@ -77,22 +77,24 @@ def test_one_unstable_row_leaves_the_others_alone() -> None:
     steady = {str(i): without_images(list(0.4 + 0.01 * rng.normal(size=3))) for i in range(6)}
     calm = jackknife(steady, ratio)
     wild = jackknife({**steady, "wild": without_images([0.01, 0.6, 0.2])}, ratio)
-    for name, found in intervals(calm).items():
-        assert intervals(wild)[name].high - intervals(wild)[name].low == pytest.approx(found.high - found.low)
-    assert intervals(wild)["wild"].df == pytest.approx(2), "its own three seeds"
+    for name, found in compute_intervals(calm).items():
+        assert compute_intervals(wild)[name].high - compute_intervals(wild)[name].low == pytest.approx(
+            found.high - found.low
+        )
+    assert compute_intervals(wild)["wild"].df == pytest.approx(2), "its own three seeds"
 
 
 def test_a_figure_at_0_or_1_has_an_interval_that_holds_it() -> None:
     drawn = jackknife({"none": np.array([[[0.0, 1.0]] * 9] * 2), "all": np.array([[[1.0, 1.0]] * 9] * 2)}, ratio)
-    none, every = intervals(drawn)["none"], intervals(drawn)["all"]
+    none, every = compute_intervals(drawn)["none"], compute_intervals(drawn)["all"]
     assert (none.low, none.high, every.low, every.high) == (0, 0, 1, 1), "nothing varies"
     varying = jackknife({"few": np.array([[[0.0, 1.0]] * 9] * 2 + [[[0.0, 1.0]] * 8 + [[1e-5, 1.0]]])}, ratio)
-    few = intervals(varying)["few"]
+    few = compute_intervals(varying)["few"]
     assert 0 <= few.low <= few.estimate <= few.high <= 1e-3
 
 
 def test_a_figure_of_one_image_has_no_interval() -> None:
-    found = intervals(jackknife({"a": np.array([[[0.2, 1.0]], [[0.3, 1.0]]])}, ratio))["a"]
+    found = compute_intervals(jackknife({"a": np.array([[[0.2, 1.0]], [[0.3, 1.0]]])}, ratio))["a"]
     assert found.estimate == pytest.approx(0.25)
     assert np.isnan([found.low, found.high]).all()
 
@@ -125,7 +127,7 @@ def test_two_rows_whose_seeds_vary_together_are_judged_by_their_own_seeds() -> N
     figures = {f"row {i}": rng.normal(0.2 + 0.02 * i, 0.03, 5).clip(0.05, 0.6).tolist() for i in range(8)}
     figures["twin"] = [y + e for y, e in zip(figures["row 0"], [0.001, -0.0005, 0.0008, 0.0002, 0.0004], strict=True)]
     drawn = jackknife({name: without_images(own) for name, own in figures.items()}, ratio)
-    found = differences(drawn, [("twin", "row 0"), ("row 1", "row 0")])
+    found = compute_differences(drawn, [("twin", "row 0"), ("row 1", "row 0")])
     low, high = stats.ttest_rel(figures["twin"], figures["row 0"]).confidence_interval()
     assert (found["twin", "row 0"].low, found["twin", "row 0"].high) == pytest.approx((low, high), abs=1e-9)
     moderated, own = found["row 1", "row 0"], stats.ttest_rel(figures["row 1"], figures["row 0"]).confidence_interval()

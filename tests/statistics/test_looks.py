@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchkit.statistics.intervals import differences
+from benchkit.statistics.intervals import compute_differences
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.look_rule import LookRule, look_level, plan_looks
 from benchkit.statistics.looks import follow_looks, settle_pairs
@@ -60,7 +60,7 @@ def test_added_seeds_are_the_smallest_that_the_grid_lacks() -> None:
 def test_one_pair_has_the_simultaneous_interval_of_the_t_test() -> None:
     figures = {"a": [0.3, 0.35, 0.31, 0.4], "b": [0.4, 0.41, 0.47, 0.39]}
     drawn = methods_of(figures)
-    found = simultaneous_half_widths(drawn, differences(drawn, [("a", "b")]))["a", "b"]
+    found = simultaneous_half_widths(drawn, compute_differences(drawn, [("a", "b")]))["a", "b"]
     interval = stats.ttest_rel(figures["a"], figures["b"]).confidence_interval()
     assert found == pytest.approx((interval.high - interval.low) / 2, rel=0.03)
 
@@ -69,8 +69,10 @@ def test_simultaneous_intervals_are_those_of_tukey() -> None:
     rng = np.random.default_rng(0)
     figures = 0.5 + 0.02 * rng.normal(size=(4, 60))
     drawn = methods_of({str(i): own.tolist() for i, own in enumerate(figures)})
-    found = simultaneous_half_widths(drawn, differences(drawn, [("0", "1"), ("0", "2"), ("0", "3"), ("1", "2")]))
-    pairwise = {pair: own.high - own.estimate for pair, own in differences(drawn, list(found)).items()}
+    found = simultaneous_half_widths(
+        drawn, compute_differences(drawn, [("0", "1"), ("0", "2"), ("0", "3"), ("1", "2")])
+    )
+    pairwise = {pair: own.high - own.estimate for pair, own in compute_differences(drawn, list(found)).items()}
     tukey = stats.studentized_range.ppf(0.95, 4, 236) / np.sqrt(2) / stats.t.ppf(0.975, 236)
     for pair, half_width in found.items():
         assert 1.15 < half_width / pairwise[pair] < 1.05 * tukey

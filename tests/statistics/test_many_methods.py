@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchkit.statistics.distributions import t_quantile
-from benchkit.statistics.intervals import differences, get_slope, intervals, pool_methods, to_logit
+from benchkit.statistics.intervals import compute_differences, compute_intervals, get_slope, pool_methods, to_logit
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.many_methods import (
     differences_of_many,
@@ -44,8 +44,8 @@ def test_many_at_once_are_what_each_is_alone(seeds, short):
     methods = make_methods(30, seeds, short=short)
     pool, pairs = pool_methods(methods), list(combinations(methods, 2))
     for one, many in (
-        (intervals(methods), intervals_of_many(methods, pool)),
-        (differences(methods, pairs), differences_of_many(methods, pairs, pool)),
+        (compute_intervals(methods), intervals_of_many(methods, pool)),
+        (compute_differences(methods, pairs), differences_of_many(methods, pairs, pool)),
     ):
         assert list(one) == list(many)
         for name in one:
@@ -129,7 +129,7 @@ def test_a_method_without_a_figure_has_no_interval_and_no_rank_of_its_own():
 
 def test_holm_is_more_cautious_than_draws():
     methods = make_methods(12, spread=0.3)
-    found = differences(methods, list(combinations(methods, 2)))
+    found = compute_differences(methods, list(combinations(methods, 2)))
     holm = dict(zip(found, adjust_holm([one.p for one in found.values()]), strict=True))
     drawn = adjust_step_down(methods, found)
     assert sum(holm[pair] >= drawn[pair] - 0.002 for pair in found) == len(found)
@@ -140,7 +140,7 @@ def test_holm_is_more_cautious_than_draws():
 
 def test_draws_do_not_depend_on_how_many_pairs_are_drawn_at_once(monkeypatch):
     methods = make_methods(12, spread=0.3)
-    found = differences(methods, list(combinations(methods, 2)))
+    found = compute_differences(methods, list(combinations(methods, 2)))
     before = adjust_step_down(methods, found)
     monkeypatch.setattr("benchkit.statistics.multiple_comparisons._PAIRS_AT_ONCE", 13)
     assert adjust_step_down(methods, found) == before

@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchkit.statistics.intervals import Difference, differences
+from benchkit.statistics.intervals import Difference, compute_differences
 from benchkit.statistics.jackknife import Jackknife, jackknife
-from benchkit.statistics.multiple_comparisons import adjust_step_down, judge, probability_of_improvement, significant
+from benchkit.statistics.multiple_comparisons import (
+    adjust_step_down,
+    find_significant,
+    judge,
+    probability_of_improvement,
+)
 from benchkit.statistics.ranks import Rank, rank_methods
 from benchkit.statistics.resolution import measure_resolution
 from benchkit.statistics.variance import Components
@@ -35,7 +40,7 @@ def test_the_largest_difference_has_tukeys_p_value() -> None:
     rng = np.random.default_rng(0)
     figures = 0.5 + 0.02 * rng.normal(size=(4, 60)) + np.array([[0.0], [0.004], [0.002], [0.01]])
     drawn = methods_of(figures)
-    found = adjust_step_down(drawn, differences(drawn, every_pair(list(drawn))))
+    found = adjust_step_down(drawn, compute_differences(drawn, every_pair(list(drawn))))
     tukey = stats.tukey_hsd(*figures).pvalue
     assert min(found.values()) == pytest.approx(np.min(tukey), abs=0.02)
 
@@ -45,7 +50,7 @@ def test_the_largest_difference_has_tukeys_p_value() -> None:
 def test_adjusted_p_values_lie_between_the_pairs_own_and_bonferronis(seed: int) -> None:
     rng = np.random.default_rng(seed)
     drawn = methods_of(0.5 + 0.05 * rng.normal(size=(4, 5)))
-    pairs = differences(drawn, every_pair(list(drawn)))
+    pairs = compute_differences(drawn, every_pair(list(drawn)))
     found = adjust_step_down(drawn, pairs)
     for pair, p in found.items():
         assert pairs[pair].p - 1e-12 <= p <= min(1.0, len(pairs) * pairs[pair].p + 0.02)
@@ -53,7 +58,7 @@ def test_adjusted_p_values_lie_between_the_pairs_own_and_bonferronis(seed: int) 
 
 def test_one_pair_needs_no_adjustment() -> None:
     drawn = methods_of(np.array([[0.3, 0.35, 0.31], [0.4, 0.41, 0.47]]))
-    pairs = differences(drawn, [("0", "1")])
+    pairs = compute_differences(drawn, [("0", "1")])
     assert adjust_step_down(drawn, pairs)["0", "1"] == pytest.approx(pairs["0", "1"].p, abs=0.01)
 
 
@@ -61,7 +66,7 @@ def test_equal_methods_are_rarely_found_different() -> None:
     rng, wrong = np.random.default_rng(1), 0
     for _ in range(120):
         drawn = methods_of(0.5 + 0.05 * rng.normal(size=(5, 6)))
-        wrong += bool(significant(adjust_step_down(drawn, differences(drawn, every_pair(list(drawn))))))
+        wrong += bool(find_significant(adjust_step_down(drawn, compute_differences(drawn, every_pair(list(drawn))))))
     assert wrong <= 13  # 6 are expected; 14 or more come with a probability of 0.003
 
 
@@ -70,7 +75,7 @@ def test_two_seeds_do_not_make_many_pairs_one() -> None:
     rng, wrong = np.random.default_rng(2), 0
     for _ in range(40):
         drawn = methods_of(0.5 + 0.03 * rng.normal(size=(7, 2)))
-        wrong += bool(significant(adjust_step_down(drawn, differences(drawn, every_pair(list(drawn))))))
+        wrong += bool(find_significant(adjust_step_down(drawn, compute_differences(drawn, every_pair(list(drawn))))))
     assert wrong <= 6  # 2 are expected at most; 7 or more come with a probability of 0.003
 
 

@@ -205,14 +205,14 @@ def test_another_process_finds_a_strangers_file_and_starts_alike(tmp_path: Path)
     from benchkit.api import Detector
     from benchkit.plugin.registry import Registry
     from benchkit.specs.spec import Spec
-    from benchkit.stages.train import Rebuild, start_network
+    from benchkit.stages.train import NetworkBuilder, start_network
 
     file = tmp_path / "single.py"
     file.write_text(PLUGIN)
     spec = Spec.of("detector", "single-for-replicas", width=2)
     registry = Registry.load(files=[file])
     here = start_network(registry, registry.make(spec, Detector), 5)  # type: ignore[type-abstract]
-    there, optimiser = Rebuild(spec, 5, 1e-3, (file,))("cpu")
+    there, optimiser = NetworkBuilder(spec, 5, 1e-3, (file,))("cpu")
     assert optimiser is None
     for name, value in here.state_dict().items():
         assert torch.equal(there.state_dict()[name], value)

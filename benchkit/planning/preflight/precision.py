@@ -8,7 +8,7 @@ from contextlib import suppress
 from benchkit.config.grid import Grid
 from benchkit.errors import BenchkitError
 from benchkit.planning.detector_settings import DetectorSettings, Part, list_trained_for
-from benchkit.plugin.networks import frozen
+from benchkit.plugin.networks import get_frozen
 from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import Fault
 from benchkit.specs.spec import Spec
@@ -31,7 +31,7 @@ def list_precisions(grid: Grid, registry: Registry) -> dict[str, str]:
         learned = [one for spec in grid.selectors for one in list_trained_for(registry, registry.complete(spec))]
         used: dict[Part, list[Spec]] = {"training": detectors, "selector_training": [*detectors, *learned]}
         for part, detector in ((part, one) for part, every in used.items() for one in every):
-            head = frozen(registry, detector)
+            head = get_frozen(registry, detector)
             if head is None or not head.fits_itself:
                 found[settings.key(detector, part, "precision")] = settings.training(detector, part).precision
     return {key: precision for key, precision in found.items() if precision != "float32"}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from benchkit.report.board import Board, short_names
-from benchkit.report.board_table import Cell, Column, Group, Sheet, selector_names
+from benchkit.report.board_table import Column, Sheet, TableCell, TableGroup, selector_names
 from benchkit.report.columns import BASELINES
 from benchkit.report.curves import CurveLine, Order, climbing_seeds, curve_groups, order_of
 from benchkit.report.format_values import known, listed, number, one_line, percent
@@ -154,6 +154,8 @@ def _ranks(order: Order, names: Sequence[str], budgets: Sequence[tuple[str, str]
     columns += [Column(f"{fraction} %\nτ {tau}") for fraction, tau in budgets]
     rows = []
     for name, ranks, values in zip(names, order.ranks, order.values, strict=True):
-        cells = (Cell(f"{rank} ({percent(value)})", float(rank)) for rank, value in zip(ranks, values, strict=True))
-        rows.append((Cell(name), *cells))
-    return Sheet("Order at smaller budgets", tuple(columns), (Group("", tuple(rows)),))
+        cells = (
+            TableCell(f"{rank} ({percent(value)})", float(rank)) for rank, value in zip(ranks, values, strict=True)
+        )
+        rows.append((TableCell(name), *cells))
+    return Sheet("Order at smaller budgets", tuple(columns), (TableGroup("", tuple(rows)),))

@@ -33,7 +33,7 @@ from benchkit.report.figures import confinement_figure, ranking_figure
 from benchkit.report.format_values import MISSING, known, number, numeric, one_line, percent
 from benchkit.report.frames import line_records
 from benchkit.report.leaderboard_lines import PaperLine, board_lines, paper_lines
-from benchkit.report.paper_comparison import NOT_RUN, Comparison, compare_with_paper
+from benchkit.report.paper_comparison import NOT_RUN, PaperComparison, compare_with_paper
 from benchkit.report.run_data import RunData
 from benchkit.report.site.ablation import ablation_section
 from benchkit.report.site.curves import curves_section
@@ -200,7 +200,7 @@ def _remarks(board: Board, lines: pd.DataFrame) -> list[str]:
     return remarks
 
 
-def _beside(board: Board, reference: Sequence[PaperLine] | None) -> Comparison | None:
+def _beside(board: Board, reference: Sequence[PaperLine] | None) -> PaperComparison | None:
     """Return the board beside the paper, None where they have no method in common."""
     try:
         compared = compare_with_paper(board_lines(board), paper_lines() if reference is None else reference)

@@ -14,7 +14,7 @@ from benchkit.planning.plan import Plan
 from benchkit.planning.plan_file import PluginSource, plan_to_bytes
 from benchkit.planning.workloads import Workloads
 from benchkit.report.names import named_rows
-from benchkit.report.run_data import Example, RunData, rule_of_run
+from benchkit.report.run_data import Example, RunData, read_look_rule
 from benchkit.runs.cell_recorder import Recorder, make_cell_info
 from benchkit.runs.next_look import Looks
 from benchkit.runs.rate_recorder import RateRecorder, load_rates, name_executor
@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Work:
-    """The work of one run.
+class RunExecution:
+    """The execution of one run: its stages, its records and its looks.
 
     ended: the results of the stages so far. skipped: the reasons of cells that failed in an earlier attempt and are not
     tried again; None before the first cells are recorded.
@@ -49,14 +49,14 @@ class Work:
 
     def run(self, plan: Plan, config: Mapping[str, Any]) -> Plan:
         """Run a plan, or with `until_resolved` the part that its looks need; return what was needed."""
-        rule = rule_of_run(config)
+        rule = read_look_rule(config)
         if rule is None:
-            self.run_part(plan)
+            self._run_part(plan)
             return plan
         looks = Looks(rule, plan)
         part = looks.begin([cell.key for cell in self.results.cells(self.name)])
         while True:
-            self.run_part(part)
+            self._run_part(part)
             needed = looks.follow(load_run_data(self.name, self.results, {}, config))
             if {planned.key for planned in needed.cells} <= {planned.key for planned in part.cells}:
                 break
@@ -66,7 +66,7 @@ class Work:
         _store_plan(needed, self.used, self.name, self.env)
         return needed
 
-    def run_part(self, part: Plan) -> None:
+    def _run_part(self, part: Plan) -> None:
         """Run the stages of cells that have not ended, and record the cells."""
         _store_plan(part, self.used, self.name, self.env)
         states = self.results.upsert_cells(self.name, [make_cell_info(p, self.env.registry) for p in part.cells])
@@ -78,7 +78,7 @@ class Work:
         unrecorded = [p for p in wanted.cells if states[p.key] != "done" and p.evaluate is not None and not p.skip]
         executor, how = describe_executor(self.options.executor, self.env, len(wanted.stages))
         recorder = Recorder(self.name, self.env, self.results, {**self.environment, "executor": executor}, unrecorded)
-        self._tell_estimate(wanted, "" if executor == "inline" else how)
+        self._log_estimate(wanted, "" if executor == "inline" else how)
         with RateRecorder(self.env, self.environment, name_executor(self.options.executor)) as rates:
 
             def report(result: StageResult) -> None:
@@ -89,7 +89,7 @@ class Work:
             self.options.executor.execute(wanted.stages, self.env, report)
         self.ended = recorder.stage_results | self.ended
 
-    def _tell_estimate(self, wanted: Plan, how: str) -> None:
+    def _log_estimate(self, wanted: Plan, how: str) -> None:
         """Log how the pending stages run, and what they need where earlier runs have measured such stages.
 
         how: empty where they run in this process, as everything else does.
