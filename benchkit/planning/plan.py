@@ -85,7 +85,7 @@ class Plan:
         return tuple(seen.values())
 
     def network_evaluations(self, costs: Costs) -> int:
-        """network evaluations of all stages, counted in images."""
+        """Return the network evaluations of all stages, counted in images."""
         return sum(stage.network_evaluations(costs) for stage in self.stages)
 
 

@@ -63,7 +63,7 @@ def _mean_mask(chunks: Sequence[Arrays]) -> np.ndarray:
 class Evaluate(Stage):
     """A predictor on test images; `validation` images choose the threshold of the second F1, if there are any.
 
-    features: of all these images, where the predictor's trunk is frozen.
+    features: the trunk's maps of all these images, if the predictor has a frozen trunk; else empty.
     """
 
     predictor: Train | TrivialPredictor

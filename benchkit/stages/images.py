@@ -176,14 +176,14 @@ def make_unlabelled_error(stage: Images, name: str) -> BenchkitError:
 
 
 def to_tensor(images: np.ndarray) -> Tensor:
-    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
+    """Convert images (N, H, W, 3) uint8 to (N, 3, H, W) float32 in [0, 1]."""
     import torch  # here, so that planning loads no torch
 
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """(N, 3, H, W) float in [0, 1] -> (N, H, W, 3) uint8."""
+    """Convert images (N, 3, H, W) float in [0, 1] to (N, H, W, 3) uint8."""
     return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 

@@ -14,8 +14,9 @@ from benchkit.stages.images import Latents
 class Invert(Stage):
     """The latents of one chunk after `steps` >= 1 inversion steps.
 
-    seed: of the noise, or None where the inverter draws none, so that seeds share the work. before: the next smaller
-    number of steps of the same trajectory in this plan; not keyed, since where a trajectory is cut does not change it.
+    seed: seeds the inverter's noise. It is None if the inverter draws no noise; then all seeds share the stage. before:
+    the stage with the next smaller number of steps of this trajectory in this plan. It is not part of the key, because
+    the places where a trajectory is cut do not change it.
     """
 
     latents: Latents
