@@ -53,10 +53,19 @@ def find_trunk_owner(registry: Registry, plugin: FrozenDetector) -> FrozenDetect
 
 def read_maps(owner: FrozenDetector) -> Sequence[tuple[int, int]]:
     """Return channels and stride of a trunk's maps, as its plugin declares them; raises BenchkitError for none."""
-    declared = tuple(owner.maps())
-    if not declared or not all(channels > 0 and stride > 0 for channels, stride in declared):
-        raise BenchkitError(f"detector '{owner.name}': maps() must return channels and stride of its trunk's maps")
-    return declared
+    declared = owner.maps()
+    if not isinstance(declared, list | tuple) or not declared or not all(map(_is_map_size, declared)):
+        raise BenchkitError(
+            f"detector '{owner.name}': maps() must return a list with (channels, stride) of each of its trunk's maps, "
+            "whole numbers of at least 1"
+        )
+    return tuple(declared)
+
+
+def _is_map_size(pair: object) -> bool:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        return False
+    return all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in pair)
 
 
 def build_trunk(owner: FrozenDetector) -> nn.Module:

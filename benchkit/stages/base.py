@@ -76,6 +76,7 @@ class Env:
     device: a torch device's name; of several (`cuda:0,1`) training uses all, and everything else the first. loaded: a
     checkpoint that the caller has loaded; it is used if it is the plan's and lies on this device. last_samples: what
     the last stage of latents has read, for the images that follow; taken once, because plugins may change samples.
+    trunk_faults: of each trunk that has been checked, why it is refused, or "".
     """
 
     registry: Registry
@@ -85,6 +86,7 @@ class Env:
     progress: Callable[[str], None] = lambda _: None
     loaded: DiffusionBackend | None = None
     last_samples: tuple[Source, list[Sample]] | None = None
+    trunk_faults: dict[Spec, str] = field(default_factory=dict)
     _backends: dict[Model, DiffusionBackend] = field(default_factory=dict)
     _trunks: dict[Spec, nn.Module] = field(default_factory=dict)
 
@@ -115,10 +117,6 @@ class Env:
             return None
         own = Model(model.location, one.identity, one.schedule.steps, one.options.dtype, one.options.vae)
         return one if own == model else None
-
-    def has_trunk(self, spec: Spec) -> bool:
-        """Return whether this trunk is loaded."""
-        return spec in self._trunks
 
     def trunk(self, spec: Spec) -> nn.Module:
         """Return the trunk that a frozen detector builds, on the device; it is kept."""

@@ -44,30 +44,39 @@ class Features(Stage):
 
         name = f"the trunk of detector '{self.trunk.short}'"
         images = to_input(env.arrays(self.images)["images"], torch.device(env.device))
-        is_new = not env.has_trunk(self.trunk)
+        if reason := env.trunk_faults.get(self.trunk):
+            raise BenchkitError(reason)
         trunk = env.trunk(self.trunk)
         with torch.inference_mode():
             maps = trunk_maps(trunk, images, name)
-            if is_new:
-                self._check(env, trunk, images, maps, name)
+            fault = self._find_shape_fault(env, images, maps)
+            if not fault and self.trunk not in env.trunk_faults:
+                fault = _find_randomness(trunk, images, maps)
+            env.trunk_faults[self.trunk] = f"{name} {fault}" if fault else ""
+        if fault:
+            raise BenchkitError(f"{name} {fault}")
         return Output({MAPS: arrays_to_bytes({f"map{i}": one.cpu().numpy() for i, one in enumerate(maps)})})
 
-    def _check(self, env: Env, trunk: nn.Module, images: Tensor, maps: list[Tensor], name: str) -> None:
-        """Raise BenchkitError for maps that are not as declared, or not the same a second time."""
-        import torch
+    def _find_shape_fault(self, env: Env, images: Tensor, maps: list[Tensor]) -> str:
+        """Return what is wrong with the channels or sizes of maps, given what the plugin declares; or "".
 
-        from benchkit.training.features import trunk_maps
+        A side may be rounded up or down: it may differ from image side / stride by one.
+        """
+        from benchkit.training.feature_size import STRIDE, padded_size
 
-        declared = [channels for channels, _ in read_maps(env.registry.make(self.trunk, FrozenDetector))]  # type: ignore[type-abstract]
-        actual = [one.shape[1] for one in maps]
-        if actual != declared:
-            raise BenchkitError(f"{name} returns maps of {actual} channels, its maps() declares {declared}")
-        again = trunk_maps(trunk, images, name)
-        if not all(torch.equal(one, other) for one, other in zip(maps, again, strict=True)):
-            raise BenchkitError(
-                f"{name} is not deterministic: one batch gave two results. Its features cannot be shared between rows; "
-                "switch off dropout and other random layers in evaluation mode"
-            )
+        declared = read_maps(env.registry.make(self.trunk, FrozenDetector))  # type: ignore[type-abstract]
+        channels, actual = [count for count, _ in declared], [one.shape[1] for one in maps]
+        if actual != channels:
+            return f"returns maps of {actual} channels, its maps() declares {channels}"
+        sides = padded_size(*images.shape[2:])
+        for (_, stride), one in zip(declared, maps, strict=True):
+            expected = [side / max(stride, STRIDE) for side in sides]
+            if any(abs(side - wanted) > 1 for side, wanted in zip(one.shape[2:], expected, strict=True)):
+                return (
+                    f"returns a map of {one.shape[2]} x {one.shape[3]} for images of {sides[0]} x {sides[1]}, its "
+                    f"maps() declares stride {stride}: about {expected[0]:.0f} x {expected[1]:.0f}"
+                )
+        return ""
 
     def maps(self, env: Env) -> list[Tensor]:
         """Return the finished maps, memory-mapped: (N, C, h, w) float16 each."""
@@ -78,6 +87,20 @@ class Features(Stage):
 
     def describe(self) -> str:
         return f"features {self.trunk.name} of {self.images.describe()}"
+
+
+def _find_randomness(trunk: nn.Module, images: Tensor, maps: list[Tensor]) -> str:
+    """Return what is wrong if a trunk gives other maps for the same images; or ""."""
+    import torch
+
+    from benchkit.training.features import trunk_maps
+
+    if all(torch.equal(one, other) for one, other in zip(maps, trunk_maps(trunk, images), strict=True)):
+        return ""
+    return (
+        "is not deterministic: one batch gave two results. Its features cannot be shared between rows; switch off "
+        "dropout and other random layers in evaluation mode"
+    )
 
 
 def find_source(images: Images | AnyCorrupt) -> Source:

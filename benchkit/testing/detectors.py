@@ -164,6 +164,8 @@ def trunk(subject: Subject) -> str:
     actual = [(one.shape[1], one.shape[2]) for one in maps]
     if actual != declared:
         raise Violation(f"maps of (channels, rows) {declared} for images of {SIDE}x{SIDE}", str(actual))
+    if not all(bool(torch.isfinite(one).all()) for one in maps):
+        raise Violation("finite values", "maps with NaN or infinity")
     if not all(torch.equal(one, other) for one, other in zip(maps, again, strict=True)):
         raise Violation(
             "equal maps when images are shown twice", "maps that differ: switch off dropout in evaluation mode"

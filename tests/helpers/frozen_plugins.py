@@ -98,3 +98,33 @@ class Restless(FrozenDetector):
         from torch import nn
 
         return nn.Conv2d(channels, 2, 1)
+
+
+@dataclass(frozen=True)
+class Misfit(FrozenDetector):
+    """A trunk whose maps have another stride than declared: always, or after its first two calls."""
+
+    name = "misfit"
+    always: bool = param(True, doc="whether the first maps are wrong, too")
+
+    def maps(self) -> Sequence[tuple[int, int]]:
+        return [(3, 4)]
+
+    def build_trunk(self) -> nn.Module:
+        from torch import nn
+        from torch.nn import functional
+
+        class Means(nn.Module):
+            calls = 0
+
+            def forward(self, images: Tensor) -> list[Tensor]:
+                Means.calls += 1
+                return [functional.avg_pool2d(images, 8 if always or Means.calls > 2 else 4)]
+
+        always = self.always
+        return Means()
+
+    def build_head(self, channels: int) -> nn.Module:
+        from torch import nn
+
+        return nn.Conv2d(channels, 2, 1)

@@ -220,9 +220,37 @@ def test_a_selection_scores_images_by_their_features(tiny_checkpoint: Path, regi
 def test_a_trunk_that_is_not_deterministic_is_refused(
     tiny_checkpoint: Path, registry: Registry, tmp_path: Path
 ) -> None:
-    grid = small(tiny_checkpoint, detectors=["restless"], corruptors=[], baselines=["human"])
-    outcome = compare(grid, registry, RunLocations(cache=tmp_path), RunOptions())
+    grid = small(tiny_checkpoint, detectors=["restless"], corruptors=[])
+    states = run_features(grid, registry, tmp_path)
+    assert set(states) == {"failed"} and states["failed"] > 2, "no chunk is stored"
+    outcome = compare(grid, registry, RunLocations(cache=tmp_path), RunOptions(executor=Inline(), retry_failed=True))
     assert any("the trunk of detector 'restless' is not deterministic" in reason for reason in outcome.failures)
+    assert outcome.board is not None and not outcome.board.frame["seeds"][outcome.board.frame["group"] == "trained"].any()
+
+
+@pytest.mark.parametrize(("always", "stored"), [(True, 0), (False, 1)])
+def test_maps_of_another_size_than_declared_are_refused_in_every_chunk(
+    tiny_checkpoint: Path, registry: Registry, tmp_path: Path, always: bool, stored: int
+) -> None:
+    grid = small(tiny_checkpoint, detectors=[f"misfit:always={str(always).lower()}"], corruptors=[])
+    reasons: list[str] = []
+    states = run_features(grid, registry, tmp_path, reasons)
+    assert states["run"] == stored and states["failed"] > 1
+    assert any("returns a map of 4 x 4 for images of 32 x 32, its maps() declares stride 4" in one for one in reasons)
+
+
+def run_features(grid: Grid, registry: Registry, cache: Path, reasons: list[str] | None = None) -> Counter[str]:
+    """Return how many chunks of features ended in each state; put the reasons of failures into `reasons`."""
+    states: Counter[str] = Counter()
+
+    def report(done: StageResult) -> None:
+        if isinstance(done.stage, Features):
+            states[done.state] += 1
+
+    outcome = compare(grid, registry, RunLocations(cache=cache), RunOptions(executor=Inline(), report=report))
+    if reasons is not None:
+        reasons += outcome.failures
+    return states
 
 
 def test_a_head_is_trained_on_whole_images(tiny_checkpoint: Path, registry: Registry) -> None:
