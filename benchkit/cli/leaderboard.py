@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ def show(
     store: options.Store = None,
 ) -> None:
     """Show the board of a run, or several boards side by side, with one line per method."""
+    from benchkit.report.format_values import replace_controls
     from benchkit.report.leaderboard_lines import PaperLine
     from benchkit.report.render_board import csv_blocks, render
 
@@ -64,7 +66,7 @@ def show(
         text = render(compare_with_paper(lines), form, width)
     elif len(boards) == 1 and form == "csv":
         for block in csv_blocks(boards[0].frame):
-            print(block, end="")
+            print(replace_controls(block) if sys.stdout.isatty() else block, end="")
         return
     elif len(boards) == 1:
         text = render(boards[0], form, width, rows or None)
@@ -139,6 +141,8 @@ def _source(name: str, cache: str | None, store: str | None, shown_alone: bool, 
         board = load_board(path, is_shown, pairs=False, curves=most) if shown_alone else load_board(path)
     elif os.path.isfile(path) or path.suffix in (".json", ".jsonl"):  # noqa: PTH113
         lines = load_leaderboard([path])
+        if not lines:
+            raise BenchkitError(f"'{name}' has no line: name a file with rows of a finished board")
         return Source(make_boards(lines, name, is_shown if shown_alone else None), lines)
     else:
         board = _stored(name, cache, store)

@@ -382,6 +382,8 @@ def _message(error: ErrorDetails) -> str:
     """Return what is wrong with a value, in YAML's words: a grid file has no tuples."""
     if error["type"] == "tuple_type":
         return "Input should be a list"
+    if error["type"] == "too_short" and error["ctx"]["min_length"] == 1:
+        return "the list is empty: give at least one"
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
         return f"{error['msg']}: write it in quotes, '{error['input']}'"
     return error["msg"].removeprefix("Value error, ")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from benchkit.errors import BenchkitError
 from benchkit.metrics.bins import THRESHOLD
 
 #: Scores are counted in bins of equal width on the logit scale, from -LOGIT to LOGIT: about 0.001 each.
@@ -25,9 +26,16 @@ class CurvePoint:
         self._positive = np.zeros(2, np.int64)
 
     def add(self, scores: NDArray[np.float32], labels: NDArray[np.bool_], ignored: NDArray[np.bool_] | None) -> None:
-        """Add images: scores in [0, 1], labels and ignored pixels, (N, H, W) each."""
+        """Add images: scores in [0, 1], labels and ignored pixels, (N, H, W) each.
+
+        Raises BenchkitError for scores that are not finite.
+        """
         counted = np.ones(labels.shape, bool) if ignored is None else ~ignored
         values, truth = scores[counted].astype(np.float64), labels[counted]
+        if not np.isfinite(values).all():
+            raise BenchkitError(
+                "training diverged: the network's scores of validation images are not finite; lower the lr"
+            )
         with np.errstate(divide="ignore"):
             logits = np.log(values) - np.log1p(-values)
         bins = ((np.clip(logits, -LOGIT, LOGIT) + LOGIT) * ((CURVE_BINS - 1) / (2 * LOGIT))).astype(np.int64)

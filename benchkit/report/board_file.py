@@ -14,6 +14,7 @@ from benchkit.errors import BenchkitError, describe_error
 from benchkit.metrics import PRIMARY
 from benchkit.report.aggregate import DERIVED, KEY
 from benchkit.report.columns import ACROSS_FIELDS, ACROSS_PLACES, COLUMNS, FLAGS, STATES, TEXTS
+from benchkit.report.figure_checks import COUNTS, check_figures
 from benchkit.report.format_values import known, short_reason
 from benchkit.report.frames import get_columns, make_frame, to_objects
 from benchkit.report.old_schemas import SCHEMA, upgraded
@@ -27,7 +28,6 @@ _LABELS = ("training_set", *(name for name in KEY if name not in ("detector", "t
 _SETTINGS_AS_NUMBERS = ("labelled", "source_images", "test_images", "validation_images", "num_inference_steps")
 _SETTINGS_AS_TEXT = tuple(name for name in SETTINGS if name not in (*_SETTINGS_AS_NUMBERS, "paste_background"))
 TEXT = ("group", *_LABELS, "state", "reason", "plugins", "curve", *TEXTS, *_SETTINGS_AS_TEXT, "resampling")
-_COUNTS = ("seeds", "planned_seeds")
 #: The first columns, in this order. A board must have those that `_OPTIONAL` does not name.
 LEADING = (
     *("group", "rank", "rank_low", "rank_high", *_LABELS),
@@ -179,8 +179,10 @@ def _check_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         first = frame.loc[twice, label].iloc[0]
         number = int((frame[label].fillna("") == first.fillna("")).all(axis=1).sum())
         raise BenchkitError(f"{where}: not a board: {number} lines are of the row {first['training_set']!r}")
+    columns = get_columns(frame)
+    check_figures(columns, where)
     undefined = np.full(len(frame), np.nan)
-    columns = get_columns(frame) | {name: undefined for name in (*LEADING, *DERIVED) if name not in frame}
+    columns |= {name: undefined for name in (*LEADING, *DERIVED) if name not in frame}
     try:
         typed = with_types(columns, len(frame))
     except (ValueError, TypeError, OverflowError) as error:
@@ -203,9 +205,9 @@ def with_types(columns: Mapping[str, NDArray[Any]], lines: int) -> pd.DataFrame:
             typed[name] = own if own.dtype == bool else np.array([bool(value) and known(value) for value in own], bool)
         elif name == "paste_background":
             typed[name] = to_objects([bool(value) if known(value) else None for value in own])
-        elif name in _COUNTS or own.dtype != float:
+        elif name in COUNTS or own.dtype != float:
             found = pd.Series(pd.to_numeric(own, errors="coerce"))
-            typed[name] = found.astype(int if name in _COUNTS else float).to_numpy()
+            typed[name] = found.astype(int if name in COUNTS else float).to_numpy()
         else:
             typed[name] = own
     return make_frame(typed, lines)

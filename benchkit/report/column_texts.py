@@ -13,6 +13,8 @@ from pandas.api.types import infer_dtype
 
 #: Where the text of Arrow and of `repr` may have an exponent, but not at the same numbers.
 _LEAST, _MOST = 1e-4, 1e12
+#: Arrow may write numbers from here on with an exponent, where `repr` does not.
+_EXPONENT = 1e10
 #: The powers of ten that a float has exactly.
 _POWERS = np.array([float(10**power) for power in range(23)])
 
@@ -27,7 +29,7 @@ def number_texts(values: NDArray[Any]) -> pa.Array:
     if whole.any():
         texts = pc.if_else(pa.array(whole), pc.binary_join_element_wise(texts, ".0", ""), texts)
     size = np.abs(values)
-    other = (size < _LEAST) & (values != 0) | (size >= _MOST)
+    other = (size < _LEAST) & (values != 0) | (size >= _EXPONENT)
     if other.any():
         texts = pc.replace_with_mask(texts, pa.array(other), pa.array(list(map(repr, values[other].tolist()))))
     return texts

@@ -16,6 +16,11 @@ def one_line(text: object) -> str:
     return " ".join(shown.split())
 
 
+def replace_controls(text: str) -> str:
+    """Return text for a terminal: control and direction characters replaced, lines kept."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def short_reason(text: object) -> str:
     """Return why something did not run, on one line of at most LONGEST_REASON characters."""
     shown = one_line(text)

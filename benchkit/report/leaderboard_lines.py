@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.report.aggregate import read_object
 from benchkit.report.board import Board
+from benchkit.report.figure_checks import MOST
 from benchkit.report.format_values import bare
 from benchkit.report.load_board import BOARD_FILE, find_board, load_board
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA, upgraded
@@ -24,8 +25,6 @@ PACKAGE = "benchkit_leaderboard"
 PAPER_FILE = "paper.jsonl"
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-#: Counts in a line (seeds, images) are not larger.
-MOST = 10**9
 Name = Annotated[str, Field(min_length=1)]
 
 

@@ -180,6 +180,8 @@ def _floor(board: Board) -> Iterator[str]:
     if floors:
         texts = [f"{text} % on {name}" if len(floors) > 1 else f"{text} %" for name, text in floors.items()]
         yield f"Floor: a detector that predicts an artifact everywhere has IoU and AP of {listed(texts)}."
+    if full := [board.short(t) for t, f in zip(lines["test_set"], lines["floor"], strict=True) if f == 1]:
+        yield f"Every pixel of {listed(full)} is annotated as an artifact, so the AP of every detector is 100 %."
 
 
 def _without_interval(board: Board) -> Iterator[str]:
@@ -208,7 +210,7 @@ def _resolution(board: Board, found: Mapping[str, Any]) -> str:
     if not pairs:
         return f"{what}: one row alone resolves nothing."
     if not np.isfinite(value):
-        return f"{what}: no pair of rows has an interval, so nothing is resolved."
+        return f"{what}: no pair of rows has an interval that is wider than 0, so nothing is resolved."
     text = f"{what}: resolves differences of {percent(value)} points; {found.get('resolved')} of {pairs} pairs resolved"
     shares = " ".join(
         f"{name} {numeric(found.get(key)):.0%},".replace("%", " %")

@@ -158,8 +158,12 @@ def find_target(path: Path | None, detector: str | None, table: Table) -> Target
 
 def _fitting(board: Board, selectors: Collection[str]) -> pd.DataFrame:
     """Return a board's trained lines without variants whose regions come from these selectors, or from none."""
-    lines = board.trained[~board.trained["variant"].map(known)]
-    return lines[[not known(text) or bare(text) in selectors for text in lines["selector"]]]
+    lines = board.trained
+    fits = [
+        not known(variant) and (not known(selector) or bare(selector) in selectors)
+        for variant, selector in zip(lines["variant"], lines["selector"], strict=True)
+    ]
+    return lines[np.array(fits, bool)]
 
 
 def _by_corruptor(lines: pd.DataFrame, where: str) -> pd.DataFrame:

@@ -86,6 +86,9 @@ def compute_differences(
     predict for it: the sum of their unshared variances, each times the squared slope dy / d logit(y) = y (1 - y) at
     its figure, and the shared one times the squared difference of the slopes. A pair whose own seed part is far too
     small for that, because the two rows' seeds vary together (ALIKE), keeps its own.
+
+    A pair has no interval if all figures of both rows are 0, or all are 1: such figures do not show how far further
+    seeds and images would move them.
     """
     check_level(level)
     pool = pool_methods(methods)
@@ -105,11 +108,19 @@ def compute_differences(
         estimate, (error, half_width) = float(figures.mean()), _half_width(parts, level)
         df = parts.total_df
         p = 2 * t_below(-abs(estimate) / error, df) if error > 0 else float(estimate == 0)
+        if is_at_bound(one, other):
+            error = half_width = p = float("nan")
         p = p if np.isfinite(error) else float("nan")
         found[first, second] = Difference(
             estimate, estimate - half_width, estimate + half_width, error, df, level, parts, p
         )
     return found
+
+
+def is_at_bound(one: Jackknife, other: Jackknife) -> bool:
+    """Return whether all figures of two methods are 0, or all are 1."""
+    figures = np.concatenate([one.figures, other.figures])
+    return bool((figures == 0).all() or (figures == 1).all())
 
 
 def _vary_together(parts: Components, predicted: float, pairs: int) -> bool:

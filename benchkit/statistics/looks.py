@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchkit.statistics.intervals import Pair, compute_differences
+from benchkit.statistics.intervals import Pair, compute_differences, is_at_bound
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.look_rule import LookRule
 from benchkit.statistics.multiple_comparisons import adjust_step_down, find_significant, simultaneous_half_widths
@@ -52,7 +52,8 @@ def settle_pairs(methods: Mapping[str, Jackknife], margin: float, level: float) 
         if pair in different:
             states[pair] = "different"
         elif not np.isfinite(half_width):
-            states[pair] = "undefined"
+            # Further seeds may leave the bound. They do not help a pair that has no interval for another reason.
+            states[pair] = "unresolved" if is_at_bound(methods[pair[0]], methods[pair[1]]) else "undefined"
         elif abs(found[pair].estimate) + half_width < margin:
             states[pair] = "small"
         else:

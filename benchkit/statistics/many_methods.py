@@ -27,7 +27,7 @@ from scipy.special import expit
 
 from benchkit.statistics.confidence_level import LEVEL
 from benchkit.statistics.distributions import chi2_median
-from benchkit.statistics.intervals import ALIKE, Difference, Interval, Pair, get_slope, to_logit
+from benchkit.statistics.intervals import ALIKE, Difference, Interval, Pair, get_slope, is_at_bound, to_logit
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.ranks import Rank, rank
 from benchkit.statistics.variance import LEAST_DF, UNSTABLE, Components, SeedPool, compute_pool_df, fit_prior
@@ -211,6 +211,8 @@ def differences_of_many(
         error, degrees, half_width = parts.half_widths(level)
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(error > 0, 2 * special.stdtr(degrees, -np.abs(estimates) / error), estimates == 0.0)
+        at_bound = np.array([is_at_bound(a, b) for a, b in ends])
+        error, half_width = (np.where(at_bound, np.nan, each) for each in (error, half_width))
         p = np.where(np.isfinite(error), p, np.nan)
         columns = np.stack([estimates, estimates - half_width, estimates + half_width, error, degrees], axis=1).tolist()
         for i, (y, low, high, e, f), each, q in zip(block, columns, parts.components(), p.tolist(), strict=True):

@@ -9,7 +9,6 @@ p-value, so that few degrees of freedom are paid for pair by pair.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,9 @@ from benchkit.statistics.distributions import normal_above, normal_upper_quantil
 from benchkit.statistics.intervals import Difference, Pair
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.variance import PRIOR_DF
+from benchkit.statistics.verdict import Verdict
 
 Floats = NDArray[np.float64]
-Verdict = Literal["better", "worse", "equivalent", "unresolved"]
 
 #: Normal draws behind the distribution of the largest |t|.
 DRAWS = 20_000

@@ -140,7 +140,8 @@ def faults(registry: Registry, *grids: Grid, locations: Sequence[str] = ()) -> t
 
 def test_a_good_grid_has_no_fault_and_no_pixel_is_decoded_but_for_a_mark(registry: Registry) -> None:
     check_images([("", grid())], registry)
-    assert World.reads == [("test", (0,)), ("validation", (0,))], "one mask of a set shows that some pixel is marked"
+    read = [("test", (0,)), ("validation", (0,)), ("pool", (11,)), ("wild", (0,))]
+    assert World.reads == read, "one mask of a set shows that some pixel is annotated"
 
 
 def test_every_set_that_is_short_is_named_at_once_with_settings_that_fit(registry: Registry) -> None:
@@ -251,8 +252,12 @@ def test_a_dataset_that_tells_nothing_is_looked_at_once_a_set(registry: Registry
     World.odd = {"test": {0: {"labelled": False}}, "validation": {1: {"labelled": False}}}
     (fault,) = faults(registry, grid())
     assert fault.message == "test: split 'test' of dataset 'world' has images without a mask, 'test-0' is the first"
-    looked = [(split, indices) for split, indices in World.reads if split not in ("validation", "test")]
-    assert all(len(indices) == 1 for _, indices in looked) and len(looked) == len({split for split, _ in looked})
+    looked = [(split, indices) for split, indices in World.reads if split in ("clean", "parts")]
+    assert (
+        looked
+        and all(len(indices) == 1 for _, indices in looked)
+        and len(looked) == len({split for split, _ in looked})
+    )
 
 
 def test_a_first_image_that_cannot_be_read_is_refused_beforehand(registry: Registry) -> None:
@@ -308,7 +313,8 @@ def test_test_images_without_a_mark_are_refused(registry: Registry) -> None:
 
 
 def test_where_the_dataset_knows_what_is_marked_no_mask_is_decoded(registry: Registry) -> None:
-    World.odd = {split: {i: {"positive": i == 7} for i in range(8)} for split in ("test", "validation")}
+    knows = {"test": range(8), "validation": range(8), "wild": range(8), "pool": range(40)}
+    World.odd = {split: {i: {"positive": i % 4 == 3} for i in indices} for split, indices in knows.items()}
     check_images([("", grid())], registry)
     World.odd = {**World.odd, "validation": {i: {"positive": False} for i in range(8)}}
     faults(registry, grid())
@@ -319,7 +325,15 @@ def test_labelled_images_without_a_mark_cannot_set_a_learned_threshold(registry:
     World.marked = frozenset({"test", "validation"})
     found = faults(registry, grid(selectors=["learned:detector=pair"]))
     assert "threshold cannot be matched" in found[0].message
-    check_images([("", grid(selectors=["learned:detector=pair,tau=0.5"]))], registry)
+    (fault,) = faults(registry, grid(baselines=["human", "pseudo"], selectors=["learned:detector=pair,tau=0.5"]))
+    assert "labelled: none of the" in fault.message and "nothing can be learned from them" in fault.message
+    check_images([("", grid(baselines=["pseudo"], selectors=["grid"]))], registry)
+
+
+def test_an_oracle_without_an_artifact_is_refused_before_work(registry: Registry) -> None:
+    World.marked = frozenset({"test", "validation", "pool"})
+    (fault,) = faults(registry, grid(selectors=["grid"]))
+    assert fault.message.startswith("oracle: none of the 8 images of split 'wild' of dataset 'world' has an annotated")
 
 
 def test_what_a_plugin_needs_of_samples_is_known_before(registry: Registry) -> None:

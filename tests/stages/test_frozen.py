@@ -225,7 +225,9 @@ def test_a_trunk_that_is_not_deterministic_is_refused(
     assert set(states) == {"failed"} and states["failed"] > 2, "no chunk is stored"
     outcome = compare(grid, registry, RunLocations(cache=tmp_path), RunOptions(executor=Inline(), retry_failed=True))
     assert any("the trunk of detector 'restless' is not deterministic" in reason for reason in outcome.failures)
-    assert outcome.board is not None and not outcome.board.frame["seeds"][outcome.board.frame["group"] == "trained"].any()
+    assert (
+        outcome.board is not None and not outcome.board.frame["seeds"][outcome.board.frame["group"] == "trained"].any()
+    )
 
 
 @pytest.mark.parametrize(("always", "stored"), [(True, 0), (False, 1)])

@@ -15,7 +15,7 @@ from benchkit.statistics.intervals import compute_differences
 from benchkit.statistics.jackknife import Jackknife
 from benchkit.statistics.look_rule import LookRule, look_level, plan_looks
 from benchkit.statistics.looks import follow_looks, settle_pairs
-from benchkit.statistics.multiple_comparisons import simultaneous_half_widths
+from benchkit.statistics.multiple_comparisons import judge, simultaneous_half_widths
 from tests.helpers.benchmarks import load_benchmark
 
 IMAGES = 20
@@ -137,3 +137,15 @@ def test_equal_methods_are_rarely_called_different_at_any_look() -> None:
 def test_looks_keep_the_error_rate_in_every_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["looks.py", "--boards", "150"])
     assert load_benchmark("looks").main() == 0
+
+
+def test_rows_that_predict_nothing_are_unresolved_and_not_equal() -> None:
+    """Figures that are all 0 do not show how far further seeds would move them."""
+    drawn = methods_of({"a": [0.0, 0.0], "b": [0.0, 0.0], "c": [0.2, 0.3]})
+    found = compute_differences(drawn, [("a", "b"), ("a", "c")])
+    assert found["a", "b"].estimate == 0 and np.isnan([found["a", "b"].low, found["a", "b"].p]).all()
+    assert np.isfinite([found["a", "c"].low, found["a", "c"].p]).all()
+    assert settle_pairs(drawn, 0.5, 0.95)["a", "b"] == "unresolved"
+    assert judge(found["a", "b"], float("nan"), 0.01) == "unresolved"
+    ones = methods_of({"a": [1.0, 1.0], "b": [1.0, 1.0]})
+    assert np.isnan(compute_differences(ones, [("a", "b")])["a", "b"].high)

@@ -55,7 +55,9 @@ def test_many_at_once_are_what_each_is_alone(seeds, short):
 def test_the_pool_of_many_is_that_of_all_pairs_where_all_have_the_same_seeds():
     methods = make_methods(30)
     one, many = pool_methods(methods), pool_many(methods)
-    np.testing.assert_allclose([one.mean, one.unshared, one.prior], [many.mean, many.unshared, many.prior], rtol=1e-9)
+    np.testing.assert_allclose(
+        [one.mean, one.unshared, one.prior_df], [many.mean, many.unshared, many.prior_df], rtol=1e-9
+    )
     assert one.unstable == many.unstable
     wild = methods | {"wild": Jackknife((0, 1, 2), np.array([0.05, 0.5, 0.9]), methods["m0"].influence)}
     assert pool_many(wild).unstable == pool_methods(wild).unstable == {"wild"}

@@ -71,9 +71,9 @@ def test_what_methods_share_in_a_seed_is_told_from_what_they_have_alone() -> Non
     apart = pool_seeds(drawn([0.3] * 8, seeds=400))
     assert apart.shared < 0.01
     # A mean of eight variances that go together is hardly better known than one of them.
-    assert apart.image_df == pytest.approx(8 * 399, rel=0.02)
+    assert apart.mean_df == pytest.approx(8 * 399, rel=0.02)
     assert pool.mean_df < 2000
-    assert apart.seed_df == 7 * 399
+    assert apart.unshared_df == 7 * 399
 
 
 @given(st.lists(st.floats(1e-3, 30), min_size=2, max_size=12), st.integers(2, 9))
@@ -89,7 +89,7 @@ def test_moderation_draws_a_variance_towards_the_mean(spreads: list[float], seed
 
 def test_variances_are_drawn_less_where_they_are_unequal() -> None:
     alike, apart = (pool_seeds(drawn(spreads, 6, seed=4)) for spreads in ([1.0] * 12, [1.0, 0.1, 3.0, 0.3] * 3))
-    assert alike.prior > apart.prior
+    assert alike.prior_df > apart.prior_df
 
 
 def test_a_method_whose_seeds_vary_far_more_is_not_pooled() -> None:

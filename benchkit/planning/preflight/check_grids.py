@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import TypeVar
 
 from benchkit.api import BenchkitError, Corruptor, Detector, LatentCorruptor
@@ -28,9 +29,12 @@ from benchkit.plugin.registry import Registry
 from benchkit.specs.faults import Collector, Fault
 from benchkit.specs.spec import Spec
 from benchkit.system.fetching import forbid_downloads
+from benchkit.system.paths import expand_path
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
+#: How the names of files of weights end.
+WEIGHTS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt")
 #: Text before messages about a grid (`vary` and the values of a variant; empty for the base), and the grid.
 Named = tuple[str, Grid]
 
@@ -66,6 +70,19 @@ def _check_rows(grid: Grid, faults: Collector, may_be_empty: bool) -> None:
     for key, rows in {"selectors": selected, "detectors": trained}.items():
         if rows and not getattr(grid, key):
             faults.add(Fault(f"{key} is empty: name one for {'row' if len(rows) == 1 else 'rows'} {', '.join(rows)}"))
+
+
+def _find_missing_weights(registry: Registry, detector: Spec) -> Iterator[Fault]:
+    """Yield a fault for each file of weights that a built-in detector names and that does not exist.
+
+    Third-party detectors may give such names another meaning, so they are not checked.
+    """
+    if not registry.entry(detector.kind, detector.name).is_built_in:
+        return
+    for key, value in detector.values.items():
+        is_file = isinstance(value, str) and "://" not in value and PurePath(value).suffix in WEIGHTS
+        if is_file and not expand_path(str(value)).is_file():
+            yield Fault(f"detector '{detector.short}': {key}: no file '{value}'", "name a file of weights, or a URL")
 
 
 @dataclass
@@ -151,6 +168,13 @@ class _Checks:
         for spec in (*chosen.detectors, *chosen.selectors, *chosen.corruptors):
             with faults.collecting():
                 self.registry.identity(spec)
+        learned: list[Spec] = []
+        for selector in chosen.selectors:
+            with suppress(BenchkitError):  # reported before
+                learned += list_trained_for(self.registry, selector)
+        for spec in dict.fromkeys((*chosen.detectors, *learned)):
+            with faults.collecting():
+                faults.add(*_find_missing_weights(self.registry, spec))
 
     def _check_steps_of(self, chosen: Chosen, faults: Collector) -> None:
         images = min((len(one.indices) for _, one in chosen.sources), default=2)

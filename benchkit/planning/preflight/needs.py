@@ -65,7 +65,8 @@ def list_needs(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     for key, images in chosen.sources if is_read else ():
         yield Need(key, images, crops=crop, encoded=bool(chosen.corruptors), of_samples=wanted)
     if chosen.oracle is not None:
-        yield Need("oracle", chosen.oracle, mask=True, crops=crop)
+        reason = "so nothing can be learned from them"
+        yield Need("oracle", chosen.oracle, mask=True, positive=(chosen.oracle,), reason=reason, crops=crop)
 
 
 def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
@@ -84,8 +85,11 @@ def _need_of_labelled(chosen: Chosen, registry: Registry) -> Iterator[Need]:
     matched = any(plugin.threshold() is None for plugin in learned)
     indices = dict.fromkeys(index for one in chosen.labelled for index in one.indices)
     together = ImageSet(first.dataset, first.split, tuple(indices))
-    reason = "so the selector's threshold cannot be matched to the annotated area"
-    yield Need("labelled", together, mask=True, positive=chosen.labelled if matched else (), reason=reason, crops=crops)
+    reason = "so nothing can be learned from them"
+    if matched:
+        reason = "so the selector's threshold cannot be matched to the annotated area"
+    trains = matched or bool(learned) or "human" in grid.baselines
+    yield Need("labelled", together, mask=True, positive=chosen.labelled if trains else (), reason=reason, crops=crops)
 
 
 def _crops(settings: DetectorSettings, part: Part, detectors: Sequence[Spec]) -> tuple[tuple[str, int], ...]:
