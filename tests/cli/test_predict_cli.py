@@ -182,7 +182,7 @@ def test_a_corruptor_that_fails_has_no_place(predict: Run, instrument: Path) -> 
     ended = predict("brittle:way=badly", "--board", write_board(instrument, lambda i, line: line))
     assert ended.code == 3
     assert "gone badly" in ended.err
-    assert "no place is predicted" in ended.err
+    assert "no rank is predicted" in ended.err
     assert ended.out == ""
 
 
