@@ -222,7 +222,8 @@ def _resolution(board: Board, found: Mapping[str, Any]) -> str:
         return f"{text}, as far as one seed shows. {bought}".strip()
     bought = ", or ".join(filter(None, (_more(found.get("more_seeds"), "seeds"), images)))
     halves = numeric(found.get("split_halves"))
-    again = f"Two halves of the seeds order the rows alike with a rank correlation of {halves:.2f}."
+    correlation = f"{halves:.2f}".replace("-", "−")
+    again = f"Two halves of the seeds order the rows alike with a rank correlation of {correlation}."
     sentences = (f"{text}. Variance of a difference: {shares}.", f"{bought}." if bought else "", again)
     return " ".join(filter(None, sentences[: 3 if np.isfinite(halves) else 2]))
 
