@@ -79,4 +79,6 @@ def directive(package: ModuleType, name: str) -> Iterator[str]:
     if kind == "class":
         yield "   :members:"
         yield "   :show-inheritance:"
+    if package is api and getattr(benchkit, name, None) is value:
+        yield "   :no-index:"  # the page of `benchkit` has the target of links
     yield ""
