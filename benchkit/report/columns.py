@@ -1,6 +1,6 @@
 """Names of a board's columns, and the fields of the further records that it holds.
 
-What computes them is in `uncertainty`, `across` and `looks`. A board that is only read needs none of these.
+`uncertainty`, `setting_agreement` and `look_records` compute them. A board that is only read needs none of these.
 """
 
 from __future__ import annotations

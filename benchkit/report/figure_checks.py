@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,15 @@ from benchkit.statistics.verdict import Verdict
 #: Counts (seeds, images, ranks) are not larger.
 MOST = 10**9
 COUNTS = ("seeds", "planned_seeds")
-STATES = ("done", "partial", "failed", "skipped", "pending")
+#: What became of a row's cells.
+RowState = Literal["done", "partial", "failed", "skipped", "pending"]
 #: A value, its lower and its upper bound.
 _DELTAS = [delta_columns(ranking, base)[:3] for ranking in RANKINGS for base in BASELINES]
 _INTERVALS = [(ranking, f"{ranking}_low", f"{ranking}_high") for ranking in RANKINGS]
 _RANKS = [rank_columns(ranking) for ranking in RANKINGS]
 #: Column -> the least and the largest value. Bounds of schema 1 may lie outside of [0, 1].
 RANGES: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys((*RANKINGS, AT_VALIDATION, "floor"), (0, 1)),
-    **dict.fromkeys((f"{PRIMARY}_std",), (0, 1)),
+    **dict.fromkeys((*RANKINGS, AT_VALIDATION, "floor", f"{PRIMARY}_std"), (0, 1)),
     **{bound: (-1, 2) for _, *bounds in _INTERVALS for bound in bounds},
     **{value: (-1, 1) for value, *_ in _DELTAS},
     **{bound: (-2, 2) for _, *bounds in _DELTAS for bound in bounds},
@@ -35,7 +35,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     **{column: (1, MOST) for columns in _RANKS for column in columns},
     **dict.fromkeys((*COUNTS, "images"), (0, MOST)),
 }
-_WORDS = {**dict.fromkeys(VERDICTS, get_args(Verdict)), "state": STATES}
+_WORDS = {**dict.fromkeys(VERDICTS, get_args(Verdict)), "state": get_args(RowState)}
 
 
 def check_figures(columns: Mapping[str, NDArray[Any]], where: str) -> None:
@@ -57,7 +57,6 @@ def _find_faults(columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, int
             for i, value in enumerate(own):
                 if isinstance(value, str | bool | np.bool_):
                     yield name, i, f"is {short_reason(repr(value))}, not a number"
-                    return
         numbers[name] = values = np.asarray(pd.to_numeric(own, errors="coerce"), np.float64)
         for row_number in np.flatnonzero((values < least) | (values > most)).tolist():
             yield name, row_number, f"is {values[row_number]:g}, not between {least:,} and {most:,}"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchkit.errors import BenchkitError, describe_error
 from benchkit.report.aggregate import read_object
 from benchkit.report.board import Board
-from benchkit.report.figure_checks import MOST
+from benchkit.report.figure_checks import MOST, RowState
 from benchkit.report.format_values import bare
 from benchkit.report.load_board import BOARD_FILE, find_board, load_board
 from benchkit.report.old_schemas import READABLE, READABLE_TEXT, SCHEMA, upgraded
@@ -121,7 +121,7 @@ class RunLine(_Line):
     run: Name
     title: str
     group: Literal["trained", "trivial", "missing"]
-    state: Literal["done", "partial", "failed", "skipped", "pending"]
+    state: RowState
     role: Role
     method_text: str | None = Field(None, alias="method")
     corruptor: str | None = None

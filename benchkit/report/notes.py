@@ -15,7 +15,7 @@ from benchkit.report.board import Board, short_names
 from benchkit.report.board_file import MISSING_ROWS
 from benchkit.report.columns import MARGIN, RANKINGS, rank_columns
 from benchkit.report.curves import climbing_seeds
-from benchkit.report.format_values import MISSING, known, listed, numeric, percent
+from benchkit.report.format_values import MISSING, known, listed, number, numeric, percent
 from benchkit.report.third_party import shorten_hashes
 
 #: How people are shown the two rankings.
@@ -222,8 +222,7 @@ def _resolution(board: Board, found: Mapping[str, Any]) -> str:
         return f"{text}, as far as one seed shows. {bought}".strip()
     bought = ", or ".join(filter(None, (_more(found.get("more_seeds"), "seeds"), images)))
     halves = numeric(found.get("split_halves"))
-    correlation = f"{halves:.2f}".replace("-", "−")
-    again = f"Two halves of the seeds order the rows alike with a rank correlation of {correlation}."
+    again = f"Two halves of the seeds order the rows alike with a rank correlation of {number(halves)}."
     sentences = (f"{text}. Variance of a difference: {shares}.", f"{bought}." if bought else "", again)
     return " ".join(filter(None, sentences[: 3 if np.isfinite(halves) else 2]))
 

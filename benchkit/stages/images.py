@@ -166,12 +166,15 @@ def check_labelled(stage: Images, env: Env) -> None:
         raise make_unlabelled_error(stage, env.meta(stage)["ids"][missing[0]])
 
 
+#: The remedy for images without a mask.
+ANNOTATE_THEM = "annotate them (an empty mask says that an image has no artifact), or name a split that is annotated"
+
+
 def make_unlabelled_error(stage: Images, name: str) -> BenchkitError:
     """Return the error for an image without a mask where a label is needed; name: the image's id."""
     return BenchkitError(
         f"split '{stage.source.split}' of dataset '{stage.source.images.dataset.short}' has images without a mask, "
-        f"'{name}' is the first: annotate them (an empty mask says that an image has no artifact), or name a split "
-        "that is annotated"
+        f"'{name}' is the first: {ANNOTATE_THEM}"
     )
 
 

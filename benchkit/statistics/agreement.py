@@ -90,7 +90,7 @@ def share_methods(settings: Sequence[Setting], level: float = LEVEL) -> dict[str
 
     Every setting must have a distance, see `is_distance`. A method without a seed that is common to its rows and the
     references in all its settings is omitted. The seed part of the variance is moderated over the methods, as in
-    `intervals`.
+    `compute_intervals`.
     """
     check_level(level)
     linearised = {}

@@ -169,7 +169,7 @@ def pool_many(methods: Mapping[str, Jackknife]) -> SeedPool:
 
 
 def intervals_of_many(methods: Mapping[str, Jackknife], pool: SeedPool, level: float = LEVEL) -> dict[str, Interval]:
-    """Return `intervals` of many methods; pool: of all of them."""
+    """Return `compute_intervals` of many methods; pool: of all of them."""
     names, every = list(methods), list(methods.values())
     found: dict[str, Interval] = {}
     for block in _blocks_of(every):
@@ -192,7 +192,7 @@ def intervals_of_many(methods: Mapping[str, Jackknife], pool: SeedPool, level: f
 def differences_of_many(
     methods: Mapping[str, Jackknife], pairs: Sequence[Pair], pool: SeedPool, level: float = LEVEL
 ) -> dict[Pair, Difference]:
-    """Return `differences` of many pairs; pool: of all methods."""
+    """Return `compute_differences` of many pairs; pool: of all methods."""
     kept, numbers = [], []
     for pair in pairs:
         if number := len({*methods[pair[0]].seeds} & {*methods[pair[1]].seeds}):
@@ -231,7 +231,7 @@ def _over_common_seeds(one: Jackknife, other: Jackknife) -> tuple[Jackknife, Jac
 def _moderate_differences(
     parts: Parts, pool: SeedPool, predicted: Floats, pooled: NDArray[np.bool_], number: int
 ) -> Parts:
-    """Return differences moderated as those of `differences`: not where two rows' seeds vary together."""
+    """Return differences moderated as those of `compute_differences`: not where two rows' seeds vary together."""
     if parts.number == 1:
         return parts
     df = parts.seed_df

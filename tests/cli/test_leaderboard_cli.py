@@ -118,3 +118,10 @@ def test_ten_thousand_rows_of_one_name_are_refused_in_one_line(
     if command == "show" or file != "board.jsonl":
         assert f"10000 lines are of the row '{many['training_set'][0]}'" in result.err
     assert not site.exists()
+
+
+def test_a_file_without_a_line_is_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "empty.jsonl"
+    file.write_text("\n")
+    ended = run("leaderboard", "show", str(file))
+    assert ended.code == 2 and f"'{file}' has no line" in ended.err

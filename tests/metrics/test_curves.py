@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from benchkit.errors import BenchkitError
 from benchkit.metrics.curves import CurvePoint, is_climbing
 
 STEPS = list(range(100, 1100, 100))
@@ -68,3 +69,9 @@ def test_the_rise_is_measured_against_half_a_point() -> None:
 def test_two_points_say_nothing() -> None:
     assert is_climbing([1, 2], [0.1, 0.9]) is None
     assert is_climbing([], []) is None
+
+
+def test_scores_that_are_not_finite_say_that_the_training_diverged() -> None:
+    scores = np.array([[[0.5, np.nan]]], np.float32)
+    with pytest.raises(BenchkitError, match="training diverged"):
+        CurvePoint().add(scores, np.array([[[True, False]]]), None)

@@ -495,3 +495,8 @@ def test_rows_that_would_vanish_are_faults(registry: Registry) -> None:
     rows = "is empty: name one for row gaussian:steps=2"
     assert expected[:2] == [f"selectors {rows}", f"detectors {rows}"]
     check_grids([("", grid(**none | {"trivial": ["all-negative"]}, selectors=[]))], registry)
+
+
+def test_weights_that_do_not_exist_are_named_before_work(registry: Registry) -> None:
+    (fault,) = faults(registry, grid(detectors=["frozen-convnext:pretrained=/nope.pth"]))
+    assert fault.message.endswith("pretrained: no file '/nope.pth'") and "URL" in fault.remedy

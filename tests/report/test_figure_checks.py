@@ -37,7 +37,6 @@ def test_a_board_that_was_written_passes(rows: list[dict[str, Any]], tmp_path: P
         ({"average_precision": 25}, "'average_precision' is 25, not between 0 and 1"),
         ({"average_precision": True}, "'average_precision' is True, not a number"),
         ({"average_precision": "x"}, "'average_precision' is 'x', not a number"),
-        ({"average_precision": float("inf")}, "'average_precision' is inf, not between 0 and 1"),
         ({"artifact_iou_low": 7}, "'artifact_iou_low' is 7, not between -1 and 2"),
         ({"artifact_iou_low": 0.5, "artifact_iou_high": 0.25}, "'artifact_iou_low' is 0.5, above 'artifact_iou_high'"),
         ({"delta_pseudo": -9}, "'delta_pseudo' is -9, not between -1 and 1"),
@@ -52,9 +51,7 @@ def test_a_wrong_figure_is_refused_with_its_row_and_column(
     name = rows[1]["training_set"]
     with pytest.raises(BenchkitError) as raised:
         read(rows, tmp_path / "board.jsonl", **wrong)
-    assert f"board.jsonl: not a board: row '{name}': {message}" in str(raised.value) or (
-        "inf" in message and "board.jsonl" in str(raised.value)
-    )
+    assert f"board.jsonl: not a board: row '{name}': {message}" in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,13 @@ def test_a_board_without_enough_images_says_why_it_has_no_interval(maker: Make) 
     assert "nothing is resolved" in head_notes(board)[0]
 
 
+def test_one_image_with_artifacts_gives_no_interval(maker: Make) -> None:
+    """Of the two images that the maker draws, the second one alone has artifacts."""
+    line = Board.of(maker(images=2).cell("human", 0.5).cell("human", 0.5, seed=1).run()).frame.iloc[0]
+    assert np.isfinite(line[PRIMARY]) and np.isnan(line[f"{PRIMARY}_low"])
+    assert "undefined without one of the test images" in line["no_interval"]
+
+
 def test_a_board_of_an_earlier_version_says_that_its_intervals_do_not_cover(board: Board) -> None:
     data = json.loads(json.dumps(board.as_json())) | {"replicates": 1000}
     for row in data["rows"]:

@@ -11,8 +11,8 @@ from benchkit.planning.preflight.facts import Facts
 from benchkit.planning.preflight.needs import Chosen, Need
 from benchkit.specs.faults import NAMED, Fault, quote_some
 from benchkit.specs.training_sets import ImageSet
+from benchkit.stages.images import ANNOTATE_THEM
 
-MARK_THEM = "annotate them (an empty mask says that an image has no artifact), or name a split that is annotated"
 #: Smaller crops are refused.
 SMALLEST_CROP = 32
 
@@ -72,11 +72,11 @@ def _without_mask(need: Need, known: Sequence[ImageFacts]) -> Iterator[Fault]:
     if any(fact.labelled is None and not fact.fault for fact in known):
         yield Fault(
             f"{need.key}: {_set(need.images)} has images without a mask, {quote_some(names[:1])} is the first",
-            MARK_THEM,
+            ANNOTATE_THEM,
         )
         return
     count = f"{len(names)} of {len(known)} images of {_set(need.images)} have no mask"
-    yield Fault(f"{need.key}: {count}: {quote_some(names)}", MARK_THEM)
+    yield Fault(f"{need.key}: {count}: {quote_some(names)}", ANNOTATE_THEM)
 
 
 def _sizes(need: Need, known: Sequence[ImageFacts], factor: int | None) -> Iterator[Fault]:
